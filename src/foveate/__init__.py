@@ -1,0 +1,80 @@
+"""foveate: insert visual attention into any vision model, compare variants honestly, look at what they attend to.
+
+Importing it is light: PyTorch and the rest come with the first name that needs them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from foveate.compare.study import Study as Study
+    from foveate.compare.study import compare as compare
+    from foveate.compare.study import load as load
+    from foveate.cost.count import cost as cost
+    from foveate.errors import FoveateError as FoveateError
+    from foveate.explain.record import record as record
+    from foveate.insert.portable import load_insert as load_insert
+    from foveate.insert.portable import save_insert as save_insert
+    from foveate.insert.sites import Site as Site
+    from foveate.insert.sites import sites as sites
+    from foveate.insert.surgery import bypass as bypass
+    from foveate.insert.surgery import insert as insert
+    from foveate.insert.surgery import remove as remove
+    from foveate.mechanisms.base import Cost as Cost
+    from foveate.mechanisms.base import mechanisms as mechanisms
+    from foveate.models import create_model as create_model
+    from foveate.models import list_models as list_models
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Cost": "foveate.mechanisms",
+    "FoveateError": "foveate.errors",
+    "Site": "foveate.insert.sites",
+    "Study": "foveate.compare.study",
+    "bypass": "foveate.insert.surgery",
+    "compare": "foveate.compare.study",
+    "cost": "foveate.cost.count",
+    "create_model": "foveate.models",
+    "insert": "foveate.insert.surgery",
+    "list_models": "foveate.models",
+    "load": "foveate.compare.study",
+    "load_insert": "foveate.insert.portable",
+    "mechanisms": "foveate.mechanisms",
+    "record": "foveate.explain.record",
+    "remove": "foveate.insert.surgery",
+    "save_insert": "foveate.insert.portable",
+    "sites": "foveate.insert.sites",
+}
+__all__ = sorted(_HOME)  # noqa: PLE0605  # one list of public names, not two
+
+
+class _Package(ModuleType):
+    """The package itself: some verbs share their name with the folder that holds them, and the verb wins.
+
+    Python binds a submodule to its package when it is first imported, which would turn ``foveate.insert`` from
+    a function into a folder. ``from foveate.insert.spec import parse`` is not touched by this.
+    """
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name in _HOME and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f'foveate has no name "{name}". It has: {", ".join(__all__)}')
+    value = getattr(importlib.import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]
+
+
+sys.modules[__name__].__class__ = _Package

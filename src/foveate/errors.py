@@ -1,0 +1,109 @@
+"""Every error that a user can cause.
+
+FoveateError
+├── UnknownNameError (KeyError)      a name that no registry holds; lists the nearest names
+├── OptionError (TypeError)          an option that does not exist or has an impossible value
+├── ShapeError (ValueError)          a tensor of the wrong shape, type or size
+├── SpecError (ValueError)           a spec string that cannot be read
+├── SiteError (ValueError)           a site that matches nothing, or where the mechanism cannot sit
+├── DataError (ValueError)           images, labels or manifests that cannot be used
+├── CheckpointError (ValueError)     a file of weights that does not fit
+├── TrainingError (RuntimeError)     a run that cannot go on, such as a loss that is not a number
+├── StudyError (ValueError)          a study that cannot be planned, continued or reported
+└── MissingExtraError (ImportError)  an optional dependency; says what to install
+
+Every text says what came, what was expected and what to do.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class FoveateError(Exception):
+    """The root of all errors that a user can cause."""
+
+    def __str__(self) -> str:
+        """Return the text alone: ``KeyError`` would show it in quotes."""
+        return " ".join(str(part) for part in self.args)
+
+
+class UnknownNameError(FoveateError, KeyError):
+    """A name that is not registered.
+
+    Args:
+        kind: What was looked for, in the singular, such as ``"mechanism"``.
+        name: What the user wrote.
+        known: Every name that would have been found.
+        see: A command that lists them, if there is one.
+    """
+
+    def __init__(self, kind: str, name: str, known: Iterable[str], see: str = "") -> None:
+        self.kind, self.name, self.known = kind, name, sorted(known)
+        super().__init__(f'no {kind} is called "{name}". {nearest(name, self.known)}{f" See: {see}" if see else ""}')
+
+    def __reduce__(self) -> tuple[type, tuple[object, ...]]:
+        """Pickle with the arguments that the constructor takes, so that the error crosses processes."""
+        return type(self), (self.kind, self.name, self.known)
+
+
+class OptionError(FoveateError, TypeError):
+    """An option that does not exist or has an impossible value."""
+
+
+class ShapeError(FoveateError, ValueError):
+    """A tensor of the wrong shape, type or size."""
+
+
+class SpecError(FoveateError, ValueError):
+    """A spec string that cannot be read."""
+
+
+class SiteError(FoveateError, ValueError):
+    """A site that matches nothing, or where the mechanism cannot sit."""
+
+
+class DataError(FoveateError, ValueError):
+    """Images, labels or manifests that cannot be used."""
+
+
+class CheckpointError(FoveateError, ValueError):
+    """A file of weights that does not fit."""
+
+
+class TrainingError(FoveateError, RuntimeError):
+    """A run that cannot go on."""
+
+
+class StudyError(FoveateError, ValueError):
+    """A study that cannot be planned, continued or reported."""
+
+
+class MissingExtraError(FoveateError, ImportError):
+    """An optional dependency that is not installed.
+
+    Args:
+        package: The package that is missing.
+        extra: The extra of foveate that brings it.
+        purpose: What needs it.
+    """
+
+    def __init__(self, package: str, extra: str, purpose: str) -> None:
+        self.package, self.extra, self.purpose = package, extra, purpose
+        super().__init__(f"{purpose} needs {package}, which is not installed. Do: pip install 'foveate[{extra}]'")
+
+    def __reduce__(self) -> tuple[type, tuple[object, ...]]:
+        """Pickle with the arguments that the constructor takes."""
+        return type(self), (self.package, self.extra, self.purpose)
+
+
+def nearest(name: str, known: Iterable[str], count: int = 4) -> str:
+    """Return a sentence that names the known names nearest to ``name``, or all of them if they are few."""
+    known = list(known)
+    close = difflib.get_close_matches(name, known, n=count, cutoff=0.4)
+    if close:
+        return f"Nearest: {', '.join(close)}."
+    if len(known) <= 3 * count:
+        return f"Known: {', '.join(known) or 'none'}."
+    return f"There are {len(known)}, none of them near."

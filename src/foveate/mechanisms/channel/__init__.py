@@ -1,0 +1,1 @@
+"""Channel attention: one weight per channel."""

@@ -1,0 +1,1 @@
+"""Attention at the output: one map per class."""

@@ -1,0 +1,1 @@
+"""Pairwise attention: positions (or channels) look at each other."""

@@ -1,0 +1,1 @@
+"""Spatial attention: one weight per position."""
