@@ -19,7 +19,9 @@ from torch import Tensor, nn
 from foveate.errors import OptionError, ShapeError
 from foveate.registry import Registry
 
-Over = Literal["channels", "positions", "heads", "scales", "branches", "layers", "steps", "classes", "patches"]
+Over = Literal[
+    "channels", "positions", "heads", "scales", "branches", "layers", "steps", "classes", "patches"
+]
 DrivenBy = Literal["input", "query"]
 Weighting = Literal["soft", "hard"]
 Place = Literal["input", "features", "pool", "skip", "bottleneck", "output"]
@@ -42,7 +44,12 @@ class Facets:
     sites: tuple[Place, ...]
 
     def __post_init__(self) -> None:
-        for name, allowed in (("over", Over), ("driven_by", DrivenBy), ("weighting", Weighting), ("sites", Place)):
+        for name, allowed in (
+            ("over", Over),
+            ("driven_by", DrivenBy),
+            ("weighting", Weighting),
+            ("sites", Place),
+        ):
             values = getattr(self, name)
             for value in (values,) if isinstance(values, str) else values:
                 if value not in get_args(allowed):
@@ -130,6 +137,11 @@ class Mechanism(nn.Module, ABC):
                 f"{name}: got a map of {x.shape[1]} channels, built for {self.channels}. "
                 f"Build it with channels={x.shape[1]}."
             )
+        if not x.is_floating_point():
+            raise ShapeError(
+                f"{name}: got a map of {x.dtype} with {self.channels} channels, expected floating point. "
+                "Convert it first, for images with x.float() / 255."
+            )
 
 
 class Refine(Mechanism):
@@ -158,7 +170,9 @@ class Gate(Mechanism):
     interface = "gate"
 
     @abstractmethod
-    def forward(self, x: Float[Tensor, "b c h w"], gating: Float[Tensor, "b g i j"]) -> Float[Tensor, "b c h w"]:
+    def forward(
+        self, x: Float[Tensor, "b c h w"], gating: Float[Tensor, "b g i j"]
+    ) -> Float[Tensor, "b c h w"]:
         """Weigh parts of ``x`` by the coarser map ``gating``."""
 
 
@@ -211,11 +225,31 @@ def reduced(channels: int, reduction: int, least: int = 1) -> int:
     """Return ``channels // reduction``, but never fewer than ``least``: a layer of width 0 gates nothing.
 
     Raises:
-        OptionError: ``reduction`` is not a positive whole number.
+        OptionError: One of the two is not a positive whole number.
     """
-    if not isinstance(reduction, int) or reduction < 1:
-        raise OptionError(f"reduction: got {reduction!r}, expected a whole number of at least 1")
-    return max(least, channels // reduction)
+    return max(least, whole("channels", channels) // whole("reduction", reduction))
+
+
+def whole(option: str, value: int, least: int = 1) -> int:
+    """Return ``value`` if it is a whole number of at least ``least``.
+
+    Raises:
+        OptionError: It is not; the text names ``option``.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise OptionError(f"{option}: got {value!r}, expected a whole number of at least {least}")
+    return value
+
+
+def odd(option: str, value: int) -> int:
+    """Return ``value`` if it is an odd whole number, as a kernel that is centred on its pixel needs.
+
+    Raises:
+        OptionError: It is not; the text names ``option``.
+    """
+    if whole(option, value) % 2 == 0:
+        raise OptionError(f"{option}: got {value}, expected an odd number, such as {value + 1}")
+    return value
 
 
 def build(name: str, channels: int, **options: object) -> Mechanism:
@@ -233,7 +267,7 @@ def build(name: str, channels: int, **options: object) -> Mechanism:
     missing = [o for o, default in known.items() if default is inspect.Parameter.empty and o not in options]
     if missing:
         raise OptionError(f"{name} needs {', '.join(missing)}=...")
-    return cls(channels, **options)  # type: ignore[call-arg]
+    return cls(whole("channels", channels), **options)  # type: ignore[call-arg]
 
 
 def options_of(cls: type[Mechanism]) -> dict[str, object]:
