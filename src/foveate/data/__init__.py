@@ -1,0 +1,1 @@
+"""Images: opening, checking, decoding once, and batches; one file a kind of data."""

@@ -1,0 +1,96 @@
+"""From a file to pixels: upright, RGB, eight bits, whatever the file held.
+
+EXIF rotation is applied, 16-bit grey is scaled (not clipped), transparency is laid over white, of an animation the
+first frame counts. A JPEG is decoded at a reduced scale where a small image is all that is wanted.
+
+Shapes  uint8 (H, W, 3), or (size, size, 3).
+"""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, ImageOps
+
+from foveate.errors import DataError
+
+SUFFIXES = frozenset(
+    (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm")
+)
+_WIDE = ("I", "I;16", "I;16B", "I;16L", "F")
+_ALPHA = ("RGBA", "LA", "PA", "RGBa", "La")
+_SPARE = 2  # a JPEG is decoded at no less than this many times the size wanted, then resized
+
+
+def read(path: Path) -> UInt8[np.ndarray, "h w 3"]:
+    """Return a whole image.
+
+    Raises:
+        DataError: the file cannot be read as an image.
+    """
+    return np.asarray(_open(path, None))
+
+
+def read_square(path: Path, size: int) -> UInt8[np.ndarray, "s s 3"]:
+    """Return an image with its short side brought to ``size`` (bicubic) and the middle cut out.
+
+    Raises:
+        DataError: the file cannot be read as an image.
+    """
+    return square(_open(path, size), size)
+
+
+def square(image: Image.Image | UInt8[np.ndarray, "h w 3"], size: int) -> UInt8[np.ndarray, "s s 3"]:
+    """Bring the short side to ``size`` (bicubic) and cut out the middle, in one resampling."""
+    if isinstance(image, np.ndarray):
+        if image.shape[:2] == (size, size):
+            return image
+        image = Image.fromarray(image)
+    short = min(image.size)
+    if image.size != (size, size):
+        left, top = (image.width - short) / 2, (image.height - short) / 2
+        middle = (left, top, left + short, top + short)
+        image = image.resize((size, size), Image.Resampling.BICUBIC, box=middle, reducing_gap=3.0)
+    return np.asarray(image)
+
+
+def upright_rgb(image: Image.Image) -> Image.Image:
+    """Return an opened image, rotated as its EXIF says, in 8-bit RGB."""
+    image = ImageOps.exif_transpose(image)
+    if image.mode in _WIDE:
+        image = Image.fromarray(_eight_bits(np.asarray(image)))
+    if image.mode in _ALPHA or "transparency" in image.info:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _open(path: Path, size: int | None) -> Image.Image:
+    try:
+        # Warnings of Pillow (an odd tag, a large image) are findings of `check`, not of every epoch.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path) as image:
+                if size is not None:
+                    image.draft(
+                        "RGB" if image.mode == "YCbCr" else image.mode, (_SPARE * size, _SPARE * size)
+                    )
+                return upright_rgb(image)
+    except Exception as error:  # Pillow raises anything from OSError to struct.error for broken files
+        raise DataError(
+            f"{path}: cannot be read as an image ({type(error).__name__}: {error}). Remove or replace it; "
+            "`foveate check` lists every such file."
+        ) from None
+
+
+def _eight_bits(wide: np.ndarray) -> UInt8[np.ndarray, "h w"]:
+    """Scale 16-bit (or float) grey to 8 bits; what already fits 8 bits stays."""
+    top = float(wide.max(initial=0))
+    if top <= 1 and wide.dtype.kind == "f":
+        scale = 255.0
+    else:
+        scale = 1.0 if top <= 255 else 255 / 65535 if top <= 65535 else 255 / top
+    return (wide.clip(0) * scale).round().astype(np.uint8)

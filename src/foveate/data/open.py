@@ -1,0 +1,106 @@
+"""One door to data: scenes, a folder, a manifest, or a Python dataset."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from pathlib import Path
+
+from foveate.data.base import ImageData
+from foveate.data.scenes import scenes
+from foveate.errors import DataError, OptionError
+
+MANIFESTS = (".csv", ".tsv", ".parquet")
+
+
+def open_data(source: object = None, *, seed: int = 0, **options: object) -> ImageData:
+    """Open labelled images.
+
+    Args:
+        source: None or "scenes" or "scenes(size=48, train=2000)" for the built-in scenes; the path of a folder of
+            class folders, or of a .csv or .parquet manifest; a dataset that yields (image, label), or a mapping from
+            split names to such; an ``ImageData`` passes through.
+        seed: Decides how data that comes in one piece is split, and what the scenes show.
+        options: Passed to whoever opens it: ``scenes``, ``open_folder``, ``open_manifest`` or ``open_dataset``.
+
+    Raises:
+        DataError: nothing of the kind is there, or it cannot be used.
+        OptionError: an option is unknown or impossible.
+
+    Example:
+        >>> open_data("scenes(train=40, val=0, test=20, classes=4)")
+        ImageData(scenes: 4 classes; train 40, test 20)
+    """
+    if isinstance(source, ImageData):
+        return source
+    if source is None or (isinstance(source, str) and source.partition("(")[0].strip() == "scenes"):
+        return _call("scenes", scenes, {"seed": seed, **scene_words(source), **options})
+    if isinstance(source, (str, Path)):
+        return _open_path(Path(source).expanduser(), {"seed": seed, **options})
+    from foveate.data.dataset import open_dataset
+
+    return _call("dataset", open_dataset, {"seed": seed, **options}, source)
+
+
+def reopen(origin: Mapping[str, object]) -> ImageData:
+    """Open data again from the ``origin`` of an ``ImageData``.
+
+    Raises:
+        DataError: it was a Python object, which only Python can give again.
+    """
+    if origin.get("source") is None:
+        raise DataError(
+            f"this data came from a Python object ({origin.get('description', 'a dataset')}) and cannot be opened "
+            "from its description. Pass the dataset itself."
+        )
+    options = origin.get("options", {})
+    return open_data(origin["source"], seed=origin.get("seed", 0), **options)  # type: ignore[arg-type]
+
+
+def scene_words(source: object) -> dict[str, object]:
+    """Return the options in ``"scenes(size=48, train=2000)"``.
+
+    Raises:
+        OptionError: it cannot be read.
+    """
+    if not isinstance(source, str) or source.strip() == "scenes":
+        return {}
+    try:
+        call = ast.parse(source.strip(), mode="eval").body
+        if not isinstance(call, ast.Call) or call.args or any(word.arg is None for word in call.keywords):
+            raise ValueError
+        return {str(word.arg): ast.literal_eval(word.value) for word in call.keywords}
+    except (SyntaxError, ValueError):
+        raise OptionError(
+            f'"{source}" cannot be read. Write scenes(size=48, train=2000): names and whole numbers.'
+        ) from None
+
+
+def _open_path(path: Path, options: dict[str, object]) -> ImageData:
+    if path.is_dir():
+        from foveate.data.folder import open_folder
+
+        return _call("folder", open_folder, options, path)
+    if path.suffix.lower() in MANIFESTS and path.is_file():
+        from foveate.data.manifest import open_manifest
+
+        return _call("manifest", open_manifest, options, path)
+    if not path.exists():
+        raise DataError(
+            f"{path}: no such file or folder. Give a folder of class folders, a .csv or .parquet, or scenes."
+        )
+    raise DataError(
+        f"{path}: neither a folder nor one of {', '.join(MANIFESTS)}. Give a folder of class folders."
+    )
+
+
+def _call(kind: str, opener: object, options: dict[str, object], *source: object) -> ImageData:
+    import inspect
+
+    signature = inspect.signature(opener)  # type: ignore[arg-type]
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
+    known = [name for name, p in signature.parameters.items() if p.kind is p.KEYWORD_ONLY]
+    unknown = [name for name in options if name not in known and not takes_any]
+    if unknown:
+        raise OptionError(f"{kind}: no option is called {unknown[0]}. Options: {', '.join(known)}.")
+    return opener(*source, **options)  # type: ignore[operator]
