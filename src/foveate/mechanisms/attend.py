@@ -1,0 +1,100 @@
+"""Softmax attention between tokens in memory that grows with N, not N*N, and the N*N way for whoever wants to look.
+
+Every function takes queries (B, N, d) or (B, K, N, d), keys of the same form with M instead of N, and values with a
+width of their own. Three ways lead to the same numbers: PyTorch's fused kernel where all widths are equal, blocks
+of query rows where they are not, and the explicit matrix while a ``MapTap`` is recording.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+from torch.autograd.function import FunctionCtx, once_differentiable
+
+from foveate.mechanisms.base import MapTap
+
+ROWS = 256  # query rows in a block: 9 MB of weights at 97x97, and as fast as any larger number on a CPU
+
+
+def tokens(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b n c"]:
+    """Lay a map out as tokens, row by row, with a last dimension of stride 1.
+
+    The fused CPU kernel asks for that stride and falls back to an N*N matrix without a word if it is missing.
+    """
+    laid_out = x.flatten(2).transpose(1, 2)
+    if (
+        x.shape[1] == 1
+    ):  # contiguous whatever its stride, by PyTorch's definition: only a copy sets the stride
+        return laid_out.clone(memory_format=torch.contiguous_format)
+    return laid_out.contiguous()
+
+
+def untoken(context: Float[Tensor, "b n c"], like: Float[Tensor, "b _ h w"]) -> Float[Tensor, "b c h w"]:
+    """Lay tokens out as a map of the height and width of ``like``."""
+    return context.transpose(1, 2).unflatten(2, like.shape[2:])
+
+
+def widen(x: Tensor) -> Tensor:
+    """Return ``x`` in float32 if it is half precision: energies of 65,504 and more are common without a scale."""
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+
+
+def full_precision(x: Tensor) -> AbstractContextManager[Any]:
+    """Return a context in which autocast does not undo ``widen``."""
+    kind = x.device.type
+    return torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext()
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, tap: MapTap, *, scale: float = 1.0) -> Tensor:
+    """Return ``softmax(scale * query key^T) value``; the weights go through ``tap`` while it is recording."""
+    with full_precision(query):
+        if tap.recording:
+            weights = _weights(query * scale, key)
+            return tap(weights).to(value.dtype) @ value
+        if query.shape[-1] == value.shape[-1]:
+            return _fused(query, key, value, scale)
+        if torch.compiler.is_compiling():  # a loop over a symbolic number of blocks cannot be traced
+            missing = (0, value.shape[-1] - query.shape[-1])
+            return _fused(F.pad(query, missing), F.pad(key, missing), value, scale)
+        return _RowBlocks.apply(query * scale, key, value)
+
+
+def _fused(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+    if query.ndim == 3:  # the fused CPU kernel takes four dimensions only
+        query, key, value = query.unsqueeze(1), key.unsqueeze(1), value.unsqueeze(1)
+        return F.scaled_dot_product_attention(query, key, value, scale=scale).squeeze(1)
+    return F.scaled_dot_product_attention(query, key, value, scale=scale)
+
+
+def _weights(query: Tensor, key: Tensor) -> Tensor:
+    return (widen(query) @ widen(key).transpose(-2, -1)).softmax(dim=-1)
+
+
+class _RowBlocks(torch.autograd.Function):
+    """Attention by blocks of query rows; the backward pass forms each block's weights again instead of keeping them."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        ctx.save_for_backward(query, key, value)
+        blocks = [_weights(rows, key).to(value.dtype) @ value for rows in query.split(ROWS, dim=-2)]
+        return torch.cat(blocks, dim=-2)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        query, key, value = (widen(saved) for saved in ctx.saved_tensors)
+        grad_query, grad_key, grad_value = [], torch.zeros_like(key), torch.zeros_like(value)
+        for rows, grad_rows in zip(query.split(ROWS, dim=-2), widen(grad).split(ROWS, dim=-2), strict=True):
+            weights = _weights(rows, key)
+            grad_value += weights.transpose(-2, -1) @ grad_rows
+            energies = grad_rows @ value.transpose(-2, -1)
+            energies = weights * (energies - (energies * weights).sum(dim=-1, keepdim=True))
+            grad_query.append(energies @ key)
+            grad_key += energies.transpose(-2, -1) @ rows
+        grads = torch.cat(grad_query, dim=-2), grad_key, grad_value
+        return tuple(g.to(s.dtype) for g, s in zip(grads, ctx.saved_tensors, strict=True))  # type: ignore[return-value]
