@@ -1,8 +1,8 @@
 """What every mechanism is: the seven interfaces, the facets, the cost, and the tap that shows the weights.
 
-A mechanism takes the number of input ``channels`` first and every option by keyword. Its ``forward`` is a pure
-function of its input and its parameters. It says what it is (``facets``), what it costs (``cost``), and lets its
-weights flow through a named child, ``self.map = MapTap(...)``, so that they can be seen.
+A mechanism takes the number of input ``channels`` first and every option by keyword. Its ``forward`` is a
+pure function of its input and its parameters. It says what it is (``facets``), what it costs (``cost``), and
+lets its weights flow through a named child, ``self.map = MapTap(...)``, so that they can be seen.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import ClassVar, get_args, Literal
+from typing import ClassVar, Literal, get_args
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -63,7 +63,7 @@ class Cost:
     Args:
         parameters: Learnable numbers.
         macs: Multiply-adds of matrix products and convolutions, each counted once, fused attention included.
-            Pooling, normalisation, activations and elementwise products are not counted, as is the field's habit.
+            Pooling, normalisation, activations and elementwise products are not counted, as the field does.
         bytes: Size of the parameters and buffers, in bytes.
     """
 
@@ -82,8 +82,9 @@ class MapTap(nn.Identity):
     """An identity that the weights of a mechanism flow through, so that a forward hook can read them.
 
     Args:
-        axes: The axes of the weights, by einops' habit: ``b`` batch, ``c`` channels, ``h`` ``w`` rows and columns,
-            ``n`` positions (h*w), ``m`` the positions or slots looked at, ``k`` heads, ``q`` classes, ``1`` for one.
+        axes: The axes of the weights, by einops' habit: ``b`` batch, ``c`` channels, ``h`` ``w`` rows and
+            columns, ``n`` positions (h*w), ``m`` the positions, channels or slots looked at, ``k`` heads,
+            ``q`` classes, ``1`` for one.
         sums: Axes over which the weights sum to one, such as ``"m"`` or ``"h w"``; empty for gates.
         low: The least value that a weight can take.
         high: The greatest value that a weight can take.
@@ -103,13 +104,35 @@ class MapTap(nn.Identity):
         return f'"{self.axes}"' + (f', sums to 1 over "{self.sums}"' if self.sums else "")
 
 
+class BatchNorm(nn.BatchNorm2d):
+    """Batch normalisation that also trains on a single value per channel.
+
+    One value has no variance, and ``nn.BatchNorm2d`` raises: a last batch of one image with a 1 x 1 map ends
+    the run. There the running statistics stand in, as in eval; they are not updated.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise (B, C, H, W) each channel by the batch, or by the running statistics for one value."""
+        if self.training and input.shape[0] * input.shape[2] * input.shape[3] == 1:
+            return nn.functional.batch_norm(
+                input,
+                self.running_mean,
+                self.running_var,
+                self.weight,
+                self.bias,
+                training=False,
+                eps=self.eps,
+            )
+        return super().forward(input)
+
+
 class Mechanism(nn.Module, ABC):
     """The root of the seven interfaces; see the module's docstring.
 
     Class attributes:
         interface: One of the seven, in lower case; set by the interface.
         facets: The answers to the four questions.
-        variants: For each option another value than the default; the contract tests that it changes the output.
+        variants: For each option another value than the default; the contract tests that it has an effect.
         gate: The dotted name of a parameter of its own that starts at zero and so makes the fresh mechanism
             return its input, such as ``"gamma"``; None for a mechanism that does not start as the identity.
     """
@@ -267,11 +290,11 @@ def build(name: str, channels: int, **options: object) -> Mechanism:
     missing = [o for o, default in known.items() if default is inspect.Parameter.empty and o not in options]
     if missing:
         raise OptionError(f"{name} needs {', '.join(missing)}=...")
-    return cls(whole("channels", channels), **options)  # type: ignore[call-arg]
+    return cls(whole("channels", channels), **options)
 
 
 def options_of(cls: type[Mechanism]) -> dict[str, object]:
-    """Return the options of a mechanism and their defaults (``inspect.Parameter.empty`` where there is none)."""
+    """Return the options of a mechanism and their defaults (``inspect.Parameter.empty`` for none)."""
     signature = inspect.signature(cls)
     return {name: p.default for name, p in signature.parameters.items() if p.kind is p.KEYWORD_ONLY}
 

@@ -30,7 +30,9 @@ class SqueezeExcitation(Refine):
         torch.Size([2, 64, 7, 5])
     """
 
-    facets = Facets(over=("channels",), driven_by="input", weighting="soft", sites=("features", "skip", "pool"))
+    facets = Facets(
+        over=("channels",), driven_by="input", weighting="soft", sites=("features", "skip", "pool")
+    )
     variants = {"reduction": 4, "bias": False}
 
     def __init__(self, channels: int, *, reduction: int = 16, bias: bool = True) -> None:
@@ -44,9 +46,13 @@ class SqueezeExcitation(Refine):
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Return ``x`` with every channel multiplied by its gate."""
         self._check(x)
-        means = x.mean(dim=(2, 3), keepdim=True)  # (B, C, 1, 1)
-        gates = self.excite(self.squeeze(means).relu()).sigmoid()
-        return x * self.map(gates)
+        return x * self.weigh(x)
+
+    def weigh(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c 1 1"]:
+        """Return the gates alone, for mechanisms that combine them with others."""
+        means = x.mean(dim=(2, 3), keepdim=True)
+        gates: Tensor = self.map(self.excite(self.squeeze(means).relu()).sigmoid())
+        return gates
 
     def cost(self, height: int, width: int) -> Cost:
         """Return the closed form of the header."""

@@ -1,0 +1,87 @@
+"""Convolutional block attention: one gate per channel, then one per position.
+
+Formula z = x * sigmoid(MLP(mean_hw x) + MLP(max_hw x)), MLP(v) = W2 relu(W1 v + b1) + b2;
+        y = z * sigmoid(BN(conv_k([max_c z; mean_c z])))
+Paper   Woo, Park, Lee, Kweon. CBAM: Convolutional Block Attention Module. ECCV 2018. arXiv:1807.06521,
+        section 3.
+Shapes  x (B, C, H, W) -> (B, C, H, W); maps channel.map (B, C, 1, 1) and spatial.map (B, 1, H, W), gates in
+        (0, 1).
+Cost    with R = max(1, C // reduction): parameters 2*C*R + C + R + 2*k*k + 2, MACs 4*C*R + 2*k*k*H*W;
+        20 bytes of running statistics.
+Differs nothing from the authors' code; equation 2 prints no biases, and the paper does not mention the
+        normalisation, whose scale starts at 0: the fresh position gates are all 0.5.
+"""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from foveate.mechanisms.base import Cost, Facets, MapTap, Refine, mechanisms, reduced
+from foveate.mechanisms.spatial.spatial import SpatialAttention
+
+
+class ChannelGate(nn.Module):
+    """Gate each channel by one two-layer function of the channel means plus the same of the channel maxima.
+
+    Args:
+        channels: C of the map that it will receive.
+        reduction: How many times narrower the hidden layer is.
+    """
+
+    def __init__(self, channels: int, reduction: int) -> None:
+        super().__init__()
+        hidden = reduced(channels, reduction)
+        self.squeeze = nn.Conv2d(channels, hidden, kernel_size=1)
+        self.excite = nn.Conv2d(hidden, channels, kernel_size=1)
+        self.map = MapTap("b c 1 1")
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """Return ``x`` with every channel multiplied by its gate."""
+        logits = [
+            self.excite(self.squeeze(summary).relu())
+            for summary in (x.mean(dim=(2, 3), keepdim=True), x.amax(dim=(2, 3), keepdim=True))
+        ]
+        return x * self.map((logits[0] + logits[1]).sigmoid())
+
+
+@mechanisms.register("cbam")
+class ConvolutionalBlockAttention(Refine):
+    """Gate the channels, then the positions of what they leave.
+
+    Args:
+        channels: C of the map that it will receive.
+        reduction: How many times narrower the hidden layer of the channel gate is. Paper: 16.
+        kernel_size: Width and height of the position gate's convolution, in positions; odd. Paper: 7.
+
+    Example:
+        >>> import torch
+        >>> ConvolutionalBlockAttention(64)(torch.rand(2, 64, 7, 5)).shape
+        torch.Size([2, 64, 7, 5])
+    """
+
+    facets = Facets(
+        over=("channels", "positions"),
+        driven_by="input",
+        weighting="soft",
+        sites=("features", "skip", "pool"),
+    )
+    variants = {"reduction": 4, "kernel_size": 3}
+
+    def __init__(self, channels: int, *, reduction: int = 16, kernel_size: int = 7) -> None:
+        super().__init__()
+        self.channels, self.hidden = channels, reduced(channels, reduction)
+        self.channel = ChannelGate(channels, reduction)
+        self.spatial = SpatialAttention(channels, kernel_size=kernel_size)
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """Return ``x`` with every channel, then every position multiplied by its gate."""
+        self._check(x)
+        return self.spatial(self.channel(x))
+
+    def cost(self, height: int, width: int) -> Cost:
+        """Return the closed form of the header."""
+        weights = 2 * self.channels * self.hidden
+        parameters = weights + self.channels + self.hidden
+        # The two layers run twice, on the means and on the maxima.
+        return Cost(parameters, macs=2 * weights, bytes=4 * parameters) + self.spatial.cost(height, width)

@@ -1,0 +1,65 @@
+"""Spatial attention: one gate per position, from the greatest and the mean channel at the positions around.
+
+Formula y = x * sigmoid(BN(conv_k([max_c x; mean_c x])))
+Paper   Woo, Park, Lee, Kweon. CBAM: Convolutional Block Attention Module. ECCV 2018. arXiv:1807.06521,
+        section 3, "Spatial attention module".
+Shapes  x (B, C, H, W) -> (B, C, H, W); map (B, 1, H, W), gates in (0, 1).
+Cost    parameters 2*k*k + 2, MACs 2*k*k*H*W, whatever C; 20 bytes of running statistics (norm=True).
+Differs nothing from the authors' code, whose normalisation and its start at 0 (so all gates start at 0.5) the
+        paper does not mention; norm=False is equation 3 as printed, with a bias.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, Refine, mechanisms, odd
+
+
+@mechanisms.register("spatial")
+class SpatialAttention(Refine):
+    """Gate each position by a convolution over the strongest and the mean channel.
+
+    Args:
+        channels: C of the map that it will receive; the layers do not depend on it.
+        kernel_size: Width and height of the convolution, in positions; odd. Paper: 7.
+        norm: Whether the logits are batch-normalised, from a scale of 0. Authors: yes.
+
+    Example:
+        >>> import torch
+        >>> SpatialAttention(64)(torch.rand(2, 64, 7, 5)).shape
+        torch.Size([2, 64, 7, 5])
+    """
+
+    facets = Facets(
+        over=("positions",), driven_by="input", weighting="soft", sites=("features", "skip", "pool")
+    )
+    variants = {"kernel_size": 3, "norm": False}
+
+    def __init__(self, channels: int, *, kernel_size: int = 7, norm: bool = True) -> None:
+        super().__init__()
+        self.channels, self.kernel_size = channels, odd("kernel_size", kernel_size)
+        self.conv = nn.Conv2d(2, 1, kernel_size, padding=kernel_size // 2, bias=not norm)
+        self.norm = BatchNorm(1, momentum=0.01) if norm else nn.Identity()
+        if isinstance(self.norm, BatchNorm):
+            nn.init.zeros_(self.norm.weight)
+        self.map = MapTap("b 1 h w")
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """Return ``x`` with every position multiplied by its gate."""
+        self._check(x)
+        return x * self.weigh(x)
+
+    def weigh(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 1 h w"]:
+        """Return the gates alone, for mechanisms that combine them with others."""
+        summary = torch.cat([x.amax(dim=1, keepdim=True), x.mean(dim=1, keepdim=True)], dim=1)
+        gates: Tensor = self.map(self.norm(self.conv(summary)).sigmoid())
+        return gates
+
+    def cost(self, height: int, width: int) -> Cost:
+        """Return the closed form of the header."""
+        weights, normed = 2 * self.kernel_size**2, isinstance(self.norm, BatchNorm)
+        parameters = weights + (2 if normed else 1)
+        return Cost(parameters, macs=weights * height * width, bytes=4 * parameters + 16 * normed)
