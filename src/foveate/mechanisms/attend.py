@@ -13,7 +13,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
 
 from foveate.mechanisms.base import MapTap
@@ -44,6 +44,17 @@ def widen(x: Tensor) -> Tensor:
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
+def project(layer: nn.Conv2d, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h w"]:
+    """Return queries or keys of ``x``, for a half-precision model in float32.
+
+    Without a scale energies run into the hundreds; there the rounding of half a query is another softmax.
+    """
+    if widen(x) is x or torch.is_autocast_enabled(x.device.type):
+        return layer(x)
+    bias = None if layer.bias is None else widen(layer.bias)
+    return F.conv2d(widen(x), widen(layer.weight), bias)
+
+
 def full_precision(x: Tensor) -> AbstractContextManager[Any]:
     """Return a context in which autocast does not undo ``widen``."""
     kind = x.device.type
@@ -65,10 +76,12 @@ def attend(query: Tensor, key: Tensor, value: Tensor, tap: MapTap, *, scale: flo
 
 
 def _fused(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
-    if query.ndim == 3:  # the fused CPU kernel takes four dimensions only
-        query, key, value = query.unsqueeze(1), key.unsqueeze(1), value.unsqueeze(1)
-        return F.scaled_dot_product_attention(query, key, value, scale=scale).squeeze(1)
-    return F.scaled_dot_product_attention(query, key, value, scale=scale)
+    flat, kind = query.ndim == 3, torch.promote_types(query.dtype, value.dtype)
+    parts = [part.unsqueeze(1) if flat else part for part in (query, key, value.to(kind))]
+    context = F.scaled_dot_product_attention(
+        *parts, scale=scale
+    )  # fused for four dimensions and one type only
+    return (context.squeeze(1) if flat else context).to(value.dtype)
 
 
 def _weights(query: Tensor, key: Tensor) -> Tensor:

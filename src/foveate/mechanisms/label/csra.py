@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from foveate.errors import OptionError
 from foveate.mechanisms.attend import widen
-from foveate.mechanisms.base import Cost, Facets, Label, MapTap, mechanisms
+from foveate.mechanisms.base import Cost, Facets, Label, MapTap, mechanisms, whole
 
 MAXIMUM = 99.0  # from this temperature on, a head takes the maximum
 TEMPERATURES: dict[int, tuple[float, ...]] = {
@@ -51,7 +51,7 @@ class ClassSpecificResidualAttention(Label):
     """
 
     facets = Facets(over=("classes", "positions"), driven_by="query", weighting="soft", sites=("output",))
-    variants = {"classes": 5, "heads": 4, "lam": 0.7, "temperatures": (3.0,)}
+    variants = {"classes": 7, "heads": 4, "lam": 0.7, "temperatures": (3.0,)}
 
     def __init__(
         self,
@@ -63,9 +63,8 @@ class ClassSpecificResidualAttention(Label):
         temperatures: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
-        if not isinstance(classes, int) or classes < 1:
-            raise OptionError(f"classes: got {classes!r}, expected a whole number of at least 1")
-        self.channels, self.classes, self.heads, self.lam = channels, classes, heads, lam
+        self.channels, self.classes = channels, whole("classes", classes)
+        self.heads, self.lam = whole("heads", heads), lam
         self.temperatures = _temperatures(heads, temperatures)
         self.classifier = nn.Conv2d(channels, heads * classes, kernel_size=1, bias=False)
         self.map = MapTap("b k q h w", sums="h w")

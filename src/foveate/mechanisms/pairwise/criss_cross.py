@@ -17,9 +17,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.errors import OptionError
-from foveate.mechanisms.attend import full_precision, widen
-from foveate.mechanisms.base import Cost, Facets, MapTap, Refine, mechanisms, reduced
+from foveate.mechanisms.attend import full_precision, project, widen
+from foveate.mechanisms.base import Cost, Facets, MapTap, Refine, mechanisms, reduced, whole
 
 
 @mechanisms.register("criss_cross")
@@ -51,9 +50,8 @@ class CrissCrossAttention(Refine):
 
     def __init__(self, channels: int, *, reduction: int = 8, recurrence: int = 2) -> None:
         super().__init__()
-        if not isinstance(recurrence, int) or recurrence < 1:
-            raise OptionError(f"recurrence: got {recurrence!r}, expected a whole number of at least 1")
-        self.channels, self.width, self.recurrence = channels, reduced(channels, reduction), recurrence
+        self.channels, self.width = channels, reduced(channels, reduction)
+        self.recurrence = whole("recurrence", recurrence)
         self.query = nn.Conv2d(channels, self.width, kernel_size=1)
         self.key = nn.Conv2d(channels, self.width, kernel_size=1)
         self.value = nn.Conv2d(channels, channels, kernel_size=1)
@@ -71,7 +69,9 @@ class CrissCrossAttention(Refine):
         """Return what every position reads in one round."""
         value, height = self.value(x), x.shape[2]
         with full_precision(x):
-            weights = self.map(self._weights(self.query(x), self.key(x))).to(value.dtype)  # (B, H, W, H+W)
+            weights = self.map(self._weights(project(self.query, x), project(self.key, x))).to(
+                value.dtype
+            )  # (B, H, W, H+W)
             down, along = weights[..., :height].transpose(1, 2), weights[..., height:]
             column = down @ value.permute(0, 3, 2, 1)  # (B, W, H, H) (B, W, H, C)
             row = along @ value.permute(0, 2, 3, 1)  # (B, H, W, W) (B, H, W, C)

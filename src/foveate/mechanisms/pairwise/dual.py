@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.attend import attend, tokens, untoken
+from foveate.mechanisms.attend import attend, project, tokens, untoken
 from foveate.mechanisms.base import Cost, Facets, MapTap, Refine, mechanisms, reduced
 from foveate.mechanisms.pairwise.channel import mix_channels
 
@@ -60,7 +60,12 @@ class DualAttention(Refine):
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Return ``x`` plus both attentions, each times its gamma."""
         self._check(x)
-        context = attend(tokens(self.query(x)), tokens(self.key(x)), tokens(self.value(x)), self.position_map)
+        context = attend(
+            tokens(project(self.query, x)),
+            tokens(project(self.key, x)),
+            tokens(self.value(x)),
+            self.position_map,
+        )
         mixed = mix_channels(x, self.channel_map, paper=self.paper)
         change = self.gamma[0] * untoken(context, like=x) + self.gamma[1] * mixed
         return x + change.to(x.dtype)

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from foveate.mechanisms.attend import attend, tokens, untoken
-from foveate.mechanisms.base import Cost, Facets, MapTap, Refine, mechanisms, reduced
+from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, Refine, mechanisms, reduced
 
 
 @mechanisms.register("non_local")
@@ -51,7 +51,7 @@ class NonLocal(Refine):
         self.value = nn.Conv2d(channels, self.width, kernel_size=1)
         self.pool = nn.MaxPool2d(2, ceil_mode=True) if subsample else nn.Identity()
         self.merge = nn.Conv2d(self.width, channels, kernel_size=1)
-        self.norm = nn.BatchNorm2d(channels)
+        self.norm = BatchNorm(channels)
         nn.init.zeros_(self.norm.weight)  # section 4.1: the block starts as the identity
         self.map = MapTap("b n m", sums="m")
 

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.attend import attend, tokens, untoken
+from foveate.mechanisms.attend import attend, project, tokens, untoken
 from foveate.mechanisms.base import Cost, Facets, MapTap, Refine, mechanisms, reduced
 
 
@@ -54,7 +54,9 @@ class PositionAttention(Refine):
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Return ``x`` plus gamma times what every position read."""
         self._check(x)
-        context = attend(tokens(self.query(x)), tokens(self.key(x)), tokens(self.value(x)), self.map)
+        context = attend(
+            tokens(project(self.query, x)), tokens(project(self.key, x)), tokens(self.value(x)), self.map
+        )
         return x + (self.gamma * untoken(context, like=x)).to(x.dtype)
 
     def cost(self, height: int, width: int) -> Cost:

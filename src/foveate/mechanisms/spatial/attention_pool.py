@@ -13,9 +13,8 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.errors import OptionError
 from foveate.mechanisms.attend import widen
-from foveate.mechanisms.base import Cost, Facets, MapTap, Pool, mechanisms
+from foveate.mechanisms.base import Cost, Facets, MapTap, Pool, mechanisms, whole
 
 
 @mechanisms.register("attention_pool")
@@ -40,9 +39,8 @@ class AttentionPool(Pool):
 
     def __init__(self, channels: int, *, hidden: int | None = None) -> None:
         super().__init__()
-        self.channels, self.hidden = channels, max(64, channels // 4) if hidden is None else hidden
-        if not isinstance(self.hidden, int) or self.hidden < 1:
-            raise OptionError(f"hidden: got {hidden!r}, expected a whole number of at least 1, or None")
+        self.channels = channels
+        self.hidden = max(64, channels // 4) if hidden is None else whole("hidden", hidden)
         self.embed = nn.Conv2d(channels, self.hidden, kernel_size=1)
         self.score = nn.Conv2d(
             self.hidden, 1, kernel_size=1, bias=False
