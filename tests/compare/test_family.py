@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from foveate.compare.family import compare_all, holm
+from foveate.compare.pooling import pool
+from foveate.compare.statistics import components, interval
+
+
+def study(variants: int = 3, seeds: int = 3, items: int = 200, rng: int = 0) -> dict[str, np.ndarray]:
+    r = np.random.default_rng(rng)
+    chance = np.clip(0.7 + 0.3 * r.normal(size=items), 0, 1) + 0.02 * r.normal(size=(variants + 1, seeds, 1))
+    y = (r.random((variants + 1, seeds, items)) < chance).astype(float)
+    return {"baseline": y[0]} | {f"v{m}": y[m] for m in range(1, variants + 1)}
+
+
+def differences(scores: dict[str, np.ndarray], **options):
+    variants = {k: v for k, v in scores.items() if k != "baseline"}
+    return compare_all(dict.fromkeys(variants, scores["baseline"]), variants, **options)
+
+
+def assert_same(a, b):
+    for field in a.__dataclass_fields__:
+        assert getattr(a, field) == pytest.approx(getattr(b, field), rel=1e-6, abs=1e-9), field
+
+
+def test_holm_equals_statsmodels():
+    multitest = pytest.importorskip("statsmodels.stats.multitest")
+    r = np.random.default_rng(0)
+    for _ in range(20):
+        p = dict(zip("abcdefg", r.random(7) ** 3, strict=True))
+        want = multitest.multipletests(list(p.values()), method="holm")[1]
+        assert [holm(p)[n] for n in p] == pytest.approx(want)
+    assert holm({}) == {}
+
+
+def test_order_names_seeds_and_items_do_not_change_a_verdict():
+    scores = study()
+    first = differences(scores)
+    backwards = differences(dict(reversed(scores.items())))
+    r = np.random.default_rng(1)
+    s, i = r.permutation(3), r.permutation(200)
+    shuffled = differences({k: v[s][:, i] for k, v in scores.items()})
+    renamed = differences({("x" + k if k != "baseline" else k): v for k, v in scores.items()})
+    for name, d in first.items():
+        assert_same(d, backwards[name])
+        assert_same(d, shuffled[name])
+        assert_same(d, renamed["x" + name])
+
+
+def test_two_half_studies_merged_are_the_whole():
+    scores = study(seeds=6)
+    merged = {k: np.concatenate([v[3:], v[:3]]) for k, v in scores.items()}
+    for name, d in differences(scores).items():
+        assert_same(d, differences(merged)[name])
+
+
+def test_a_single_variant_is_not_corrected():
+    scores = study(variants=1)
+    d = differences(scores)["v1"]
+    c = components(scores["v1"] - scores["baseline"])
+    assert (d.low, d.high) == pytest.approx(interval(c, 0.95))
+    assert d.p == d.p_adjusted
+    assert d.df == pytest.approx(c.df)
+
+
+def test_intervals_hold_together_by_bonferroni_and_share_the_seed_variance():
+    scores = study(variants=4)
+    own = {k: components(v - scores["baseline"]) for k, v in scores.items() if k != "baseline"}
+    shared = pool(own)
+    for name, d in differences(scores).items():
+        assert (d.low, d.high) == pytest.approx(interval(shared[name], 1 - 0.05 / 4))
+        assert shared[name].ms_seed >= own[name].ms_seed
+        assert d.p_adjusted >= d.p
+
+
+def test_a_wild_variant_is_judged_alone_and_leaves_the_others_alone():
+    scores = study(variants=4, seeds=5)
+    tame = pool({k: components(v - scores["baseline"]) for k, v in scores.items() if k != "baseline"})
+    wild = scores["v4"].copy()
+    wild[0] = 0.0  # one run fell apart
+    own = {
+        k: components(v - scores["baseline"]) for k, v in (scores | {"v4": wild}).items() if k != "baseline"
+    }
+    shared = pool(own)
+    assert shared["v4"] == own["v4"] and shared["v4"].seed_df == 4
+    for name in ("v1", "v2", "v3"):
+        assert shared[name].seed_df == pytest.approx(4 * 4 / (1 + 3 / 4))
+        assert shared[name].ms_seed < 4 * tame[name].ms_seed < own["v4"].ms_seed
+
+
+def test_pooled_degrees_of_freedom_are_those_of_differences_that_share_a_baseline():
+    """Spread of the mean of k mean squares, simulated, against the closed form."""
+    r = np.random.default_rng(0)
+    k, seeds, studies = 4, 3, 40_000
+    d = r.normal(size=(studies, k, seeds)) - r.normal(size=(studies, 1, seeds))
+    mean_square = d.var(axis=2, ddof=1).mean(axis=1)
+    df = 2 * mean_square.mean() ** 2 / mean_square.var()
+    shared = pool({str(i): components(np.eye(seeds) + i) for i in range(k)})
+    assert shared["0"].seed_df == pytest.approx(df, rel=0.05)
+
+
+def test_degenerate_studies_have_defined_answers():
+    right, wrong = np.ones((3, 50)), np.zeros((3, 50))
+    same = differences({"baseline": right, "a": right, "b": right})["a"]
+    assert same.mean == 0 and same.low == -same.high and same.pairing == 1.0 and same.p_adjusted == 1.0
+    better = differences({"baseline": wrong, "a": right})["a"]
+    assert better.mean == 1 and better.low > 0.5 and better.p < 1e-9
+    one = differences({"baseline": wrong[:1], "a": right[:1]})["a"]
+    assert one.mean == 1 and one.low is None and one.p is None and one.more_seeds is None
+    two = differences({"baseline": wrong[:2], "a": right[:2]})["a"]
+    assert two.low is not None and two.detectable is None
+    item = differences({"baseline": wrong[:, :1], "a": right[:, :1]})["a"]
+    assert item.mean == 1 and item.low is None
+    assert differences({"baseline": right}) == {}
+
+
+def test_p_of_a_family_is_the_t_test_on_seed_means_where_only_seeds_vary():
+    means = np.random.default_rng(3).normal(size=(4, 1)) + np.zeros((1, 300))
+    d = compare_all({"a": np.zeros((4, 300))}, {"a": means}, span=None)["a"]
+    assert d.p == pytest.approx(stats.ttest_1samp(means[:, 0], 0).pvalue, rel=2e-3)
