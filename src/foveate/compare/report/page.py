@@ -1,0 +1,129 @@
+"""The page: one HTML text that holds everything it shows and asks nobody for anything."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+import jinja2
+
+from foveate.compare.report import axes, curves, gates, intervals, pareto, words
+from foveate.compare.report.result import Result, complete, digits
+
+MODES = {
+    "scratch": "every model trained from random weights",
+    "pretrained": "every model trained on from the same pretrained weights",
+    "branch": "baseline trained once a seed, then continued with and without attention",
+}
+
+
+def render(result: Result) -> str:
+    """Return the report as one HTML text.
+
+    Args:
+        result: The plain data of a study, as ``study.json`` holds it, with its ``pictures``.
+
+    Example:
+        >>> page = render({"question": {}, "variants": [], "sentence": "Nothing to compare."})
+        >>> page.startswith("<!doctype html>") and "Nothing to compare." in page
+        True
+    """
+    whole = complete(result)
+    environment = _environment()
+    script = environment.loader.get_source(environment, "script.js")[0]  # type: ignore[union-attr]
+    page = environment.get_template("page.html.j2")
+    return page.render(**view(whole), script=script, script_hash=_hash(script)).strip() + "\n"
+
+
+def view(whole: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the templates see: the completed result, and what is common to several sections."""
+    question, variants = whole["question"], whole["variants"]
+    compared = [variant for variant in variants if variant["difference"]]
+    return {
+        "result": whole,
+        "question": question,
+        "metric": question["metric"],
+        "unit": question["metric"]["unit"],
+        "variants": variants,
+        "compared": compared,
+        "base": next((variant for variant in variants if variant["role"] == "baseline"), None),
+        "digits": digits(whole),
+        "mode": MODES.get(question["mode"], question["mode"]),
+        "scale": intervals.difference_scale(variants, question["margin"]),
+        "class_scale": intervals.class_scale(compared),
+        "gate_scale": gates.gate_scale(variants),
+        "sections": sections(whole),
+        "numbers": {key: value for key, value in whole.items() if key != "pictures"},
+    }
+
+
+def sections(whole: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the anchor and the title of every section that has something to show, in order."""
+    variants = whole["variants"]
+    known = [
+        ("verdict", "Verdict", True),
+        ("table", "Every variant", True),
+        ("cost", "Quality and cost", axes.costs(whole)),
+        ("curves", "Learning curves", curves.measures(whole)),
+        ("classes", "Effect on classes", any(v["difference"] and v["per_class"] for v in variants)),
+        ("gates", "Gates", any(variant["gates"] for variant in variants)),
+        ("pictures", "Pictures", whole["pictures"]),
+        ("checks", "Check of the data", True),
+        ("recipe", "To repeat it", True),
+        ("rules", "How verdicts are reached", True),
+    ]
+    return [(anchor, title) for anchor, title, there in known if there]
+
+
+def moment(iso: str) -> str:
+    """Write a point in time as people read it; what is not ISO 8601 stays as it came."""
+    try:
+        return datetime.fromisoformat(iso).strftime("%-d %B %Y, %H:%M")
+    except ValueError:
+        return iso
+
+
+def picture(uri: str) -> str:
+    """Return an image's data URI; anything else, such as an address on the net, becomes an empty one."""
+    return uri if uri.startswith("data:image/") else "data:,"
+
+
+def flat(tree: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
+    """Return the leaves of nested options as (dotted name, text), in order."""
+    found: list[tuple[str, str]] = []
+    for key, value in tree.items():
+        name = f"{before}{key}"
+        if isinstance(value, Mapping):
+            found += flat(value, f"{name}.")
+        elif isinstance(value, list):
+            found.append((name, ", ".join(map(str, value)) or "none"))
+        else:
+            found.append((name, {None: "none", True: "yes", False: "no"}.get(value, str(value))))
+    return found
+
+
+def _hash(script: str) -> str:
+    """Return the only script that the page's policy lets run: one that slipped in through a name would not."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("foveate.compare.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    writers: tuple[Callable[..., str], ...] = (words.plain, words.signed, words.span, words.spread, words.count)
+    more = (words.short, words.milliseconds, words.mebibytes, words.duration, words.relative, words.chance, words.letter)
+    environment.filters.update({write.__name__: write for write in (*writers, *more, flat, moment, picture)})
+    environment.globals.update(
+        axes=axes, badge=words.badge, curves=curves, gates=gates, intervals=intervals, pareto=pareto
+    )
+    return environment

@@ -1,0 +1,135 @@
+"""How numbers and verdicts are written, the same in the report, the notebook and the figure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+MINUS = "\N{MINUS SIGN}"
+DASH = "\N{EN DASH}"
+
+
+@dataclass(frozen=True)
+class Badge:
+    """How a verdict is shown; the words and the sign say the same as the colour.
+
+    Args:
+        tone: The name of its colours in the style sheet.
+        sign: A sign that can be told apart without colour.
+    """
+
+    tone: str
+    sign: str
+
+
+_BADGES = {
+    "helps enough": Badge("helps", "▲"),
+    "helps": Badge("helps", "△"),
+    "hurts": Badge("hurts", "▼"),
+    "no difference worth having": Badge("same", "="),
+    "not yet known": Badge("unknown", "?"),
+    "baseline": Badge("plain", "○"),
+    "no verdict": Badge("plain", DASH),
+}
+
+
+def badge(verdict: str) -> Badge:
+    """Return the badge of a verdict; one that this version does not know is shown plainly."""
+    return _BADGES.get(verdict, _BADGES["no verdict"])
+
+
+def plain(value: float | None, digits: int = 1) -> str:
+    """Write a number with a true minus sign, or a dash if there is none."""
+    if value is None:
+        return DASH
+    text = f"{value:,.{digits}f}"
+    return text.lstrip("-") if not re.search("[1-9]", text) else text.replace("-", MINUS)
+
+
+def signed(value: float | None, digits: int = 2) -> str:
+    """Write a difference: always with its sign, except for what rounds to zero."""
+    text = plain(value, digits)
+    return f"+{text}" if value is not None and value > 0 and re.search("[1-9]", text) else text
+
+
+def span(low: float | None, high: float | None, digits: int = 2) -> str:
+    """Write the two ends of an interval of differences."""
+    if low is None or high is None:
+        return "no interval"
+    return f"{signed(low, digits)} to {signed(high, digits)}"
+
+
+def spread(mean: float | None, low: float | None, high: float | None, digits: int = 1) -> str:
+    """Write an interval as ± its half width if it is symmetric to the digits shown, else as its two ends."""
+    if mean is None or low is None or high is None:
+        return ""
+    if abs((high - mean) - (mean - low)) < 10**-digits:
+        return f"± {plain((high - low) / 2, digits)}"
+    return f"{plain(low, digits)} to {plain(high, digits)}"
+
+
+def count(value: float | None) -> str:
+    """Write a whole number with separators."""
+    return DASH if value is None else plain(value, 0)
+
+
+def short(value: float | None, unit: str = "") -> str:
+    """Write a large number with three figures and the letter of its thousands: 12.3 M."""
+    if value is None:
+        return DASH
+    for factor, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= factor:
+            return f"{plain(value / factor, _three(value / factor))}\N{NO-BREAK SPACE}{letter}{unit}"
+    return f"{plain(value, 0)}{' ' + unit if unit else ''}"
+
+
+def milliseconds(value: float | None) -> str:
+    """Write a duration in milliseconds with three figures."""
+    return DASH if value is None else f"{plain(value, _three(value))}\N{NO-BREAK SPACE}ms"
+
+
+def mebibytes(value: float | None) -> str:
+    """Write bytes as MiB."""
+    return DASH if value is None else f"{plain(value / 2**20, _three(value / 2**20))}\N{NO-BREAK SPACE}MiB"
+
+
+def duration(seconds: float | None) -> str:
+    """Write a duration as people say it: 42 s, 3 min 5 s, 2 h 10 min."""
+    if seconds is None:
+        return DASH
+    if seconds < 60:
+        return f"{plain(seconds, 1 if seconds < 10 else 0)} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def relative(value: float | None, base: float | None) -> str:
+    """Write how much more or less than ``base`` a cost is, in percent; nothing where that says nothing."""
+    if value is None or not base:
+        return ""
+    percent = 100 * (value / base - 1)
+    if percent and abs(percent) < 0.1:
+        return f"{'+' if percent > 0 else MINUS}<0.1 %"
+    return f"{signed(percent, 1 if abs(percent) < 100 else 0)} %" if percent else "same"
+
+
+def chance(p: float | None) -> str:
+    """Write a p-value with two figures, never as zero."""
+    if p is None:
+        return DASH
+    return "< 0.001" if p < 0.001 else f"{p:.2g}" if p < 0.1 else f"{p:.2f}"
+
+
+def letter(index: int) -> str:
+    """Return A, B, ... Z, AA, AB, ... for the place of a variant in the table."""
+    text = ""
+    index += 1
+    while index:
+        index, rest = divmod(index - 1, 26)
+        text = chr(ord("A") + rest) + text
+    return text
+
+
+def _three(value: float) -> int:
+    return 2 if abs(value) < 10 else 1 if abs(value) < 100 else 0

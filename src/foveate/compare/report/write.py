@@ -1,0 +1,86 @@
+"""The files of a report: the page, the numbers as JSON and CSV, the pictures, the figure.
+
+Each is written beside its place and then moved there, so that a reader or a full disk never meets half a file.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from foveate.compare.report.figure import draw
+from foveate.compare.report.page import render
+from foveate.compare.report.result import Result, complete, plain_data
+from foveate.errors import StudyError
+
+COLUMNS = ("variant", "seed", "score", "seconds", "images_per_second", "steps", "parameters")
+
+
+def write_report(result: Result, folder: Path) -> Path:
+    """Write ``report.html`` and what stands beside it, and return its path.
+
+    Beside it: ``study.json`` (all but the pictures), ``pictures.json`` (if the result has pictures, so that the
+    page can be made again without any model), ``runs.csv``, ``figure.png`` and ``figure.svg``.
+
+    Args:
+        result: The plain data of a study.
+        folder: Where; made if it is missing. What it holds under these names is replaced.
+
+    Raises:
+        StudyError: A file cannot be written.
+    """
+    folder = Path(folder)
+    numbers = {key: value for key, value in plain_data(result).items() if key != "pictures"}
+    texts = {"study.json": _json(numbers), "runs.csv": _csv(result.get("runs", []))}
+    if "pictures" in result:
+        texts["pictures.json"] = _json(plain_data(result["pictures"]))
+    files = {name: _bytes(text) for name, text in texts.items()}
+    files |= {f"figure.{kind}": data for kind, data in draw(complete(result)).items()}
+    files["report.html"] = _bytes(render(result))  # last: where it is, the rest is too
+    for name, data in files.items():
+        _put(folder / name, data)
+    return folder / "report.html"
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+
+
+def _bytes(text: str) -> bytes:
+    """Encode as UTF-8; a file name that is not text, which Python marks by lone surrogates, becomes escapes."""
+    return text.encode("utf-8", errors="backslashreplace")
+
+
+def _csv(runs: Sequence[Mapping[str, Any]]) -> str:
+    """Write one row a run: the usual columns first, then whatever else the runs have."""
+    others = dict.fromkeys(key for run in runs for key in run if key not in COLUMNS)
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, [*COLUMNS, *others], restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(plain_data(list(runs)))
+    return text.getvalue()
+
+
+def _put(path: Path, data: bytes) -> None:
+    """Write a file so that it is there in full or not at all."""
+    temporary = ""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except OSError as error:
+        if temporary:
+            Path(temporary).unlink(missing_ok=True)
+        text = f"{path}: cannot be written ({error}). Make room or give another folder; no run is lost."
+        raise StudyError(text) from None
