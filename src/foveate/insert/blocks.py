@@ -1,0 +1,74 @@
+"""Which modules of a model are its residual or transformer blocks, told by what they do and not by their names.
+
+A block adds its input, or something of its output's shape, to what it computed, in its own ``forward``; and its
+class occurs more than once. Networks that join instead of adding (DenseNet, Inception) repeat a class that joins.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+from torch import nn
+
+from foveate.insert.layout import Layout
+from foveate.insert.maps import Maps
+from foveate.insert.probe import Call, Probe
+
+_PLAIN = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
+_SAME_ASPECT = math.log(1.6)
+
+
+def find_blocks(notes: Probe, maps: Maps) -> list[Call]:
+    """Return the outermost blocks in the order in which they ran."""
+    calls = [c for c in notes.calls.values() if c.path and maps.output(c) is not None]
+    kinds = Counter(type(call.module) for call in calls)
+    adding = {type(c.module) for c in calls if c.output is not None and tuple(c.output.shape) in c.adds}
+    repeated = _hoisted(
+        [c for c in calls if type(c.module) in adding and kinds[type(c.module)] > 1], notes, maps
+    )
+    single = [
+        c
+        for c in calls
+        if type(c.module) in adding and kinds[type(c.module)] == 1 and _is_lone_block(c, repeated, maps)
+    ]
+    found = _outermost([*repeated, *single])
+    if not found:
+        joining = {type(c.module) for c in calls if c.joins}
+        found = _outermost([c for c in calls if type(c.module) in joining and kinds[type(c.module)] > 1])
+    return sorted(found, key=lambda call: call.started)
+
+
+def _is_lone_block(call: Call, repeated: list[Call], maps: Maps) -> bool:
+    """Tell a block of which there is one from a part that adds, such as a position embedding or a whole encoder."""
+    layout = maps.output(call)
+    if layout is None or layout.kind == "tokens" or isinstance(call.module, nn.ModuleDict):
+        return False
+    return not any(call.holds(other) or other.holds(call) for other in repeated)
+
+
+def _hoisted(blocks: list[Call], notes: Probe, maps: Maps) -> list[Call]:
+    """Replace blocks that see an unfolded map, as in MobileViT, by the module around them that folds it back."""
+    odd = {type(c.module) for c in blocks if not _is_picture(maps.output(c), c, notes, maps)}
+    kept = [c for c in blocks if type(c.module) not in odd]
+    for block in blocks:
+        if type(block.module) in odd:
+            around = (c for c in notes.ancestors(block.path) if type(c.module) not in _PLAIN)
+            folded = next((c for c in around if _is_picture(maps.output(c), c, notes, maps)), None)
+            if folded is not None and folded not in kept:
+                kept.append(folded)
+    return kept
+
+
+def _is_picture(layout: Layout | None, call: Call, notes: Probe, maps: Maps) -> bool:
+    """Return whether a map still has the batch and about the aspect of the image."""
+    if layout is None or call.output is None or call.output.shape[0] != maps.batch:
+        return False
+    height, width = notes.image.shape[-2:]
+    if min(layout.height, layout.width) < 2:
+        return True
+    return abs(math.log(layout.height / layout.width) - math.log(height / width)) < _SAME_ASPECT
+
+
+def _outermost(calls: list[Call]) -> list[Call]:
+    return [c for c in calls if not any(other.holds(c) for other in calls)]

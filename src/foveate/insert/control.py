@@ -1,0 +1,227 @@
+"""A block of equal cost without attention, so that "more parameters" is not taken for "attention".
+
+Formula y = x + up(f(... f(pool(x)))), f(z) = W2 relu(W1 z + b1) + b2, pool to a fixed grid, up to the map's size
+Cost    as near as one hidden unit and one grid row come to the parameters and MACs of the mechanism it stands for.
+
+It computes with as many numbers as the mechanism, and weighs nothing: no gate, no softmax, no product of two
+things that depend on the input.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from foveate.errors import OptionError
+from foveate.insert.spec import Spec, Term
+from foveate.mechanisms.base import Cost, Mechanism, build, mechanisms
+
+
+class Control(nn.Module):
+    """Stand in for a mechanism: as many parameters and MACs, no attention.
+
+    Args:
+        channels: C of the map that it will receive.
+        like: The registry name of the mechanism.
+        height: Rows of the map for which the MACs shall be equal.
+        width: Columns of that map.
+        options: The options of the mechanism.
+
+    Attributes:
+        interface: That of the mechanism.
+        gate: ``"gamma"`` if the mechanism starts as the identity by a gate of its own, else None.
+        target: What the mechanism costs on that map.
+        gap: ``target`` minus the cost of this block.
+
+    Example:
+        >>> Control(64, like="se", height=7, width=7).gap.parameters
+        0
+    """
+
+    def __init__(self, channels: int, *, like: str, height: int, width: int, **options: object) -> None:
+        super().__init__()
+        self.channels, self.like = channels, like
+        mechanism = _unseen(like, channels, options)
+        self.interface = mechanism.interface
+        if self.interface not in ("refine", "pool", "label"):
+            raise OptionError(
+                f"control: {like} is a {self.interface}, expected a mechanism that can be inserted"
+            )
+        self.target = mechanism.cost(height, width)
+        self.gate = "gamma" if mechanism.gate is not None and self.interface == "refine" else None
+        self.gamma = nn.Parameter(torch.zeros(1)) if self.gate else None
+        self.classes = int(getattr(mechanism, "classes", 0))
+        self.inert: nn.Module = self._block(channels, height, width)
+        self.gap = self.target - self.cost(height, width)
+
+    def _block(self, channels: int, height: int, width: int) -> nn.Module:
+        parameters = self.target.parameters - (1 if self.gate else 0)
+        if self.interface == "label":
+            return InertHeads(
+                channels, self.classes, heads=max(1, round(parameters / (channels * self.classes)))
+            )
+        return InertBlock(channels, fitted(channels, parameters, self.target.macs, height, width))
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Tensor:
+        """Return a map, a vector (B, C) or logits (B, classes), as the mechanism would."""
+        if self.interface == "label":
+            return self.inert(x)
+        added = self.inert(x)
+        y = x + (added if self.gamma is None else added * self.gamma.to(x.dtype))
+        return y.mean(dim=(2, 3)) if self.interface == "pool" else y
+
+    def cost(self, height: int, width: int) -> Cost:
+        """Return what this block costs on a map of that size."""
+        parameters = sum(p.numel() for p in self.parameters())
+        macs = self.inert.macs(height, width)  # type: ignore[operator]
+        return Cost(parameters=parameters, macs=macs, bytes=4 * parameters)
+
+    def extra_repr(self) -> str:
+        """Return what it stands for and how near it comes, for ``print(model)``."""
+        return f"like {self.like}; it lacks {self.gap.parameters} parameters and {self.gap.macs} MACs"
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The shape of an inert block.
+
+    Args:
+        hidden: Width of the hidden layer; 0 for a block that does nothing.
+        bias_in: Whether the first layer has biases.
+        bias_out: Whether the second layer has biases.
+        rows: Rows of the grid that the map is pooled to.
+        columns: Columns of that grid.
+        repeats: How many times the two layers are applied.
+    """
+
+    hidden: int
+    bias_in: bool = False
+    bias_out: bool = False
+    rows: int = 1
+    columns: int = 1
+    repeats: int = 1
+
+
+def fitted(channels: int, parameters: int, macs: int, height: int, width: int) -> Shape:
+    """Return the shape whose cost on a (channels, height, width) map comes nearest to the one given."""
+    shapes = [
+        Shape(hidden, bias_in, bias_out)
+        for base in (parameters // (2 * channels + 1), parameters // (2 * channels))
+        for hidden in (base - 1, base, base + 1)
+        for bias_in in (True, False)
+        for bias_out in (True, False)
+        if hidden > 0
+    ]
+    shape = min([*shapes, Shape(0)], key=lambda s: abs(parameters - _parameters(s, channels)))
+    if shape.hidden == 0:
+        return shape
+    rows, columns, repeats = _grid(macs / (2 * channels * shape.hidden), height, width)
+    return Shape(shape.hidden, shape.bias_in, shape.bias_out, rows, columns, repeats)
+
+
+def _parameters(shape: Shape, channels: int) -> int:
+    if shape.hidden == 0:
+        return 0
+    return 2 * channels * shape.hidden + shape.hidden * shape.bias_in + channels * shape.bias_out
+
+
+def _grid(positions: float, height: int, width: int) -> tuple[int, int, int]:
+    """Return rows, columns and repeats whose product comes nearest to ``positions``; few repeats first."""
+    least = max(1, -int(-positions // (height * width)))
+    choices = [
+        (rows, columns, repeats)
+        for repeats in range(least, least + 4)
+        for rows in range(1, height + 1)
+        for columns in {min(width, max(1, round(positions / repeats / rows)))}
+    ]
+    return min(
+        choices, key=lambda c: (round(abs(c[0] * c[1] * c[2] - positions) / positions, 2), c[2], -min(c[:2]))
+    )
+
+
+class InertBlock(nn.Module):
+    """Two pointwise layers on a pooled grid: the same numbers for every position of a cell, weighing nothing.
+
+    Args:
+        channels: C.
+        shape: Its widths and its grid.
+    """
+
+    def __init__(self, channels: int, shape: Shape) -> None:
+        super().__init__()
+        self.channels, self.shape = channels, shape
+        if shape.hidden:
+            self.narrow = nn.Conv2d(channels, shape.hidden, kernel_size=1, bias=shape.bias_in)
+            self.widen = nn.Conv2d(shape.hidden, channels, kernel_size=1, bias=shape.bias_out)
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """Return what is added to ``x``."""
+        if not self.shape.hidden:
+            return torch.zeros_like(x)
+        z = F.adaptive_avg_pool2d(x, (self.shape.rows, self.shape.columns))
+        for _ in range(self.shape.repeats):
+            z = self.widen(self.narrow(z).relu())
+        return z if z.shape[2:] == x.shape[2:] else F.interpolate(z, size=x.shape[2:], mode="nearest")
+
+    def macs(self, height: int, width: int) -> int:
+        """Return the MACs, which do not depend on the size of the map."""
+        positions = self.shape.rows * self.shape.columns * self.shape.repeats
+        return 2 * self.channels * self.shape.hidden * positions
+
+    def extra_repr(self) -> str:
+        """Return the grid for ``print(model)``."""
+        if not self.shape.hidden:
+            return "does nothing: there are too few parameters for one hidden unit"
+        return f"grid {self.shape.rows}x{self.shape.columns}, {self.shape.repeats} times"
+
+
+class InertHeads(nn.Module):
+    """Plain linear heads at every position, averaged over positions and heads.
+
+    Args:
+        channels: C.
+        classes: Number of classes.
+        heads: Number of heads.
+    """
+
+    def __init__(self, channels: int, classes: int, heads: int) -> None:
+        super().__init__()
+        self.channels, self.classes, self.heads = channels, classes, heads
+        self.score = nn.Conv2d(channels, heads * classes, kernel_size=1, bias=False)
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b q"]:
+        """Return logits."""
+        return self.score(x).mean(dim=(2, 3)).unflatten(1, (self.heads, self.classes)).mean(dim=1)
+
+    def macs(self, height: int, width: int) -> int:
+        """Return the MACs on a map of that size."""
+        return self.heads * self.classes * self.channels * height * width
+
+
+def control_spec(spec: Spec) -> Spec:
+    """Return the spec in which a control stands for every mechanism, at the same sites.
+
+    Example:
+        >>> from foveate.insert.spec import parse
+        >>> str(control_spec(parse("se(reduction=8)@blocks")))
+        'control(like=se, reduction=8)@blocks'
+    """
+    return Spec(tuple(_control_term(term) for term in spec.terms))
+
+
+def _control_term(term: Term) -> Term:
+    if term.mechanism == "control":
+        return term
+    return Term("control", (("like", term.mechanism), *term.options), term.where, term.site)
+
+
+def _unseen(like: str, channels: int, options: dict[str, object]) -> Mechanism:
+    """Build the mechanism for its cost alone, without storage and without touching the random numbers."""
+    if like not in mechanisms:
+        mechanisms[like]  # raises, naming the nearest
+    with torch.device("meta"):
+        return build(like, channels, **options)

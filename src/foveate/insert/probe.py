@@ -1,0 +1,213 @@
+"""Run the example once and note what flows through every module.
+
+The notes are what aliases, sites and plans are made from: which modules ran, in which order and how many times,
+what went in and came out, and which of them add or join maps in their own ``forward`` (what makes a residual block).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from foveate.errors import SiteError
+from foveate.insert.holder import CHILD, first_tensor, tensors_of
+
+Key = tuple[int, int]  # a tensor as it was at one moment: identity, version
+
+
+@dataclass
+class Call:
+    """One module that ran.
+
+    Args:
+        path: Its path in the model, ``""`` for the model itself.
+        module: The module.
+        started: Its place in the order in which modules started.
+        ended: Its place in the order of all starts and ends.
+        inputs: The tensors that went in: (argument, tensor's key, tensor).
+        output: The first tensor that came out.
+        plain: Whether it returned one tensor, or a tuple that starts with one.
+    """
+
+    path: str
+    module: nn.Module
+    started: int
+    inputs: list[tuple[str, Key, Tensor]]
+    ended: int = -1
+    output: Tensor | None = None
+    output_key: Key = (0, 0)
+    plain: bool = False
+    adds: set[tuple[int, ...]] = field(default_factory=set)
+    joins: int = 0
+
+    @property
+    def parent(self) -> str:
+        """The path of the module that holds this one."""
+        return self.path.rpartition(".")[0]
+
+    def holds(self, other: Call) -> bool:
+        """Return whether ``other`` ran inside of this call."""
+        return self.started < other.started and other.ended < self.ended
+
+
+@dataclass
+class Probe:
+    """Everything noted in one run.
+
+    Args:
+        calls: Path to its first call, in order of start.
+        counts: Path to the number of calls.
+        result: What the model returned.
+    """
+
+    calls: dict[str, Call]
+    counts: dict[str, int]
+    result: object
+    image: Tensor
+
+    def ancestors(self, path: str) -> Iterator[Call]:
+        """Yield the calls around ``path`` from the nearest to the outermost, the model itself left out."""
+        while "." in path:
+            path = path.rpartition(".")[0]
+            if path in self.calls:
+                yield self.calls[path]
+
+
+def call_with(model: nn.Module, example: object) -> object:
+    """Call the model as the example says: a dict by keyword, a tuple by position, anything else as one argument."""
+    if isinstance(example, Mapping):
+        return model(**example)
+    if isinstance(example, tuple):
+        return model(*example)
+    return model(example)
+
+
+@contextmanager
+def at_rest(model: nn.Module) -> Iterator[None]:
+    """Run the model as it is used: eval mode, no gradients, a fixed seed; all of it restored at the end."""
+    modes = {module: module.training for module in model.modules()}
+    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
+    try:
+        with torch.random.fork_rng(devices=devices), torch.no_grad():
+            torch.manual_seed(0)
+            model.eval()
+            yield
+    finally:
+        for module, training in modes.items():
+            module.training = training
+
+
+def probe(model: nn.Module, example: object) -> Probe:
+    """Run ``model`` on ``example`` and return the notes; the model is left as it was found.
+
+    Raises:
+        SiteError: The model does not run on the example, or no picture can be found in it.
+    """
+    images = [t for t in tensors_of(example) if t.ndim in (3, 4) and t.is_floating_point()]
+    if not images:
+        raise SiteError(
+            f"example: got {type(example).__name__} without an image tensor, expected what the model takes, "
+            "such as torch.rand(1, 3, 224, 224)"
+        )
+    listener = _Listener()
+    with ExitStack() as stack:
+        stack.enter_context(at_rest(model))
+        stack.enter_context(_fast_path_off())
+        for path, module in model.named_modules():
+            if CHILD not in path.split("."):
+                stack.callback(listener.enter_hook(path, module))
+                stack.callback(listener.leave_hook(path, module))
+        stack.enter_context(_Sums(listener))
+        try:
+            result = call_with(model, example)
+        except Exception as error:
+            raise SiteError(
+                f"{type(model).__name__} does not run on the example: {type(error).__name__}: {error}. "
+                "Give example= what the model takes."
+            ) from error
+    return Probe(listener.calls, listener.counts, result, images[0])
+
+
+@contextmanager
+def _fast_path_off() -> Iterator[None]:
+    """Keep ``nn.TransformerEncoderLayer`` from running as one fused operation, in which nothing is seen."""
+    enabled = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(enabled)
+
+
+class _Listener:
+    """The hooks of one run, and the stack of modules that are running."""
+
+    def __init__(self) -> None:
+        self.calls: dict[str, Call] = {}
+        self.counts: dict[str, int] = {}
+        self.running: list[Call] = []
+        self.kept: list[Tensor] = []  # alive until the end, so that no identity is used twice
+        self.clock = 0
+
+    def tick(self) -> int:
+        self.clock += 1
+        return self.clock
+
+    def enter_hook(self, path: str, module: nn.Module) -> Callable[[], None]:
+        def enter(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            named = [(str(i), value) for i, value in enumerate(args)] + list(kwargs.items())
+            inputs = [(name, key_of(t), t) for name, value in named for t in tensors_of(value)]
+            self.kept += [tensor for _, _, tensor in inputs]
+            self.running.append(Call(path, module, self.tick(), inputs))
+
+        return module.register_forward_pre_hook(enter, with_kwargs=True).remove
+
+    def leave_hook(self, path: str, module: nn.Module) -> Callable[[], None]:
+        def leave(_: nn.Module, args: tuple[Any, ...], output: object) -> None:
+            call = self.running.pop()
+            call.ended = self.tick()
+            call.output = first_tensor(output)
+            call.plain = call.output is not None and not isinstance(output, Mapping)
+            if call.output is not None:
+                call.output_key = key_of(call.output)
+                self.kept.append(call.output)
+            self.counts[path] = self.counts.get(path, 0) + 1
+            self.calls.setdefault(path, call)
+
+        return module.register_forward_hook(leave).remove
+
+
+class _Sums(TorchDispatchMode):
+    """Notes, at the innermost running module, every sum of two maps of one shape and every joining of maps."""
+
+    def __init__(self, listener: _Listener) -> None:
+        super().__init__()
+        self.listener = listener
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if self.listener.running:
+            name, call = func._schema.name, self.listener.running[-1]
+            if name in ("aten::add", "aten::add_") and _same_maps(args[0], args[1]):
+                call.adds.add(tuple(result.shape))
+            elif name == "aten::cat" and len(args[0]) > 1 and result.ndim == 4:
+                call.joins += 1
+        return result
+
+
+def _same_maps(first: object, second: object) -> bool:
+    both = isinstance(first, Tensor) and isinstance(second, Tensor)
+    return both and first.ndim >= 3 and first.shape == second.shape  # type: ignore[union-attr, attr-defined]
+
+
+def key_of(tensor: Tensor) -> Key:
+    """Return what tells one tensor at one moment from all others: an in-place change makes a new key."""
+    return id(tensor), 0 if tensor.is_inference() else tensor._version

@@ -1,0 +1,254 @@
+"""Where attention can sit in a model: run the example once, list the sites, find those that a pattern names.
+
+Patterns are module paths, aliases, or globs: ``*`` and ``?`` and ``[...]`` stay within one name between dots, except
+that a leading ``*.`` stands for any depth: ``layer[34].*`` are the blocks of two layers, ``*.se`` is every ``se``.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from foveate.errors import SiteError, nearest
+from foveate.insert.aliases import Aliases, Place
+from foveate.insert.holder import tensors_of, with_first
+from foveate.insert.layout import Kind, Layout
+from foveate.insert.maps import Maps
+from foveate.insert.probe import Call, Probe, at_rest, call_with, probe
+
+
+@dataclass(frozen=True)
+class Site:
+    """A place where a mechanism can sit.
+
+    Args:
+        path: The module's path, as a spec names it; ``""`` for the model itself.
+        aliases: The names that hold for every model, such as ``stage4``.
+        kind: What flows there: ``map`` (B, C, H, W), ``grid`` (B, H, W, C), ``tokens`` (B, N, C); ``pool`` where a
+            map becomes one vector; ``scores`` where a classifier's logits are made.
+        channels: C of the map; for ``pool`` and ``scores`` of the map before pooling.
+        height: Its rows on the example.
+        width: Its columns on the example.
+        where: ``after`` for what the module returns, ``before`` for what it takes.
+        layout: How the map lies: ``map``, ``grid`` or ``tokens``.
+        prefix: Class and register tokens before the positions; they are left alone.
+        argument: The argument that holds the map, where it is not the first.
+        source: For ``pool`` and ``scores``: the module at which the map before pooling flows, and on which side.
+        classes: For ``scores``: the number of classes.
+    """
+
+    path: str
+    aliases: tuple[str, ...]
+    kind: str
+    channels: int
+    height: int
+    width: int
+    where: str = "after"
+    layout: Kind = "map"
+    prefix: int = 0
+    argument: str = ""
+    source: tuple[str, str] | None = None
+    classes: int = 0
+
+    @property
+    def map(self) -> Layout:
+        """How the map that a mechanism receives here lies in its tensor."""
+        return Layout(self.layout, self.channels, self.height, self.width, self.prefix)
+
+    def __str__(self) -> str:
+        named = f" ({', '.join(self.aliases)})" if self.aliases else ""
+        size = f"{self.channels} channels, {self.height}x{self.width}"
+        return f"{'before ' if self.where == 'before' else ''}{self.path or 'the model'}{named}: {self.kind}, {size}"
+
+
+def sites(model: nn.Module, example: object) -> list[Site]:
+    """List where attention can sit, in the order in which the example flows through the model.
+
+    Args:
+        model: Any module; it is run once in eval mode and left as it was found.
+        example: What the model takes: a tensor (B, 3, H, W), a tuple of arguments or a dict of keyword arguments.
+
+    Raises:
+        SiteError: The model does not run on the example.
+
+    Example:
+        >>> model = nn.Sequential(nn.Conv2d(3, 8, 3, stride=2), nn.ReLU())
+        >>> [str(site) for site in sites(model, torch.rand(1, 3, 9, 9))][1:]
+        ['0 (stem): map, 8 channels, 4x4', '1 (stage1): map, 8 channels, 4x4']
+    """
+    return Survey(model, example).sites
+
+
+class Survey:
+    """One look at a model: its sites, and what is known about modules that are none.
+
+    Args:
+        model: The model.
+        example: What it takes.
+    """
+
+    def __init__(self, model: nn.Module, example: object) -> None:
+        self.model_name = type(model).__name__
+        self.notes: Probe = probe(model, example)
+        maps = Maps(self.notes)
+        blocks = Aliases(self.notes, maps).blocks
+        self.unread = _unread(model, example, self.notes, maps, blocks)
+        self.places = Aliases(self.notes, maps, self.unread).all()
+        self.sites = self._list(maps)
+        self.paths = [path for path, _ in model.named_modules() if path]
+
+    def _list(self, maps: Maps) -> list[Site]:
+        """Return the aliased places and, besides, every module that makes a map and runs once."""
+        places: dict[tuple[str, ...], tuple[Place, list[str]]] = {}
+        for alias, found in self.places.items():
+            for place in found:
+                key = (place.path, place.where, place.role, place.argument)
+                places.setdefault(key, (place, []))[1].append(alias)
+        for call in self.notes.calls.values():
+            layout = maps.output(call)
+            if (
+                call.path
+                and layout is not None
+                and self.notes.counts[call.path] == 1
+                and call.path not in self.unread
+            ):
+                places.setdefault((call.path, "after", "map", ""), (Place(call.path, "after", layout), []))
+        listed = [_site(place, aliases) for place, aliases in places.values()]
+        return sorted(listed, key=self._order)
+
+    def _order(self, site: Site) -> tuple[int, str]:
+        call = self.notes.calls[site.path]
+        return (call.started if site.where == "before" else call.ended), site.kind
+
+    def find(self, pattern: str) -> list[Site]:
+        """Return the sites that an alias, a path or a glob names, whatever their kind.
+
+        Raises:
+            SiteError: None does; the message names the nearest, or says why the module is no site.
+        """
+        if pattern in self.places:
+            return [site for site in self.sites if pattern in site.aliases]
+        paths = [path for path in self.paths if matches(pattern, path)]
+        if not paths:
+            names = [*self.places, *(site.path for site in self.sites)]
+            raise SiteError(
+                f'no site of {self.model_name} matches "{pattern}". {nearest(pattern, dict.fromkeys(names))} '
+                f"Aliases here: {', '.join(self.places)}."
+            )
+        for path in paths:
+            self._check_runs(path, pattern)
+        return [site for site in self.sites if site.path in paths]
+
+    def layout_before(self, path: str) -> Layout | None:
+        """Return how the map lies that flows into a module."""
+        return Maps(self.notes).input(self.notes.calls[path])
+
+    def _check_runs(self, path: str, pattern: str) -> None:
+        count = self.notes.counts.get(path, 0)
+        if count > 1:
+            raise SiteError(
+                f'"{pattern}" names {path}, which runs {count} times in one pass: attention there would be shared by '
+                f"{count} places. Name a module that runs once. {self._near(path)}"
+            )
+        if count == 0:
+            raise SiteError(f'"{pattern}" names {path}, which did not run on the example. {self._near(path)}')
+        if path in self.unread:
+            raise SiteError(
+                f'"{pattern}" names {path}, behind which nothing reads the positions: only the class token goes on. '
+                f"Put it in front: before:{path}"
+            )
+
+    def _near(self, path: str) -> str:
+        return nearest(path, dict.fromkeys(site.path for site in self.sites))
+
+
+def matches(pattern: str, path: str) -> bool:
+    """Return whether a path fits a pattern; see the module's docstring."""
+    names, wanted = path.split("."), pattern.split(".")
+    if wanted[0] in ("*", "**") and len(wanted) > 1:
+        names, wanted = names[-(len(wanted) - 1) :] if len(names) >= len(wanted) else [], wanted[1:]
+    return len(names) == len(wanted) and all(map(fnmatch.fnmatchcase, names, wanted))
+
+
+def is_glob(pattern: str) -> bool:
+    """Return whether a pattern can name several modules."""
+    return bool(re.search(r"[*?\[]", pattern))
+
+
+def _site(place: Place, aliases: list[str]) -> Site:
+    layout = place.layout
+    return Site(
+        path=place.path,
+        aliases=tuple(aliases),
+        kind=layout.kind if place.role == "map" else place.role,
+        channels=layout.channels,
+        height=layout.height,
+        width=layout.width,
+        where=place.where,
+        layout=layout.kind,
+        prefix=layout.prefix,
+        argument=place.argument,
+        source=place.source,
+        classes=place.classes,
+    )
+
+
+def _unread(
+    model: nn.Module, example: object, notes: Probe, maps: Maps, blocks: list[Call]
+) -> frozenset[str]:
+    """Return the last blocks whose positions nobody reads, as where a transformer ends with its class token alone.
+
+    Attention there would change nothing and learn nothing. Told by trying: the positions are changed, and the
+    model returns the same.
+    """
+    found: list[str] = []
+    for block in reversed(blocks):
+        layout = maps.output(block)
+        if layout is None or layout.kind != "tokens" or layout.prefix == 0:
+            break
+        if not _is_unread(model, example, block, layout, notes.result):
+            break
+        found.append(block.path)
+    return frozenset(found)
+
+
+def _is_unread(model: nn.Module, example: object, block: Call, layout: Layout, plain: object) -> bool:
+    def change(module: nn.Module, args: object, output: object) -> object:
+        return with_first(output, lambda x: layout.apply(x, lambda m: m.flip(2, 3) * 1.5 + 1))
+
+    handle = block.module.register_forward_hook(change)
+    try:
+        with at_rest(model):
+            return same(plain, call_with(model, example))
+    finally:
+        handle.remove()
+
+
+def same(first: object, second: object) -> bool:
+    """Return whether nested outputs are equal to the bit; not-a-number equals itself."""
+    ours, theirs = list(tensors_of(first)), list(tensors_of(second))
+    return len(ours) == len(theirs) and all(_same(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+def _same(first: Tensor, second: Tensor) -> bool:
+    if first.shape != second.shape or first.dtype != second.dtype:
+        return False
+    return torch.equal(first, second) or bool(
+        ((first == second) | ((first != first) & (second != second))).all()
+    )
+
+
+def example_shape(example: object) -> object:
+    """Return the shapes of an example in its own nesting, as JSON can hold them."""
+    if isinstance(example, Tensor):
+        return list(example.shape)
+    if isinstance(example, Mapping):
+        return {str(key): example_shape(value) for key, value in example.items()}
+    if isinstance(example, list | tuple):
+        return [example_shape(value) for value in example]
+    return repr(example)
