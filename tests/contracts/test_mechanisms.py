@@ -29,7 +29,7 @@ from foveate.mechanisms.base import Cost, MapTap, Mechanism, build, header, opti
 
 NAMES = sorted(mechanisms)
 HOME = Path(inspect.getfile(Mechanism)).parent
-CLASSES = 5
+CLASSES = 11  # unlike any variant
 NEEDED = {"label": {"classes": CLASSES}}  # what an interface cannot be built without
 MODES = pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
 EVERY = pytest.mark.parametrize("name", NAMES)
@@ -178,7 +178,9 @@ def test_half_precision_does_not_overflow(name: str) -> None:
     module, x = new(name, 64).half(), (30 * image(2, 64, 14, 14)).half()
     expected = copy.deepcopy(module).float()(x.float())
     assert expected.abs().max() < torch.finfo(torch.half).max, "choose another input"
-    close(module(x), expected, 0.05)
+    close(
+        module(x), expected, 0.1
+    )  # a softmax over scores in the hundreds may prefer another of two near-equals
 
 
 @EVERY

@@ -1,11 +1,12 @@
 """Efficient channel attention: one gate per channel, from the means of its neighbours in channel order.
 
-Formula y = x * sigmoid(conv1d_k(mean(x))), k the odd number next to log2(C)/2 + 1/2, at least 3
+Formula y = x * sigmoid(conv1d_k(mean(x))), k = max(3, t or t + 1, whichever is odd),
+        t = floor((log2 C + 1) / 2)
 Paper   Wang, Wu, Zhu, Li, Zuo, Hu. ECA-Net: Efficient Channel Attention for Deep Convolutional Neural
         Networks. CVPR 2020. arXiv:1910.03151, section 3.3 and equation 12.
 Shapes  x (B, C, H, W) -> (B, C, H, W); map (B, C, 1, 1), gates in (0, 1).
 Cost    parameters k, MACs k*C, whatever H and W.
-Differs never a kernel of 1, by which each channel would see itself alone: under 8 channels k is 3, as in timm.
+Differs no kernel of 1, by which each channel would see itself alone: under 8 channels k is 3, as in timm.
 """
 
 from __future__ import annotations
