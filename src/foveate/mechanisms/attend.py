@@ -1,8 +1,8 @@
-"""Softmax attention between tokens in memory that grows with N, not N*N, and the N*N way for whoever wants to look.
+"""Softmax attention between tokens in memory that grows with N, not N*N, and the N*N way for a look at it.
 
-Every function takes queries (B, N, d) or (B, K, N, d), keys of the same form with M instead of N, and values with a
-width of their own. Three ways lead to the same numbers: PyTorch's fused kernel where all widths are equal, blocks
-of query rows where they are not, and the explicit matrix while a ``MapTap`` is recording.
+Every function takes queries (B, N, d) or (B, K, N, d), keys of the same form with M instead of N, and values
+with a width of their own. Three ways lead to the same numbers: PyTorch's fused kernel where all widths are
+equal, blocks of query rows where they are not, and the explicit matrix while a ``MapTap`` is recording.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def untoken(context: Float[Tensor, "b n c"], like: Float[Tensor, "b _ h w"]) -> 
 
 
 def widen(x: Tensor) -> Tensor:
-    """Return ``x`` in float32 if it is half precision: energies of 65,504 and more are common without a scale."""
+    """Return ``x`` in float32 if it is half precision, where energies without a scale overflow."""
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
@@ -77,7 +77,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor, tap: MapTap, *, scale: flo
 
 def _fused(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
     flat, kind = query.ndim == 3, torch.promote_types(query.dtype, value.dtype)
-    parts = [part.unsqueeze(1) if flat else part for part in (query, key, value.to(kind))]
+    q, k, v = (part.unsqueeze(1) if flat else part for part in (query.to(kind), key.to(kind), value.to(kind)))
     context = F.scaled_dot_product_attention(
         *parts, scale=scale
     )  # fused for four dimensions and one type only
@@ -89,7 +89,7 @@ def _weights(query: Tensor, key: Tensor) -> Tensor:
 
 
 class _RowBlocks(torch.autograd.Function):
-    """Attention by blocks of query rows; the backward pass forms each block's weights again instead of keeping them."""
+    """Attention by blocks of query rows; the backward pass forms each block's weights once more."""
 
     @staticmethod
     def forward(ctx: FunctionCtx, query: Tensor, key: Tensor, value: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
-"""Class-specific residual attention: every class pools its own score map, by its mean and by where it is high.
+"""Class-specific residual attention: every class pools its own score map, where it is high.
 
-Formula logit_c = sum over heads of mean_i s_i + lam * sum_i softmax_i(T s_i) s_i, with s_i = w_c . x_i / |w_c|
+Formula logit_c = sum over heads of mean_i s_i + lam * sum_i softmax_i(T s_i) s_i, s_i = w_c . x_i / |w_c|
 Paper   Zhu, Wu. Residual Attention: A Simple but Effective Method for Multi-Label Recognition. ICCV 2021.
         arXiv:2108.02456, section 3.
 Shapes  x (B, C, H, W) -> logits (B, Q), Q classes; map (B, K, Q, H, W), K heads, sums to 1 over positions.
@@ -39,10 +39,10 @@ class ClassSpecificResidualAttention(Label):
         classes: Number of classes.
         heads: Number of linear heads; their logits are summed.
         lam: Weight of the attended score. Paper: 0.1 with one head on VOC, 0.5 with four on COCO.
-        temperatures: One per head, how sharply it looks; None takes the paper's list for this number of heads.
+        temperatures: One per head, how sharply it looks; None takes the paper's for this number of heads.
 
     Raises:
-        OptionError: ``temperatures`` are missing or not one per head, or ``classes`` is not a positive number.
+        OptionError: ``temperatures`` are not one per head, or a count is not a positive whole number.
 
     Example:
         >>> import torch
@@ -98,7 +98,7 @@ def _temperatures(heads: int, temperatures: Sequence[float] | None) -> tuple[flo
     if temperatures is None:
         if heads not in TEMPERATURES:
             raise OptionError(
-                f"heads: got {heads!r}; the paper has temperatures for {', '.join(map(str, TEMPERATURES))} heads. "
+                f"heads: got {heads!r}; the paper has temperatures for {', '.join(map(str, TEMPERATURES))}. "
                 "Take one of these, or give temperatures=(...), one per head"
             )
         return TEMPERATURES[heads]

@@ -1,6 +1,6 @@
 """Channel attention of DANet: every channel takes from all channels, weighed by how much they (dis)agree.
 
-Formula y = x + gamma * A x, with A = softmax_j(-x_i . x_j) over channels i, j; paper=True: softmax_j(x_i . x_j)
+Formula y = x + gamma * A x, with A = softmax_j(-x_i . x_j) over channels; paper=True: softmax_j(x_i . x_j)
 Paper   Fu, Liu, Tian, Li, Bao, Fang, Lu. Dual Attention Network for Scene Segmentation. CVPR 2019.
         arXiv:1809.02983, section 3.3.
 Shapes  x (B, C, H, W) -> (B, C, H, W); map (B, C, C), rows sum to 1.
@@ -64,7 +64,7 @@ class ChannelAttention(Refine):
 
 
 def mix_channels(x: Float[Tensor, "b c h w"], tap: MapTap, *, paper: bool) -> Float[Tensor, "b c h w"]:
-    """Return ``A x``, computed in float32 at least: energies are sums over all positions and overflow float16."""
+    """Return ``A x``, in float32 at least: energies, sums over all positions, overflow float16."""
     rows = widen(x).flatten(2)
     with full_precision(x):
         energies = rows @ rows.transpose(1, 2)  # (B, C, C)

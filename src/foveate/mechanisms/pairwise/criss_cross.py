@@ -1,9 +1,8 @@
-"""Criss-cross attention: every position takes from its own row and column, and after two rounds from everywhere.
+"""Criss-cross attention: every position takes from its row and column, and after two rounds from everywhere.
 
 Formula y = x + gamma * sum_p softmax_p(q_u . k_p) v_p over the H+W-1 positions p in the row and column of u;
         applied `recurrence` times with the same weights
-Paper   Huang, Wang, Huang, Huang, Wei, Liu. CCNet: Criss-Cross Attention for Semantic Segmentation. ICCV 2019.
-        arXiv:1811.11721, section 3.2.
+Paper   Huang et al. CCNet: Criss-Cross Attention for Semantic Segmentation. ICCV 2019. arXiv:1811.11721, section 3.2.
 Shapes  x (B, C, H, W) -> (B, C, H, W); map (B, H, W, H+W): the column's H weights (its own position's is 0),
         then the row's W; together they sum to 1. With recurrence the map is that of the last round.
 Cost    with R = max(1, C // reduction): parameters C*C + 2*C*R + C + 2*R + 1,
@@ -28,7 +27,7 @@ class CrissCrossAttention(Refine):
     Args:
         channels: C of the map that it will receive.
         reduction: How many times narrower queries and keys are. Paper: 8.
-        recurrence: How many rounds, with the same weights. Paper: 2, after which all positions reach each other.
+        recurrence: How many rounds, with the same weights. Paper: 2, then all positions reach each other.
 
     Raises:
         OptionError: ``recurrence`` is not a positive whole number.

@@ -6,7 +6,7 @@ Paper   Fu, Liu, Tian, Li, Bao, Fang, Lu. Dual Attention Network for Scene Segme
 Shapes  x (B, C, H, W) -> (B, C, H, W); maps (B, N, N), N = H*W, formed only while recording, and (B, C, C).
 Cost    with R = max(1, C // reduction): parameters C*C + 2*C*R + C + 2*R + 2,
         MACs N*(C*C + 2*C*R) + N*N*(C + R) + 2*C*C*N.
-Differs one residual: the paper sums two whole branches, which starts as 2*x; and none of the head's convolutions.
+Differs one residual: the paper sums two whole branches, which starts as 2*x; none of the head's convolutions.
 """
 
 from __future__ import annotations

@@ -1,11 +1,12 @@
 """Multi-head self-attention over the positions of a map.
 
-Formula y = x + W_o [softmax(q_k . k_k / sqrt(d)) v_k for each head k], with q, k, v = linear layers of LN(x + p)
+Formula y = x + W_o [softmax(q_k . k_k / sqrt(d)) v_k for each head k], q, k, v = linear layers of LN(x + p)
 Paper   Vaswani et al. Attention Is All You Need. NeurIPS 2017. arXiv:1706.03762, section 3.2.2.
-Shapes  x (B, C, H, W) -> (B, C, H, W); map (B, K, N, N), K heads, N = H*W, rows sum to 1, formed only while recording.
+Shapes  x (B, C, H, W) -> (B, C, H, W); map (B, K, N, N), K heads, N = H*W, rows sum to 1,
+        formed only while recording.
 Cost    parameters 4*C*C, + 4*C with bias, + 2*C with norm; MACs 4*N*C*C + 2*N*N*C. Memory grows with N.
-Differs normalises before, not after, as later transformers do; positions="sine2d" gives half the channels to rows
-        and half to columns; no dropout.
+Differs normalises before, not after, as later transformers do; positions="sine2d" gives half the channels to
+        rows and half to columns; no dropout.
 """
 
 from __future__ import annotations
@@ -116,6 +117,7 @@ def _heads(channels: int, heads: int | None) -> int:
     if isinstance(heads, int) and heads in divisors:
         return heads
     near = sorted(divisors, key=lambda d: abs(d - heads) if isinstance(heads, int) else d)[:4]
+    listed = ", ".join(map(str, sorted(near)))
     raise OptionError(
-        f"heads: got {heads!r}, which does not divide {channels} channels. Near divisors: {', '.join(map(str, sorted(near)))}"
+        f"heads: got {heads!r}, which does not divide {channels} channels. Near divisors: {listed}"
     )

@@ -2,7 +2,7 @@
 
 Formula y = x + BN(W_z softmax_j(theta_i . phi_j) g_j), with theta, phi, g = 1x1 convolutions of x, phi and g
         max-pooled 2x2, no 1/sqrt(d)
-Paper   Wang, Girshick, Gupta, He. Non-local Neural Networks. CVPR 2018. arXiv:1711.07971, sections 3.2 and 3.3.
+Paper   Wang, Girshick, Gupta, He. Non-local Neural Networks. CVPR 2018. arXiv:1711.07971, section 3.3.
 Shapes  x (B, C, H, W) -> (B, C, H, W); map (B, N, M), rows sum to 1, formed only while recording;
         N = H*W, M = ceil(H/2)*ceil(W/2) with subsample, else N.
 Cost    with R = max(1, C // reduction): parameters 4*C*R + 3*R + 3*C, MACs 4*N*C*R + 2*N*M*R; buffers of the
@@ -26,7 +26,7 @@ class NonLocal(Refine):
     Args:
         channels: C of the map that it will receive.
         reduction: How many times narrower queries, keys and values are. Paper: 2.
-        subsample: Whether keys and values are max-pooled 2x2, which makes it about four times cheaper. Paper: yes.
+        subsample: Whether keys and values are max-pooled 2x2, for a quarter of the products. Paper: yes.
 
     Example:
         >>> import torch

@@ -1,0 +1,1 @@
+"""Looking: what the weights were, and what they changed."""
