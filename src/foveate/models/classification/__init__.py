@@ -1,0 +1,3 @@
+"""Classifiers."""
+
+from foveate.models.classification.resnet_small import SmallResNet as SmallResNet

@@ -1,0 +1,135 @@
+"""Models by name."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Literal
+
+import timm
+import torchvision
+from torch import nn
+
+from foveate.errors import OptionError, UnknownNameError
+from foveate.models.base import models
+from foveate.models.imported import import_model
+from foveate.models.library import from_timm, from_torchvision
+from foveate.models.weights import load_weights
+
+Source = Literal["foveate", "torchvision", "timm", "import"]
+
+
+def create_model(
+    name: str,
+    *,
+    classes: int = 1000,
+    pretrained: bool = False,
+    weights: Path | str | None = None,
+    **options: object,
+) -> nn.Module:
+    """Return a model by name.
+
+    Args:
+        name: foveate's own (``resnet8``, ``resnet20``), ``torchvision/NAME``, ``timm/NAME``; a bare name is
+            looked for in this order. Or ``package.module:function``, called with ``classes=...``, for the
+            user's own.
+        classes: Length of the output.
+        pretrained: Fetch the published weights, as timm and torchvision do it; a head of another length
+            starts anew.
+        weights: A file of weights to load instead (safetensors, or a PyTorch file); the head may differ.
+        options: Passed on to whoever builds the model.
+
+    Raises:
+        UnknownNameError: There is no such model.
+        OptionError: The builder does not know an option, or both ``pretrained`` and ``weights`` are given.
+        CheckpointError: The weights cannot be fetched or read, or do not fit.
+
+    Example:
+        >>> sum(p.numel() for p in create_model("resnet20", classes=10).parameters())
+        269722
+    """
+    if pretrained and weights is not None:
+        raise OptionError(
+            "pretrained=True and weights=... are both given; the weights can come from one place only"
+        )
+    source, bare = resolve(name)
+    model = _BUILDERS[source](bare, classes, pretrained, options)
+    if weights is not None:
+        load_weights(model, Path(weights), classes)
+    return model
+
+
+def list_models(pattern: str = "*") -> list[str]:
+    """Return the names of models that match a pattern with wildcards, foveate's own first.
+
+    Args:
+        pattern: Compared with the whole name (``timm/resnet*``) and with the part after the slash
+            (``resnet*``).
+
+    Example:
+        >>> list_models("resnet?")
+        ['resnet8']
+    """
+    return [
+        name
+        for names in _catalogue().values()
+        for name in sorted(names, key=_natural)
+        if fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(name.rpartition("/")[2], pattern)
+    ]
+
+
+def resolve(name: str) -> tuple[Source, str]:
+    """Return where a model comes from, and its name there.
+
+    Raises:
+        UnknownNameError: There is no such model.
+    """
+    if ":" in name:
+        return "import", name
+    prefix, _, bare = name.rpartition("/")
+    if prefix in ("", "foveate") and bare in models:
+        return "foveate", bare
+    if prefix in ("", "torchvision") and bare in torchvision.models.list_models():
+        return "torchvision", bare
+    if prefix in ("", "timm") and timm.is_model(bare):
+        return "timm", bare
+    known = [n for names in _catalogue().values() for n in names]
+    if prefix not in ("torchvision", "timm"):  # a slip in a bare name is nearest to bare names
+        known = sorted({n.rpartition("/")[2] for n in known})
+    raise UnknownNameError("model", name, known, see="foveate list models")
+
+
+def _catalogue() -> dict[Source, list[str]]:
+    return {
+        "foveate": list(models),
+        "torchvision": [f"torchvision/{name}" for name in torchvision.models.list_models()],
+        "timm": [f"timm/{name}" for name in timm.list_models()],
+    }
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Sort resnet8 before resnet14."""
+    return [(int(part or 0), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", name)]
+
+
+def _own(name: str, classes: int, pretrained: bool, options: Mapping[str, object]) -> nn.Module:
+    if pretrained:
+        raise OptionError(f"{name} has no published weights. Train it from scratch, or write weights=PATH.")
+    try:
+        return models[name](classes=classes, **options)
+    except TypeError as error:
+        raise OptionError(f"{name} cannot be built with {', '.join(options)}: {error}") from error
+
+
+def _imported(name: str, classes: int, pretrained: bool, options: Mapping[str, object]) -> nn.Module:
+    return import_model(name, classes, {**options, "pretrained": True} if pretrained else options)
+
+
+_BUILDERS: dict[Source, Callable[[str, int, bool, Mapping[str, object]], nn.Module]] = {
+    "foveate": _own,
+    "torchvision": from_torchvision,
+    "timm": from_timm,
+    "import": _imported,
+}

@@ -1,0 +1,58 @@
+"""Which mean and deviation a model expects its images to be brought to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import timm
+import torchvision
+from torch import nn
+
+Triple = tuple[float, float, float]
+HALF: Triple = (0.5, 0.5, 0.5)
+_ATTRIBUTE = "foveate_normalisation"
+
+
+def model_normalisation(model: nn.Module | str) -> tuple[Triple, Triple]:
+    """Return (mean, std) for images in [0, 1].
+
+    Known are models from ``create_model``, timm's own models, and their names; others get 0.5 and 0.5.
+
+    Args:
+        model: A model, or a name that ``create_model`` takes.
+    """
+    if isinstance(model, str):
+        return _of_name(model)
+    kept = getattr(model, _ATTRIBUTE, None)
+    if isinstance(kept, tuple):
+        return kept
+    config = getattr(model, "pretrained_cfg", None)
+    return _of_timm(config) if isinstance(config, Mapping) else (HALF, HALF)
+
+
+def keep_normalisation(model: nn.Module, mean: Triple, std: Triple) -> None:
+    """Note on a model what its weights expect; copies of the model have it too."""
+    setattr(model, _ATTRIBUTE, (mean, std))
+
+
+def torchvision_normalisation(name: str) -> tuple[Triple, Triple]:
+    """Return what the default weights of a torchvision model expect; ImageNet's for one without weights."""
+    weights = next(iter(torchvision.models.get_model_weights(name)), None)
+    preset: Any = weights.transforms() if weights is not None else None
+    imagenet = timm.data.IMAGENET_DEFAULT_MEAN, timm.data.IMAGENET_DEFAULT_STD
+    return tuple(getattr(preset, "mean", imagenet[0])), tuple(getattr(preset, "std", imagenet[1]))
+
+
+def _of_timm(config: Mapping[str, Any]) -> tuple[Triple, Triple]:
+    return tuple(config.get("mean") or HALF), tuple(config.get("std") or HALF)
+
+
+def _of_name(name: str) -> tuple[Triple, Triple]:
+    from foveate.models.create import resolve
+
+    source, bare = resolve(name)
+    if source == "timm":
+        config = timm.get_pretrained_cfg(bare)
+        return _of_timm(config.to_dict()) if config else (HALF, HALF)
+    return torchvision_normalisation(bare) if source == "torchvision" else (HALF, HALF)

@@ -1,0 +1,152 @@
+"""Files of weights: read them, and put them into a model whose head may differ.
+
+Read are safetensors files and PyTorch files (weights only: nothing in them is executed), also when the
+weights lie under ``state_dict`` or the like, or under the prefix that DataParallel or torch.compile puts
+before every name.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from foveate.errors import CheckpointError, nearest
+from foveate.models.layouts import translated
+
+_NESTS = ("state_dict_ema", "state_dict", "model_state_dict", "model")
+_PREFIXES = ("module.", "_orig_mod.")
+_log = logging.getLogger("foveate")
+
+
+def load_weights(model: nn.Module, path: Path, classes: int) -> tuple[str, ...]:
+    """Load a file of weights into ``model`` and say in the log what was left out.
+
+    Args:
+        model: Receives the weights.
+        path: A safetensors file, or a PyTorch file.
+        classes: Outputs of ``model``; a head for another number of classes keeps its fresh weights.
+
+    Returns:
+        The names that were left out, all of them of the head.
+
+    Raises:
+        CheckpointError: The file cannot be read, or something other than the head does not fit.
+    """
+    return put_weights(model, read_weights(path), classes, origin=str(path))
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Return the weights in a file by name.
+
+    Raises:
+        CheckpointError: There is no such file, or there are no weights in it.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"{path}: there is no such file of weights")
+    try:
+        content: Any = (
+            load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
+        )
+    except Exception as error:
+        raise CheckpointError(
+            f"{path} cannot be read as weights ({type(error).__name__}: "
+            f"{str(error).splitlines()[0]}). Expected a "
+            "safetensors file, or a PyTorch file of tensors: torch.save(model.state_dict(), path)."
+        ) from error
+    for nest in _NESTS:
+        if isinstance(content, Mapping) and isinstance(content.get(nest), Mapping):
+            content = content[nest]
+            break
+    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise CheckpointError(
+            f"{path} holds a {type(content).__name__}, expected tensors by name: "
+            "torch.save(model.state_dict(), path)."
+        )
+    return _without_prefix({str(name): value for name, value in content.items()})
+
+
+def put_weights(model: nn.Module, state: Mapping[str, Tensor], classes: int, origin: str) -> tuple[str, ...]:
+    """Put weights into ``model``, all but a head for another number of classes.
+
+    Args:
+        model: Receives the weights.
+        state: Weights by name.
+        classes: Outputs of ``model``.
+        origin: Where the weights come from, for messages.
+
+    Returns:
+        The names that were left out.
+
+    Raises:
+        CheckpointError: Something other than the head does not fit.
+    """
+    state = translated(state, model)
+    head = _head(model, state, classes)
+    own = model.state_dict()
+    missing = [name for name in own if name not in state]
+    foreign = [name for name in state if name not in own]
+    shapes = [n for n in state if n in own and n not in head and state[n].shape != own[n].shape]
+    if missing or foreign or shapes:
+        raise CheckpointError(
+            f"{origin} does not fit the model. {_misfits(missing, foreign, shapes, state, own)}"
+        )
+    model.load_state_dict({n: value for n, value in state.items() if n not in head}, strict=False)
+    if head:
+        _log.warning("%s: left out %s, made for another number of classes", origin, ", ".join(head))
+    return head
+
+
+def _without_prefix(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    for prefix in _PREFIXES:
+        if state and all(name.startswith(prefix) for name in state):
+            return _without_prefix({name.removeprefix(prefix): value for name, value in state.items()})
+    return state
+
+
+def _head(model: nn.Module, state: Mapping[str, Tensor], classes: int) -> tuple[str, ...]:
+    """Return the weights of layers that end in ``classes`` outputs here and in another number there."""
+    own = model.state_dict()
+    heads = [path for path, module in model.named_modules() if _outputs(module) == classes]
+    names = [f"{path}.{part}" if path else part for path in heads for part in ("weight", "bias")]
+    differ = [n for n in names if n in own and n in state and state[n].shape != own[n].shape]
+    fits = all(state[n].shape[1:] == own[n].shape[1:] for n in differ)
+    one_number = len({state[n].shape[0] for n in differ}) == 1
+    return tuple(differ) if fits and one_number else ()
+
+
+def _outputs(module: nn.Module) -> int | None:
+    if isinstance(module, nn.Linear):
+        return module.out_features
+    return module.out_channels if isinstance(module, nn.Conv2d) else None
+
+
+def _misfits(
+    missing: list[str],
+    foreign: list[str],
+    shapes: list[str],
+    state: Mapping[str, Tensor],
+    own: Mapping[str, Tensor],
+) -> str:
+    """Return a sentence for each kind of misfit, with the first of its kind."""
+    parts = []
+    if missing:
+        parts.append(
+            f'{len(missing)} weights are missing, such as "{missing[0]}". {nearest(missing[0], foreign)}'
+        )
+    if foreign:
+        parts.append(
+            f'{len(foreign)} are not in the model, such as "{foreign[0]}". {nearest(foreign[0], missing)}'
+        )
+    if shapes:
+        name = shapes[0]
+        parts.append(
+            f'{len(shapes)} have another shape, such as "{name}": {tuple(state[name].shape)} in the file, '
+            f"{tuple(own[name].shape)} in the model."
+        )
+    return " ".join(parts) + " Is it the same model, with the same options?"

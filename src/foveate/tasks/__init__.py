@@ -1,0 +1,6 @@
+"""What a batch is, what the loss is, what counts as right: one file a task."""
+
+from foveate.tasks.base import Metric as Metric
+from foveate.tasks.base import Task as Task
+from foveate.tasks.base import tasks as tasks
+from foveate.tasks.classification import Classification as Classification

@@ -1,0 +1,104 @@
+"""How a run is trained: one frozen dataclass, whose field texts are the command line's help."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from foveate.errors import OptionError
+
+Optimiser = Literal["adamw", "sgd"]
+Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """The recipe of one run. The same for all variants of a study, which is what makes them comparable.
+
+    Raises:
+        OptionError: A value outside its range, or two that do not go together.
+    """
+
+    epochs: int = 10
+    """Passes over the training images."""
+
+    batch_size: int = 64
+    """Images in one forward pass."""
+
+    optimizer: Optimiser = "adamw"
+    """AdamW, or SGD with Nesterov momentum 0.9."""
+
+    lr: float = 1e-3
+    """Highest learning rate. AdamW from scratch: about 1e-3; fine-tuning: 1e-4; SGD: 0.1."""
+
+    weight_decay: float = 0.05
+    """Weight decay of matrices and kernels; gates, norms and biases have none. AdamW: 0.05; SGD: 5e-4."""
+
+    warmup: float = 0.05
+    """Share of the steps in which the learning rate rises; after it, a cosine to zero."""
+
+    label_smoothing: float = 0.0
+    """Share of the target that is spread over all classes."""
+
+    accumulate: int = 1
+    """Batches whose gradients are summed into one step."""
+
+    clip: float | None = 1.0
+    """Longest gradient, as one vector over all parameters; None leaves it as it is."""
+
+    ema: float | None = None
+    """Decay of the moving average of the weights that is evaluated and kept, such as 0.999; None for none."""
+
+    precision: Precision = "auto"
+    """Number format: "auto" is bf16-mixed on a CUDA device that has it, 32-true elsewhere."""
+
+    gate_lr: float = 10.0
+    """Learning rate of the gates of inserted attention, as a multiple of ``lr``."""
+
+    gate_warmup: float = 0.0
+    """Share of the steps in which the gates' learning rate rises."""
+
+    augment: str = "crop_flip"
+    """Augmentation: none, flip, crop, crop_flip or resized_crop."""
+
+    size: int | None = None
+    """Side of the training images in pixels; None leaves them as they are stored."""
+
+    seed: int = 0
+    """Decides order, augmentation and dropout; together with the model's weights, the whole run."""
+
+    max_steps: int | None = None
+    """Stop after this many steps, on the schedule of ``epochs``; a later call can go on from there."""
+    "from there."
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "accumulate"):
+            self._expect(
+                name, isinstance(getattr(self, name), int) and getattr(self, name) >= 1, "a whole number >= 1"
+            )
+        for name in ("warmup", "gate_warmup", "label_smoothing"):
+            self._expect(name, 0 <= getattr(self, name) < 1, "a share in [0, 1)")
+        self._expect("optimizer", self.optimizer in ("adamw", "sgd"), '"adamw" or "sgd"')
+        self._expect("lr", self.lr > 0, "a number above 0")
+        self._expect("weight_decay", self.weight_decay >= 0, "a number of at least 0")
+        self._expect("gate_lr", self.gate_lr >= 0, "a multiple of at least 0")
+        self._expect("clip", self.clip is None or self.clip > 0, "a length above 0, or None")
+        self._expect("ema", self.ema is None or 0 < self.ema < 1, "a decay in (0, 1), or None")
+        self._expect("size", self.size is None or self.size >= 1, "a number of pixels, or None")
+        self._expect(
+            "max_steps", self.max_steps is None or self.max_steps >= 1, "a number of steps >= 1, or None"
+        )
+        formats = ("auto", "32-true", "bf16-mixed", "16-mixed")
+        self._expect("precision", self.precision in formats, f"one of {', '.join(formats)}")
+        # SGD multiplies decay by the learning rate, which is a hundred times AdamW's: the default would erase
+        # weights.
+        if self.optimizer == "sgd" and self.lr * self.weight_decay > 1e-3:
+            raise OptionError(
+                f"weight_decay: got {self.weight_decay} with sgd and lr={self.lr}, which takes "
+                f"{self.lr * self.weight_decay:.2%} off every weight at every step. For sgd write "
+                "weight_decay=5e-4."
+            )
+
+    def _expect(self, name: str, fine: bool, expected: str) -> None:
+        if not fine:
+            raise OptionError(f"{name}: got {getattr(self, name)!r}, expected {expected}")

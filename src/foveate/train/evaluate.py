@@ -1,0 +1,97 @@
+"""Scores and predictions of a model, item by item."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from foveate.data.batches import Batch, eval_batches
+from foveate.data.cache import CachedSplit
+from foveate.tasks.base import Task
+
+Triple = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a model says about every item of a split, in the split's order.
+
+    Args:
+        scores: One score an item (N,), float64; their mean is the metric.
+        predictions: Probabilities (N, K, ...), float32.
+        loss: Mean loss an item.
+    """
+
+    scores: np.ndarray
+    predictions: np.ndarray
+    loss: float
+
+
+def evaluate(
+    model: nn.Module,
+    task: Task,
+    split: CachedSplit,
+    *,
+    batch_size: int = 256,
+    mean: Triple = (0.5, 0.5, 0.5),
+    std: Triple = (0.5, 0.5, 0.5),
+    size: int | None = None,
+) -> Evaluation:
+    """Run the model over a split, in evaluation mode, which it leaves as it found it.
+
+    Args:
+        model: Any model on any device.
+        task: What its outputs mean.
+        split: The images and what is true of them.
+        batch_size: Images in one forward pass.
+        mean: What is subtracted from each channel of images in [0, 1].
+        std: What each channel is then divided by.
+        size: Side of the images in pixels; None leaves them as they are stored.
+    """
+    device = device_of(model)
+    scores, predictions, losses = [], [], []
+    with evaluating(model), torch.no_grad():
+        for stored in eval_batches(split, batch_size=batch_size, size=size, mean=mean, std=std):
+            batch = to_device(stored, device)
+            outputs = task.forward(model, batch)
+            scores.append(task.score(outputs, batch))
+            predictions.append(task.predict(outputs))
+            losses.append(task.loss(outputs, batch) * len(batch.targets))
+    joined = torch.cat(scores)
+    return Evaluation(
+        scores=joined.double().cpu().numpy(),
+        predictions=torch.cat(predictions).float().cpu().numpy(),
+        loss=float(torch.stack(losses).sum()) / len(joined),
+    )
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Set every module to evaluation, and afterwards each back to what it was."""
+    before = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in before.items():
+            module.training = training
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Return where the model's first tensor is; the CPU for a model without any."""
+    first: Tensor | None = next(itertools.chain(model.parameters(), model.buffers()), None)
+    return torch.device("cpu") if first is None else first.device
+
+
+def to_device(batch: Batch, device: torch.device) -> Batch:
+    """Return the batch on ``device``, itself if it is there."""
+    if batch.images.device == device:
+        return batch
+    images, targets = (t.to(device, non_blocking=True) for t in (batch.images, batch.targets))
+    return Batch(images=images, targets=targets, indices=batch.indices)

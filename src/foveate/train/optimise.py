@@ -1,0 +1,85 @@
+"""Parameter groups, the optimizer, and the learning rate of every step.
+
+Three groups: matrices and kernels, which decay; norms, biases and other vectors, which do not; and the gates
+of inserted attention, which do not decay either (decay would close them) and have a learning rate of their
+own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from foveate.train.config import TrainConfig
+from foveate.train.gates import gates_of
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A learning rate that rises in a straight line and falls in half a cosine.
+
+    Args:
+        lr: The highest value.
+        warmup: Steps in which it rises.
+        steps: Steps in all.
+    """
+
+    lr: float
+    warmup: int
+    steps: int
+
+    def __call__(self, step: int) -> float:
+        """Return the learning rate of ``step``, counted from 0."""
+        if step < self.warmup:
+            return self.lr * (step + 1) / (self.warmup + 1)
+        share = (step - self.warmup) / max(1, self.steps - self.warmup)
+        return self.lr * 0.5 * (1.0 + math.cos(math.pi * min(1.0, share)))
+
+
+def schedules(config: TrainConfig, steps: int) -> dict[str, Schedule]:
+    """Return the schedule of every parameter group, by the group's name."""
+    usual = Schedule(config.lr, round(config.warmup * steps), steps)
+    gates = Schedule(config.lr * config.gate_lr, round(config.gate_warmup * steps), steps)
+    return {"decayed": usual, "undecayed": usual, "gates": gates}
+
+
+def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:
+    """Sort the trainable parameters into groups; groups without parameters are left out.
+
+    Args:
+        model: May say by ``no_weight_decay()``, as timm's do, which names shall not decay.
+        weight_decay: Decay of matrices and kernels.
+    """
+    gates = {id(p) for p in gates_of(model)}
+    exempt = set(getattr(model, "no_weight_decay", tuple)())
+    sorted_: dict[str, list[nn.Parameter]] = {"decayed": [], "undecayed": [], "gates": []}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            plain = "undecayed" if parameter.ndim <= 1 or name in exempt else "decayed"
+            sorted_["gates" if id(parameter) in gates else plain].append(parameter)
+    decay = {"decayed": weight_decay}
+    return [
+        {"name": name, "params": parameters, "weight_decay": decay.get(name, 0.0)}
+        for name, parameters in sorted_.items()
+        if parameters
+    ]
+
+
+def build_optimizer(model: nn.Module, config: TrainConfig) -> Optimizer:
+    """Return AdamW or SGD (Nesterov momentum 0.9) over the parameter groups."""
+    groups = parameter_groups(model, config.weight_decay)
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=config.lr, momentum=0.9, nesterov=True)
+    return torch.optim.AdamW(groups, lr=config.lr)
+
+
+def set_learning_rates(optimizer: Optimizer, rates: dict[str, Schedule], step: int) -> None:
+    """Give every group its learning rate for ``step``."""
+    groups: Iterable[dict[str, object]] = optimizer.param_groups
+    for group in groups:
+        group["lr"] = rates[str(group["name"])](step)

@@ -1,0 +1,135 @@
+"""What a run leaves: a model, a history, and a marker in its folder that says it is done."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypedDict
+
+from safetensors.torch import load_file
+from torch import nn
+
+from foveate.errors import CheckpointError, TrainingError
+from foveate.tasks.base import Metric
+from foveate.train.checkpoint import save_weights
+
+MARKER = "result.json"
+WEIGHTS = "model.safetensors"
+
+
+class Epoch(TypedDict):
+    """One line of the history.
+
+    ``val_score`` is the mean score in [0, 1], None without a validation split; ``lr`` the learning rate of
+    the epoch's last step; ``openings`` how far the gate of each inserted mechanism has opened, by its site.
+    """
+
+    epoch: int
+    train_loss: float
+    val_score: float | None
+    lr: float
+    seconds: float
+    openings: dict[str, float]
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """A trained model and how it came about.
+
+    Args:
+        model: The model that was passed in, now trained (the moving average if there is one).
+        history: One entry an epoch.
+        steps: Steps taken, over all sittings.
+        seconds: Wall time, over all sittings: training, evaluation and checkpoints.
+        images_per_second: Throughput of the training steps alone.
+    """
+
+    model: nn.Module = field(repr=False)
+    history: list[Epoch]
+    steps: int
+    seconds: float
+    images_per_second: float
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write a JSON file that is either the old one or the new one, whenever the machine stops."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    with temporary.open("w", encoding="utf-8") as file:
+        json.dump(content, file, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def described(entry: Epoch, epochs: int, metric: Metric) -> str:
+    """Return an epoch's figures as one line of at most 60 characters."""
+    score = "" if entry["val_score"] is None else f"  {metric.name} {entry['val_score'] * metric.scale:.1f}"
+    place = f"epoch {entry['epoch'] + 1}/{epochs}"
+    return f"{place}  loss {entry['train_loss']:.3f}{score}  {entry['seconds']:.1f} s"
+
+
+def keep(folder: Path, result: FitResult, run: Mapping[str, object]) -> None:
+    """Write ``model.safetensors``, then the marker that says that the run is done.
+
+    Raises:
+        TrainingError: The disk does not take it.
+    """
+    record = {name: getattr(result, name) for name in ("steps", "seconds", "images_per_second", "history")}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        save_weights(result.model.state_dict(), folder / WEIGHTS)
+        write_json(folder / MARKER, {"format": 1, "run": dict(run), **record})
+    except OSError as error:
+        raise TrainingError(
+            f"the trained model cannot be written to {folder}: {error}. Make room and run the same "
+            "command again."
+        ) from error
+
+
+def finished(folder: Path, model: nn.Module, run: Mapping[str, object], stop: int) -> FitResult | None:
+    """Return the result of a run that is done, its weights put into ``model``; None if there is more to do.
+
+    Raises:
+        CheckpointError: ``folder`` holds another run, or one that went on for longer.
+    """
+    marker = folder / MARKER
+    if not marker.exists():
+        return None
+    record = json.loads(marker.read_text(encoding="utf-8"))
+    expect_same(run, record["run"], folder)
+    if record["steps"] < stop:
+        return None
+    expect_within(record["steps"], stop, folder)
+    model.load_state_dict(load_file(folder / WEIGHTS))
+    figures = (record[name] for name in ("history", "steps", "seconds", "images_per_second"))
+    return FitResult(model.eval(), *figures)
+
+
+def expect_same(run: Mapping[str, object], stored: Mapping[str, object], folder: Path) -> None:
+    """Raise unless the run in ``folder`` is the one that is asked for.
+
+    Raises:
+        CheckpointError: It is another one; the first difference is named.
+    """
+    for key in (*run, *stored):
+        if run.get(key) != stored.get(key):
+            raise CheckpointError(
+                f"{folder} holds another run: {key} was {stored.get(key)!r}, now it is {run.get(key)!r}. "
+                "Choose another folder, or delete this one."
+            )
+
+
+def expect_within(steps: int, stop: int, folder: Path) -> None:
+    """Raise if the run in ``folder`` is already beyond ``stop`` steps.
+
+    Raises:
+        CheckpointError: It is.
+    """
+    if steps > stop:
+        raise CheckpointError(
+            f"{folder} holds a run of {steps} steps, but max_steps={stop} is asked for. "
+            "Choose another folder, or a greater max_steps."
+        )

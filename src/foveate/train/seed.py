@@ -1,0 +1,41 @@
+"""Random numbers that depend on the seed and the step alone.
+
+The generator is seeded anew before every step. So a run needs no stored generator state to be continued to
+the bit, and two variants of a model draw the same dropout at the same step, however many numbers each of them
+uses: common random numbers, which is what pairs the runs of a study.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+_MASK = (1 << 64) - 1
+
+
+def step_seed(seed: int, step: int) -> int:
+    """Return a number in [0, 2**63) that looks unrelated for neighbouring seeds and steps."""
+    return _mix(_mix(seed & _MASK) ^ (step & _MASK)) >> 1
+
+
+def _mix(x: int) -> int:
+    """Scramble 64 bits: the finaliser of SplitMix64 (Steele, Lea, Flood 2014)."""
+    x = (x + 0x9E3779B97F4A7C15) & _MASK
+    x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+    x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & _MASK
+    return x ^ (x >> 31)
+
+
+@contextmanager
+def own_randomness(device: torch.device) -> Iterator[None]:
+    """Leave the caller's generators as they were, and choose reproducible kernels on CUDA."""
+    cuda = [device] if device.type == "cuda" else []
+    before = (torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark)
+    with torch.random.fork_rng(devices=cuda):
+        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
+        try:
+            yield
+        finally:
+            torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = before
