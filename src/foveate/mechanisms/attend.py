@@ -76,12 +76,12 @@ def attend(query: Tensor, key: Tensor, value: Tensor, tap: MapTap, *, scale: flo
 
 
 def _fused(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
-    flat, kind = query.ndim == 3, torch.promote_types(query.dtype, value.dtype)
-    q, k, v = (part.unsqueeze(1) if flat else part for part in (query.to(kind), key.to(kind), value.to(kind)))
-    context = F.scaled_dot_product_attention(
-        *parts, scale=scale
-    )  # fused for four dimensions and one type only
-    return (context.squeeze(1) if flat else context).to(value.dtype)
+    """Call PyTorch's fused kernel, which takes four dimensions and one type only."""
+    kind = torch.promote_types(query.dtype, value.dtype)
+    if query.ndim == 3:
+        return _fused(query.unsqueeze(1), key.unsqueeze(1), value.unsqueeze(1), scale).squeeze(1)
+    context = F.scaled_dot_product_attention(query.to(kind), key.to(kind), value.to(kind), scale=scale)
+    return context.to(value.dtype)
 
 
 def _weights(query: Tensor, key: Tensor) -> Tensor:

@@ -2,7 +2,8 @@
 
 Formula y = x + gamma * sum_p softmax_p(q_u . k_p) v_p over the H+W-1 positions p in the row and column of u;
         applied `recurrence` times with the same weights
-Paper   Huang et al. CCNet: Criss-Cross Attention for Semantic Segmentation. ICCV 2019. arXiv:1811.11721, section 3.2.
+Paper   Huang et al. CCNet: Criss-Cross Attention for Semantic Segmentation. ICCV 2019.
+        arXiv:1811.11721, section 3.2.
 Shapes  x (B, C, H, W) -> (B, C, H, W); map (B, H, W, H+W): the column's H weights (its own position's is 0),
         then the row's W; together they sum to 1. With recurrence the map is that of the last round.
 Cost    with R = max(1, C // reduction): parameters C*C + 2*C*R + C + 2*R + 1,

@@ -5,7 +5,8 @@ Paper   Fu, Liu, Tian, Li, Bao, Fang, Lu. Dual Attention Network for Scene Segme
         arXiv:1809.02983, section 3.2.
 Shapes  x (B, C, H, W) -> (B, C, H, W); map (B, N, N), N = H*W, rows sum to 1, formed only while recording.
 Cost    with R = max(1, C // reduction): parameters C*C + 2*C*R + C + 2*R + 1,
-        MACs N*(C*C + 2*C*R) + N*N*(C + R). Memory grows with N, in training too: blocks of rows, formed again in the backward pass.
+        MACs N*(C*C + 2*C*R) + N*N*(C + R). Memory grows with N, in training too: the
+        weights come in blocks of rows, once more in the backward pass.
 Differs nothing in the numbers; the authors keep all N*N weights.
 """
 
