@@ -115,7 +115,7 @@ def _build(path: Path, split: Split, shape: tuple[int, ...]) -> None:
             np.lib.format.write_array_header_1_0(file, header)
             # Plain writes: a full disk is an error here, where a memory map would kill the process.
             for images in _decoded(split, shape[1]):
-                file.write(images)
+                file.write(images.data)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

@@ -1,0 +1,56 @@
+"""Labels: classes that are missing, alone, or far more frequent than others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from foveate.data.base import ImageData
+from foveate.data.finding import Finding
+
+_UNEVEN = 3.0  # most frequent class over rarest: a note from here on
+_LOPSIDED = 10.0  # a warning from here on
+_FEW = 5  # test images of a class below which its own score says nothing
+
+
+def check_labels(data: ImageData) -> Iterator[Finding]:
+    """Yield what is remarkable about the classes of each split."""
+    if len(data.classes) < 2:
+        yield Finding(
+            "one_class", "error", f"only one class, {data.classes[0]}: there is nothing to tell apart."
+        )
+        return
+    for name, split in data.splits.items():
+        counts = np.bincount(split.targets, minlength=len(data.classes))
+        yield from _missing(data, name, counts)
+        yield from _imbalance(data, name, counts)
+
+
+def _missing(data: ImageData, split: str, counts: np.ndarray) -> Iterator[Finding]:
+    absent = tuple(data.classes[number] for number in np.flatnonzero(counts == 0))
+    if absent and split == "train":
+        text = (
+            f"{len(absent)} classes have no training image: they cannot be learnt. Add images or drop them."
+        )
+        yield Finding("missing_class", "error", text, absent)
+    elif absent:
+        text = f"{len(absent)} classes have no image in {split}: nothing is said about them. Add images."
+        yield Finding("missing_class", "warning", text, absent)
+    few = tuple(data.classes[number] for number in np.flatnonzero((counts > 0) & (counts < _FEW)))
+    if few and split == "test":
+        text = f"{len(few)} classes have fewer than {_FEW} test images: their own scores are noise."
+        yield Finding("few_test_images", "note", text, few)
+
+
+def _imbalance(data: ImageData, split: str, counts: np.ndarray) -> Iterator[Finding]:
+    present = np.where(counts > 0, counts, counts.max())
+    rarest, most = int(present.argmin()), int(counts.argmax())
+    ratio = counts[most] / counts[rarest]
+    if ratio >= _UNEVEN:
+        text = (
+            f"{split}: {data.classes[most]} has {counts[most]} images, {data.classes[rarest]} {counts[rarest]} "
+            f"({ratio:.1f} to 1). Accuracy alone misleads here; see the effect per class."
+        )
+        severity = "warning" if ratio >= _LOPSIDED else "note"
+        yield Finding("imbalance", severity, text, (data.classes[most], data.classes[rarest]))  # type: ignore[arg-type]

@@ -1,0 +1,122 @@
+"""A folder of images, one subfolder a class: train/val/test, train/test, or one flat folder that is cut by a seed.
+
+Layouts accepted (``valid``, ``validation``, ``dev`` mean val)::
+
+    DATA/train/CLASS/*.jpg  DATA/val/CLASS/*.jpg  DATA/test/CLASS/*.jpg
+    DATA/train/CLASS/*.jpg  DATA/test/CLASS/*.jpg
+    DATA/CLASS/*.jpg
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from foveate.data.base import ImageData
+from foveate.data.decode import SUFFIXES
+from foveate.data.files import Entry, data_from_entries
+from foveate.data.splits import SHARES, WORDS, Shares
+from foveate.errors import DataError
+
+
+def open_folder(path: Path, *, seed: int = 0, shares: Shares = SHARES) -> ImageData:
+    """Open a folder of class folders.
+
+    Args:
+        path: The folder.
+        seed: Decides the cut of a flat folder.
+        shares: Of train, val and test, for a flat folder.
+
+    Raises:
+        DataError: there are no class folders with images, or a split is missing.
+    """
+    path = path.resolve()
+    parts = split_folders(path)
+    roots: list[tuple[str | None, Path]] = [*parts.items()] or [(None, path)]
+    entries = [entry for split, folder in roots for entry in _entries(path, folder, split)]
+    if not entries:
+        raise DataError(f"{path}: no class folder with images in it. {_hint(path)}")
+    classes = tuple(sorted({entry.label for entry in entries}))
+    options = {} if parts else {"shares": list(shares)}
+    return data_from_entries(path, entries, classes, seed=seed, shares=shares, options=options)
+
+
+def split_folders(path: Path) -> dict[str, Path]:
+    """Return the folders that are splits, by split; empty if the folder is flat.
+
+    Raises:
+        DataError: two folders mean the same split, or there is a test without a train.
+    """
+    found: dict[str, Path] = {}
+    for folder in _folders(path):
+        split = WORDS.get(folder.name.lower())
+        if split is None or not _folders(folder):  # a *class* may be called "test"; it has no class folders
+            continue
+        if split in found:
+            raise DataError(
+                f"{path}: {found[split].name} and {folder.name} both mean {split}. Rename or merge one."
+            )
+        found[split] = folder
+    if found and "train" not in found:
+        raise DataError(
+            f"{path}: has {', '.join(sorted(found))} but no train with class folders. Add {path / 'train'}."
+        )
+    return found
+
+
+def strangers(path: Path) -> Iterator[Path]:
+    """Yield every visible file under a folder of images that would not be read as one."""
+    try:
+        parts = split_folders(path)
+    except DataError:
+        parts = {}
+    roots = list(parts.values()) or [path]
+    for root in roots:
+        for file in _files(root):
+            in_class = len(file.relative_to(root).parts) > 1
+            if file.suffix.lower() not in SUFFIXES or not in_class:
+                yield file
+    if parts:
+        inside = tuple(parts.values())
+        yield from (file for file in _files(path) if not any(file.is_relative_to(part) for part in inside))
+
+
+def _entries(source: Path, root: Path, split: str | None) -> Iterator[Entry]:
+    for folder in _folders(root):
+        for file in _files(folder):
+            if file.suffix.lower() in SUFFIXES:
+                yield Entry(file.relative_to(source).as_posix(), file, folder.name, split)
+
+
+def _files(folder: Path) -> list[Path]:
+    """Return visible files at any depth, sorted; symbolic links are followed, as ImageFolder does."""
+    found = []
+    for place, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = [name for name in folders if not _hidden(name)]
+        found += [Path(place, name) for name in names if not _hidden(name)]
+    return sorted(found)
+
+
+def _folders(path: Path) -> list[Path]:
+    return sorted(child for child in path.iterdir() if child.is_dir() and not _hidden(child.name))
+
+
+def _hidden(name: str) -> bool:
+    return name.startswith(".") or name == "__MACOSX"
+
+
+def _hint(path: Path) -> str:
+    """Say what was expected; name the folder below that would have done."""
+    for child in _folders(path):
+        if any(_images_in(grandchild) or split_folders(child) for grandchild in _folders(child)):
+            return f"Did you mean {child}?"
+    if _images_in(path):
+        return (
+            f"It holds images itself: put them into one folder per class, such as {path / 'cat' / '1.jpg'}."
+        )
+    return "Expected train/CLASS/*.jpg and test/CLASS/*.jpg, or CLASS/*.jpg."
+
+
+def _images_in(folder: Path) -> bool:
+    return any(child.suffix.lower() in SUFFIXES for child in folder.iterdir())

@@ -1,0 +1,142 @@
+"""A manifest: a CSV or Parquet table with the columns path, label and, if wanted, split and group.
+
+    path,label,split,group
+    images/1.png,cat,train,patient-7
+
+Paths are relative to the manifest. Without split, the table is cut, stratified and without tearing groups, by a seed.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+from foveate.data.base import ImageData
+from foveate.data.files import Entry, data_from_entries
+from foveate.data.splits import SHARES, WORDS, Shares
+from foveate.errors import DataError, MissingExtraError, nearest
+
+COLUMNS = ("path", "label", "split", "group")
+_SHOWN = 5  # offenders named in an error; more would hide what to do
+_HEADER = 1  # the first row of data is line 2
+
+Row = dict[str, str]
+
+
+def open_manifest(path: Path, *, seed: int = 0, shares: Shares = SHARES) -> ImageData:
+    """Open a table of labelled files.
+
+    Args:
+        path: A .csv, .tsv or .parquet file.
+        seed: Decides the cut if the table has no column split.
+        shares: Of train, val and test, likewise.
+
+    Raises:
+        DataError: a column, cell or file is missing, a file is listed twice, or a group is in two splits; all named.
+        MissingExtraError: Parquet needs pyarrow.
+    """
+    path = path.resolve()
+    rows = _read_parquet(path) if path.suffix.lower() == ".parquet" else _read_text(path)
+    _check_columns(path, rows)
+    _check_cells(path, rows)
+    entries = [_entry(path, line, row) for line, row in enumerate(rows, start=_HEADER + 1)]
+    _check_files(path, entries)
+    _check_groups(path, entries)
+    labels = {entry.label for entry in entries}
+    # 2 before 10, if every label is a number.
+    classes = tuple(sorted(labels, key=int) if all(label.isdecimal() for label in labels) else sorted(labels))
+    options = {} if "split" in rows[0] else {"shares": list(shares)}
+    return data_from_entries(path, entries, classes, seed=seed, shares=shares, options=options)
+
+
+def _read_text(path: Path) -> list[Row]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
+            return [
+                {key.strip(): (value or "").strip() for key, value in row.items() if isinstance(key, str)}
+                for row in reader
+            ]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(
+            f"{path}: cannot be read as a table ({error}). Save it as UTF-8 text with commas."
+        ) from None
+
+
+def _read_parquet(path: Path) -> list[Row]:
+    try:
+        from pyarrow import ArrowException, parquet  # type: ignore[import-untyped]
+    except ImportError:
+        raise MissingExtraError("pyarrow", "parquet", "reading a Parquet manifest") from None
+    try:
+        table = parquet.read_table(path)
+    except (ArrowException, OSError) as error:
+        raise DataError(
+            f"{path}: cannot be read as Parquet ({error}). Write it again, or give a .csv."
+        ) from None
+    return [
+        {key: "" if cell is None else str(cell) for key, cell in row.items()} for row in table.to_pylist()
+    ]
+
+
+def _check_columns(path: Path, rows: Sequence[Row]) -> None:
+    if not rows:
+        raise DataError(f"{path}: has no rows. Write a header {','.join(COLUMNS)} and one row per image.")
+    for column in COLUMNS[:2]:
+        if column not in rows[0]:
+            raise DataError(
+                f"{path}: has no column {column}. {nearest(column, rows[0])} Columns are path, label and, "
+                "if wanted, split and group."
+            )
+
+
+def _check_cells(path: Path, rows: Sequence[Row]) -> None:
+    for column in (name for name in COLUMNS[:3] if name in rows[0]):
+        empty = [line for line, row in enumerate(rows, start=_HEADER + 1) if not row.get(column)]
+        if empty:
+            raise DataError(f"{path}: column {column} is empty in {_listed('line', empty)}. Fill it in.")
+
+
+def _entry(manifest: Path, line: int, row: Row) -> Entry:
+    split = None
+    if "split" in row:
+        split = WORDS.get(row["split"].lower())
+        if split is None:
+            raise DataError(
+                f'{manifest}, line {line}: split "{row["split"]}" is unknown. Write train, val or test.'
+            )
+    return Entry(row["path"], manifest.parent / row["path"], row["label"], split, row.get("group") or None)
+
+
+def _check_files(path: Path, entries: Sequence[Entry]) -> None:
+    missing = [entry.name for entry in entries if not entry.path.is_file()]
+    if missing:
+        raise DataError(f"{path}: {_listed('no such file:', missing)}. Paths are relative to {path.parent}.")
+    lines: dict[str, list[int]] = {}
+    for line, entry in enumerate(entries, start=_HEADER + 1):
+        lines.setdefault(entry.name, []).append(line)
+    twice = [f"{name} (lines {', '.join(map(str, at))})" for name, at in lines.items() if len(at) > 1]
+    if twice:
+        raise DataError(f"{path}: {_listed('listed more than once:', twice)}. Keep one row per image.")
+
+
+def _check_groups(path: Path, entries: Sequence[Entry]) -> None:
+    splits: dict[str, set[str]] = {}
+    for entry in entries:
+        if entry.group is not None and entry.split is not None:
+            splits.setdefault(entry.group, set()).add(entry.split)
+    torn = [
+        f"{group} ({', '.join(sorted(where))})" for group, where in sorted(splits.items()) if len(where) > 1
+    ]
+    if torn:
+        raise DataError(
+            f"{path}: {_listed('group in more than one split:', torn)}. Move each group into one split, or drop the "
+            "column split and let foveate cut the data."
+        )
+
+
+def _listed(what: str, offenders: Sequence[object]) -> str:
+    shown = ", ".join(str(offender) for offender in offenders[:_SHOWN])
+    more = f" and {len(offenders) - _SHOWN} more" if len(offenders) > _SHOWN else ""
+    return f"{what} {shown}{more}"
