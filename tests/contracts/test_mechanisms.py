@@ -39,6 +39,15 @@ BUILDS = [(name, {}) for name in NAMES] + [
 EVERY_BUILD = pytest.mark.parametrize(("name", "options"), BUILDS, ids=str)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Tensors as small as these are slower on two threads, the more so on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 def new(name: str, channels: int = 16, *, jitter: bool = True, seed: int = 0, **options: object) -> Mechanism:
     """Build one; ``jitter`` moves what starts at a special value, such as a zero gate, off that value."""
     torch.manual_seed(seed)
