@@ -7,6 +7,7 @@ class occurs more than once. Networks that join instead of adding (DenseNet, Inc
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 
 from torch import nn
@@ -16,6 +17,7 @@ from foveate.insert.maps import Maps
 from foveate.insert.probe import Call, Probe
 
 _PLAIN = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
+_WEIGHTS = (nn.Conv2d, nn.Linear)
 _SAME_ASPECT = math.log(1.6)
 
 
@@ -33,10 +35,25 @@ def find_blocks(notes: Probe, maps: Maps) -> list[Call]:
         if type(c.module) in adding and kinds[type(c.module)] == 1 and _is_lone_block(c, repeated, maps)
     ]
     found = _outermost([*repeated, *single])
+    found = _outermost([*found, *_in_line(found, calls)])
     if not found:
         joining = {type(c.module) for c in calls if c.joins}
         found = _outermost([c for c in calls if type(c.module) in joining and kinds[type(c.module)] > 1])
     return sorted(found, key=lambda call: call.started)
+
+
+def _in_line(found: list[Call], calls: list[Call]) -> list[Call]:
+    """Return modules that stand where blocks stand (``blocks.0.0`` beside ``blocks.1.0``) and have many layers.
+
+    Such as the first block of an EfficientNet, which is of another class than the others and changes the width.
+    """
+    lines = Counter(_line(c) for c in found if _line(c) != c.path)
+    beside = [c for c in calls if lines[_line(c)] > 1 and c not in found and not isinstance(c.module, _PLAIN)]
+    return [c for c in beside if sum(c.holds(o) and isinstance(o.module, _WEIGHTS) for o in calls) > 1]
+
+
+def _line(call: Call) -> str:
+    return re.sub(r"\d+", "N", call.path)
 
 
 def _is_lone_block(call: Call, repeated: list[Call], maps: Maps) -> bool:
@@ -64,7 +81,7 @@ def _is_picture(layout: Layout | None, call: Call, notes: Probe, maps: Maps) -> 
     """Return whether a map still has the batch and about the aspect of the image."""
     if layout is None or call.output is None or call.output.shape[0] != maps.batch:
         return False
-    height, width = notes.image.shape[-2:]
+    height, width = notes.batch.shape[-2:]
     if min(layout.height, layout.width) < 2:
         return True
     return abs(math.log(layout.height / layout.width) - math.log(height / width)) < _SAME_ASPECT

@@ -27,7 +27,7 @@ _CHANNELS_FIRST = (
 class _Grid:
     """The size of a map that tokens may have come from."""
 
-    started: int
+    made: int
     height: int
     width: int
 
@@ -40,7 +40,7 @@ class Maps:
     """
 
     def __init__(self, notes: Probe) -> None:
-        self.batch = notes.image.shape[0] if notes.image.ndim == 4 else 1
+        self.batch = notes.batch.shape[0] if notes.batch.ndim == 4 else 1
         self._by_key: dict[Key, bool] = {}
         self._by_shape: dict[tuple[int, ...], bool] = {}
         self._grids: list[_Grid] = []
@@ -53,13 +53,13 @@ class Maps:
         """Return the layout of what came out of ``call``, None if that is no map."""
         if call.output is None or not call.plain:
             return None
-        return self.of(call.output, call.output_key, call.started)
+        return self.of(call.output, call.output_key, call.ended)
 
     def input(self, call: Call) -> Layout | None:
         """Return the layout of the first tensor that went into ``call``, None if that is no map."""
         return self.of(call.inputs[0][2], call.inputs[0][1], call.started) if call.inputs else None
 
-    def of(self, tensor: Tensor, key: Key, started: int) -> Layout | None:
+    def of(self, tensor: Tensor, key: Key, seen: int) -> Layout | None:
         """Return the layout of a tensor that was seen at a time, None if it is no map."""
         if not tensor.is_floating_point():
             return None
@@ -67,7 +67,7 @@ class Maps:
             if self._is_grid(tensor, key):
                 return Layout("grid", tensor.shape[3], tensor.shape[1], tensor.shape[2])
             return Layout("map", tensor.shape[1], tensor.shape[2], tensor.shape[3])
-        return self._tokens(tensor, started) if tensor.ndim == 3 else None
+        return self._tokens(tensor, seen) if tensor.ndim == 3 else None
 
     def _is_grid(self, tensor: Tensor, key: Key) -> bool:
         return self._by_key.get(key, self._by_shape.get(tuple(tensor.shape), False))
@@ -87,18 +87,18 @@ class Maps:
 
     def _remember_grid(self, call: Call) -> None:
         if call.output is not None and call.output.ndim == 4 and call.output.shape[0] == self.batch:
-            layout = self.of(call.output, call.output_key, call.started)
+            layout = self.of(call.output, call.output_key, call.ended)
             if layout is not None and layout.height * layout.width > 1:
-                self._grids.append(_Grid(call.started, layout.height, layout.width))
+                self._grids.append(_Grid(call.ended, layout.height, layout.width))
 
-    def _tokens(self, tensor: Tensor, started: int) -> Layout | None:
+    def _tokens(self, tensor: Tensor, seen: int) -> Layout | None:
         """Lay tokens out on the latest map before them that has nearly as many positions."""
         if tensor.shape[0] != self.batch:
             return None
         count = tensor.shape[1]
         for grid in reversed(self._grids):
             prefix = count - grid.height * grid.width
-            if grid.started <= started and 0 <= prefix <= min(_MOST_PREFIX, count // 2):
+            if grid.made <= seen and 0 <= prefix <= min(_MOST_PREFIX, count // 2):
                 return Layout("tokens", tensor.shape[2], grid.height, grid.width, prefix)
         return None
 

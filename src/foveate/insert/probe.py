@@ -71,6 +71,12 @@ class Probe:
     result: object
     image: Tensor
 
+    @property
+    def batch(self) -> Tensor:
+        """The images as the first layer takes them: (B, C, H, W)."""
+        arriving = (c.inputs[0][2] for c in self.calls.values() if c.inputs)
+        return next((t for t in arriving if t.ndim == 4), self.image)
+
     def ancestors(self, path: str) -> Iterator[Call]:
         """Yield the calls around ``path`` from the nearest to the outermost, the model itself left out."""
         while "." in path:
@@ -118,7 +124,7 @@ def probe(model: nn.Module, example: object) -> Probe:
     listener = _Listener()
     with ExitStack() as stack:
         stack.enter_context(at_rest(model))
-        stack.enter_context(_fast_path_off())
+        stack.enter_context(fast_path_off())
         for path, module in model.named_modules():
             if CHILD not in path.split("."):
                 stack.callback(listener.enter_hook(path, module))
@@ -135,7 +141,7 @@ def probe(model: nn.Module, example: object) -> Probe:
 
 
 @contextmanager
-def _fast_path_off() -> Iterator[None]:
+def fast_path_off() -> Iterator[None]:
     """Keep ``nn.TransformerEncoderLayer`` from running as one fused operation, in which nothing is seen."""
     enabled = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)

@@ -11,15 +11,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
 from foveate.errors import SiteError, nearest
-from foveate.insert.aliases import Aliases, Place
-from foveate.insert.holder import tensors_of, with_first
+from foveate.insert.aliases import find_aliases
+from foveate.insert.flow import Flow, Place
 from foveate.insert.layout import Kind, Layout
 from foveate.insert.maps import Maps
-from foveate.insert.probe import Call, Probe, at_rest, call_with, probe
+from foveate.insert.probe import Probe, probe
+from foveate.insert.unread import find_unread
 
 
 @dataclass(frozen=True)
@@ -95,11 +95,11 @@ class Survey:
     def __init__(self, model: nn.Module, example: object) -> None:
         self.model_name = type(model).__name__
         self.notes: Probe = probe(model, example)
-        maps = Maps(self.notes)
-        blocks = Aliases(self.notes, maps).blocks
-        self.unread = _unread(model, example, self.notes, maps, blocks)
-        self.places = Aliases(self.notes, maps, self.unread).all()
-        self.sites = self._list(maps)
+        self.unread = find_unread(model, example, Flow(self.notes))
+        flow = Flow(self.notes, self.unread)
+        self.places = find_aliases(flow)
+        self.maps = flow.maps
+        self.sites = self._list(flow.maps)
         self.paths = [path for path, _ in model.named_modules() if path]
 
     def _list(self, maps: Maps) -> list[Site]:
@@ -146,7 +146,7 @@ class Survey:
 
     def layout_before(self, path: str) -> Layout | None:
         """Return how the map lies that flows into a module."""
-        return Maps(self.notes).input(self.notes.calls[path])
+        return self.maps.input(self.notes.calls[path])
 
     def _check_runs(self, path: str, pattern: str) -> None:
         count = self.notes.counts.get(path, 0)
@@ -195,51 +195,6 @@ def _site(place: Place, aliases: list[str]) -> Site:
         argument=place.argument,
         source=place.source,
         classes=place.classes,
-    )
-
-
-def _unread(
-    model: nn.Module, example: object, notes: Probe, maps: Maps, blocks: list[Call]
-) -> frozenset[str]:
-    """Return the last blocks whose positions nobody reads, as where a transformer ends with its class token alone.
-
-    Attention there would change nothing and learn nothing. Told by trying: the positions are changed, and the
-    model returns the same.
-    """
-    found: list[str] = []
-    for block in reversed(blocks):
-        layout = maps.output(block)
-        if layout is None or layout.kind != "tokens" or layout.prefix == 0:
-            break
-        if not _is_unread(model, example, block, layout, notes.result):
-            break
-        found.append(block.path)
-    return frozenset(found)
-
-
-def _is_unread(model: nn.Module, example: object, block: Call, layout: Layout, plain: object) -> bool:
-    def change(module: nn.Module, args: object, output: object) -> object:
-        return with_first(output, lambda x: layout.apply(x, lambda m: m.flip(2, 3) * 1.5 + 1))
-
-    handle = block.module.register_forward_hook(change)
-    try:
-        with at_rest(model):
-            return same(plain, call_with(model, example))
-    finally:
-        handle.remove()
-
-
-def same(first: object, second: object) -> bool:
-    """Return whether nested outputs are equal to the bit; not-a-number equals itself."""
-    ours, theirs = list(tensors_of(first)), list(tensors_of(second))
-    return len(ours) == len(theirs) and all(_same(a, b) for a, b in zip(ours, theirs, strict=True))
-
-
-def _same(first: Tensor, second: Tensor) -> bool:
-    if first.shape != second.shape or first.dtype != second.dtype:
-        return False
-    return torch.equal(first, second) or bool(
-        ((first == second) | ((first != first) & (second != second))).all()
     )
 
 

@@ -16,7 +16,8 @@ from foveate.insert.attended import Attended, attend, release
 from foveate.insert.holder import CHILD, Inserted, Slot, Wire
 from foveate.insert.plan import Step, make, plan
 from foveate.insert.probe import at_rest, call_with
-from foveate.insert.sites import Survey, example_shape, same
+from foveate.insert.equal import equal
+from foveate.insert.sites import Survey, example_shape
 from foveate.insert.spec import Spec, parse
 
 Start = Literal["identity", "paper"]
@@ -242,7 +243,7 @@ def _verify(model: nn.Module, example: object, spec: Spec, start: Start) -> None
         return
     with at_rest(model), bypass(model):
         plain = call_with(model, example)
-    if not same(ours, plain):
+    if not equal(ours, plain):
         raise SiteError(
             f"with {spec} the model's first output is not the plain model's. Either the model gives another output "
             "each time it runs, or it uses the module in a way that the insertion does not see. Choose another site."
