@@ -59,7 +59,8 @@ def _looked_at(weights: Tensor, names: list[str], height: int, width: int) -> Te
     for step in range(1, 1 + max(height, width)):  # keys may be subsampled, by 2 in the non-local block
         rows, columns = -(-height // step), -(-width // step)
         if rows * columns == looked.shape[1]:
-            return _resized(looked.unflatten(1, (rows, columns)) / step**2, height, width)
+            look = _resized(looked.unflatten(1, (rows, columns)), height, width)
+            return look / look.sum(dim=(1, 2), keepdim=True)
     return None
 
 

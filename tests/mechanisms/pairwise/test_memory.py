@@ -1,0 +1,42 @@
+"""No mechanism over positions holds N*N numbers, in inference or training, unless somebody looks."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from foveate.mechanisms.base import build
+
+SIDE = 64
+NAMES = ["non_local", "multi_head", "position", "dual", "criss_cross"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("channels", [8, 16])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=str)
+def test_memory_is_linear_in_the_positions(name: str, channels: int, layout: object, largest: type) -> None:
+    module = build(name, channels)
+    x = torch.randn(1, channels, SIDE, SIDE).contiguous(memory_format=layout).requires_grad_()
+    with largest() as seen:
+        module(x).sum().backward()
+    longest_row = 2 * SIDE  # criss-cross keeps one row and one column for each position
+    blocks = 256 * SIDE**2  # as many rows at a time
+    most = blocks if name in ("position", "dual") else longest_row * SIDE**2
+    assert seen.elements <= most < SIDE**4 / 10, f"{seen.elements} elements by {seen.operator}"
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("name", NAMES)
+def test_in_every_precision(name: str, dtype: torch.dtype, largest: type) -> None:
+    module, x = build(name, 16).to(dtype), torch.randn(1, 16, SIDE, SIDE, dtype=dtype)
+    with largest() as seen, torch.no_grad():
+        module(x)
+    assert seen.elements <= 256 * SIDE**2, f"{seen.elements} elements by {seen.operator}"
+
+
+@pytest.mark.parametrize("name", ["non_local", "multi_head", "position"])
+def test_the_watch_sees_the_matrix_when_it_is_formed(name: str, largest: type, explicit: object) -> None:
+    module = build(name, 16, **({"subsample": False} if name == "non_local" else {}))
+    with largest() as seen, torch.no_grad():
+        explicit(module, torch.randn(1, 16, 32, 32))
+    assert seen.elements >= 32**4

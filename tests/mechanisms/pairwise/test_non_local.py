@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from timm.layers.non_local_attn import NonLocalAttn
+from torch.nn import functional as F
+
+from foveate.errors import OptionError
+from foveate.mechanisms.base import build
+from foveate.mechanisms.pairwise.non_local import NonLocal
+
+
+@pytest.mark.parametrize("subsample", [False, True])
+def test_equals_the_formula_in_loops(subsample: bool, double: object) -> None:
+    module, x = double("non_local", 4, subsample=subsample), torch.randn(1, 4, 4, 2, dtype=torch.float64)
+    q, k, v = module.query(x), module.key(x), module.value(x)
+    if subsample:
+        k, v = (
+            torch.stack([p[..., i : i + 2, :].amax((2, 3)) for i in (0, 2)], 2)[..., None] for p in (k, v)
+        )
+    q, k, v = (p[0].flatten(1).T for p in (q, k, v))
+    read = torch.zeros(1, module.width, 4, 2, dtype=torch.float64)
+    for i in range(8):
+        raised = [torch.exp(q[i] @ key) for key in k]
+        read[0, :, i // 2, i % 2] = sum(r / sum(raised) * value for r, value in zip(raised, v, strict=True))
+    z = F.conv2d(read, module.merge.weight, module.merge.bias)
+    mean, variance = module.norm.running_mean, module.norm.running_var
+    scale = module.norm.weight / (variance + 1e-5).sqrt()
+    expected = x + (z - mean[:, None, None]) * scale[:, None, None] + module.norm.bias[:, None, None]
+    torch.testing.assert_close(module(x), expected, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("size", [(7, 5), (12, 20)])
+def test_equals_timm_with_its_weights(training: bool, size: tuple[int, int], double: object) -> None:
+    """timm leaves the subsampling out; its scale, of the wrong width, is an option that we switch off."""
+    ours = double("non_local", 64, reduction=8, subsample=False).train(training)
+    theirs = NonLocalAttn(64, use_scale=False).double().train(training)
+    names = {"t": "query", "p": "key", "g": "value", "z": "merge", "norm": "norm"}
+    theirs.load_state_dict(
+        {
+            key: ours.state_dict()[f"{names[key.split('.')[0]]}.{key.split('.')[1]}"]
+            for key in theirs.state_dict()
+        }
+    )
+    x = torch.randn(3, 64, *size, dtype=torch.float64)
+    torch.testing.assert_close(ours(x), theirs(x), rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize(("channels", "parameters"), [(256, 33_632), (512, 132_800)])
+def test_parameters_as_counted_in_timm(channels: int, parameters: int) -> None:
+    assert build("non_local", channels, reduction=8).cost(7, 7).parameters == parameters
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_a_fresh_one_is_the_identity_to_the_bit(training: bool) -> None:
+    x = torch.randn(2, 16, 7, 5)
+    assert torch.equal(build("non_local", 16).train(training)(x), x)
+
+
+def test_does_not_know_where_things_are(double: object) -> None:
+    module = double("non_local", 16, subsample=False)
+    x, order = torch.randn(2, 16, 24, 1, dtype=torch.float64), torch.randperm(24)
+    torch.testing.assert_close(module(x[:, :, order]), module(x)[:, :, order])
+
+
+def test_subsampling_keeps_the_last_row_and_column_of_an_odd_map(double: object) -> None:
+    module = double("non_local", 8)
+    x = torch.randn(1, 8, 5, 3, dtype=torch.float64, requires_grad=True)
+    keys = module.pool(module.key(x))
+    assert keys.shape[2:] == (3, 2)
+    keys[..., -1, -1].sum().backward()
+    assert x.grad[..., -1, -1].any()
+
+
+def test_subsampling_costs_a_quarter_of_the_products() -> None:
+    def products(subsample: bool) -> int:
+        module = NonLocal(64, subsample=subsample)
+        return module.cost(32, 32).macs - 4 * 64 * 32 * 32**2
+
+    assert products(False) == 4 * products(True) == 2 * 32**4 * 32
+
+
+def test_both_paths_agree(double: object, explicit: object) -> None:
+    for subsample in (False, True):
+        module, x = double("non_local", 16, subsample=subsample).float(), torch.randn(2, 16, 9, 7)
+        torch.testing.assert_close(explicit(module, x), module(x), rtol=1e-5, atol=1e-5)
+
+
+def test_refuses_a_reduction_of_zero() -> None:
+    with pytest.raises(OptionError, match="reduction: got 0"):
+        NonLocal(16, reduction=0)
