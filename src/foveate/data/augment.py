@@ -1,7 +1,8 @@
 """Augmentations: what training does to a batch before it is normalised.
 
-Each takes uint8 images (B, 3, H, W), one row of uniform draws per image, and the size wanted, and returns uint8
-(B, 3, size, size). A draw belongs to a sample, not to a place in a batch, so batches of any size see the same.
+Each takes uint8 images (B, 3, H, W), one row of uniform draws per image, and the size wanted, and returns
+uint8 (B, 3, size, size). A draw belongs to a sample, not to a place in a batch, so batches of any size see the
+same.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def flip(images: Tensor, draws: Float64[np.ndarray, "b 6"], size: int) -> Tensor
 
 @augmentations.register("crop")
 def crop(images: Tensor, draws: Float64[np.ndarray, "b 6"], size: int) -> Tensor:
-    """Cut out ``size`` pixels anywhere, after black padding by an eighth if the images are no larger than that."""
+    """Cut out ``size`` pixels anywhere; images no larger than that get a black border of an eighth first."""
     if images.shape[-1] == size:
         images = geometry.pad(images, [size // 8])
     play = images.shape[-1] - size + 1

@@ -49,8 +49,8 @@ def _imbalance(data: ImageData, split: str, counts: np.ndarray) -> Iterator[Find
     ratio = counts[most] / counts[rarest]
     if ratio >= _UNEVEN:
         text = (
-            f"{split}: {data.classes[most]} has {counts[most]} images, {data.classes[rarest]} {counts[rarest]} "
-            f"({ratio:.1f} to 1). Accuracy alone misleads here; see the effect per class."
+            f"{split}: {data.classes[most]} has {counts[most]} images, {data.classes[rarest]} has "
+            f"{counts[rarest]} ({ratio:.1f} to 1). Accuracy alone misleads here; see the effect per class."
         )
         severity = "warning" if ratio >= _LOPSIDED else "note"
         yield Finding("imbalance", severity, text, (data.classes[most], data.classes[rarest]))  # type: ignore[arg-type]

@@ -46,7 +46,7 @@ class Split:
         for what, column in (("targets", self.targets), ("groups", self.groups), ("files", self.files)):
             if column is not None and len(column) != len(self.names):
                 raise DataError(
-                    f"a split of {len(self.names)} names came with {len(column)} {what}. Give one for each name."
+                    f"a split of {len(self.names)} names came with {len(column)} {what}. Give one for each."
                 )
 
     def __len__(self) -> int:

@@ -1,7 +1,8 @@
 """Batches for training and evaluation, from decoded images.
 
-Order and augmentation of an epoch follow from (seed, epoch) and the sample's number alone: not from the batch size,
-from where training resumed, or from what else drew random numbers. Variants of a study see the same pictures.
+Order and augmentation of an epoch follow from (seed, epoch) and the sample's number alone: not from the batch
+size, from where training resumed, or from what else drew random numbers. Variants of a study see the same
+pictures.
 
 Shapes  images float32 (B, 3, S, S), normalised, channels last in memory; targets and indices int64 (B,).
 """

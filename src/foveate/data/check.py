@@ -32,7 +32,7 @@ _PROBLEMS: dict[str, str] = {
     "empty": "{n} of 0 bytes. Remove or restore them.",
     "unreadable": "{n} that cannot be read as images. Remove or replace them.",
     "truncated": "{n} cut short: the end of the image is missing. Copy them again or remove them.",
-    "bomb": "{n} with more pixels than Pillow agrees to decode (a decompression bomb). Shrink or remove them.",
+    "bomb": "{n} of more pixels than Pillow agrees to decode (decompression bombs). Shrink or remove them.",
 }
 _TRAITS: dict[str, tuple[Severity, str]] = {
     "wrong_extension": (
@@ -175,7 +175,7 @@ def _exact(items: Sequence[_Item]) -> Iterator[Finding]:
         if len({member.target for member in members}) > 1:
             torn.append(text)
     if across:
-        text = f"{len(across)} images are in more than one split, byte for byte: scores would flatter. Remove one of each."
+        text = f"{len(across)} images are in several splits, byte for byte: scores would flatter. Remove one of each."
         yield Finding("duplicate_across_splits", "warning", text, tuple(across))
     if torn:
         text = f"{len(torn)} images occur under different labels. Decide which label is right."
@@ -186,12 +186,12 @@ def _exact(items: Sequence[_Item]) -> Iterator[Finding]:
 
 
 def _near(items: Sequence[_Item]) -> Iterator[Finding]:
-    names = sorted({item.split for item in items})
+    names = list(dict.fromkeys(item.split for item in items))
     parts = np.array([names.index(item.split) for item in items], dtype=np.int64)
     pairs = near_pairs([item.probe for item in items], parts)
     if len(pairs):
         found = tuple(f"{items[left].name} ~ {items[right].name}" for left, right in pairs.tolist())
-        text = f"{len(found)} pairs across splits look alike: scores may flatter. Look at them and remove one of each."
+        text = f"{len(found)} pairs across splits look alike: scores may flatter. See them and remove one of each."
         yield Finding("near_duplicate", "warning", text, found)
 
 

@@ -1,7 +1,7 @@
 """A Python dataset: anything with a length whose items are (image, label).
 
-An image is a PIL image, an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), or a tensor (C, H, W); uint8, or float in
-[0, 1]. One pass at opening reads the labels and hashes the pixels.
+An image is a PIL image, an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), or a tensor (C, H, W); uint8, or
+float in [0, 1]. One pass at opening reads the labels and hashes the pixels.
 """
 
 from __future__ import annotations
@@ -109,8 +109,8 @@ def _to_bytes(where: str, image: np.ndarray) -> UInt8[np.ndarray, "h w c"]:
     if image.dtype.kind == "f" and low >= 0 and high <= 1:
         return np.ascontiguousarray((image * 255).round().astype(np.uint8))
     raise DataError(
-        f"{where}: an image of {image.dtype} came with values in [{low:.3g}, {high:.3g}]. Give uint8, or float in "
-        "[0, 1]; leave normalising to foveate."
+        f"{where}: an image of {image.dtype} came with values in [{low:.3g}, {high:.3g}]. Give uint8, or "
+        "float in [0, 1]; leave normalising to foveate."
     )
 
 
@@ -134,8 +134,8 @@ def _sized(where: str, dataset: object) -> Dataset:
         dataset, (str, bytes)
     ):
         raise DataError(
-            f"{where}: a {type(dataset).__name__} is no dataset. Give an object with len() and items (image, label), "
-            "such as a torchvision dataset, or a path."
+            f"{where}: a {type(dataset).__name__} is no dataset. Give an object with len() and items "
+            "(image, label), such as a torchvision dataset, or a path."
         )
     return dataset
 
@@ -149,8 +149,8 @@ def _read(where: str, dataset: Dataset) -> tuple[np.ndarray, list[str]]:
         hashes.append(_hash(image))
     if hashes and _hash(_pair(f"{where}, item 0", dataset, 0)[0]) != hashes[0]:
         raise DataError(
-            f"{where}: item 0 gave two different images. Remove random transforms from the dataset; foveate augments "
-            "in training."
+            f"{where}: item 0 gave two different images. Remove random transforms from the dataset; foveate "
+            "augments in training."
         )
     return np.array(targets, dtype=np.int64), hashes
 

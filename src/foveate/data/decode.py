@@ -1,7 +1,7 @@
 """From a file to pixels: upright, RGB, eight bits, whatever the file held.
 
-EXIF rotation is applied, 16-bit grey is scaled (not clipped), transparency is laid over white, of an animation the
-first frame counts. A JPEG is decoded at a reduced scale where a small image is all that is wanted.
+EXIF rotation is applied, 16-bit grey is scaled (not clipped), transparency is laid over white, of an animation
+the first frame counts. A JPEG is decoded at a reduced scale where a small image is all that is wanted.
 
 Shapes  uint8 (H, W, 3), or (size, size, 3).
 """
@@ -87,10 +87,10 @@ def _open(path: Path, size: int | None) -> Image.Image:
 
 
 def _eight_bits(wide: np.ndarray) -> UInt8[np.ndarray, "h w"]:
-    """Scale 16-bit (or float) grey to 8 bits; what already fits 8 bits stays."""
-    top = float(wide.max(initial=0))
-    if top <= 1 and wide.dtype.kind == "f":
-        scale = 255.0
+    """Scale grey of more than 8 bits: integers as 16-bit, whatever the image uses of them; floats by their range."""
+    if wide.dtype.kind != "f":
+        scale = 255 / 65535
     else:
-        scale = 1.0 if top <= 255 else 255 / 65535 if top <= 65535 else 255 / top
-    return (wide.clip(0) * scale).round().astype(np.uint8)
+        top = float(wide.max(initial=0))
+        scale = 255.0 if top <= 1 else 1.0 if top <= 255 else 255 / top
+    return (wide.clip(0) * scale).round().clip(0, 255).astype(np.uint8)

@@ -1,7 +1,8 @@
 """The same picture twice: exactly, or nearly (encoded, resized or brightened again), across splits.
 
-Near duplicates are found in two steps. Two images whose 64-bit difference hashes differ in at most 7 bits agree in
-at least one of 8 bytes, so only images that share a byte are compared; what is left is confirmed on thumbnails.
+Near duplicates are found in two steps. Two images whose 64-bit difference hashes differ in at most 7 bits agree
+in at least one of 8 bytes, so only images that share a byte are compared; what is left is confirmed on
+thumbnails.
 """
 
 from __future__ import annotations
@@ -47,6 +48,8 @@ def near_pairs(probes: Sequence[Probe], parts: Int64[np.ndarray, " n"]) -> Pairs
     seen, thumbs = seen[telling], thumbs[telling]
     looks = np.array([probes[number].look for number in seen], dtype=np.uint64)
     pairs = _candidates(looks, parts[seen])
+    if not len(pairs):
+        return pairs
     pairs = pairs[_alike(thumbs, pairs)]
     found = seen[pairs]
     different = [probes[left].digest != probes[right].digest for left, right in found.tolist()]

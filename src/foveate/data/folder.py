@@ -1,4 +1,4 @@
-"""A folder of images, one subfolder a class: train/val/test, train/test, or one flat folder that is cut by a seed.
+"""A folder of images, one subfolder a class: train/val/test, train/test, or flat and cut by a seed.
 
 Layouts accepted (``valid``, ``validation``, ``dev`` mean val)::
 
@@ -33,6 +33,8 @@ def open_folder(path: Path, *, seed: int = 0, shares: Shares = SHARES) -> ImageD
     """
     path = path.resolve()
     parts = split_folders(path)
+    if not parts:
+        _check_level(path)
     roots: list[tuple[str | None, Path]] = [*parts.items()] or [(None, path)]
     entries = [entry for split, folder in roots for entry in _entries(path, folder, split)]
     if not entries:
@@ -106,11 +108,19 @@ def _hidden(name: str) -> bool:
     return name.startswith(".") or name == "__MACOSX"
 
 
+def _check_level(path: Path) -> None:
+    """Refuse a folder whose only subfolder is the one that was meant."""
+    folders = _folders(path)
+    for folder in folders:
+        split = any(
+            WORDS.get(child.name.lower()) == "train" and _folders(child) for child in _folders(folder)
+        )
+        classes = len(folders) == 1 and sum(_images_in(child) for child in _folders(folder)) > 1
+        if split or classes:
+            raise DataError(f"{path}: the classes are one level further down. Did you mean {folder}?")
+
+
 def _hint(path: Path) -> str:
-    """Say what was expected; name the folder below that would have done."""
-    for child in _folders(path):
-        if any(_images_in(grandchild) or split_folders(child) for grandchild in _folders(child)):
-            return f"Did you mean {child}?"
     if _images_in(path):
         return (
             f"It holds images itself: put them into one folder per class, such as {path / 'cat' / '1.jpg'}."

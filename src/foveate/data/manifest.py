@@ -3,7 +3,7 @@
     path,label,split,group
     images/1.png,cat,train,patient-7
 
-Paths are relative to the manifest. Without split, the table is cut, stratified and without tearing groups, by a seed.
+Paths are relative to the manifest. Without split, the table is cut by a seed, stratified, without tearing groups.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def open_manifest(path: Path, *, seed: int = 0, shares: Shares = SHARES) -> Imag
         shares: Of train, val and test, likewise.
 
     Raises:
-        DataError: a column, cell or file is missing, a file is listed twice, or a group is in two splits; all named.
+        DataError: a column, cell or file is missing, a file is listed twice, or a group is in two splits.
         MissingExtraError: Parquet needs pyarrow.
     """
     path = path.resolve()
@@ -131,8 +131,8 @@ def _check_groups(path: Path, entries: Sequence[Entry]) -> None:
     ]
     if torn:
         raise DataError(
-            f"{path}: {_listed('group in more than one split:', torn)}. Move each group into one split, or drop the "
-            "column split and let foveate cut the data."
+            f"{path}: {_listed('group in more than one split:', torn)}. Move each group into one split, or drop "
+            "the column split and let foveate cut the data."
         )
 
 

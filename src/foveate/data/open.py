@@ -17,11 +17,11 @@ def open_data(source: object = None, *, seed: int = 0, **options: object) -> Ima
     """Open labelled images.
 
     Args:
-        source: None or "scenes" or "scenes(size=48, train=2000)" for the built-in scenes; the path of a folder of
-            class folders, or of a .csv or .parquet manifest; a dataset that yields (image, label), or a mapping from
-            split names to such; an ``ImageData`` passes through.
+        source: None or "scenes" or "scenes(size=48, train=2000)" for the built-in scenes; the path of a folder
+            of class folders, or of a .csv or .parquet manifest; a dataset that yields (image, label), or a
+            mapping from split names to such; an ``ImageData`` passes through.
         seed: Decides how data that comes in one piece is split, and what the scenes show.
-        options: Passed to whoever opens it: ``scenes``, ``open_folder``, ``open_manifest`` or ``open_dataset``.
+        options: Passed to the opener: ``scenes``, ``open_folder``, ``open_manifest`` or ``open_dataset``.
 
     Raises:
         DataError: nothing of the kind is there, or it cannot be used.
@@ -50,8 +50,8 @@ def reopen(origin: Mapping[str, object]) -> ImageData:
     """
     if origin.get("source") is None:
         raise DataError(
-            f"this data came from a Python object ({origin.get('description', 'a dataset')}) and cannot be opened "
-            "from its description. Pass the dataset itself."
+            f"this data came from a Python object ({origin.get('description', 'a dataset')}) and cannot be "
+            "opened from its description. Pass the dataset itself."
         )
     options = origin.get("options", {})
     return open_data(origin["source"], seed=origin.get("seed", 0), **options)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Cut data that comes in one piece into train, val and test: each class in proportion, no group torn apart."""
+"""Cut data that comes in one piece into train, val and test: classes in proportion, no group torn apart."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ def cut(
     for name, part in parts.items():
         if not len(part):
             what = "items" if groups is None else "groups"
+            pieces = len(targets) if groups is None else len(set(groups))
             raise DataError(
-                f"{len(set(targets if groups is None else groups))} {'classes' if groups is None else what} of "
-                f"{len(targets)} items leave nothing for {name}. Add {what}, or change the shares {shares}."
+                f"{pieces} {what} leave none for {name}. Add {what}, or change the shares {shares}."
             )
     return parts
 
@@ -75,7 +75,7 @@ def _by_class(
 
 
 def _counts(items: int, shares: Shares) -> list[int]:
-    """Return whole numbers in proportion to the shares; test gets one before train has two, val after both."""
+    """Return whole numbers in proportion to the shares; test gets one before train has two, val last."""
     val, test = (round(items * share) for share in shares[1:])
     if shares[2] > 0 and items >= 2:
         test = max(test, 1)
@@ -114,7 +114,7 @@ def _neediest(missing: Float64[np.ndarray, "3 k"], content: Float64[np.ndarray, 
 def _check_shares(shares: Shares) -> None:
     if len(shares) != len(SPLITS) or min(shares) < 0 or not np.isclose(sum(shares), 1):
         raise OptionError(
-            f"shares={shares} is no cut of the data. Give train, val, test that add up to 1, such as {SHARES}."
+            f"shares={shares} is no cut of the data. Give train, val, test that add up to 1: {SHARES}, say."
         )
     if shares[0] == 0 or shares[2] == 0:
         raise OptionError(f"shares={shares} leaves train or test empty. Only val may be 0.")

@@ -1,0 +1,98 @@
+import csv
+
+import pytest
+from image_samples import save
+
+from foveate.data.open import open_data
+from foveate.errors import DataError
+
+
+def write(folder, rows, columns, name="data.csv", delimiter=","):
+    for number, row in enumerate(rows):
+        if row[0]:
+            save(folder / row[0], number)
+    with (folder / name).open("w", newline="") as file:
+        writer = csv.writer(file, delimiter=delimiter)
+        writer.writerow(columns)
+        writer.writerows(rows)
+    return folder / name
+
+
+SPLIT = [(f"{n}.png", "ab"[n % 2], "train" if n < 6 else "test") for n in range(10)]
+GROUPED = [(f"{n}.png", "ab"[n // 2 % 2], f"p{n // 4}") for n in range(80)]
+
+
+def test_a_split_column_is_followed(tmp_path):
+    data = open_data(write(tmp_path, SPLIT, ("path", "label", "split")))
+    assert {name: len(split) for name, split in data.splits.items()} == {"train": 6, "test": 4}
+    assert data.classes == ("a", "b") and data.splits["train"].names[1] == "1.png"
+    assert data.splits["train"].load(0).shape == (24, 32, 3)
+
+
+def test_tabs_and_a_byte_order_mark(tmp_path):
+    path = write(tmp_path, SPLIT, ("path", "label", "split"), "data.tsv", "\t")
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert len(open_data(path).splits["train"]) == 6
+
+
+def test_parquet_gives_the_same_data_as_csv(tmp_path):
+    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    text = open_data(write(tmp_path, SPLIT, ("path", "label", "split")))
+    paths, labels, splits = zip(*SPLIT, strict=True)
+    table = pyarrow.table({"path": paths, "label": labels, "split": splits})
+    parquet.write_table(table, tmp_path / "data.parquet")
+    assert open_data(tmp_path / "data.parquet").fingerprint == text.fingerprint
+
+
+def test_numbers_as_labels_are_ordered_as_numbers(tmp_path):
+    rows = [(f"{n}.png", str(n % 12), "train" if n < 24 else "test") for n in range(36)]
+    assert open_data(write(tmp_path, rows, ("path", "label", "split"))).classes == tuple(map(str, range(12)))
+
+
+def test_without_a_split_column_groups_stay_whole(tmp_path):
+    data = open_data(write(tmp_path, GROUPED, ("path", "label", "group")), seed=3)
+    assert set(data.splits) == {"train", "val", "test"}
+    groups = [set(split.groups) for split in data.splits.values()]
+    assert sum(map(len, groups)) == len(set.union(*groups)) == 20
+
+
+def test_a_torn_group_is_named(tmp_path):
+    rows = [(name, label, split, f"p{n // 4}") for n, (name, label, split) in enumerate(SPLIT)]
+    with pytest.raises(DataError, match=r"p1 \(test, train\)"):
+        open_data(write(tmp_path, rows, ("path", "label", "split", "group")))
+
+
+@pytest.mark.parametrize(
+    "rows, columns, said",
+    [
+        ([], ("path", "label"), "no rows"),
+        ([("1.png", "a")], ("path", "lable"), "no column label. Nearest: lable"),
+        ([("1.png", "a"), ("2.png", "")], ("path", "label"), "column label is empty in line 3"),
+        (
+            [("1.png", "a", "train"), ("2.png", "a", "holdout")],
+            ("path", "label", "split"),
+            'line 3: split "holdout"',
+        ),
+        ([("1.png", "a"), ("2.png", "a"), ("1.png", "b")], ("path", "label"), r"1.png \(lines 2, 4\)"),
+    ],
+)
+def test_mistakes_are_told_with_their_line(tmp_path, rows, columns, said):
+    with pytest.raises(DataError, match=said):
+        open_data(write(tmp_path, rows, columns))
+
+
+def test_missing_files_are_named(tmp_path):
+    path = write(tmp_path, SPLIT, ("path", "label", "split"))
+    (tmp_path / "4.png").unlink()
+    with pytest.raises(DataError, match=r"no such file: 4\.png"):
+        open_data(path)
+
+
+def test_a_file_that_is_no_table_is_told(tmp_path):
+    (tmp_path / "data.csv").write_bytes(b"\xff\xfe\x00\x01")
+    with pytest.raises(DataError, match="UTF-8"):
+        open_data(tmp_path / "data.csv")
+    pytest.importorskip("pyarrow")
+    (tmp_path / "data.parquet").write_bytes(b"nothing")
+    with pytest.raises(DataError, match="Parquet"):
+        open_data(tmp_path / "data.parquet")
