@@ -7,6 +7,7 @@ import copy
 import io
 import math
 import random
+import re
 
 from PIL import Image, ImageDraw
 
@@ -20,22 +21,78 @@ ITEMS = 2000
 
 # name, spec, role, verdict, words, as attention, difference (mean, low, high), parameters, MACs, latency
 _ROWS = [
-    ("baseline", None, "baseline", "baseline", "What the others are compared with.", None, None, 78_042, 12_540_000, 2.91),
-    ("se@blocks", "se@blocks", "variant", "helps",
-     "se@blocks helps: +1.42 points (+0.31 to +2.53).", "It beats its control too, so it helps as attention.",
-     (1.42, 0.31, 2.53), 79_871, 12_541_800, 3.42),
-    ("eca(kernel=5)@stage3", "eca(kernel=5)@stage3", "variant", "not yet known",
-     "eca(kernel=5)@stage3: not yet known; +0.38 points (−0.71 to +1.47).", None,
-     (0.38, -0.71, 1.47), 78_047, 12_540_320, 3.05),
-    (f"cbam@stage3 {EVIL}", "cbam(reduction=8,kernel=7)@stage3", "variant", "hurts",
-     f"cbam@stage3 {EVIL} hurts: −1.95 points (−3.20 to −0.70).", None,
-     (-1.95, -3.20, -0.70), 78_670, 12_566_000, 3.36),
-    ("coordinate@stage1", "coordinate@stage1", "variant", "no difference worth having",
-     "coordinate@stage1 makes no difference worth having: −0.03 points (−0.45 to +0.39).", None,
-     (-0.03, -0.45, 0.39), 78_390, 12_558_000, 3.88),
-    ("control of se@blocks", "control(like=se)@blocks", "control", "not yet known",
-     "The control of se@blocks: not yet known; +0.12 points (−0.99 to +1.23).", None,
-     (0.12, -0.99, 1.23), 79_880, 12_541_900, 3.31),
+    (
+        "baseline",
+        None,
+        "baseline",
+        "baseline",
+        "What the others are compared with.",
+        None,
+        None,
+        78_042,
+        12_540_000,
+        2.91,
+    ),
+    (
+        "se@blocks",
+        "se@blocks",
+        "variant",
+        "helps",
+        "se@blocks helps: +1.42 points (+0.31 to +2.53).",
+        "It beats its control too, so it helps as attention.",
+        (1.42, 0.31, 2.53),
+        79_871,
+        12_541_800,
+        3.42,
+    ),
+    (
+        "eca(kernel=5)@stage3",
+        "eca(kernel=5)@stage3",
+        "variant",
+        "not yet known",
+        "eca(kernel=5)@stage3: not yet known; +0.38 points (−0.71 to +1.47).",
+        None,
+        (0.38, -0.71, 1.47),
+        78_047,
+        12_540_320,
+        3.05,
+    ),
+    (
+        f"cbam@stage3 {EVIL}",
+        "cbam(reduction=8,kernel=7)@stage3",
+        "variant",
+        "hurts",
+        f"cbam@stage3 {EVIL} hurts: −1.95 points (−3.20 to −0.70).",
+        None,
+        (-1.95, -3.20, -0.70),
+        78_670,
+        12_566_000,
+        3.36,
+    ),
+    (
+        "coordinate@stage1",
+        "coordinate@stage1",
+        "variant",
+        "no difference worth having",
+        "coordinate@stage1 makes no difference worth having: −0.03 points (−0.45 to +0.39).",
+        None,
+        (-0.03, -0.45, 0.39),
+        78_390,
+        12_558_000,
+        3.88,
+    ),
+    (
+        "control of se@blocks",
+        "control(like=se)@blocks",
+        "control",
+        "not yet known",
+        "The control of se@blocks: not yet known; +0.12 points (−0.99 to +1.23).",
+        None,
+        (0.12, -0.99, 1.23),
+        79_880,
+        12_541_900,
+        3.31,
+    ),
 ]
 
 
@@ -44,42 +101,87 @@ def example(*, seeds: int = 3, pictures: int = 3, latency: bool = True) -> dict:
     rng = random.Random(0)
     variants = [_variant(row, seeds, rng, latency=latency) for row in _ROWS]
     names = [variant["name"] for variant in variants]
-    return copy.deepcopy({
-        "format": 1,
-        "foveate": "0.1.0",
-        "created": "2026-08-14T10:32:05+00:00",
-        "question": {
-            "mode": "scratch", "model": "resnet8", "data": "scenes", "classes": CLASSES,
-            "metric": {"name": "accuracy", "unit": "points", "scale": 100, "higher_is_better": True},
-            "margin": 0.5, "level": 0.95, "seeds": SEEDS[:seeds], "epochs": EPOCHS, "train_items": 8000,
-            "items": ITEMS, "size": 48, "command": "foveate compare scenes --model resnet8",
-        },
-        "sentence": _sentence(seeds),
-        "could_have_found": "With 3 seeds and 2,000 test items this study finds a true difference of 1.6 points four times "
-        "in five; smaller ones it mostly cannot tell from luck." if seeds > 1 else "With one seed nothing tells luck from effect.",
-        "variants": variants,
-        "checks": [
-            {"kind": "near duplicates", "severity": "warning", "message": "2 pictures of the test split are nearly equal to training pictures.",
-             "items": ["test/cat/0012.png ~ train/cat/0431.png", f"test/{EVIL}.png ~ train/图片 7.png"]},
-            {"kind": "mixed sizes", "severity": "note", "message": "Pictures come in 4 sizes; all are brought to 48 × 48.",
-             "items": [f"train/{n:04d}.jpg" for n in range(40)]},
-        ],
-        "recipe": {
-            "command": "foveate compare scenes --model resnet8 --try se@blocks --try 'eca(kernel=5)@stage3' --try coordinate@stage1 "
-            "--seeds 3 --epochs 12 --out runs/first",
-            "train": {"epochs": EPOCHS, "batch_size": 64, "optimizer": "adamw", "lr": 0.001, "ema": None, "augment": "crop_flip", "gate": {"lr": 10.0, "warmup": 0.1}},
-            "versions": {"python": "3.12.4", "torch": "2.14.1", "timm": "1.0.20"},
-            "hardware": {"device": "cpu", "threads": 2, "name": "Example CPU @ 2.4 GHz"},
-            "seeds": SEEDS[:seeds], "start": "identity",
-            "data": {"origin": {"kind": "scenes", "size": 48, "train": 8000}, "fingerprint": "3f1c9a2be77d"},
-            "rules": ["No variant is dropped early.", f"The margin is 0.5 points. {QUOTES}"],
-        },
-        "runs": [
-            {"variant": name, "seed": seed, "score": 80 + rng.random(), "seconds": 61.2 + rng.random(), "images_per_second": 1570.0, "steps": 1500, "parameters": 78_042}
-            for name in names for seed in SEEDS[:seeds]
-        ],
-        "pictures": [_picture(number, names, rng) for number in range(pictures)],
-    })
+    return copy.deepcopy(
+        {
+            "format": 1,
+            "foveate": "0.1.0",
+            "created": "2026-08-14T10:32:05+00:00",
+            "question": {
+                "mode": "scratch",
+                "model": "resnet8",
+                "data": "scenes",
+                "classes": CLASSES,
+                "metric": {"name": "accuracy", "unit": "points", "scale": 100, "higher_is_better": True},
+                "margin": 0.5,
+                "level": 0.95,
+                "seeds": SEEDS[:seeds],
+                "epochs": EPOCHS,
+                "train_items": 8000,
+                "items": ITEMS,
+                "size": 48,
+                "command": "foveate compare scenes --model resnet8",
+            },
+            "sentence": _sentence(seeds),
+            "could_have_found": "With 3 seeds and 2,000 test items this study finds a true difference of "
+            "1.6 points four times in five; smaller ones it mostly cannot tell from luck."
+            if seeds > 1
+            else "With one seed nothing tells luck from effect.",
+            "variants": variants,
+            "checks": [
+                {
+                    "kind": "near duplicates",
+                    "severity": "warning",
+                    "message": "2 pictures of the test split are nearly equal to training pictures.",
+                    "items": [
+                        "test/cat/0012.png ~ train/cat/0431.png",
+                        f"test/{EVIL}.png ~ train/图片 7.png",
+                    ],
+                },
+                {
+                    "kind": "mixed sizes",
+                    "severity": "note",
+                    "message": "Pictures come in 4 sizes; all are brought to 48 × 48.",
+                    "items": [f"train/{n:04d}.jpg" for n in range(40)],
+                },
+            ],
+            "recipe": {
+                "command": "foveate compare scenes --model resnet8 --try se@blocks "
+                "--try coordinate@stage1 --seeds 3 --epochs 12 --out runs/first",
+                "train": {
+                    "epochs": EPOCHS,
+                    "batch_size": 64,
+                    "optimizer": "adamw",
+                    "lr": 0.001,
+                    "ema": None,
+                    "augment": "crop_flip",
+                    "gate": {"lr": 10.0, "warmup": 0.1},
+                },
+                "versions": {"python": "3.12.4", "torch": "2.14.1", "timm": "1.0.20"},
+                "hardware": {"device": "cpu", "threads": 2, "name": "Example CPU @ 2.4 GHz"},
+                "seeds": SEEDS[:seeds],
+                "start": "identity",
+                "data": {
+                    "origin": {"kind": "scenes", "size": 48, "train": 8000},
+                    "fingerprint": "3f1c9a2be77d",
+                },
+                "rules": ["No variant is dropped early.", f"The margin is 0.5 points. {QUOTES}"],
+            },
+            "runs": [
+                {
+                    "variant": name,
+                    "seed": seed,
+                    "score": 80 + rng.random(),
+                    "seconds": 61.2 + rng.random(),
+                    "images_per_second": 1570.0,
+                    "steps": 1500,
+                    "parameters": 78_042,
+                }
+                for name in names
+                for seed in SEEDS[:seeds]
+            ],
+            "pictures": [_picture(number, names, rng) for number in range(pictures)],
+        }
+    )
 
 
 def _sentence(seeds: int) -> str:
@@ -87,7 +189,7 @@ def _sentence(seeds: int) -> str:
         return "One seed: nothing can be said about luck, so there is no verdict."
     if seeds == 2:
         return "Two seeds: intervals, but no verdict."
-    return "se@blocks helps resnet8 on scenes by about 1.4 points; of the other three, one hurts and none is worth having."
+    return "se@blocks helps resnet8 on scenes by about 1.4 points; the other three are not worth having."
 
 
 def _variant(row: tuple, seeds: int, rng: random.Random, *, latency: bool) -> dict:
@@ -96,15 +198,27 @@ def _variant(row: tuple, seeds: int, rng: random.Random, *, latency: bool) -> di
     half = None if seeds == 1 else 1.3 if seeds == 3 else 4.1
     per_seed = [mean + rng.gauss(0, 0.5) for _ in range(seeds)]
     return {
-        "name": name, "spec": spec, "role": role,
+        "name": name,
+        "spec": spec,
+        "role": role,
         "verdict": verdict if seeds > 2 or role == "baseline" else "no verdict",
-        "words": words if seeds > 2 else f"{name}: no verdict.", "as_attention": attention if seeds > 2 else None,
+        "words": words if seeds > 2 else f"{name}: no verdict.",
+        "as_attention": attention if seeds > 2 else None,
         "cost": {"parameters": parameters, "macs": macs, "bytes": 4 * parameters},
-        "score": {"mean": mean, "per_seed": per_seed, "low": half and mean - half, "high": half and mean + half},
+        "score": {
+            "mean": mean,
+            "per_seed": per_seed,
+            "low": half and mean - half,
+            "high": half and mean + half,
+        },
         "difference": difference and _difference(difference, seeds),
-        "versus_control": _difference((1.30, 0.11, 2.49), seeds) if name == "se@blocks" and seeds > 1 else None,
+        "versus_control": _difference((1.30, 0.11, 2.49), seeds)
+        if name == "se@blocks" and seeds > 1
+        else None,
         "latency": _latency(ms) if latency else None,
-        "memory": {"inference": 9_400_000 + 4 * parameters, "training": 88_000_000 + 40 * parameters} if latency else None,
+        "memory": {"inference": 9_400_000 + 4 * parameters, "training": 88_000_000 + 40 * parameters}
+        if latency
+        else None,
         "per_class": [_class(c, difference, rng, interval=seeds > 1) for c in CLASSES],
         "gates": [] if role == "baseline" else [_gate(n, spec, seeds, rng) for n in range(3)],
         "curves": [_curve(seed, mean, role != "baseline", rng) for seed in SEEDS[:seeds]],
@@ -114,39 +228,66 @@ def _variant(row: tuple, seeds: int, rng: random.Random, *, latency: bool) -> di
 def _difference(ends: tuple[float, float, float], seeds: int) -> dict:
     mean, low, high = ends
     if seeds == 1:
-        return {"mean": mean, **dict.fromkeys(("low", "high", "p", "p_adjusted", "df", "detectable", "pairing", "more_seeds"))}
+        return {
+            "mean": mean,
+            **dict.fromkeys(("low", "high", "p", "p_adjusted", "df", "detectable", "pairing", "more_seeds")),
+        }
     wide = 1 if seeds > 2 else 4
     known = seeds > 2
     return {
-        "mean": mean, "low": mean - wide * (mean - low), "high": mean + wide * (high - mean),
-        "p": 0.0041 if known else None, "p_adjusted": 0.0164 if known else None, "df": 4.7, "detectable": 1.61, "pairing": 0.34,
+        "mean": mean,
+        "low": mean - wide * (mean - low),
+        "high": mean + wide * (high - mean),
+        "p": 0.0041 if known else None,
+        "p_adjusted": 0.0164 if known else None,
+        "df": 4.7,
+        "detectable": 1.61,
+        "pairing": 0.34,
         "more_seeds": 9 if known and low < 0 < high else None,
     }
 
 
 def _latency(ms: float) -> dict:
-    return {"single": {"median": ms, "low": 0.96 * ms, "high": 1.09 * ms},
-            "batch": {"median": 31 * ms, "low": 30 * ms, "high": 34 * ms, "images": 64}}
+    return {
+        "single": {"median": ms, "low": 0.96 * ms, "high": 1.09 * ms},
+        "batch": {"median": 31 * ms, "low": 30 * ms, "high": 34 * ms, "images": 64},
+    }
 
 
 def _class(name: str, difference: tuple | None, rng: random.Random, *, interval: bool) -> dict:
     mean = 81.4 + rng.gauss(0, 6) if difference is None else difference[0] + rng.gauss(0, 1.2)
-    return {"class": name, "items": ITEMS // 10, "mean": mean,
-            "low": mean - 2.1 if interval else None, "high": mean + 2.1 if interval else None}
+    return {
+        "class": name,
+        "items": ITEMS // 10,
+        "mean": mean,
+        "low": mean - 2.1 if interval else None,
+        "high": mean + 2.1 if interval else None,
+    }
 
 
 def _gate(number: int, spec: str, seeds: int, rng: random.Random) -> dict:
-    return {"site": f"layer{number + 1}.0", "mechanism": spec.split("@")[0].split("(")[0],
-            "openings": [0.16 * (number + 1) * (1 + 0.3 * rng.random()) for _ in range(seeds)]}
+    return {
+        "site": f"layer{number + 1}.0",
+        "mechanism": re.split("[@(]", spec)[0],
+        "openings": [0.16 * (number + 1) * (1 + 0.3 * rng.random()) for _ in range(seeds)],
+    }
 
 
 def _curve(seed: int, mean: float, gated: bool, rng: random.Random) -> dict:
     epochs = []
     for epoch in range(1, EPOCHS + 1):
         part = 1 - math.exp(-epoch / 3)
-        openings = {f"layer{n}.0": 0.16 * n * part * (1 + 0.2 * rng.random()) for n in (1, 2, 3)} if gated else {}
-        epochs.append({"epoch": epoch, "train_loss": 2.3 - 1.7 * part + 0.05 * rng.random(),
-                       "val_score": None if epoch == 1 else mean * part + rng.gauss(0, 0.8), "openings": openings})
+        openings = (
+            {f"layer{n}.0": 0.16 * n * part * (1 + 0.2 * rng.random()) for n in (1, 2, 3)} if gated else {}
+        )
+        epochs.append(
+            {
+                "epoch": epoch,
+                "train_loss": 2.3 - 1.7 * part + 0.05 * rng.random(),
+                "val_score": None if epoch == 1 else mean * part + rng.gauss(0, 0.8),
+                "openings": openings,
+            }
+        )
     return {"seed": seed, "epochs": epochs}
 
 
@@ -154,10 +295,28 @@ def _picture(number: int, names: list[str], rng: random.Random) -> dict:
     answers = []
     for name in names:
         right = rng.random() < 0.5
-        maps = [{"site": site, "kind": kind, "image": _png(rng)} for site, kind in (("layer1.0", "effect"), ("layer2.0", "effect"), ("layer3.0", "weights"))]
-        answers.append({"name": name, "prediction": CJK if right else EVIL, "confidence": 0.3 + 0.7 * rng.random(), "right": right, "maps": [] if name == "baseline" else maps})
+        maps = [
+            {"site": site, "kind": kind, "image": _png(rng)}
+            for site, kind in (("layer1.0", "effect"), ("layer2.0", "effect"), ("layer3.0", "weights"))
+        ]
+        answers.append(
+            {
+                "name": name,
+                "prediction": CJK if right else EVIL,
+                "confidence": 0.3 + 0.7 * rng.random(),
+                "right": right,
+                "maps": [] if name == "baseline" else maps,
+            }
+        )
     item = f"test/{EVIL}{number}.png" if number % 2 else f"test/飞机/{number:04d}.png"
-    return {"item": item, "target": CJK, "image": _png(rng), "truth": _outline(), "disagreement": 0.8 - 0.1 * number, "variants": answers}
+    return {
+        "item": item,
+        "target": CJK,
+        "image": _png(rng),
+        "truth": _outline(),
+        "disagreement": 0.8 - 0.1 * number,
+        "variants": answers,
+    }
 
 
 def _png(rng: random.Random) -> str:

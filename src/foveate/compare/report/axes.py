@@ -42,7 +42,8 @@ def _timed(kind: str, *, each: bool) -> Callable[[Mapping[str, Any]], Value | No
         if not timing or timing.get("median") is None:
             return None
         by = (timing.get("images") or 1) if each else 1
-        return Value(*(None if timing.get(end) is None else timing[end] / by for end in ("median", "low", "high")))  # type: ignore[arg-type]
+        low, high = (None if timing.get(end) is None else timing[end] / by for end in ("low", "high"))
+        return Value(timing["median"] / by, low, high)
 
     return read
 
@@ -58,9 +59,9 @@ def _number(*path: str) -> Callable[[Mapping[str, Any]], Value | None]:
 
 
 _COSTS = (
-    Axis("latency", "Latency of one image", _timed("single", each=False), milliseconds),
-    Axis("batch", "Latency an image, in a batch", _timed("batch", each=True), milliseconds),
-    Axis("macs", "Multiply-adds an image", _number("cost", "macs"), short),
+    Axis("latency", "Latency, one image", _timed("single", each=False), milliseconds),
+    Axis("batch", "Latency per image, in a batch", _timed("batch", each=True), milliseconds),
+    Axis("macs", "Multiply-adds per image", _number("cost", "macs"), short),
     Axis("parameters", "Parameters", _number("cost", "parameters"), short),
     Axis("memory", "Peak memory, inference", _number("memory", "inference"), mebibytes),
     Axis("training", "Peak memory, training", _number("memory", "training"), mebibytes),
@@ -77,7 +78,9 @@ def qualities(result: Mapping[str, Any]) -> list[Axis]:
     metric, first = result["question"]["metric"], digits(result)
     unit = f" ({metric['unit']})" if metric["unit"] else ""
     score = Axis("score", f"{metric['name'].capitalize()}{unit}", _score, lambda value: plain(value, first))
-    differ = Axis("difference", f"Difference{unit}", _difference, lambda value: signed(value, first + 1))
+    differ = Axis(
+        "difference", f"Difference to the baseline{unit}", _difference, lambda value: signed(value, first + 1)
+    )
     return [differ, score] if any(variant["difference"] for variant in result["variants"]) else [score]
 
 

@@ -1,4 +1,4 @@
-"""Learning curves: one panel a variant, each seed a thin line, their mean a thick one, the baseline behind."""
+"""Learning curves: a panel for each variant, its seeds as thin lines, their mean a thick one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Line = list[tuple[float, float]]  # (epoch, value)
 
 
 def measures(result: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return what can be drawn, as (key, label): the validation score if there is one, and the training loss."""
+    """Return what can be drawn, as (key, label): validation score and training loss, where there are any."""
     name = result["question"]["metric"]["name"]
     known = (("val_score", f"Validation {name}"), ("train_loss", "Training loss"))
     return [(key, label) for key, label in known if any(lines(v, key) for v in result["variants"])]
@@ -25,7 +25,11 @@ def measures(result: Mapping[str, Any]) -> list[tuple[str, str]]:
 def lines(variant: Mapping[str, Any], key: str) -> list[Line]:
     """Return one line a seed; epochs without the value are left out, and so are seeds without any."""
     found = [
-        [(float(epoch["epoch"]), float(epoch[key])) for epoch in curve["epochs"] if epoch.get(key) is not None]
+        [
+            (float(epoch["epoch"]), float(epoch[key]))
+            for epoch in curve["epochs"]
+            if epoch.get(key) is not None
+        ]
         for curve in variant["curves"]
     ]
     return [line for line in found if line]
@@ -56,14 +60,18 @@ def panel(result: Mapping[str, Any], variant: Mapping[str, Any], key: str, label
     middle = mean(seeds)
     drawn = [_line(line, across, upright, "seed") for line in seeds] if len(seeds) > 1 else []
     paths = join([_line(ghost, across, upright, "ghost"), *drawn, _line(middle, across, upright, "mean")])
-    stretched = tag("svg", paths, width="100%", height=HEIGHT, viewBox="0 0 1000 1000", preserveAspectRatio="none")
+    stretched = tag(
+        "svg", paths, width="100%", height=HEIGHT, viewBox="0 0 1000 1000", preserveAspectRatio="none"
+    )
     dots = [
         _dot(epoch, value, across, upright, _tip(variant, label, epoch, value, seeds), first=not index)
         for index, (epoch, value) in enumerate(middle)
     ]
     parts = [_ground(across, upright), stretched, tag("g", join(dots), data_points="")]
     described = f"{variant['name']}: {label}"
-    return tag("svg", *parts, width="100%", height=HEIGHT, class_="plot small", role="group", aria_label=described)
+    return tag(
+        "svg", *parts, width="100%", height=HEIGHT, class_="plot small", role="group", aria_label=described
+    )
 
 
 def _tip(variant: Mapping[str, Any], label: str, epoch: float, value: float, seeds: Sequence[Line]) -> str:

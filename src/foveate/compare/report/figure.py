@@ -14,12 +14,20 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from foveate.compare.report.intervals import per_seed
+from foveate.compare.report.result import baseline
 from foveate.compare.report.words import badge
 
-COLOURS = {"helps": "#0a6b4b", "hurts": "#b0271e", "same": "#475061", "unknown": "#7f5200", "plain": "#55595f"}
+COLOURS = {
+    "helps": "#0a6b4b",
+    "hurts": "#b0271e",
+    "same": "#475061",
+    "unknown": "#7f5200",
+    "plain": "#55595f",
+}
 MARKERS = {"baseline": "s", "control": "D", "variant": "o"}
+Read = Callable[[Mapping[str, Any]], float | None]
 _FONTS = ("Helvetica Neue", "Arial", "DejaVu Sans", "Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei")
-_STYLE: dict[str, Any] = {"font.size": 8, "axes.linewidth": 0.6, "svg.hashsalt": "foveate", "axes.unicode_minus": True}
 
 
 def draw(result: Mapping[str, Any]) -> dict[str, bytes]:
@@ -28,7 +36,7 @@ def draw(result: Mapping[str, Any]) -> dict[str, bytes]:
     Returns:
         The bytes of the file for "png" (300 dots an inch) and for "svg".
     """
-    with mpl.rc_context({**_STYLE, "font.family": _fonts()}), warnings.catch_warnings():
+    with mpl.rc_context(_style()), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")  # a box in its place is all one can do
         figure = _figure(result)
         FigureCanvasAgg(figure)
@@ -39,20 +47,22 @@ def _figure(result: Mapping[str, Any]) -> Figure:
     variants = list(result["variants"])
     figure = Figure(figsize=(7.0, 0.9 + 0.36 * max(2, len(variants))), layout="constrained")
     panels = _panels(result)
-    grid = figure.subplots(1, 1 + len(panels), sharey=True, width_ratios=[2.4, *([1] * len(panels))], squeeze=False)
-    _differences(grid[0][0], variants, result["question"])
+    grid = figure.subplots(
+        1, 1 + len(panels), sharey=True, width_ratios=[2.4, *([1] * len(panels))], squeeze=False
+    )
+    _differences(grid[0][0], result)
     for axes, (label, read) in zip(grid[0][1:], panels, strict=True):
         _costs(axes, variants, label, read)
     return figure
 
 
-def _panels(result: Mapping[str, Any]) -> list[tuple[str, Callable[[Mapping[str, Any]], float | None]]]:
-    """Return the costs to show: multiply-adds, and latency where it was measured."""
-    panels: list[tuple[str, Callable[[Mapping[str, Any]], float | None]]] = []
+def _panels(result: Mapping[str, Any]) -> list[tuple[str, Read]]:
+    """Return the costs to show: parameters, and latency where it was measured."""
+    panels: list[tuple[str, Read]] = []
     if any(_parameters(variant) is not None for variant in result["variants"]):
-        panels.append(("Parameters (thousands)", _parameters))
+        panels.append(("Parameters\n(thousands)", _parameters))
     if any(_latency(variant) is not None for variant in result["variants"]):
-        panels.append(("Latency, one image (ms)", _latency))
+        panels.append(("Latency of one\nimage (ms)", _latency))
     return panels
 
 
@@ -65,39 +75,65 @@ def _latency(variant: Mapping[str, Any]) -> float | None:
     return ((variant["latency"] or {}).get("single") or {}).get("median")
 
 
-def _differences(axes: Axes, variants: Sequence[Mapping[str, Any]], question: Mapping[str, Any]) -> None:
-    margin, metric = question["margin"], question["metric"]
-    axes.axvspan(-margin, margin, color="#2a52be", alpha=0.09, lw=0)
+def _differences(axes: Axes, result: Mapping[str, Any]) -> None:
+    variants, question, base = result["variants"], result["question"], baseline(result)
+    axes.axvspan(-question["margin"], question["margin"], color="#2a52be", alpha=0.09, lw=0)
     axes.axvline(0, color="#55595f", lw=0.7)
     for row, variant in enumerate(variants):
-        tone, mark = COLOURS[badge(variant["verdict"]).tone], MARKERS.get(variant["role"], "o")
-        found = variant["difference"] or ({"mean": 0.0, "low": None} if variant["role"] == "baseline" else None)
-        if found is None or found["mean"] is None:
-            continue
-        if found["low"] is not None and found["high"] is not None:
-            axes.plot([found["low"], found["high"]], [row, row], color=tone, lw=1.4, solid_capstyle="butt")
-        axes.plot(found["mean"], row, mark, color=tone, ms=4.5, mfc=tone if variant["difference"] else "white")
-        axes.annotate(variant["verdict"], (found["mean"], row), (0, 5), textcoords="offset points", ha="center", fontsize=6.5, color=tone)
+        found = variant["difference"]
+        if variant["role"] == "baseline":
+            _mark(axes, 0.0, row, variant)
+        elif found and found["mean"] is not None:
+            _interval(axes, row, variant)
+            seeds = per_seed(variant, base)
+            axes.plot(seeds, [row + 0.24] * len(seeds), ".", color=_tone(variant), ms=2.5, alpha=0.7)
+    metric = question["metric"]
+    unit = f" ({metric['unit']})" if metric["unit"] else ""
+    level = f"{100 * question['level']:g} %"
+    axes.set_xlabel(
+        f"Difference in {metric['name']}{unit}\nsimultaneous {level} intervals; small dots: seeds"
+    )
     axes.set_yticks(range(len(variants)), [_text(variant["name"]) for variant in variants])
     for label in axes.get_yticklabels():
-        label.set_parse_math(False)
+        label.set_parse_math(False)  # a name with $ in it is a name, not a formula
     axes.set_ylim(len(variants) - 0.5, -0.7)
-    unit = f" ({metric['unit']})" if metric["unit"] else ""
-    axes.set_xlabel(f"Difference in {metric['name']}{unit}, simultaneous {100 * question['level']:g} % intervals")
     _bare(axes)
 
 
-def _costs(axes: Axes, variants: Sequence[Mapping[str, Any]], label: str, read: Callable[[Mapping[str, Any]], float | None]) -> None:
+def _interval(axes: Axes, row: int, variant: Mapping[str, Any]) -> None:
+    mean, low, high = (variant["difference"][key] for key in ("mean", "low", "high"))
+    if low is not None and high is not None:
+        axes.plot([low, high], [row, row], color=_tone(variant), lw=1.4, solid_capstyle="butt")
+    _mark(axes, mean, row, variant)
+    style: dict[str, Any] = {
+        "textcoords": "offset points",
+        "ha": "center",
+        "fontsize": 6.5,
+        "color": _tone(variant),
+    }
+    axes.annotate(variant["verdict"], (mean, row), (0, 5), **style)
+
+
+def _costs(axes: Axes, variants: Sequence[Mapping[str, Any]], label: str, read: Read) -> None:
     for row, variant in enumerate(variants):
         value = read(variant)
         if value is not None:
-            tone = COLOURS[badge(variant["verdict"]).tone]
-            axes.plot(value, row, MARKERS.get(variant["role"], "o"), color=tone, ms=4, mfc=tone if variant["difference"] else "white")
+            _mark(axes, value, row, variant)
     axes.set_xlabel(label)
     axes.margins(x=0.15)
     axes.locator_params(axis="x", nbins=4)
     axes.ticklabel_format(axis="x", useOffset=False, style="plain")
     _bare(axes)
+
+
+def _mark(axes: Axes, value: float, row: int, variant: Mapping[str, Any]) -> None:
+    """Set a marker whose shape tells the role; only the baseline's is hollow."""
+    face = "white" if variant["role"] == "baseline" else _tone(variant)
+    axes.plot(value, row, MARKERS.get(variant["role"], "o"), color=_tone(variant), ms=4.5, mfc=face)
+
+
+def _tone(variant: Mapping[str, Any]) -> str:
+    return COLOURS[badge(variant["verdict"]).tone]
 
 
 def _bare(axes: Axes) -> None:
@@ -114,13 +150,17 @@ def _text(name: str) -> str:
     return clean if len(clean) <= 42 else f"{clean[:41]}…"
 
 
-def _fonts() -> list[str]:
+def _style() -> Any:
+    """Return settings that do not depend on the machine, but for the fonts that it has."""
     have = set(font_manager.get_font_names())
-    return [font for font in _FONTS if font in have] or ["sans-serif"]
+    fonts = [font for font in _FONTS if font in have] or ["sans-serif"]
+    return {"font.family": fonts, "font.size": 8, "axes.linewidth": 0.6, "svg.hashsalt": "foveate"}
 
 
 def _saved(figure: Figure, kind: str) -> bytes:
     """Return the file's bytes, the same ones for the same result."""
     data = io.BytesIO()
-    figure.savefig(data, format=kind, dpi=300, metadata={"Date": None} if kind == "svg" else {"Software": None})
+    figure.savefig(
+        data, format=kind, dpi=300, metadata={"Date": None} if kind == "svg" else {"Software": None}
+    )
     return data.getvalue()

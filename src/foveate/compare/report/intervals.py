@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup
@@ -10,8 +10,6 @@ from markupsafe import Markup
 from foveate.compare.report.svg import Scale, join, point, tag
 from foveate.compare.report.words import badge, plain, signed, span
 
-GLYPH_HEIGHT = 26
-ROW_HEIGHT = 22
 SHOWN_CLASSES = 8  # at each end, when there are more than fit
 
 
@@ -19,31 +17,34 @@ def difference_scale(variants: Iterable[Mapping[str, Any]], margin: float) -> Sc
     """Return one scale for all differences, with zero and the margin in it."""
     values: list[float | None] = [0.0, -margin, margin]
     for variant in variants:
-        for key in ("difference", "versus_control"):
-            values += [(variant[key] or {}).get(end) for end in ("mean", "low", "high")]
+        values += [(variant["difference"] or {}).get(end) for end in ("mean", "low", "high")]
     return Scale.over(values)
 
 
-def glyph(difference: Mapping[str, Any], scale: Scale, margin: float, tone: str) -> Markup:
-    """Draw one interval with the band of the margin and the line at zero; the numbers stand beside it in text."""
-    middle = GLYPH_HEIGHT / 2
-    mean, low, high = (difference.get(key) for key in ("mean", "low", "high"))
-    shapes = _ground(scale, margin, GLYPH_HEIGHT)
-    if low is not None and high is not None:
-        shapes += _bar(scale, low, high, middle)
-    if mean is not None:
-        shapes.append(tag("circle", class_="dot", cx=scale.percent(mean), cy=middle, r=4.5))
-    return _fluid(*shapes, height=GLYPH_HEIGHT, class_=f"glyph tone-{tone}", aria_hidden="true")
+def per_seed(variant: Mapping[str, Any], base: Mapping[str, Any] | None) -> list[float]:
+    """Return the difference of each seed, where variant and baseline have the same seeds."""
+    ours, theirs = variant["score"]["per_seed"], base["score"]["per_seed"] if base else []
+    pairs = zip(ours, theirs, strict=True) if len(ours) == len(theirs) else ()
+    return [one - other for one, other in pairs if one is not None and other is not None]
 
 
-def axis(scale: Scale, digits: int = 1, about: int = 4) -> Markup:
+def glyph(variant: Mapping[str, Any], base: Mapping[str, Any] | None, scale: Scale, margin: float) -> Markup:
+    """Draw a variant's interval and its seeds over the band of the margin; text beside it tells the same."""
+    seeds = [value for value in per_seed(variant, base) if scale.low <= value <= scale.high]
+    small = [tag("circle", class_="seed-dot", cx=scale.percent(value), cy=9, r=2.25) for value in seeds]
+    marks = tag("svg", join([*_interval(variant["difference"], scale), *small]), y="38%", overflow="visible")
+    tone = badge(variant["verdict"]).tone
+    return _track(_ground(scale, margin), marks, class_=f"glyph tone-{tone}", aria_hidden="true")
+
+
+def axis(scale: Scale, write: Callable[[float, int], str] = signed, about: int = 4) -> Markup:
     """Draw the numbers under a column of intervals."""
-    decimals = max(0, min(digits + 1, scale.digits(about)))
+    decimals = scale.digits(about)
     labels = [
-        tag("text", signed(tick, decimals), x=scale.percent(tick), y=14, text_anchor="middle")
+        tag("text", write(tick, decimals), x=scale.percent(tick), y=14, text_anchor="middle")
         for tick in scale.ticks(about)
     ]
-    return _fluid(*labels, height=18, class_="axis", aria_hidden="true")
+    return _track(*labels, class_="axis", aria_hidden="true")
 
 
 def class_rows(variant: Mapping[str, Any], scale: Scale, margin: float, digits: int) -> Markup:
@@ -52,9 +53,11 @@ def class_rows(variant: Mapping[str, Any], scale: Scale, margin: float, digits: 
     ends = rows if len(rows) <= 2 * SHOWN_CLASSES else rows[:SHOWN_CLASSES] + rows[-SHOWN_CLASSES:]
     drawn = [_class_row(row, scale, margin, digits, first=not index) for index, row in enumerate(ends)]
     if len(ends) < len(rows):
-        gap = tag("p", f"{len(rows) - len(ends)} classes between them are in the table of numbers", class_="gap")
-        drawn.insert(SHOWN_CLASSES, gap)
-    return tag("div", *drawn, class_="rows", data_points="", role="group", aria_label=f"{variant['name']}, by class")
+        text = f"{len(rows) - len(ends)} classes between them are in the table of numbers"
+        drawn.insert(SHOWN_CLASSES, tag("p", text, class_="gap"))
+    return tag(
+        "div", *drawn, class_="rows", data_points="", role="group", aria_label=f"{variant['name']}, by class"
+    )
 
 
 def by_effect(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -68,35 +71,42 @@ def class_scale(variants: Iterable[Mapping[str, Any]]) -> Scale:
     return Scale.over([0.0, *(row[end] for row in rows for end in ("mean", "low", "high"))])
 
 
-def _class_row(row: Mapping[str, Any], scale: Scale, margin: float, digits: int, *, first: bool) -> Markup:
-    mean, low, high = row["mean"], row["low"], row["high"]
-    interval = f"\ninterval {span(low, high, digits)}" if low is not None else "\nno interval"
-    tip = f"{row['class']}\n{signed(mean, digits)}{interval}\n{plain(row['items'], 0)} test items"
-    middle = ROW_HEIGHT / 2
-    shapes = [tag("rect", class_="hit", width="100%", height=ROW_HEIGHT)]
-    if low is not None and high is not None:
-        shapes += _bar(scale, low, high, middle)
-    if mean is not None:
-        shapes.append(tag("circle", class_="dot", cx=scale.percent(mean), cy=middle, r=4))
-    tone = badge("no verdict" if low is None or low <= 0 <= high else "helps" if low > 0 else "hurts").tone
-    group = point(*shapes, tip=tip, first=first, class_=f"tone-{tone}")
-    track = _fluid(*_ground(scale, margin, ROW_HEIGHT), group, height=ROW_HEIGHT, class_="track", role="group")
-    name = tag("bdi", row["class"], class_="row-name", title=row["class"])
-    return tag("div", name, track, tag("span", signed(mean, digits), class_="row-value"), class_="row")
+def row(name: str, track: Markup, value: str, *more: Markup, mono: bool = False) -> Markup:
+    """Return one row of a chart: a name, which may need several lines, what is drawn, and the number."""
+    words = tag("bdi", name, class_="row-name mono" if mono else "row-name")
+    box = tag("div", track, class_="track-box")
+    return tag("div", words, box, tag("span", value, class_="row-value"), *more, class_="row")
 
 
-def _ground(scale: Scale, margin: float, height: float) -> list[Markup]:
+def _class_row(entry: Mapping[str, Any], scale: Scale, margin: float, digits: int, *, first: bool) -> Markup:
+    mean, low, high = entry["mean"], entry["low"], entry["high"]
+    interval = f"interval {span(low, high, digits)}" if low is not None else "no interval"
+    tip = f"{entry['class']}\n{signed(mean, digits)}\n{interval}\n{plain(entry['items'], 0)} test items"
+    marks = tag("svg", join(_interval(entry, scale)), y="50%", overflow="visible")
+    sure = low is not None and high is not None and not low <= 0 <= high
+    tone = badge(("helps" if low > 0 else "hurts") if sure else "no verdict").tone
+    hit = tag("rect", class_="hit", width="100%", height="100%")
+    group = point(hit, marks, tip=tip, first=first, class_=f"tone-{tone}")
+    return row(entry["class"], _track(_ground(scale, margin), group, class_="track"), signed(mean, digits))
+
+
+def _ground(scale: Scale, margin: float) -> Markup:
     left, zero = 100 * scale.at(-margin), scale.percent(0)
     wide = f"{200 * (scale.at(margin) - scale.at(0)):.2f}%"
-    band = tag("rect", class_="band", x=f"{left:.2f}%", width=wide, height=height)
-    return [band, tag("line", class_="zero", x1=zero, x2=zero, y1=0, y2=height)]
+    band = tag("rect", class_="band", x=f"{left:.2f}%", width=wide, height="100%")
+    return join([band, tag("line", class_="zero", x1=zero, x2=zero, y1=0, y2="100%")])
 
 
-def _bar(scale: Scale, low: float, high: float, middle: float) -> list[Markup]:
-    start, end = scale.percent(low), scale.percent(high)
-    caps = [tag("line", class_="bar", x1=x, x2=x, y1=middle - 4, y2=middle + 4) for x in (start, end)]
-    return [tag("line", class_="bar", x1=start, x2=end, y1=middle, y2=middle), *caps]
+def _interval(entry: Mapping[str, Any], scale: Scale) -> list[Markup]:
+    """Draw an interval and its middle at y = 0."""
+    mean, low, high = entry["mean"], entry["low"], entry["high"]
+    shapes = []
+    if low is not None and high is not None:
+        start, end = scale.percent(low), scale.percent(high)
+        shapes = [tag("line", class_="bar", x1=start, x2=end)]
+        shapes += [tag("line", class_="bar", x1=x, x2=x, y1=-4, y2=4) for x in (start, end)]
+    return shapes if mean is None else [*shapes, tag("circle", class_="dot", cx=scale.percent(mean), r=4.25)]
 
 
-def _fluid(*shapes: Markup, height: float, **attributes: object) -> Markup:
-    return tag("svg", join(shapes), width="100%", height=height, **attributes)
+def _track(*shapes: Markup, **attributes: object) -> Markup:
+    return tag("svg", join(shapes), width="100%", **attributes)

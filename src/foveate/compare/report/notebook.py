@@ -8,14 +8,14 @@ from typing import Any
 from markupsafe import Markup
 
 from foveate.compare.report.intervals import difference_scale, glyph
-from foveate.compare.report.result import Result, complete, digits
+from foveate.compare.report.result import Result, baseline, complete, digits
 from foveate.compare.report.svg import Scale, join, tag
 from foveate.compare.report.words import badge, count, milliseconds, plain, short, signed, span, spread
 
 # Colours come from the notebook's own text colour, so that they fit whatever theme it has.
 _STYLE = """
 .foveate-study { font-variant-numeric: tabular-nums; max-width: 72em; overflow-x: auto; }
-.foveate-study .fv-sentence { font-size: 1.25em; font-weight: 600; line-height: 1.35; margin: .4em 0; max-width: 46em; }
+.foveate-study .fv-sentence { font-size: 1.25em; font-weight: 600; line-height: 1.35; max-width: 46em; }
 .foveate-study .fv-soft { opacity: .72; }
 .foveate-study table { border-collapse: collapse; margin: .8em 0; }
 .foveate-study th, .foveate-study td { text-align: left; padding: .4em 1.2em .4em 0; vertical-align: top;
@@ -23,6 +23,8 @@ _STYLE = """
 .foveate-study .fv-n { text-align: right; }
 .foveate-study .fv-wide { min-width: 15em; }
 .foveate-study svg { display: block; overflow: visible; }
+.foveate-study .glyph { height: 30px; }
+.foveate-study .seed-dot { fill: currentColor; opacity: .6; }
 .foveate-study .band { fill: currentColor; opacity: .1; }
 .foveate-study .zero { stroke: currentColor; opacity: .5; }
 .foveate-study .bar { stroke: currentColor; stroke-width: 2; }
@@ -55,7 +57,7 @@ def _row(variant: Mapping[str, Any], whole: Mapping[str, Any], scale: Scale) -> 
     drawn = Markup("")
     if found:
         text = f"{signed(found['mean'], first + 1)} ({span(found['low'], found['high'], first + 1)})"
-        drawn = tag("span", text) + glyph(found, scale, whole["question"]["margin"], shown.tone)
+        drawn = tag("span", text) + glyph(variant, baseline(whole), scale, whole["question"]["margin"])
     return tag(
         "tr",
         tag("th", tag("bdi", variant["name"]), scope="row"),

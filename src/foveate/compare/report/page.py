@@ -107,7 +107,7 @@ def flat(tree: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
 
 
 def _hash(script: str) -> str:
-    """Return the only script that the page's policy lets run: one that slipped in through a name would not."""
+    """Return the hash of the one script that the page's policy lets run."""
     return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
@@ -120,10 +120,31 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    writers: tuple[Callable[..., str], ...] = (words.plain, words.signed, words.span, words.spread, words.count)
-    more = (words.short, words.milliseconds, words.mebibytes, words.duration, words.relative, words.chance, words.letter)
+    environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False}  # and in the order they have
+    writers: tuple[Callable[..., str], ...] = (
+        words.plain,
+        words.signed,
+        words.span,
+        words.spread,
+        words.count,
+    )
+    more = (
+        words.short,
+        words.milliseconds,
+        words.mebibytes,
+        words.duration,
+        words.relative,
+        words.chance,
+        words.letter,
+    )
     environment.filters.update({write.__name__: write for write in (*writers, *more, flat, moment, picture)})
     environment.globals.update(
-        axes=axes, badge=words.badge, curves=curves, gates=gates, intervals=intervals, pareto=pareto
+        axes=axes,
+        badge=words.badge,
+        plain=words.plain,
+        curves=curves,
+        gates=gates,
+        intervals=intervals,
+        pareto=pareto,
     )
     return environment

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 from markupsafe import Markup
 
 from foveate.compare.report.axes import Axis, Value
-from foveate.compare.report.result import digits
 from foveate.compare.report.svg import Scale, join, point, tag
-from foveate.compare.report.words import badge, count, letter, mebibytes, milliseconds, plain, signed, span, spread
+from foveate.compare.report.words import badge, count, letter, mebibytes, milliseconds, plain, signed
 
 HEIGHT = 320
 SIDE = 26  # pixels between points of equal cost, such as a variant and its control
@@ -39,10 +39,20 @@ def plot(result: Mapping[str, Any], cost: Axis, quality: Axis) -> Markup:
     spots = _apart(spots, across)
     ground = _ground(across, upright, cost, quality, result["question"]["margin"])
     line = _frontier([spot for spot in spots if spot.best], across, upright)
-    points = [_spot(spot, across, upright, _tip(spot, cost, quality, digits(result))) for spot in spots]
+    points = [_spot(spot, across, upright, _tip(spot, cost, quality)) for spot in spots]
     label = f"{quality.label} against {cost.label.lower()}"
     inside = tag("g", join(points), data_points="all")
-    return tag("svg", ground, line, inside, width="100%", height=HEIGHT, class_="plot", role="group", aria_label=label)
+    return tag(
+        "svg",
+        ground,
+        line,
+        inside,
+        width="100%",
+        height=HEIGHT,
+        class_="plot",
+        role="group",
+        aria_label=label,
+    )
 
 
 def _spots(result: Mapping[str, Any], cost: Axis, quality: Axis) -> list[Spot]:
@@ -61,7 +71,7 @@ def _beats(one: Spot, other: Spot, sign: int) -> bool:
 
 
 def _apart(spots: Sequence[Spot], across: Scale) -> list[Spot]:
-    """Set points of nearly equal cost side by side, so that no interval hides another."""
+    """Set points of nearly equal cost side by side, in their order, so that no interval hides another."""
     groups: list[list[Spot]] = []
     for spot in sorted(spots, key=lambda spot: (spot.x.mean, spot.index)):
         if groups and across.at(spot.x.mean) - across.at(groups[-1][0].x.mean) < NEAR:
@@ -71,7 +81,7 @@ def _apart(spots: Sequence[Spot], across: Scale) -> list[Spot]:
     placed = [
         replace(spot, aside=SIDE * (place - (len(group) - 1) / 2))
         for group in groups
-        for place, spot in enumerate(sorted(group, key=lambda spot: spot.index))
+        for place, spot in enumerate(group)
     ]
     return sorted(placed, key=lambda spot: spot.index)
 
@@ -83,7 +93,10 @@ def _ends(value: Value) -> Iterable[float | None]:
 def _ground(across: Scale, upright: Scale, cost: Axis, quality: Axis, margin: float) -> Markup:
     parts: list[Markup] = []
     if quality.key == "difference":
-        top, bottom = upright.down(min(margin, upright.high), HEIGHT), upright.down(max(-margin, upright.low), HEIGHT)
+        top, bottom = (
+            upright.down(min(margin, upright.high), HEIGHT),
+            upright.down(max(-margin, upright.low), HEIGHT),
+        )
         parts.append(tag("rect", class_="band", y=top, width="100%", height=round(bottom - top, 2)))
     write = signed if quality.key == "difference" else plain
     for tick in upright.ticks(6):
@@ -117,7 +130,7 @@ def _tick(value: float, across: Scale, cost: Axis) -> str:
 
 def _frontier(best: Sequence[Spot], across: Scale, upright: Scale) -> Markup:
     parts, ordered = [], sorted(best, key=lambda spot: spot.x.mean)
-    for one, following in zip(ordered, ordered[1:], strict=False):
+    for one, following in pairwise(ordered):
         x1, x2 = across.percent(one.x.mean), across.percent(following.x.mean)
         y1, y2 = upright.down(one.y.mean, HEIGHT), upright.down(following.y.mean, HEIGHT)
         parts.append(tag("line", x1=x1, x2=x2, y1=y1, y2=y1))
@@ -133,7 +146,10 @@ def _spot(spot: Spot, across: Scale, upright: Scale, tip: str) -> Markup:
         ends = upright.down(spot.y.low, HEIGHT), upright.down(spot.y.high, HEIGHT)
         shapes.append(tag("line", class_="bar", y1=ends[0], y2=ends[1]))
         shapes += [tag("line", class_="bar", x1=-5, x2=5, y1=end, y2=end) for end in ends]
-    shapes += [_shape(spot.variant["role"], y), tag("text", letter(spot.index), class_="letter", y=y, dy="0.34em")]
+    shapes += [
+        _shape(spot.variant["role"], y),
+        tag("text", letter(spot.index), class_="letter", y=y, dy="0.34em"),
+    ]
     inner = tag("g", *shapes, transform=f"translate({spot.aside:g} 0)")
     across_bar = _sideways(spot, across, y)
     moved = tag("svg", inner, x=across.percent(spot.x.mean), overflow="visible", class_="at")
@@ -156,15 +172,17 @@ def _shape(role: str, y: float) -> Markup:
     return tag("circle", class_="mark", cy=y, r=11)
 
 
-def _tip(spot: Spot, cost: Axis, quality: Axis, first: int) -> str:
+def _tip(spot: Spot, cost: Axis, quality: Axis) -> str:
     y, variant = spot.y, spot.variant
     lines = [f"{letter(spot.index)} {variant['name']}", variant["verdict"]]
-    if quality.key == "difference" and variant["role"] != "baseline":
-        lines.append(f"difference {signed(y.mean, first + 1)}, interval {span(y.low, y.high, first + 1)}")
-    elif quality.key == "score":
-        lines.append(f"score {plain(y.mean, first)} {spread(y.mean, y.low, y.high, first)}".strip())
-    cost_text = count(spot.x.mean) if cost.key == "parameters" else cost.write(spot.x.mean)
-    if spot.x.low is not None and spot.x.high is not None:
-        cost_text += f" ({cost.write(spot.x.low)} to {cost.write(spot.x.high)})"
-    lines.append(f"{cost.label.lower()}: {cost_text}")
+    if variant["role"] != "baseline" or quality.key == "score":
+        lines.append(_told(quality, y, quality.write))
+    lines.append(_told(cost, spot.x, count if cost.key == "parameters" else cost.write))
     return "\n".join([*lines, "on the frontier: none is both cheaper and better"] if spot.best else lines)
+
+
+def _told(axis: Axis, value: Value, write: Callable[[float | None], str]) -> str:
+    text = f"{axis.label[:1].lower()}{axis.label[1:]}: {write(value.mean)}"
+    if value.low is None or value.high is None:
+        return text
+    return f"{text} ({write(value.low)} to {write(value.high)})"

@@ -1,4 +1,4 @@
-"""The plain data of a study: read from its folder, and made whole so that the page need not ask what is there."""
+"""The plain data of a study: read from its folder, and made whole, so that nobody asks what is there."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from foveate.errors import StudyError
 Result = Mapping[str, Any]
 FORMAT = 1
 
-_NO_SCORE = {"mean": None, "per_seed": [], "low": None, "high": None}
+_NO_SCORE: dict[str, Any] = {"mean": None, "per_seed": [], "low": None, "high": None}
 _VARIANT: dict[str, Any] = {
     "spec": None,
     "role": "variant",
@@ -43,8 +43,14 @@ _QUESTION: dict[str, Any] = {
     **dict.fromkeys(("epochs", "train_items", "items", "size", "command")),
 }
 _RECIPE: dict[str, Any] = {
-    **{"command": "", "train": {}, "versions": {}, "hardware": {}, "seeds": []},
-    **{"start": None, "data": {}, "rules": []},
+    "command": "",
+    "start": None,
+    "train": {},
+    "versions": {},
+    "hardware": {},
+    "data": {},
+    "seeds": [],
+    "rules": [],
 }
 _TOP: dict[str, Any] = {"foveate": "", "created": "", "sentence": "", "could_have_found": ""}
 
@@ -61,7 +67,9 @@ def read_result(folder: Path) -> dict[str, Any]:
     result = _json(path)
     if not isinstance(result, dict) or result.get("format") != FORMAT:
         found = result.get("format") if isinstance(result, dict) else type(result).__name__
-        raise StudyError(f"{path}: got format {found!r}, expected {FORMAT}. Read it with the foveate that wrote it.")
+        raise StudyError(
+            f"{path}: got format {found!r}, expected {FORMAT}. Read it with the foveate that wrote it."
+        )
     pictures = path.with_name("pictures.json")
     return {**result, "pictures": _json(pictures) if pictures.is_file() else result.get("pictures", [])}
 
@@ -70,7 +78,9 @@ def _json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise StudyError(f"{path}: cannot be read as JSON ({error}). Run the study's command again.") from None
+        raise StudyError(
+            f"{path}: cannot be read as JSON ({error}). Run the study's command again."
+        ) from None
 
 
 def complete(result: Result) -> dict[str, Any]:

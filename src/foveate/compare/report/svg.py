@@ -1,7 +1,7 @@
 """The two things every chart needs: tags that escape their content, and a scale with round ticks.
 
-The charts are fluid: along x they are placed in percent of whatever width there is, along y in pixels. So one chart
-serves a telephone and a wide screen with the same size of letters, and no script has to draw anything.
+The charts are fluid: along x they are placed in percent of whatever width there is, along y in pixels. So one
+chart serves a telephone and a wide screen with the same size of letters, and no script has to draw anything.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def tag(name: str, *children: str, **attributes: object) -> Markup:
         if value is not None:
             number = f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else value
             words.append(f'{key.rstrip("_").replace("_", "-")}="{escape(number)}"')
-    return Markup(f"<{' '.join(words)}>") + join(children) + Markup(f"</{name}>")  # noqa: S704  # escaped above
+    return Markup(f"<{' '.join(words)}>") + join(children) + Markup(f"</{name}>")
 
 
 def join(parts: Iterable[str]) -> Markup:
@@ -39,7 +39,9 @@ def point(*shapes: str, tip: str, first: bool = True, **attributes: object) -> M
     """
     attributes["class_"] = f"point {attributes.get('class_') or ''}".strip()
     label = tip.replace("\n", ", ")
-    return tag("g", *shapes, role="img", tabindex=0 if first else -1, aria_label=label, data_tip=tip, **attributes)
+    return tag(
+        "g", *shapes, role="img", tabindex=0 if first else -1, aria_label=label, data_tip=tip, **attributes
+    )
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class Scale:
 
     @classmethod
     def over(cls, values: Iterable[float | None], *, room: float = 0.06) -> Scale:
-        """Return a scale that holds all values, with some room at both ends; a useful one even for none or one."""
+        """Return a scale that holds all values, with some room at both ends; a useful one even for none."""
         known = [float(value) for value in values if value is not None and math.isfinite(value)]
         low, high = (min(known), max(known)) if known else (0.0, 1.0)
         if high - low < 1e-9 * max(1.0, abs(low), abs(high)):
@@ -85,7 +87,7 @@ class Scale:
         """Return the distance of the ticks: 1, 2 or 5 times a power of ten."""
         rough = (self.high - self.low) / about
         power = 10.0 ** math.floor(math.log10(rough))
-        return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999)
+        return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= 0.8 * rough)
 
     def digits(self, about: int = 5) -> int:
         """Return how many decimals tell the ticks apart."""

@@ -110,7 +110,7 @@ def relative(value: float | None, base: float | None) -> str:
         return ""
     percent = 100 * (value / base - 1)
     if percent and abs(percent) < 0.1:
-        return f"{'+' if percent > 0 else MINUS}<0.1 %"
+        return f"< {'+' if percent > 0 else MINUS}0.1 %"
     return f"{signed(percent, 1 if abs(percent) < 100 else 0)} %" if percent else "same"
 
 

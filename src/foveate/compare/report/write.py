@@ -1,6 +1,6 @@
 """The files of a report: the page, the numbers as JSON and CSV, the pictures, the figure.
 
-Each is written beside its place and then moved there, so that a reader or a full disk never meets half a file.
+Each is written beside its place and then moved there, so that no reader ever meets half a file.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ COLUMNS = ("variant", "seed", "score", "seconds", "images_per_second", "steps", 
 def write_report(result: Result, folder: Path) -> Path:
     """Write ``report.html`` and what stands beside it, and return its path.
 
-    Beside it: ``study.json`` (all but the pictures), ``pictures.json`` (if the result has pictures, so that the
-    page can be made again without any model), ``runs.csv``, ``figure.png`` and ``figure.svg``.
+    Beside it: ``study.json`` (all but the pictures), ``pictures.json`` (if the result has pictures, so that
+    the page can be made again without any model), ``runs.csv``, ``figure.png`` and ``figure.svg``.
 
     Args:
         result: The plain data of a study.
@@ -53,7 +53,7 @@ def _json(value: Any) -> str:
 
 
 def _bytes(text: str) -> bytes:
-    """Encode as UTF-8; a file name that is not text, which Python marks by lone surrogates, becomes escapes."""
+    """Encode as UTF-8; bytes of a file name that are not text, to Python lone surrogates, become escapes."""
     return text.encode("utf-8", errors="backslashreplace")
 
 

@@ -1,0 +1,72 @@
+"""Small pictures as data URIs: a test image, a map laid over it, the outline of where the answer is.
+
+Shapes  image uint8 (3, S, S) or (S, S, 3) as said; map float (h, w), any range; mask bool (H, W).
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from functools import cache
+
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+from PIL import Image
+
+SIDE = 96  # pixels; small images are enlarged to at least this, large ones reduced to about it
+COLOURS = 96  # of a map's palette: a third of the bytes, and no difference that one sees
+
+
+def shown(image: UInt8[np.ndarray, "s s 3"]) -> Image.Image:
+    """Return an image at the size it is shown: small ones enlarged by the pixel, large ones reduced."""
+    picture = Image.fromarray(np.ascontiguousarray(image))
+    size = len(image)
+    if size >= SIDE:
+        return picture.resize((SIDE + SIDE // 4,) * 2, Image.Resampling.LANCZOS)
+    return picture.resize((size * -(-SIDE // size),) * 2, Image.Resampling.NEAREST)
+
+
+def overlay(image: UInt8[np.ndarray, "s s 3"], weights: Float[np.ndarray, "h w"]) -> Image.Image:
+    """Lay a map over the image, which turns grey so that all colour is the map's.
+
+    The map is stretched to its own range; one that is the same everywhere is shown without light.
+    """
+    grey = shown(image).convert("L")
+    low, high = float(weights.min()), float(weights.max())
+    spread = high - low if high - low > 1e-6 * max(abs(low), abs(high)) else np.inf
+    map_ = Image.fromarray(((weights - low) / spread).astype(np.float32), mode="F")
+    level = np.clip(np.asarray(map_.resize(grey.size, Image.Resampling.BILINEAR)), 0, 1)
+    colour = _inferno()[(255 * level).astype(np.uint8)]
+    share = 0.35 + 0.35 * level[..., None]  # the image stays visible, most where the map is dark
+    mixed = (1 - share) * np.asarray(grey)[..., None] + share * colour
+    return Image.fromarray(mixed.round().astype(np.uint8)).quantize(COLOURS, dither=Image.Dither.NONE)
+
+
+def outline(mask: Bool[np.ndarray, "h w"], size: tuple[int, int]) -> Image.Image:
+    """Return the edge of a mask, white within black, to be laid over pictures of ``size`` (width, height)."""
+    inside = np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST))
+    line, halo = inside & ~_eroded(inside), _eroded(_eroded(~inside))
+    drawn = np.zeros((*inside.shape, 4), np.uint8)
+    drawn[~inside & ~halo] = (0, 0, 0, 150)
+    drawn[line] = (255, 255, 255, 255)
+    return Image.fromarray(drawn)
+
+
+def data_uri(picture: Image.Image) -> str:
+    """Return a picture as a PNG that stands in the page itself."""
+    data = io.BytesIO()
+    picture.save(data, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(data.getvalue()).decode()
+
+
+@cache
+def _inferno() -> Float[np.ndarray, "256 3"]:
+    """Return a colour map that is even to the eye, and rises in lightness for those who see no colour."""
+    from matplotlib import colormaps
+
+    return 255 * colormaps["inferno"](np.linspace(0, 1, 256))[:, :3]
+
+
+def _eroded(mask: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
+    padded = np.pad(mask, 1, constant_values=True)
+    return padded[1:-1, 1:-1] & padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
