@@ -18,8 +18,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import jaxtyping
 import pytest
 import torch
+from beartype import beartype
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -46,6 +48,12 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Switch jaxtyping off, should the run have it on: it would answer first, and cannot be compiled."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
 
 
 def new(name: str, channels: int = 16, *, jitter: bool = True, seed: int = 0, **options: object) -> Mechanism:
@@ -341,6 +349,7 @@ def test_copies_are_equal(name: str) -> None:
 @pytest.mark.slow
 @EVERY
 @MODES
+@pytest.mark.usefixtures("unchecked")
 def test_compiles_as_one_graph(name: str, training: bool) -> None:
     torch._dynamo.reset()
     module = new(name).train(training)
@@ -518,6 +527,17 @@ def test_every_file_is_in_the_table_of_contents() -> None:
 
 
 @EVERY
+def test_the_shapes_in_the_annotations_hold(name: str) -> None:
+    module = new(name)
+    forward = jaxtyping.jaxtyped(typechecker=beartype)(type(module).forward)
+    for x in (image(), image(1, 16, 4, 9)):
+        assert tuple(forward(module, x).shape) == promised(module, x)
+    with pytest.raises(jaxtyping.TypeCheckError):
+        forward(module, image()[0])
+
+
+@EVERY
+@pytest.mark.usefixtures("unchecked")
 def test_wrong_inputs_are_explained(name: str) -> None:
     module = new(name)
     for wrong, fragment in (
