@@ -67,23 +67,23 @@ class CrissCrossAttention(Refine):
 
     def _read(self, x: Tensor) -> Tensor:
         """Return what every position reads in one round."""
-        value, height = self.value(x), x.shape[2]
+        query, key = (
+            project(layer, x).permute(0, 2, 3, 1) for layer in (self.query, self.key)
+        )  # (B, H, W, R)
+        value = self.value(x).permute(0, 2, 3, 1).contiguous()  # laid out once, for rows and columns alike
         with full_precision(x):
-            weights = self.map(self._weights(project(self.query, x), project(self.key, x))).to(
-                value.dtype
-            )  # (B, H, W, H+W)
-            down, along = weights[..., :height].transpose(1, 2), weights[..., height:]
-            column = down @ value.permute(0, 3, 2, 1)  # (B, W, H, H) (B, W, H, C)
-            row = along @ value.permute(0, 2, 3, 1)  # (B, H, W, W) (B, H, W, C)
-        return column.permute(0, 3, 2, 1) + row.permute(0, 3, 1, 2)
+            weights = self.map(self._weights(widen(query), widen(key))).to(value.dtype)  # (B, H, W, H+W)
+            down, along = weights[..., : x.shape[2]], weights[..., x.shape[2] :]
+            column = down.transpose(1, 2) @ value.transpose(1, 2)  # (B, W, H, H) (B, W, H, C)
+            row = along @ value  # (B, H, W, W) (B, H, W, C)
+        return (row + column.transpose(1, 2)).permute(0, 3, 1, 2)
 
     @staticmethod
     def _weights(query: Tensor, key: Tensor) -> Tensor:
-        query, key = widen(query), widen(key)
-        column = query.permute(0, 3, 2, 1) @ key.permute(0, 3, 1, 2)  # (B, W, H, H)
-        rank = torch.arange(query.shape[2], device=query.device)
+        column = query.transpose(1, 2) @ key.permute(0, 2, 3, 1)  # (B, W, H, R) (B, W, R, H)
+        rank = torch.arange(query.shape[1], device=query.device)
         column = column.masked_fill(rank[:, None] == rank, -torch.inf)  # own position: the row counts it
-        row = query.permute(0, 2, 3, 1) @ key.permute(0, 2, 1, 3)  # (B, H, W, W)
+        row = query @ key.transpose(2, 3)  # (B, H, W, R) (B, H, R, W)
         return torch.cat([column.transpose(1, 2), row], dim=-1).softmax(dim=-1)
 
     def cost(self, height: int, width: int) -> Cost:
