@@ -1,0 +1,181 @@
+import base64
+import io
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from foveate.compare.overlay import SIDE, data_uri, outline, overlay, shown
+from foveate.compare.pictures import MAPS, choose, pictures, site_maps
+from foveate.data.cache import CachedSplit
+from foveate.insert.surgery import insert
+
+SIZE, CLASSES = 24, ("cat", "dog", "<b>bird</b>")
+HALF = (0.5, 0.5, 0.5)
+
+
+def network():
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1),
+        *(nn.Sequential(nn.Conv2d(8, 8, 3, padding=1), nn.ReLU()) for _ in range(5)),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(8, 3),
+    )
+
+
+@pytest.fixture
+def models():
+    torch.manual_seed(0)
+    plain, example = network(), torch.rand(1, 3, SIZE, SIZE)
+    return {
+        "baseline": plain,
+        "se": insert(plain, "se@[1-5]", example=example),
+        "spatial": insert(plain, "spatial@2+dual@4", example=example),
+    }
+
+
+@pytest.fixture
+def split():
+    images = np.random.default_rng(0).integers(0, 256, (40, 3, SIZE, SIZE), dtype=np.uint8)
+    return CachedSplit(images, np.arange(40) % 3, tuple(f"item {n}" for n in range(40)))
+
+
+def sure(answers):
+    return np.eye(3)[np.asarray(answers)] * 0.94 + 0.02
+
+
+def picture(uri):
+    assert uri.startswith("data:image/png;base64,")
+    return Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2])))
+
+
+def test_items_that_divide_the_variants_come_first():
+    predictions = {"a": sure([0, 0, 0, 0, 0]), "b": sure([0, 1, 0, 1, 0]), "c": sure([0, 1, 0, 2, 0])}
+    predictions["a"][2] = predictions["b"][2] = predictions["c"][2] = [0.4, 0.3, 0.3]  # agreed, but unsure
+    items, disagreement = choose(predictions, 4)
+    assert items[:3].tolist() == [3, 1, 2] and len(items) == 4
+    np.testing.assert_allclose(disagreement, [0, 2 / 3, 0, 1, 0])
+
+
+def test_one_variant_alone_shows_its_uncertain_items():
+    guess = sure([0, 1, 2])
+    guess[1] = 1 / 3
+    items, disagreement = choose({"only": guess}, 2)
+    assert items[0] == 1 and disagreement.tolist() == [0, 0, 0]
+
+
+def test_pictures_follow_the_schema(models, split):
+    guesses = {name: np.random.default_rng(1).dirichlet(np.ones(3), 40) for name in models}
+    made = pictures(
+        models,
+        split,
+        classes=CLASSES,
+        predictions=guesses,
+        targets=split.targets,
+        mean=HALF,
+        std=HALF,
+        count=5,
+    )
+    assert json.loads(json.dumps(made)) == made and len(made) == 5
+    assert [p["disagreement"] for p in made] == sorted((p["disagreement"] for p in made), reverse=True)
+    for shown_ in made:
+        number = int(shown_["item"].removeprefix("item "))
+        assert shown_["target"] == CLASSES[number % 3] and picture(shown_["image"]).size == (SIDE, SIDE)
+        for answer in shown_["variants"]:
+            best = guesses[answer["name"]][number].argmax()
+            assert answer["prediction"] == CLASSES[best] and answer["right"] == (best == number % 3)
+            assert answer["confidence"] == pytest.approx(guesses[answer["name"]][number].max())
+    maps = {answer["name"]: answer["maps"] for answer in made[0]["variants"]}
+    assert maps["baseline"] == []
+    assert [(m["site"], m["kind"]) for m in maps["se"]] == [("1", "effect"), ("3", "effect"), ("5", "effect")]
+    assert [(m["site"], m["kind"]) for m in maps["spatial"]] == [("2", "weights"), ("4", "weights")]
+    assert picture(maps["se"][0]["image"]).size == (SIDE, SIDE)
+
+
+def test_models_are_left_as_they_were(models, split):
+    guess = {name: sure(split.targets) for name in models}
+    models["se"].train()
+    before = {name: value.clone() for name, value in models["se"].state_dict().items()}
+    options = {"classes": CLASSES, "predictions": guess, "targets": split.targets, "mean": HALF, "std": HALF}
+    first = pictures(models, split, count=2, **options)
+    assert models["se"].training
+    assert all(torch.equal(value, before[name]) for name, value in models["se"].state_dict().items())
+    assert pictures(models, split, count=2, **options) == first
+
+
+def test_the_maps_are_those_of_the_normalised_image(models, split):
+    model = models["spatial"].eval()
+    seen = []
+    model.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    guess = {"spatial": sure(split.targets)}
+    options = {"classes": CLASSES, "predictions": guess, "targets": split.targets}
+    made = pictures({"spatial": model}, split, mean=(0.1, 0.2, 0.3), std=(0.5, 0.6, 0.7), count=3, **options)
+    number = int(made[0]["item"].removeprefix("item "))
+    expected = (split.images[number, 1, 5, 7] / 255 - 0.2) / 0.6
+    assert seen[0].shape == (3, 3, SIZE, SIZE) and seen[0][0, 1, 5, 7].item() == pytest.approx(
+        expected, abs=1e-6
+    )
+
+
+def test_at_most_three_sites_are_shown(models):
+    maps = site_maps(models["se"], torch.rand(2, 3, SIZE, SIZE))
+    assert len(maps) == MAPS and all(values.shape == (2, SIZE, SIZE) for _, _, values in maps)
+
+
+def test_the_answer_is_outlined_where_it_is(models, split):
+    mask = np.zeros((SIZE, 2 * SIZE), bool)  # wider than high: the cache keeps its middle
+    mask[6:12, 18:24] = True
+    options = {"classes": CLASSES, "targets": split.targets, "mean": HALF, "std": HALF}
+    guess = {"baseline": sure(split.targets)}
+    made = pictures(
+        {"baseline": network()}, split, predictions=guess, count=1, look=lambda _: mask, **options
+    )
+    drawn = np.asarray(picture(made[0]["truth"]))
+    rows, columns = np.nonzero((drawn == 255).all(axis=2))
+    scale = SIDE // SIZE
+    assert (rows.min(), rows.max() + 1) == (6 * scale, 12 * scale)
+    assert (columns.min(), columns.max() + 1) == (6 * scale, 12 * scale)
+
+
+def test_nothing_to_show():
+    split = CachedSplit(np.empty((0, 3, 8, 8), np.uint8), np.empty(0, np.int64), ())
+    options = {"classes": CLASSES, "targets": split.targets, "mean": HALF, "std": HALF}
+    assert pictures({"m": network()}, split, predictions={"m": np.empty((0, 3))}, **options) == []
+    assert pictures({}, split, predictions={}, **options) == []
+
+
+def test_the_bright_place_is_where_the_weight_is():
+    image = np.full((32, 32, 3), 90, np.uint8)
+    weights = np.zeros((4, 4))
+    weights[1, 2] = 7.0
+    light = np.asarray(overlay(image, weights).convert("L"))
+    row, column = np.unravel_index(light.argmax(), light.shape)
+    assert (row // 24, column // 24) == (1, 2)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.5, -3e8])
+def test_a_map_that_is_the_same_everywhere_is_dark(value):
+    drawn = np.asarray(overlay(np.full((32, 32, 3), 200, np.uint8), np.full((4, 4), value)).convert("L"))
+    assert np.ptp(drawn) == 0 and drawn.max() < 200
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"), [(8, 96), (32, 96), (48, 96), (60, 120), (96, 120), (224, 120)]
+)
+def test_small_images_keep_their_pixels_and_large_ones_shrink(size, expected):
+    image = np.random.default_rng(0).integers(0, 256, (size, size, 3), dtype=np.uint8)
+    large = np.asarray(shown(image))
+    assert large.shape == (expected, expected, 3)
+    if size < SIDE:
+        assert (large[:: expected // size, :: expected // size] == image).all()
+
+
+def test_an_outline_leaves_the_inside_free():
+    mask = np.zeros((10, 10), bool)
+    mask[2:8, 2:8] = True
+    alpha = np.asarray(picture(data_uri(outline(mask, (100, 100)))))[..., 3]
+    assert alpha[50, 50] == 0 and alpha[20, 50] == 255 and alpha[19, 50] == 150 and alpha[5, 5] == 0
