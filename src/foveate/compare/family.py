@@ -17,13 +17,16 @@ class Difference:
     """A variant minus what it is compared with, in the unit of the scores.
 
     Args:
-        mean: The mean difference. low: Lower end of the simultaneous interval; None where there is none (one
-        seed, one item). high: Its upper end. p: Two-sided p of this comparison alone. p_adjusted: The same by
-        Holm, for all comparisons of the family. df: Satterthwaite's degrees of freedom of the crossed model.
-        detectable: The least true difference that would have been found in 80 of 100 such studies; None for
-        under three seeds. pairing: Correlation of the two runs of one seed, in [-1, 1]. more_seeds: Further
-        seeds that would be expected to tell; 0 if it is told, None if seeds alone cannot. seeds: How many
-        seeds it rests on.
+        mean: The mean difference.
+        low: Lower end of the simultaneous interval; None where there is none (one seed, one item).
+        high: Its upper end.
+        p: Two-sided p of this comparison alone.
+        p_adjusted: The same by Holm, for all comparisons of the family.
+        df: Satterthwaite's degrees of freedom of the crossed model.
+        detectable: The least true difference found in 80 of 100 such studies; None under three seeds.
+        pairing: Correlation of the two runs of one seed, in [-1, 1].
+        more_seeds: Further seeds expected to tell; 0 if it is told, None if seeds alone cannot.
+        seeds: How many seeds it rests on.
     """
 
     mean: float

@@ -1,0 +1,123 @@
+"""From a question to a plan: the variants with their controls, what each costs, and how long a step takes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import cycle, islice
+from statistics import median
+
+from torch import nn
+
+from foveate.compare.build import build, example
+from foveate.compare.materials import Materials
+from foveate.compare.plan import BASELINE, REPORT, TRUNK, PlannedVariant, StudyPlan
+from foveate.cost.count import cost
+from foveate.data.batches import train_batches
+from foveate.errors import StudyError
+from foveate.insert.control import control_spec
+from foveate.insert.spec import parse
+from foveate.train.device import build_fabric
+from foveate.train.evaluate import device_of, to_device
+from foveate.train.optimise import build_optimizer
+from foveate.train.seed import own_randomness
+
+CONTROLS = ("largest", "each", "none")
+TIMED = 3  # steps; one more goes before them, which pays for what the first step sets up
+
+
+def name_variants(variants: Sequence[str] | Mapping[str, str]) -> tuple[PlannedVariant, ...]:
+    """Return the baseline and the variants, by their specs or by the names that a mapping gives them.
+
+    Raises:
+        StudyError: A name or a spec comes twice, or a name is taken.
+        SpecError: A spec cannot be read.
+    """
+    pairs = (
+        list(variants.items()) if isinstance(variants, Mapping) else [(str(parse(s)), s) for s in variants]
+    )
+    named = [PlannedVariant(name, "variant", str(parse(spec))) for name, spec in pairs]
+    for what, words in (("name", [v.name for v in named]), ("spec", [str(v.spec) for v in named])):
+        twice = next((word for word in words if words.count(word) > 1), None)
+        if twice is not None:
+            raise StudyError(f'the {what} "{twice}" stands for two variants. Leave one out, or change it.')
+    taken = next((v.name for v in named if v.name in (BASELINE, TRUNK, REPORT) or not v.name.strip()), None)
+    if taken is not None:
+        raise StudyError(f'a variant cannot be called "{taken}", which means something else in a study.')
+    return (PlannedVariant(BASELINE, "baseline", None), *named)
+
+
+def with_costs(plan: StudyPlan) -> StudyPlan:
+    """Return the plan with what each variant costs: parameters, MACs of one image, bytes."""
+    priced = []
+    for variant in plan.variants:
+        found = cost(build(plan, variant.spec, plan.seeds[0]), example(plan.size))
+        priced.append(replace(variant, parameters=found.parameters, macs=found.macs, bytes=found.bytes))
+    return replace(plan, variants=tuple(priced))
+
+
+def with_controls(plan: StudyPlan) -> StudyPlan:
+    """Return the plan with controls of equal cost, priced, behind the variants that they stand for.
+
+    Raises:
+        StudyError: ``plan.control`` is none of ``CONTROLS``.
+    """
+    if plan.control not in CONTROLS:
+        raise StudyError(f"control: got {plan.control!r}, expected one of {', '.join(CONTROLS)}")
+    tried = [v for v in plan.variants if v.role == "variant"]
+    if plan.control == "none" or not tried:
+        return plan
+    largest = max(tried, key=lambda v: (v.parameters, v.macs))
+    chosen = tried if plan.control == "each" else [largest]
+    controls = {v.name: _control(v, tried) for v in chosen}
+    own = {v.name: controls.get(v.name, controls.get(largest.name)) for v in tried}
+    linked = [replace(v, control=own[v.name].name) if own.get(v.name) else v for v in plan.variants]  # type: ignore[union-attr]
+    unique = {c.spec: c for c in controls.values()}
+    priced = with_costs(replace(plan, variants=tuple(unique.values())))
+    return replace(plan, variants=(*linked, *priced.variants))
+
+
+def _control(variant: PlannedVariant, tried: Sequence[PlannedVariant]) -> PlannedVariant:
+    """Return the control of a variant; it is called by its spec, or by the variant's own name."""
+    spec = str(control_spec(parse(str(variant.spec))))
+    name = spec if variant.name == variant.spec else f"control of {variant.name}"
+    if any(v.name == name or v.spec == spec for v in tried):
+        raise StudyError(
+            f'the control "{name}" is among the variants already. Leave it out, or say control="none".'
+        )
+    return PlannedVariant(name, "control", spec)
+
+
+def with_times(plan: StudyPlan, materials: Materials) -> StudyPlan:
+    """Return the plan with the time of a training step and of evaluating an image, measured on a few."""
+    timed = []
+    for variant in plan.variants:
+        step, image = _times(build(plan, variant.spec, plan.seeds[0]), plan, materials)
+        timed.append(replace(variant, step_seconds=step, image_seconds=image))
+    return replace(plan, variants=tuple(timed))
+
+
+def _times(model: nn.Module, plan: StudyPlan, materials: Materials) -> tuple[float, float]:
+    """Return seconds a step and seconds an evaluated image."""
+    config, (mean, std) = replace(plan.train, size=plan.size), plan.normalisation
+    fabric = build_fabric(config.precision)
+    with own_randomness(fabric.device):
+        wrapped, optimizer = fabric.setup(model, build_optimizer(model, config))
+        words = {"batch_size": config.batch_size, "augment": config.augment, "size": config.size}
+        batches = cycle(
+            train_batches(materials.splits["train"], seed=0, epoch=0, mean=mean, std=std, **words)  # type: ignore[arg-type]
+        )
+        spans = []
+        for _ in range(TIMED + 1):
+            began = time.perf_counter()
+            for stored in islice(batches, config.accumulate):
+                batch = to_device(stored, device_of(model))
+                loss = materials.task.loss(materials.task.forward(wrapped.train(), batch), batch)
+                fabric.backward(loss)
+            optimizer.step()
+            optimizer.zero_grad()
+            float(loss.detach())  # waits for the device
+            spans.append(time.perf_counter() - began)
+    # A step is about three forward passes; evaluation is one of them, without a graph.
+    return median(spans[1:]), median(spans[1:]) / (3 * config.batch_size * config.accumulate)

@@ -1,0 +1,133 @@
+"""Numbers of each variant for the report: scores, differences, effect per class, gates, learning curves."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+
+from foveate.compare.family import Difference
+from foveate.compare.statistics import components, interval
+from foveate.tasks.base import Metric
+
+
+def score(y: np.ndarray, metric: Metric, level: float) -> dict[str, Any]:
+    """Return the mean score of a variant with its interval, from its scores (S, N), in the metric's unit."""
+    c = components(y, span=None)
+    ends = interval(c, level)
+    low, high = ends if ends is not None else (None, None)
+    return {
+        "mean": metric.scale * c.mean,
+        "per_seed": [float(metric.scale * mean) for mean in y.mean(axis=1)],
+        "low": _within(low, metric),
+        "high": _within(high, metric),
+    }
+
+
+def in_unit(d: Difference, metric: Metric) -> Difference:
+    """Return a difference of scores in the metric's unit."""
+
+    def scaled(value: float | None) -> float | None:
+        return None if value is None else metric.scale * value
+
+    return replace(
+        d, mean=metric.scale * d.mean, low=scaled(d.low), high=scaled(d.high), detectable=scaled(d.detectable)
+    )
+
+
+def as_data(d: Difference) -> dict[str, Any]:
+    """Return a difference as plain data; degrees of freedom that are infinite become null."""
+    plain = asdict(d)
+    plain.pop("seeds")
+    return plain | {"df": d.df if d.df is not None and np.isfinite(d.df) else None}
+
+
+def per_class(
+    y: np.ndarray,
+    baseline: np.ndarray | None,
+    targets: np.ndarray,
+    classes: Sequence[str],
+    metric: Metric,
+    level: float,
+) -> list[dict[str, Any]]:
+    """Return the difference to the baseline within each class; the score itself if ``baseline`` is None.
+
+    These intervals are for looking, each at ``level`` by itself: no verdict rests on them.
+    """
+    d, found = y if baseline is None else y - baseline, []
+    for number, name in enumerate(classes):
+        mask = targets == number
+        entry: dict[str, Any] = {
+            "class": name,
+            "items": int(mask.sum()),
+            "mean": None,
+            "low": None,
+            "high": None,
+        }
+        if mask.any():
+            span = metric_span(metric) if baseline is not None else None
+            c = components(d[:, mask], span=span)
+            low, high = interval(c, level) or (None, None)
+            entry["mean"] = metric.scale * c.mean
+            entry["low"] = None if low is None else metric.scale * low
+            entry["high"] = None if high is None else metric.scale * high
+            if baseline is None:
+                entry |= {
+                    end: _within(None if x is None else x, metric)
+                    for end, x in (("low", low), ("high", high))
+                }
+        found.append(entry)
+    return found
+
+
+def gates(histories: Sequence[Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
+    """Return how far each gate had opened at the end of each seed's run."""
+    found: dict[str, list[float]] = defaultdict(list)
+    for history in histories:
+        for path, opening in (history[-1]["openings"] if history else {}).items():
+            found[path].append(float(opening))
+    return [
+        {"site": site_of(path), "mechanism": _mechanism_of(path), "openings": o} for path, o in found.items()
+    ]
+
+
+def curves(histories: Mapping[int, Sequence[Mapping[str, Any]]], metric: Metric) -> list[dict[str, Any]]:
+    """Return the learning curve of each seed's run, validation scores in the metric's unit."""
+    return [
+        {"seed": seed, "epochs": [_epoch(e, metric) for e in history]} for seed, history in histories.items()
+    ]
+
+
+def site_of(path: str) -> str:
+    """Return where a mechanism sits: ``layer3`` of ``layer3.foveate.se``."""
+    return path.rpartition("foveate.")[0].rstrip(".") or path
+
+
+def metric_span(metric: Metric) -> float | None:
+    """Return the range of one item's score: 1 for a share, None where nothing bounds it."""
+    return 1.0 if metric.unit in ("points", "%") and metric.higher_is_better else None
+
+
+def _mechanism_of(path: str) -> str:
+    return path.rpartition("foveate.")[2]
+
+
+def _within(value: float | None, metric: Metric) -> float | None:
+    """Return a score in the metric's unit, inside its range."""
+    if value is None:
+        return None
+    span = metric_span(metric)
+    return metric.scale * (value if span is None else min(max(value, 0.0), span))
+
+
+def _epoch(entry: Mapping[str, Any], metric: Metric) -> dict[str, Any]:
+    val = entry["val_score"]
+    return {
+        "epoch": entry["epoch"],
+        "train_loss": entry["train_loss"],
+        "val_score": None if val is None else metric.scale * val,
+        "openings": dict(entry["openings"]),
+    }

@@ -1,0 +1,49 @@
+"""Where runs are made: the door for other engines, such as a cluster. An engine is one file.
+
+All state is in the store, so an engine is any way of calling ``work`` for claimed runs, in one place or in
+many, until none is left: each worker opens the store itself and claims for itself.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from foveate.compare.plan import Key
+from foveate.compare.store import Store, told
+from foveate.registry import Registry
+
+Work = Callable[[Key], Mapping[str, Any]]
+WAIT = 0.5  # seconds between two looks at what other processes are at
+
+
+class Engine(Protocol):
+    """Something that makes the runs of a study."""
+
+    def __call__(self, store: Store, work: Work) -> None:
+        """Return when every run of the store is done, whoever did it.
+
+        Args:
+            store: The runs; ``claim``, ``held`` and ``finish`` are its whole interface.
+            work: Makes one run and returns its record, which is plain data.
+        """
+        ...
+
+
+engines: Registry[Engine] = Registry("engine")
+
+
+@engines.register("local")
+def local(store: Store, work: Work) -> None:
+    """Make the runs in this process, one after the other; others may do the same on the same folder."""
+    with told(store.folder):
+        while True:
+            key = store.claim()
+            if key is not None:
+                with store.held(key):
+                    store.finish(key, work(key))
+            elif store.unfinished() == 0:
+                return
+            else:
+                time.sleep(WAIT)

@@ -1,0 +1,45 @@
+"""Cost beside quality: latency of all variants in turn, and their peak memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from torch import nn
+
+from foveate.compare.build import example
+from foveate.cost.latency import measure
+from foveate.cost.memory import peak_memory
+
+ROUNDS = 20
+BUDGET = 20.0  # seconds for a series of rounds; large models get fewer, at least 5
+LARGEST_BATCH = 64
+
+
+def latencies(models: Mapping[str, nn.Module], size: int, batch: int) -> dict[str, dict[str, Any]]:
+    """Return the latency of one image and of a batch, in milliseconds, of all models in turn."""
+    images = min(batch, LARGEST_BATCH)
+    single = _series(models, size, 1)
+    many = _series(models, size, images)
+    return {
+        name: {"single": asdict(single[name]), "batch": {**asdict(many[name]), "images": images}}
+        for name in models
+    }
+
+
+def memory(model: nn.Module, size: int, batch: int) -> dict[str, int]:
+    """Return the peak memory in bytes of inference and of training with a batch."""
+    images = example(size, min(batch, LARGEST_BATCH))
+    return {
+        "inference": peak_memory(model, images, training=False),
+        "training": peak_memory(model, images, training=True),
+    }
+
+
+def _series(models: Mapping[str, nn.Module], size: int, images: int) -> dict[str, Any]:
+    inputs = example(size, images)
+    first = measure(models, inputs, rounds=2, warmup=1)
+    once = sum(latency.median for latency in first.values()) / 1000
+    rounds = int(min(ROUNDS, max(5, BUDGET / max(once, 1e-6))))
+    return dict(measure(models, inputs, rounds=rounds, warmup=1))

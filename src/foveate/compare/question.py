@@ -1,0 +1,131 @@
+"""From the words of a question to a plan that is not priced yet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, get_args
+
+import torch
+
+from foveate.compare.build import base_model
+from foveate.compare.draft import name_variants
+from foveate.compare.materials import natural_size
+from foveate.compare.plan import Mode, StudyPlan
+from foveate.data.base import ImageData
+from foveate.errors import StudyError
+from foveate.models.normalisation import model_normalisation
+from foveate.tasks.base import tasks
+from foveate.train.config import TrainConfig
+
+FINE_TUNING = 1e-4  # learning rate of AdamW that does not wash pretrained weights out
+STARTS = ("identity", "paper")
+
+
+def outline(
+    data: ImageData,
+    *,
+    model: str,
+    variants: Sequence[str] | Mapping[str, str],
+    seeds: int | Sequence[int],
+    epochs: int | None,
+    mode: str,
+    control: str,
+    margin: float,
+    level: float,
+    size: int | None,
+    pretrained: bool,
+    weights: str | Path | None,
+    train: TrainConfig | None,
+    start: str,
+    branch_epochs: int | None,
+    task: str,
+    command: str,
+) -> StudyPlan:
+    """Return the plan without controls, costs and times; the words are those of ``compare``.
+
+    Raises:
+        StudyError: A word is impossible.
+        UnknownNameError: There is no such model or task.
+    """
+    if isinstance(variants, str) or not variants:
+        raise StudyError(
+            f'variants: got {variants!r}, expected a list of specs, such as ["se@blocks", "cbam@stage3"]'
+        )
+    pretrained = pretrained or (mode == "pretrained" and weights is None)
+    tuned = pretrained or weights is not None
+    recipe = _recipe(train, epochs, size, tuned)
+    with torch.random.fork_rng(devices=[]):
+        base = base_model(model, len(data.classes), pretrained=pretrained, weights=weights)
+    return StudyPlan(
+        mode=_mode(mode, tuned),
+        model=model,
+        pretrained=pretrained,
+        weights=None if weights is None else str(weights),
+        data=data.name,
+        fingerprint=data.fingerprint,
+        origin=data.origin,
+        classes=data.classes,
+        items={name: len(split) for name, split in data.splits.items()},
+        size=recipe.size or natural_size(data, model, base, tuned),
+        normalisation=model_normalisation(base),
+        task=task,
+        variants=name_variants(variants),
+        seeds=_seeds(seeds),
+        train=replace(recipe, size=None),
+        branch_epochs=_branch_epochs(branch_epochs, recipe.epochs) if mode == "branch" else 0,
+        start=_one_of("start", start, STARTS),
+        control=control,
+        margin=_number("margin", margin, 0 <= margin, "a number of at least 0, in the metric's unit"),
+        level=_number("level", level, 0 < level < 1, "a confidence in (0, 1), such as 0.95"),
+        unit=tasks[task].metric.unit,
+        command=command,
+    )
+
+
+def call(words: Mapping[str, Any]) -> str:
+    """Return the Python call that makes the study again; words that are None are left out."""
+    said = {name: str(word) if isinstance(word, Path) else word for name, word in words.items()}
+    return (
+        f"foveate.compare({', '.join(f'{name}={word!r}' for name, word in said.items() if word is not None)})"
+    )
+
+
+def _mode(mode: str, tuned: bool) -> Mode:
+    """Return the mode; from scratch is not what happens where weights are given."""
+    _one_of("mode", mode, get_args(Mode))
+    return "pretrained" if mode == "scratch" and tuned else mode  # type: ignore[return-value]
+
+
+def _recipe(train: TrainConfig | None, epochs: int | None, size: int | None, tuned: bool) -> TrainConfig:
+    recipe = train or (TrainConfig(lr=FINE_TUNING) if tuned else TrainConfig())
+    return replace(recipe, epochs=epochs or recipe.epochs, size=size or recipe.size, seed=0)
+
+
+def _branch_epochs(asked: int | None, epochs: int) -> int:
+    if asked is not None and asked < 1:
+        raise StudyError(f"branch_epochs: got {asked}, expected at least 1")
+    return asked or max(1, epochs // 2)
+
+
+def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
+    """Return the seeds: the first so many, or those that are listed."""
+    listed = tuple(range(seeds)) if isinstance(seeds, int) else tuple(int(seed) for seed in seeds)
+    if not listed or len(set(listed)) < len(listed) or min(listed) < 0:
+        raise StudyError(
+            f"seeds: got {seeds!r}, expected how many, or a list of different whole numbers from 0 up"
+        )
+    return listed
+
+
+def _one_of(name: str, value: str, known: Sequence[str]) -> str:
+    if value not in known:
+        raise StudyError(f"{name}: got {value!r}, expected one of {', '.join(known)}")
+    return value
+
+
+def _number(name: str, value: float, fine: bool, expected: str) -> float:
+    if not fine:
+        raise StudyError(f"{name}: got {value!r}, expected {expected}")
+    return float(value)

@@ -1,0 +1,130 @@
+"""One run: build, train, judge on the test images, keep what the statistics need."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.torch import load_file
+from torch import Tensor
+
+from foveate.compare.build import build
+from foveate.compare.materials import Materials
+from foveate.compare.plan import TRUNK, PlannedRun, StudyPlan
+from foveate.errors import StudyError
+from foveate.train.evaluate import evaluate
+from foveate.train.loop import fit
+from foveate.train.position import Budget
+from foveate.train.progress import Progress
+from foveate.train.result import WEIGHTS, FitResult
+
+ANSWERS = "test.npz"
+EVALUATED = 256  # images a forward pass
+
+
+def execute(
+    run: PlannedRun, plan: StudyPlan, materials: Materials, folder: Path, progress: Progress | None = None
+) -> dict[str, Any]:
+    """Make one run, or finish one that was interrupted, and return its record.
+
+    Args:
+        run: Which one.
+        plan: The study's.
+        materials: Data and task.
+        folder: The study's folder; the run's own is in it.
+        progress: Is told of every step.
+
+    Returns:
+        Plain data: score (mean, in the score's own unit), loss, steps, images, seconds, images_per_second,
+        history.
+
+    Raises:
+        StudyError: The run took another number of steps than planned.
+    """
+    home = run_folder(folder, run.variant, run.seed)
+    home.mkdir(parents=True, exist_ok=True)
+    mean, std = plan.normalisation
+    model = build(plan, run.spec, run.seed)
+    result = fit(
+        *(model, materials.task, materials.splits, plan.config(run), home),
+        progress=progress,
+        start_from=_trunk(folder, run),
+        mean=mean,
+        std=std,
+        name=f"{run.variant}, seed {run.seed}",
+    )
+    _expect_budget(run, result)
+    record = _record(run, result, plan)
+    if run.role != TRUNK:
+        found = evaluate(
+            result.model, materials.task, materials.splits["test"], batch_size=EVALUATED, mean=mean, std=std
+        )
+        keep_answers(home / ANSWERS, found.scores, found.predictions)
+        record |= {"score": float(found.scores.mean()), "loss": found.loss}
+    return record
+
+
+def run_folder(folder: Path, variant: str, seed: int) -> Path:
+    """Return where a run keeps its files: ``runs/<variant>/<seed>``, with a name that every disk takes."""
+    plain = re.sub(r"[^\w.,=@()+-]+", "_", variant, flags=re.ASCII)[:80].strip(".")
+    if plain != variant:  # two names that differ stay two folders
+        plain = f"{plain}-{sha256(variant.encode()).hexdigest()[:6]}"
+    return Path(folder) / "runs" / plain / str(seed)
+
+
+def keep_answers(path: Path, scores: np.ndarray, predictions: np.ndarray) -> None:
+    """Write scores (N,) and predictions (N, K), so that a reader meets the whole file or none."""
+    temporary = path.with_name(f"{path.stem}.{os.getpid()}.tmp.npz")
+    try:
+        with temporary.open("wb") as file:
+            np.savez_compressed(file, scores=scores, predictions=predictions)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def answers(folder: Path, variant: str, seed: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return scores (N,) and predictions (N, K) of a run, or None if they are gone or damaged."""
+    try:
+        with np.load(run_folder(folder, variant, seed) / ANSWERS) as file:
+            return file["scores"], file["predictions"]
+    except (OSError, ValueError, KeyError, EOFError):
+        return None
+
+
+def left(folder: Path, run: PlannedRun) -> bool:
+    """Return whether everything that a finished run leaves is still there."""
+    weights = (run_folder(folder, run.variant, run.seed) / WEIGHTS).is_file()
+    return weights and (run.role == TRUNK or answers(folder, run.variant, run.seed) is not None)
+
+
+def _trunk(folder: Path, run: PlannedRun) -> Mapping[str, Tensor] | None:
+    """Return the weights that a branch begins with."""
+    return load_file(run_folder(folder, *run.needs) / WEIGHTS) if run.needs else None
+
+
+def _expect_budget(run: PlannedRun, result: FitResult) -> None:
+    if result.steps != run.steps:
+        raise StudyError(
+            f"{run.variant}, seed {run.seed}: took {result.steps} steps, {run.steps} are planned for all; "
+            "it cannot be compared. Delete its folder under runs/ and run the same command again."
+        )
+
+
+def _record(run: PlannedRun, result: FitResult, plan: StudyPlan) -> dict[str, Any]:
+    config = plan.config(run)
+    budget = Budget.of(config, plan.items["train"])
+    return {
+        "steps": result.steps,
+        "images": run.epochs * budget.batches * min(config.batch_size, plan.items["train"]),
+        "seconds": result.seconds,
+        "images_per_second": result.images_per_second,
+        "history": [dict(entry) for entry in result.history],
+    }

@@ -1,0 +1,231 @@
+"""``fv.compare``: a study from the question to the report, which goes on where it was stopped."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from foveate.compare.assemble import assemble
+from foveate.compare.best import load
+from foveate.compare.draft import with_controls, with_costs, with_times
+from foveate.compare.engine import engines
+from foveate.compare.materials import Materials, prepare
+from foveate.compare.plan import REPORT, Key, StudyPlan
+from foveate.compare.question import call, outline
+from foveate.compare.report import read_result, repr_html, write_report
+from foveate.compare.run import execute, left
+from foveate.compare.store import Store, told
+from foveate.compare.table import Table, table
+from foveate.data.check import check
+from foveate.data.finding import Finding
+from foveate.data.open import open_data
+from foveate.errors import DataError
+from foveate.train.config import TrainConfig
+from foveate.train.progress import Progress, progress_for
+
+__all__ = ["Study", "compare", "load"]
+SHOWN = 5  # files named for each problem in an error
+
+
+@dataclass(frozen=True)
+class Study:
+    """A finished study.
+
+    Args:
+        folder: Where its files are; ``report.html`` is the one to open.
+        result: Everything as plain data, as in ``study.json``.
+    """
+
+    folder: Path
+    result: Mapping[str, Any]
+
+    @property
+    def table(self) -> Table:
+        """One row a variant: score, difference with interval, cost, verdict."""
+        return table(self.result)
+
+    @property
+    def verdicts(self) -> dict[str, str]:
+        """The verdict on each variant and control, by name."""
+        return {v["name"]: v["verdict"] for v in self.result["variants"] if v["role"] != "baseline"}
+
+    @property
+    def sentence(self) -> str:
+        """The answer in a sentence."""
+        return str(self.result["sentence"])
+
+    def best(self) -> nn.Module:
+        """Return the model that the study recommends, trained; see ``load``."""
+        return load(self.folder)
+
+    def __str__(self) -> str:
+        """Return the answer, the table and where the report is."""
+        return f"{self.sentence}\n\n{self.table}\n\n{self.folder / 'report.html'}"
+
+    def __repr__(self) -> str:
+        return f"Study({str(self.folder)!r}: {self.sentence})"
+
+    def _repr_html_(self) -> str:
+        return repr_html(self.result)
+
+
+def compare(
+    data: object = None,
+    *,
+    model: str = "resnet8",
+    variants: Sequence[str] | Mapping[str, str] = (),
+    seeds: int | Sequence[int] = 3,
+    epochs: int | None = None,
+    mode: str = "scratch",
+    out: str | Path | None = None,
+    control: str = "largest",
+    margin: float = 0.5,
+    level: float = 0.95,
+    size: int | None = None,
+    pretrained: bool = False,
+    weights: str | Path | None = None,
+    train: TrainConfig | None = None,
+    start: str = "identity",
+    branch_epochs: int | None = None,
+    task: str = "classification",
+    engine: str = "local",
+    progress: Progress | None = None,
+    command: str | None = None,
+    dry_run: bool = False,
+) -> Study | StudyPlan:
+    """Find out which attention, where, is worth it on this data, and how sure one can be.
+
+    The same call goes on with a study that was interrupted; several processes may make it at once and share
+    the work.
+
+    Args:
+        data: A folder, a manifest, a dataset, or None for the built-in scenes; see ``open_data``.
+        model: What ``create_model`` knows.
+        variants: Specs such as ``"se@blocks"``, or a mapping from names to specs.
+        seeds: How many runs of each, or their seeds. Under three there is no verdict.
+        epochs: Passes over the training images; ``train.epochs`` if None.
+        mode: ``scratch``; ``pretrained``: all start from published weights, or from ``weights``;
+            ``branch``: the baseline is trained once a seed, then all go on from there for ``branch_epochs``.
+        out: The study's folder; one under ``runs/`` that belongs to this plan if None.
+        control: Which variants get a control of equal cost without attention: largest, each or none.
+        margin: The least difference worth having, in the metric's unit (points of accuracy).
+        level: Confidence of all intervals together, in (0, 1).
+        size: Side of the images in pixels; what suits data and model if None.
+        pretrained: Start from published weights.
+        weights: Start from this file of weights.
+        train: The recipe of every run.
+        start: How attention starts: ``identity`` or ``paper``.
+        branch_epochs: Length of the branches; half of ``epochs`` if None.
+        task: What the labels mean.
+        engine: Where the runs are made.
+        progress: Is told of every step; bars or lines on standard error if None.
+        command: How to repeat the study, for its report; this call if None.
+        dry_run: Return the plan, with costs and times, and make no run.
+
+    Returns:
+        A ``Study``; with ``dry_run`` a ``StudyPlan``.
+
+    Raises:
+        DataError: The data cannot be used; every reason is listed.
+        StudyError: The study cannot be planned, or ``out`` holds another one.
+        SpecError, SiteError, OptionError, UnknownNameError: A variant or the model cannot be built.
+    """
+    words: dict[str, Any] = {
+        "model": model,
+        "variants": variants,
+        "seeds": seeds,
+        "epochs": epochs,
+        "mode": mode,
+        "control": control,
+        "margin": margin,
+        "level": level,
+        "size": size,
+        "pretrained": pretrained,
+        "weights": weights,
+        "train": train,
+        "start": start,
+        "branch_epochs": branch_epochs,
+        "task": task,
+    }
+    opened = open_data(data)
+    said = data if isinstance(data, str | Path) else None
+    plan = outline(opened, **words, command=command or call({"data": said, **words}))
+    findings = check(opened)
+    _expect_usable(opened.name, findings)
+    plan = with_controls(with_costs(plan))
+    materials = prepare(opened, plan.size, task)
+    if dry_run:
+        return with_times(plan, materials)
+    folder = Path(out) if out is not None else Path("runs") / _name(plan)
+    return _Session(plan, materials, folder, findings).make(engine, progress)
+
+
+class _Session:
+    """One process's part in a study.
+
+    Args:
+        plan: Priced, not timed.
+        materials: Data and task.
+        folder: The study's folder.
+        findings: What the check of the data found.
+    """
+
+    def __init__(
+        self, plan: StudyPlan, materials: Materials, folder: Path, findings: Sequence[Finding]
+    ) -> None:
+        self.materials, self.folder, self.findings = materials, folder, findings
+        self.store = Store.open(folder, plan, timed=lambda: with_times(plan, materials))
+        # Times and wording are those of the first sitting; where the data lies now is what counts.
+        self.plan = replace(self.store.plan(), origin=plan.origin)
+        self.progress: Progress | None = None
+
+    def make(self, engine: str, progress: Progress | None) -> Study:
+        """Make what is left to make, and return the finished study."""
+        with told(self.folder), ExitStack() as stack:
+            self._reopen()
+            runs = max(1, self.store.unfinished() - 1)  # the report is no run
+            if progress is None:
+                progress = shown = progress_for(runs=runs)
+                stack.enter_context(shown)
+            self.progress = progress
+            engines[engine](self.store, self._work)
+        return Study(self.folder, read_result(self.folder))
+
+    def _work(self, key: Key) -> Mapping[str, Any]:
+        if key[0] == REPORT:
+            return self._report()
+        run = next(run for run in self.plan.runs if run.key == key)
+        return execute(run, self.plan, self.materials, self.folder, self.progress)
+
+    def _report(self) -> Mapping[str, Any]:
+        result = assemble(self.plan, self.materials, self.store.records(), self.folder, self.findings)
+        return {"report": write_report(result, self.folder).name, "best": result["best"]}
+
+    def _reopen(self) -> None:
+        """Make runs again whose files somebody has deleted or damaged."""
+        done = self.store.records()
+        for run in self.plan.runs:
+            if run.key in done and not left(self.folder, run):
+                self.store.reopen(run.key)
+        if (REPORT, 0) in done and not (self.folder / "study.json").is_file():
+            self.store.reopen((REPORT, 0))
+
+
+def _expect_usable(name: str, findings: Sequence[Finding]) -> None:
+    errors = [finding for finding in findings if finding.severity == "error"]
+    if errors:
+        lines = [
+            f"{f.message} {', '.join(f.items[:SHOWN])}{', …' * (len(f.items) > SHOWN)}".rstrip()
+            for f in errors
+        ]
+        raise DataError(f"{name} cannot be used yet:\n  " + "\n  ".join(lines))
+
+
+def _name(plan: StudyPlan) -> str:
+    return re.sub(r"[^\w.-]+", "_", f"{plan.model}-{plan.data}-{plan.digest()}", flags=re.ASCII)
