@@ -134,8 +134,7 @@ class _Sitting:
             progress.note(described(at.history[-1], self.config.epochs, self.task.metric))
 
     def close(self) -> FitResult:
-        """Keep the trained model; a run that max_steps has stopped keeps its checkpoint too, to be "
-        "continued."""
+        """Keep the trained model; a run that max_steps has stopped keeps its checkpoint too."""
         at, complete = self.state.at, self.state.at.step == self.budget.steps
         if complete:
             self.watch.look()

@@ -1,5 +1,6 @@
+"""Small models and data for the tests of training."""
+
 import numpy as np
-import pytest
 import torch
 from torch import nn
 
@@ -16,19 +17,27 @@ def split(items: int, *, seed: int, side: int = 12, classes: int = 3) -> CachedS
     return CachedSplit(images=images, targets=targets.astype(np.int64), names=tuple(map(str, range(items))))
 
 
-@pytest.fixture
 def splits() -> dict[str, CachedSplit]:
     return {"train": split(50, seed=0), "val": split(20, seed=1)}
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+class Dropping(nn.Module):
+    """A small network that draws random numbers in training."""
+
+    def __init__(self, classes: int = 3, width: int = 4) -> None:
+        super().__init__()
+        self.body = SmallResNet(8, classes=classes, width=width)
+        self.drop = nn.Dropout(0.2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.body(self.drop(x))
 
 
-def small(seed: int = 0, classes: int = 3) -> nn.Module:
+def small(seed: int = 0, **options: int) -> nn.Module:
     torch.manual_seed(seed)
-    return SmallResNet(8, classes=classes, width=4)
+    return Dropping(**options)
+
+
+def same(first: nn.Module, second: nn.Module) -> bool:
+    ours, theirs = first.state_dict(), second.state_dict()
+    return list(ours) == list(theirs) and all(torch.equal(ours[name], theirs[name]) for name in ours)

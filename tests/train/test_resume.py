@@ -1,0 +1,84 @@
+"""A run that is killed at any moment ends, once started again, with the weights of an undisturbed run."""
+
+import multiprocessing
+import random
+import time
+from pathlib import Path
+
+import killable
+import pytest
+import torch
+
+# Children of a server that has imported everything once: processes of their own, ready in milliseconds.
+_processes = multiprocessing.get_context("forkserver")
+_processes.set_forkserver_preload(["foveate.train", "foveate.models"])
+
+
+def _started(folder: Path, checkpoint_seconds: float, die_at: int = 0) -> multiprocessing.Process:
+    process = _processes.Process(target=killable.run, args=(str(folder), checkpoint_seconds, die_at))
+    process.start()
+    return process
+
+
+def _finished(folder: Path) -> dict[str, torch.Tensor]:
+    process = _started(folder, checkpoint_seconds=0.0)
+    process.join()
+    assert process.exitcode == 0
+    return killable.weights(folder)
+
+
+def _differing(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -> list[str]:
+    assert list(ours) == list(theirs)
+    return [name for name in ours if not torch.equal(ours[name], theirs[name])]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("undisturbed")
+    process = _started(folder, checkpoint_seconds=1e9)
+    process.join()
+    assert process.exitcode == 0
+    return killable.weights(folder)
+
+
+@pytest.mark.slow
+def test_killed_at_every_dealing_with_the_disk(undisturbed, tmp_path):
+    """Between and within writes: half a file, before a sync, before and after a rename, in the clearing up."""
+    outcomes = []
+    for die_at in range(1, 24):
+        folder = tmp_path / str(die_at)
+        process = _started(folder, checkpoint_seconds=0.0, die_at=die_at)
+        process.join()
+        outcomes.append(process.exitcode)
+        assert _differing(_finished(folder), undisturbed) == [], f"killed at disk operation {die_at}"
+    assert outcomes == [-9] * len(outcomes), "every one of these runs was to be killed"
+
+
+@pytest.mark.slow
+def test_killed_again_and_again_at_random_moments(undisturbed, tmp_path):
+    rng = random.Random(0)
+    kills = 0
+    for trial in range(4):
+        folder = tmp_path / str(trial)
+        while True:
+            process = _started(folder, checkpoint_seconds=0.02)
+            process.join(timeout=rng.uniform(0.05, 0.8))
+            if process.exitcode is not None:
+                assert process.exitcode == 0
+                break
+            process.kill()
+            process.join()
+            kills += 1
+        assert _differing(killable.weights(folder), undisturbed) == [], f"trial {trial} after {kills} kills"
+        assert not (folder / "checkpoint").exists()
+    assert kills >= 10
+
+
+@pytest.mark.slow
+def test_killed_in_the_last_moments(undisturbed, tmp_path):
+    """Killed while the result itself is written: the marker never stands beside weights that are not its own."""
+    for die_at in range(1, 7):
+        folder = tmp_path / str(die_at)
+        process = _started(folder, checkpoint_seconds=1e9, die_at=die_at)
+        process.join()
+        assert _differing(_finished(folder), undisturbed) == [], f"killed at disk operation {die_at}"
