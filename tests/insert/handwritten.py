@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -10,7 +12,11 @@ def randomise(model: nn.Module) -> nn.Module:
     """Give every parameter and buffer a random value: a last layer that starts at zero would hide all changes."""
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.02 + 0.01)
+            fan_in = math.prod(parameter.shape[1:])
+            if parameter.ndim > 1:
+                parameter.normal_(0, 1 / math.sqrt(fan_in))
+            else:
+                parameter.uniform_(0.3, 0.7)
         for name, buffer in model.named_buffers():
             if name.endswith("running_mean"):
                 buffer.normal_(0, 0.1)
@@ -46,3 +52,17 @@ class Branches(nn.Module):
         for block in self.blocks:
             x = block(x)
         return self.head(x)
+
+
+class Shared(nn.Module):
+    """A network that runs one activation twice and one layer never."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 6, 3, padding=1)
+        self.second = nn.Conv2d(6, 6, 3, padding=1)
+        self.act = nn.ReLU()
+        self.idle = nn.Conv2d(6, 6, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.act(self.second(self.act(self.first(x))))

@@ -86,3 +86,10 @@ def test_parameters_are_listed(model: nn.Module, example: torch.Tensor) -> None:
     names = {name for name, _ in attended.named_parameters()} - {name for name, _ in model.named_parameters()}
     assert len(inserted_parameters(attended)) == len(names)
     assert len(gate_parameters(attended)) == len(openings(attended)) == len(model.blocks)
+
+
+def test_what_is_inserted_is_in_the_mode_of_its_host(model: nn.Module, example: torch.Tensor) -> None:
+    for training in (True, False):
+        model.train(training)
+        attended = insert(model, "cbam@blocks", example=example)
+        assert all(module.training is training for module in attended.modules())

@@ -96,7 +96,7 @@ def attend(host: nn.Module) -> Inserted:
     """Turn ``host`` into an attended one, if it is not one already, and return its holder."""
     if not isinstance(host, Attended):
         host.__class__ = attended_class(type(host))
-        host.add_module(CHILD, Inserted())
+        host.add_module(CHILD, Inserted().train(host.training))
     return cast(Inserted, host._modules[CHILD])
 
 

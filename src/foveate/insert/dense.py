@@ -43,7 +43,9 @@ def find_score_map(flow: Flow) -> list[Place]:
     found = [c for c in made if c.output is flow.result]
     if not found:
         classes, start = flow.result.shape[1], flow.blocks[-1].ended if flow.blocks else 0
-        found = [c for c in made if c.output is not None and c.output.shape[1] == classes and c.started > start]
+        found = [
+            c for c in made if c.output is not None and c.output.shape[1] == classes and c.started > start
+        ]
     found = [c for c in found if not any(other.holds(c) for other in found)]
     return [flow.behind(found[0])] if found else []
 

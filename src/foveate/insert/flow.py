@@ -82,8 +82,11 @@ class Flow:
     def makes_map(self, call: Call) -> bool:
         """Return whether a map of the whole batch comes out of ``call``."""
         layout = self.maps.output(call)
-        return bool(call.path) and layout is not None and call.output is not None and (
-            call.output.shape[0] == self.maps.batch
+        return (
+            bool(call.path)
+            and layout is not None
+            and call.output is not None
+            and (call.output.shape[0] == self.maps.batch)
         )
 
     def positions(self, call: Call) -> int:

@@ -14,7 +14,9 @@ def find_stem(flow: Flow) -> list[Place]:
     if not layers:
         return []
     last = max(layers, key=lambda c: c.ended) if flow.every_block else layers[0]
-    first = next(c for c in layers if c.output_key == last.output_key)  # before layers that pass it on untouched
+    first = next(
+        c for c in layers if c.output_key == last.output_key
+    )  # before layers that pass it on untouched
     return [flow.behind(flow.outer(first))]
 
 

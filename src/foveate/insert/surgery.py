@@ -171,7 +171,7 @@ def _place(model: nn.Module, step: Step, survey: Survey, start: Start) -> None:
     holder = attend(host)
     name = _free_name(holder, step.term.mechanism)
     with _own_seed(f"{site.path}/{name}"):
-        mechanism = make(step, survey).to(device=like.device, dtype=like.dtype)
+        mechanism = make(step, survey).to(device=like.device, dtype=like.dtype).train(host.training)
     own = getattr(mechanism, "gate", None) if step.role in ("before", "after") else None
     slot = Slot(name, step.role, site.map, own_gate=own or "", argument=site.argument)  # type: ignore[arg-type]
     gate = None

@@ -1,0 +1,138 @@
+"""The inserted part alone, as one small file that goes into the same base model elsewhere.
+
+A safetensors file: the weights of what was inserted, and in its header the spec, the start, the versions and the
+fingerprint of the base model. The fingerprint is of names and shapes, not of values: the same network trained
+further still takes the file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from foveate.errors import CheckpointError, SiteError, nearest
+from foveate.insert.holder import CHILD
+from foveate.insert.surgery import insert, insert_config
+
+_FORMAT = "foveate-insert-1"
+
+
+def save_insert(model: nn.Module, path: str | Path) -> Path:
+    """Write what was inserted into ``model``, and nothing else of it, to one safetensors file.
+
+    The file appears whole or not at all.
+
+    Args:
+        model: A model that ``insert`` made.
+        path: Where to write; by custom it ends in ``.safetensors``.
+
+    Raises:
+        SiteError: Nothing was inserted into this model.
+
+    Returns:
+        The path of the file.
+    """
+    path = Path(path)
+    header = {
+        "format": _FORMAT,
+        "insert": json.dumps(insert_config(model)),
+        "base": type(model).__name__,
+        "fingerprint": fingerprint(model),
+        "shapes": json.dumps(_plain_shapes(model)),
+        "versions": json.dumps({name: version(name) for name in ("foveate", "torch")}),
+    }
+    weights = {name: value.detach().cpu().contiguous() for name, value in _inserted_state(model).items()}
+    temporary = path.with_name(f".{path.name}.part")
+    temporary.write_bytes(save(weights, header))
+    temporary.replace(path)
+    return path
+
+
+def load_insert(model: nn.Module, path: str | Path, *, example: object) -> nn.Module:
+    """Return a copy of a plain ``model`` with the attention of a file inserted, weights and gates included.
+
+    Args:
+        model: The same network as the one that the file was saved from, with any weights.
+        path: A file that ``save_insert`` wrote.
+        example: What the model takes.
+
+    Raises:
+        CheckpointError: The file cannot be read, or is of another base model; the message names what differs.
+        SiteError: The sites of the file are not in this model.
+    """
+    header, weights = _read(Path(path))
+    if header["fingerprint"] != fingerprint(model):
+        raise CheckpointError(_differs(model, header, path))
+    config = json.loads(header["insert"])
+    made = insert(model, config["spec"], example=example, start=config["start"])
+    expected = _inserted_state(made)
+    if expected.keys() != weights.keys():
+        odd = sorted(expected.keys() ^ weights.keys())
+        raise CheckpointError(
+            f"{path}: its weights are not those of {config['spec']}: {', '.join(odd[:4])} differ"
+        )
+    with torch.no_grad():
+        for name, value in expected.items():
+            if value.shape != weights[name].shape:
+                raise CheckpointError(
+                    f"{path}: {name} has shape {tuple(weights[name].shape)}, not {tuple(value.shape)}"
+                )
+            value.copy_(weights[name])
+    return made
+
+
+def fingerprint(model: nn.Module) -> str:
+    """Return a hash of the names and shapes of the plain model's state."""
+    return hashlib.sha256(json.dumps(_plain_shapes(model), sort_keys=True).encode()).hexdigest()
+
+
+def _plain_shapes(model: nn.Module) -> dict[str, list[int]]:
+    return {name: list(v.shape) for name, v in _tensors(model).items() if CHILD not in name.split(".")}
+
+
+def _inserted_state(model: nn.Module) -> dict[str, Tensor]:
+    return {name: v for name, v in _tensors(model).items() if CHILD in name.split(".")}
+
+
+def _tensors(model: nn.Module) -> dict[str, Tensor]:
+    return {name: value for name, value in model.state_dict().items() if isinstance(value, Tensor)}
+
+
+def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            header: dict[str, Any] = file.metadata() or {}
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no mapping
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path} cannot be read as a safetensors file: {error}") from error
+    if header.get("format") != _FORMAT:
+        raise CheckpointError(
+            f"{path}: got format {header.get('format')!r}, expected {_FORMAT!r}: a file that fv.save_insert wrote"
+        )
+    return header, weights
+
+
+def _differs(model: nn.Module, header: dict[str, str], path: str | Path) -> str:
+    """Say in what a model is not the base model of a file."""
+    theirs, ours = json.loads(header["shapes"]), _plain_shapes(model)
+    text = f"{path} was saved from a {header['base']} of other parameters than this {type(model).__name__}"
+    missing = [name for name in theirs if name not in ours]
+    if missing:
+        return f"{text}: {missing[0]} is missing here. {nearest(missing[0], ours)}"
+    for name, shape in theirs.items():
+        if ours[name] != shape:
+            return (
+                f"{text}: {name} is {shape} there and {ours[name]} here. Build the model as it was built then"
+            )
+    return f"{text}: {next(name for name in ours if name not in theirs)} is not in the file's"
+
+
+__all__ = ["SiteError", "fingerprint", "insert_config", "load_insert", "save_insert"]

@@ -1,0 +1,126 @@
+"""The laws of insertion, for every model, mechanism and alias that can go together.
+
+Fast: every model with a few mechanisms at each alias, rotating, so that each pair meets several models. Slow: all.
+Many mechanisms share one insertion, one behind the other: each has to let through what it gets, to the bit.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import pickle
+
+import pytest
+import torch
+from insert_models import CASES, Case
+from torch import nn
+
+from foveate.insert.equal import equal
+from foveate.insert.probe import at_rest, call_with
+from foveate.insert.sites import Survey
+from foveate.insert.surgery import bypass, gate_parameters, insert, inserted, inserted_parameters, remove
+from foveate.mechanisms.base import mechanisms
+
+FIT = {"map": "refine", "grid": "refine", "tokens": "refine", "pool": "pool", "scores": "label"}
+
+
+@functools.cache
+def looked_at(name: str) -> tuple[nn.Module, object, Survey, object]:
+    """Return a model, its example, its survey and its plain output; shared by the tests and touched by none."""
+    case = CASES[name]
+    model, example = case.model(), case.example()
+    with at_rest(model):
+        plain = call_with(model, example)
+    return model, example, Survey(model, example), plain
+
+
+def fitting(survey: Survey, alias: str) -> list[str]:
+    """Return every mechanism that can sit at an alias, and a control."""
+    interfaces = {FIT[site.kind] for site in survey.find(alias)}
+    names = [name for name, cls in mechanisms.items() if cls.interface in interfaces]
+    return [*names, f"control(like={names[0]})"]
+
+
+def rotated(name: str, survey: Survey) -> str:
+    """Return a spec with three mechanisms at every alias (all, where few models have the alias)."""
+    turn, terms = 3 * list(CASES).index(name), []
+    for offset, alias in enumerate(survey.places):
+        names = fitting(survey, alias)
+        count = len(names) if alias in ("skip", "bottleneck") else 3
+        chosen = [names[(turn + offset + i) % len(names)] for i in range(min(count, len(names)))]
+        terms += [f"{mechanism}@{alias}" for mechanism in chosen]
+    return "+".join(terms)
+
+
+def check_laws(case: Case, model: nn.Module, example: object, plain: object, spec: str) -> None:
+    before = copy.deepcopy(model.state_dict())
+    attended = insert(model, spec, example=example)
+    assert inserted(attended)
+    with at_rest(attended):
+        assert equal(call_with(attended, example), plain)
+    check_keys(model, attended, before)
+    check_gradients(case, attended, example)
+    check_copies(attended, example)
+    with at_rest(attended), bypass(attended):
+        changed = call_with(attended, example)
+    restored = remove(attended)
+    with at_rest(restored):
+        assert equal(call_with(restored, example), changed)
+    restored.load_state_dict(before)
+    with at_rest(restored):
+        assert equal(call_with(restored, example), plain)
+    assert str(restored) == str(model)
+
+
+def check_keys(model: nn.Module, attended: nn.Module, before: dict[str, torch.Tensor]) -> None:
+    """All old keys are there with equal shapes, a plain checkpoint loads, and the original is what it was."""
+    new = attended.state_dict()
+    assert {k: v.shape for k, v in before.items()} == {k: new[k].shape for k in before}
+    answer = attended.load_state_dict(before, strict=False)
+    assert not answer.unexpected_keys
+    assert set(answer.missing_keys) <= new.keys() - before.keys()
+    assert all(".foveate." in f".{key}" for key in new.keys() - before.keys())
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    assert not inserted(model)
+
+
+def check_gradients(case: Case, attended: nn.Module, example: object) -> None:
+    """After one step of an optimiser every inserted parameter has a gradient, and every gate has moved."""
+    optimiser = torch.optim.Adam(inserted_parameters(attended), lr=1e-3)
+    case.loss(attended, example).backward()
+    optimiser.step()
+    assert all(gate.detach().abs().max() > 0 for gate in gate_parameters(attended))
+    optimiser.zero_grad()
+    case.loss(attended, example).backward()
+    for path, holder in inserted(attended).items():
+        for name, parameter in holder.named_parameters():
+            assert parameter.grad is not None, f"{path}.{name}"
+        for slot in holder.slots:
+            child = list(getattr(holder, slot.name).parameters()) if slot.name else []
+            grads = [p.grad for p in child if p.grad is not None]
+            assert not child or any(grad.abs().max() > 0 for grad in grads), f"{path}.{slot.name}"
+
+
+def check_copies(attended: nn.Module, example: object) -> None:
+    with at_rest(attended):
+        expected = call_with(attended, example)
+    for twin in (copy.deepcopy(attended), pickle.loads(pickle.dumps(attended))):
+        with at_rest(twin):
+            assert equal(call_with(twin, example), expected)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_laws_hold_for_some_mechanisms_at_every_alias(name: str) -> None:
+    model, example, survey, plain = looked_at(name)
+    check_laws(CASES[name], model, example, plain, rotated(name, survey))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
+def test_every_mechanism_leaves_every_alias_as_it_is(name: str) -> None:
+    model, example, survey, plain = looked_at(name)
+    for alias in survey.places:
+        spec = "+".join(f"{mechanism}@{alias}" for mechanism in fitting(survey, alias))
+        attended = insert(model, spec, example=example)
+        with at_rest(attended):
+            assert equal(call_with(attended, example), plain), alias
