@@ -25,7 +25,7 @@ def naive(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
     out = torch.zeros(*query.shape[:2], value.shape[2], dtype=torch.float64)
     for b in range(len(query)):
         for i in range(query.shape[1]):
-            scores = [scale * float((query[b, i] * key[b, j]).sum()) for j in range(key.shape[1])]
+            scores = [scale * (query[b, i] * key[b, j]).sum().item() for j in range(key.shape[1])]
             raised = [math.exp(score - max(scores)) for score in scores]
             for j, weight in enumerate(raised):
                 out[b, i] += weight / sum(raised) * value[b, j].detach()
@@ -55,7 +55,7 @@ def test_both_paths_agree_with_their_gradients(width: int, values: int, n: int) 
         out.square().sum().backward()
         found.append([out, *(part.grad for part in inputs)])
     for fast, slow in zip(*found, strict=True):
-        torch.testing.assert_close(fast, slow, rtol=1e-5, atol=1e-5 * float(slow.abs().max()))
+        torch.testing.assert_close(fast, slow, rtol=1e-5, atol=1e-5 * slow.abs().max().item())
 
 
 def test_blocks_equal_the_fused_kernel_and_pass_gradcheck() -> None:
