@@ -54,11 +54,7 @@ class CoordinateAttention(Refine):
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Return ``x`` multiplied by the gate of its row and the gate of its column."""
         self._check(x)
-        # Means, not adaptive pooling: ONNX bakes the example's size into that and errs silently at others.
-        means = torch.cat([x.mean(dim=3, keepdim=True), x.mean(dim=2, keepdim=True).transpose(2, 3)], dim=2)
-        shared = hardswish(
-            self.norm(self.squeeze(means))
-        )  # (B, R, H + W, 1): rows and columns share statistics
+        shared = hardswish(self.norm(self.squeeze(means(x))))  # (B, R, H + W, 1): they share statistics
         rows, columns = shared.split([x.shape[2], x.shape[3]], dim=2)
         rows = self.rows(self.excite_rows(rows).sigmoid())
         columns = self.columns(self.excite_columns(columns.transpose(2, 3)).sigmoid())
@@ -70,3 +66,14 @@ class CoordinateAttention(Refine):
         parameters = 3 * channels * hidden + 2 * channels + 3 * hidden
         macs = 2 * channels * hidden * (height + width)
         return Cost(parameters, macs, bytes=4 * parameters + 8 * hidden + 8)
+
+
+def means(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h+w 1"]:
+    """Return the means of all rows, then of all columns.
+
+    By ``mean``, not by adaptive pooling: ONNX bakes the example's size into that and errs silently at others.
+    """
+    if x.stride(1) == 1:  # channels_last: the same in the order of its memory takes a tenth of the time
+        lines = x.permute(0, 2, 3, 1)
+        return torch.cat([lines.mean(dim=2), lines.mean(dim=1)], dim=1).transpose(1, 2).unsqueeze(3)
+    return torch.cat([x.mean(dim=3), x.mean(dim=2)], dim=2).unsqueeze(3)

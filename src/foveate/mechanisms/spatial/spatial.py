@@ -54,7 +54,9 @@ class SpatialAttention(Refine):
 
     def weigh(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 1 h w"]:
         """Return the gates alone, for mechanisms that combine them with others."""
-        summary = torch.cat([x.amax(dim=1, keepdim=True), x.mean(dim=1, keepdim=True)], dim=1)
+        # max keeps the places of the maxima: slower forward, but twice as fast backward.
+        maxima = x.max(dim=1, keepdim=True).values if self.training else x.amax(dim=1, keepdim=True)
+        summary = torch.cat([maxima, x.mean(dim=1, keepdim=True)], dim=1)
         gates: Tensor = self.map(self.norm(self.conv(summary)).sigmoid())
         return gates
 
