@@ -1,0 +1,30 @@
+# Everything here sets itself up: Python >= 3.11 and make are enough. `make PYTHON=python3.12 test` picks another Python.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: demo test fast check bench clean
+
+demo: $(READY)  ## a whole study on built-in pictures, in minutes: runs/demo/report.html
+	$(BIN)/foveate demo --out runs/demo
+
+test: $(READY)  ## every test, the slow ones too
+	$(BIN)/pytest
+
+fast: $(READY)  ## the tests without the slow ones
+	$(BIN)/pytest -m "not slow and not browser"
+
+check: $(READY)  ## the gate: format, lint, types, tests, and the code of the docs; the same line that CI runs
+	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/pytest
+
+bench: $(READY)  ## the figures that README and docs state; benchmarks/README.md lists each one
+	@for file in benchmarks/*.py; do echo "== $$file" && $(BIN)/python $$file || exit 1; done
+
+clean:  ## what was made: environment and caches; studies in runs/ stay
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and f"foveate needs Python 3.11 or newer; {sys.executable} is {v[0]}.{v[1]}. Do: make PYTHON=/path/to/python3.11")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]"
+	touch $@

@@ -1,0 +1,1 @@
+"""The command line: one typed function and one file for each command."""

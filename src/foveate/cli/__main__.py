@@ -1,0 +1,130 @@
+"""The command ``foveate``: find the verb, run it, and turn what goes wrong into a text and an exit code.
+
+Nothing heavy is imported here, nor at the top of a command's file: ``foveate --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from cyclopts import App, CycloptsError, Parameter
+
+from foveate import __version__
+from foveate.cli import check, compare, cost, demo, invocation, predict, report, show, sites, train
+from foveate.cli import list as list_
+from foveate.errors import FoveateError
+
+HELP = """Insert visual attention into your model, compare variants, look at the result.
+
+A model with attention inserted starts out equal to the plain one, to the bit.
+A comparison ends in a verdict: helps, hurts, no difference worth having, or
+not yet known."""
+
+EPILOGUE = """Start here
+    foveate demo            a whole study on built-in pictures, in minutes
+    foveate check PICTURES  look for faults in your own
+    foveate compare PICTURES --model resnet18 --try se@blocks --try cbam@stage4
+
+Exit codes
+    0    done
+    1    `check` found errors in the data
+    2    something you gave cannot be used; the text says what and what to do
+    70   a defect in foveate itself
+    130  stopped with Ctrl-C; the same command goes on where it stopped
+
+With any command, --traceback shows where an error comes from."""
+
+DONE, UNUSABLE, DEFECT, INTERRUPTED = 0, 2, 70, 130
+RESUMABLE = ("compare", "train", "demo")
+
+COMMANDS: dict[str, tuple[Callable[..., int | None], str]] = {
+    "demo": (demo.demo, demo.EXAMPLE),
+    "compare": (compare.compare, compare.EXAMPLE),
+    "report": (report.report, report.EXAMPLE),
+    "predict": (predict.predict, predict.EXAMPLE),
+    "train": (train.train, train.EXAMPLE),
+    "check": (check.check, check.EXAMPLE),
+    "list": (list_.list_, list_.EXAMPLE),
+    "show": (show.show, show.EXAMPLE),
+    "sites": (sites.sites, sites.EXAMPLE),
+    "cost": (cost.cost, cost.EXAMPLE),
+}
+
+
+def application() -> App:
+    """Return the whole command line, with every command in it."""
+    app = App(
+        name="foveate",
+        help=HELP,
+        help_format="plaintext",
+        help_epilogue=EPILOGUE,
+        version=__version__,
+        default_parameter=Parameter(negative=(), show_default=_worth_showing),
+        suppress_keyboard_interrupt=False,
+    )
+    for order, (name, (function, example)) in enumerate(COMMANDS.items()):
+        app.command(function, name=name, help_epilogue=f"Example\n{example}", sort_key=order)
+    return app
+
+
+def _worth_showing(default: object) -> str | None:
+    """Return a default for the help; a switch that is off, or nothing, says nothing."""
+    return str(default) if default else None
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        arguments: The words after ``foveate``; None takes those of the process.
+
+    Returns:
+        The exit code; see ``foveate --help``.
+    """
+    words = sys.argv[1:] if arguments is None else arguments
+    if "--traceback" in words:
+        return _run([word for word in words if word != "--traceback"])
+    try:
+        return _run(words)
+    except KeyboardInterrupt:
+        return _interrupted(words)
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except (FoveateError, CycloptsError, OSError) as error:
+        return _say(str(error), UNUSABLE)
+    except Exception as error:
+        return _say(
+            f"foveate failed: {type(error).__name__}: {error}\n"
+            f"This looks like a defect. To see where it comes from: {_command(words)} --traceback",
+            DEFECT,
+        )
+
+
+def _run(words: list[str]) -> int:
+    invocation.remember(words)
+    options: dict[str, Any] = {"exit_on_error": False, "print_error": False, "result_action": "return_value"}
+    return application()(words, **options) or DONE
+
+
+def _interrupted(words: list[str]) -> int:
+    again = bool(words) and words[0] in RESUMABLE
+    hint = f"Nothing finished is lost. To go on: {_command(words)}" if again else "Stopped."
+    return _say(f"\n{hint}", INTERRUPTED)
+
+
+def _command(words: list[str]) -> str:
+    return shlex.join(["foveate", *words])
+
+
+def _say(text: str, code: int) -> int:
+    print(text, file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

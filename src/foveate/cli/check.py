@@ -1,0 +1,66 @@
+"""``foveate check``: faults in a set of images, found before anything is trained on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from foveate.data.check import Finding
+
+EXAMPLE = """
+    $ foveate check scenes
+    scenes: 0 errors, 0 warnings, 0 notes
+"""
+
+SHOWN = 5  # names printed for one finding, unless --all
+
+
+def check(data: str, /, *, all: bool = False, json: bool = False) -> int:
+    """Look for faults in a set of images: broken files, duplicates across splits, odd labels.
+
+    Exit code 1 if there are errors, which stop a comparison; warnings do not.
+
+    Args:
+        data: A folder of class folders, a .csv or .parquet manifest, or scenes.
+        all: Name every file of a finding, not only the first few.
+        json: Print JSON.
+    """
+    from dataclasses import asdict
+
+    from foveate.cli import output
+
+    findings = _findings(data)
+    if json:
+        output.machine([asdict(finding) for finding in findings])
+    else:
+        _print(data, findings, shown=None if all else SHOWN)
+    return int(any(finding.severity == "error" for finding in findings))
+
+
+def _findings(data: str) -> list[Finding]:
+    from foveate.data.check import check as find
+    from foveate.data.check import check_source
+    from foveate.data.open import open_data
+    from foveate.errors import DataError
+
+    try:
+        opened = open_data(data)
+    except DataError:
+        if not Path(data).exists():  # a slip of the pen, not a fault in the data
+            raise
+        return check_source(data)
+    return find(opened)
+
+
+def _print(data: str, findings: list[Finding], shown: int | None) -> None:
+    from foveate.cli.output import say
+
+    for finding in findings:
+        say(f"{finding.severity:8} {finding.kind}: {finding.message}")
+        for item in finding.items[:shown]:
+            say(f"           {item}")
+        if shown is not None and len(finding.items) > shown:
+            say(f"           and {len(finding.items) - shown} more; --all names them")
+    counts = {kind: sum(f.severity == kind for f in findings) for kind in ("error", "warning", "note")}
+    say(f"{data}: " + ", ".join(f"{count} {kind}{'s' * (count != 1)}" for kind, count in counts.items()))

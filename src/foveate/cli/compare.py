@@ -1,0 +1,115 @@
+"""``foveate compare``: which attention, where, is worth it on these images, and how sure are we."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from foveate.cli import output
+from foveate.cli.recipe import Recipe
+
+if TYPE_CHECKING:
+    from foveate.compare.plan import StudyPlan
+    from foveate.compare.study import Study
+
+EXAMPLE = """
+    $ foveate compare pictures --model resnet18 --pretrained --seeds 5 \\
+          --try se@blocks --try cbam@stage4 --out runs/birds
+"""
+
+
+def compare(
+    data: str | None = None,
+    /,
+    *,
+    model: str = "resnet8",
+    tries: Annotated[tuple[str, ...], Parameter(name=["--try", "-t"], consume_multiple=False)] = (),
+    seeds: int = 3,
+    out: Path | None = None,
+    mode: Literal["scratch", "pretrained", "branch"] = "scratch",
+    control: Literal["largest", "each", "none"] = "largest",
+    margin: float = 0.5,
+    level: float = 0.95,
+    pretrained: bool = False,
+    weights: Path | None = None,
+    start: Literal["identity", "paper"] = "identity",
+    branch_epochs: int | None = None,
+    recipe: Recipe = Recipe(),  # noqa: B008  # frozen
+    dry_run: bool = False,
+    json: bool = False,
+) -> None:
+    """Compare kinds and places of attention on your images, with a verdict for each.
+
+    Trains the model without attention, with each variant, and a control of equal
+    cost without attention, all with the same seeds, order, augmentation and
+    budget. The same command goes on after a stop, and several processes may run
+    it at once on one folder.
+
+    Args:
+        data: A folder of class folders, a .csv or .parquet manifest, or scenes, which is the default.
+        model: A model's name; see `foveate list models`. Or package.module:function for your own.
+        tries: A variant, such as se@blocks or "cbam(reduction=8)@stage4+eca@blocks"; may be given
+            several times.
+        seeds: Trainings of each. Below three there is no verdict.
+        out: The study's folder; one under runs/ by default.
+        mode: Train from scratch; start all from pretrained weights; or branch: train the baseline once
+            a seed, insert, and go on with all.
+        control: For which variants there is a control: the largest, each, or none.
+        margin: The least difference worth having, in points.
+        level: Confidence of all intervals together.
+        pretrained: Start from published weights.
+        weights: Start from this file of weights.
+        start: How attention starts: identity leaves the first output as it was, paper as published.
+        branch_epochs: With --mode branch: passes after the branching. Half of --epochs by default.
+        recipe: How to train.
+        dry_run: Print the plan, with what every run costs and how long it takes, and stop.
+        json: Print the plan or the result as JSON.
+    """
+    from foveate.cli import invocation
+    from foveate.compare.study import compare as study
+
+    found = study(
+        data,
+        model=model,
+        variants=list(tries),
+        seeds=seeds,
+        out=out,
+        mode=mode,
+        control=control,
+        margin=margin,
+        level=level,
+        pretrained=pretrained,
+        weights=weights,
+        train=recipe.config(tuned=pretrained or weights is not None or mode == "pretrained"),
+        start=start,
+        branch_epochs=branch_epochs,
+        command=invocation.command(),
+        dry_run=dry_run,
+    )
+    tell(found, json=json)
+
+
+def tell(found: Study | StudyPlan, *, json: bool) -> None:
+    """Print a plan, or the answer of a finished study."""
+    from foveate.compare.plan import StudyPlan
+
+    if isinstance(found, StudyPlan):
+        output.machine(found.to_dict()) if json else output.say(str(found))
+    elif json:
+        output.machine({key: value for key, value in found.result.items() if key != "pictures"})
+    else:
+        output.paragraph(found.sentence)
+        output.say()
+        columns = ["variant", found.result["question"]["metric"]["unit"], "difference", "parameters"]
+        output.table([*columns, "verdict"], map(_cells, found.table), right=columns[1:])
+        output.say(str(found.folder / "report.html"))
+
+
+def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
+    difference = "" if row["difference"] is None else f"{row['difference']:+.1f}"
+    if row["low"] is not None:
+        difference += f" ({row['low']:.1f} to {row['high']:.1f})"
+    return row["variant"], f"{row['score']:.1f}", difference, output.short(row["parameters"]), row["verdict"]

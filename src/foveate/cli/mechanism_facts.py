@@ -1,0 +1,187 @@
+"""What there is to tell about a mechanism, read off its class: for ``list``, ``show``, the README's table."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, get_args
+
+from foveate.errors import OptionError, UnknownNameError
+
+if TYPE_CHECKING:
+    from foveate.mechanisms.base import Cost, Mechanism
+
+    Class = type[Mechanism]
+
+TABLE_SIZE = (256, 14, 14)  # the map on which tables state costs: the third stage of a ResNet
+STANDS_FOR = {"classes": 10}  # what an option without a default is set to where only a cost is asked for
+
+
+def matches(cls: Class, wanted: Mapping[str, str | None]) -> bool:
+    """Tell whether a mechanism has every facet that is wanted; None wants nothing.
+
+    Raises:
+        UnknownNameError: A value that no mechanism can have.
+    """
+    return all(_has(cls, facet, value) for facet, value in wanted.items() if value is not None)
+
+
+def _has(cls: Class, facet: str, value: str) -> bool:
+    from foveate.mechanisms import base
+
+    if facet == "interface":
+        known = [interface.interface for interface in base.Mechanism.__subclasses__()]
+        has = cls.interface
+    else:
+        values = {
+            "over": base.Over,
+            "driven_by": base.DrivenBy,
+            "weighting": base.Weighting,
+            "sites": base.Place,
+        }
+        known = list(get_args(values[facet]))
+        has = getattr(cls.facets, facet)
+    if value not in known:
+        option = {"sites": "--site", "driven_by": "--driven-by"}.get(facet, f"--{facet}")
+        raise UnknownNameError(f"value of {option}", value, known)
+    return value == has if isinstance(has, str) else value in has
+
+
+def by_family(entry: tuple[str, Class]) -> tuple[str, str]:
+    """Return what sorts (name, class) pairs by family, then by name."""
+    name, cls = entry
+    return family(cls), name
+
+
+def family(cls: Class) -> str:
+    """Return the name of the folder that a mechanism's file stands in."""
+    return cls.__module__.split(".")[-2]
+
+
+def price(name: str, size: tuple[int, int, int], options: Mapping[str, object]) -> Cost:
+    """Return what a mechanism costs on a (channels, height, width) map, without allocating its weights.
+
+    Raises:
+        OptionError: The mechanism cannot be built with these options.
+    """
+    return _on_paper(name, size[0], options).cost(*size[1:])
+
+
+def _on_paper(name: str, channels: int, options: Mapping[str, object]) -> Mechanism:
+    import torch
+
+    from foveate.mechanisms import base
+
+    with torch.device("meta"):
+        return base.build(name, channels, **stand_ins(base.mechanisms[name]) | dict(options))
+
+
+def stand_ins(cls: Class) -> dict[str, object]:
+    """Return values for the options that have no default."""
+    from foveate.mechanisms.base import options_of
+
+    return {
+        name: STANDS_FOR[name]
+        for name, default in options_of(cls).items()
+        if default is inspect.Parameter.empty and name in STANDS_FOR
+    }
+
+
+def maps(name: str) -> list[str]:
+    """Return the axes of the weights that can be seen, such as ``b c 1 1``."""
+    from foveate.mechanisms.base import MapTap
+
+    return [m.axes for m in _on_paper(name, TABLE_SIZE[0], {}).modules() if isinstance(m, MapTap)]
+
+
+def facts(
+    name: str, cls: Class, size: tuple[int, int, int] = TABLE_SIZE, **options: object
+) -> dict[str, Any]:
+    """Return all there is to tell, ready for JSON; ``size`` is (channels, height, width)."""
+    from foveate.mechanisms.base import header
+
+    head = header(cls)
+    cost = price(name, size, options)
+    return {
+        "name": name,
+        "class": cls.__name__,
+        "family": family(cls),
+        "interface": cls.interface,
+        "facets": {
+            "over": list(cls.facets.over),
+            "driven_by": cls.facets.driven_by,
+            "weighting": cls.facets.weighting,
+            "sites": list(cls.facets.sites),
+        },
+        "header": head,
+        "options": _options(cls),
+        "required": {option: options.get(option, value) for option, value in stand_ins(cls).items()},
+        "gate": cls.gate,
+        "maps": maps(name),
+        "cost": {"size": list(size), "parameters": cost.parameters, "macs": cost.macs, "bytes": cost.bytes},
+    }
+
+
+def _options(cls: Class) -> list[tuple[str, str, str]]:
+    """Return name, default and meaning of every option."""
+    from foveate.mechanisms.base import options_of
+
+    meanings = _meanings(cls)
+    return [
+        (name, "(needed)" if default is inspect.Parameter.empty else repr(default), meanings.get(name, ""))
+        for name, default in options_of(cls).items()
+    ]
+
+
+def _meanings(cls: Class) -> dict[str, str]:
+    """Return the texts under ``Args`` of the class's docstring."""
+    from docstring_parser import parse
+
+    parameters = parse(cls.__doc__ or "").params
+    return {p.arg_name: " ".join((p.description or "").split()) for p in parameters}
+
+
+def markdown_table(chosen: Mapping[str, Class]) -> str:
+    """Return the README's table of mechanisms."""
+    from foveate.cli.output import short
+
+    size = "×".join(str(side) for side in TABLE_SIZE)
+    lines = [
+        f"| name | family | interface | weighs | map | parameters, MACs at {size} | paper |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, cls in chosen.items():
+        told = facts(name, cls)
+        axes = ", ".join(f"`{axes}`" for axes in told["maps"])
+        cost = f"{short(told['cost']['parameters'])}, {short(told['cost']['macs'])}"
+        paper = " ".join(told["header"].get("Paper", "").split())
+        over = ", ".join(told["facets"]["over"])
+        lines.append(
+            f"| `{name}` | {told['family']} | {cls.interface} | {over} | {axes} | {cost} | {paper} |"
+        )
+    return "\n".join(lines)
+
+
+def parse_mechanism(text: str) -> tuple[str, dict[str, object]]:
+    """Read ``se(reduction=8)``, a spec without its site.
+
+    Raises:
+        SpecError: It cannot be read.
+    """
+    from foveate.insert.spec import parse
+
+    term = parse(f"{text}@stem").terms[0]
+    return term.mechanism, dict(term.options)
+
+
+def parse_map_size(text: str) -> tuple[int, int, int]:
+    """Read ``64,14,14``.
+
+    Raises:
+        OptionError: Not three whole numbers of at least 1.
+    """
+    words = text.split(",")
+    if len(words) != 3 or not all(word.strip().isdigit() and int(word) > 0 for word in words):
+        raise OptionError(f'--size: got "{text}", expected channels, height and width, such as 64,14,14')
+    channels, height, width = (int(word) for word in words)
+    return channels, height, width

@@ -1,0 +1,35 @@
+"""The model that a command line names, and an input that fits it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+def model_and_example(name: str, *, size: int | None, images: int = 1) -> tuple[nn.Module, Tensor]:
+    """Return a model in eval mode with drawn weights, and an input (images, 3, size, size).
+
+    Args:
+        name: A name that ``create_model`` knows.
+        size: Side of the images in pixels; None takes the side that the model was made for.
+        images: How many images the input holds.
+    """
+    import torch
+
+    from foveate.models import create_model
+
+    model = create_model(name).eval()
+    side = size or native_size(name, model)
+    return model, torch.rand(images, 3, side, side, generator=torch.Generator().manual_seed(0))
+
+
+def native_size(name: str, model: nn.Module) -> int:
+    """Return the side of the images that a model was made for: 32 for our own, what timm states, else 224."""
+    from foveate.models.create import resolve
+
+    if resolve(name)[0] == "foveate":
+        return 32
+    stated = getattr(model, "default_cfg", None) or {}
+    return int(stated.get("input_size", (224,))[-1])

@@ -1,0 +1,68 @@
+"""How to train, in the words of a command line: the options that ``train`` and ``compare`` share."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Literal
+
+from cyclopts import Group, Parameter
+
+if TYPE_CHECKING:
+    from foveate.train.config import TrainConfig
+
+TRAINING = Group("Training", sort_key=2)
+
+
+@Parameter(name="*", group=TRAINING)
+@dataclass(frozen=True)
+class Recipe:
+    """The options of training; None leaves one to what suits the model."""
+
+    epochs: int | None = None
+    """Passes over the training images. Default: 10."""
+
+    batch_size: int | None = None
+    """Images in a step. Default: 64."""
+
+    size: int | None = None
+    """Side of the images in pixels. Default: what suits model and images."""
+
+    optimizer: Literal["adamw", "sgd"] | None = None
+    """AdamW, or SGD with Nesterov momentum. Default: adamw."""
+
+    lr: float | None = None
+    """Highest learning rate. Default: 1e-3; 1e-4 with pretrained weights."""
+
+    weight_decay: float | None = None
+    """Gates, norms and biases have none. Default: 0.05; for SGD write 5e-4."""
+
+    augment: Literal["none", "flip", "crop", "crop_flip", "resized_crop"] | None = None
+    """What is done to training images at random. Default: crop_flip."""
+
+    label_smoothing: float | None = None
+    """Share of the target that is spread over all classes. Default: 0."""
+
+    ema: float | None = None
+    """Decay of a moving average of the weights, which is then what is kept, such as 0.999."""
+
+    accumulate: int | None = None
+    """Batches whose gradients are summed into one step. Default: 1."""
+
+    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] | None = None
+    """Number format. Default: bf16-mixed on a GPU that has it, 32-true elsewhere."""
+
+    def config(self, *, tuned: bool, seed: int = 0) -> TrainConfig:
+        """Return the whole recipe.
+
+        Args:
+            tuned: Whether training starts from weights that a large learning rate would wash out.
+            seed: The run's seed.
+
+        Raises:
+            OptionError: A value is out of its range.
+        """
+        from foveate.compare.question import FINE_TUNING
+        from foveate.train.config import TrainConfig
+
+        given = {name: value for name, value in asdict(self).items() if value is not None}
+        return TrainConfig(**({"lr": FINE_TUNING} if tuned else {}) | given, seed=seed)

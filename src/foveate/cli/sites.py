@@ -1,0 +1,163 @@
+"""``foveate sites``: where attention can sit in a model, and what each mechanism would cost there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from foveate.errors import FoveateError
+
+if TYPE_CHECKING:
+    from foveate.insert.sites import Site
+
+EXAMPLE = """
+    $ foveate sites resnet8 -m se -m cbam
+    path            aliases  kind       C×H×W
+    ──────────────────────────────────────────
+    before:conv1    input    map      3×32×32
+    relu            stem     map     16×32×32
+    layer1.0        blocks   map     16×32×32
+    layer1          stage1   map     16×32×32
+    layer2.0        blocks   map     32×16×16
+    layer2          stage2   map     32×16×16
+    layer3.0        blocks   map       64×8×8
+    layer3          stage3   map       64×8×8
+    before:avgpool  pool     map       64×8×8
+    avgpool         pool     pool      64×8×8
+    fc              output   scores    64×8×8
+
+    Parameters and MACs an image, for one at a site of this shape:
+    mechanism   16×32×32    32×16×16     64×8×8
+    ────────────────────────────────────────────
+    se            49, 32    162, 128   580, 512
+    cbam       149, 100k  262, 25.3k  680, 7.3k
+
+    24 more places have a path but no alias; --all prints them.
+"""
+
+Shape = tuple[int, int, int]
+
+
+def sites(
+    model: str,
+    /,
+    *,
+    mechanism: Annotated[list[str] | None, Parameter(alias="-m")] = None,
+    size: int | None = None,
+    all: bool = False,
+    json: bool = False,
+) -> None:
+    """Print where attention can sit in a model, and what it would cost there. Nothing is changed.
+
+    Args:
+        model: A model's name; see `foveate list models`.
+        mechanism: Only the costs of this mechanism, options allowed: "se(reduction=8)"; may be given
+            several times. All mechanisms by default.
+        size: Side of the images in pixels; the model's own by default.
+        all: Every module, not only those with an alias.
+        json: Print JSON.
+    """
+    from foveate.cli import output
+    from foveate.cli.model import model_and_example
+    from foveate.insert.sites import sites as find
+    from foveate.mechanisms import mechanisms
+
+    everything = find(*model_and_example(model, size=size))
+    found = everything if all else [site for site in everything if site.aliases]
+    costs = {text: _costs(text, found) for text in mechanism or sorted(mechanisms)}
+    if json:
+        output.machine([_as_json(site, costs) for site in found])
+    else:
+        _print(found, {text: at for text, at in costs.items() if at})
+        if len(found) < len(everything):
+            output.say(
+                f"{len(everything) - len(found)} more places have a path but no alias; --all prints them."
+            )
+
+
+def _costs(text: str, found: Iterable[Site]) -> dict[Shape, tuple[int, int]]:
+    """Return parameters and MACs of a mechanism at every shape that it can take."""
+    from foveate.cli.mechanism_facts import parse_mechanism, price
+
+    name, options = parse_mechanism(text)
+    costs = {}
+    for site in found:
+        if _suits(name, site):
+            try:
+                cost = price(name, _shape(site), _with_classes(site) | options)
+            except FoveateError:  # it cannot be built for so many channels; it says so where it is inserted
+                continue
+            costs[_shape(site)] = (cost.parameters, cost.macs)
+    return costs
+
+
+def _with_classes(site: Site) -> dict[str, object]:
+    return {"classes": site.classes} if site.classes else {}
+
+
+def _suits(name: str, site: Site) -> bool:
+    from foveate.mechanisms import mechanisms
+
+    if site.aliases == ("input",) and "input" not in mechanisms[name].facets.sites:
+        return False
+    kinds = {"refine": ("map", "grid", "tokens"), "pool": ("pool",), "label": ("scores",)}
+    return site.kind in kinds.get(mechanisms[name].interface, ())
+
+
+def _shape(site: Site) -> Shape:
+    return site.channels, site.height, site.width
+
+
+def _as_json(site: Site, costs: dict[str, dict[Shape, tuple[int, int]]]) -> dict[str, Any]:
+    at = {
+        text: of[_shape(site)] for text, of in costs.items() if _shape(site) in of and _suits_text(text, site)
+    }
+    return {
+        "path": site.path,
+        "where": site.where,
+        "aliases": list(site.aliases),
+        "kind": site.kind,
+        "shape": list(_shape(site)),
+        "costs": {text: {"parameters": cost[0], "macs": cost[1]} for text, cost in at.items()},
+    }
+
+
+def _suits_text(text: str, site: Site) -> bool:
+    from foveate.cli.mechanism_facts import parse_mechanism
+
+    return _suits(parse_mechanism(text)[0], site)
+
+
+def _print(found: list[Site], costs: dict[str, dict[Shape, tuple[int, int]]]) -> None:
+    from foveate.cli.output import say, table
+
+    table(
+        ["path", "aliases", "kind", "C×H×W"],
+        [(_name(s), ", ".join(s.aliases), s.kind, "×".join(map(str, _shape(s)))) for s in found],
+        right=["C×H×W"],
+    )
+    shapes = sorted({shape for at in costs.values() for shape in at}, key=lambda shape: (-shape[1], shape[0]))
+    if shapes:
+        say("Parameters and MACs an image, for one at a site of this shape:")
+    for first in range(0, len(shapes), 4):
+        some = shapes[first : first + 4]
+        columns = ["×".join(map(str, shape)) for shape in some]
+        rows = [
+            (text, *(_pair(at[shape]) if shape in at else "" for shape in some))
+            for text, at in costs.items()
+            if any(shape in at for shape in some)
+        ]
+        table(["mechanism", *columns], rows, right=columns)
+
+
+def _name(site: Site) -> str:
+    """Return the path as a spec would say it."""
+    return f"before:{site.path}" if site.where == "before" else site.path
+
+
+def _pair(cost: tuple[int, int]) -> str:
+    from foveate.cli.output import short
+
+    return ", ".join(short(number).replace(" ", "") for number in cost)

@@ -1,0 +1,133 @@
+"""``foveate train``: one model, with attention or without, on one set of images."""
+
+from __future__ import annotations
+
+import json as json_
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from foveate.cli import output
+from foveate.cli.recipe import Recipe
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from foveate.train.config import TrainConfig
+
+TASK = "classification"
+
+EXAMPLE = """
+    $ foveate train "scenes(size=32, train=200, val=0, test=100)" --model resnet8 \\
+          --attention se@blocks --epochs 1 --out runs/se
+"""
+
+
+def train(
+    data: str,
+    /,
+    *,
+    model: str,
+    out: Path,
+    attention: Annotated[str | None, Parameter(alias="-a")] = None,
+    start: Literal["identity", "paper"] = "identity",
+    pretrained: bool = False,
+    weights: Path | None = None,
+    seed: int = 0,
+    recipe: Recipe = Recipe(),  # noqa: B008  # frozen
+    json: bool = False,
+) -> None:
+    """Train one model on a set of images, and keep it. The same command goes on after a stop.
+
+    One training does not tell whether attention helps: seeds often differ more
+    than variants do. For that there is `foveate compare`.
+
+    Args:
+        data: A folder of class folders, a .csv or .parquet manifest, or scenes.
+        model: A model's name; see `foveate list models`.
+        out: Where the model and its history go.
+        attention: What is inserted and where, such as se@blocks.
+        start: How attention starts: identity leaves the first output as it was, paper as published.
+        pretrained: Start from published weights.
+        weights: Start from this file of weights.
+        seed: Decides weights, order and augmentation.
+        recipe: How to train.
+        json: Print the result as JSON.
+    """
+    begin = {"pretrained": pretrained, "weights": weights}
+    what = {"model": model, "spec": attention, "start": start, "seed": seed}
+    config = recipe.config(tuned=any(begin.values()), seed=seed)
+    told = _train(data, what, config, out, begin)
+    if json:
+        output.machine(told)
+    else:
+        _print(told, out)
+
+
+def _train(
+    data: str, what: dict[str, Any], config: TrainConfig, out: Path, begin: dict[str, Any]
+) -> dict[str, Any]:
+    """Train, judge on the test images, and leave ``config.json`` beside the weights, for ``fv.load``."""
+    from foveate.compare.build import example
+    from foveate.compare.materials import natural_size, prepare
+    from foveate.data.open import open_data
+    from foveate.insert.surgery import insert
+    from foveate.models import model_normalisation
+    from foveate.train.evaluate import evaluate
+    from foveate.train.loop import fit
+    from foveate.train.progress import progress_for
+
+    images = open_data(data)
+    model = _seeded(what, len(images.classes), begin)
+    size = config.size or natural_size(images, what["model"], model, any(begin.values()))
+    mean, std = model_normalisation(model)
+    if what["spec"]:
+        model = insert(model, what["spec"], example=example(size), start=what["start"])
+    materials = prepare(images, size, TASK)
+    with progress_for() as progress:
+        result = fit(
+            *(model, materials.task, materials.splits, replace(config, size=size), out),
+            progress=progress,
+            mean=mean,
+            std=std,
+            name=what["spec"] or "plain",
+        )
+    found = evaluate(result.model, materials.task, materials.splits["test"], mean=mean, std=std)
+    about = {"task": TASK, "classes": list(images.classes), "size": size, "example": [1, 3, size, size]}
+    _keep(out, what | about | {"normalisation": {"mean": list(mean), "std": list(std)}})
+    metric = materials.task.metric
+    return {
+        "metric": metric.name,
+        "unit": metric.unit,
+        "score": metric.scale * float(found.scores.mean()),
+        "test_images": len(found.scores),
+        "steps": result.steps,
+        "seconds": result.seconds,
+        "history": result.history,
+    }
+
+
+def _seeded(what: dict[str, Any], classes: int, begin: dict[str, Any]) -> nn.Module:
+    import torch
+
+    from foveate.models import create_model
+
+    torch.manual_seed(what["seed"])
+    return create_model(what["model"], classes=classes, **begin)
+
+
+def _keep(out: Path, config: dict[str, Any]) -> None:
+    text = json_.dumps({"format": 1, **config}, indent=1, ensure_ascii=False)
+    (out / "config.json").write_text(text + "\n", encoding="utf-8")
+
+
+def _print(told: dict[str, Any], out: Path) -> None:
+    output.say(
+        f"{told['metric']} {told['score']:.1f} {told['unit']} on {told['test_images']} test images, "
+        f"after {told['steps']} steps in {told['seconds']:.0f} s"
+    )
+    for site, opening in told["history"][-1]["openings"].items():
+        output.say(f"  gate at {site}: {opening:+.3f}")
+    output.say(f"{out}: foveate predict {out} IMAGE...")

@@ -1,0 +1,66 @@
+import json
+
+import pytest
+
+from foveate.cli.__main__ import main
+from foveate.mechanisms import mechanisms
+
+
+def listed(capsys, *filters):
+    assert main(["list", *filters, "--json"]) == 0
+    return {entry["name"]: entry for entry in json.loads(capsys.readouterr().out)}
+
+
+def test_all_of_them(capsys):
+    assert set(listed(capsys)) == set(mechanisms)
+
+
+@pytest.mark.parametrize(
+    ("filters", "holds"),
+    [
+        (["--over", "channels"], lambda cls: "channels" in cls.facets.over),
+        (["--driven-by", "query"], lambda cls: cls.facets.driven_by == "query"),
+        (["--weighting", "soft"], lambda cls: cls.facets.weighting == "soft"),
+        (["--weighting", "hard"], lambda cls: cls.facets.weighting == "hard"),
+        (["--site", "output"], lambda cls: "output" in cls.facets.sites),
+        (["--interface", "pool"], lambda cls: cls.interface == "pool"),
+        (
+            ["--over", "channels", "--site", "bottleneck"],
+            lambda cls: "channels" in cls.facets.over and "bottleneck" in cls.facets.sites,
+        ),
+    ],
+)
+def test_filters(filters, holds, capsys):
+    assert set(listed(capsys, *filters)) == {name for name, cls in mechanisms.items() if holds(cls)}
+
+
+def test_pattern(capsys):
+    assert set(listed(capsys, "mechanisms", "cbam*")) == {"cbam", "cbam_pool"}
+
+
+def test_unknown_value_is_answered_with_the_near_ones(capsys):
+    assert main(["list", "--over", "chanels"]) == 2
+    assert capsys.readouterr().err.strip() == (
+        'no value of --over is called "chanels". Nearest: channels, patches, branches, heads.'
+    )
+
+
+def test_nothing_found_is_said(capsys):
+    assert main(["list", "--interface", "pool", "--over", "layers"]) == 0
+    assert "Drop one of the filters" in capsys.readouterr().out
+
+
+def test_models(capsys):
+    assert main(["list", "models", "resnet?"]) == 0
+    assert capsys.readouterr().out.split() == ["resnet8"]
+
+
+def test_table_fits_80_columns(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    main(["list"])
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
+
+
+def test_no_colour_without_a_terminal(capsys):
+    main(["list"])
+    assert "\x1b" not in capsys.readouterr().out

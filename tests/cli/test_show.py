@@ -1,0 +1,39 @@
+import json
+
+import pytest
+
+from foveate.cli.__main__ import main
+from foveate.mechanisms import mechanisms
+
+
+@pytest.mark.parametrize("name", list(mechanisms))
+def test_every_mechanism_can_be_shown(name, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["show", name]) == 0
+    printed = capsys.readouterr().out
+    assert all(word in printed for word in ("Formula", "Paper", "Shapes", "Differs", "Maps", "Cost"))
+    assert max(map(len, printed.splitlines())) <= 80
+
+
+def test_cost_at_a_size(capsys):
+    main(["show", "se(reduction=8)", "--size", "64,14,14", "--json"])
+    told = json.loads(capsys.readouterr().out)
+    assert told["cost"] == {
+        "size": [64, 14, 14],
+        "parameters": 2 * 64 * 8 + 72,
+        "macs": 2 * 64 * 8,
+        "bytes": 4 * 1096,
+    }
+    assert [name for name, *_ in told["options"]] == ["reduction", "bias"]
+    assert all(meaning for *_, meaning in told["options"])
+
+
+@pytest.mark.parametrize("size", ["64,14", "a,b,c", "0,1,1", "-1,2,3"])
+def test_bad_size(size, capsys):
+    assert main(["show", "se", f"--size={size}"]) == 2
+    assert "expected channels, height and width" in capsys.readouterr().err
+
+
+def test_unknown_option_of_a_mechanism(capsys):
+    assert main(["show", "se(redction=8)"]) == 2
+    assert "reduction" in capsys.readouterr().err

@@ -1,0 +1,165 @@
+"""Imports point one way, and the light doors are light."""
+
+import ast
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "src" / "foveate"
+
+# What the files of each room may import. A room may always import itself.
+BELOW_MECHANISMS = {"errors", "registry"}
+BELOW_INSERT = BELOW_MECHANISMS | {"mechanisms"}
+BELOW_MODELS = BELOW_INSERT | {"insert"}
+BELOW_DATA = BELOW_MODELS | {"models"}
+BELOW_TRAIN = BELOW_DATA | {"tasks", "data"}
+BELOW_COMPARE = BELOW_TRAIN | {"train", "explain", "cost"}
+MAY_IMPORT = {
+    "errors": set(),
+    "registry": {"errors"},
+    "mechanisms": BELOW_MECHANISMS,
+    "explain": {"errors", "mechanisms"},
+    "cost": {"errors", "mechanisms"},
+    "insert": BELOW_INSERT,
+    "models": BELOW_MODELS,
+    "tasks": BELOW_DATA,
+    "data": BELOW_DATA,
+    "train": BELOW_TRAIN,
+    "compare": BELOW_COMPARE,
+    "cli": BELOW_COMPARE | {"compare"},
+    "__init__": {"errors"} | BELOW_COMPARE | {"compare"},
+    "__main__": {"cli"},
+}
+# From outside, `explain` and `cost` see one file of the mechanisms: what every mechanism is.
+ONLY_BASE = {"explain", "cost"}
+
+
+def module_name(path):
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imported(tree):
+    """Yield (module, name or None) for every import of foveate, the late ones and those for types too."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, None) for alias in node.names if alias.name.split(".")[0] == "foveate")
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"line {node.lineno}: imports are absolute"
+            if node.module and node.module.split(".")[0] == "foveate":
+                yield from ((node.module, alias.name) for alias in node.names)
+
+
+def room_of(module):
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 else "__init__"
+
+
+def files():
+    return {path: ast.parse(path.read_text(encoding="utf-8")) for path in PACKAGE.rglob("*.py")}
+
+
+def back_arrows(trees):
+    for path, tree in trees.items():
+        here = path.stem if path.parent == PACKAGE else path.relative_to(PACKAGE).parts[0]
+        for module, name in imported(tree):
+            there = room_of(module)
+            if there == "__init__" and name not in (None, "__version__"):
+                yield f"{path}: imports {name} from the package's front, not from where it lives"
+            elif there not in ("__init__", here) and there not in MAY_IMPORT[here]:
+                yield f"{path}: {here} may not import {there}"
+            elif here in ONLY_BASE and there == "mechanisms" and module != "foveate.mechanisms.base":
+                yield f"{path}: {here} may import foveate.mechanisms.base only, not {module}"
+
+
+def test_no_back_arrow():
+    assert list(back_arrows(files())) == []
+
+
+def test_a_back_arrow_would_be_found():
+    planted = {
+        PACKAGE / "mechanisms" / "x.py": ast.parse("def f():\n    from foveate.insert.spec import parse"),
+        PACKAGE / "cost" / "x.py": ast.parse("from foveate.mechanisms.channel.se import SqueezeExcitation"),
+        PACKAGE / "train" / "x.py": ast.parse("from foveate import insert"),
+    }
+    assert len(list(back_arrows(planted))) == 3
+
+
+def test_every_room_is_known():
+    rooms = {p.name if p.is_dir() else p.stem for p in PACKAGE.iterdir() if p.is_dir() or p.suffix == ".py"}
+    assert rooms - {"__pycache__"} <= set(MAY_IMPORT)
+
+
+def graph(trees):
+    """Return which module imports which when it is itself imported: not in functions, not for types only."""
+    modules = {module_name(path) for path in trees}
+    arrows = {}
+    for path, tree in trees.items():
+        arrows[module_name(path)] = here = set()
+        for node in tree.body:
+            if isinstance(node, (ast.Import, ast.ImportFrom)):
+                for module, name in imported(ast.Module([node], [])):
+                    here.add(f"{module}.{name}" if f"{module}.{name}" in modules else module)
+    return arrows
+
+
+def a_cycle(arrows):
+    done, path = set(), []
+
+    def visit(module):
+        if module in path:
+            return [*path[path.index(module) :], module]
+        if module in done or module not in arrows:
+            return None
+        path.append(module)
+        found = next((cycle for target in sorted(arrows[module]) if (cycle := visit(target))), None)
+        path.pop()
+        done.add(module)
+        return found
+
+    return next((cycle for module in sorted(arrows) if (cycle := visit(module))), None)
+
+
+def test_no_cycle():
+    assert a_cycle(graph(files())) is None
+    assert a_cycle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
+
+
+HEAVY = (
+    "torch",
+    "numpy",
+    "timm",
+    "torchvision",
+    "scipy",
+    "sklearn",
+    "matplotlib",
+    "lightning_fabric",
+    "jinja2",
+)
+
+
+@pytest.mark.parametrize(
+    "doing",
+    [
+        "import foveate; foveate.FoveateError; dir(foveate)",
+        "from foveate.cli.__main__ import main; main(['--help'])",
+        "from foveate.cli.__main__ import main; main(['compare', '--help'])",
+        "from foveate.cli.__main__ import main; main(['--version'])",
+    ],
+)
+def test_nothing_heavy_is_imported(doing):
+    code = f"import sys; {doing}; print([m for m in {HEAVY} if m in sys.modules], file=sys.stderr)"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stderr.strip() == "[]"
+
+
+def test_help_answers_at_once():
+    times = []
+    for _ in range(5):
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "foveate", "--help"], capture_output=True, check=True)
+        times.append(time.perf_counter() - start)
+    assert min(times) < 0.3  # the least disturbed of five
