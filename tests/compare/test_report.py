@@ -21,6 +21,7 @@ from foveate.compare.report import (
     words,
 )
 from foveate.compare.report.figure import draw
+from foveate.compare.report.page import flat
 from foveate.compare.report.result import complete
 from foveate.compare.report.svg import Scale, point, tag
 from foveate.compare.report.write import write_report
@@ -162,6 +163,20 @@ def test_one_hundred_classes_show_both_ends():
     assert names[:2] == ["class 099", "class 098"] and names[-1] == "class 000" and len(names) == 16
 
 
+def test_the_recipe_tells_one_from_yes():
+    options = {"a": 1, "b": True, "c": 0, "d": False, "e": None, "f": {"g": [1, 2]}, "h": []}
+    written = [
+        ("a", "1"),
+        ("b", "yes"),
+        ("c", "0"),
+        ("d", "no"),
+        ("e", "none"),
+        ("f.g", "1, 2"),
+        ("h", "none"),
+    ]
+    assert flat(options) == written
+
+
 # The charts
 
 
@@ -228,6 +243,13 @@ def test_curves_leave_out_epochs_without_value():
     result = complete(example())
     assert [len(line) for line in curves.lines(result["variants"][0], "val_score")] == [11, 11, 11]
     assert curves.mean([[(1, 2.0), (2, 4.0)], [(2, 8.0)]]) == [(1, 2.0), (2, 6.0)]
+
+
+def test_epochs_are_counted_from_one():
+    entries = [{"epoch": 0, "train_loss": 2.0}, {"epoch": 1, "train_loss": 1.0}]
+    assert [number for number, _ in curves.numbered({"epochs": entries})] == [1, 2]
+    assert [number for number, _ in curves.numbered({"epochs": entries[1:]})] == [1]
+    assert curves.numbered({"epochs": []}) == []
 
 
 def test_gates_tell_the_seed_of_every_dot():

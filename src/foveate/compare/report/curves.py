@@ -25,14 +25,17 @@ def measures(result: Mapping[str, Any]) -> list[tuple[str, str]]:
 def lines(variant: Mapping[str, Any], key: str) -> list[Line]:
     """Return one line a seed; epochs without the value are left out, and so are seeds without any."""
     found = [
-        [
-            (float(epoch["epoch"]), float(epoch[key]))
-            for epoch in curve["epochs"]
-            if epoch.get(key) is not None
-        ]
+        [(epoch, float(entry[key])) for epoch, entry in numbered(curve) if entry.get(key) is not None]
         for curve in variant["curves"]
     ]
     return [line for line in found if line]
+
+
+def numbered(curve: Mapping[str, Any]) -> list[tuple[float, Mapping[str, Any]]]:
+    """Return the epochs of a run with their numbers, counted from 1, however they were counted."""
+    entries = curve["epochs"]
+    first = min((entry["epoch"] for entry in entries), default=1)
+    return [(float(entry["epoch"] + (first == 0)), entry) for entry in entries]
 
 
 def mean(of: Sequence[Line]) -> Line:

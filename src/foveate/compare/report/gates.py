@@ -7,6 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from foveate.compare.report.curves import numbered
 from foveate.compare.report.intervals import row
 from foveate.compare.report.svg import Scale, join, point, tag
 from foveate.compare.report.words import plain
@@ -37,8 +38,8 @@ def ways(variant: Mapping[str, Any], site: str) -> list[list[tuple[float, float]
     """Return one line a seed: (epoch, opening) of one site."""
     found = []
     for curve in variant["curves"]:
-        epochs = [(entry["epoch"], (entry.get("openings") or {}).get(site)) for entry in curve["epochs"]]
-        found.append([(float(epoch), float(value)) for epoch, value in epochs if value is not None])
+        epochs = [(epoch, (entry.get("openings") or {}).get(site)) for epoch, entry in numbered(curve)]
+        found.append([(epoch, float(value)) for epoch, value in epochs if value is not None])
     return [line for line in found if line]
 
 

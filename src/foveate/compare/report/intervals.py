@@ -30,7 +30,8 @@ def per_seed(variant: Mapping[str, Any], base: Mapping[str, Any] | None) -> list
 
 def glyph(variant: Mapping[str, Any], base: Mapping[str, Any] | None, scale: Scale, margin: float) -> Markup:
     """Draw a variant's interval and its seeds over the band of the margin; text beside it tells the same."""
-    seeds = [value for value in per_seed(variant, base) if scale.low <= value <= scale.high]
+    seeds = per_seed(variant, base)
+    seeds = [value for value in seeds if len(seeds) > 1 and scale.low <= value <= scale.high]
     small = [tag("circle", class_="seed-dot", cx=scale.percent(value), cy=9, r=2.25) for value in seeds]
     marks = tag("svg", join([*_interval(variant["difference"], scale), *small]), y="38%", overflow="visible")
     tone = badge(variant["verdict"]).tone

@@ -14,7 +14,7 @@ from foveate.compare.report.words import badge, count, milliseconds, plain, shor
 
 # Colours come from the notebook's own text colour, so that they fit whatever theme it has.
 _STYLE = """
-.foveate-study { font-variant-numeric: tabular-nums; max-width: 72em; overflow-x: auto; }
+.foveate-study { font-variant-numeric: tabular-nums; overflow-x: auto; }
 .foveate-study .fv-sentence { font-size: 1.25em; font-weight: 600; line-height: 1.35; max-width: 46em; }
 .foveate-study .fv-soft { opacity: .72; }
 .foveate-study table { border-collapse: collapse; margin: .8em 0; }

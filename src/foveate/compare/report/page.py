@@ -102,8 +102,14 @@ def flat(tree: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
         elif isinstance(value, list):
             found.append((name, ", ".join(map(str, value)) or "none"))
         else:
-            found.append((name, {None: "none", True: "yes", False: "no"}.get(value, str(value))))
+            found.append((name, _written(value)))
     return found
+
+
+def _written(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "none" if value is None else str(value)
 
 
 def _hash(script: str) -> str:

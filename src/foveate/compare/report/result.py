@@ -40,7 +40,7 @@ _QUESTION: dict[str, Any] = {
     "margin": 0.0,
     "level": 0.95,
     "seeds": [],
-    **dict.fromkeys(("epochs", "train_items", "items", "size", "command")),
+    **dict.fromkeys(("epochs", "branch_epochs", "train_items", "items", "size", "command")),
 }
 _RECIPE: dict[str, Any] = {
     "command": "",
@@ -52,7 +52,7 @@ _RECIPE: dict[str, Any] = {
     "seeds": [],
     "rules": [],
 }
-_TOP: dict[str, Any] = {"foveate": "", "created": "", "sentence": "", "could_have_found": ""}
+_TOP: dict[str, Any] = {"foveate": "", "created": "", "sentence": "", "could_have_found": "", "best": None}
 
 
 def read_result(folder: Path) -> dict[str, Any]:
