@@ -222,7 +222,7 @@ def _variant(row: tuple, seeds: int, rng: random.Random, *, latency: bool) -> di
         else None,
         "per_class": [_class(c, difference, rng, interval=seeds > 1) for c in CLASSES],
         "gates": [] if role == "baseline" else [_gate(n, spec, seeds, rng) for n in range(3)],
-        "curves": [_curve(seed, mean, role != "baseline", rng) for seed in SEEDS[:seeds]],
+        "curves": [_curve(seed, mean, spec and re.split("[@(]", spec)[0], rng) for seed in SEEDS[:seeds]],
     }
 
 
@@ -274,12 +274,14 @@ def _gate(number: int, spec: str, seeds: int, rng: random.Random) -> dict:
     }
 
 
-def _curve(seed: int, mean: float, gated: bool, rng: random.Random) -> dict:
+def _curve(seed: int, mean: float, mechanism: str | None, rng: random.Random) -> dict:
     epochs = []
     for epoch in range(1, EPOCHS + 1):
         part = 1 - math.exp(-epoch / 3)
         openings = (
-            {f"layer{n}.0": 0.16 * n * part * (1 + 0.2 * rng.random()) for n in (1, 2, 3)} if gated else {}
+            {f"layer{n}.0.foveate.{mechanism}": 0.16 * n * part * (1 + 0.2 * rng.random()) for n in (1, 2, 3)}
+            if mechanism
+            else {}
         )
         epochs.append(
             {

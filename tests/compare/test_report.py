@@ -245,6 +245,18 @@ def test_curves_leave_out_epochs_without_value():
     assert curves.mean([[(1, 2.0), (2, 4.0)], [(2, 8.0)]]) == [(1, 2.0), (2, 6.0)]
 
 
+def test_the_way_of_a_gate_is_found_by_its_path_or_its_site():
+    epochs = [{"epoch": 0, "openings": {"a.foveate.se": 0.1, "a.foveate.eca": 0.2, "b": 0.3}}]
+    variant = {"curves": [{"seed": 0, "epochs": epochs}]}
+    assert gates.ways(variant, {"site": "a", "mechanism": "eca"}) == [[(1, 0.2)]]
+    assert gates.ways(variant, {"site": "b", "mechanism": "se"}) == [[(1, 0.3)]]
+    assert gates.ways(variant, {"site": "c", "mechanism": "se"}) == []
+
+
+def test_the_numbers_of_the_gates_have_a_curve_each(page):
+    assert len(re.findall(r'<svg class="spark"[^>]*>(?:<polyline[^>]*></polyline>){3}</svg>', page)) == 5 * 3
+
+
 def test_epochs_are_counted_from_one():
     entries = [{"epoch": 0, "train_loss": 2.0}, {"epoch": 1, "train_loss": 1.0}]
     assert [number for number, _ in curves.numbered({"epochs": entries})] == [1, 2]

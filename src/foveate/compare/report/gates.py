@@ -22,7 +22,7 @@ def gate_scale(variants: Iterable[Mapping[str, Any]]) -> Scale:
         for gate in variant["gates"]:
             values += [
                 *gate["openings"],
-                *(value for line in ways(variant, gate["site"]) for _, value in line),
+                *(value for line in ways(variant, gate) for _, value in line),
             ]
     return Scale.over(values, room=0.05)
 
@@ -34,11 +34,15 @@ def rows(variant: Mapping[str, Any], scale: Scale) -> Markup:
     return tag("div", *drawn, class_="rows gates", data_points="", role="group", aria_label=label)
 
 
-def ways(variant: Mapping[str, Any], site: str) -> list[list[tuple[float, float]]]:
-    """Return one line a seed: (epoch, opening) of one site."""
-    found = []
+def ways(variant: Mapping[str, Any], gate: Mapping[str, Any]) -> list[list[tuple[float, float]]]:
+    """Return one line a seed: (epoch, opening) of one gate.
+
+    The curves name it by the path of its mechanism, which tells apart two at one site, or by the site alone.
+    """
+    site, path, found = gate["site"], f"{gate['site']}.foveate.{gate['mechanism']}", []
     for curve in variant["curves"]:
-        epochs = [(epoch, (entry.get("openings") or {}).get(site)) for epoch, entry in numbered(curve)]
+        named = [(epoch, entry.get("openings") or {}) for epoch, entry in numbered(curve)]
+        epochs = [(epoch, openings.get(path, openings.get(site))) for epoch, openings in named]
         found.append([(epoch, float(value)) for epoch, value in epochs if value is not None])
     return [line for line in found if line]
 
@@ -64,12 +68,12 @@ def _row(variant: Mapping[str, Any], gate: Mapping[str, Any], scale: Scale, *, f
     drawn = point(tag("rect", class_="hit", width="100%", height="100%"), marks, tip=tip, first=first)
     zero = tag("line", class_="zero", x1=scale.percent(0), x2=scale.percent(0), y1=0, y2="100%")
     track = tag("svg", zero, drawn, width="100%", class_="track tone-accent")
-    return row(gate["site"], track, plain(middle, 3), _spark(variant, gate["site"], scale), mono=True)
+    return row(gate["site"], track, plain(middle, 3), _spark(variant, gate, scale), mono=True)
 
 
-def _spark(variant: Mapping[str, Any], site: str, scale: Scale) -> Markup:
+def _spark(variant: Mapping[str, Any], gate: Mapping[str, Any], scale: Scale) -> Markup:
     """Draw the way of every seed over the epochs, small."""
-    drawn = ways(variant, site)
+    drawn = ways(variant, gate)
     across = Scale.over((epoch for line in drawn for epoch, _ in line), room=0.02)
     paths = []
     for line in drawn:
