@@ -91,6 +91,7 @@ NOISES = {
     "one variant 3 times as noisy": (1, 3, 1, 1, 1),
     "one variant 10 times as noisy": (1, 10, 1, 1, 1),
     "baseline 3 times as noisy": (3, 1, 1, 1, 1),
+    "half of them 5 times as noisy": (1, 5, 5, 1, 1),
     "two comparisons": (1, 1, 1),
 }
 

@@ -87,19 +87,20 @@ def test_a_wild_variant_is_judged_alone_and_leaves_the_others_alone():
     shared = pool(own)
     assert shared["v4"] == own["v4"] and shared["v4"].seed_df == 4
     for name in ("v1", "v2", "v3"):
-        assert shared[name].seed_df == pytest.approx(4 * 4 / (1 + 3 / 4))
+        assert shared[name].seed_df == pytest.approx(4 * 4 / (1 + 3 / 2))
         assert shared[name].ms_seed < 4 * tame[name].ms_seed < own["v4"].ms_seed
 
 
-def test_pooled_degrees_of_freedom_are_those_of_differences_that_share_a_baseline():
-    """Spread of the mean of k mean squares, simulated, against the closed form."""
+def test_pooled_degrees_of_freedom_claim_less_than_equal_runs_would_give():
+    """Spread of the mean of k mean squares, simulated: the degrees of freedom that equal runs have."""
     r = np.random.default_rng(0)
     k, seeds, studies = 4, 3, 40_000
     d = r.normal(size=(studies, k, seeds)) - r.normal(size=(studies, 1, seeds))
     mean_square = d.var(axis=2, ddof=1).mean(axis=1)
     df = 2 * mean_square.mean() ** 2 / mean_square.var()
     shared = pool({str(i): components(np.eye(seeds) + i) for i in range(k)})
-    assert shared["0"].seed_df == pytest.approx(df, rel=0.05)
+    assert df == pytest.approx(k * (seeds - 1) / (1 + (k - 1) / 4), rel=0.05)
+    assert seeds - 1 < shared["0"].seed_df < df
 
 
 def test_degenerate_studies_have_defined_answers():

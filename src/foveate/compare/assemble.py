@@ -100,8 +100,12 @@ class Judgement:
 
     @property
     def could_have_found(self) -> str:
-        """What the study could have found at all."""
-        return could_have_found(list(self._of_variants().values()), self.terms, self.items)
+        """What the study could have found at all, and how well its runs are paired, which decides it."""
+        found = could_have_found(list(self._of_variants().values()), self.terms, self.items)
+        pairing = [d.pairing for d in self._of_variants().values() if d.seeds > 1]
+        if not pairing:
+            return found
+        return f"{found} The two runs of a seed correlate by {sum(pairing) / len(pairing):.2f} on average."
 
     def named(self) -> dict[str, str]:
         """Return the verdict on each variant, controls left out."""

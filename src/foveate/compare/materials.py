@@ -9,6 +9,7 @@ from torch import nn
 
 from foveate.data.base import ImageData
 from foveate.data.cache import CachedSplit, cache
+from foveate.errors import DataError
 from foveate.models.base import models
 from foveate.tasks.base import Task, tasks
 
@@ -48,5 +49,8 @@ def natural_size(data: ImageData, name: str, model: nn.Module, pretrained: bool)
         made_for = int(stated["input_size"][-1])
     if pretrained:
         return made_for
-    height, width = data.splits["train"].load(0).shape[:2]
+    try:
+        height, width = data.splits["train"].load(0).shape[:2]
+    except DataError:  # the check of the data comes next, and names this file with all others
+        return made_for
     return min(made_for, height, width)

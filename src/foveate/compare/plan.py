@@ -155,8 +155,8 @@ class StudyPlan:
             f"{len(self.seeds)} seeds, all variants {paired}: same first weights where shared, "
             "same order of images, same augmentation, same number of steps.",
             "Differences to the baseline by seed and test image; seeds and images are crossed random "
-            "effects. The doubt about the seed variance is carried into the interval; variants share its estimate, "
-            "each at least its own.",
+            "effects. The doubt about the seed variance is carried into the interval; variants share its "
+            "estimate, each at least its own.",
             f"Intervals hold together at {100 * self.level:g} % (Bonferroni), p-values by Holm; "
             "the verdict follows the interval.",
             f"A difference of less than {self.margin:g} {self.unit} is not worth having.",

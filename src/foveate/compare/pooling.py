@@ -8,11 +8,14 @@ is
     max(its own, mean over comparisons of min(MS_S, 4 * median MS_S))
 
 that is, shared, yet never less than its own, and deaf to one variant that runs wild; such a one (above 4
-times the median) is judged by its own mean square and its own S - 1 degrees of freedom. The comparisons share
-the baseline, so their differences correlate by about 1/2 and the k(S - 1) degrees of freedom count for k(S -
-1) / (1 + (k - 1)/4). ``benchmarks/calibration.py`` shows that false verdicts a study stay below 5 %, with
-equal and with very unequal variants, where the chance of seeing a true gain with three seeds and four
-comparisons more than doubles.
+times the median) is judged by its own mean square and its own S - 1 degrees of freedom. The others have k(S -
+1) / (1 + (k - 1)/2) of them, at most twice their own. If all runs were equally noisy it could be k(S - 1) /
+(1 + (k - 1)/4), since differences that share a baseline correlate by 1/2; the rest is paid for runs that are
+not.
+
+``benchmarks/calibration.py`` shows that false verdicts a study stay below 5 %, with equal and with very
+unequal variants (up to 5 times; 6 % where half of them are 10 times as noisy as the rest), and the chance of
+seeing a true gain with three seeds and four comparisons is half as large again.
 """
 
 from __future__ import annotations
@@ -35,7 +38,7 @@ def pool(family: Mapping[str, Components]) -> dict[str, Components]:
         return dict(family)
     cap = WILD * float(np.median(own))
     shared = float(np.minimum(own, cap).mean())
-    more = k / (1 + (k - 1) / 4)
+    more = k / (1 + (k - 1) / 2)
     return {
         name: c if c.ms_seed > cap else replace(c, ms_seed=max(c.ms_seed, shared), seed_df=c.seed_df * more)
         for name, c in family.items()

@@ -14,7 +14,7 @@ from torch import nn
 from foveate.compare.assemble import assemble
 from foveate.compare.best import load
 from foveate.compare.draft import with_controls, with_costs, with_times
-from foveate.compare.engine import engines
+from foveate.compare.engine import Engine, engines
 from foveate.compare.materials import Materials, prepare
 from foveate.compare.plan import REPORT, Key, StudyPlan
 from foveate.compare.question import call, outline
@@ -153,6 +153,7 @@ def compare(
         "branch_epochs": branch_epochs,
         "task": task,
     }
+    make = engines[engine]
     opened = open_data(data)
     said = data if isinstance(data, str | Path) else None
     plan = outline(opened, **words, command=command or call({"data": said, **words}))
@@ -163,7 +164,7 @@ def compare(
     if dry_run:
         return with_times(plan, materials)
     folder = Path(out) if out is not None else Path("runs") / _name(plan)
-    return _Session(plan, materials, folder, findings).make(engine, progress)
+    return _Session(plan, materials, folder, findings).make(make, progress)
 
 
 class _Session:
@@ -185,7 +186,7 @@ class _Session:
         self.plan = replace(self.store.plan(), origin=plan.origin)
         self.progress: Progress | None = None
 
-    def make(self, engine: str, progress: Progress | None) -> Study:
+    def make(self, engine: Engine, progress: Progress | None) -> Study:
         """Make what is left to make, and return the finished study."""
         with told(self.folder), ExitStack() as stack:
             self._reopen()
@@ -194,7 +195,7 @@ class _Session:
                 progress = shown = progress_for(runs=runs)
                 stack.enter_context(shown)
             self.progress = progress
-            engines[engine](self.store, self._work)
+            engine(self.store, self._work)
         return Study(self.folder, read_result(self.folder))
 
     def _work(self, key: Key) -> Mapping[str, Any]:

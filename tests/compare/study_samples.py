@@ -1,0 +1,55 @@
+"""A study small enough to be made within seconds, and the words that make it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from foveate.compare.plan import PlannedVariant, StudyPlan
+from foveate.train.config import TrainConfig
+
+DATA = "scenes(train=96, val=0, test=40, classes=4, size=24)"
+
+
+def words(**others: Any) -> dict[str, Any]:
+    """Return the words of the small study."""
+    usual = {"data": DATA, "model": "resnet8", "variants": ["se@stage3"], "seeds": 3, "epochs": 1}
+    return {**usual, "train": TrainConfig(batch_size=32), **others}
+
+
+def plan(**others: Any) -> StudyPlan:
+    """Return a plan that was never priced: for the store and the words, not for training."""
+    question = {"mode": "scratch", "model": "resnet8", "pretrained": False, "weights": None, "data": "scenes"}
+    images = {
+        "fingerprint": "f",
+        "origin": {"source": "scenes"},
+        "classes": ("a", "b"),
+        "size": 24,
+        "items": {"train": 100, "val": 10, "test": 20},
+        "normalisation": ((0.5,) * 3, (0.5,) * 3),
+    }
+    rules = {
+        "task": "classification",
+        "seeds": (0, 1),
+        "train": TrainConfig(epochs=4, batch_size=32),
+        "branch_epochs": 0,
+        "start": "identity",
+        "control": "none",
+        "margin": 0.5,
+        "level": 0.95,
+        "unit": "points",
+        "command": "foveate compare",
+        "variants": (
+            PlannedVariant("baseline", "baseline", None, None, 1000, 2_000_000, 4000, 0.5, 0.01),
+            PlannedVariant("se@stage3", "variant", "se@stage3", None, 1100, 2_000_100, 4400, 0.6, 0.01),
+        ),
+    }
+    known: dict[str, Any] = {**question, **images, **rules, **others}
+    return StudyPlan(**known)
+
+
+def small_cache(folder: Path) -> dict[str, str]:
+    """Return the environment of a child process, its cache inside ``folder``."""
+    import os
+
+    return {**os.environ, "FOVEATE_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1", "NO_COLOR": "1"}

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+from study_samples import plan
+
+from foveate.compare.plan import StudyPlan, duration, short
+from foveate.errors import StudyError
+from foveate.train.config import TrainConfig
+
+
+def test_every_run_has_the_same_budget_whatever_its_variant():
+    runs = plan().runs
+    assert [run.key for run in runs] == [
+        *(("baseline", 0), ("se@stage3", 0)),
+        *(("baseline", 1), ("se@stage3", 1)),
+    ]
+    assert {run.steps for run in runs} == {4 * 3}  # 100 images in batches of 32: three, the rest left out
+    assert runs[0].seconds == pytest.approx(12 * 0.5 + (4 * 10 + 20) * 0.01)
+    assert plan().seconds == pytest.approx(sum(run.seconds for run in runs))
+
+
+def test_branches_follow_their_trunk_and_see_other_orders():
+    branching = plan(mode="branch", branch_epochs=2)
+    runs = branching.runs
+    assert [run.key for run in runs[:3]] == [("trunk", 0), ("baseline", 0), ("se@stage3", 0)]
+    assert [run.epochs for run in runs[:3]] == [4, 2, 2]
+    assert runs[0].needs is None and {run.needs for run in runs[1:3]} == {("trunk", 0)}
+    configs = [branching.config(run) for run in runs]
+    assert configs[1] == configs[2] and configs[0].seed == 0 and configs[1].seed not in (0, 1)
+    assert len({config.seed for config in configs}) == 4  # two trunks, two sets of branches
+
+
+def test_a_plan_survives_json():
+    assert StudyPlan.from_dict(json.loads(json.dumps(plan().to_dict()))) == plan()
+
+
+def test_no_line_is_wider_than_80():
+    wide = plan(model="package.module:function" * 5, data="x" * 60, mode="branch", branch_epochs=2)
+    wide = replace(
+        wide, variants=(*wide.variants, replace(wide.variants[1], name="cbam(reduction=8)@blocks" * 4))
+    )
+    assert max(map(len, str(wide).splitlines())) <= 80
+    assert "se@stage3" in str(wide) and "9 runs" not in str(wide) and "8 runs" in str(wide)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"margin": 1.0}, "margin: 0.5 there, 1.0 here"),
+        ({"seeds": (0, 1, 2)}, "seeds: [0, 1] there, [0, 1, 2] here"),
+        ({"fingerprint": "g"}, "fingerprint: f there, g here"),
+        ({"train": TrainConfig(epochs=4, batch_size=32, lr=0.1)}, "train.lr: 0.001 there, 0.1 here"),
+        ({"variants": plan().variants[:1]}, "variants: baseline, se@stage3 there, baseline here"),
+    ],
+)
+def test_what_differs_is_named(change: dict, words: str):
+    assert plan().differences(plan(**change)) == [words]
+    assert plan().digest() != plan(**change).digest()
+
+
+def test_measured_times_and_wording_do_not_make_another_study():
+    slower = replace(
+        plan(), variants=tuple(replace(v, step_seconds=9.0) for v in plan().variants), command="other"
+    )
+    assert plan().differences(slower) == [] and plan().digest() == slower.digest()
+
+
+def test_an_unknown_variant_is_answered_with_the_nearest():
+    with pytest.raises(StudyError, match=r'no variant is called "se@stage4". Nearest: se@stage3'):
+        plan().variant("se@stage4")
+
+
+def test_numbers_for_people():
+    assert [short(n) for n in (7, 1234, 74_900, 12_246_400, 999_999)] == [
+        "7",
+        "1.23k",
+        "74.9k",
+        "12.2M",
+        "1e+03k",
+    ]
+    assert [duration(s) for s in (0.2, 59, 130, 7300)] == ["<1 s", "59 s", "2 min", "2.0 h"]

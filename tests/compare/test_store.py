@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import errno
+import resource
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from study_samples import plan
+
+from foveate.compare import store as module
+from foveate.compare.engine import engines, local
+from foveate.compare.plan import REPORT
+from foveate.compare.store import Store, abandoned, told, whoami
+from foveate.errors import StudyError
+
+
+def test_runs_are_claimed_once_and_the_report_comes_last(tmp_path: Path):
+    store = Store.open(tmp_path, plan())
+    keys = []
+    while (key := store.claim()) is not None:
+        keys.append(key)
+        assert store.finish(key, {"score": 1})
+    assert keys == [*(run.key for run in plan().runs), (REPORT, 0)]
+    assert store.unfinished() == 0
+    assert list(store.records()) == keys
+
+
+def test_a_branch_waits_for_its_trunk(tmp_path: Path):
+    store = Store.open(tmp_path, plan(mode="branch", branch_epochs=1, seeds=(0,)))
+    assert store.claim() == ("trunk", 0)
+    assert store.claim() is None
+    store.finish(("trunk", 0), {})
+    assert store.claim() == ("baseline", 0)
+
+
+def test_many_workers_share_the_work_and_repeat_none(tmp_path: Path):
+    many = plan(seeds=tuple(range(12)))
+    Store.open(tmp_path, many)
+    made: list[tuple[str, int]] = []
+    lock = threading.Lock()
+
+    def work(key):
+        with lock:
+            made.append(key)
+        time.sleep(0.002)
+        return {"key": list(key)}
+
+    with ThreadPoolExecutor(6) as pool:
+        stores = [Store.open(tmp_path, many, owner=f"elsewhere/{n}/0") for n in range(6)]
+        for future in [pool.submit(local, store, work) for store in stores]:
+            future.result(timeout=60)
+    assert sorted(made) == sorted([*(run.key for run in many.runs), (REPORT, 0)])
+    assert all(record["key"] == list(key) for key, record in Store(tmp_path).records().items())
+
+
+def test_another_plan_is_refused_and_the_difference_told(tmp_path: Path):
+    Store.open(tmp_path, plan())
+    with pytest.raises(
+        StudyError, match=r"(?s)holds another study.*margin: 0.5 there, 2.0 here.*another folder"
+    ):
+        Store.open(tmp_path, plan(margin=2.0))
+    assert Store.open(tmp_path, plan()).plan() == plan()
+
+
+def test_a_run_is_given_back_when_it_fails_or_is_interrupted(tmp_path: Path):
+    store = Store.open(tmp_path, plan())
+    for error in (KeyboardInterrupt, RuntimeError):
+        key = store.claim()
+        with pytest.raises(error), store.held(key):
+            raise error
+        assert Store(tmp_path, "other/1/1").claim() == key
+        Store(tmp_path, "other/1/1").release(key)
+
+
+def test_a_claim_is_free_again_when_its_holder_is_gone(tmp_path: Path):
+    here = whoami()
+    host, pid, started = here.rsplit("/", 2)
+    assert not abandoned(here, 30.0)  # alive, however long it was silent under the limit
+    assert abandoned(here, module.STALE + 1)
+    assert abandoned(f"{host}/{pid}/1", module.DEAD + 1)  # the number was given to another process
+    assert not abandoned(f"{host}/{pid}/1", 0.1)
+    assert not abandoned(f"elsewhere/{pid}/{started}", 30.0) and abandoned(None, 0.0)
+
+
+def test_a_run_that_was_taken_over_is_not_finished_by_its_first_holder(tmp_path: Path, monkeypatch):
+    store = Store.open(tmp_path, plan(), owner="elsewhere/1/1")
+    key = store.claim()
+    monkeypatch.setattr(module, "STALE", -1.0)
+    other = Store(tmp_path)
+    assert other.claim() == key
+    assert not store.finish(key, {"from": "first"})
+    assert other.finish(key, {"from": "second"})
+    assert store.records()[key] == {"from": "second"}
+
+
+def test_the_heartbeat_goes_on_while_a_run_is_held(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(module, "BEAT", 0.02)
+    store = Store.open(tmp_path, plan())
+    key = store.claim()
+
+    def beat() -> float:
+        with sqlite3.connect(store.path) as db:
+            return db.execute("SELECT beat FROM runs WHERE variant = ? AND seed = ?", key).fetchone()[0]
+
+    with store.held(key):
+        first, until = beat(), time.monotonic() + 5
+        while beat() == first and time.monotonic() < until:
+            time.sleep(0.02)
+        assert beat() > first
+    assert not [t for t in threading.enumerate() if t.name.startswith("heartbeat")]
+
+
+def test_a_lost_run_is_opened_again_with_the_report(tmp_path: Path):
+    store = Store.open(tmp_path, plan())
+    engines["local"](store, lambda key: {})
+    store.reopen(("se@stage3", 1))
+    assert store.unfinished() == 2
+    assert store.claim() == ("se@stage3", 1)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_a_full_disk_says_that_nothing_is_lost(tmp_path: Path, number: int):
+    with pytest.raises(
+        StudyError, match="No finished run is lost: make room, then run the same command again"
+    ):
+        with told(tmp_path):
+            raise OSError(number, "full")
+    with pytest.raises(StudyError, match="No finished run is lost"), told(tmp_path):
+        raise sqlite3.OperationalError("database or disk is full")
+    with pytest.raises(FileNotFoundError), told(tmp_path):
+        raise FileNotFoundError(errno.ENOENT, "the user's own")
+
+
+def test_a_file_that_is_no_study_is_refused(tmp_path: Path):
+    (tmp_path / module.FILE).write_text("no database, but long enough to look like one " * 50)
+    with pytest.raises(StudyError, match="is no study"):
+        Store.open(tmp_path, plan())
+    with pytest.raises(StudyError, match="holds no study"):
+        Store(tmp_path / "nowhere").plan()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StudyError, match="cannot be written"):
+        Store.open(tmp_path / "file", plan())
+
+
+def test_a_store_whose_disk_fills_up_stays_whole(tmp_path: Path):
+    """A limit on file sizes stands in for the disk: the write fails, what was finished stays."""
+    store = Store.open(tmp_path, plan(seeds=tuple(range(4))))
+    store.finish(store.claim(), {"score": 1})
+    limit = store.path.stat().st_size
+    script = f"""
+import resource, signal, sys
+from pathlib import Path
+from foveate.compare.store import Store, told
+from foveate.errors import StudyError
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+store = Store(Path({str(tmp_path)!r}))
+key = store.claim()
+resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
+try:
+    with told(store.folder):
+        store.finish(key, {{"history": "x" * 200_000}})
+except StudyError as error:
+    print(error)
+    sys.exit(3)
+"""
+    child = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert child.returncode == 3, child.stderr
+    assert "No finished run is lost" in child.stdout
+    with sqlite3.connect(store.path) as db:
+        assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    assert list(store.records()) == [("baseline", 0)]
+    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY  # ours is untouched
