@@ -8,7 +8,7 @@ from PIL import Image
 
 from foveate.cli.__main__ import main
 
-DATA = "scenes(size=16, train=64, val=16, test=32, classes=3)"
+DATA = "scenes(size=24, train=64, val=16, test=32, classes=3)"
 
 
 @pytest.fixture(autouse=True)
@@ -87,7 +87,7 @@ def test_compare_then_report_then_predict(workplace, capsys):
         "variant",
         "control",
     ]
-    assert result["recipe"]["command"].startswith("foveate compare 'scenes(size=16")
+    assert result["recipe"]["command"].startswith("foveate compare 'scenes(size=24")
     for name in ("report.html", "study.json", "runs.csv", "study.sqlite", "best/model.safetensors"):
         assert (workplace / "study" / name).is_file(), name
     (workplace / "study/report.html").unlink()

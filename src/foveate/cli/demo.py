@@ -44,4 +44,4 @@ def demo(*, out: Path | None = None, quick: bool = False, json: bool = False) ->
     )
     tell(study, json=json)
     if not json:
-        output.say("Open it in a browser. To do the same with your own pictures: foveate compare --help")
+        output.say("Open it in a browser. For your own pictures: foveate compare --help")

@@ -1,0 +1,157 @@
+"""README and docs are run: every Python block, every ``foveate`` command, every table that is generated.
+
+A block is left out only if the line in front of it says so, with the reason:
+``<!-- not run: needs your pictures -->``.
+"""
+
+import contextlib
+import io
+import re
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from foveate.cli.__main__ import main
+from shown import assert_shown, commands
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "README.zh-CN.md", *sorted((ROOT / "docs").glob("*.md"))]
+FENCE = re.compile(r"(?P<before>[^\n]*)\n+```(?P<language>[\w-]*)\n(?P<code>.*?)```", re.DOTALL)
+
+
+@dataclass
+class Block:
+    language: str
+    code: str
+    line: int
+    excuse: str
+
+
+def blocks(page):
+    text = page.read_text(encoding="utf-8")
+    for match in FENCE.finditer("\n" + text):
+        excuse = re.fullmatch(r"<!-- not run: (.+) -->", match["before"].strip())
+        line = text[: match.start("code")].count("\n") + 1
+        yield Block(match["language"], match["code"], line, excuse[1] if excuse else "")
+
+
+def runnable(page, language):
+    return [block for block in blocks(page) if block.language == language and not block.excuse]
+
+
+@pytest.fixture(autouse=True)
+def workplace(tmp_path, monkeypatch):
+    """An empty folder to run in, with its own cache, and the quick settings that only time depends on."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FOVEATE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "80")
+    return tmp_path
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_block_has_a_known_language(page):
+    for block in blocks(page):
+        assert block.language in {"python", "console", "text", "bibtex"}, f"{page.name}:{block.line}"
+
+
+QUICK = {  # what a reader should use -> what takes seconds and runs the same code
+    r"--epochs \d+": "--epochs 1",
+    r"--seeds \d+": "--seeds 2",
+    r"\bepochs=\d+": "epochs=1",
+    r"\bseeds=\d+": "seeds=2",
+    r"\btrain=\d+": "train=128",
+    r"\btest=\d+": "test=64",
+    r"foveate demo": "foveate demo --quick",
+}
+
+
+def quick(code):
+    for slow, fast in QUICK.items():
+        code = re.sub(slow, fast, code)
+    return code
+
+
+def pages_with(language):
+    return [pytest.param(page, id=page.name) for page in PAGES if runnable(page, language)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", pages_with("python"))
+def test_python_blocks_run(page):
+    space = {"__name__": "__docs__"}
+    for block in runnable(page, "python"):
+        code = compile("\n" * block.line + quick(block.code), str(page), "exec")
+        with contextlib.redirect_stdout(io.StringIO()):
+            exec(code, space)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", pages_with("console"))
+def test_commands_run_and_print_what_is_shown(page, capsys):
+    for block in runnable(page, "console"):
+        for words, shown in commands(quick(block.code)):
+            code = main(words)
+            printed = capsys.readouterr()
+            where = f"{page.name}:{block.line}: foveate {shlex.join(words)}"
+            assert code in (0, 1), f"{where}\n{printed.err}"
+            assert_shown(shown, printed.out, where)
+
+
+def test_a_wrong_line_would_be_found():
+    assert_shown("a\n...\nc  d", "a\nb\nc d\n", "here")
+    with pytest.raises(AssertionError):
+        assert_shown("c\na", "a\nb\nc", "here")
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md", "docs/mechanisms.md"])
+def test_table_of_mechanisms_is_the_generated_one(name, capsys):
+    main(["list", "--markdown"])
+    assert capsys.readouterr().out.strip() in (ROOT / name).read_text(encoding="utf-8")
+
+
+def test_commands_page_is_the_generated_one(capsys):
+    from foveate.cli.__main__ import COMMANDS
+
+    page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    for name in COMMANDS:
+        main([name, "--help"])
+        printed = "\n".join(line.rstrip() for line in capsys.readouterr().out.strip().splitlines())
+        assert printed in page, (
+            f"docs/commands.md is not up to date for {name}. Do: python docs/write_commands.py"
+        )
+
+
+def headings(text):
+    plain = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    return [line.partition(" ")[0] for line in plain.splitlines() if re.match(r"#+ ", line)]
+
+
+def test_chinese_readme_has_the_same_parts_and_code():
+    english, chinese = (ROOT / name for name in ("README.md", "README.zh-CN.md"))
+    texts = [page.read_text(encoding="utf-8") for page in (english, chinese)]
+    assert headings(texts[0]) == headings(texts[1])
+    assert [(b.language, b.code) for b in blocks(english)] == [(b.language, b.code) for b in blocks(chinese)]
+    pictures = [re.findall(r"docs/images/[\w.-]+", text) for text in texts]
+    assert pictures[0] == pictures[1] != []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_inside_the_repository_lead_somewhere(page):
+    for target in re.findall(
+        r"(?:\]\(|src=\")(?!https?:|#|mailto:)([^)\"#]+)", page.read_text(encoding="utf-8")
+    ):
+        assert (page.parent / target).exists(), f"{page.name} points at {target}"
+
+
+def test_pages_do_not_leave_the_readers_machine_behind():
+    for page in PAGES:
+        assert str(Path.home()) not in page.read_text(encoding="utf-8")
+
+
+def test_every_benchmark_has_its_line():
+    page = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
+    listed = re.findall(r"`python benchmarks/(\w+\.py)`", page)
+    assert sorted(listed) == sorted(path.name for path in (ROOT / "benchmarks").glob("*.py"))
