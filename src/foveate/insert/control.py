@@ -34,6 +34,7 @@ class Control(nn.Module):
     Attributes:
         interface: That of the mechanism.
         gate: ``"gamma"`` if the mechanism starts as the identity by a gate of its own, else None.
+        does_nothing: Whether it returns its input, because the mechanism has too few parameters for one hidden unit.
         target: What the mechanism costs on that map.
         gap: ``target`` minus the cost of this block.
 
@@ -53,9 +54,12 @@ class Control(nn.Module):
             )
         self.target = mechanism.cost(height, width)
         self.gate = "gamma" if mechanism.gate is not None and self.interface == "refine" else None
-        self.gamma = nn.Parameter(torch.zeros(1)) if self.gate else None
+        self.gamma: nn.Parameter | None = nn.Parameter(torch.zeros(1)) if self.gate else None
         self.classes = int(getattr(mechanism, "classes", 0))
         self.inert: nn.Module = self._block(channels, height, width)
+        self.does_nothing = self.interface == "refine" and not list(self.inert.parameters())
+        if self.does_nothing:  # a gate that opens nothing would never get a gradient
+            self.gate = self.gamma = None
         self.gap = self.target - self.cost(height, width)
 
     def _block(self, channels: int, height: int, width: int) -> nn.Module:
@@ -70,6 +74,8 @@ class Control(nn.Module):
         """Return a map, a vector (B, C) or logits (B, classes), as the mechanism would."""
         if self.interface == "label":
             return self.inert(x)
+        if self.does_nothing:
+            return x
         added = self.inert(x)
         y = x + (added if self.gamma is None else added * self.gamma.to(x.dtype))
         return y.mean(dim=(2, 3)) if self.interface == "pool" else y

@@ -172,10 +172,11 @@ def _place(model: nn.Module, step: Step, survey: Survey, start: Start) -> None:
     name = _free_name(holder, step.term.mechanism)
     with _own_seed(f"{site.path}/{name}"):
         mechanism = make(step, survey).to(device=like.device, dtype=like.dtype).train(host.training)
-    own = getattr(mechanism, "gate", None) if step.role in ("before", "after") else None
+    in_line = step.role in ("before", "after")
+    own = getattr(mechanism, "gate", None) if in_line else None
     slot = Slot(name, step.role, site.map, own_gate=own or "", argument=site.argument)  # type: ignore[arg-type]
     gate = None
-    if start == "identity" and not own:
+    if start == "identity" and not own and not (in_line and getattr(mechanism, "does_nothing", False)):
         slot.gate = f"{name}_gate"
         gate = nn.Parameter(torch.zeros(1, device=like.device, dtype=like.dtype))
     if step.role in ("pool", "label") and site.source is not None and site.source != (site.path, "before"):
