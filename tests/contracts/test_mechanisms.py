@@ -52,7 +52,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture
 def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Switch jaxtyping off, should the run have it on: it would answer first, and cannot be compiled."""
+    """Switch jaxtyping off, should the run have it on: it answers first, and does not compile."""
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
 
 
@@ -333,6 +333,7 @@ def test_impossible_values_are_refused_by_name(name: str) -> None:
 
 
 @EVERY
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("channels", [0, -4, 2.5, "64"])
 def test_impossible_channels_are_refused(name: str, channels: object) -> None:
     with pytest.raises(OptionError, match="channels"):
