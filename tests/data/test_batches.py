@@ -71,7 +71,8 @@ def test_seed_and_epoch_decide_and_nothing_else(split):
     np.random.default_rng().random(5)
     again = train(split)
     assert all(
-        torch.equal(a.images, b.images) and torch.equal(a.indices, b.indices) for a, b in zip(one, again)
+        torch.equal(a.images, b.images) and torch.equal(a.indices, b.indices)
+        for a, b in zip(one, again, strict=True)
     )
     for other in (train(split, seed=4), train(split, epoch=3)):
         assert other[0].indices.tolist() != one[0].indices.tolist()

@@ -43,7 +43,7 @@ def test_text_that_cannot_be_read_is_told(text):
 
 def test_unknown_options_are_told(tmp_path):
     save(tmp_path / "a" / "1.png", 1)
-    with pytest.raises(OptionError, match="no option is called share. Options: seed, shares"):
+    with pytest.raises(OptionError, match=r"no option is called share\. Options: seed, shares"):
         open_data(tmp_path, share=1)
 
 

@@ -1,8 +1,8 @@
 """Augmentations: what training does to a batch before it is normalised.
 
 Each takes uint8 images (B, 3, H, W), one row of uniform draws per image, and the size wanted, and returns
-uint8 (B, 3, size, size). A draw belongs to a sample, not to a place in a batch, so batches of any size see the
-same.
+uint8 (B, 3, size, size). A draw belongs to a sample, not to a place in a batch, so batches of any size see
+the same.
 """
 
 from __future__ import annotations

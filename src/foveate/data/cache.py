@@ -1,9 +1,9 @@
 """Decode once: every image of a split, square and uint8, in one memory-mapped file.
 
-A file holds one split at one size as NumPy's .npy, (N, S, S, 3) on disk, and is named by a hash of the data's
-fingerprint, the split, the size and the version of the preprocessing. It appears under its name only when
-complete: it is written beside it first and then moved, so that builders that run at once do no harm and a kill
-leaves nothing that could be mistaken for a cache.
+A file holds one split at one size as NumPy's .npy, (N, S, S, 3) on disk, and is named by a hash of the
+data's fingerprint, the split, the size and the version of the preprocessing. It appears under its name only
+when complete: it is written beside it first and then moved, so that builders that run at once do no harm
+and a kill leaves nothing that could be mistaken for a cache.
 
 Shapes  ``CachedSplit.images`` uint8 (N, 3, S, S), a view of the file with the channels last in memory.
 """
@@ -121,7 +121,7 @@ def _build(path: Path, split: Split, shape: tuple[int, ...]) -> None:
         temporary.replace(path)
     except OSError as error:
         raise DataError(
-            f"{path.parent}: cannot keep {np.prod(shape) / 2**20:.0f} MiB of decoded images ({error.strerror}). "
+            f"{path.parent}: cannot keep {np.prod(shape) / 2**20:.0f} MiB ({error.strerror}). "
             "Make room, or set FOVEATE_CACHE to a folder that has it."
         ) from None
     finally:

@@ -175,7 +175,7 @@ def _exact(items: Sequence[_Item]) -> Iterator[Finding]:
         if len({member.target for member in members}) > 1:
             torn.append(text)
     if across:
-        text = f"{len(across)} images are in several splits, byte for byte: scores would flatter. Remove one of each."
+        text = f"{len(across)} images are in several splits, byte for byte: scores would flatter. Remove one."
         yield Finding("duplicate_across_splits", "warning", text, tuple(across))
     if torn:
         text = f"{len(torn)} images occur under different labels. Decide which label is right."
@@ -191,7 +191,7 @@ def _near(items: Sequence[_Item]) -> Iterator[Finding]:
     pairs = near_pairs([item.probe for item in items], parts)
     if len(pairs):
         found = tuple(f"{items[left].name} ~ {items[right].name}" for left, right in pairs.tolist())
-        text = f"{len(found)} pairs across splits look alike: scores may flatter. See them and remove one of each."
+        text = f"{len(found)} pairs across splits look alike: scores may flatter. Look at them."
         yield Finding("near_duplicate", "warning", text, found)
 
 

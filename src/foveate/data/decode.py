@@ -1,7 +1,8 @@
 """From a file to pixels: upright, RGB, eight bits, whatever the file held.
 
-EXIF rotation is applied, 16-bit grey is scaled (not clipped), transparency is laid over white, of an animation
-the first frame counts. A JPEG is decoded at a reduced scale where a small image is all that is wanted.
+EXIF rotation is applied, 16-bit grey is scaled (not clipped), transparency is laid over white, of an
+animation the first frame counts. A JPEG is decoded at a reduced scale where a small image is all that is
+wanted.
 
 Shapes  uint8 (H, W, 3), or (size, size, 3).
 """
@@ -75,9 +76,7 @@ def _open(path: Path, size: int | None) -> Image.Image:
             warnings.simplefilter("ignore")
             with Image.open(path) as image:
                 if size is not None:
-                    image.draft(
-                        "RGB" if image.mode == "YCbCr" else image.mode, (_SPARE * size, _SPARE * size)
-                    )
+                    image.draft(None, (_SPARE * size, _SPARE * size))
                 return upright_rgb(image)
     except Exception as error:  # Pillow raises anything from OSError to struct.error for broken files
         raise DataError(
@@ -87,7 +86,7 @@ def _open(path: Path, size: int | None) -> Image.Image:
 
 
 def _eight_bits(wide: np.ndarray) -> UInt8[np.ndarray, "h w"]:
-    """Scale grey of more than 8 bits: integers as 16-bit, whatever the image uses of them; floats by their range."""
+    """Scale grey of more than 8 bits: integers as 16-bit, however few they use; floats by their range."""
     if wide.dtype.kind != "f":
         scale = 255 / 65535
     else:

@@ -1,8 +1,8 @@
 """The same picture twice: exactly, or nearly (encoded, resized or brightened again), across splits.
 
-Near duplicates are found in two steps. Two images whose 64-bit difference hashes differ in at most 7 bits agree
-in at least one of 8 bytes, so only images that share a byte are compared; what is left is confirmed on
-thumbnails.
+Near duplicates are found in two steps. Two images whose 64-bit difference hashes differ in at most 7 bits
+agree in at least one of 8 bytes, so only images that share a byte are compared; what is left is confirmed
+on thumbnails.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
     path,label,split,group
     images/1.png,cat,train,patient-7
 
-Paths are relative to the manifest. Without split, the table is cut by a seed, stratified, without tearing groups.
+Paths are relative to the manifest. Without split, the table is cut by a seed, stratified, without tearing
+groups.
 """
 
 from __future__ import annotations
@@ -131,8 +132,8 @@ def _check_groups(path: Path, entries: Sequence[Entry]) -> None:
     ]
     if torn:
         raise DataError(
-            f"{path}: {_listed('group in more than one split:', torn)}. Move each group into one split, or drop "
-            "the column split and let foveate cut the data."
+            f"{path}: {_listed('group in more than one split:', torn)}. Move each group into one split, "
+            "or drop the column split and let foveate cut the data."
         )
 
 

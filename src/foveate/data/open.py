@@ -17,9 +17,9 @@ def open_data(source: object = None, *, seed: int = 0, **options: object) -> Ima
     """Open labelled images.
 
     Args:
-        source: None or "scenes" or "scenes(size=48, train=2000)" for the built-in scenes; the path of a folder
-            of class folders, or of a .csv or .parquet manifest; a dataset that yields (image, label), or a
-            mapping from split names to such; an ``ImageData`` passes through.
+        source: None or "scenes" or "scenes(size=48, train=2000)" for the built-in scenes; the path of a
+            folder of class folders, or of a .csv or .parquet manifest; a dataset that yields (image, label),
+            or a mapping from split names to such; an ``ImageData`` passes through.
         seed: Decides how data that comes in one piece is split, and what the scenes show.
         options: Passed to the opener: ``scenes``, ``open_folder``, ``open_manifest`` or ``open_dataset``.
 

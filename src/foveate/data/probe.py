@@ -89,7 +89,7 @@ def _probe_bytes(suffix: str, data: bytes, digest: str) -> Probe:
         size = image.size
         try:
             traits = _traits(image, suffix)
-            image.draft("RGB" if image.mode == "YCbCr" else image.mode, (4 * THUMB, 4 * THUMB))
+            image.draft(None, (4 * THUMB, 4 * THUMB))
             look, thumb = _from_afar(upright_rgb(image))
         except Exception as error:
             cut_short = "truncated" in str(error) or "EOF" in str(error) or isinstance(error, EOFError)
@@ -99,13 +99,14 @@ def _probe_bytes(suffix: str, data: bytes, digest: str) -> Probe:
 
 
 def _traits(image: ImageFile.ImageFile, suffix: str) -> frozenset[str]:
+    deep = _deep(image)  # first: reading a PNG's EXIF decodes it, and then its tiles are gone
     known = _SUFFIXES.get(image.format or "", ())
     found = {
         "wrong_extension": bool(known) and suffix not in known,
         "exif_rotation": image.getexif().get(_ORIENTATION, 1) not in (0, 1),
         "alpha": image.mode in _ALPHA or "transparency" in image.info,
         "cmyk": image.mode == "CMYK",
-        "sixteen_bit": image.mode.startswith(("I", "F")) or _deep(image),
+        "sixteen_bit": image.mode.startswith(("I", "F")) or deep,
         "animated": getattr(image, "n_frames", 1) > 1 and image.format not in _STILL,
         "large": image.width * image.height > (Image.MAX_IMAGE_PIXELS or np.inf),
     }

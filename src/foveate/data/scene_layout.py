@@ -1,7 +1,8 @@
 """What is where in a scene, before a pixel is drawn: labels, digits, cells, marks.
 
-Every draw of item i comes from a counter-based generator at a place that only (seed, split, i) decide, so that
-an item is the same whatever its neighbours, the number of items, or the order in which they are asked for.
+Every draw of item i comes from a counter-based generator at a place that only (seed, split, i) decide, so
+that an item is the same whatever its neighbours, the number of items, or the order in which they are asked
+for.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Scenes: handwritten digits in coloured clutter; the label is the one digit that carries the red mark.
 
-The built-in data. The digits are real (scikit-learn's copy of the UCI set, 1797 samples of 8x8 pixels); samples
-of train, val and test are disjoint. Whoever does not look at the mark can do no better than guess among the
-digits shown; ``Split.look`` says where the evidence is.
+The built-in data. The digits are real (scikit-learn's copy of the UCI set, 1797 samples of 8x8 pixels);
+samples of train, val and test are disjoint. Whoever does not look at the mark can do no better than guess
+among the digits shown; ``Split.look`` says where the evidence is.
 
 Shapes  images uint8 (N, size, size, 3); masks bool (size, size).
 """
