@@ -1,3 +1,4 @@
+import jaxtyping
 import numpy as np
 import pytest
 from scipy.stats import chi2_contingency
@@ -143,6 +144,9 @@ def test_who_looks_at_the_mark_can_read_it_and_shuffled_labels_give_chance():
         ({"colour": 3}, "colour"),
     ],
 )
-def test_impossible_options_are_told(options, word):
+def test_impossible_options_are_told(options, word, monkeypatch):
+    monkeypatch.setattr(
+        jaxtyping.config, "jaxtyping_disable", True
+    )  # should the run have it on, it answers first
     with pytest.raises(OptionError, match=word):
         scenes(**options)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import UInt8
@@ -24,6 +24,7 @@ from foveate.errors import DataError
 _CHANNELS = (1, 3, 4)
 
 
+@runtime_checkable
 class Dataset(Protocol):
     """What is needed of a dataset: a length, and items (image, label)."""
 

@@ -11,7 +11,7 @@ from foveate.data.base import SPLITS
 from foveate.errors import DataError, OptionError
 
 SHARES = (0.7, 0.1, 0.2)
-Shares = tuple[float, float, float]
+Shares = Sequence[float]
 WORDS = {
     "train": "train",
     "training": "train",
