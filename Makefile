@@ -18,7 +18,8 @@ check: $(READY)  ## the gate: format, lint, types, tests, and the code of the do
 	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/pytest
 
 bench: $(READY)  ## the figures that README and docs state; benchmarks/README.md lists each one
-	@for file in benchmarks/*.py; do echo "== $$file" && $(BIN)/python $$file || exit 1; done
+	@for name in $$(grep -l __main__ benchmarks/*.py); do \
+	  name=$$(basename $$name .py); echo "== $$name"; $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 clean:  ## what was made: environment and caches; studies in runs/ stay
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,9 +1,9 @@
 """Imports point one way, and the light doors are light."""
 
 import ast
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -157,9 +157,16 @@ def test_nothing_heavy_is_imported(doing):
 
 
 def test_help_answers_at_once():
-    times = []
+    spent = []
     for _ in range(5):
-        start = time.perf_counter()
+        before = processor_seconds()
         subprocess.run([sys.executable, "-m", "foveate", "--help"], capture_output=True, check=True)
-        times.append(time.perf_counter() - start)
-    assert min(times) < 0.3  # the least disturbed of five
+        spent.append(processor_seconds() - before)
+    assert (
+        min(spent) < 0.3
+    )  # of the processor, the least disturbed of five: other work on the machine counts little
+
+
+def processor_seconds():
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
