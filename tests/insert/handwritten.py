@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 def randomise(model: nn.Module) -> nn.Module:
-    """Give every parameter and buffer a random value: a last layer that starts at zero would hide all changes."""
+    """Give every parameter and buffer a random value: a last layer of zeros would hide all changes."""
     with torch.no_grad():
         for parameter in model.parameters():
             fan_in = math.prod(parameter.shape[1:])

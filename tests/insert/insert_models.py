@@ -1,4 +1,4 @@
-"""The models over which the laws of insertion are tested: a builder, what it takes, and how its loss is made."""
+"""The models over which the laws of insertion are tested: builder, example and loss."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Case:
         return {"tensor": images, "keyword": {"pixel_values": images}, "list": list(images)}[self.wrap]
 
     def loss(self, model: nn.Module, example: object) -> Tensor:
-        """Return one number that everything inserted has to do with (a detector's boxes may be none at all)."""
+        """Return a number that all that is inserted has to do with (a detector may find no boxes at all)."""
         if self.wrap == "list":
             example, model = torch.stack(example), model.backbone  # type: ignore[call-overload, assignment]
         outputs = [t for t in tensors_of(call_with(model, example)) if t.is_floating_point()]
@@ -60,7 +60,9 @@ def _resnet() -> nn.Module:
 
 
 def _convnext() -> nn.Module:
-    return tv.ConvNeXt([CNBlockConfig(8, 16, 2), CNBlockConfig(16, 24, 2), CNBlockConfig(24, None, 2)], num_classes=9)
+    return tv.ConvNeXt(
+        [CNBlockConfig(8, 16, 2), CNBlockConfig(16, 24, 2), CNBlockConfig(24, None, 2)], num_classes=9
+    )
 
 
 def _densenet() -> nn.Module:

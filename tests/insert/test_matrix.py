@@ -1,7 +1,8 @@
 """The laws of insertion, for every model, mechanism and alias that can go together.
 
-Fast: every model with a few mechanisms at each alias, rotating, so that each pair meets several models. Slow: all.
-Many mechanisms share one insertion, one behind the other: each has to let through what it gets, to the bit.
+Fast: every model with a few mechanisms at each alias, rotating, so that each pair meets several models.
+Slow: all. Many mechanisms share one insertion, one behind the other: each has to let through what it gets,
+to the bit.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ FIT = {"map": "refine", "grid": "refine", "tokens": "refine", "pool": "pool", "s
 
 @functools.lru_cache(maxsize=1)
 def looked_at(name: str, whole: bool = False) -> tuple[nn.Module, object, Survey, object]:
-    """Return a model, its example, its survey and its plain output; shared by the tests and touched by none."""
+    """Return a model, its example, survey and plain output; shared by the tests and touched by none."""
     case = CASES[name]
     model, example = case.model(whole), case.example()
     with at_rest(model):

@@ -82,7 +82,7 @@ def test_what_is_no_such_file_is_refused(plain: nn.Module, tmp_path: Path) -> No
     with pytest.raises(CheckpointError, match="cannot be read"):
         load_insert(plain, tmp_path / "absent", example=EXAMPLE)
     save_file({"weight": torch.ones(1)}, tmp_path / "other")
-    with pytest.raises(CheckpointError, match="fv.save_insert"):
+    with pytest.raises(CheckpointError, match=r"fv\.save_insert"):
         load_insert(plain, tmp_path / "other", example=EXAMPLE)
 
 

@@ -1,12 +1,12 @@
 """The class of a host: made on the fly from its own class, so that no old name changes and nothing is hidden.
 
-A wrapper would rename ``layer3.0.conv1.weight``; a hook would not show in ``print(model)``. A subclass made on the
-fly, as torch's own parametrizations do it, gives both. Copies and pickles rebuild the class from the host's own.
+A wrapper would rename ``layer3.0.conv1.weight``; a hook would not show in ``print(model)``. A subclass made
+on the fly, as torch's own parametrizations do it, gives both. Copies and pickles rebuild the class from the
+host's own.
 """
 
 from __future__ import annotations
 
-import functools
 from collections import OrderedDict
 from collections.abc import ItemsView, Iterator, KeysView, ValuesView
 from typing import Any, cast
@@ -17,7 +17,7 @@ from foveate.insert.holder import CHILD, Inserted
 
 
 class Attended:
-    """Mixed in front of the host's class: what stands before, behind or in place of the host's ``forward``."""
+    """Mixed in front of the host's class: what stands before, behind or in place of its ``forward``."""
 
     foveate: Inserted
 
@@ -78,18 +78,21 @@ class _AttendedMapping(_Container):
         return self._plain().values()
 
 
-@functools.cache
+_made: dict[type[nn.Module], type[nn.Module]] = {}
+
+
 def attended_class(base: type[nn.Module]) -> type[nn.Module]:
     """Return the class for hosts of class ``base``, such as ``AttendedBottleneck``; one for each base."""
-    mixins: tuple[type, ...] = (Attended,)
-    if issubclass(base, nn.Sequential):
-        mixins = (Attended, _AttendedSequence)
-    elif issubclass(base, nn.ModuleDict):
-        mixins = (Attended, _AttendedMapping)
-    made = type(base)(
-        f"Attended{base.__name__}", (*mixins, base), {"__module__": __name__, "__doc__": base.__doc__}
-    )
-    return cast(type[nn.Module], made)
+    if base not in _made:
+        mixins: tuple[type, ...] = (Attended,)
+        if issubclass(base, nn.Sequential):
+            mixins = (Attended, _AttendedSequence)
+        elif issubclass(base, nn.ModuleDict):
+            mixins = (Attended, _AttendedMapping)
+        body = {"__module__": __name__, "__doc__": base.__doc__}
+        metaclass: Any = type(base)
+        _made[base] = metaclass(f"Attended{base.__name__}", (*mixins, base), body)
+    return _made[base]
 
 
 def attend(host: nn.Module) -> Inserted:

@@ -1,7 +1,8 @@
-"""Which modules of a model are its residual or transformer blocks, told by what they do and not by their names.
+"""Which modules of a model are its residual or transformer blocks, told by what they do, not by names.
 
-A block adds its input, or something of its output's shape, to what it computed, in its own ``forward``; and its
-class occurs more than once. Networks that join instead of adding (DenseNet, Inception) repeat a class that joins.
+A block adds its input, or something of its output's shape, to what it computed, in its own ``forward``; and
+its class occurs more than once. Networks that join instead of adding (DenseNet, Inception) repeat a class
+that joins.
 """
 
 from __future__ import annotations
@@ -43,9 +44,10 @@ def find_blocks(notes: Probe, maps: Maps) -> list[Call]:
 
 
 def _in_line(found: list[Call], calls: list[Call]) -> list[Call]:
-    """Return modules that stand where blocks stand (``blocks.0.0`` beside ``blocks.1.0``) and have many layers.
+    """Return modules that stand where blocks stand (``blocks.0.0`` beside ``blocks.1.0``), of many layers.
 
-    Such as the first block of an EfficientNet, which is of another class than the others and changes the width.
+    Such as the first block of an EfficientNet, which is of another class than the others and changes the
+    width.
     """
     lines = Counter(_line(c) for c in found if _line(c) != c.path)
     beside = [c for c in calls if lines[_line(c)] > 1 and c not in found and not isinstance(c.module, _PLAIN)]
@@ -57,7 +59,7 @@ def _line(call: Call) -> str:
 
 
 def _is_lone_block(call: Call, repeated: list[Call], maps: Maps) -> bool:
-    """Tell a block of which there is one from a part that adds, such as a position embedding or a whole encoder."""
+    """Tell a block of which there is one from a part that adds, such as a position embedding."""
     layout = maps.output(call)
     if layout is None or layout.kind == "tokens" or isinstance(call.module, nn.ModuleDict):
         return False
@@ -65,7 +67,7 @@ def _is_lone_block(call: Call, repeated: list[Call], maps: Maps) -> bool:
 
 
 def _hoisted(blocks: list[Call], notes: Probe, maps: Maps) -> list[Call]:
-    """Replace blocks that see an unfolded map, as in MobileViT, by the module around them that folds it back."""
+    """Replace blocks that see an unfolded map, as in MobileViT, by the module that folds it back."""
     odd = {type(c.module) for c in blocks if not _is_picture(maps.output(c), c, notes, maps)}
     kept = [c for c in blocks if type(c.module) not in odd]
     for block in blocks:

@@ -1,7 +1,8 @@
 """A block of equal cost without attention, so that "more parameters" is not taken for "attention".
 
-Formula y = x + up(f(... f(pool(x)))), f(z) = W2 relu(W1 z + b1) + b2, pool to a fixed grid, up to the map's size
-Cost    as near as one hidden unit and one grid row come to the parameters and MACs of the mechanism it stands for.
+Formula y = x + up(f(... f(pool(x)))), f(z) = W2 relu(W1 z + b1) + b2, pool to a fixed grid, up to the map's
+size Cost    as near as one hidden unit and one grid row come to the parameters and MACs of the mechanism it
+stands for.
 
 It computes with as many numbers as the mechanism, and weighs nothing: no gate, no softmax, no product of two
 things that depend on the input.
@@ -34,7 +35,8 @@ class Control(nn.Module):
     Attributes:
         interface: That of the mechanism.
         gate: ``"gamma"`` if the mechanism starts as the identity by a gate of its own, else None.
-        does_nothing: Whether it returns its input, because the mechanism has too few parameters for one hidden unit.
+        does_nothing: Whether it returns its input, because the mechanism has too few parameters for
+            one hidden unit.
         target: What the mechanism costs on that map.
         gap: ``target`` minus the cost of this block.
 
@@ -125,7 +127,7 @@ def fitted(channels: int, parameters: int, macs: int, height: int, width: int) -
     shape = min([*shapes, Shape(0)], key=lambda s: abs(parameters - _parameters(s, channels)))
     if shape.hidden == 0:
         return shape
-    rows, columns, repeats = _grid(macs / (2 * channels * shape.hidden), height, width)
+    rows, columns, repeats = _grid(max(1, macs / (2 * channels * shape.hidden)), height, width)
     return Shape(shape.hidden, shape.bias_in, shape.bias_out, rows, columns, repeats)
 
 

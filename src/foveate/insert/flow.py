@@ -1,4 +1,4 @@
-"""The run of a model in the terms that aliases need: blocks, the trunk around them, places, and the result."""
+"""The run of a model in the terms that aliases need: blocks, the trunk around them, places, the result."""
 
 from __future__ import annotations
 

@@ -101,10 +101,10 @@ class Inserted(nn.Module):
             elif slot.role == "replace":
                 arrived = _argument(args, kwargs)
                 output = with_first(output, lambda x, s=slot, a=arrived: self._replaced(s, x, a))
-            elif slot.role == "pool" and slot.wire is None:
+            elif slot.role in ("pool", "label") and slot.wire is None:
                 arrived = slot.layout.as_map(_argument(args, kwargs))
                 output = with_first(output, lambda x, s=slot, a=arrived: self._pooled(s, x, a))
-            elif slot.role == "label" and slot.wire is not None:
+            elif slot.role == "label":
                 output = with_first(output, lambda x, s=slot: self._pooled(s, x, s.wire.take()))
             elif slot.role == "source" and slot.wire is not None and slot.side == "after":
                 found = first_tensor(output)
@@ -167,13 +167,14 @@ def first_tensor(value: object) -> Tensor | None:
 
 
 def with_first(value: Any, function: Any) -> Any:
-    """Return ``value`` with its first tensor replaced by ``function`` of it; every container keeps its type."""
+    """Return ``value`` with ``function`` applied to its first tensor; every container keeps its type."""
     if isinstance(value, Tensor):
         return function(value)
     if isinstance(value, Mapping):
         key = next(k for k, item in value.items() if first_tensor(item) is not None)
         changed = {k: with_first(item, function) if k == key else item for k, item in value.items()}
-        return type(value)(**changed) if is_dataclass(value) else type(value)(changed)
+        kind: Any = type(value)
+        return kind(**changed) if is_dataclass(value) else kind(changed)
     items = list(value)
     index = next(i for i, item in enumerate(items) if first_tensor(item) is not None)
     items[index] = with_first(items[index], function)

@@ -52,7 +52,7 @@ class Layout:
         return x[:, self.prefix :].transpose(1, 2).unflatten(2, (height, width))
 
     def grid_of(self, positions: int) -> tuple[int, int]:
-        """Return the rows and columns of ``positions`` tokens: as on the example, or nearest to its aspect ratio.
+        """Return rows and columns of ``positions`` tokens: as on the example, or nearest to its aspect.
 
         Raises:
             ShapeError: There are not enough tokens for one position.

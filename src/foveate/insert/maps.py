@@ -35,8 +35,8 @@ class _Grid:
 class Maps:
     """The layouts of all tensors of one run.
 
-    Channels-first or channels-last is told by the layers that made or took the tensor; a tensor that no telling
-    layer touched is laid out as the others of its shape.
+    Channels-first or channels-last is told by the layers that made or took the tensor; a tensor that no
+    telling layer touched is laid out as the others of its shape.
     """
 
     def __init__(self, notes: Probe) -> None:

@@ -1,24 +1,27 @@
-"""Turn a spec into what will be done: each term, the sites it names, and whether the mechanism can sit there."""
+"""Turn a spec into what will be done: each term, the sites it names, whether the mechanism can sit there."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import nn
 
 from foveate.errors import FoveateError, OptionError, ShapeError, SiteError
 from foveate.insert.control import Control
-from foveate.insert.sites import Site, Survey, is_glob
+from foveate.insert.holder import Role
+from foveate.insert.patterns import matches
+from foveate.insert.sites import Site, Survey
 from foveate.insert.spec import Spec, Term
-from foveate.mechanisms.base import Mechanism, Refine, build, mechanisms
+from foveate.mechanisms.base import build, mechanisms
 
 _MAPS = ("map", "grid", "tokens")
 _KINDS = {"refine": _MAPS, "pool": ("pool",), "label": ("scores",)}
 _WORDS = {
     "refine": "weighs a map and returns one of the same shape",
     "pool": "turns a map into one vector, so it can sit only where the model does that: @pool",
-    "label": "turns a map into one score per class, so it can sit only where a classifier's scores are made: @output",
+    "label": "turns a map into one score per class, so it can sit only where a classifier's scores are made: "
+    "@output",
 }
 
 
@@ -28,7 +31,7 @@ class Step:
 
     term: Term
     site: Site
-    role: str
+    role: Role
 
     @property
     def interface(self) -> str:
@@ -108,46 +111,36 @@ def _steps(survey: Survey, term: Term) -> list[Step]:
     interface = interface_of(term)
     if interface not in _KINDS:
         raise SiteError(
-            f"{term.mechanism} is a {interface.capitalize()} and cannot be inserted by a spec. Build it in your own "
-            f'model: fv.mechanisms["{term.mechanism}"](...)'
+            f"{term.mechanism} is a {interface.capitalize()} and no spec can insert it. Build it in your "
+            f'own model: fv.mechanisms["{term.mechanism}"](...)'
         )
-    found = survey.find(term.site)
+    found = survey.find(term.site, term.where)
     aliased = term.site in survey.places
-    chosen = [_placed(survey, term, site, aliased) for site in found if site.kind in _KINDS[interface]]
+    chosen = [_placed(survey, term, site) for site in found if site.kind in _KINDS[interface]]
     steps = _unique([step for step in chosen if step is not None])
     if not steps:
         raise SiteError(_no_site(survey, term, found, interface))
-    if interface == "refine" and not aliased:
-        _check_all(survey, term, found, steps)
+    if interface == "refine":
+        maps = {site.path for site in found if site.kind in _MAPS}
+        named = maps if aliased else set(_ran(survey, term.site))
+        _check_all(term, named - {step.site.path for step in steps})
     return steps
 
 
-def _placed(survey: Survey, term: Term, site: Site, aliased: bool) -> Step | None:
+def _placed(survey: Survey, term: Term, site: Site) -> Step | None:
     """Return the step for one term at one site, None where the site is not what the term asks for."""
     if site.kind in ("pool", "scores"):
         return (
             Step(term, site, "pool" if site.kind == "pool" else "label") if term.where != "before" else None
         )
-    if aliased and (term.where == "after" or site.where == "before"):
-        return Step(term, site, site.where) if term.where != "replace" else None
-    if not aliased and site.where == "before":
-        return None
-    if term.where == "after":
-        return Step(term, site, "after")
-    arriving = survey.layout_before(site.path)
-    if arriving is None or (term.where == "replace" and arriving != site.map):
-        return None
-    moved = replace(
-        site,
-        channels=arriving.channels,
-        height=arriving.height,
-        width=arriving.width,
-        layout=arriving.kind,
-        kind=arriving.kind,
-        prefix=arriving.prefix,
-        where="before" if term.where == "before" else "after",
-    )
-    return Step(term, moved, term.where)
+    if term.where == "replace":
+        entry = survey.entry(site.path)
+        fits = site.where == "after" and not site.argument and entry is not None and entry.map == site.map
+        return Step(term, site, "replace") if fits else None
+    if term.where == "before" and site.where == "after":
+        entry = survey.entry(site.path)
+        return Step(term, entry, "before") if entry is not None else None
+    return Step(term, site, "before" if site.where == "before" else "after")
 
 
 def _unique(steps: list[Step]) -> list[Step]:
@@ -157,22 +150,18 @@ def _unique(steps: list[Step]) -> list[Step]:
     return list(seen.values())
 
 
-def _check_all(survey: Survey, term: Term, found: list[Site], steps: list[Step]) -> None:
-    """A path that was named must take part: nothing that a pattern matches is left out in silence."""
-    done = {step.site.path for step in steps}
-    wanted = [path for path in survey.paths if path in survey.notes.counts and _named(term.site, path)]
-    left = [path for path in wanted if path not in done]
+def _ran(survey: Survey, pattern: str) -> list[str]:
+    return [path for path in survey.paths if path in survey.notes.counts and matches(pattern, path)]
+
+
+def _check_all(term: Term, left: set[str]) -> None:
+    """Refuse to leave anything out in silence that a pattern names."""
     if left:
+        why = "must be given what it returns, in shape" if term.where == "replace" else "must make a map"
         raise SiteError(
-            f'{term}: "{term.site}" also names {", ".join(left[:4])}, where {term.mechanism} cannot sit: it '
-            f"{_WORDS['refine']}. Make the pattern narrower."
+            f'{term}: "{term.site}" also names {", ".join(sorted(left)[:4])}, where {term.mechanism} cannot '
+            f"sit: the module {why}. Make the pattern narrower."
         )
-
-
-def _named(pattern: str, path: str) -> bool:
-    from foveate.insert.sites import matches
-
-    return matches(pattern, path)
 
 
 def _no_site(survey: Survey, term: Term, found: list[Site], interface: str) -> str:
@@ -188,6 +177,3 @@ def _no_site(survey: Survey, term: Term, found: list[Site], interface: str) -> s
     fits = [site for site in survey.sites if site.kind in kinds and site.aliases]
     near = "; ".join(str(site) for site in fits[-3:]) or "nowhere in this model"
     return f"{text}. It could sit at: {near}."
-
-
-__all__ = ["Mechanism", "Refine", "Step", "interface_of", "is_glob", "make", "plan"]

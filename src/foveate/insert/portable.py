@@ -1,8 +1,8 @@
 """The inserted part alone, as one small file that goes into the same base model elsewhere.
 
-A safetensors file: the weights of what was inserted, and in its header the spec, the start, the versions and the
-fingerprint of the base model. The fingerprint is of names and shapes, not of values: the same network trained
-further still takes the file.
+A safetensors file: the weights of what was inserted, and in its header the spec, the start, the versions and
+the fingerprint of the base model. The fingerprint is of names and shapes, not of values: the same network
+trained further still takes the file.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from foveate.errors import CheckpointError, SiteError, nearest
+from foveate.errors import CheckpointError, nearest
+from foveate.insert.contents import insert_config
 from foveate.insert.holder import CHILD
-from foveate.insert.surgery import insert, insert_config
+from foveate.insert.surgery import insert
 
 _FORMAT = "foveate-insert-1"
 
@@ -110,12 +111,13 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     try:
         with safe_open(path, framework="pt") as file:
             header: dict[str, Any] = file.metadata() or {}
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no mapping
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # no mapping
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path} cannot be read as a safetensors file: {error}") from error
     if header.get("format") != _FORMAT:
         raise CheckpointError(
-            f"{path}: got format {header.get('format')!r}, expected {_FORMAT!r}: a file that fv.save_insert wrote"
+            f"{path}: got format {header.get('format')!r}, expected {_FORMAT!r}: "
+            "a file that fv.save_insert wrote"
         )
     return header, weights
 
@@ -133,6 +135,3 @@ def _differs(model: nn.Module, header: dict[str, str], path: str | Path) -> str:
                 f"{text}: {name} is {shape} there and {ours[name]} here. Build the model as it was built then"
             )
     return f"{text}: {next(name for name in ours if name not in theirs)} is not in the file's"
-
-
-__all__ = ["SiteError", "fingerprint", "insert_config", "load_insert", "save_insert"]

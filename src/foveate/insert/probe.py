@@ -1,7 +1,8 @@
 """Run the example once and note what flows through every module.
 
-The notes are what aliases, sites and plans are made from: which modules ran, in which order and how many times,
-what went in and came out, and which of them add or join maps in their own ``forward`` (what makes a residual block).
+The notes are what aliases, sites and plans are made from: which modules ran, in which order and how many
+times, what went in and came out, and which of them add or join maps in their own ``forward`` (what makes a
+residual block).
 """
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ class Probe:
 
 
 def call_with(model: nn.Module, example: object) -> object:
-    """Call the model as the example says: a dict by keyword, a tuple by position, anything else as one argument."""
+    """Call the model as the example says: a dict by keyword, a tuple by position, or one argument."""
     if isinstance(example, Mapping):
         return model(**example)
     if isinstance(example, tuple):
@@ -190,7 +191,7 @@ class _Listener:
 
 
 class _Sums(TorchDispatchMode):
-    """Notes, at the innermost running module, every sum of two maps of one shape and every joining of maps."""
+    """Notes, at the innermost running module, every sum of two maps of one shape and every join."""
 
     def __init__(self, listener: _Listener) -> None:
         super().__init__()
@@ -210,8 +211,9 @@ class _Sums(TorchDispatchMode):
 
 
 def _same_maps(first: object, second: object) -> bool:
-    both = isinstance(first, Tensor) and isinstance(second, Tensor)
-    return both and first.ndim >= 3 and first.shape == second.shape  # type: ignore[union-attr, attr-defined]
+    if not isinstance(first, Tensor) or not isinstance(second, Tensor):
+        return False
+    return first.ndim >= 3 and first.shape == second.shape
 
 
 def key_of(tensor: Tensor) -> Key:

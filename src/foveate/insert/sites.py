@@ -1,13 +1,7 @@
-"""Where attention can sit in a model: run the example once, list the sites, find those that a pattern names.
-
-Patterns are module paths, aliases, or globs: ``*`` and ``?`` and ``[...]`` stay within one name between dots, except
-that a leading ``*.`` stands for any depth: ``layer[34].*`` are the blocks of two layers, ``*.se`` is every ``se``.
-"""
+"""Where attention can sit in a model: run the example, list the sites, find those that a pattern names."""
 
 from __future__ import annotations
 
-import fnmatch
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -18,6 +12,7 @@ from foveate.insert.aliases import find_aliases
 from foveate.insert.flow import Flow, Place
 from foveate.insert.layout import Kind, Layout
 from foveate.insert.maps import Maps
+from foveate.insert.patterns import matches
 from foveate.insert.probe import Probe, probe
 from foveate.insert.unread import find_unread
 
@@ -29,8 +24,8 @@ class Site:
     Args:
         path: The module's path, as a spec names it; ``""`` for the model itself.
         aliases: The names that hold for every model, such as ``stage4``.
-        kind: What flows there: ``map`` (B, C, H, W), ``grid`` (B, H, W, C), ``tokens`` (B, N, C); ``pool`` where a
-            map becomes one vector; ``scores`` where a classifier's logits are made.
+        kind: What flows there: ``map`` (B, C, H, W), ``grid`` (B, H, W, C), ``tokens`` (B, N, C); ``pool``
+            where a map becomes one vector; ``scores`` where a classifier's logits are made.
         channels: C of the map; for ``pool`` and ``scores`` of the map before pooling.
         height: Its rows on the example.
         width: Its columns on the example.
@@ -38,7 +33,8 @@ class Site:
         layout: How the map lies: ``map``, ``grid`` or ``tokens``.
         prefix: Class and register tokens before the positions; they are left alone.
         argument: The argument that holds the map, where it is not the first.
-        source: For ``pool`` and ``scores``: the module at which the map before pooling flows, and on which side.
+        source: For ``pool`` and ``scores``: the module at which the map before pooling flows, and on
+            which side.
         classes: For ``scores``: the number of classes.
     """
 
@@ -63,7 +59,8 @@ class Site:
     def __str__(self) -> str:
         named = f" ({', '.join(self.aliases)})" if self.aliases else ""
         size = f"{self.channels} channels, {self.height}x{self.width}"
-        return f"{'before ' if self.where == 'before' else ''}{self.path or 'the model'}{named}: {self.kind}, {size}"
+        place = f"{'before ' if self.where == 'before' else ''}{self.path or 'the model'}"
+        return f"{place}{named}: {self.kind}, {size}"
 
 
 def sites(model: nn.Module, example: object) -> list[Site]:
@@ -71,15 +68,17 @@ def sites(model: nn.Module, example: object) -> list[Site]:
 
     Args:
         model: Any module; it is run once in eval mode and left as it was found.
-        example: What the model takes: a tensor (B, 3, H, W), a tuple of arguments or a dict of keyword arguments.
+        example: What the model takes: a tensor (B, 3, H, W), a tuple of arguments or a dict of keyword
+            arguments.
 
     Raises:
         SiteError: The model does not run on the example.
 
     Example:
-        >>> model = nn.Sequential(nn.Conv2d(3, 8, 3, stride=2), nn.ReLU())
-        >>> [str(site) for site in sites(model, torch.rand(1, 3, 9, 9))][1:]
-        ['0 (stem): map, 8 channels, 4x4', '1 (stage1): map, 8 channels, 4x4']
+        >>> import torch
+        >>> model = nn.Sequential(nn.Conv2d(3, 8, 3, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(128, 2))
+        >>> [str(site) for site in sites(model, torch.rand(1, 3, 9, 9))][1:3]
+        ['0 (stem): map, 8 channels, 4x4', '1 (stage1, pool): map, 8 channels, 4x4']
     """
     return Survey(model, example).sites
 
@@ -125,8 +124,10 @@ class Survey:
         call = self.notes.calls[site.path]
         return (call.started if site.where == "before" else call.ended), site.kind
 
-    def find(self, pattern: str) -> list[Site]:
+    def find(self, pattern: str, where: str = "after") -> list[Site]:
         """Return the sites that an alias, a path or a glob names, whatever their kind.
+
+        With ``where="before"``, a path or a glob names what flows into its modules.
 
         Raises:
             SiteError: None does; the message names the nearest, or says why the module is no site.
@@ -141,43 +142,33 @@ class Survey:
                 f"Aliases here: {', '.join(self.places)}."
             )
         for path in paths:
-            self._check_runs(path, pattern)
-        return [site for site in self.sites if site.path in paths]
+            self._check_runs(path, pattern, where)
+        if where == "before":
+            return [site for site in map(self.entry, paths) if site is not None]
+        return [site for site in self.sites if site.path in paths and site.where == "after"]
 
-    def layout_before(self, path: str) -> Layout | None:
-        """Return how the map lies that flows into a module."""
-        return self.maps.input(self.notes.calls[path])
+    def entry(self, path: str) -> Site | None:
+        """Return the site of the map that flows into a module, None if no map does."""
+        layout = self.maps.input(self.notes.calls[path])
+        return None if layout is None else _site(Place(path, "before", layout), [])
 
-    def _check_runs(self, path: str, pattern: str) -> None:
+    def _check_runs(self, path: str, pattern: str, where: str) -> None:
         count = self.notes.counts.get(path, 0)
         if count > 1:
             raise SiteError(
-                f'"{pattern}" names {path}, which runs {count} times in one pass: attention there would be shared by '
-                f"{count} places. Name a module that runs once. {self._near(path)}"
+                f'"{pattern}" names {path}, which runs {count} times in one pass: attention there would be '
+                f"shared by {count} places. Name a module that runs once. {self._near(path)}"
             )
         if count == 0:
             raise SiteError(f'"{pattern}" names {path}, which did not run on the example. {self._near(path)}')
-        if path in self.unread:
+        if path in self.unread and where != "before":
             raise SiteError(
-                f'"{pattern}" names {path}, behind which nothing reads the positions: only the class token goes on. '
-                f"Put it in front: before:{path}"
+                f'"{pattern}" names {path}, behind which nothing reads the positions: only the class token '
+                f"goes on. Put it in front: before:{path}"
             )
 
     def _near(self, path: str) -> str:
         return nearest(path, dict.fromkeys(site.path for site in self.sites))
-
-
-def matches(pattern: str, path: str) -> bool:
-    """Return whether a path fits a pattern; see the module's docstring."""
-    names, wanted = path.split("."), pattern.split(".")
-    if wanted[0] in ("*", "**") and len(wanted) > 1:
-        names, wanted = names[-(len(wanted) - 1) :] if len(names) >= len(wanted) else [], wanted[1:]
-    return len(names) == len(wanted) and all(map(fnmatch.fnmatchcase, names, wanted))
-
-
-def is_glob(pattern: str) -> bool:
-    """Return whether a pattern can name several modules."""
-    return bool(re.search(r"[*?\[]", pattern))
 
 
 def _site(place: Place, aliases: list[str]) -> Site:

@@ -1,4 +1,4 @@
-"""One variant in one string, such as ``se(reduction=8)@blocks+criss_cross@output``: its parser and its printer.
+"""One variant in one string, such as ``se(reduction=8)@blocks+csra@output``: its parser and its printer.
 
 Grammar:
 

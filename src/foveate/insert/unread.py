@@ -1,7 +1,8 @@
 """Blocks behind which nothing reads the positions, as where a transformer ends with its class token alone.
 
-Attention there would change nothing and learn nothing. It is told by trying: the positions are changed, and what
-the classifier receives stays the same. (Not its scores: a classifier whose weights start at zero hides everything.)
+Attention there would change nothing and learn nothing. It is told by trying: the positions are changed, and
+what the classifier receives stays the same. (Not its scores: a classifier whose weights start at zero hides
+everything.)
 """
 
 from __future__ import annotations

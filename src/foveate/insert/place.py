@@ -1,0 +1,95 @@
+"""Put one mechanism into its host: build it, gate it, and wire it to its map."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal, cast
+
+import torch
+from torch import nn
+
+from foveate.errors import SiteError
+from foveate.insert.attended import attend
+from foveate.insert.holder import CHILD, Inserted, Slot, Wire
+from foveate.insert.plan import Step, make
+from foveate.insert.sites import Survey
+
+Start = Literal["identity", "paper"]
+
+
+def place(model: nn.Module, step: Step, survey: Survey, start: Start) -> None:
+    """Build the mechanism of one step and put it into its host."""
+    site = step.site
+    host = model.get_submodule(site.path)
+    if "forward" in host.__dict__:
+        raise SiteError(
+            f"{site.path}: its forward was replaced on the module itself, so that nothing can be put there"
+        )
+    like = _tensor_of(model, host)
+    holder = attend(host)
+    name = _free_name(holder, step.term.mechanism)
+    with _own_seed(f"{site.path}/{name}"):
+        mechanism = make(step, survey).to(device=like.device, dtype=like.dtype).train(host.training)
+    in_line = step.role in ("before", "after")
+    own = getattr(mechanism, "gate", None) if in_line else None
+    slot = Slot(name, step.role, site.map, own_gate=own or "", argument=site.argument)
+    gate = None
+    if start == "identity" and not own and not (in_line and getattr(mechanism, "does_nothing", False)):
+        slot.gate = f"{name}_gate"
+        gate = nn.Parameter(torch.zeros(1, device=like.device, dtype=like.dtype))
+    if site.source is not None and site.source != (site.path, "before"):
+        _wire(model, slot, step)
+    holder.add(slot, mechanism, gate)
+    if holder.swaps:
+        _idle(host, holder)
+
+
+def _wire(model: nn.Module, slot: Slot, step: Step) -> None:
+    """Let the map before pooling come to the slot from the module that makes it."""
+    path, where = cast(tuple[str, Literal["before", "after"]], step.site.source)
+    slot.wire = Wire()
+    slot.side = "before" if step.site.where == "before" else "after"
+    attend(model.get_submodule(path)).add(
+        Slot("", "source", step.site.map, wire=slot.wire, side=where), None, None
+    )
+
+
+def _idle(host: nn.Module, holder: Inserted) -> None:
+    """Let the host's own parameters rest: nothing runs them, and DDP would wait for their gradients."""
+    plain = [p for name, p in host.named_parameters() if CHILD not in name.split(".") and p.requires_grad]
+    for parameter in plain:
+        parameter.requires_grad_(False)
+    holder.__dict__.setdefault("idle", []).extend(plain)
+
+
+def _free_name(holder: Inserted, mechanism: str) -> str:
+    taken = {slot.name for slot in holder.slots}
+    names = [mechanism, *(f"{mechanism}_{n}" for n in range(2, len(taken) + 2))]
+    return next(name for name in names if name not in taken)
+
+
+def _tensor_of(model: nn.Module, host: nn.Module) -> torch.Tensor:
+    """Return a parameter of the host, or of the model, whose device and type the mechanism takes."""
+    for module in (host, model):
+        for parameter in module.parameters():
+            if parameter.is_floating_point():
+                return parameter
+    return torch.zeros(())
+
+
+@contextmanager
+def _own_seed(name: str) -> Iterator[None]:
+    """Draw numbers that depend on torch's seed and on ``name`` alone, and leave torch's own as they were.
+
+    So that all variants of one seed share what they share: the data order, the head, and a mechanism's
+    weights.
+    """
+    state = torch.random.get_rng_state()
+    digest = hashlib.sha256(f"{torch.initial_seed()}/{name}".encode()).digest()
+    try:
+        torch.default_generator.manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+        yield
+    finally:
+        torch.random.set_rng_state(state)

@@ -1,0 +1,120 @@
+"""A control costs what its mechanism costs, and weighs nothing."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from foveate.errors import OptionError, UnknownNameError
+from foveate.insert.control import Control, control_spec, fitted
+from foveate.insert.spec import parse
+from foveate.mechanisms.base import build, mechanisms
+
+INSERTED = [name for name, cls in mechanisms.items() if cls.interface in ("refine", "pool", "label")]
+
+
+def made(name: str, channels: int = 96, height: int = 14, width: int = 14) -> Control:
+    torch.manual_seed(0)
+    options = {"classes": 10} if mechanisms[name].interface == "label" else {}
+    return Control(channels, like=name, height=height, width=width, **options)
+
+
+@pytest.mark.parametrize("name", INSERTED)
+def test_the_cost_is_that_of_the_mechanism(name: str) -> None:
+    """Counted by torch: parameters within 2 % or one hidden unit, MACs within 4 % or one position."""
+    control = made(name)
+    options = {"classes": 10} if mechanisms[name].interface == "label" else {}
+    mechanism = build(name, 96, **options)
+    parameters = sum(p.numel() for p in mechanism.parameters())
+    ours = sum(p.numel() for p in control.parameters())
+    assert abs(ours - parameters) <= max(0.02 * parameters, 2 * 96 + 1)
+    assert control.gap.parameters == parameters - ours
+    macs = mechanism.cost(14, 14).macs
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        control(torch.rand(1, 96, 14, 14))
+    counted = counter.get_total_flops() // 2
+    assert control.cost(14, 14).macs == counted
+    assert control.gap.macs == macs - counted
+    if ours > 1:
+        hidden = getattr(getattr(control.inert, "shape", None), "hidden", 0)
+        assert abs(counted - macs) <= max(0.04 * macs, 2 * 96 * hidden)
+
+
+@pytest.mark.parametrize("name", INSERTED)
+def test_it_returns_what_the_mechanism_would(name: str) -> None:
+    options = {"classes": 10} if mechanisms[name].interface == "label" else {}
+    for size in ((14, 14), (9, 20), (1, 1)):
+        x = torch.rand(2, 96, *size)
+        assert made(name)(x).shape == build(name, 96, **options).eval()(x).shape
+
+
+def test_what_is_added_weighs_nothing() -> None:
+    """The second layer is linear in the first one's output: nothing multiplies what depends on the input."""
+    control = made("se").double()
+    torch.manual_seed(1)
+    x = torch.rand(1, 96, 14, 14, dtype=torch.float64)
+    added = control(x) - x
+    hidden = control.inert.narrow(x.mean(dim=(2, 3), keepdim=True)).relu()
+    expected = torch.einsum("oi,bi->bo", control.inert.widen.weight[:, :, 0, 0], hidden[:, :, 0, 0])
+    expected = expected + (control.inert.widen.bias if control.inert.widen.bias is not None else 0)
+    assert torch.allclose(added, expected[:, :, None, None].expand_as(x))
+
+
+def test_a_mechanism_without_parameters_has_the_identity_as_its_control() -> None:
+    control = made("eca")
+    x = torch.rand(2, 96, 5, 5)
+    assert control.does_nothing and torch.equal(control(x), x)
+    assert control.gap.parameters == build("eca", 96).cost(1, 1).parameters
+    assert "does nothing" in repr(control)
+
+
+def test_its_gate_is_of_the_kind_of_the_mechanisms() -> None:
+    assert made("dual").gate == "gamma"
+    x = torch.rand(1, 96, 14, 14)
+    assert torch.equal(made("dual")(x), x)
+    assert made("se").gate is None
+    assert not torch.equal(made("se")(x), x)
+
+
+@given(
+    st.integers(1, 200), st.integers(0, 50_000), st.integers(0, 10**8), st.integers(1, 40), st.integers(1, 40)
+)
+@settings(max_examples=60, deadline=None)
+def test_any_cost_is_fitted(channels: int, parameters: int, macs: int, height: int, width: int) -> None:
+    shape = fitted(channels, parameters, macs, height, width)
+    used = 2 * channels * shape.hidden + shape.hidden * shape.bias_in + channels * shape.bias_out
+    used *= shape.hidden > 0
+    assert abs(used - parameters) <= 2 * channels + 1
+    assert 1 <= shape.rows <= height and 1 <= shape.columns <= width and shape.repeats >= 1
+
+
+def test_a_spec_of_controls() -> None:
+    spec = control_spec(parse("se(reduction=8)@blocks+cbam@before:layer4+control(like=eca)@stem"))
+    assert [str(term) for term in spec.terms] == [
+        "control(like=se, reduction=8)@blocks",
+        "control(like=cbam)@before:layer4",
+        "control(like=eca)@stem",
+    ]
+    assert parse(str(spec)) == spec
+
+
+def test_wrong_names_and_options_are_named() -> None:
+    with pytest.raises(UnknownNameError, match="sq"):
+        Control(8, like="sq", height=2, width=2)
+    with pytest.raises(OptionError, match="reduction"):
+        Control(8, like="se", height=2, width=2, redaction=2)
+
+
+def test_building_one_draws_no_more_numbers_than_its_own_weights() -> None:
+    torch.manual_seed(4)
+    control = Control(16, like="se", height=4, width=4)
+    after = torch.rand(1)
+    torch.manual_seed(4)
+    narrow, widen = control.inert.narrow, control.inert.widen
+    nn.Conv2d(16, narrow.out_channels, 1, bias=narrow.bias is not None)
+    nn.Conv2d(narrow.out_channels, 16, 1, bias=widen.bias is not None)
+    assert torch.equal(after, torch.rand(1))
