@@ -14,18 +14,18 @@ from torch import Tensor, nn
 
 from foveate.data.batches import Batch, train_batches
 from foveate.data.cache import CachedSplit
+from foveate.insert.surgery import openings
 from foveate.tasks.base import Task
 from foveate.train.checkpoint import Checkpoints
 from foveate.train.config import TrainConfig
 from foveate.train.device import build_fabric, use_channels_last
 from foveate.train.ema import Average
 from foveate.train.evaluate import Triple, evaluate, to_device
-from foveate.train.gates import openings_of
 from foveate.train.optimise import build_optimizer, schedules, set_learning_rates
 from foveate.train.position import Budget, Fingerprint, Position, fingerprint
 from foveate.train.progress import Progress, Silent
 from foveate.train.result import Epoch, FitResult, described, expect_same, expect_within, finished, keep
-from foveate.train.seed import own_randomness, step_seed
+from foveate.train.seed import own_randomness, seed_step
 from foveate.train.start import start_from_plain
 from foveate.train.state import State
 from foveate.train.watch import Watch
@@ -182,7 +182,7 @@ class _Sitting:
     def _step(self, batches: Iterator[Batch], count: int) -> None:
         """Take one step on the mean gradient of ``count`` batches."""
         at = self.state.at
-        torch.manual_seed(step_seed(self.config.seed, at.step))
+        seed_step(self.fabric.device, self.config.seed, at.step)
         set_learning_rates(self.optimizer, self.rates, at.step)
         losses = [self._gradient(batch, count) for batch in batches]
         norm = self._clip()
@@ -228,7 +228,7 @@ class _Sitting:
             val_score=score,
             lr=self.rates["decayed"](at.step - 1),
             seconds=at.epoch_seconds,
-            openings=openings_of(self.state.model),
+            openings=openings(self.state.model),
         )
         at.epoch_seconds = 0.0
         return entry

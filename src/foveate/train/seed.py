@@ -28,6 +28,19 @@ def _mix(x: int) -> int:
     return x ^ (x >> 31)
 
 
+def seed_step(device: torch.device, seed: int, step: int) -> None:
+    """Seed the generators that a step on ``device`` draws from.
+
+    ``torch.manual_seed`` would do it for every kind of device there is, which costs half a millisecond a step.
+    """
+    number = step_seed(seed, step)
+    torch.default_generator.manual_seed(number)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(number)
+    elif device.type == "mps":
+        torch.mps.manual_seed(number)
+
+
 @contextmanager
 def own_randomness(device: torch.device) -> Iterator[None]:
     """Leave the caller's generators as they were, and choose reproducible kernels on CUDA."""
