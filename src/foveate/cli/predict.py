@@ -32,14 +32,12 @@ def predict(folder: Path, /, *images: Path, json: bool = False) -> None:
     if not images:
         raise DataError("predict: no picture is named. Do: foveate predict FOLDER IMAGE...")
     model: Any = load(folder)
-    answers = {
-        str(path): _ranked(row, model.classes)
-        for path, row in zip(images, model.predict(images), strict=True)
-    }
+    rows = model.predict(images)
+    answers = [(str(path), _ranked(row, model.classes)) for path, row in zip(images, rows, strict=True)]
     if json:
-        output.machine([{"image": image, "classes": dict(ranked)} for image, ranked in answers.items()])
+        output.machine([{"image": image, "classes": dict(ranked)} for image, ranked in answers])
         return
-    for image, ranked in answers.items():
+    for image, ranked in answers:
         output.say(image)
         for name, probability in ranked[:SHOWN]:
             output.say(f"  {100 * probability:4.1f} %  {name}")
