@@ -14,7 +14,7 @@ from torch import nn
 
 from foveate.errors import CheckpointError, FoveateError, OptionError
 from foveate.models.normalisation import keep_normalisation, torchvision_normalisation
-from foveate.models.weights import load_weights, put_weights
+from foveate.models.weights import in_one_line, load_weights, put_weights
 
 # Published weights that come as a Python package, for machines that reach a package index but no model hub.
 _PACKAGES = {
@@ -100,9 +100,8 @@ def _called(
 def _not_fetched(name: str, error: Exception) -> NoReturn:
     if isinstance(error, FoveateError):
         raise error
-    reason = (str(error).strip().splitlines() or [""])[0]
     raise CheckpointError(
-        f"the pretrained weights of {name} cannot be fetched ({type(error).__name__}: {reason}). "
+        f"the pretrained weights of {name} cannot be fetched ({in_one_line(error)}). "
         "Without a network, "
         "bring a file of them and write weights=PATH; or train from scratch with pretrained=False."
     ) from error

@@ -7,6 +7,7 @@ before every name.
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -55,8 +56,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         )
     except Exception as error:
         raise CheckpointError(
-            f"{path} cannot be read as weights ({type(error).__name__}: "
-            f"{str(error).splitlines()[0]}). Expected a "
+            f"{path} cannot be read as weights ({in_one_line(error)}). Expected a "
             "safetensors file, or a PyTorch file of tensors: torch.save(model.state_dict(), path)."
         ) from error
     for nest in _NESTS:
@@ -91,15 +91,26 @@ def put_weights(model: nn.Module, state: Mapping[str, Tensor], classes: int, ori
     own = model.state_dict()
     missing = [name for name in own if name not in state]
     foreign = [name for name in state if name not in own]
-    shapes = [n for n in state if n in own and n not in head and state[n].shape != own[n].shape]
+    shapes = [n for n in own if n in state and n not in head and state[n].shape != own[n].shape]
     if missing or foreign or shapes:
         raise CheckpointError(
             f"{origin} does not fit the model. {_misfits(missing, foreign, shapes, state, own)}"
         )
     model.load_state_dict({n: value for n, value in state.items() if n not in head}, strict=False)
     if head:
-        _log.warning("%s: left out %s, made for another number of classes", origin, ", ".join(head))
+        _say_left_out(origin, head)
     return head
+
+
+@functools.cache  # once: a study creates the same model for every run
+def _say_left_out(origin: str, head: tuple[str, ...]) -> None:
+    _log.warning("%s: left out %s, made for another number of classes", origin, ", ".join(head))
+
+
+def in_one_line(error: Exception) -> str:
+    """Return what kind of error it is, and the first line of what it says."""
+    said = str(error).strip().splitlines()
+    return ": ".join([type(error).__name__, *said[:1]])
 
 
 def _without_prefix(state: dict[str, Tensor]) -> dict[str, Tensor]:
