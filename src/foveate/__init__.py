@@ -1,4 +1,4 @@
-"""foveate: insert visual attention into any vision model, compare variants honestly, look at what they attend to.
+"""foveate: insert visual attention into any vision model, compare variants honestly, look at where they look.
 
 Importing it is light: PyTorch and the rest come with the first name that needs them.
 """
@@ -56,8 +56,8 @@ __all__ = sorted(_HOME)  # noqa: PLE0605  # one list of public names, not two
 class _Package(ModuleType):
     """The package itself: some verbs share their name with the folder that holds them, and the verb wins.
 
-    Python binds a submodule to its package when it is first imported, which would turn ``foveate.insert`` from
-    a function into a folder. ``from foveate.insert.spec import parse`` is not touched by this.
+    Python binds a submodule to its package when it is first imported, which would turn ``foveate.insert``
+    from a function into a folder. ``from foveate.insert.spec import parse`` is not touched by this.
     """
 
     def __setattr__(self, name: str, value: object) -> None:

@@ -41,7 +41,8 @@ class UnknownNameError(FoveateError, KeyError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str], see: str = "") -> None:
         self.kind, self.name, self.known = kind, name, sorted(known)
-        super().__init__(f'no {kind} is called "{name}". {nearest(name, self.known)}{f" See: {see}" if see else ""}')
+        hint = f" See: {see}" if see else ""
+        super().__init__(f'no {kind} is called "{name}". {nearest(name, self.known)}{hint}')
 
     def __reduce__(self) -> tuple[type, tuple[object, ...]]:
         """Pickle with the arguments that the constructor takes, so that the error crosses processes."""
@@ -91,7 +92,9 @@ class MissingExtraError(FoveateError, ImportError):
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:
         self.package, self.extra, self.purpose = package, extra, purpose
-        super().__init__(f"{purpose} needs {package}, which is not installed. Do: pip install 'foveate[{extra}]'")
+        super().__init__(
+            f"{purpose} needs {package}, which is not installed. Do: pip install 'foveate[{extra}]'"
+        )
 
     def __reduce__(self) -> tuple[type, tuple[object, ...]]:
         """Pickle with the arguments that the constructor takes."""
