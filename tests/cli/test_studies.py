@@ -136,6 +136,14 @@ def test_recipe_words_reach_the_plan(workplace, capsys):
 def test_fine_tuning_has_its_own_learning_rate():
     from foveate.cli.recipe import Recipe
 
-    assert Recipe().config(tuned=False).lr == 1e-3
-    assert Recipe().config(tuned=True).lr == 1e-4
-    assert Recipe(lr=0.01).config(tuned=True).lr == 0.01
+    assert Recipe().config("pictures", tuned=False).lr == 1e-3
+    assert Recipe().config("pictures", tuned=True).lr == 1e-4
+    assert Recipe(lr=0.01).config("pictures", tuned=True).lr == 0.01
+
+
+def test_scenes_have_their_own_recipe_unless_told_otherwise():
+    from foveate.cli.recipe import Recipe
+
+    assert Recipe().config(None, tuned=False) == Recipe().config("scenes(size=24)", tuned=False)
+    assert Recipe().config(None, tuned=False).augment == "crop"  # a digit in the mirror is another sign
+    assert Recipe(augment="flip").config(None, tuned=False).augment == "flip"
