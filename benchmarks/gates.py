@@ -1,4 +1,4 @@
-"""How gates open: start, learning rate and warm-up of the gate, measured on scenes.
+"""How gates open: start, reach and warm-up of the gate, measured on scenes.
 
     python -m benchmarks.gates [--seeds 2] [--epochs 8] [--settings all|default]
 
@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("--settings", choices=("all", "default"), default="all")
     options = parser.parse_args()
     default = TrainConfig()
-    grid = GRID if options.settings == "all" else [("identity", default.gate_lr, default.gate_warmup)]
+    grid = GRID if options.settings == "all" else [("identity", default.gate_reach, default.gate_warmup)]
     data = open_data("scenes(train=2000,val=0,test=1000,size=32)")
     splits = cache(data, size=32)
     task, example = tasks["classification"], torch.zeros(2, 3, 32, 32)
@@ -70,17 +70,17 @@ def main() -> None:
             print(f"seed {seed}: plain model trained on: {base:.1f} % of the test scenes right", flush=True)
             plain.load_state_dict(state)
             for spec in SPECS:
-                for start, gate_lr, warm in grid:
+                for start, reach, warm in grid:
                     torch.manual_seed(seed)
                     model = insert(
                         plain, spec, example=example, start="paper" if start == "paper" else "identity"
                     )
-                    setting = f"{start:<8} lr x{gate_lr:<5g} warm-up {warm:g}"
-                    run = replace(onward, gate_lr=gate_lr, gate_warmup=warm)
-                    accuracy, opened = score(model, run, f"{spec}-{start}-{gate_lr}-{warm}-{seed}")
+                    setting = f"{start:<8} reach {reach:<4g} warm-up {warm:g}"
+                    run = replace(onward, gate_reach=reach, gate_warmup=warm)
+                    accuracy, opened = score(model, run, f"{spec}-{start}-{reach}-{warm}-{seed}")
                     opening = float(np.mean([abs(value) for value in opened.values()]))
                     results.setdefault((spec, setting), []).append((opening, accuracy - base))
-    print(f"\n{'spec':<12} {'start, learning rate, warm-up of the gate':<42} {'opening':>8} {'points':>14}")
+    print(f"\n{'spec':<12} {'start, reach and warm-up of the gate':<42} {'opening':>8} {'points':>14}")
     for (spec, setting), values in results.items():
         opening, gain = np.mean(values, axis=0)
         spread = np.std([value[1] for value in values], ddof=1) if len(values) > 1 else float("nan")

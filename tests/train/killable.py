@@ -19,7 +19,7 @@ CONFIG = TrainConfig(epochs=6, batch_size=8, lr=3e-3, accumulate=2, ema=0.9, war
 
 
 def run(folder: str, checkpoint_seconds: float, die_at: int = 0) -> None:
-    """Train, or go on training, in ``folder``; be killed at the ``die_at``-th write, sync, rename or deletion."""
+    """Train, or go on training, in ``folder``; be killed at the ``die_at``-th dealing with the disk."""
     torch.set_num_threads(1)
     if die_at:
         _die_at(die_at)

@@ -293,7 +293,7 @@ def test_branching_from_another_model_is_refused(tmp_path):
 def test_gates_open_and_the_history_says_how_far(tmp_path):
     model = insert(small(), "se@stage1+cbam@stage3", example=torch.rand(2, 3, 12, 12))
     assert len(gate_parameters(model)) == 2
-    result = fit(model, TASK, splits(), changed(gate_lr=10.0), tmp_path)
+    result = fit(model, TASK, splits(), changed(), tmp_path)
     openings = result.history[-1]["openings"]
     assert len(openings) == 2
     assert all(abs(value) > 1e-3 for value in openings.values())

@@ -2,7 +2,6 @@
 
 import multiprocessing
 import random
-import time
 from pathlib import Path
 
 import killable
@@ -43,7 +42,7 @@ def undisturbed(tmp_path_factory):
 
 @pytest.mark.slow
 def test_killed_at_every_dealing_with_the_disk(undisturbed, tmp_path):
-    """Between and within writes: half a file, before a sync, before and after a rename, in the clearing up."""
+    """Between writes and within: half a file, before a sync, before and after a rename, in clearing up."""
     outcomes = []
     for die_at in range(1, 24):
         folder = tmp_path / str(die_at)
@@ -76,7 +75,7 @@ def test_killed_again_and_again_at_random_moments(undisturbed, tmp_path):
 
 @pytest.mark.slow
 def test_killed_in_the_last_moments(undisturbed, tmp_path):
-    """Killed while the result itself is written: the marker never stands beside weights that are not its own."""
+    """Killed while the result is written: the marker never stands beside weights that are not its own."""
     for die_at in range(1, 7):
         folder = tmp_path / str(die_at)
         process = _started(folder, checkpoint_seconds=1e9, die_at=die_at)

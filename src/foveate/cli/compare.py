@@ -83,7 +83,7 @@ def compare(
         level=level,
         pretrained=pretrained,
         weights=weights,
-        train=recipe.config(tuned=pretrained or weights is not None or mode == "pretrained"),
+        train=recipe.config(data, tuned=pretrained or weights is not None or mode == "pretrained"),
         start=start,
         branch_epochs=branch_epochs,
         command=invocation.command(),

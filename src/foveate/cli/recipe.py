@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from cyclopts import Group, Parameter
@@ -22,7 +22,7 @@ class Recipe:
     """Passes over the training images. Default: 10."""
 
     batch_size: int | None = None
-    """Images in a step. Default: 64."""
+    """Images in a step. Default: 64; 32 for scenes."""
 
     size: int | None = None
     """Side of the images in pixels. Default: what suits model and images."""
@@ -31,13 +31,13 @@ class Recipe:
     """AdamW, or SGD with Nesterov momentum. Default: adamw."""
 
     lr: float | None = None
-    """Highest learning rate. Default: 1e-3; 1e-4 with pretrained weights."""
+    """Highest learning rate. Default: 1e-3; 1e-4 with pretrained weights; 5e-3 for scenes."""
 
     weight_decay: float | None = None
     """Gates, norms and biases have none. Default: 0.05; for SGD write 5e-4."""
 
     augment: Literal["none", "flip", "crop", "crop_flip", "resized_crop"] | None = None
-    """What is done to training images at random. Default: crop_flip."""
+    """What is done to training images at random. Default: crop_flip; crop for scenes."""
 
     label_smoothing: float | None = None
     """Share of the target that is spread over all classes. Default: 0."""
@@ -51,18 +51,18 @@ class Recipe:
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] | None = None
     """Number format. Default: bf16-mixed on a GPU that has it, 32-true elsewhere."""
 
-    def config(self, *, tuned: bool, seed: int = 0) -> TrainConfig:
+    def config(self, data: str | None, *, tuned: bool, seed: int = 0) -> TrainConfig:
         """Return the whole recipe.
 
         Args:
+            data: What the user named, None for scenes.
             tuned: Whether training starts from weights that a large learning rate would wash out.
             seed: The run's seed.
 
         Raises:
             OptionError: A value is out of its range.
         """
-        from foveate.compare.question import FINE_TUNING
-        from foveate.train.config import TrainConfig
+        from foveate.train.config import usual_recipe
 
         given = {name: value for name, value in asdict(self).items() if value is not None}
-        return TrainConfig(**({"lr": FINE_TUNING} if tuned else {}) | given, seed=seed)
+        return replace(usual_recipe(data, tuned=tuned), **given, seed=seed)

@@ -58,7 +58,7 @@ def train(
     """
     begin = {"pretrained": pretrained, "weights": weights}
     what = {"model": model, "spec": attention, "start": start, "seed": seed}
-    config = recipe.config(tuned=any(begin.values()), seed=seed)
+    config = recipe.config(data, tuned=any(begin.values()), seed=seed)
     told = _train(data, what, config, out, begin)
     if json:
         output.machine(told)

@@ -17,9 +17,8 @@ from foveate.data.base import ImageData
 from foveate.errors import StudyError
 from foveate.models.normalisation import model_normalisation
 from foveate.tasks.base import tasks
-from foveate.train.config import TrainConfig
+from foveate.train.config import TrainConfig, usual_recipe
 
-FINE_TUNING = 1e-4  # learning rate of AdamW that does not wash pretrained weights out
 STARTS = ("identity", "paper")
 
 
@@ -55,7 +54,7 @@ def outline(
         )
     pretrained = pretrained or (mode == "pretrained" and weights is None)
     tuned = pretrained or weights is not None
-    recipe = _recipe(train, epochs, size, tuned)
+    recipe = _recipe(train or usual_recipe(data, tuned=tuned), epochs, size)
     with torch.random.fork_rng(devices=[]):
         base = base_model(model, len(data.classes), pretrained=pretrained, weights=weights)
     return StudyPlan(
@@ -98,8 +97,7 @@ def _mode(mode: str, tuned: bool) -> Mode:
     return "pretrained" if mode == "scratch" and tuned else mode  # type: ignore[return-value]
 
 
-def _recipe(train: TrainConfig | None, epochs: int | None, size: int | None, tuned: bool) -> TrainConfig:
-    recipe = train or (TrainConfig(lr=FINE_TUNING) if tuned else TrainConfig())
+def _recipe(recipe: TrainConfig, epochs: int | None, size: int | None) -> TrainConfig:
     return replace(recipe, epochs=epochs or recipe.epochs, size=size or recipe.size, seed=0)
 
 
