@@ -110,9 +110,9 @@ def save_weights(
     plain = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
     seen: set[int] = set()
     for name, value in plain.items():
-        if value.data_ptr() in seen:
+        if value.untyped_storage().data_ptr() in seen:
             plain[name] = value.clone()
-        seen.add(value.data_ptr())
+        seen.add(value.untyped_storage().data_ptr())
     try:
         save_file(plain, temporary, metadata={"format": "pt", **(metadata or {})})
     except Exception as error:  # safetensors has an exception of its own for what the disk says

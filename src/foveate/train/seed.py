@@ -31,7 +31,7 @@ def _mix(x: int) -> int:
 def seed_step(device: torch.device, seed: int, step: int) -> None:
     """Seed the generators that a step on ``device`` draws from.
 
-    ``torch.manual_seed`` would do it for every kind of device there is, which costs half a millisecond a step.
+    ``torch.manual_seed`` would do it for every kind of device there is, which costs half a millisecond.
     """
     number = step_seed(seed, step)
     torch.default_generator.manual_seed(number)

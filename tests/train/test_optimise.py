@@ -1,0 +1,91 @@
+import math
+
+import pytest
+import timm
+import torch
+from torch import nn
+
+from foveate.insert.surgery import gate_parameters, insert
+from foveate.models import create_model
+from foveate.train import TrainConfig
+from foveate.train.optimise import Schedule, build_optimizer, parameter_groups, schedules, set_learning_rates
+
+
+def test_the_schedule_rises_in_a_line_and_falls_in_a_cosine():
+    schedule = Schedule(lr=2.0, warmup=4, steps=14)
+    found = [schedule(step) for step in range(14)]
+    assert found[:5] == pytest.approx([0.4, 0.8, 1.2, 1.6, 2.0])
+    assert found[4:] == pytest.approx([1 + math.cos(math.pi * k / 10) for k in range(10)])
+    assert max(found) == 2.0
+    assert min(found) > 0
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_very_short_schedules_are_defined(steps):
+    for warmup in range(steps + 1):
+        assert all(0 <= Schedule(1.0, warmup, steps)(step) <= 1 for step in range(steps + 1))
+
+
+def test_groups_hold_every_parameter_once():
+    model = insert(
+        create_model("resnet8", classes=3, width=4),
+        "se@blocks+position@stage3",
+        example=torch.rand(2, 3, 16, 16),
+    )
+    groups = {g["name"]: g for g in parameter_groups(model, 0.1)}
+    names = {id(p): name for name, p in model.named_parameters()}
+    members = {name: {names[id(p)] for p in g["params"]} for name, g in groups.items()}
+    assert sum(len(g["params"]) for g in groups.values()) == len(names)
+    assert members["gates"] == {names[id(p)] for p in gate_parameters(model)}
+    assert len(members["gates"]) == 4
+    kernels = (nn.Conv2d, nn.Linear)
+    matrices = {f"{path}.weight" for path, m in model.named_modules() if isinstance(m, kernels)}
+    assert members["decayed"] == matrices
+    assert [groups[name]["weight_decay"] for name in ("decayed", "undecayed", "gates")] == [0.1, 0.0, 0.0]
+
+
+def test_what_a_timm_model_exempts_does_not_decay():
+    model = timm.create_model("test_vit", num_classes=2)
+    assert "pos_embed" in model.no_weight_decay()
+    decayed = next(g for g in parameter_groups(model, 0.1) if g["name"] == "decayed")
+    assert not any(p is model.pos_embed for p in decayed["params"])
+
+
+def test_frozen_parameters_are_left_out():
+    model = nn.Linear(2, 2)
+    model.weight.requires_grad = False
+    (group,) = parameter_groups(model, 0.1)
+    assert group["params"] == [model.bias]
+
+
+def test_gates_have_a_rate_and_a_warmup_of_their_own():
+    model = insert(create_model("resnet8", classes=3, width=4), "se@stage1", example=torch.rand(2, 3, 16, 16))
+    config = TrainConfig(lr=0.01, gate_reach=0.25, warmup=0.0, gate_warmup=0.5)
+    optimizer = build_optimizer(model, config)
+    rates = schedules(config, steps=10)
+    found = []
+    for step in range(10):
+        set_learning_rates(optimizer, rates, step)
+        found.append({group["name"]: group["lr"] for group in optimizer.param_groups})
+    assert found[0]["decayed"] == found[0]["undecayed"] == 0.01
+    assert found[0]["gates"] == pytest.approx(0.05 / 6)
+    assert found[5]["gates"] == pytest.approx(0.05)
+    assert max(f["gates"] for f in found) == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize(("name", "options"), [("adamw", {}), ("sgd", {"momentum": 0.9, "nesterov": True})])
+def test_one_step_equals_pytorchs_plain_optimizer_in_either_layout(name, options):
+    plain = {"adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}[name]
+    for memory_format in (torch.contiguous_format, torch.channels_last):
+        ours, theirs = (nn.Conv2d(3, 4, 3).to(memory_format=memory_format) for _ in range(2))
+        theirs.load_state_dict(ours.state_dict())
+        config = TrainConfig(optimizer=name, lr=0.01, weight_decay=0.1)
+        decays = [{"params": [theirs.weight]}, {"params": [theirs.bias], "weight_decay": 0.0}]
+        pair = build_optimizer(ours, config), plain(decays, lr=0.01, weight_decay=0.1, fused=False, **options)
+        x = torch.rand(2, 3, 6, 6).contiguous(memory_format=memory_format)
+        for _ in range(3):
+            for model, optimizer in zip((ours, theirs), pair, strict=True):
+                optimizer.zero_grad()
+                model(x).square().sum().backward()
+                optimizer.step()
+        torch.testing.assert_close(ours.state_dict(), theirs.state_dict(), rtol=1e-5, atol=1e-6)

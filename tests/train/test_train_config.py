@@ -1,0 +1,44 @@
+import dataclasses
+import json
+
+import pytest
+
+from foveate.errors import OptionError
+from foveate.train import TrainConfig
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"epochs": 0},
+        {"batch_size": 2.5},
+        {"accumulate": 0},
+        {"optimizer": "adam"},
+        {"lr": 0},
+        {"weight_decay": -1},
+        {"warmup": 1.0},
+        {"label_smoothing": -0.1},
+        {"clip": 0},
+        {"ema": 1.0},
+        {"precision": "half"},
+        {"gate_reach": -1},
+        {"gate_warmup": 2},
+        {"size": 0},
+        {"max_steps": 0},
+    ],
+)
+def test_a_value_out_of_range_is_named(field):
+    ((name, value),) = field.items()
+    with pytest.raises(OptionError, match=f"^{name}: got {value!r}, expected"):
+        TrainConfig(**field)
+
+
+def test_the_decay_of_adamw_with_the_rate_of_sgd_is_refused():
+    with pytest.raises(OptionError, match=r"takes 0\.50% off every weight at every step.*weight_decay=5e-4"):
+        TrainConfig(optimizer="sgd", lr=0.1)
+    TrainConfig(optimizer="sgd", lr=0.1, weight_decay=5e-4)
+
+
+def test_can_be_written_as_json():
+    config = TrainConfig(size=32, ema=0.9)
+    assert TrainConfig(**json.loads(json.dumps(dataclasses.asdict(config)))) == config
