@@ -99,7 +99,7 @@ class Flow:
         for around in self.notes.ancestors(call.path):
             if around.output_key != call.output_key or any(around.holds(b) for b in self.every_block):
                 break
-            if self.once(around):
+            if self.once(around) and (self.makes_map(around) or not self.makes_map(call)):
                 call = around
         return call
 

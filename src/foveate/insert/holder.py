@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -175,6 +175,9 @@ def with_first(value: Any, function: Any) -> Any:
         changed = {k: with_first(item, function) if k == key else item for k, item in value.items()}
         kind: Any = type(value)
         return kind(**changed) if is_dataclass(value) else kind(changed)
+    if is_dataclass(value) and not isinstance(value, type):
+        name = next(f.name for f in fields(value) if first_tensor(getattr(value, f.name)) is not None)
+        return replace(value, **{name: with_first(getattr(value, name), function)})
     items = list(value)
     index = next(i for i, item in enumerate(items) if first_tensor(item) is not None)
     items[index] = with_first(items[index], function)
