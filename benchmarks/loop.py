@@ -1,6 +1,6 @@
 """Throughput of ``fit`` beside a bare PyTorch loop: the same model, recipe and images, all in memory.
 
-    python benchmarks/loop.py
+    python -m benchmarks.loop
 
 The bare loop has its images ready as normalised floats, channels last, and does nothing but index, forward,
 backward, clip and step. Both take turns in one process, a few steps each, and the median of the ratios of

@@ -274,7 +274,7 @@ def test_branching_keeps_the_baselines_weights_and_the_insertions_start(tmp_path
     baseline = fit(small(), TASK, splits(), CONFIG, tmp_path / "baseline").model
     variant = insert(small(seed=9), "se@blocks", example=torch.rand(2, 3, 12, 12))
     before = {k: v.clone() for k, v in variant.state_dict().items() if "foveate" in k}
-    config = changed(max_steps=1, lr=1e-12, weight_decay=0.0)
+    config = changed(max_steps=1, lr=1e-12, weight_decay=0.0, gate_reach=0.0)
     branch = fit(
         variant, TASK, splits(), config, tmp_path / "variant", start_from=baseline.state_dict()
     ).model

@@ -58,19 +58,33 @@ def test_frozen_parameters_are_left_out():
     assert group["params"] == [model.bias]
 
 
-def test_gates_have_a_rate_and_a_warmup_of_their_own():
+def gated(config: TrainConfig, steps: int) -> list[dict[str, float]]:
+    """Return the learning rate of every group at every step."""
     model = insert(create_model("resnet8", classes=3, width=4), "se@stage1", example=torch.rand(2, 3, 16, 16))
-    config = TrainConfig(lr=0.01, gate_reach=0.25, warmup=0.0, gate_warmup=0.5)
-    optimizer = build_optimizer(model, config)
-    rates = schedules(config, steps=10)
-    found = []
-    for step in range(10):
+    optimizer, rates, found = build_optimizer(model, config), schedules(config, steps), []
+    for step in range(steps):
         set_learning_rates(optimizer, rates, step)
         found.append({group["name"]: group["lr"] for group in optimizer.param_groups})
-    assert found[0]["decayed"] == found[0]["undecayed"] == 0.01
-    assert found[0]["gates"] == pytest.approx(0.05 / 6)
-    assert found[5]["gates"] == pytest.approx(0.05)
-    assert max(f["gates"] for f in found) == pytest.approx(0.05)
+    return found
+
+
+@pytest.mark.parametrize("lr", [1e-4, 1e-2])
+@pytest.mark.parametrize("steps", [20, 500])
+def test_gates_can_go_as_far_as_their_reach_however_long_the_run(lr, steps):
+    found = gated(TrainConfig(lr=lr, gate_reach=1.5), steps)
+    assert sum(f["gates"] for f in found) == pytest.approx(1.5, rel=0.1)
+    assert max(f["decayed"] for f in found) == max(f["undecayed"] for f in found) == lr
+
+
+def test_gates_have_a_warmup_of_their_own():
+    found = [f["gates"] for f in gated(TrainConfig(warmup=0.0, gate_warmup=0.5, gate_reach=1.0), steps=10)]
+    assert found[0] == pytest.approx(found[5] / 6)
+    assert max(found) == found[5]
+
+
+def test_with_sgd_gates_have_the_rate_of_the_weights():
+    found = gated(TrainConfig(optimizer="sgd", lr=0.1, weight_decay=5e-4, warmup=0.0), steps=10)
+    assert [f["gates"] for f in found] == [f["decayed"] for f in found]
 
 
 @pytest.mark.parametrize(("name", "options"), [("adamw", {}), ("sgd", {"momentum": 0.9, "nesterov": True})])

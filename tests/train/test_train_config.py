@@ -1,10 +1,12 @@
 import dataclasses
 import json
+from types import SimpleNamespace
 
 import pytest
 
 from foveate.errors import OptionError
 from foveate.train import TrainConfig
+from foveate.train.config import usual_recipe
 
 
 @pytest.mark.parametrize(
@@ -42,3 +44,18 @@ def test_the_decay_of_adamw_with_the_rate_of_sgd_is_refused():
 def test_can_be_written_as_json():
     config = TrainConfig(size=32, ema=0.9)
     assert TrainConfig(**json.loads(json.dumps(dataclasses.asdict(config)))) == config
+
+
+@pytest.mark.parametrize(
+    "source", [None, "scenes", "scenes(size=32)", SimpleNamespace(origin={"source": "scenes"})]
+)
+def test_scenes_have_a_recipe_of_their_own(source):
+    recipe = usual_recipe(source)
+    assert (recipe.lr, recipe.batch_size, recipe.augment) == (5e-3, 32, "crop")
+
+
+def test_other_data_and_tuning_have_the_usual_ones():
+    assert usual_recipe("some/folder") == TrainConfig()
+    assert (
+        usual_recipe("scenes", tuned=True) == usual_recipe("some/folder", tuned=True) == TrainConfig(lr=1e-4)
+    )

@@ -53,7 +53,7 @@ class TrainConfig:
     """Number format: "auto" is bf16-mixed on a CUDA device that has it, 32-true elsewhere."""
 
     gate_reach: float = 2.0
-    """How far AdamW can move the gate of inserted attention in the whole run (0 closed, 1 the paper's mechanism)."""
+    """How far AdamW can move the gates of inserted attention in a whole run: 1 is the paper's mechanism."""
 
     gate_warmup: float = 0.0
     """Share of the steps in which the gates' learning rate rises."""

@@ -44,10 +44,10 @@ class Schedule:
 def schedules(config: TrainConfig, steps: int) -> dict[str, Schedule]:
     """Return the schedule of every parameter group, by the group's name.
 
-    A step of AdamW is about as long as its learning rate, whatever the gradient, and a cosine from L to zero adds
-    up to L / 2 a step. So the gates' rate follows from how far they may go, and not from the rate of the weights:
-    a short fine-tuning at a small rate can open them as far as a long training. A step of SGD is as long as the
-    gradient: there the gates have the rate of the weights.
+    A step of AdamW is about as long as its learning rate, whatever the gradient, and a cosine from L to zero
+    adds up to L / 2 a step. So the gates' rate follows from how far they may go, and not from the rate of the
+    weights: a short fine-tuning at a small rate can open them as far as a long training. A step of SGD is as
+    long as the gradient: there the gates have the rate of the weights.
     """
     usual = Schedule(config.lr, round(config.warmup * steps), steps)
     highest = config.lr if config.optimizer == "sgd" else 2.0 * config.gate_reach / max(1, steps)
