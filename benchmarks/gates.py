@@ -3,8 +3,8 @@
     python -m benchmarks.gates [--seeds 2] [--epochs 8] [--settings all|default]
 
 A plain resnet8 is trained once per seed; then every mechanism is inserted into it and trained on, with each
-setting of the gate, and so is the plain model, for the same steps. Printed, means over seeds: how far the gates
-opened (mean absolute value), and the test accuracy less that of the plain model trained on, in points.
+setting of the gate, and so is the plain model, for the same steps. Printed, means over seeds: how far the
+gates opened (mean absolute value), and the test accuracy less that of the plain model trained on, in points.
 """
 
 from __future__ import annotations

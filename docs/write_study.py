@@ -1,0 +1,73 @@
+"""Print the table and the verdicts of a study as Markdown, for a page of ``docs/studies``.
+
+python docs/write_study.py runs/mine
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def main() -> None:
+    """Print the page of the study whose folder the command line names."""
+    study = json.loads((Path(sys.argv[1]) / "study.json").read_text(encoding="utf-8"))
+    question = study["question"]
+    print(f"> {study['sentence']}\n")
+    head = (
+        "variant",
+        "parameters",
+        "points",
+        "difference (95 % together)",
+        "against the control",
+        "could have found",
+        "pairing",
+        "latency, one image",
+        "gates",
+        "verdict",
+    )
+    print("| " + " | ".join(head) + " |")
+    print("| " + " | ".join("---" for _ in head) + " |")
+    for variant in study["variants"]:
+        print("| " + " | ".join(row(variant)) + " |")
+    print()
+    for variant in study["variants"]:
+        if variant["role"] != "baseline":
+            print(f"- `{variant['name']}`: {variant['words']} {variant['as_attention'] or ''}".rstrip())
+    seconds = sum(run["seconds"] for run in study["runs"])
+    print(f"\n{len(study['runs'])} runs of this table, {seconds / 60:.0f} minutes of training; ", end="")
+    print(
+        f"{question['train_items']} images to train on, {question['items']} to test, {question['size']} px."
+    )
+
+
+def row(variant: dict[str, Any]) -> list[str]:
+    """Return the cells of one variant."""
+    against, single = variant["versus_control"], (variant["latency"] or {}).get("single")
+    own = variant["difference"]
+    gates = [abs(value) for gate in variant["gates"] for value in gate["openings"]]
+    return [
+        f"`{variant['name']}`",
+        f"{variant['cost']['parameters']:,}",
+        f"{variant['score']['mean']:.2f}",
+        interval(own),
+        interval(against),
+        f"{own['detectable']:.1f}" if own and own["detectable"] is not None else "",
+        f"{own['pairing']:.2f}" if own and own["pairing"] is not None else "",
+        f"{single['median']:.1f} ms" if single else "",
+        f"{min(gates):.2f} to {max(gates):.2f}" if gates else "",
+        variant["verdict"],
+    ]
+
+
+def interval(difference: dict[str, Any] | None) -> str:
+    """Return a difference with its interval, or nothing."""
+    if not difference or difference["low"] is None:
+        return ""
+    return f"{difference['mean']:+.2f} ({difference['low']:+.2f} to {difference['high']:+.2f})"
+
+
+if __name__ == "__main__":
+    main()
