@@ -94,9 +94,8 @@ def main() -> None:
         return
     images, targets = pictures(options.data, options.pictures)
     plain = pretrained()
-    print(
-        f"top-1 of tf_efficientnet_lite0 on {len(targets)} pictures: {top1(plain, images, targets, 50):.1f} %\n"
-    )
+    before = top1(plain, images, targets, 50)
+    print(f"top-1 of tf_efficientnet_lite0 on {len(targets)} pictures: {before:.1f} %\n", flush=True)
     print(f"{'spec':<50} {'paper start':>12} {'ours':>8}")
     for spec in specs():
         scores = []

@@ -78,6 +78,41 @@ def test_a_mapping_neither_runs_nor_counts_nor_lists_the_holder() -> None:
     assert list(attended(IMAGE)) == ["a", "b"]
 
 
+class Chain(nn.ModuleList):
+    """Runs its layers in order, as a list with a forward of its own."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self:
+            x = layer(x)
+        return x
+
+
+def test_a_list_with_a_forward_neither_runs_nor_counts_the_holder() -> None:
+    model = nn.Sequential(Chain([nn.Conv2d(3, 4, 3), nn.Conv2d(4, 5, 3)]))
+    attended = opened(model, "se@0")
+    assert len(attended[0]) == 2 and attended[0][-1].out_channels == 5
+    assert type(attended[0][:1]) is nn.ModuleList
+    assert torch.equal(attended(IMAGE), attended[0].foveate.se(model(IMAGE)))
+
+
+class Greedy(nn.Module):
+    """Runs every child it has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 5, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.children():
+            x = layer(x)
+        return x
+
+
+def test_a_module_that_would_run_the_holder_as_a_layer_is_refused() -> None:
+    with pytest.raises(SiteError, match="ran its inserted child as one of its own layers"):
+        insert(nn.Sequential(Greedy()), "se@0", example=IMAGE)
+
+
 class Returns(nn.Module):
     """Returns its map in some wrapping."""
 

@@ -89,6 +89,7 @@ def check_gradients(case: Case, attended: nn.Module, example: object) -> None:
     """After one step of an optimiser every inserted parameter has a gradient, and every gate has moved."""
     optimiser = torch.optim.Adam(inserted_parameters(attended), lr=1e-3)
     case.loss(attended, example).backward()
+    assert all(p.grad is not None for p in inserted_parameters(attended))  # DDP waits for every one
     optimiser.step()
     assert all(gate.detach().abs().max() > 0 for gate in gate_parameters(attended))
     optimiser.zero_grad()

@@ -102,6 +102,37 @@ def test_skips_are_the_arguments_of_the_decoder() -> None:
     assert [(s.channels, s.height) for s in skips] == [(256, 4), (128, 8), (64, 16), (64, 32)]
 
 
+class Up(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(12, 4, 3, padding=1)
+
+    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
+        return self.conv(torch.cat((nn.functional.interpolate(x, scale_factor=2), skip), dim=1))
+
+
+class HandwrittenUnet(nn.Module):
+    """An encoder, a decoder, and a skip that is given by position."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.down1, self.down2 = nn.Conv2d(3, 4, 3, 1, 1), nn.Conv2d(4, 8, 3, 2, 1)
+        self.up, self.head = Up(), nn.Conv2d(4, 2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        fine = self.down1(x)
+        return self.head(self.up(self.down2(fine), fine))
+
+
+def test_a_skip_given_by_position_is_weighed_and_the_trunk_is_not() -> None:
+    model = HandwrittenUnet()
+    paper = insert(model, "se@skip", example=IMAGE, start="paper")
+    fine = model.down1(IMAGE)
+    expected = model.head(model.up(model.down2(fine), paper.up.foveate.se(fine)))
+    assert torch.equal(paper(IMAGE), expected)
+    assert list(inserted(insert(model, "se@bottleneck+eca@output", example=IMAGE))) == ["down2", "head"]
+
+
 def test_pooling_by_a_function_is_found() -> None:
     case = CASES["densenet121"]
     found = [s for s in sites(case.model(), case.example()) if "pool" in s.aliases]

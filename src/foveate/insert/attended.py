@@ -50,7 +50,7 @@ class _Container:
 
 
 class _AttendedSequence(_Container):
-    """For ``nn.Sequential`` and its subclasses."""
+    """For ``nn.Sequential``, ``nn.ModuleList`` and their subclasses."""
 
     def __iter__(self) -> Iterator[nn.Module]:
         return iter(self._plain().values())
@@ -58,6 +58,8 @@ class _AttendedSequence(_Container):
     def __getitem__(self, index: Any) -> nn.Module:
         layers = list(self._plain().items())
         if isinstance(index, slice):
+            if isinstance(self, nn.ModuleList):
+                return nn.ModuleList(module for _, module in layers[index])
             return nn.Sequential(OrderedDict(layers[index]))
         return layers[index][1]
 
@@ -85,7 +87,7 @@ def attended_class(base: type[nn.Module]) -> type[nn.Module]:
     """Return the class for hosts of class ``base``, such as ``AttendedBottleneck``; one for each base."""
     if base not in _made:
         mixins: tuple[type, ...] = (Attended,)
-        if issubclass(base, nn.Sequential):
+        if issubclass(base, nn.Sequential | nn.ModuleList):
             mixins = (Attended, _AttendedSequence)
         elif issubclass(base, nn.ModuleDict):
             mixins = (Attended, _AttendedMapping)

@@ -17,7 +17,9 @@ def find_skips(flow: Flow) -> list[Place]:
     for call in flow.trunk:
         if not call.path or not flow.once(call) or len(call.inputs) < 2:
             continue
-        (_, _, first), (name, key, second) = call.inputs[:2]
+        (first_name, _, first), (name, key, second) = call.inputs[:2]
+        if name == first_name:
+            continue  # a list of maps in one argument: which of them meets which is not to be seen from here
         layout = flow.maps.of(second, key, call.started)
         if first.ndim == second.ndim == 4 and layout is not None and _is_finer(first.shape, second.shape):
             places.append(Place(call.path, "before", layout, argument=name))
