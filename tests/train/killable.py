@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 from collections.abc import Callable
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,23 @@ from train_samples import small, splits
 import foveate.train.checkpoint as checkpoint_module
 from foveate.tasks import tasks
 from foveate.train import TrainConfig, fit
+from foveate.train.progress import Silent
 
 CONFIG = TrainConfig(epochs=6, batch_size=8, lr=3e-3, accumulate=2, ema=0.9, warmup=0.2)
 
 
-def run(folder: str, checkpoint_seconds: float, die_at: int = 0) -> None:
+class Telling(Silent):
+    """Tells another process that the run has begun."""
+
+    def __init__(self, begun: Event | None) -> None:
+        self.begun = begun
+
+    def begin(self, name: str, steps: int, done: int = 0) -> None:
+        if self.begun is not None:
+            self.begun.set()
+
+
+def run(folder: str, checkpoint_seconds: float, die_at: int = 0, begun: Event | None = None) -> None:
     """Train, or go on training, in ``folder``; be killed at the ``die_at``-th dealing with the disk."""
     torch.set_num_threads(1)
     if die_at:
@@ -30,6 +43,7 @@ def run(folder: str, checkpoint_seconds: float, die_at: int = 0) -> None:
         CONFIG,
         Path(folder),
         checkpoint_seconds=checkpoint_seconds,
+        progress=Telling(begun),
     )
 
 

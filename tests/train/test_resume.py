@@ -2,6 +2,8 @@
 
 import multiprocessing
 import random
+import signal
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import killable
@@ -13,8 +15,10 @@ _processes = multiprocessing.get_context("forkserver")
 _processes.set_forkserver_preload(["foveate.train", "foveate.models"])
 
 
-def _started(folder: Path, checkpoint_seconds: float, die_at: int = 0) -> multiprocessing.Process:
-    process = _processes.Process(target=killable.run, args=(str(folder), checkpoint_seconds, die_at))
+def _started(
+    folder: Path, checkpoint_seconds: float, die_at: int = 0, begun: Event | None = None
+) -> multiprocessing.Process:
+    process = _processes.Process(target=killable.run, args=(str(folder), checkpoint_seconds, die_at, begun))
     process.start()
     return process
 
@@ -59,16 +63,15 @@ def test_killed_again_and_again_at_random_moments(undisturbed, tmp_path):
     kills = 0
     for trial in range(4):
         folder = tmp_path / str(trial)
-        while True:
-            process = _started(folder, checkpoint_seconds=0.02)
-            process.join(timeout=rng.uniform(0.05, 0.8))
-            if process.exitcode is not None:
-                assert process.exitcode == 0
-                break
+        for _ in range(6):
+            begun = _processes.Event()
+            process = _started(folder, checkpoint_seconds=0.02, begun=begun)
+            assert begun.wait(timeout=120)
+            process.join(timeout=rng.uniform(0.0, 0.3))
             process.kill()
             process.join()
-            kills += 1
-        assert _differing(killable.weights(folder), undisturbed) == [], f"trial {trial} after {kills} kills"
+            kills += process.exitcode == -signal.SIGKILL
+        assert _differing(_finished(folder), undisturbed) == [], f"trial {trial} after {kills} kills"
         assert not (folder / "checkpoint").exists()
     assert kills >= 10
 
