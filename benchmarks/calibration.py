@@ -1,6 +1,6 @@
 """How often does a study of a model against itself give a verdict, and how often is a true gain found?
 
-    python benchmarks/calibration.py [--studies 2000]
+    python benchmarks/calibration.py [--studies 1500]
 
 Three grids: one comparison (400 and 2,000 items; 3, 5, 10 seeds; variants that do and do not change which
 items are right), its power by pairing, and whole studies of several variants with equal and with very unequal
@@ -100,7 +100,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--studies", type=int, default=2000, help="simulated studies a cell")
+    parser.add_argument("--studies", type=int, default=1500, help="simulated studies a cell")
     studies = parser.parse_args().studies
     start = time.perf_counter()
     error = 1.96 * np.sqrt(0.05 * 0.95 / studies)

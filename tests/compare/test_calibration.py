@@ -36,16 +36,16 @@ def test_small_grid(changes: bool):
 @pytest.mark.parametrize("changes", [False, True])
 @pytest.mark.parametrize("seeds", [3, 5, 10])
 def test_full_grid(items: int, changes: bool, seeds: int):
-    ours, _, _ = calibration.one(1000, seeds, items, changes=changes)
-    assert not_above(ours, 1000)
+    ours, _, _ = calibration.one(500, seeds, items, changes=changes)
+    assert not_above(ours, 500)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", list(calibration.NOISES))
 @pytest.mark.parametrize("seeds", [3, 5])
 def test_whole_studies_of_equal_and_unequal_variants(name: str, seeds: int):
-    share = calibration.whole(400, seeds, 500, calibration.NOISES[name])
-    assert not_above(share, 400)
+    share = calibration.whole(200, seeds, 500, calibration.NOISES[name])
+    assert not_above(share, 200)
 
 
 @pytest.mark.slow

@@ -34,16 +34,15 @@ def home(tmp_path_factory: pytest.TempPathFactory):
     folder = tmp_path_factory.mktemp("study")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FOVEATE_CACHE", str(folder / "cache"))
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
         yield folder
+        torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
 def study(home: Path) -> Study:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    made = compare(**words(out=home / "study", progress=Silent()))
-    torch.set_num_threads(threads)
-    return made
+    return compare(**words(out=home / "study", progress=Silent()))
 
 
 def test_the_folder_holds_what_was_promised(study: Study):

@@ -17,6 +17,7 @@ from foveate.compare.build import build
 from foveate.compare.materials import Materials
 from foveate.compare.plan import TRUNK, PlannedRun, StudyPlan
 from foveate.errors import StudyError
+from foveate.train.device import use_channels_last
 from foveate.train.evaluate import evaluate
 from foveate.train.loop import fit
 from foveate.train.position import Budget
@@ -61,6 +62,7 @@ def execute(
     _expect_budget(run, result)
     record = _record(run, result, plan)
     if run.role != TRUNK:
+        use_channels_last(result.model)  # a run taken up when it was trained already is laid out otherwise
         found = evaluate(
             result.model, materials.task, materials.splits["test"], batch_size=EVALUATED, mean=mean, std=std
         )

@@ -120,7 +120,7 @@ def p_value(c: Components) -> float | None:
     """Return the two-sided p: the least 1 - level whose interval excludes 0; None if undefined."""
     if not c.defined:
         return None
-    p = _tail(abs(c.mean), c)
+    p = _tail(abs(c.mean), *_variances(c))
     if c.span is not None:
         p = max(p, 2 * (1 + abs(c.mean) / c.span) ** -c.items)
     return min(p, 1.0)
@@ -128,13 +128,15 @@ def p_value(c: Components) -> float | None:
 
 def half_width(c: Components, level: float) -> float:
     """Return half the width of the interval, the bounds of the score left aside."""
-    scale = float(np.sqrt(_variances(c)[0].max()))
+    variances, weights = _variances(c)
+    scale = float(np.sqrt(variances.max()))
     if scale == 0:
         return 0.0
-    alpha = 1 - level
-    return float(
-        optimize.brentq(lambda h: _tail(h, c) - alpha, 0.0, 40 * scale, xtol=1e-12 * scale, rtol=1e-10)
-    )
+
+    def beyond(half: float) -> float:
+        return _tail(half, variances, weights) - (1 - level)
+
+    return float(optimize.brentq(beyond, 0.0, 40 * scale, xtol=1e-12 * scale, rtol=1e-10))
 
 
 def unseen_share(items: int, level: float) -> float:
@@ -153,9 +155,8 @@ def with_seeds(c: Components, seeds: int) -> Components:
     )
 
 
-def _tail(distance: float, c: Components) -> float:
+def _tail(distance: float, variances: np.ndarray, weights: np.ndarray) -> float:
     """Return the chance that |estimate - truth| is at least ``distance``."""
-    variances, weights = _variances(c)
     with np.errstate(divide="ignore", invalid="ignore"):
         z = np.where(variances > 0, distance / np.sqrt(variances), np.inf if distance > 0 else 0.0)
     return float((weights * special.erfc(z / np.sqrt(2))).sum())
