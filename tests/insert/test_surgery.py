@@ -118,6 +118,19 @@ def test_the_weighing_is_that_of_the_mechanism_itself(model: nn.Module, example:
     assert torch.equal(paper(example), expected)
 
 
+def test_a_mechanism_with_a_gate_of_its_own_needs_no_other_but_in_the_hosts_place(
+    model: nn.Module, example: torch.Tensor
+) -> None:
+    behind = insert(model, "dual@blocks.0", example=example)
+    assert [tuple(gate.shape) for gate in gate_parameters(behind)] == [(2,)]
+    instead = insert(model, "dual@replace:blocks.0.near.1", example=example)
+    assert [tuple(gate.shape) for gate in gate_parameters(instead)] == [(1,), (2,)]
+    assert torch.equal(instead(example), model(example))
+    with torch.no_grad():
+        gate_parameters(behind)[0].copy_(torch.tensor([0.5, -0.1]))
+    assert openings(behind) == {"blocks.0.foveate.dual": pytest.approx(0.3)}
+
+
 def test_a_half_open_gate_is_half_way(model: nn.Module, example: torch.Tensor) -> None:
     ends = [insert(model, "cbam@stage2", example=example) for _ in range(3)]
     for attended, value in zip(ends, (0.0, 0.5, 1.0), strict=True):

@@ -61,8 +61,13 @@ def openings(model: nn.Module) -> dict[str, float]:
 
 def gate_parameters(model: nn.Module) -> list[nn.Parameter]:
     """Return the outer gates and the mechanisms' own zero-start parameters: what opens the attention."""
-    gates = [_gate(holder, slot) for _, holder, slot in _mechanisms(model)]
-    return [gate for gate in gates if gate is not None]
+    gates: list[nn.Parameter] = []
+    for _, holder, slot in _mechanisms(model):
+        if slot.gate:
+            gates.append(holder.get_parameter(slot.gate))
+        if slot.own_gate:
+            gates.append(holder.get_submodule(slot.name).get_parameter(slot.own_gate))
+    return gates
 
 
 def inserted_parameters(model: nn.Module) -> list[nn.Parameter]:

@@ -33,10 +33,10 @@ def place(model: nn.Module, step: Step, survey: Survey, start: Start) -> None:
     with _own_seed(f"{site.path}/{name}"):
         mechanism = make(step, survey).to(device=like.device, dtype=like.dtype).train(host.training)
     in_line = step.role in ("before", "after")
-    own = getattr(mechanism, "gate", None) if in_line else None
+    own = getattr(mechanism, "gate", None)
     slot = Slot(name, step.role, site.map, own_gate=own or "", argument=site.argument)
-    gate = None
-    if start == "identity" and not own and not (in_line and getattr(mechanism, "does_nothing", False)):
+    gate, starts_plain = None, in_line and (own or getattr(mechanism, "does_nothing", False))
+    if start == "identity" and not starts_plain:
         slot.gate = f"{name}_gate"
         gate = nn.Parameter(torch.zeros(1, device=like.device, dtype=like.dtype))
     if site.source is not None and site.source != (site.path, "before"):
