@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ from foveate.data.cache import cache
 from foveate.data.open import open_data
 from foveate.models import create_model
 from foveate.tasks import tasks
-from foveate.train.config import TrainConfig
+from foveate.train.config import TrainConfig, usual_recipe
 from foveate.train.evaluate import evaluate
 from foveate.train.loop import fit
 
@@ -89,7 +90,7 @@ def main() -> None:
     data = f"scenes(train={words.train}, val=0, test={words.test}, size={words.size})"
     name = f"aa-{words.train}-{words.test}-{words.size}-{words.epochs}"
     folder = words.folder or Path("runs") / name
-    scores = train_pool(words.pool, TrainConfig(epochs=words.epochs), data, folder)
+    scores = train_pool(words.pool, replace(usual_recipe(), epochs=words.epochs), data, folder)
     means = 100 * scores.mean(axis=1)
     print(f"{len(scores)} runs: accuracy {means.mean():.1f} %, {means.std(ddof=1):.2f} points between seeds")
     for variants in (1, 4):
