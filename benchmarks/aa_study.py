@@ -87,8 +87,8 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, default=value)
     parser.add_argument("--folder", type=Path, default=None, help="where the pool is kept")
     words = parser.parse_args()
-    data = f"scenes(train={words.train}, val=0, test={words.test}, size={words.size})"
-    name = f"aa-{words.train}-{words.test}-{words.size}-{words.epochs}"
+    data = f"scenes(classes=5, train={words.train}, val=0, test={words.test}, size={words.size})"
+    name = f"aa-5-{words.train}-{words.test}-{words.size}-{words.epochs}"
     folder = words.folder or Path("runs") / name
     scores = train_pool(words.pool, replace(usual_recipe(), epochs=words.epochs), data, folder)
     means = 100 * scores.mean(axis=1)

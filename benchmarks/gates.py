@@ -31,7 +31,7 @@ from foveate.train.loop import fit
 SPECS = ("se@blocks", "cbam@stage3", "eca@blocks", "dual@stage3")
 GRID = [
     ("paper", 1.0, 0.0),
-    *(("identity", lr, 0.0) for lr in (1.0, 3.0, 10.0, 30.0)),
+    *(("identity", reach, 0.0) for reach in (1.0, 3.0, 10.0, 30.0)),
     ("identity", 10.0, 0.2),
 ]
 Start = Literal["identity", "paper"]

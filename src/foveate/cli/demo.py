@@ -14,7 +14,7 @@ EXAMPLE = """
 MODEL = "resnet8"
 VARIANTS = ("se@blocks", "cbam@blocks", "multi_head@stage3")
 SEEDS = 3
-FULL = "scenes(size=32, train=2000, val=500, test=1000)", 6  # data, epochs
+FULL = "scenes(classes=5, train=2000, val=500, test=1000)", 5  # data, epochs
 QUICK = "scenes(size=32, train=256, val=64, test=256)", 1
 
 
