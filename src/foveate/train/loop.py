@@ -73,6 +73,8 @@ def fit(
     budget = Budget.of(config, len(splits["train"]))
     done = finished(folder, model, run, budget.stop)
     if done is not None:
+        if done.steps == budget.steps:  # it may have been killed just before it could clear up
+            Checkpoints(folder).clear()
         return done
     if start_from is not None:
         start_from_plain(model, start_from)
