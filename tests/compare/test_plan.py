@@ -37,6 +37,11 @@ def test_a_plan_survives_json():
     assert StudyPlan.from_dict(json.loads(json.dumps(plan().to_dict()))) == plan()
 
 
+def test_only_weights_known_to_be_new_are_called_so():
+    assert "from scratch" in str(plan(model="resnet8"))
+    assert "from the weights it returns" in str(plan(model="package.module:function"))
+
+
 def test_no_line_is_wider_than_80():
     wide = plan(model="package.module:function" * 5, data="x" * 60, mode="branch", branch_epochs=2)
     wide = replace(

@@ -405,3 +405,10 @@ def test_a_notebook_gets_a_fragment_without_script():
     assert not [a for _, a in seen.elements if "id" in a]
     assert EVIL in seen.text and "+1.42 (+0.31 to +2.53)" in seen.text and example()["sentence"] in seen.text
     assert fragment.count("<svg") >= 5 and len(fragment) < 30_000
+
+
+@pytest.mark.parametrize(("model", "random"), [("resnet8", True), ("package.module:function", False)])
+def test_only_weights_known_to_be_random_are_called_so(model, random):
+    result = example()
+    result["question"] |= {"model": model, "mode": "scratch"}
+    assert ("from random weights" in Text(render(result)).text) is random

@@ -277,7 +277,9 @@ def duration(seconds: float) -> str:
 
 
 def _modes(plan: StudyPlan) -> str:
+    own = ":" in plan.model  # a function of the user's own: only it knows whether its weights are new
     begin = "from pretrained weights" if plan.pretrained or plan.weights else "from scratch"
+    begin = "from the weights it returns" if own and begin == "from scratch" else begin
     if plan.mode == "branch":
         return f"{begin} {plan.train.epochs} epochs, then branching for {plan.branch_epochs} epochs"
     return f"{begin}, {plan.train.epochs} epochs"

@@ -21,6 +21,9 @@ MODES = {
 }
 
 
+OWN = "every model trained on from the weights that the named function returns"
+
+
 def render(result: Result) -> str:
     """Return the report as one HTML text.
 
@@ -52,13 +55,19 @@ def view(whole: Mapping[str, Any]) -> dict[str, Any]:
         "compared": compared,
         "base": next((variant for variant in variants if variant["role"] == "baseline"), None),
         "digits": digits(whole),
-        "mode": MODES.get(question["mode"], question["mode"]),
+        "mode": _asked(question),
         "scale": intervals.difference_scale(variants, question["margin"]),
         "class_scale": intervals.class_scale(compared),
         "gate_scale": gates.gate_scale(variants),
         "sections": sections(whole),
         "numbers": {key: value for key, value in whole.items() if key != "pictures"},
     }
+
+
+def _asked(question: Mapping[str, Any]) -> str:
+    """Say where the models began; only a function of the user's own knows whether its weights are new."""
+    own = ":" in question["model"] and question["mode"] == "scratch"
+    return OWN if own else MODES.get(question["mode"], question["mode"])
 
 
 def sections(whole: Mapping[str, Any]) -> list[tuple[str, str]]:
