@@ -412,3 +412,14 @@ def test_only_weights_known_to_be_random_are_called_so(model, random):
     result = example()
     result["question"] |= {"model": model, "mode": "scratch"}
     assert ("from random weights" in Text(render(result)).text) is random
+
+
+def test_nothing_is_said_twice_under_the_verdict():
+    result = example() | {
+        "sentence": "Nothing is shown: with 3 seeds this study could have found 2 points.",
+        "could_have_found": "With 3 seeds this study could have found 2 points. Runs correlate by 0.5.",
+    }
+    for page in (render(result), repr_html(result)):
+        text = Text(page).text
+        assert text.count("3 seeds this study could have found 2 points.") == 1
+        assert "correlate by 0.5." in text

@@ -10,7 +10,17 @@ from markupsafe import Markup
 from foveate.compare.report.intervals import difference_scale, glyph
 from foveate.compare.report.result import Result, baseline, complete, digits
 from foveate.compare.report.svg import Scale, join, tag
-from foveate.compare.report.words import badge, count, milliseconds, plain, short, signed, span, spread
+from foveate.compare.report.words import (
+    badge,
+    count,
+    milliseconds,
+    plain,
+    short,
+    signed,
+    span,
+    spread,
+    unsaid,
+)
 
 # Colours come from the notebook's own text colour, so that they fit whatever theme it has.
 _STYLE = """
@@ -43,7 +53,7 @@ def repr_html(result: Result) -> str:
     parts = [
         tag("style", Markup(_STYLE)),
         tag("p", whole["sentence"] or "No verdict yet.", class_="fv-sentence"),
-        tag("p", whole["could_have_found"], class_="fv-soft"),
+        tag("p", unsaid(whole["could_have_found"], whole["sentence"]), class_="fv-soft"),
         tag("table", head, body),
     ]
     return str(tag("div", join(parts), class_="foveate-study"))

@@ -55,6 +55,7 @@ def view(whole: Mapping[str, Any]) -> dict[str, Any]:
         "compared": compared,
         "base": next((variant for variant in variants if variant["role"] == "baseline"), None),
         "digits": digits(whole),
+        "lead": words.unsaid(whole["could_have_found"], whole["sentence"]),
         "mode": _asked(question),
         "scale": intervals.difference_scale(variants, question["margin"]),
         "class_scale": intervals.class_scale(compared),
