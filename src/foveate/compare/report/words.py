@@ -139,7 +139,7 @@ def unsaid(text: str, before: str) -> str:
     """Return the sentences of ``text`` that ``before`` has not said already, at its end or whole.
 
     Example:
-        >>> unsaid("With 3 seeds it finds 2 points. They pair.", "No verdict: with 3 seeds it finds 2 points.")
+        >>> unsaid("With 3 seeds it finds 2 points. They pair.", "Nothing: with 3 seeds it finds 2 points.")
         'They pair.'
     """
     return " ".join(part for part in re.split(r"(?<=\.) ", text) if part[1:] not in before)
