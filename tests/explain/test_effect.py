@@ -6,7 +6,8 @@ from torch import Tensor, nn
 
 from foveate.explain.effect import effect, looks
 from foveate.mechanisms import mechanisms
-from foveate.mechanisms.base import Cost, Facets, MapTap, Mechanism, Refine, build
+from foveate.mechanisms.base import Cost, Facets, MapTap, Mechanism, build
+from foveate.mechanisms.interfaces import Refine
 
 
 class Planted(Refine):

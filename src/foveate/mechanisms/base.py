@@ -1,4 +1,4 @@
-"""What every mechanism is: the seven interfaces, the facets, the cost, and the tap that shows the weights.
+"""What every mechanism is: its facets, its cost, and the tap that shows its weights.
 
 A mechanism takes the number of input ``channels`` first and every option by keyword. Its ``forward`` is a
 pure function of its input and its parameters. It says what it is (``facets``), what it costs (``cost``), and
@@ -8,15 +8,17 @@ lets its weights flow through a named child, ``self.map = MapTap(...)``, so that
 from __future__ import annotations
 
 import inspect
-from abc import ABC, abstractmethod
+from abc import ABCMeta, abstractmethod
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, fields
-from typing import ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
-from jaxtyping import Float
+import torch
 from torch import Tensor, nn
 
 from foveate.errors import OptionError, ShapeError
+from foveate.mechanisms.options import whole
 from foveate.registry import Registry
 
 Over = Literal[
@@ -83,11 +85,13 @@ class MapTap(nn.Identity):
 
     Args:
         axes: The axes of the weights, by einops' habit: ``b`` batch, ``c`` channels, ``h`` ``w`` rows and
-            columns, ``n`` positions (h*w), ``m`` the positions, channels or slots looked at, ``k`` heads,
-            ``q`` classes, ``1`` for one.
+            columns, ``n`` positions (h*w), ``m`` the positions, channels or slots looked at, ``k`` heads or
+            groups, ``s`` scales, branches or layers, ``t`` queries (steps), ``q`` classes, ``p`` places in a
+            kernel, ``1`` for one.
         sums: Axes over which the weights sum to one, such as ``"m"`` or ``"h w"``; empty for gates.
         low: The least value that a weight can take.
-        high: The greatest value that a weight can take.
+        high: The greatest value that a weight can take. Gates and softmaxes stay in [0, 1]; weights that
+            nothing normalises, as in involution, go from ``-inf`` to ``inf``.
 
     Attributes:
         recording: True only while ``fv.record`` listens. A mechanism whose fast path never forms its weights
@@ -126,8 +130,38 @@ class BatchNorm(nn.BatchNorm2d):
         return super().forward(input)
 
 
-class Mechanism(nn.Module, ABC):
-    """The root of the seven interfaces; see the module's docstring.
+class Placed(ABCMeta):
+    """Lets every mechanism be built with ``device=`` and ``dtype=``, as torch's own layers can.
+
+    One place instead of two arguments in every layer of every file. The parameters are made on the device,
+    not copied to it: ``device="meta"`` allocates nothing.
+    """
+
+    def __call__(
+        cls,
+        *args: Any,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        **options: Any,
+    ) -> Any:
+        """Build the mechanism on ``device`` and convert it to ``dtype``."""
+        with nullcontext() if device is None else torch.device(device):
+            module = super().__call__(*args, **options)
+        return module if dtype is None else module.to(dtype)
+
+    @property
+    def __signature__(cls) -> inspect.Signature:
+        """The constructor's own arguments, then device and dtype."""
+        own = list(inspect.signature(cls.__init__).parameters.values())[1:]  # type: ignore[misc]
+        keyword = inspect.Parameter.KEYWORD_ONLY
+        return inspect.Signature([*own, *(inspect.Parameter(n, keyword, default=None) for n in PLACED)])
+
+
+PLACED = ("device", "dtype")
+
+
+class Mechanism(nn.Module, metaclass=Placed):
+    """The root of the seven interfaces; see the module's docstring. Each takes ``device`` and ``dtype`` too.
 
     Class attributes:
         interface: One of the seven, in lower case; set by the interface.
@@ -167,115 +201,10 @@ class Mechanism(nn.Module, ABC):
             )
 
 
-class Refine(Mechanism):
-    """Map to map of the same shape."""
-
-    interface = "refine"
-
-    @abstractmethod
-    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        """Weigh parts of ``x``."""
-
-
-class Pool(Mechanism):
-    """Map to one vector."""
-
-    interface = "pool"
-
-    @abstractmethod
-    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c"]:
-        """Reduce ``x`` to one vector an image."""
-
-
-class Gate(Mechanism):
-    """A map, weighed by what a coarser map asks for."""
-
-    interface = "gate"
-
-    @abstractmethod
-    def forward(
-        self, x: Float[Tensor, "b c h w"], gating: Float[Tensor, "b g i j"]
-    ) -> Float[Tensor, "b c h w"]:
-        """Weigh parts of ``x`` by the coarser map ``gating``."""
-
-
-class Fuse(Mechanism):
-    """Several maps to one."""
-
-    interface = "fuse"
-
-    @abstractmethod
-    def forward(self, maps: list[Float[Tensor, "b c _ _"]]) -> Float[Tensor, "b c h w"]:
-        """Weigh ``maps`` against each other and sum them."""
-
-
-class Read(Mechanism):
-    """A query reads a memory."""
-
-    interface = "read"
-
-    @abstractmethod
-    def forward(
-        self, query: Float[Tensor, "b t q"], memory: Float[Tensor, "b n d"], mask: Tensor | None = None
-    ) -> tuple[Float[Tensor, "b t d"], Float[Tensor, "b t n"]]:
-        """Return the context and the weights; ``mask`` (B, N) is True where the memory may be read."""
-
-
-class Select(Mechanism):
-    """An image to K patches of it."""
-
-    interface = "select"
-
-    @abstractmethod
-    def forward(self, image: Float[Tensor, "b c h w"]) -> tuple[Tensor, Tensor, Tensor]:
-        """Return patches (B, K, C, h, w), their places (B, K, 2) and log-probabilities (B, K)."""
-
-
-class Label(Mechanism):
-    """A map to one score per class; takes ``channels`` and ``classes``."""
-
-    interface = "label"
-
-    @abstractmethod
-    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b q"]:
-        """Return logits."""
-
-
 mechanisms: Registry[type[Mechanism]] = Registry("mechanism", see="foveate list")
 
 
-def reduced(channels: int, reduction: int, least: int = 1) -> int:
-    """Return ``channels // reduction``, but never fewer than ``least``: a layer of width 0 gates nothing.
-
-    Raises:
-        OptionError: One of the two is not a positive whole number.
-    """
-    return max(least, whole("channels", channels) // whole("reduction", reduction))
-
-
-def whole(option: str, value: int, least: int = 1) -> int:
-    """Return ``value`` if it is a whole number of at least ``least``.
-
-    Raises:
-        OptionError: It is not; the text names ``option``.
-    """
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise OptionError(f"{option}: got {value!r}, expected a whole number of at least {least}")
-    return value
-
-
-def odd(option: str, value: int) -> int:
-    """Return ``value`` if it is an odd whole number, as a kernel that is centred on its pixel needs.
-
-    Raises:
-        OptionError: It is not; the text names ``option``.
-    """
-    if whole(option, value) % 2 == 0:
-        raise OptionError(f"{option}: got {value}, expected an odd number, such as {value + 1}")
-    return value
-
-
-def build(name: str, channels: int, **options: object) -> Mechanism:
+def build(name: str, channels: int | tuple[int, ...], **options: object) -> Mechanism:
     """Build a mechanism from its name; a misspelt option is answered with the options there are.
 
     Raises:
@@ -285,18 +214,20 @@ def build(name: str, channels: int, **options: object) -> Mechanism:
     cls = mechanisms[name]
     known = options_of(cls)
     for option in options:
-        if option not in known:
+        if option not in known and option not in PLACED:
             raise OptionError(f'{name} has no option "{option}". Its options: {", ".join(known) or "none"}')
     missing = [o for o, default in known.items() if default is inspect.Parameter.empty and o not in options]
     if missing:
         raise OptionError(f"{name} needs {', '.join(missing)}=...")
-    return cls(whole("channels", channels), **options)
+    for width in channels if isinstance(channels, tuple) and cls.interface == "fuse" else (channels,):
+        whole("channels", width)  # type: ignore[arg-type]
+    return cls(channels, **options)
 
 
 def options_of(cls: type[Mechanism]) -> dict[str, object]:
     """Return the options of a mechanism and their defaults (``inspect.Parameter.empty`` for none)."""
-    signature = inspect.signature(cls)
-    return {name: p.default for name, p in signature.parameters.items() if p.kind is p.KEYWORD_ONLY}
+    parameters = inspect.signature(cls).parameters
+    return {n: p.default for n, p in parameters.items() if p.kind is p.KEYWORD_ONLY and n not in PLACED}
 
 
 def header(cls: type[Mechanism]) -> dict[str, str]:

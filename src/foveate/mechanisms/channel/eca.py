@@ -16,7 +16,9 @@ import math
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.base import Cost, Facets, MapTap, Refine, mechanisms, odd, whole
+from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
+from foveate.mechanisms.interfaces import Refine
+from foveate.mechanisms.options import odd, whole
 
 
 @mechanisms.register("eca")

@@ -18,7 +18,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_max_pool2d
 
-from foveate.mechanisms.base import Cost, Facets, MapTap, Refine, mechanisms, reduced
+from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
+from foveate.mechanisms.interfaces import Refine
+from foveate.mechanisms.options import reduced
 from foveate.mechanisms.spatial.spatial import SpatialAttention
 
 

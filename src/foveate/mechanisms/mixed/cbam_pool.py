@@ -15,7 +15,8 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
-from foveate.mechanisms.base import Cost, Facets, Pool, mechanisms
+from foveate.mechanisms.base import Cost, Facets, mechanisms
+from foveate.mechanisms.interfaces import Pool
 from foveate.mechanisms.mixed.cbam import ConvolutionalBlockAttention
 
 

@@ -14,8 +14,9 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.base import Cost, Facets, MapTap, Refine, mechanisms
+from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.channel.se import SqueezeExcitation
+from foveate.mechanisms.interfaces import Refine
 
 
 @mechanisms.register("scse")

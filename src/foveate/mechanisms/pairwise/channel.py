@@ -17,7 +17,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from foveate.mechanisms.attend import full_precision, widen
-from foveate.mechanisms.base import Cost, Facets, MapTap, Refine, mechanisms
+from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
+from foveate.mechanisms.interfaces import Refine
 
 LEAST = (
     -60.0

@@ -18,7 +18,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from foveate.mechanisms.attend import full_precision, project, widen
-from foveate.mechanisms.base import Cost, Facets, MapTap, Refine, mechanisms, reduced, whole
+from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
+from foveate.mechanisms.interfaces import Refine
+from foveate.mechanisms.options import reduced, whole
 
 
 @mechanisms.register("criss_cross")

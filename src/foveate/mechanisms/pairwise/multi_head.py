@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from foveate.errors import OptionError
 from foveate.mechanisms.attend import attend, tokens, untoken
-from foveate.mechanisms.base import Cost, Facets, MapTap, Refine, mechanisms
+from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
+from foveate.mechanisms.interfaces import Refine
 
 
 @mechanisms.register("multi_head")

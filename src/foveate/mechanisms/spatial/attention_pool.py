@@ -14,7 +14,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from foveate.mechanisms.attend import widen
-from foveate.mechanisms.base import Cost, Facets, MapTap, Pool, mechanisms, whole
+from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
+from foveate.mechanisms.interfaces import Pool
+from foveate.mechanisms.options import whole
 
 
 @mechanisms.register("attention_pool")

@@ -15,7 +15,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, Refine, mechanisms, whole
+from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
+from foveate.mechanisms.interfaces import Refine
+from foveate.mechanisms.options import whole
 
 
 @mechanisms.register("input_gate")

@@ -1,0 +1,1 @@
+"""Attention over branches, scales and layers: several maps, weighed against each other."""

@@ -1,0 +1,1 @@
+"""Hard attention: a choice instead of an average."""

@@ -1,0 +1,50 @@
+"""Checks of option values, each with an error that names the option."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from foveate.errors import OptionError
+
+
+def reduced(channels: int, reduction: int, least: int = 1) -> int:
+    """Return ``channels // reduction``, but never fewer than ``least``: a layer of width 0 gates nothing.
+
+    Raises:
+        OptionError: One of the two is not a positive whole number.
+    """
+    return max(least, whole("channels", channels) // whole("reduction", reduction))
+
+
+def whole(option: str, value: int, least: int = 1) -> int:
+    """Return ``value`` if it is a whole number of at least ``least``.
+
+    Raises:
+        OptionError: It is not; the text names ``option``.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise OptionError(f"{option}: got {value!r}, expected a whole number of at least {least}")
+    return value
+
+
+def odd(option: str, value: int) -> int:
+    """Return ``value`` if it is an odd whole number, as a kernel that is centred on its pixel needs.
+
+    Raises:
+        OptionError: It is not; the text names ``option``.
+    """
+    if whole(option, value) % 2 == 0:
+        raise OptionError(f"{option}: got {value}, expected an odd number, such as {value + 1}")
+    return value
+
+
+def each_width(channels: int | Sequence[int], maps: int) -> tuple[int, ...]:
+    """Return the channels of each of ``maps`` maps, given one number for all or one for each.
+
+    Raises:
+        OptionError: As many numbers as there are maps are needed, each positive and whole.
+    """
+    given = (channels,) * whole("maps", maps) if isinstance(channels, int) else tuple(channels)
+    if len(given) != maps:
+        raise OptionError(f"channels: got {len(given)} numbers, expected one, or one for each of maps={maps}")
+    return tuple(whole("channels", width) for width in given)

@@ -1,0 +1,1 @@
+"""Attention that a query asks for: a memory is read, or a map gated."""
