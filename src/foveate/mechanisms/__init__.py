@@ -9,6 +9,7 @@ from foveate.mechanisms.mixed import cbam as cbam
 from foveate.mechanisms.mixed import cbam_pool as cbam_pool
 from foveate.mechanisms.mixed import coordinate as coordinate
 from foveate.mechanisms.mixed import scse as scse
+from foveate.mechanisms.pairwise import bottleneck as bottleneck
 from foveate.mechanisms.pairwise import channel as channel
 from foveate.mechanisms.pairwise import criss_cross as criss_cross
 from foveate.mechanisms.pairwise import dual as dual

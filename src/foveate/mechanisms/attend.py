@@ -39,6 +39,12 @@ def untoken(context: Float[Tensor, "b n c"], like: Float[Tensor, "b _ h w"]) -> 
     return context.transpose(1, 2).unflatten(2, like.shape[2:])
 
 
+def like_input(y: Float[Tensor, "b c h w"], x: Float[Tensor, "b _ h w"]) -> Float[Tensor, "b c h w"]:
+    """Return ``y`` in the type and memory format of ``x``, for a mechanism that adds no ``x`` to it."""
+    last = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
+    return y.to(x.dtype).contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
+
+
 def widen(x: Tensor) -> Tensor:
     """Return ``x`` in float32 if it is half precision, where energies without a scale overflow."""
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x

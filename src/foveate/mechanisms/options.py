@@ -48,3 +48,21 @@ def each_width(channels: int | Sequence[int], maps: int) -> tuple[int, ...]:
     if len(given) != maps:
         raise OptionError(f"channels: got {len(given)} numbers, expected one, or one for each of maps={maps}")
     return tuple(whole("channels", width) for width in given)
+
+
+def heads_of(channels: int, heads: int | None, most: int = 8) -> int:
+    """Return ``heads`` if it divides ``channels``; for None the greatest that does, up to ``most``.
+
+    Raises:
+        OptionError: ``heads`` does not divide ``channels``; the text names numbers that do.
+    """
+    divisors = [d for d in range(1, whole("channels", channels) + 1) if channels % d == 0]
+    if heads is None:
+        return max(d for d in divisors if d <= most)
+    if isinstance(heads, int) and heads in divisors:
+        return heads
+    near = sorted(divisors, key=lambda d: abs(d - heads) if isinstance(heads, int) else d)[:4]
+    listed = ", ".join(map(str, sorted(near)))
+    raise OptionError(
+        f"heads: got {heads!r}, which does not divide {channels} channels. Near divisors: {listed}"
+    )

@@ -19,6 +19,7 @@ from foveate.errors import OptionError
 from foveate.mechanisms.attend import attend, tokens, untoken
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Refine
+from foveate.mechanisms.options import heads_of
 
 
 @mechanisms.register("multi_head")
@@ -63,7 +64,7 @@ class MultiHeadAttention(Refine):
         super().__init__()
         if positions not in ("none", "sine2d"):
             raise OptionError(f'positions: got {positions!r}, expected "none" or "sine2d"')
-        self.channels, self.heads = channels, _heads(channels, heads)
+        self.channels, self.heads = channels, heads_of(channels, heads)
         self.positions, self.residual = positions, residual
         self.norm = nn.LayerNorm(channels) if norm else nn.Identity()
         self.project = nn.Linear(channels, 3 * channels, bias=bias)  # queries, keys, values
@@ -108,17 +109,3 @@ def _sines(length: int, width: int, like: Tensor) -> Tensor:
     rate = 10_000.0 ** (-2 * (channel // 2).to(kind) / max(1, width))
     angle = rate[:, None] * torch.arange(length, device=like.device, dtype=kind)
     return torch.where((channel % 2 == 0)[:, None], angle.sin(), angle.cos())
-
-
-def _heads(channels: int, heads: int | None) -> int:
-    """Return ``heads`` if it divides ``channels``; for None the largest divisor of ``channels`` up to 8."""
-    divisors = [d for d in range(1, channels + 1) if channels % d == 0]
-    if heads is None:
-        return max(d for d in divisors if d <= 8)
-    if isinstance(heads, int) and heads in divisors:
-        return heads
-    near = sorted(divisors, key=lambda d: abs(d - heads) if isinstance(heads, int) else d)[:4]
-    listed = ", ".join(map(str, sorted(near)))
-    raise OptionError(
-        f"heads: got {heads!r}, which does not divide {channels} channels. Near divisors: {listed}"
-    )
