@@ -8,7 +8,17 @@ import torch
 from foveate.mechanisms.base import build
 
 SIDE = 64
-NAMES = ["bottleneck", "non_local", "multi_head", "position", "dual", "criss_cross"]
+NAMES = [
+    "bottleneck",
+    "double",
+    "external",
+    "non_local",
+    "object_context",
+    "multi_head",
+    "position",
+    "dual",
+    "criss_cross",
+]
 BLOCKS = ["bottleneck", "dual", "position"]  # form their weights block by block
 
 

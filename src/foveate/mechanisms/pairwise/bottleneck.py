@@ -1,7 +1,7 @@
 """Bottleneck attention: multi-head attention over positions that knows how far apart they are.
 
-Formula y_i = sum_j softmax_j(q_i . k_j / sqrt(d) + q_i . r_u + q_i . s_w) v_j in each head; q, k, v = 1x1 convolutions
-        of x; r_u, s_w = learned vectors for the distance from i to j in rows and in columns
+Formula y_i = sum_j softmax_j(q_i . k_j / sqrt(d) + q_i . r_u + q_i . s_w) v_j in each head; q, k, v = 1x1
+        convolutions of x; r_u, s_w = learned vectors for the distance from i to j in rows, in columns
 Paper   Srinivas, Lin, Parmar, Shlens, Abbeel, Vaswani. Bottleneck Transformers for Visual Recognition.
         CVPR 2021. arXiv:2101.11605, section 3.
 Shapes  x (B, C, H, W) -> (B, C, H, W); map (B, K, N, N), K heads, N = H*W, rows sum to 1,
