@@ -14,7 +14,11 @@ if TYPE_CHECKING:
     Class = type[Mechanism]
 
 TABLE_SIZE = (256, 14, 14)  # the map on which tables state costs: the third stage of a ResNet
-STANDS_FOR = {"classes": 10}  # what an option without a default is set to where only a cost is asked for
+MOST_DRAWN = 32 * 32  # positions
+STANDS_FOR = {
+    "classes": 10,
+    "gating": 256,
+}  # what an option without a default is set to where only a cost is asked for
 
 
 def matches(cls: Class, wanted: Mapping[str, str | None]) -> bool:
@@ -74,6 +78,22 @@ def _on_paper(name: str, channels: int, options: Mapping[str, object]) -> Mechan
 
     with torch.device("meta"):
         return base.build(name, channels, **stand_ins(base.mechanisms[name]) | dict(options))
+
+
+def flow(name: str, size: tuple[int, int, int], options: Mapping[str, object]) -> dict[str, Any]:
+    """Return the data flow of a mechanism, and the map on which it was taken down.
+
+    That needs a forward pass with all weights formed, N*N of them in some: larger maps are drawn as 14 x 14.
+    """
+    from dataclasses import asdict
+
+    from foveate.explain.dataflow import dataflow
+    from foveate.mechanisms import base
+
+    channels, height, width = size if size[1] * size[2] <= MOST_DRAWN else (size[0], *TABLE_SIZE[1:])
+    module = base.build(name, channels, **stand_ins(base.mechanisms[name]) | dict(options))
+    steps = [asdict(step) for step in dataflow(module, height, width)]
+    return {"size": [channels, height, width], "steps": steps}
 
 
 def stand_ins(cls: Class) -> dict[str, object]:

@@ -28,11 +28,23 @@ EXAMPLE = """
     ────────────────────────────────────────────────────────────────────────────
     kernel_size  None     How many neighbouring channels one gate sees; odd.
                           None for the paper's choice.
+
+
+    Data flow on a map of 64×32×32; ● are the weights
+
+    ○    x                          64×32×32
+    ├─╮
+    │ ○  mean                             64
+    │ ○  excite: 3 convolution          1×64
+    │ ○  sigmoid                        1×64
+    │ ●  map: the weights, b c 1 1    64×1×1
+    ├─╯
+    ○    ×                          64×32×32
 """
 
 
 def show(mechanism: str, /, *, size: str = "256,14,14", json: bool = False) -> None:
-    """Show one mechanism: formula, paper, shapes, options, where it can sit, and what it costs.
+    """Show one mechanism: formula, paper, shapes, options, sites, cost, and a drawing of its data flow.
 
     Args:
         mechanism: A name from `foveate list`, with options if you like: "se(reduction=8)".
@@ -45,6 +57,7 @@ def show(mechanism: str, /, *, size: str = "256,14,14", json: bool = False) -> N
     name, options = mechanism_facts.parse_mechanism(mechanism)
     channels, height, width = mechanism_facts.parse_map_size(size)
     told = mechanism_facts.facts(name, mechanisms[name], (channels, height, width), **options)
+    told["flow"] = mechanism_facts.flow(name, (channels, height, width), options)
     if json:
         output.machine(told)
     else:
@@ -52,7 +65,9 @@ def show(mechanism: str, /, *, size: str = "256,14,14", json: bool = False) -> N
 
 
 def _print(told: dict[str, Any]) -> None:
-    from foveate.cli.output import bytes_short, paragraph, say, short, table
+    from foveate.cli.drawing import draw
+    from foveate.cli.output import bytes_short, console, paragraph, say, short, table
+    from foveate.explain.dataflow import Step
 
     head, facets, cost = told["header"], told["facets"], told["cost"]
     say(f"{told['name']}  ({told['class']}, {told['family']})")
@@ -76,6 +91,11 @@ def _print(told: dict[str, Any]) -> None:
     if told["options"]:
         say()
         table(["option", "default", "meaning"], told["options"])
+    say()
+    flow = told["flow"]
+    say(f"Data flow on a map of {'×'.join(map(str, flow['size']))}; ● are the weights")
+    say()
+    say("\n".join(draw([Step(**step) for step in flow["steps"]], console().width)))
 
 
 def _entry(word: str, text: str) -> None:

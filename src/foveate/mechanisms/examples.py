@@ -1,0 +1,51 @@
+"""Random inputs of the shapes that an interface asks for: to draw, to measure, to try a mechanism."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from foveate.mechanisms.base import Mechanism
+from foveate.mechanisms.interfaces import Fuse, Gate, Read
+
+
+def example_inputs(
+    module: Mechanism, height: int, width: int, *, batch: int = 1, steps: int = 1, **options: Any
+) -> dict[str, Tensor]:
+    """Return the tensors of one call, by name, drawn from N(0, 1).
+
+    Args:
+        module: What is to be called, as ``call(module, inputs.values())``.
+        height: H of the map; the memory of a read has H*W entries.
+        width: W of the map.
+        batch: How many images.
+        steps: How many queries a read gets.
+        options: ``dtype``, ``device``, ``generator``: for ``torch.randn``.
+
+    Example:
+        >>> from foveate.mechanisms import mechanisms
+        >>> {k: tuple(v.shape) for k, v in example_inputs(mechanisms["se"](64), 7, 5).items()}
+        {'x': (1, 64, 7, 5)}
+    """
+
+    def draw(*shape: int) -> Tensor:
+        return torch.randn(batch, *shape, **options)
+
+    if isinstance(module, Fuse):
+        return {f"map {i}": draw(c, height, width) for i, c in enumerate(module.widths, 1)}
+    if isinstance(module, Read):
+        query, memory = draw(steps, module.query_channels), draw(height * width, module.channels)
+        return {"query": query, "memory": memory}
+    x = draw(module.channels, height, width)
+    if isinstance(module, Gate):  # half the size, as a decoder's next stage has
+        return {"x": x, "gating": draw(module.gating, (height + 1) // 2, (width + 1) // 2)}
+    return {"x": x}
+
+
+def call(module: Mechanism, tensors: Sequence[Tensor]) -> Tensor:
+    """Call ``module`` as its interface asks; of a read return the context alone."""
+    output = module(list(tensors)) if isinstance(module, Fuse) else module(*tensors)
+    return cast(Tensor, output[0] if isinstance(module, Read) else output)
