@@ -27,7 +27,15 @@ from foveate.mechanisms.query import concat as concat
 from foveate.mechanisms.query import cosine as cosine
 from foveate.mechanisms.query import dot as dot
 from foveate.mechanisms.query import general as general
+from foveate.mechanisms.query import local_p as local_p
+from foveate.mechanisms.query import location as location
 from foveate.mechanisms.query import scaled_dot as scaled_dot
 from foveate.mechanisms.spatial import attention_pool as attention_pool
+from foveate.mechanisms.spatial import gem as gem
 from foveate.mechanisms.spatial import input_gate as input_gate
+from foveate.mechanisms.spatial import second_order_pool as second_order_pool
+from foveate.mechanisms.spatial import sge as sge
+from foveate.mechanisms.spatial import simam as simam
 from foveate.mechanisms.spatial import spatial as spatial
+from foveate.mechanisms.spatial import sse as sse
+from foveate.mechanisms.spatial import strip_pooling as strip_pooling
