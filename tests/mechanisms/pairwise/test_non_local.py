@@ -3,11 +3,13 @@ from __future__ import annotations
 import pytest
 import torch
 from timm.layers.non_local_attn import NonLocalAttn
+from torch import Tensor
 from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
 from foveate.errors import OptionError
 from foveate.mechanisms.base import build
-from foveate.mechanisms.pairwise.non_local import NonLocal
+from foveate.mechanisms.pairwise.non_local import FORMS, NonLocal
 
 
 @pytest.mark.parametrize("subsample", [False, True])
@@ -32,10 +34,13 @@ def test_equals_the_formula_in_loops(subsample: bool, double: object) -> None:
 
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("size", [(7, 5), (12, 20)])
-def test_equals_timm_with_its_weights(training: bool, size: tuple[int, int], double: object) -> None:
-    """timm leaves the subsampling out; its scale, of the wrong width, is an option that we switch off."""
-    ours = double("non_local", 64, reduction=8, subsample=False).train(training)
-    theirs = NonLocalAttn(64, use_scale=False).double().train(training)
+@pytest.mark.parametrize("scale", [False, True])
+def test_equals_timm_with_its_weights(
+    training: bool, size: tuple[int, int], scale: bool, double: object
+) -> None:
+    """timm leaves the subsampling out, and its scale is of the width of the input."""
+    ours = double("non_local", 64, reduction=8, subsample=False, scale=scale).train(training)
+    theirs = NonLocalAttn(64, use_scale=scale).double().train(training)
     names = {"t": "query", "p": "key", "g": "value", "z": "merge", "norm": "norm"}
     theirs.load_state_dict(
         {
@@ -45,6 +50,70 @@ def test_equals_timm_with_its_weights(training: bool, size: tuple[int, int], dou
     )
     x = torch.randn(3, 64, *size, dtype=torch.float64)
     torch.testing.assert_close(ours(x), theirs(x), rtol=0, atol=1e-10)
+
+
+@torch.no_grad()
+def read_in_loops(module: NonLocal, x: Tensor) -> Tensor:
+    """What every position reads by each of the four comparisons of section 3.2."""
+    parts = module.query(x), module.pool(module.key(x)), module.pool(module.value(x))
+    q, k, v = (part[0].flatten(1).T for part in parts)
+    read = torch.zeros(len(q), v.shape[1], dtype=x.dtype)
+    for i in range(len(q)):
+        if module.pairwise == "concat":
+            weights = [(torch.cat([q[i], key]) @ module.compare.flatten()).relu() for key in k]
+        else:
+            weights = [q[i] @ key for key in k]
+            weights = weights if module.pairwise == "dot" else [w.exp() for w in weights]
+        total = sum(weights) if module.pairwise in ("embedded", "gaussian") else len(k)
+        read[i] = sum(w / total * value for w, value in zip(weights, v, strict=True))
+    return read.T.unflatten(1, x.shape[2:])[None]
+
+
+@pytest.mark.parametrize("subsample", [False, True])
+@pytest.mark.parametrize("pairwise", FORMS)
+def test_each_form_equals_the_papers(
+    pairwise: str, subsample: bool, double: object, explicit: object
+) -> None:
+    module = double("non_local", 6, subsample=subsample, pairwise=pairwise)
+    x = torch.randn(1, 6, 5, 4, dtype=torch.float64)
+    expected = x + module.norm(module.merge(read_in_loops(module, x)))
+    torch.testing.assert_close(module(x), expected, rtol=0, atol=1e-10)
+    torch.testing.assert_close(explicit(module, x), expected, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("pairwise", ["gaussian", "dot", "concat"])
+def test_each_form_has_its_gradients_in_every_type(pairwise: str, double: object, explicit: object) -> None:
+    module, x = double("non_local", 4, pairwise=pairwise), torch.randn(2, 4, 3, 3, dtype=torch.float64)
+    assert torch.autograd.gradcheck(module, [x.requires_grad_()])
+    wanted, grads = [*module.parameters(), x], []
+    for call in (module, lambda x: explicit(module, x)):
+        grads.append(torch.autograd.grad(call(x).square().sum(), wanted))
+    for fast, slow in zip(*grads, strict=True):
+        torch.testing.assert_close(fast, slow)
+    half = double("non_local", 16, pairwise=pairwise).bfloat16()
+    x = torch.randn(1, 16, 9, 7).bfloat16()
+    expected = half.float()(x.float())
+    assert (half.bfloat16()(x).float() - expected).abs().max() < 0.05 * expected.abs().max()
+
+
+@pytest.mark.parametrize("pairwise", ["gaussian", "dot", "concat"])
+@pytest.mark.parametrize("subsample", [False, True])
+def test_each_form_costs_what_can_be_counted(pairwise: str, subsample: bool) -> None:
+    module = build("non_local", 16, pairwise=pairwise, subsample=subsample).eval()
+    more = {torch.ops.aten.mv: lambda a, b, **_: 2 * a[0] * a[1]}
+    with FlopCounterMode(display=False, custom_mapping=more) as counter:
+        module(torch.randn(1, 16, 12, 9))
+    assert module.cost(12, 9).macs == counter.get_total_flops() // 2
+    assert module.cost(12, 9).parameters == sum(p.numel() for p in module.parameters())
+
+
+@pytest.mark.parametrize("pairwise", ["dot", "concat"])
+def test_forms_without_a_softmax_keep_memory_and_work_linear(pairwise: str, largest: type) -> None:
+    module, x = build("non_local", 16, pairwise=pairwise), torch.randn(1, 16, 64, 64).requires_grad_()
+    with largest() as seen:
+        module(x).sum().backward()
+    assert seen.elements <= 2 * x.numel()
+    assert module.cost(64, 64).macs == 1024 * module.cost(2, 2).macs
 
 
 @pytest.mark.parametrize(("channels", "parameters"), [(256, 33_632), (512, 132_800)])
@@ -90,3 +159,8 @@ def test_both_paths_agree(double: object, explicit: object) -> None:
 def test_refuses_a_reduction_of_zero() -> None:
     with pytest.raises(OptionError, match="reduction: got 0"):
         NonLocal(16, reduction=0)
+
+
+def test_refuses_an_unknown_comparison() -> None:
+    with pytest.raises(OptionError, match="pairwise: got 'cosine', expected one of embedded"):
+        NonLocal(16, pairwise="cosine")

@@ -1,34 +1,47 @@
 """Non-local block: every position adds what it reads at all positions, in a narrower space.
 
-Formula y = x + BN(W_z softmax_j(theta_i . phi_j) g_j), with theta, phi, g = 1x1 convolutions of x, phi and g
-        max-pooled 2x2, no 1/sqrt(d)
-Paper   Wang, Girshick, Gupta, He. Non-local Neural Networks. CVPR 2018. arXiv:1711.07971, section 3.3.
-Shapes  x (B, C, H, W) -> (B, C, H, W); map (B, N, M), rows sum to 1, formed only while recording;
-        N = H*W, M = ceil(H/2)*ceil(W/2) with subsample, else N.
-Cost    with R = max(1, C // reduction): parameters 4*C*R + 3*R + 3*C, MACs 4*N*C*R + 2*N*M*R; buffers of the
-        normalisation 2*C numbers and a counter of 8 bytes. Memory grows with N.
-Differs subsampling keeps the last row and column of an odd map, so that a 1x1 map works.
+Formula y = x + BN(W_z sum_j f_ij g_j), with theta, phi, g = 1x1 convolutions of x, phi and g max-pooled
+        2x2, and f by ``pairwise``: embedded softmax_j(theta_i . phi_j), gaussian softmax_j(x_i . x_j),
+        dot theta_i . phi_j / M, concat relu(w_f . [theta_i; phi_j]) / M; no 1/sqrt(d)
+Paper   Wang, Girshick, Gupta, He. Non-local Neural Networks. CVPR 2018. arXiv:1711.07971, section 3.
+Shapes  x (B, C, H, W) -> (B, C, H, W); map (B, N, M), formed only while recording, rows sum to 1 in the two
+        softmax forms; N = H*W, M = ceil(H/2)*ceil(W/2) with subsample, else N.
+Cost    with R = max(1, C // reduction): parameters 4*C*R + 3*R + 3*C, MACs 4*N*C*R + 2*N*M*R; gaussian: 2*C*R
+        + 2*R fewer parameters, MACs 2*N*C*R + N*M*(C + R); dot: MACs 4*N*C*R + (N + M)*R*R; concat: 2*R more
+        parameters, MACs 4*N*C*R + (N + M)*R. Buffers of the normalisation 2*C numbers and a counter of
+        8 bytes. Memory grows with N.
+Differs subsampling keeps the last row and column of an odd map, so that a 1x1 map works. scale=True divides
+        by sqrt(C), C the width of x, as timm does.
 """
 
 from __future__ import annotations
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.attend import attend, tokens, untoken
+from foveate.errors import OptionError
+from foveate.mechanisms.attend import attend, full_precision, tokens, untoken, widen
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Refine
 from foveate.mechanisms.options import reduced
 
+FORMS = ("embedded", "gaussian", "dot", "concat")
+
 
 @mechanisms.register("non_local")
 class NonLocal(Refine):
-    """Add to each position what it reads at all positions (the embedded Gaussian form).
+    """Add to each position what it reads at all positions.
 
     Args:
         channels: C of the map that it will receive.
         reduction: How many times narrower queries, keys and values are. Paper: 2.
         subsample: Whether keys and values are max-pooled 2x2, for a quarter of the products. Paper: yes.
+        pairwise: How two positions are compared: "embedded" (the paper's usual), "gaussian", "dot", "concat".
+        scale: Whether what they compare to is divided by sqrt(C).
+
+    Raises:
+        OptionError: ``pairwise`` is unknown, or ``reduction`` is not a positive whole number.
 
     Example:
         >>> import torch
@@ -42,34 +55,99 @@ class NonLocal(Refine):
         weighting="soft",
         sites=("features", "skip", "bottleneck", "output"),
     )
-    variants = {"reduction": 4, "subsample": False}
+    variants = {"reduction": 4, "subsample": False, "pairwise": "gaussian", "scale": True}
     gate = "norm.weight"
 
-    def __init__(self, channels: int, *, reduction: int = 2, subsample: bool = True) -> None:
+    def __init__(
+        self,
+        channels: int,
+        *,
+        reduction: int = 2,
+        subsample: bool = True,
+        pairwise: str = "embedded",
+        scale: bool = False,
+    ) -> None:
         super().__init__()
+        if pairwise not in FORMS:
+            raise OptionError(f"pairwise: got {pairwise!r}, expected one of {', '.join(FORMS)}")
         self.channels, self.width, self.subsample = channels, reduced(channels, reduction), subsample
-        self.query = nn.Conv2d(channels, self.width, kernel_size=1)
-        self.key = nn.Conv2d(channels, self.width, kernel_size=1)
+        self.pairwise, self.scale = pairwise, channels**-0.5 if scale else 1.0
+        embedded = pairwise != "gaussian"
+        self.query = nn.Conv2d(channels, self.width, kernel_size=1) if embedded else nn.Identity()
+        self.key = nn.Conv2d(channels, self.width, kernel_size=1) if embedded else nn.Identity()
         self.value = nn.Conv2d(channels, self.width, kernel_size=1)
+        if pairwise == "concat":
+            self.compare = nn.Parameter(torch.randn(2, self.width) * self.width**-0.5)  # w_f
         self.pool = nn.MaxPool2d(2, ceil_mode=True) if subsample else nn.Identity()
         self.merge = nn.Conv2d(self.width, channels, kernel_size=1)
         self.norm = BatchNorm(channels)
         nn.init.zeros_(self.norm.weight)  # section 4.1: the block starts as the identity
-        self.map = MapTap("b n m", sums="m")
+        softmax = pairwise in ("embedded", "gaussian")
+        self.map = MapTap("b n m", sums="m") if softmax else MapTap("b n m", low=-torch.inf, high=torch.inf)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Return ``x`` plus what every position read."""
         self._check(x)
         key, value = self.pool(self.key(x)), self.pool(self.value(x))
-        context = attend(tokens(self.query(x)), tokens(key), tokens(value), self.map)
+        read = {"dot": self._by_product, "concat": self._by_sum}.get(self.pairwise, self._by_softmax)
+        context = read(tokens(self.query(x)), tokens(key), tokens(value))
         return x + self.norm(self.merge(untoken(context, like=x))).to(x.dtype)
+
+    def _by_softmax(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        return attend(query, key, value, self.map, scale=self.scale)
+
+    def _by_product(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Without a softmax keys and values may be multiplied first: N*M weights are not needed."""
+        with full_precision(query):
+            query, key = widen(query), widen(key).transpose(1, 2) * (self.scale / key.shape[1])
+            if self.map.recording:
+                context = self.map(query @ key) @ widen(value)
+            else:
+                context = query @ (key @ widen(value))
+        return context.to(value.dtype)
+
+    def _by_sum(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """w_f . [theta; phi] is a number of the query plus a number of the key."""
+        with full_precision(query):
+            asks, answers = (
+                widen(part) @ widen(w) for part, w in zip((query, key), self.compare, strict=True)
+            )
+            share = self.scale / key.shape[1]
+            if self.map.recording:
+                sums = self.map((asks.unsqueeze(2) + answers.unsqueeze(1)).relu() * share) @ widen(value)
+            else:
+                sums = _rectified(asks, answers, widen(value)) * share
+        return sums.to(value.dtype)
 
     def cost(self, height: int, width: int) -> Cost:
         """Return the closed form of the header."""
-        positions, read = height * width, height * width
+        n = m = height * width
         if self.subsample:
-            read = ((height + 1) // 2) * ((width + 1) // 2)
-        weights = 4 * self.channels * self.width
-        parameters = weights + 3 * self.width + 3 * self.channels
-        macs = positions * weights + 2 * positions * read * self.width
-        return Cost(parameters=parameters, macs=macs, bytes=4 * (parameters + 2 * self.channels) + 8)
+            m = ((height + 1) // 2) * ((width + 1) // 2)
+        r, c = self.width, self.channels
+        parameters = sum(p.numel() for p in self.parameters())
+        macs = {
+            "embedded": 4 * n * c * r + 2 * n * m * r,
+            "gaussian": 2 * n * c * r + n * m * (c + r),
+            "dot": 4 * n * c * r + (n + m) * r * r,
+            "concat": 4 * n * c * r + (n + m) * r,
+        }
+        return Cost(parameters=parameters, macs=macs[self.pairwise], bytes=4 * (parameters + 2 * c) + 8)
+
+
+def _rectified(
+    asks: Float[Tensor, "b n"], answers: Float[Tensor, "b m"], value: Float[Tensor, "b m r"]
+) -> Float[Tensor, "b n r"]:
+    """Return ``sum_j relu(asks_i + answers_j) value_j`` from sums over the sorted answers.
+
+    What a query adds up are the keys whose answer exceeds minus its own number: the first few of the sorted
+    ones, so that one running sum serves all queries.
+    """
+    order = answers.argsort(dim=1, descending=True)
+    sorted_answers = answers.gather(1, order)
+    value = value.gather(1, order.unsqueeze(2).expand_as(value))
+    terms = torch.cat([value, sorted_answers.unsqueeze(2) * value], dim=2)
+    running = nn.functional.pad(terms.cumsum(dim=1), (0, 0, 1, 0))  # (B, 1 + M, 2*R)
+    counts = torch.searchsorted(-sorted_answers.detach(), asks.detach().contiguous())
+    values, products = running.gather(1, counts.unsqueeze(2).expand(-1, -1, running.shape[2])).chunk(2, dim=2)
+    return asks.unsqueeze(2) * values + products
