@@ -1,0 +1,52 @@
+"""The doubly stochastic regulariser: over all steps, every place shall get a weight of about one in total.
+
+Xu et al. Show, Attend and Tell. ICML 2015. arXiv:1502.03044, equation 14.
+"""
+
+from __future__ import annotations
+
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from foveate.errors import OptionError
+
+
+def doubly_stochastic(
+    weights: Float[Tensor, "b t n"],
+    kind: str = "paper",
+    steps: Bool[Tensor, "b t"] | None = None,
+    mask: Bool[Tensor, "b n"] | None = None,
+) -> Float[Tensor, ""]:
+    """Return how far the weights of each place are from summing to one over the steps.
+
+    Args:
+        weights: Of T steps (words) over N places, in [0, 1].
+        kind: "paper" is the mean over the batch of sum_i (1 - sum_t a_ti)^2. The released code takes the sum
+            over the batch of means over places ("released": B/N times as much), a popular tutorial means over
+            both ("tutorial": 1/N). A factor copied from one must be rescaled for another.
+        steps: True for steps that exist; the others' weights do not count. None for all.
+        mask: True for places that may be looked at; the others do not count. None for all.
+
+    Returns:
+        One number, at least 0; multiply it by the factor of your choice. Paper: 1 for COCO.
+
+    Raises:
+        OptionError: ``kind`` is unknown.
+
+    Example:
+        >>> import torch
+        >>> doubly_stochastic(torch.full((2, 3, 4), 0.25))  # 4 places, each short of 1 by a quarter
+        tensor(0.2500)
+    """
+    if kind not in ("paper", "released", "tutorial"):
+        raise OptionError(f'kind: got {kind!r}, expected "paper", "released" or "tutorial"')
+    if steps is not None:
+        weights = weights.masked_fill(~steps.unsqueeze(2), 0.0)
+    short = (1 - weights.sum(dim=1)) ** 2  # (B, N)
+    if mask is not None:
+        short = short.masked_fill(~mask, 0.0)
+    if kind == "paper":
+        return short.sum(dim=1).mean()
+    places = short.shape[1] if mask is None else mask.sum(dim=1).clamp_min(1)
+    means = short.sum(dim=1) / places
+    return means.sum() if kind == "released" else means.mean()

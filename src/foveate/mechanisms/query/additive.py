@@ -1,0 +1,97 @@
+"""Additive reading: a small network scores every entry of a memory for every query.
+
+Formula c = sum_j a_j m_j, a = softmax_j(v . tanh(W q + U m_j + b))
+Paper   Bahdanau, Cho, Bengio. Neural Machine Translation by Jointly Learning to Align and Translate.
+        ICLR 2015. arXiv:1409.0473, appendix A.1.2; the gate on c, context_gate="scalar": Xu et al. Show,
+        Attend and Tell. ICML 2015. arXiv:1502.03044, section 4.2.1.
+Shapes  query (B, T, Q), memory (B, N, D), mask (B, N) -> context (B, T, D), weights (B, T, N); map (B, T, N),
+        rows sum to 1 over what may be read.
+Cost    with n = hidden: parameters n*(Q + D + 1), + n with bias; MACs of one query n*Q + N*(n*D + n + D);
+        a scalar gate adds Q + 1 and Q.
+Differs starts as PyTorch's linear layers do, not with v = 0. A popular port of the captioner takes
+        context_gate="vector" where paper and authors' code take a scalar, and a relu for the tanh.
+"""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from foveate.mechanisms.base import Facets, mechanisms
+from foveate.mechanisms.options import whole
+from foveate.mechanisms.soft_read import SoftRead, linear
+
+
+class AdditiveScore(nn.Module):
+    """Score entries for queries by v . tanh(W q + U m + b).
+
+    Args:
+        query: Q of the queries.
+        memory: D of the memory's entries.
+        hidden: Width of the small network.
+        bias: Whether it has b.
+    """
+
+    def __init__(self, query: int, memory: int, hidden: int, bias: bool) -> None:
+        super().__init__()
+        self.query = nn.Linear(query, hidden, bias=False)
+        self.key = nn.Linear(memory, hidden, bias=bias)
+        self.energy = nn.Linear(hidden, 1, bias=False)  # a bias would shift all scores alike
+        self.parameters_in_all = hidden * (query + memory + 1 + bias)
+
+    def forward(
+        self, query: Float[Tensor, "b t q"], memory: Float[Tensor, "b n d"]
+    ) -> Float[Tensor, "b t n"]:
+        """Return one score for every query and entry."""
+        asked, held = linear(self.query, query), linear(self.key, memory)
+        return linear(self.energy, (asked.unsqueeze(2) + held.unsqueeze(1)).tanh()).squeeze(3)
+
+    def cost(self, entries: int) -> tuple[int, int]:
+        """Return the parameters, and the multiply-adds for one query of that many entries."""
+        asked, held = self.query.weight.numel(), self.key.weight.numel()
+        return self.parameters_in_all, asked + entries * (held + self.energy.in_features)
+
+
+@mechanisms.register("additive")
+class AdditiveRead(SoftRead):
+    """Read a memory by the scores of a small network of query and entry.
+
+    Args:
+        channels: D of the memory's entries.
+        query: Q of the queries; None takes ``channels``.
+        hidden: Width n of the small network; None takes ``channels``.
+        bias: Whether the network has a bias b.
+        context_gate: "none", or a gate on the context that the query opens: "scalar" or "vector".
+
+    Example:
+        >>> import torch
+        >>> context, weights = AdditiveRead(64, query=32)(torch.rand(2, 3, 32), torch.rand(2, 49, 64))
+        >>> context.shape, weights.shape
+        (torch.Size([2, 3, 64]), torch.Size([2, 3, 49]))
+    """
+
+    facets = Facets(
+        over=("positions", "steps"), driven_by="query", weighting="soft", sites=("pool", "output")
+    )
+    variants = {"query": 24, "hidden": 8, "bias": False, "context_gate": "scalar"}
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        query: int | None = None,
+        hidden: int | None = None,
+        bias: bool = True,
+        context_gate: str = "none",
+    ) -> None:
+        super().__init__(channels, query, context_gate)
+        self.hidden = channels if hidden is None else whole("hidden", hidden)
+        self.scores = AdditiveScore(self.query_channels, channels, self.hidden, bias)
+
+    def score(self, query: Float[Tensor, "b t q"], memory: Float[Tensor, "b n d"]) -> Float[Tensor, "b t n"]:
+        """Return v . tanh(W q + U m + b)."""
+        return self.scores(query, memory)
+
+    def score_cost(self, entries: int) -> tuple[int, int]:
+        """Return the closed form of the header, without the context's."""
+        return self.scores.cost(entries)

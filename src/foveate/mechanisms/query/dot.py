@@ -1,0 +1,53 @@
+"""Dot-product reading: an entry counts by its dot product with the query.
+
+Formula c = sum_j a_j m_j, a = softmax_j(q . m_j), no 1/sqrt(D)
+Paper   Luong, Pham, Manning. Effective Approaches to Attention-based Neural Machine Translation. EMNLP 2015.
+        arXiv:1508.04025, section 3.1, "dot".
+Shapes  query (B, T, Q), memory (B, N, D), mask (B, N) -> context (B, T, D), weights (B, T, N); map (B, T, N),
+        rows sum to 1 over what may be read.
+Cost    no parameters; MACs of one query 2*N*D; with Q != D both Q*D more.
+Differs queries of another width than the memory, which the paper does not have, pass a linear layer
+        without bias first. Scores of half types are in float32: without a scale they run into the hundreds.
+"""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor
+
+from foveate.mechanisms.base import Facets, mechanisms
+from foveate.mechanisms.soft_read import SoftRead, products
+
+
+@mechanisms.register("dot")
+class DotRead(SoftRead):
+    """Read a memory by dot products with the query.
+
+    Args:
+        channels: D of the memory's entries.
+        query: Q of the queries; None takes ``channels``. Others pass a linear layer
+            without bias first.
+        context_gate: "none", or a gate on the context that the query opens: "scalar" or "vector".
+
+    Example:
+        >>> import torch
+        >>> context, weights = DotRead(64)(torch.rand(2, 3, 64), torch.rand(2, 49, 64))
+        >>> context.shape, weights.shape
+        (torch.Size([2, 3, 64]), torch.Size([2, 3, 49]))
+    """
+
+    facets = Facets(
+        over=("positions", "steps"), driven_by="query", weighting="soft", sites=("pool", "output")
+    )
+    variants = {"query": 24, "context_gate": "scalar"}
+
+    def __init__(self, channels: int, *, query: int | None = None, context_gate: str = "none") -> None:
+        super().__init__(channels, query, context_gate, match=True)
+
+    def score(self, query: Float[Tensor, "b t q"], memory: Float[Tensor, "b n d"]) -> Float[Tensor, "b t n"]:
+        """Return q . m."""
+        return products(self.matching(query), memory)
+
+    def score_cost(self, entries: int) -> tuple[int, int]:
+        """Return the closed form of the header, without the context's."""
+        return 0, entries * self.channels

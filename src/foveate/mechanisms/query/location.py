@@ -1,0 +1,92 @@
+"""Location reading: the query alone says which places of the memory count; what stands there does not.
+
+Formula c = sum_j a_j m_j, a = softmax_j((W q)_j)
+Paper   Luong, Pham, Manning. Effective Approaches to Attention-based Neural Machine Translation. EMNLP 2015.
+        arXiv:1508.04025, section 3.1, "location".
+Shapes  query (B, T, Q), memory (B, N, D), mask (B, N) -> context (B, T, D), weights (B, T, N); map (B, T, N),
+        rows sum to 1 over what may be read.
+Cost    with S = size: parameters S*Q; MACs of one query S*Q + N*D.
+Differs nothing with fit="cut": a shorter memory takes the first rows of W, entries behind the last are not read.
+        fit="stretch" interpolates the S scores to N, for regions rather than words.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from foveate.errors import OptionError
+from foveate.mechanisms.attend import widen
+from foveate.mechanisms.base import Facets, mechanisms
+from foveate.mechanisms.options import whole
+from foveate.mechanisms.soft_read import SoftRead, hidden, linear, masked_softmax
+
+
+@mechanisms.register("location")
+class LocationRead(SoftRead):
+    """Read a memory at places that the query chooses without a look at it.
+
+    Args:
+        channels: D of the memory's entries.
+        query: Q of the queries; None takes ``channels``.
+        size: Number of places that have a score of their own.
+        fit: What a memory of another size gets: "cut" takes the first scores and reads nothing behind the
+            last; "stretch" interpolates them linearly to the whole memory.
+        context_gate: "none", or a gate on the context that the query opens: "scalar" or "vector".
+
+    Raises:
+        OptionError: ``fit`` is unknown, or ``size`` is not a positive whole number.
+
+    Example:
+        >>> import torch
+        >>> context, weights = LocationRead(64)(torch.rand(2, 3, 64), torch.rand(2, 49, 64))
+        >>> context.shape, weights.shape
+        (torch.Size([2, 3, 64]), torch.Size([2, 3, 49]))
+    """
+
+    facets = Facets(
+        over=("positions", "steps"), driven_by="query", weighting="soft", sites=("pool", "output")
+    )
+    variants = {"query": 24, "size": 20, "fit": "stretch", "context_gate": "scalar"}
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        query: int | None = None,
+        size: int = 50,
+        fit: str = "cut",
+        context_gate: str = "none",
+    ) -> None:
+        super().__init__(channels, query, context_gate)
+        if fit not in ("cut", "stretch"):
+            raise OptionError(f'fit: got {fit!r}, expected "cut" or "stretch"')
+        self.size, self.fit = whole("size", size), fit
+        self.places = nn.Linear(self.query_channels, size, bias=False)
+
+    def weigh(
+        self,
+        query: Float[Tensor, "b t q"],
+        memory: Float[Tensor, "b n d"],
+        mask: Bool[Tensor, "b n"] | None,
+    ) -> Float[Tensor, "b t n"]:
+        """Return the weights, zeros behind the last place that has a score."""
+        if self.fit == "cut":
+            known = torch.arange(memory.shape[1], device=memory.device) < self.size
+            mask = known.expand(memory.shape[:2]) if mask is None else mask & known
+        return masked_softmax(widen(self.score(query, memory)), hidden(mask))
+
+    def score(self, query: Float[Tensor, "b t q"], memory: Float[Tensor, "b n d"]) -> Float[Tensor, "b t n"]:
+        """Return W q, laid out over the memory's places."""
+        scores = linear(self.places, query)
+        if self.fit == "stretch":
+            return F.interpolate(widen(scores), size=memory.shape[1], mode="linear", align_corners=False)
+        row = torch.arange(memory.shape[1], device=memory.device).clamp_max(self.size - 1)
+        return scores[:, :, row]
+
+    def score_cost(self, entries: int) -> tuple[int, int]:
+        """Return the closed form of the header, without the context's."""
+        weights = self.size * self.query_channels
+        return weights, weights
