@@ -17,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
+from foveate.mechanisms.gated import gated, mean
 from foveate.mechanisms.interfaces import Refine
 from foveate.mechanisms.options import odd, whole
 
@@ -50,9 +51,9 @@ class EfficientChannel(Refine):
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Return ``x`` with every channel multiplied by its gate."""
         self._check(x)
-        means = x.mean(dim=(2, 3)).unsqueeze(1)  # (B, 1, C): the channels are what is convolved over
+        means = mean(x, 2, 3).flatten(1).unsqueeze(1)  # (B, 1, C): the channels are what is convolved over
         gates = self.excite(means).sigmoid()
-        return x * self.map(gates.squeeze(1)[:, :, None, None])
+        return gated(x, self.map(gates.squeeze(1)[:, :, None, None]))
 
     def cost(self, height: int, width: int) -> Cost:
         """Return the closed form of the header."""

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
+from foveate.mechanisms.gated import gated, mean
 from foveate.mechanisms.interfaces import Refine
 from foveate.mechanisms.options import reduced
 
@@ -48,11 +49,11 @@ class SqueezeExcitation(Refine):
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Return ``x`` with every channel multiplied by its gate."""
         self._check(x)
-        return x * self.weigh(x)
+        return gated(x, self.weigh(x))
 
     def weigh(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c 1 1"]:
         """Return the gates alone, for mechanisms that combine them with others."""
-        means = x.mean(dim=(2, 3), keepdim=True)
+        means = mean(x, 2, 3)
         gates: Tensor = self.map(self.excite(self.squeeze(means).relu()).sigmoid())
         return gates
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
+from foveate.mechanisms.gated import gated
 from foveate.mechanisms.interfaces import Refine
 from foveate.mechanisms.options import whole
 
@@ -51,7 +52,7 @@ class InputGate(Refine):
         """Return ``x`` with every pixel multiplied by twice its gate."""
         self._check(x)
         logits = interpolate(self.logits(self.see(x)), size=x.shape[2:], mode="bilinear", align_corners=False)
-        return x * (2 * self.map(logits.sigmoid()))
+        return gated(x, 2 * self.map(logits.sigmoid()))
 
     def cost(self, height: int, width: int) -> Cost:
         """Return the closed form of the header."""

@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
+from foveate.mechanisms.gated import gated
 from foveate.mechanisms.interfaces import Refine
 from foveate.mechanisms.options import odd
 
@@ -52,7 +53,7 @@ class SpatialAttention(Refine):
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Return ``x`` with every position multiplied by its gate."""
         self._check(x)
-        return x * self.weigh(x)
+        return gated(x, self.weigh(x))
 
     def weigh(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 1 h w"]:
         """Return the gates alone, for mechanisms that combine them with others."""
