@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+PYTEST := $(BIN)/pytest --numprocesses $(JOBS) --dist worksteal
 
 .PHONY: demo test fast check bench clean
 
@@ -9,13 +11,13 @@ demo: $(READY)  ## a whole study on built-in pictures, in minutes: runs/demo/rep
 	$(BIN)/foveate demo --out runs/demo
 
 test: $(READY)  ## every test, the slow ones too
-	$(BIN)/pytest
+	$(PYTEST)
 
 fast: $(READY)  ## the tests without the slow ones
-	$(BIN)/pytest -m "not slow and not browser"
+	$(PYTEST) -m "not slow and not browser"
 
 check: $(READY)  ## the gate: format, lint, types, tests, and the code of the docs; the same line that CI runs
-	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/pytest
+	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(PYTEST)
 
 bench: $(READY)  ## the figures that README and docs state; benchmarks/README.md lists each one
 	@for name in $$(grep -l __main__ benchmarks/*.py); do \

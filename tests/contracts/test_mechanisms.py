@@ -645,6 +645,7 @@ def test_the_file_says_what_it_is(name: str) -> None:
     cls = mechanisms[name]
     entries = header(cls)
     assert Path(inspect.getfile(cls)).stem == name
+    assert not hasattr(nn.Module, name), "a child of this name would hide a method of its parent"
     assert entries.keys() == {"Summary", "Formula", "Paper", "Shapes", "Cost", "Differs"}
     assert all(entries.values())
     assert all(f"{option}:" in (cls.__doc__ or "") for option in ["channels", *options_of(cls)])

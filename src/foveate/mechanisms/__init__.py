@@ -2,6 +2,8 @@
 
 from foveate.mechanisms.base import Cost as Cost
 from foveate.mechanisms.base import mechanisms as mechanisms
+from foveate.mechanisms.branch import sk as sk
+from foveate.mechanisms.branch import sk_conv as sk_conv
 from foveate.mechanisms.channel import attention_refinement as attention_refinement
 from foveate.mechanisms.channel import eca as eca
 from foveate.mechanisms.channel import gc as gc
@@ -16,11 +18,12 @@ from foveate.mechanisms.mixed import coordinate as coordinate
 from foveate.mechanisms.mixed import parnet as parnet
 from foveate.mechanisms.mixed import scse as scse
 from foveate.mechanisms.mixed import triplet as triplet
+from foveate.mechanisms.pairwise import axial as axial
 from foveate.mechanisms.pairwise import bottleneck as bottleneck
 from foveate.mechanisms.pairwise import channel as channel
 from foveate.mechanisms.pairwise import class_attention as class_attention
 from foveate.mechanisms.pairwise import criss_cross as criss_cross
-from foveate.mechanisms.pairwise import double as double
+from foveate.mechanisms.pairwise import double_attention as double_attention
 from foveate.mechanisms.pairwise import dual as dual
 from foveate.mechanisms.pairwise import emsa as emsa
 from foveate.mechanisms.pairwise import external as external
@@ -40,6 +43,8 @@ from foveate.mechanisms.query import general as general
 from foveate.mechanisms.query import local_p as local_p
 from foveate.mechanisms.query import location as location
 from foveate.mechanisms.query import scaled_dot as scaled_dot
+from foveate.mechanisms.query import sentinel as sentinel
+from foveate.mechanisms.spatial import adaptive_pool as adaptive_pool
 from foveate.mechanisms.spatial import attention_pool as attention_pool
 from foveate.mechanisms.spatial import gem as gem
 from foveate.mechanisms.spatial import input_gate as input_gate

@@ -10,7 +10,7 @@ from foveate.mechanisms.base import build
 SIDE = 64
 NAMES = [
     "bottleneck",
-    "double",
+    "double_attention",
     "external",
     "non_local",
     "object_context",

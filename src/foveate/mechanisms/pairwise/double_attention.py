@@ -22,7 +22,7 @@ from foveate.mechanisms.interfaces import Refine
 from foveate.mechanisms.options import reduced, whole
 
 
-@mechanisms.register("double")
+@mechanisms.register("double_attention")
 class DoubleAttention(Refine):
     """Gather features of the whole map, and add to each position the mixture of them that it asks for.
 
