@@ -1,0 +1,101 @@
+"""Bottleneck attention module: gates for channels and gates for positions, joined before one sigmoid.
+
+Formula c = W2 relu(BN(W1 mean_hw x)), s = conv1(f3(f2(f1 x))), f1 = relu(BN(conv1x1)), f2 and f3 =
+        relu(BN(conv3x3, dilated)); m = sigmoid(c + s) (combine="add"), m = sigmoid(c * s)
+        (combine="multiply"); y = x * (1 + m); all layers with biases
+Paper   Park, Woo, Lee, Kweon. BAM: Bottleneck Attention Module. BMVC 2018. arXiv:1807.06514, section 3.
+Shapes  x (B, C, H, W) -> (B, C, H, W); map (B, C, H, W), m in (0, 1).
+Cost    with R = max(1, C // reduction): parameters 3*C*R + C + 18*R*R + 13*R + 1,
+        MACs 2*C*R + (C*R + 18*R*R + R)*H*W; 32*R + 32 bytes of running statistics.
+Differs the two are added, as the paper prints; the authors' code multiplies them (combine="multiply"). All
+        shapes are those of their code, in which no normalisation follows the last layer of either branch,
+        as equations 3 and 4 of the paper have it.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from foveate.errors import OptionError
+from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
+from foveate.mechanisms.interfaces import Refine
+from foveate.mechanisms.options import reduced, whole
+
+
+@mechanisms.register("bam")
+class BottleneckAttentionModule(Refine):
+    """Raise each value by up to twice, by its channel and its position together.
+
+    Args:
+        channels: C of the map that it will receive.
+        reduction: How many times narrower the hidden layers of both branches are. Paper: 16.
+        dilation: Distance between the taps of the 3x3 convolutions, in positions. Paper: 4.
+        combine: How the branches meet: ``"add"``, as in the paper, or ``"multiply"``, as in the code.
+
+    Raises:
+        OptionError: An option is out of range.
+
+    Example:
+        >>> import torch
+        >>> BottleneckAttentionModule(64)(torch.rand(2, 64, 7, 5)).shape
+        torch.Size([2, 64, 7, 5])
+    """
+
+    facets = Facets(
+        over=("channels", "positions"),
+        driven_by="input",
+        weighting="soft",
+        sites=("features", "skip", "bottleneck"),
+    )
+    variants = {"reduction": 4, "dilation": 2, "combine": "multiply"}
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        reduction: int = 16,
+        dilation: int = 4,
+        combine: Literal["add", "multiply"] = "add",
+    ) -> None:
+        super().__init__()
+        if combine not in ("add", "multiply"):
+            raise OptionError(f'combine: got {combine!r}, expected "add" or "multiply"')
+        whole("dilation", dilation)
+        self.channels, self.combine = channels, combine
+        self.hidden = hidden = reduced(channels, reduction)
+        self.channel = nn.Sequential(*unit(channels, hidden), nn.Conv2d(hidden, channels, kernel_size=1))
+        self.spatial = nn.Sequential(
+            *unit(channels, hidden),
+            *unit(hidden, hidden, dilation),
+            *unit(hidden, hidden, dilation),
+            nn.Conv2d(hidden, 1, kernel_size=1),
+        )
+        self.map = MapTap("b c h w")
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """Return ``x`` times one plus the gate of each value."""
+        self._check(x)
+        channel, spatial = self.channel(x.mean(dim=(2, 3), keepdim=True)), self.spatial(x)
+        logits = channel + spatial if self.combine == "add" else channel * spatial
+        return torch.addcmul(x, x, self.map(logits.sigmoid()).to(x.dtype))
+
+    def cost(self, height: int, width: int) -> Cost:
+        """Return the closed form of the header."""
+        channels, hidden = self.channels, self.hidden
+        parameters = 3 * channels * hidden + channels + 18 * hidden**2 + 13 * hidden + 1
+        macs = 2 * channels * hidden + (channels + 18 * hidden + 1) * hidden * height * width
+        return Cost(parameters, macs, bytes=4 * parameters + 32 * hidden + 32)
+
+
+def unit(channels: int, out: int, dilation: int | None = None) -> tuple[nn.Module, ...]:
+    """Return a convolution, 3x3 and dilated if a ``dilation`` is given, its normalisation and a ReLU."""
+    conv = (
+        nn.Conv2d(channels, out, kernel_size=1)
+        if dilation is None
+        else nn.Conv2d(channels, out, kernel_size=3, padding=dilation, dilation=dilation)
+    )
+    return conv, BatchNorm(out), nn.ReLU()
