@@ -1,0 +1,93 @@
+"""Triplet attention: three planes of the map, each pooled over its third axis, each with a gate of its own.
+
+Formula g_d = sigmoid(BN_d(conv_d([max_d x; mean_d x]))) for d = h, w, c: conv_h convolves over channels and
+        columns, conv_w over rows and channels, conv_c over rows and columns, k x k each;
+        y = x * (g_h + g_w + g_c) / 3
+Paper   Misra, Nalamada, Arasanipalai, Hou. Rotate to Attend: Convolutional Triplet Attention Module.
+        WACV 2021. arXiv:2010.03045, section 3.
+Shapes  x (B, C, H, W) -> (B, C, H, W); maps rows (B, C, H, 1), columns (B, C, 1, W) and positions
+        (B, 1, H, W), gates in (0, 1).
+Cost    parameters 6*k*k + 6, whatever C; MACs 2*k*k*(C*H + C*W + H*W); 48 bytes of running statistics.
+Differs nothing in the numbers; each axis is pooled where it lies, and no rotated copy of the map is made.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
+from foveate.mechanisms.gated import gated
+from foveate.mechanisms.interfaces import Refine
+from foveate.mechanisms.options import odd
+
+
+class PlaneGate(nn.Module):
+    """Gate the positions of a plane by the greatest and the mean value along the axis that is pooled away.
+
+    Args:
+        kernel_size: Width and height of the convolution over the plane; odd.
+    """
+
+    def __init__(self, kernel_size: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(2, 1, kernel_size, padding=kernel_size // 2, bias=False)
+        self.norm = BatchNorm(1, momentum=0.01)
+
+    def forward(self, x: Float[Tensor, "b d m n"]) -> Float[Tensor, "b 1 m n"]:
+        """Return gates in (0, 1) for the plane of the last two axes, whatever these are."""
+        # max keeps the places of the maxima: slower forward, but twice as fast backward.
+        maxima = x.max(dim=1, keepdim=True).values if self.training else x.amax(dim=1, keepdim=True)
+        summary = torch.cat([maxima, x.mean(dim=1, keepdim=True)], dim=1)
+        gates: Tensor = self.norm(self.conv(summary)).sigmoid()
+        return gates
+
+
+@mechanisms.register("triplet")
+class TripletAttention(Refine):
+    """Gate each value by the mean of three gates: channel and row, channel and column, row and column.
+
+    Args:
+        channels: C of the map that it will receive; the layers do not depend on it.
+        kernel_size: Width and height of the three convolutions; odd. Paper: 7.
+
+    Raises:
+        OptionError: ``kernel_size`` is not an odd whole number.
+
+    Example:
+        >>> import torch
+        >>> TripletAttention(64)(torch.rand(2, 64, 7, 5)).shape
+        torch.Size([2, 64, 7, 5])
+    """
+
+    facets = Facets(
+        over=("channels", "positions"),
+        driven_by="input",
+        weighting="soft",
+        sites=("features", "skip", "pool"),
+    )
+    variants = {"kernel_size": 3}
+
+    def __init__(self, channels: int, *, kernel_size: int = 7) -> None:
+        super().__init__()
+        self.channels, self.kernel_size = channels, odd("kernel_size", kernel_size)
+        self.over_columns = PlaneGate(kernel_size)
+        self.over_rows = PlaneGate(kernel_size)
+        self.over_channels = PlaneGate(kernel_size)
+        self.rows, self.columns, self.positions = MapTap("b c h 1"), MapTap("b c 1 w"), MapTap("b 1 h w")
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """Return ``x`` multiplied by the mean of its three gates."""
+        self._check(x)
+        # The rotations are views; only what is left of the pooled axis is convolved, so no map is moved.
+        rows = self.rows(self.over_columns(x.transpose(1, 3)).transpose(1, 3))
+        columns = self.columns(self.over_rows(x.transpose(1, 2)).transpose(1, 2))
+        positions = self.positions(self.over_channels(x))
+        return gated(x, rows / 3 + columns / 3 + positions / 3)
+
+    def cost(self, height: int, width: int) -> Cost:
+        """Return the closed form of the header."""
+        plane = 2 * self.kernel_size**2
+        places = self.channels * (height + width) + height * width
+        return Cost(3 * plane + 6, macs=plane * places, bytes=4 * (3 * plane + 6) + 48)
