@@ -1,0 +1,64 @@
+"""ParNet's skip-squeeze-excitation: gated channels beside a 1x1 and a 3x3 convolution, summed.
+
+Formula y = silu(BN(conv1x1(x)) + BN(conv3x3(x)) + x * sigmoid(W mean_hw(x) + b))
+Paper   Goyal, Bochkovskiy, Deng, Koltun. Non-deep Networks. NeurIPS 2022. arXiv:2110.07641, section 3.1.
+Shapes  x (B, C, H, W) -> (B, C, H, W); map (B, C, 1, 1), gates in (0, 1).
+Cost    parameters 11*C*C + 5*C, MACs 10*C*C*H*W + C*C; 16*C + 16 bytes of running statistics.
+Differs the convolutions have no biases, which the normalisation after them would take out again.
+"""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import silu
+
+from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
+from foveate.mechanisms.gated import gated
+from foveate.mechanisms.interfaces import Refine
+from foveate.mechanisms.options import whole
+
+
+@mechanisms.register("parnet")
+class ParNetAttention(Refine):
+    """Sum a channel-gated copy of the map and two convolutions of it.
+
+    Args:
+        channels: C of the map that it will receive.
+
+    Raises:
+        OptionError: ``channels`` is not a positive whole number.
+
+    Example:
+        >>> import torch
+        >>> ParNetAttention(64)(torch.rand(2, 64, 7, 5)).shape
+        torch.Size([2, 64, 7, 5])
+    """
+
+    facets = Facets(
+        over=("channels",), driven_by="input", weighting="soft", sites=("features", "skip", "bottleneck")
+    )
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channels = whole("channels", channels)
+        self.point = nn.Conv2d(channels, channels, kernel_size=1, bias=False)
+        self.point_norm = BatchNorm(channels)
+        self.around = nn.Conv2d(channels, channels, kernel_size=3, padding=1, bias=False)
+        self.around_norm = BatchNorm(channels)
+        self.excite = nn.Conv2d(channels, channels, kernel_size=1)
+        self.map = MapTap("b c 1 1")
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """Return the activated sum of the three branches."""
+        self._check(x)
+        gates = self.map(self.excite(x.mean(dim=(2, 3), keepdim=True)).sigmoid())
+        convolved = self.point_norm(self.point(x)) + self.around_norm(self.around(x))
+        return silu(convolved + gated(x, gates))
+
+    def cost(self, height: int, width: int) -> Cost:
+        """Return the closed form of the header."""
+        square = self.channels**2
+        parameters = 11 * square + 5 * self.channels
+        macs = square * (10 * height * width + 1)
+        return Cost(parameters, macs, bytes=4 * parameters + 16 * self.channels + 16)
