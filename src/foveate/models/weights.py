@@ -22,6 +22,7 @@ from foveate.models.layouts import translated
 
 _NESTS = ("state_dict_ema", "state_dict", "model_state_dict", "model")
 _PREFIXES = ("module.", "_orig_mod.")
+_SHOWN = 5  # misfits of one kind that a message names
 _log = logging.getLogger("foveate")
 
 
@@ -89,7 +90,8 @@ def put_weights(model: nn.Module, state: Mapping[str, Tensor], classes: int, ori
     state = translated(state, model)
     head = _head(model, state, classes)
     own = model.state_dict()
-    missing = [name for name in own if name not in state]
+    # Files from before PyTorch 0.4.1 do not count batches; nothing computes with the number.
+    missing = [name for name in own if name not in state and not name.endswith(".num_batches_tracked")]
     foreign = [name for name in state if name not in own]
     shapes = [n for n in own if n in state and n not in head and state[n].shape != own[n].shape]
     if missing or foreign or shapes:
@@ -144,20 +146,24 @@ def _misfits(
     state: Mapping[str, Tensor],
     own: Mapping[str, Tensor],
 ) -> str:
-    """Return a sentence for each kind of misfit, with the first of its kind."""
+    """Return a sentence for each kind of misfit, with the first few of its kind."""
     parts = []
     if missing:
         parts.append(
-            f'{len(missing)} weights are missing, such as "{missing[0]}". {nearest(missing[0], foreign)}'
+            f"{len(missing)} weights are missing, such as {_some(missing)}. {nearest(missing[0], foreign)}"
         )
     if foreign:
         parts.append(
-            f'{len(foreign)} are not in the model, such as "{foreign[0]}". {nearest(foreign[0], missing)}'
+            f"{len(foreign)} are not in the model, such as {_some(foreign)}. {nearest(foreign[0], missing)}"
         )
     if shapes:
-        name = shapes[0]
-        parts.append(
-            f'{len(shapes)} have another shape, such as "{name}": {tuple(state[name].shape)} in the file, '
-            f"{tuple(own[name].shape)} in the model."
-        )
+        differ = [
+            f'"{name}": {tuple(state[name].shape)} in the file, {tuple(own[name].shape)} in the model'
+            for name in shapes[:_SHOWN]
+        ]
+        parts.append(f"{len(shapes)} have another shape, such as {'; '.join(differ)}.")
     return " ".join(parts) + " Is it the same model, with the same options?"
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(f'"{name}"' for name in names[:_SHOWN])

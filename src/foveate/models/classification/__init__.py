@@ -1,3 +1,6 @@
-"""Classifiers."""
+"""Classifiers, one file a family."""
 
+from foveate.models.classification import cbam_resnet as cbam_resnet
+from foveate.models.classification import eca_resnet as eca_resnet
+from foveate.models.classification import se_resnet as se_resnet
 from foveate.models.classification.resnet_small import SmallResNet as SmallResNet

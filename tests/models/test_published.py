@@ -1,0 +1,192 @@
+import logging
+from functools import partial
+
+import pytest
+import timm
+import torch
+import torchvision
+from safetensors.torch import save_file
+from timm.layers.cbam import CbamModule
+
+from drawn import drawn
+from foveate.errors import CheckpointError
+from foveate.models import create_model, load_published, model_normalisation
+
+GATES = {  # of a block of C channels, by the name that the authors give: SE, CBAM
+    "moskomule": {"se.fc.0.weight": ("r", "c"), "se.fc.2.weight": ("c", "r")},
+    "cbam": {
+        "cbam.ChannelGate.mlp.1.weight": ("r", "c"),
+        "cbam.ChannelGate.mlp.1.bias": ("r",),
+        "cbam.ChannelGate.mlp.3.weight": ("c", "r"),
+        "cbam.ChannelGate.mlp.3.bias": ("c",),
+        "cbam.SpatialGate.spatial.conv.weight": (1, 2, 7, 7),
+        "cbam.SpatialGate.spatial.bn.weight": (1,),
+        "cbam.SpatialGate.spatial.bn.bias": (1,),
+        "cbam.SpatialGate.spatial.bn.running_mean": (1,),
+        "cbam.SpatialGate.spatial.bn.running_var": (1,),
+    },
+}
+
+
+def same_output(model, other, size=(2, 3, 71, 58)):
+    x = torch.randn(size, generator=torch.Generator().manual_seed(5))
+    with torch.no_grad():
+        ours, theirs = model.eval()(x), other.eval()(x)
+    assert theirs.std() > 1e-3
+    assert torch.allclose(ours, theirs, rtol=1e-4, atol=1e-4 * theirs.abs().max().item())
+
+
+def saved(tmp_path, state, prefix="", nest=None):
+    state = {prefix + name: value for name, value in state.items()}
+    path = tmp_path / "published.pth"
+    torch.save({nest: state, "epoch": 90} if nest else state, path)
+    return path
+
+
+def legacy(name):
+    return lambda: timm.create_model(f"legacy_{name}")
+
+
+def timm_resnet50(**attention):
+    return lambda: timm.create_model("resnet50", block_args=attention)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "theirs"),
+    [
+        ("se_resnet50", {}, lambda: timm.create_model("seresnet50")),
+        ("se_resnext50", {}, lambda: timm.create_model("seresnext50_32x4d")),
+        ("se_resnet50", {"caffe": True}, legacy("seresnet50")),
+        ("se_resnext50", {"caffe": True}, legacy("seresnext50_32x4d")),
+        ("eca_resnet50", {}, timm_resnet50(attn_layer="eca")),
+        ("cbam_resnet50", {}, timm_resnet50(attn_layer=partial(CbamModule, mlp_bias=True))),
+    ],
+)
+def test_timms_weights_give_timms_output(tmp_path, name, options, theirs):
+    other = drawn(theirs())
+    path = tmp_path / "published.safetensors"
+    save_file(other.state_dict(), path)
+    model = create_model(name, **options)
+    assert load_published(model, path) == ()
+    same_output(model, other)
+
+
+@pytest.mark.parametrize("theirs", ["senet154", "legacy_senet154"])
+def test_every_weight_of_senet154_finds_its_place(theirs):
+    with torch.device("meta"):
+        model, other = create_model("senet154", caffe="legacy" in theirs), timm.create_model(theirs)
+        found = model.from_published(other.state_dict())
+        own = model.state_dict()
+    assert {name: value.shape for name, value in found.items()} == {n: v.shape for n, v in own.items()}
+
+
+def authors_state(kind, depth=50):
+    """Return random weights under the names and in the shapes of the authors' ResNet."""
+    plain = getattr(torchvision.models, f"resnet{depth}")()
+    state = drawn(plain).state_dict()
+    generator = torch.Generator().manual_seed(1)
+    for stage in range(1, 5):
+        for number, block in enumerate(getattr(plain, f"layer{stage}")):
+            c = block.conv3.out_channels
+            for name, shape in GATES[kind].items():
+                sizes = [{"c": c, "r": c // 16}.get(size, size) for size in shape]
+                state[f"layer{stage}.{number}.{name}"] = torch.rand(sizes, generator=generator) - 0.3
+    return plain, {name: value.abs() if "running_var" in name else value for name, value in state.items()}
+
+
+def gate(kind, state, path):
+    """Return a hook that weighs the branch of the plain network as the authors do, by the formulas."""
+    w = {name: state[f"{path}.{name}"] for name in GATES[kind]}
+
+    def squeezed(v):
+        if kind == "moskomule":
+            return (v @ w["se.fc.0.weight"].T).relu() @ w["se.fc.2.weight"].T
+        mlp = "cbam.ChannelGate.mlp."
+        hidden = (v @ w[f"{mlp}1.weight"].T + w[f"{mlp}1.bias"]).relu()
+        return hidden @ w[f"{mlp}3.weight"].T + w[f"{mlp}3.bias"]
+
+    def hook(module, inputs, x):
+        if kind == "moskomule":
+            return x * squeezed(x.mean((2, 3))).sigmoid()[:, :, None, None]
+        x = x * (squeezed(x.mean((2, 3))) + squeezed(x.amax((2, 3)))).sigmoid()[:, :, None, None]
+        pooled = torch.stack([x.amax(1), x.mean(1)], dim=1)  # the maximum first
+        bn = "cbam.SpatialGate.spatial.bn."
+        logits = torch.conv2d(pooled, w["cbam.SpatialGate.spatial.conv.weight"], padding=3)
+        logits = (logits - w[f"{bn}running_mean"]) / (w[f"{bn}running_var"] + 1e-5).sqrt()
+        return x * (logits * w[f"{bn}weight"] + w[f"{bn}bias"]).sigmoid()
+
+    return hook
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "options", "prefix", "nest"),
+    [
+        ("se_resnet50", "moskomule", {"bias": False}, "", None),
+        ("cbam_resnet50", "cbam", {}, "module.", "state_dict"),
+    ],
+)
+def test_authors_weights_give_the_authors_output(tmp_path, name, kind, options, prefix, nest):
+    plain, state = authors_state(kind)
+    model = create_model(name, **options)
+    old = {n: v for n, v in state.items() if "num_batches_tracked" not in n}  # as PyTorch 0.4 saved it
+    assert load_published(model, saved(tmp_path, old, prefix, nest)) == ()
+    for path, module in plain.named_modules():
+        if path.endswith(".bn3"):
+            module.register_forward_hook(gate(kind, state, path.removesuffix(".bn3")))
+    same_output(model, plain)
+
+
+def test_a_plain_network_leaves_the_mechanism_fresh_and_says_so(tmp_path, caplog):
+    plain = drawn(torchvision.models.resnet18())
+    model = create_model("cbam_resnet18")
+    start = {name: value.clone() for name, value in model.state_dict().items()}
+    with caplog.at_level(logging.WARNING, "foveate"):
+        fresh = load_published(model, saved(tmp_path, plain.state_dict(), nest="model"))
+    assert "no weights of the mechanism" in caplog.text
+    own = model.state_dict()
+    assert set(own) == {*fresh, *plain.state_dict()}
+    assert all(torch.equal(own[name], start[name]) for name in fresh)
+    assert all(torch.equal(own[name], value) for name, value in plain.state_dict().items())
+
+
+def test_a_head_for_other_classes_stays_fresh(tmp_path):
+    path = saved(tmp_path, timm.create_model("legacy_seresnet50", num_classes=7).state_dict())
+    model = create_model("se_resnet50", classes=5, caffe=True)
+    assert load_published(model, path) == ("fc.weight", "fc.bias")
+
+
+def test_create_model_reads_the_same_layouts(tmp_path):
+    other = drawn(timm.create_model("legacy_seresnet50"))
+    model = create_model("se_resnet50", caffe=True, weights=saved(tmp_path, other.state_dict()))
+    same_output(model, other)
+
+
+def test_images_are_brought_to_what_the_weights_expect(tmp_path):
+    model = create_model("se_resnet18")
+    load_published(model, saved(tmp_path, model.state_dict()))
+    assert model_normalisation(model)[0] == (0.485, 0.456, 0.406)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "theirs", "said"),
+    [
+        ("se_resnet18", {"placement": "post"}, "seresnet18", "placement='standard'"),
+        ("se_resnet18", {}, "legacy_seresnet18", "caffe=True; this one has caffe=False"),
+        ("se_resnet18", {"caffe": True}, "legacy_seresnet18", "without bottlenecks that"),
+        ("se_resnet18", {"caffe": True}, "seresnet18", "caffe=False; this one has caffe=True"),
+        ("eca_resnet18", {}, "seresnet18", "mechanism='se'"),
+        ("se_resnet18", {}, "resnet26", r"such as \"layer1.0.conv1.weight\": \(64, 64, 1, 1\) in the file"),
+        ("se_resnet18", {}, "vit_tiny_patch16_224", r"weights are missing, such as \"conv1.weight\", \"bn1"),
+    ],
+)
+def test_weights_of_another_network_are_refused(tmp_path, name, options, theirs, said):
+    path = saved(tmp_path, timm.create_model(theirs).state_dict())
+    with pytest.raises(CheckpointError, match=said):
+        load_published(create_model(name, **options), path)
+
+
+def test_unknown_names_are_listed(tmp_path):
+    state = create_model("se_resnet18").state_dict()
+    path = saved(tmp_path, {**state, "ema.decay": torch.zeros(1), "aux.weight": torch.zeros(2)})
+    with pytest.raises(CheckpointError, match=r'2 are not in the model, such as "ema.decay", "aux.weight"'):
+        load_published(create_model("se_resnet18"), path)
