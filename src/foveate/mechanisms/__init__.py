@@ -27,6 +27,8 @@ from foveate.mechanisms.pairwise import double_attention as double_attention
 from foveate.mechanisms.pairwise import dual as dual
 from foveate.mechanisms.pairwise import emsa as emsa
 from foveate.mechanisms.pairwise import external as external
+from foveate.mechanisms.pairwise import involution as involution
+from foveate.mechanisms.pairwise import lambda_layer as lambda_layer
 from foveate.mechanisms.pairwise import mobilevit as mobilevit
 from foveate.mechanisms.pairwise import multi_head as multi_head
 from foveate.mechanisms.pairwise import non_local as non_local
@@ -46,11 +48,15 @@ from foveate.mechanisms.query import scaled_dot as scaled_dot
 from foveate.mechanisms.query import sentinel as sentinel
 from foveate.mechanisms.spatial import adaptive_pool as adaptive_pool
 from foveate.mechanisms.spatial import attention_pool as attention_pool
+from foveate.mechanisms.spatial import clip_pool as clip_pool
+from foveate.mechanisms.spatial import feature_pyramid as feature_pyramid
 from foveate.mechanisms.spatial import gem as gem
 from foveate.mechanisms.spatial import input_gate as input_gate
+from foveate.mechanisms.spatial import pyramid_pool as pyramid_pool
 from foveate.mechanisms.spatial import second_order_pool as second_order_pool
 from foveate.mechanisms.spatial import sge as sge
 from foveate.mechanisms.spatial import simam as simam
 from foveate.mechanisms.spatial import spatial as spatial
+from foveate.mechanisms.spatial import spatial_transformer as spatial_transformer
 from foveate.mechanisms.spatial import sse as sse
 from foveate.mechanisms.spatial import strip_pooling as strip_pooling
