@@ -2,8 +2,12 @@
 
 from foveate.mechanisms.base import Cost as Cost
 from foveate.mechanisms.base import mechanisms as mechanisms
+from foveate.mechanisms.branch import feature_fusion as feature_fusion
+from foveate.mechanisms.branch import pyramid_squeeze as pyramid_squeeze
+from foveate.mechanisms.branch import s2 as s2
 from foveate.mechanisms.branch import sk as sk
 from foveate.mechanisms.branch import sk_conv as sk_conv
+from foveate.mechanisms.branch import split_attention as split_attention
 from foveate.mechanisms.channel import attention_refinement as attention_refinement
 from foveate.mechanisms.channel import eca as eca
 from foveate.mechanisms.channel import gc as gc

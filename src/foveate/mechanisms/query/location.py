@@ -6,7 +6,7 @@ Paper   Luong, Pham, Manning. Effective Approaches to Attention-based Neural Mac
 Shapes  query (B, T, Q), memory (B, N, D), mask (B, N) -> context (B, T, D), weights (B, T, N); map (B, T, N),
         rows sum to 1 over what may be read.
 Cost    with S = size: parameters S*Q; MACs of one query S*Q + N*D.
-Differs nothing with fit="cut": a shorter memory takes the first rows of W, entries behind the last are not read.
+Differs nothing with fit="cut": a shorter memory takes the first rows of W; nothing behind the last is read.
         fit="stretch" interpolates the S scores to N, for regions rather than words.
 """
 
