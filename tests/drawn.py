@@ -4,6 +4,13 @@ import torch
 from torch import nn
 
 
+def unset(build, *args, **options):
+    """Return a model whose weights are whatever was in memory: for those that are loaded or drawn next."""
+    with torch.device("meta"):
+        model = build(*args, **options)
+    return model.to_empty(device="cpu")
+
+
 def drawn(model, seed=0):
     """Return ``model`` in eval mode, its normalisations and their statistics drawn too."""
     generator = torch.Generator().manual_seed(seed)

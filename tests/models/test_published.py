@@ -8,10 +8,22 @@ import torchvision
 from safetensors.torch import save_file
 from timm.layers.cbam import CbamModule
 
-from drawn import drawn
+from drawn import drawn, unset
 from foveate.errors import CheckpointError
 from foveate.models import create_model, load_published, model_normalisation
 
+BAM = {  # of a stage of C channels: its kind, shape of the weight, and whether it is a normalisation
+    "channel_att.gate_c.gate_c_fc_0": ("r", "c"),
+    "channel_att.gate_c.gate_c_bn_1": ("r",),
+    "channel_att.gate_c.gate_c_fc_final": ("c", "r"),
+    "spatial_att.gate_s.gate_s_conv_reduce0": ("r", "c", 1, 1),
+    "spatial_att.gate_s.gate_s_bn_reduce0": ("r",),
+    "spatial_att.gate_s.gate_s_conv_di_0": ("r", "r", 3, 3),
+    "spatial_att.gate_s.gate_s_bn_di_0": ("r",),
+    "spatial_att.gate_s.gate_s_conv_di_1": ("r", "r", 3, 3),
+    "spatial_att.gate_s.gate_s_bn_di_1": ("r",),
+    "spatial_att.gate_s.gate_s_conv_final": (1, "r", 1, 1),
+}
 GATES = {  # of a block of C channels, by the name that the authors give: SE, CBAM
     "moskomule": {"se.fc.0.weight": ("r", "c"), "se.fc.2.weight": ("c", "r")},
     "cbam": {
@@ -59,14 +71,21 @@ def timm_resnet50(**attention):
         ("se_resnet50", {"caffe": True}, legacy("seresnet50")),
         ("se_resnext50", {"caffe": True}, legacy("seresnext50_32x4d")),
         ("eca_resnet50", {}, timm_resnet50(attn_layer="eca")),
+        ("gc_resnet50", {"reduction": 8, "stages": (1, 2, 3, 4)}, timm_resnet50(attn_layer="gca")),
+        (
+            "gc_resnet50",
+            {"reduction": 8, "stages": (1, 2, 3, 4), "fuse": "scale"},
+            timm_resnet50(attn_layer="gc"),
+        ),
+        ("sknet50", {}, lambda: timm.create_model("skresnext50_32x4d")),
         ("cbam_resnet50", {}, timm_resnet50(attn_layer=partial(CbamModule, mlp_bias=True))),
     ],
 )
 def test_timms_weights_give_timms_output(tmp_path, name, options, theirs):
-    other = drawn(theirs())
+    other = drawn(unset(theirs))
     path = tmp_path / "published.safetensors"
     save_file(other.state_dict(), path)
-    model = create_model(name, **options)
+    model = unset(create_model, name, **options)
     assert load_published(model, path) == ()
     same_output(model, other)
 
@@ -82,7 +101,7 @@ def test_every_weight_of_senet154_finds_its_place(theirs):
 
 def authors_state(kind, depth=50):
     """Return random weights under the names and in the shapes of the authors' ResNet."""
-    plain = getattr(torchvision.models, f"resnet{depth}")()
+    plain = unset(getattr(torchvision.models, f"resnet{depth}"))
     state = drawn(plain).state_dict()
     generator = torch.Generator().manual_seed(1)
     for stage in range(1, 5):
@@ -127,12 +146,63 @@ def gate(kind, state, path):
 )
 def test_authors_weights_give_the_authors_output(tmp_path, name, kind, options, prefix, nest):
     plain, state = authors_state(kind)
-    model = create_model(name, **options)
+    model = unset(create_model, name, **options)
     old = {n: v for n, v in state.items() if "num_batches_tracked" not in n}  # as PyTorch 0.4 saved it
     assert load_published(model, saved(tmp_path, old, prefix, nest)) == ()
     for path, module in plain.named_modules():
         if path.endswith(".bn3"):
             module.register_forward_hook(gate(kind, state, path.removesuffix(".bn3")))
+    same_output(model, plain)
+
+
+def bam_state(channels):
+    """Return random weights of one module under the names and in the shapes of the authors' code."""
+    generator, state = torch.Generator().manual_seed(channels), {}
+    for layer, shape in BAM.items():
+        sizes = [{"c": channels, "r": channels // 16}.get(size, size) for size in shape]
+        scale = torch.Size(sizes[1:]).numel() ** -0.5
+        state[f"{layer}.weight"] = torch.randn(sizes, generator=generator) * scale
+        state[f"{layer}.bias"] = torch.randn(sizes[0], generator=generator)
+        if len(sizes) == 1:
+            state[f"{layer}.running_mean"] = torch.randn(sizes, generator=generator)
+            state[f"{layer}.running_var"] = torch.rand(sizes, generator=generator) + 0.5
+            state[f"{layer}.num_batches_tracked"] = torch.tensor(9)
+    return state
+
+
+def bam(state, x):
+    """Return what the authors' module computes, by its formulas: the branches are multiplied."""
+
+    def layer(kind, x, **how):
+        return torch.nn.functional.conv2d(x, state[f"{kind}.weight"], state[f"{kind}.bias"], **how)
+
+    def normal(kind, x):
+        held = (state[f"{kind}.{part}"] for part in ("running_mean", "running_var", "weight", "bias"))
+        return torch.nn.functional.batch_norm(x, *held).relu()
+
+    c, s = "channel_att.gate_c.gate_c_", "spatial_att.gate_s.gate_s_"
+    hidden = x.mean((2, 3)) @ state[f"{c}fc_0.weight"].T + state[f"{c}fc_0.bias"]
+    hidden = normal(f"{c}bn_1", hidden)
+    channel = hidden @ state[f"{c}fc_final.weight"].T + state[f"{c}fc_final.bias"]
+    y = normal(f"{s}bn_reduce0", layer(f"{s}conv_reduce0", x))
+    for number in range(2):
+        y = normal(f"{s}bn_di_{number}", layer(f"{s}conv_di_{number}", y, padding=4, dilation=4))
+    return x * (1 + (channel[:, :, None, None] * layer(f"{s}conv_final", y)).sigmoid())
+
+
+def test_bams_authors_weights_give_the_authors_output(tmp_path):
+    plain = drawn(unset(torchvision.models.resnet50))
+    modules = {number: bam_state(128 * 2**number) for number in (1, 2, 3)}
+    state = dict(plain.state_dict())
+    for number, weights in modules.items():
+        state |= {f"bam{number}.{name}": value for name, value in weights.items()}
+        hook = lambda module, inputs, x, weights=weights: bam(weights, x)  # noqa: E731
+        getattr(plain, f"layer{number}").register_forward_hook(hook)
+    path = saved(tmp_path, state, "module.", "state_dict")
+    with pytest.raises(CheckpointError, match="combine='multiply'; this one has combine='add'"):
+        load_published(unset(create_model, "bam_resnet50"), path)
+    model = unset(create_model, "bam_resnet50", combine="multiply")
+    assert load_published(model, path) == ()
     same_output(model, plain)
 
 
@@ -150,13 +220,13 @@ def test_a_plain_network_leaves_the_mechanism_fresh_and_says_so(tmp_path, caplog
 
 
 def test_a_head_for_other_classes_stays_fresh(tmp_path):
-    path = saved(tmp_path, timm.create_model("legacy_seresnet50", num_classes=7).state_dict())
+    path = saved(tmp_path, unset(timm.create_model, "legacy_seresnet50", num_classes=7).state_dict())
     model = create_model("se_resnet50", classes=5, caffe=True)
     assert load_published(model, path) == ("fc.weight", "fc.bias")
 
 
 def test_create_model_reads_the_same_layouts(tmp_path):
-    other = drawn(timm.create_model("legacy_seresnet50"))
+    other = drawn(unset(timm.create_model, "legacy_seresnet50"))
     model = create_model("se_resnet50", caffe=True, weights=saved(tmp_path, other.state_dict()))
     same_output(model, other)
 
@@ -175,14 +245,20 @@ def test_images_are_brought_to_what_the_weights_expect(tmp_path):
         ("se_resnet18", {"caffe": True}, "legacy_seresnet18", "without bottlenecks that"),
         ("se_resnet18", {"caffe": True}, "seresnet18", "caffe=False; this one has caffe=True"),
         ("eca_resnet18", {}, "seresnet18", "mechanism='se'"),
+        (
+            "sknet26",
+            {},
+            "resnet26",
+            r"\d+ weights are missing.*\d+ are not in the model, such as \"layer1.0.conv2",
+        ),
         ("se_resnet18", {}, "resnet26", r"such as \"layer1.0.conv1.weight\": \(64, 64, 1, 1\) in the file"),
         ("se_resnet18", {}, "vit_tiny_patch16_224", r"weights are missing, such as \"conv1.weight\", \"bn1"),
     ],
 )
 def test_weights_of_another_network_are_refused(tmp_path, name, options, theirs, said):
-    path = saved(tmp_path, timm.create_model(theirs).state_dict())
+    path = saved(tmp_path, unset(timm.create_model, theirs).state_dict())
     with pytest.raises(CheckpointError, match=said):
-        load_published(create_model(name, **options), path)
+        load_published(unset(create_model, name, **options), path)
 
 
 def test_unknown_names_are_listed(tmp_path):

@@ -3,7 +3,7 @@ import torch
 import torchvision
 from torch import nn
 
-from drawn import drawn
+from drawn import drawn, unset
 from foveate.cost.count import cost
 from foveate.errors import OptionError, ShapeError, UnknownNameError
 from foveate.mechanisms.base import MapTap
@@ -19,11 +19,17 @@ def parameters(name, **options):
         return sum(p.numel() for p in create_model(name, **options).parameters())
 
 
+def gc(channels):
+    """Return the parameters of global context: scores, two layers with biases, the normalisation between."""
+    hidden = channels // 16
+    return (channels + 1) + (channels + 1) * hidden + (hidden + 1) * channels + 2 * hidden
+
+
 @pytest.mark.parametrize(("depth", "total"), [(18, 11_689_512), (34, 21_797_672), (50, 25_557_032)])
 def test_without_a_mechanism_it_is_torchvisions_network(depth, total):
-    own = ResNet(PLANS[depth], None, classes=1000)
+    own = unset(ResNet, PLANS[depth], None, classes=1000)
     assert sum(p.numel() for p in own.parameters()) == total
-    plain = drawn(getattr(torchvision.models, f"resnet{depth}")())
+    plain = drawn(unset(getattr(torchvision.models, f"resnet{depth}")))
     own.load_state_dict(plain.state_dict())
     x = torch.randn(2, 3, 65, 40)
     assert torch.equal(own.eval()(x), plain(x))
@@ -58,6 +64,10 @@ def test_without_a_mechanism_it_is_torchvisions_network(depth, total):
         ("cbam_resnet50", {}, 28_089_624),
         ("cbam_resnet101", {}, 49_330_172),
         ("cbam_resnet50", {"classes": 100, "stem": "cifar"}, 26_237_844),
+        ("bam_resnet50", {}, 25_915_099),
+        ("sknet50", {}, 27_479_784),
+        ("sknet101", {}, 48_736_040),
+        ("gc_resnet50", {}, 25_557_032 + sum(n * gc(c) for c, n in ((512, 4), (1024, 6), (2048, 3)))),
     ],
 )
 def test_parameters_are_the_published_ones(name, options, total):
@@ -67,8 +77,8 @@ def test_parameters_are_the_published_ones(name, options, total):
 @pytest.mark.parametrize("placement", PLACEMENTS)
 @pytest.mark.parametrize("depth", [18, 50])
 def test_gates_forced_to_one_leave_the_plain_network(depth, placement):
-    plain = drawn(getattr(torchvision.models, f"resnet{depth}")())
-    model = create_model(f"se_resnet{depth}", placement=placement).eval()
+    plain = drawn(unset(getattr(torchvision.models, f"resnet{depth}")))
+    model = drawn(unset(create_model, f"se_resnet{depth}", placement=placement))
     missing, foreign = model.load_state_dict(plain.state_dict(), strict=False)
     assert not foreign
     assert all(".attention." in name for name in missing)
@@ -129,6 +139,42 @@ def test_macs_are_those_of_the_plain_network_and_the_gates():
         assert cost(model, x).macs - plain.macs == 2_514_944  # each of SE's weights is used once
 
 
+@pytest.mark.parametrize(("name", "macs"), [("sknet50", 4.463e9), ("sknet101", 8.449e9)])
+def test_macs_of_sknet_are_the_published_ones(name, macs):
+    with torch.device("meta"):
+        counted = cost(create_model(name), torch.zeros(1, 3, 224, 224)).macs
+    assert counted == pytest.approx(macs, rel=2e-4)
+
+
+def test_sknet_starts_as_the_authors_have_it():
+    torch.manual_seed(0)
+    convolution = create_model("sknet26", classes=2).layer3[1].attention
+    assert convolution.select.select.weight.std().item() == pytest.approx(0.01, rel=0.05)
+    kernel = convolution.branches[0][0].weight  # as torchvision has it: all 512 channels count, not a group's
+    assert kernel.std().item() == pytest.approx((2 / (9 * 512)) ** 0.5, rel=0.05)
+
+
+def test_sknet_halves_the_size_in_its_kernels():
+    block = create_model("sknet26", classes=2).layer2[0]
+    assert (block.conv1.stride, block.attention.branches[1][0].stride) == ((1, 1), (2, 2))
+    assert [branch[0].dilation for branch in block.attention.branches] == [(1, 1), (2, 2)]
+
+
+def test_bam_sits_once_after_each_of_the_first_three_stages():
+    model = create_model("bam_resnet18", classes=2)
+    names = [path for path, module in model.named_modules() if path.endswith("attention")]
+    assert names == ["layer1.attention", "layer2.attention", "layer3.attention"]
+    assert model(torch.randn(2, 3, 40, 33)).shape == (2, 2)
+
+
+def test_gc_starts_as_the_plain_network():
+    plain = drawn(torchvision.models.resnet18())
+    model = create_model("gc_resnet18").eval()
+    model.load_state_dict(plain.state_dict(), strict=False)
+    x = torch.randn(1, 3, 40, 33)
+    assert torch.equal(model(x), plain(x))
+
+
 @pytest.mark.parametrize("stem", ["imagenet", "deep", "cifar"])
 def test_takes_any_size_and_trains_every_weight(stem):
     model = create_model("se_resnet18", classes=5, stem=stem, reduction=8)
@@ -145,7 +191,7 @@ def test_starts_of_mechanisms_are_kept():
     ("options", "said"),
     [
         ({"placement": "inside"}, "placement: got 'inside', expected one of standard, pre"),
-        ({"placement": "replace"}, "needs a network of bottlenecks"),
+        ({"placement": "replace"}, "is for sk_conv in a network of bottlenecks"),
         ({"stem": "big"}, "stem: got 'big'"),
         ({"stages": (0, 1)}, "stages: got"),
         ({"stages": ()}, "stages: got"),

@@ -13,7 +13,6 @@ Differs a block halves the size in its 3 x 3 convolution, as torchvision does, n
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -24,6 +23,7 @@ from torch import Tensor, nn
 
 from foveate.errors import OptionError, ShapeError
 from foveate.mechanisms.base import Mechanism, build
+from foveate.mechanisms.branch.sk_conv import SelectiveKernelConv
 from foveate.mechanisms.options import whole
 from foveate.models.classification.resnet_blocks import (
     Attend,
@@ -82,8 +82,8 @@ class ResNet(nn.Module):
         placement: Where the mechanism sits. In every block: ``"standard"`` on the branch, before the sum;
             ``"pre"`` on the branch, before its first convolution; ``"post"`` after the sum and its ReLU;
             ``"identity"`` on the shortcut, before its convolution if it has one; ``"inner"`` after the
-            ReLU that follows the (first) 3 x 3 convolution; ``"replace"`` instead of that convolution, for a
-            mechanism that takes ``stride``. Or ``"stage"``: once, after the last block of a stage.
+            ReLU that follows the (first) 3 x 3 convolution; ``"replace"`` instead of that convolution, which
+            ``"sk_conv"`` can. Or ``"stage"``: once, after the last block of a stage.
         stages: The stages that have it, from 1 to 4.
         stem: ``"imagenet"``: 7 x 7 at half the size, then a max-pooling; ``"deep"``: three of 3 x 3 instead;
             ``"cifar"``: one of 3 x 3 at full size and no pooling, for images of 32 pixels.
@@ -118,8 +118,8 @@ class ResNet(nn.Module):
         super().__init__()
         _check(plan, mechanism, placement, stages, stem, options)
         self.plan, self.mechanism, self.placement = plan, mechanism, placement
-        self.stages, self.stem, self.caffe = tuple(stages), stem, caffe
-        attend: Attend = functools.partial(build, mechanism or "", **options)  # type: ignore[arg-type]
+        self.stages, self.stem, self.caffe, self.options = tuple(stages), stem, caffe, options
+        attend = _attend(mechanism, options)
         self.conv1, self.bn1, self.relu = _stem(stem, plan.stem), nn.BatchNorm2d(plan.stem), nn.ReLU(True)
         self.maxpool = _pool(stem, caffe)
         self.layer1, channels = self._stage(1, plan.stem, attend)
@@ -188,10 +188,21 @@ def _check(
             raise OptionError(f"{name}: got {value!r}, expected one of {', '.join(get_args(known))}")
     if not isinstance(stages, Sequence) or not stages or not set(stages) <= {1, 2, 3, 4}:
         raise OptionError(f"stages: got {stages!r}, expected some of 1, 2, 3, 4, such as stages=(3, 4)")
-    if placement == "replace" and not plan.bottleneck:
-        raise OptionError('placement: "replace" needs a network of bottlenecks, of 26 or 50 layers and more')
+    if placement == "replace" and not (plan.bottleneck and mechanism == "sk_conv"):
+        raise OptionError('placement: "replace" is for sk_conv in a network of bottlenecks')
     if mechanism is None and options:
         raise OptionError(f"{', '.join(options)}: options of a mechanism, but there is none")
+
+
+def _attend(mechanism: str | None, options: Mapping[str, object]) -> Attend:
+    """Return what builds the mechanism, or the convolution itself where it replaces one."""
+
+    def attend(channels: int, **convolution: int) -> nn.Module:
+        if convolution:
+            return SelectiveKernelConv(channels, **{**convolution, **options})  # type: ignore[arg-type]
+        return build(mechanism or "", channels, **options)
+
+    return attend
 
 
 def _stem(stem: Stem, width: int) -> nn.Module:

@@ -103,7 +103,7 @@ class Bottleneck(Residual):
         width: Those of the three convolutions.
         strides: Of the first and of the second; 1 keeps the size, 2 halves it.
         placement: Where the mechanism sits; None for a block without one.
-        attend: Builds it for a number of channels, and with ``stride`` where it replaces a convolution.
+        attend: Builds it for a number of channels; with the arguments of the convolution that it replaces.
     """
 
     def __init__(
@@ -126,7 +126,7 @@ class Bottleneck(Residual):
         self.conv3 = nn.Conv2d(inner, out, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(out)
         if placement == "replace":
-            self.attention = attend(inner, stride=strides[1], groups=groups)
+            self.attention = attend(first, out_channels=inner, stride=strides[1], groups=groups)
         elif placement is not None:
             self.attention = attend(
                 {"pre": channels, "identity": channels, "inner": inner}.get(placement, out)

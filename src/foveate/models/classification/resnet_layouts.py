@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from foveate.errors import CheckpointError
+from foveate.mechanisms.base import mechanisms, options_of
 
 if TYPE_CHECKING:
     from foveate.models.classification.resnet import ResNet
@@ -30,6 +31,7 @@ class Layout:
         rules: Patterns and what replaces them, applied in order to every name.
         placement: Where the mechanism sits in that network.
         caffe: Whether it halves the size and pools as Caffe's models do.
+        options: The mechanism's options that weights of the same shapes would not give away.
         bottleneck: Whether only its networks of bottlenecks are ours.
         swapped: Names of kernels whose two input channels come in the other order: the mean first, then the
             maximum.
@@ -41,6 +43,7 @@ class Layout:
     rules: tuple[tuple[str, str], ...]
     placement: str = "standard"
     caffe: bool = False
+    options: tuple[tuple[str, object], ...] = ()
     bottleneck: bool = False
     swapped: str = r"(?!)"
 
@@ -61,7 +64,35 @@ _LEGACY_DEEP = (
     (r"^layer0\.bn3\.", "bn1."),
     *_LEGACY,
 )
-_GATES = r"(?:channel_att|spatial_att)\.gate_"
+_BAM = (
+    (r"^bam([123])\.channel_att\.gate_c\.gate_c_", r"layer\1.attention.channel."),
+    (r"\.channel\.fc_0\.", ".channel.0."),
+    (r"\.channel\.bn_1\.", ".channel.1."),
+    (r"\.channel\.fc_final\.", ".channel.3."),
+    (r"^bam([123])\.spatial_att\.gate_s\.gate_s_", r"layer\1.attention.spatial."),
+    (r"\.spatial\.conv_reduce0\.", ".spatial.0."),
+    (r"\.spatial\.bn_reduce0\.", ".spatial.1."),
+    (r"\.spatial\.conv_di_0\.", ".spatial.3."),
+    (r"\.spatial\.bn_di_0\.", ".spatial.4."),
+    (r"\.spatial\.conv_di_1\.", ".spatial.6."),
+    (r"\.spatial\.bn_di_1\.", ".spatial.7."),
+    (r"\.spatial\.conv_final\.", ".spatial.9."),
+)
+_GC = (
+    (_BLOCK + r"se\.conv_attn\.", r"\1.attention.score."),
+    (_BLOCK + r"se\.mlp_(?:add|scale)\.fc1\.", r"\1.attention.squeeze."),
+    (_BLOCK + r"se\.mlp_(?:add|scale)\.norm\.", r"\1.attention.norm."),
+    (_BLOCK + r"se\.mlp_(?:add|scale)\.fc2\.", r"\1.attention.excite."),
+)
+_SK = (
+    (_BLOCK + r"conv([13])\.conv\.", r"\1.conv\2."),
+    (_BLOCK + r"conv([13])\.bn\.", r"\1.bn\2."),
+    (_BLOCK + r"conv2\.paths\.(\d+)\.conv\.", r"\1.attention.branches.\2.0."),
+    (_BLOCK + r"conv2\.paths\.(\d+)\.bn\.", r"\1.attention.branches.\2.1."),
+    (_BLOCK + r"conv2\.attn\.fc_reduce\.", r"\1.attention.select.squeeze."),
+    (_BLOCK + r"conv2\.attn\.bn\.", r"\1.attention.select.norm."),
+    (_BLOCK + r"conv2\.attn\.fc_select\.", r"\1.attention.select.select."),
+)
 LAYOUTS = (
     Layout("the authors of SE", "se", r"^layer0\.conv3\.", _LEGACY_DEEP, caffe=True, bottleneck=True),
     Layout("the authors of SE", "se", r"^layer0\.conv1\.", _LEGACY, caffe=True, bottleneck=True),
@@ -109,6 +140,17 @@ LAYOUTS = (
         ),
         swapped=r"\.attention\.spatial\.conv\.weight$",
     ),
+    Layout(
+        "the authors of BAM",
+        "bam",
+        r"^bam1\.",
+        _BAM,
+        placement="stage",
+        options=(("combine", "multiply"),),  # not the paper's sum
+    ),
+    Layout("timm", "gc", _BLOCK + r"se\.mlp_add\.", _GC, options=(("fuse", "add"),)),
+    Layout("timm", "gc", _BLOCK + r"se\.mlp_scale\.", _GC, options=(("fuse", "scale"),)),
+    Layout("timm", "sk_conv", _BLOCK + r"conv2\.attn\.", _SK, placement="replace"),
 )
 
 
@@ -136,23 +178,25 @@ def _renamed(name: str, layout: Layout) -> str:
 
 
 def _shaped(value: Tensor, own: Tensor | None) -> Tensor:
-    """Return the weights of a linear layer as those of the 1 x 1 convolution that does the same."""
-    alike = own is not None and own.ndim == 4 and value.ndim == 2 and own.shape == (*value.shape, 1, 1)
-    return value[:, :, None, None] if alike else value
+    """Return the weights of a linear layer as those of the 1 x 1 convolution that does the same, or back."""
+    if own is not None and {value.ndim, own.ndim} == {2, 4} and value.shape[:2] == own.shape[:2]:
+        return value.reshape(own.shape) if value.numel() == own.numel() else value
+    return value
 
 
 def _check(layout: Layout, network: ResNet) -> None:
     """Weights of the right shapes in another network would load, and mean nothing there."""
-    for option, here in (
-        ("mechanism", network.mechanism),
-        ("placement", network.placement),
-        ("caffe", network.caffe),
-    ):
-        there = getattr(layout, option)
-        if there != here:
+    wanted: dict[str, object] = {"mechanism": layout.mechanism, "placement": layout.placement}
+    here: dict[str, object] = {"mechanism": network.mechanism, "placement": network.placement}
+    if network.mechanism == layout.mechanism:
+        here |= options_of(mechanisms[layout.mechanism]) | network.options
+    wanted |= dict(layout.options) | {"caffe": layout.caffe}
+    here["caffe"] = network.caffe
+    for option, value in wanted.items():
+        if here[option] != value:
             raise CheckpointError(
-                f"these weights, in the names of {layout.source}, are for a network with {option}={there!r}; "
-                f"this one has {option}={here!r}. Create it with {option}={there!r}."
+                f"these weights, in the names of {layout.source}, are for a network with {option}={value!r}; "
+                f"this one has {option}={here[option]!r}. Create it with {option}={value!r}."
             )
     if layout.bottleneck and not network.plan.bottleneck:  # timm's legacy_seresnet18 and 34: a ReLU before SE
         raise CheckpointError(
