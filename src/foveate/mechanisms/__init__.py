@@ -4,6 +4,7 @@ from foveate.mechanisms.base import Cost as Cost
 from foveate.mechanisms.base import mechanisms as mechanisms
 from foveate.mechanisms.branch import feature_fusion as feature_fusion
 from foveate.mechanisms.branch import layer_weights as layer_weights
+from foveate.mechanisms.branch import permutator as permutator
 from foveate.mechanisms.branch import pyramid_squeeze as pyramid_squeeze
 from foveate.mechanisms.branch import s2 as s2
 from foveate.mechanisms.branch import scale_attention as scale_attention
@@ -34,6 +35,7 @@ from foveate.mechanisms.mixed import residual_attention as residual_attention
 from foveate.mechanisms.mixed import scse as scse
 from foveate.mechanisms.mixed import triplet as triplet
 from foveate.mechanisms.pairwise import aft as aft
+from foveate.mechanisms.pairwise import augmented as augmented
 from foveate.mechanisms.pairwise import axial as axial
 from foveate.mechanisms.pairwise import bottleneck as bottleneck
 from foveate.mechanisms.pairwise import channel as channel
