@@ -1,0 +1,128 @@
+"""Residual attention: a trunk of residual units, raised by a soft mask that an hourglass beside it predicts.
+
+Formula z = units_p(x), y = units_p((1 + M(z)) * T(z)), T = units_t,
+        M = sigmoid(W2 relu(BN(W1 relu(BN(h_1(z))))) + b2); h_l(z) = enlarge(units_r(d + h_l+1(d))), without
+        the second summand at the last of the levels, d = units_r(maxpool3x3/2(z)), enlarge is bilinear;
+        unit(x) = x + conv1(relu(BN(conv3(relu(BN(conv1(relu(BN(x)))))))))), C to R to R to C channels
+Paper   Wang, Jiang, Qian, Yang, Li, Zhang, Wang, Tang. Residual Attention Network for Image Classification.
+        CVPR 2017. arXiv:1704.06904, section 3 and figure 2.
+Shapes  x (B, C, H, W) -> (B, C, H, W); map (B, C, H, W), M in (0, 1).
+Cost    with R = max(1, C // reduction), a unit: U = 2*C*R + 9*R*R + 2*C + 4*R parameters and
+        V = (2*C*R + 9*R*R)*H*W MACs at its size; parameters (2*p + t + 2*r*levels)*U + 2*C*C + 5*C,
+        MACs (2*p + t)*V + 2*C*C*H*W + 2*r*V a level; 8*C + 16*R + 24 bytes of statistics a unit, 16*C + 16.
+Differs two levels by default, where the paper has 3, 2 and 1 from its first to its last stage, as its maps
+        halve. For lightness no unit stands on the way across the hourglass, from d to the sum.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import interpolate, max_pool2d
+
+from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
+from foveate.mechanisms.interfaces import Refine
+from foveate.mechanisms.options import reduced, whole
+
+
+class Unit(nn.Module):
+    """A residual unit with a narrow middle, normalised and activated before each convolution.
+
+    Args:
+        channels: C of the map that it will receive.
+        hidden: Channels of the middle.
+    """
+
+    def __init__(self, channels: int, hidden: int) -> None:
+        super().__init__()
+        self.change = nn.Sequential(
+            *(BatchNorm(channels), nn.ReLU(), nn.Conv2d(channels, hidden, 1, bias=False)),
+            *(BatchNorm(hidden), nn.ReLU(), nn.Conv2d(hidden, hidden, 3, padding=1, bias=False)),
+            *(BatchNorm(hidden), nn.ReLU(), nn.Conv2d(hidden, channels, 1, bias=False)),
+        )
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """Return ``x`` and its change."""
+        return x + self.change(x)
+
+
+@mechanisms.register("residual_attention")
+class ResidualAttention(Refine):
+    """Refine the map by residual units and raise the result by up to twice where the mask says so.
+
+    Args:
+        channels: C of the map that it will receive.
+        around: Residual units before, and as many after trunk and mask. Paper: p = 1.
+        trunk: Residual units of the trunk. Paper: t = 2.
+        mask: Residual units at each step of the hourglass. Paper: r = 1.
+        levels: How often the hourglass halves the map. Paper: 3, 2 or 1, the smaller the map the fewer.
+        reduction: How many times narrower the middle of a residual unit is. Paper: 4.
+
+    Raises:
+        OptionError: An option is out of range.
+
+    Example:
+        >>> import torch
+        >>> ResidualAttention(64)(torch.rand(2, 64, 7, 5)).shape
+        torch.Size([2, 64, 7, 5])
+    """
+
+    facets = Facets(
+        over=("channels", "positions"), driven_by="input", weighting="soft", sites=("features", "bottleneck")
+    )
+    variants = {"around": 0, "trunk": 1, "mask": 2, "levels": 1, "reduction": 2}
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        around: int = 1,
+        trunk: int = 2,
+        mask: int = 1,
+        levels: int = 2,
+        reduction: int = 4,
+    ) -> None:
+        super().__init__()
+        self.channels, self.hidden = channels, reduced(channels, reduction)
+        whole("around", around, least=0)
+        self.units = 2 * around + whole("trunk", trunk)
+        self.mask, self.levels = whole("mask", mask), whole("levels", levels)
+        self.before, self.trunk, self.after = (self._units(count) for count in (around, trunk, around))
+        self.down = nn.ModuleList(self._units(mask) for _ in range(levels))
+        self.up = nn.ModuleList(self._units(mask) for _ in range(levels))
+        self.logits = nn.Sequential(
+            *(BatchNorm(channels), nn.ReLU(), nn.Conv2d(channels, channels, 1, bias=False)),
+            *(BatchNorm(channels), nn.ReLU(), nn.Conv2d(channels, channels, 1)),
+        )
+        self.map = MapTap("b c h w")
+
+    def _units(self, count: int) -> nn.Sequential:
+        return nn.Sequential(*(Unit(self.channels, self.hidden) for _ in range(count)))
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """Return the trunk's map times one plus the mask, between the units around them."""
+        self._check(x)
+        x = self.before(x)
+        trunk, mask = self.trunk(x), self.map(self.logits(self.hourglass(x)).sigmoid())
+        return self.after(torch.addcmul(trunk, trunk, mask.to(trunk.dtype)))
+
+    def hourglass(self, x: Float[Tensor, "b c h w"], level: int = 0) -> Float[Tensor, "b c h w"]:
+        """Return what the coarser levels see, enlarged to the size of ``x``."""
+        coarse = self.down[level](max_pool2d(x, kernel_size=3, stride=2, padding=1))
+        if level + 1 < self.levels:
+            coarse = coarse + self.hourglass(coarse, level + 1)
+        return interpolate(self.up[level](coarse), size=x.shape[2:], mode="bilinear", align_corners=False)
+
+    def cost(self, height: int, width: int) -> Cost:
+        """Return the closed form of the header."""
+        channels, hidden = self.channels, self.hidden
+        weights, ends = 2 * channels * hidden + 9 * hidden**2, 2 * channels**2
+        units = self.units + 2 * self.mask * self.levels
+        parameters = units * (weights + 2 * channels + 4 * hidden) + ends + 5 * channels
+        macs = (self.units * weights + ends) * height * width
+        for _ in range(self.levels):
+            height, width = (height + 1) // 2, (width + 1) // 2
+            macs += 2 * self.mask * weights * height * width
+        statistics = units * (8 * channels + 16 * hidden + 24) + 16 * channels + 16
+        return Cost(parameters, macs, bytes=4 * parameters + statistics)
