@@ -4,6 +4,7 @@ from foveate.models.classification import bam_resnet as bam_resnet
 from foveate.models.classification import cbam_resnet as cbam_resnet
 from foveate.models.classification import eca_resnet as eca_resnet
 from foveate.models.classification import gc_resnet as gc_resnet
+from foveate.models.classification import residual_attention as residual_attention
 from foveate.models.classification import se_resnet as se_resnet
 from foveate.models.classification import sknet as sknet
 from foveate.models.classification.resnet_small import SmallResNet as SmallResNet

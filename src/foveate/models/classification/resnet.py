@@ -21,8 +21,8 @@ from jaxtyping import Float
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 
-from foveate.errors import OptionError, ShapeError
-from foveate.mechanisms.base import Mechanism, build
+from foveate.errors import OptionError
+from foveate.mechanisms.base import build
 from foveate.mechanisms.branch.sk_conv import SelectiveKernelConv
 from foveate.mechanisms.options import whole
 from foveate.models.classification.resnet_blocks import (
@@ -32,6 +32,8 @@ from foveate.models.classification.resnet_blocks import (
     Placement,
     Residual,
     Width,
+    check_images,
+    initialise,
 )
 from foveate.models.classification.resnet_layouts import published
 
@@ -128,15 +130,11 @@ class ResNet(nn.Module):
         self.layer4, channels = self._stage(4, channels, attend)
         self.avgpool, self.flatten = nn.AdaptiveAvgPool2d(1), nn.Flatten()
         self.fc = nn.Linear(channels, whole("classes", classes))
-        _initialise(self)
+        initialise(self)
 
     def forward(self, x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b q"]:
         """Return logits."""
-        if x.ndim != 4 or x.shape[1] != 3:
-            raise ShapeError(
-                f"ResNet: got a tensor of shape {tuple(x.shape)}, expected images (B, 3, H, W). "
-                "A grey image is given as three equal channels."
-            )
+        check_images(self, x)
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         return self.fc(self.flatten(self.avgpool(x)))
@@ -222,12 +220,3 @@ def _pool(stem: Stem, caffe: bool) -> nn.Module:
     if stem == "cifar":
         return nn.Identity()
     return nn.MaxPool2d(3, stride=2, ceil_mode=True) if caffe else nn.MaxPool2d(3, stride=2, padding=1)
-
-
-def _initialise(module: nn.Module) -> None:
-    """Draw the network's own convolutions anew; mechanisms keep the start that their papers give them."""
-    if isinstance(module, nn.Conv2d):
-        nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-    for child in module.children():
-        if not isinstance(child, Mechanism):
-            _initialise(child)

@@ -9,6 +9,9 @@ from typing import Literal, NamedTuple
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from foveate.errors import ShapeError
+from foveate.mechanisms.base import Mechanism
+
 Placement = Literal["standard", "pre", "post", "identity", "inner", "replace", "stage"]
 Attend = Callable[..., nn.Module]
 
@@ -148,3 +151,21 @@ def _shortcut(channels: int, out: int, stride: int, kernel_size: int) -> nn.Sequ
         return None
     conv = nn.Conv2d(channels, out, kernel_size, stride=stride, padding=kernel_size // 2, bias=False)
     return nn.Sequential(conv, nn.BatchNorm2d(out))
+
+
+def initialise(module: nn.Module) -> None:
+    """Draw the network's own convolutions anew; mechanisms keep the start that their papers give them."""
+    if isinstance(module, nn.Conv2d):
+        nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+    for child in module.children():
+        if not isinstance(child, Mechanism):
+            initialise(child)
+
+
+def check_images(network: nn.Module, x: Tensor) -> None:
+    """Raise a ShapeError unless ``x`` is a batch of colour images."""
+    if x.ndim != 4 or x.shape[1] != 3:
+        raise ShapeError(
+            f"{type(network).__name__}: got a tensor of shape {tuple(x.shape)}, expected images "
+            "(B, 3, H, W). A grey image is given as three equal channels."
+        )

@@ -1,0 +1,77 @@
+import pytest
+import torch
+from torch import nn
+
+from drawn import drawn, unset
+from foveate.errors import OptionError
+from foveate.explain.record import record
+from foveate.mechanisms.base import MapTap
+from foveate.models import create_model
+
+
+def unit(channels, out):
+    """Return the parameters of a residual unit: three kernels, a normalisation before each, a shortcut."""
+    kernels = channels * out // 4 + 9 * (out // 4) ** 2 + out // 4 * out
+    return kernels + 2 * channels + 4 * (out // 4) + (channels * out if channels != out else 0)
+
+
+@pytest.mark.parametrize(("name", "modules", "p", "r"), [("56", (1, 1, 1), 1, 1), ("92", (1, 2, 3), 1, 2)])
+def test_parameters_by_closed_form(name, modules, p, r):
+    total = 3 * 49 * 64 + 2 * 64 + 2 * unit(2048, 2048) + 2 * 2048 + 2049 * 1000
+    for channels, out in ((64, 256), (256, 512), (512, 1024), (1024, 2048)):
+        total += unit(channels, out)
+    for channels, count, levels in zip((256, 512, 1024), modules, (3, 2, 1), strict=True):
+        units = 2 * p + 2 + 2 * r * levels
+        total += count * (units * unit(channels, channels) + 2 * channels**2 + 5 * channels)
+    with torch.device("meta"):
+        model = create_model(f"residual_attention{name}", mask=r)
+    assert sum(q.numel() for q in model.parameters()) == total
+
+
+@pytest.mark.parametrize(("name", "depth"), [("56", 56), ("92", 92)])
+def test_layers_on_the_way_through_the_trunks_are_as_many_as_the_name_says(name, depth):
+    with torch.device("meta"):
+        model = create_model(f"residual_attention{name}")
+    aside = ("shortcut", ".down.", ".up.", ".logits.")
+    layers = [
+        path
+        for path, module in model.named_modules()
+        if isinstance(module, nn.Conv2d | nn.Linear) and not any(part in path for part in aside)
+    ]
+    assert len(layers) == depth
+
+
+def test_masks_have_the_sizes_of_their_stages_and_the_input_may_have_any():
+    model = drawn(unset(create_model, "residual_attention92", classes=5))
+    with torch.no_grad(), record(model) as maps:
+        assert model(torch.rand(1, 3, 97, 66)).shape == (1, 5)
+    assert [tuple(m.shape[1:]) for m in maps.values()] == [
+        (256, 25, 17),
+        *[(512, 13, 9)] * 2,
+        *[(1024, 7, 5)] * 3,
+    ]
+
+
+def test_masks_of_zero_leave_the_trunk_alone():
+    """What the paper calls naive attention learning fails here: without "1 +" nothing would pass."""
+    model = drawn(unset(create_model, "residual_attention56", classes=5))
+    for module in model.modules():
+        if isinstance(module, MapTap):
+            module.register_forward_hook(lambda tap, inputs, mask: torch.zeros_like(mask))
+    x = torch.rand(1, 3, 40, 40)
+    y = model.maxpool(model.relu(model.bn1(model.conv1(x))))
+    for stage in (model.layer1, model.layer2, model.layer3):
+        widen, attention = stage
+        y = attention.after(attention.trunk(attention.before(widen(y))))
+    assert torch.allclose(model(x), model.fc(model.layer4(y).mean((2, 3))), atol=1e-5)
+
+
+def test_trains_every_weight():
+    model = create_model("residual_attention56", classes=3)
+    model(torch.randn(2, 3, 40, 33)).square().sum().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())
+
+
+def test_impossible_options_are_refused():
+    with pytest.raises(OptionError, match='residual_attention has no option "depth"'):
+        create_model("residual_attention56", depth=3)
