@@ -26,6 +26,7 @@ from foveate.mechanisms.hard import gumbel as gumbel
 from foveate.mechanisms.hard import reinforce as reinforce
 from foveate.mechanisms.hard import top_k as top_k
 from foveate.mechanisms.label import csra as csra
+from foveate.mechanisms.label import query2label as query2label
 from foveate.mechanisms.mixed import bam as bam
 from foveate.mechanisms.mixed import cbam as cbam
 from foveate.mechanisms.mixed import cbam_pool as cbam_pool
@@ -55,6 +56,7 @@ from foveate.mechanisms.pairwise import multi_head as multi_head
 from foveate.mechanisms.pairwise import non_local as non_local
 from foveate.mechanisms.pairwise import object_context as object_context
 from foveate.mechanisms.pairwise import outlook as outlook
+from foveate.mechanisms.pairwise import point_wise as point_wise
 from foveate.mechanisms.pairwise import position as position
 from foveate.mechanisms.pairwise import separable as separable
 from foveate.mechanisms.pairwise import ufo as ufo
