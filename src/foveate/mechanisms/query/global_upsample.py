@@ -1,0 +1,73 @@
+"""Global attention upsample: a coarse map says which channels of a fine one are added to it.
+
+Formula y = up(g) + relu(BN(conv3x3(x) + b)) * sigmoid(BN(W mean_hw(g) + c))
+Paper   Li, Xiong, An, Wang. Pyramid Attention Network for Semantic Segmentation. BMVC 2018. arXiv:1805.10180,
+        section 3.3.
+Shapes  x (B, C, H, W), gating (B, G, h, w) -> (B, G, H, W); map (B, G, 1, 1), gates in (0, 1).
+Cost    parameters 9*C*G + G*G + 6*G, MACs 9*C*G*H*W + G*G; 16*G + 16 bytes of running statistics.
+Differs there is no code of the authors; this follows segmentation_models_pytorch, including the resizing with
+        aligned corners (align_corners=False for half-pixel centres).
+"""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from foveate.errors import ShapeError
+from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
+from foveate.mechanisms.gated import gated, mean
+from foveate.mechanisms.interfaces import Gate
+from foveate.mechanisms.options import whole
+
+
+@mechanisms.register("global_upsample")
+class GlobalAttentionUpsample(Gate):
+    """Add to a coarse map what its channel means let through of a fine one.
+
+    Args:
+        channels: C of the fine map.
+        gating: G of the coarse map, and of the result.
+        align_corners: Whether the coarse map is resized so that corners stay on corners.
+
+    Example:
+        >>> import torch
+        >>> fine, coarse = torch.rand(2, 64, 17, 23), torch.rand(2, 32, 9, 12)
+        >>> GlobalAttentionUpsample(64, gating=32)(fine, coarse).shape
+        torch.Size([2, 32, 17, 23])
+    """
+
+    facets = Facets(over=("channels",), driven_by="query", weighting="soft", sites=("skip",))
+    variants = {"align_corners": False}
+
+    def __init__(self, channels: int, *, gating: int, align_corners: bool = True) -> None:
+        super().__init__()
+        self.channels, self.align_corners = whole("channels", channels), align_corners
+        self.gating = self.out_channels = whole("gating", gating)
+        self.weigh = nn.Sequential(nn.Conv2d(gating, gating, kernel_size=1), BatchNorm(gating))
+        self.see = nn.Sequential(nn.Conv2d(channels, gating, kernel_size=3, padding=1), BatchNorm(gating))
+        self.map = MapTap("b c 1 1")
+
+    def forward(
+        self, x: Float[Tensor, "b c *space"], gating: Float[Tensor, "b g *coarse"]
+    ) -> Float[Tensor, "b g *space"]:
+        """Return the coarse map at the size of ``x``, plus what the gates let through of ``x``."""
+        self._check(x)
+        self._check_gating(gating)
+        if not gating.is_floating_point():
+            raise ShapeError(
+                f"GlobalAttentionUpsample: got a gating map of {gating.dtype}, expected floating point "
+                f"(B, {self.gating}, h, w)."
+            )
+        gates: Tensor = self.map(self.weigh(mean(gating, 2, 3)).sigmoid())
+        coarse = interpolate(gating, size=x.shape[2:], mode="bilinear", align_corners=self.align_corners)
+        return coarse + gated(self.see(x).relu(), gates)
+
+    def cost(self, height: int, width: int) -> Cost:
+        """Return the closed form of the header."""
+        see, weigh = 9 * self.channels * self.gating, self.gating**2
+        parameters = see + weigh + 6 * self.gating
+        return Cost(
+            parameters, macs=see * height * width + weigh, bytes=4 * parameters + 16 * self.gating + 16
+        )
