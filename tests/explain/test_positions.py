@@ -5,8 +5,8 @@ import torch
 
 from foveate.errors import ShapeError
 from foveate.explain.positions import positions
-from foveate.explain.record import record
-from foveate.mechanisms.base import build
+from foveate.explain.record import record, taps
+from foveate.mechanisms.base import build, mechanisms
 
 H, W = 3, 4
 N = H * W
@@ -94,3 +94,26 @@ def test_a_coarser_map_is_stretched() -> None:
 def test_wrong_axes_are_explained() -> None:
     with pytest.raises(ShapeError, match=r'\(2, 5, 3, 4\).*"b h w"'):
         positions(weights(5, H, W), "b h w", H, W)
+
+
+@pytest.mark.parametrize(
+    "name", [n for n, c in mechanisms.items() if c.interface in ("refine", "pool", "label")]
+)
+def test_weights_of_every_mechanism_become_a_map_or_have_no_places(name: str) -> None:
+    needed = {"classes": 5} if mechanisms[name].interface == "label" else {}
+    module = build(name, 16, **needed).eval()
+    with record(module) as maps:
+        module(torch.randn(2, 16, 7, 5))
+    assert maps.keys() == taps(module).keys()
+    for path, tap in taps(module).items():
+        look = positions(maps[path], tap.axes, 7, 5)
+        if look is None:
+            assert not {"h", "w"} & set(tap.axes.split())
+        else:
+            assert look.shape == (2, 7, 5) and look.isfinite().all()
+
+
+def test_a_token_in_front_of_the_positions_is_no_place() -> None:
+    look = positions(torch.arange(36.0).expand(2, 4, 1, 36), "b k 1 m", 7, 5)
+    expected = torch.arange(1.0, 36.0)
+    torch.testing.assert_close(look[0].flatten(), expected / expected.sum())

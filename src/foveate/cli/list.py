@@ -23,6 +23,7 @@ def list_(
     weighting: str | None = None,
     site: str | None = None,
     interface: str | None = None,
+    families: bool = False,
     markdown: bool = False,
     json: bool = False,
 ) -> None:
@@ -37,7 +38,8 @@ def list_(
         weighting: Only those that weigh softly (soft), or pick (hard).
         site: Only those that can sit here: input, features, pool, skip, bottleneck or output.
         interface: Only those of this interface: refine, pool, gate, fuse, read, select or label.
-        markdown: Print a Markdown table with maps, costs and papers.
+        families: One row for each family instead of one for each mechanism.
+        markdown: Print a Markdown table, of mechanisms with maps, costs and papers.
         json: Print JSON.
     """
     if what == "models":
@@ -50,10 +52,11 @@ def list_(
         "sites": site,
         "interface": interface,
     }
-    _list_mechanisms(pattern, wanted, "json" if json else "markdown" if markdown else "table")
+    form = "json" if json else "markdown" if markdown else "table"
+    _list_mechanisms(pattern, wanted, form, families)
 
 
-def _list_mechanisms(pattern: str, wanted: dict[str, str | None], form: str) -> None:
+def _list_mechanisms(pattern: str, wanted: dict[str, str | None], form: str, families: bool) -> None:
     from fnmatch import fnmatch
 
     from foveate.cli import mechanism_facts, output
@@ -66,6 +69,10 @@ def _list_mechanisms(pattern: str, wanted: dict[str, str | None], form: str) -> 
     }
     if form == "json":
         output.machine([mechanism_facts.facts(name, cls) for name, cls in chosen.items()])
+    elif families and form == "markdown":
+        print(mechanism_facts.markdown_families(chosen))
+    elif families and chosen:
+        output.table(["family", "mechanisms"], mechanism_facts.families(chosen))
     elif form == "markdown":
         print(mechanism_facts.markdown_table(chosen))
     elif chosen:

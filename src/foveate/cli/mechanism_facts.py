@@ -162,7 +162,7 @@ def _meanings(cls: Class) -> dict[str, str]:
 
 
 def markdown_table(chosen: Mapping[str, Class]) -> str:
-    """Return the README's table of mechanisms."""
+    """Return a table of mechanisms with maps, costs and papers, every name a link to its page."""
     from foveate.cli.output import short
 
     size = "×".join(str(side) for side in TABLE_SIZE)
@@ -176,9 +176,28 @@ def markdown_table(chosen: Mapping[str, Class]) -> str:
         cost = f"{short(told['cost']['parameters'])}, {short(told['cost']['macs'])}"
         paper = " ".join(told["header"].get("Paper", "").split())
         over = ", ".join(told["facets"]["over"])
-        lines.append(
-            f"| `{name}` | {told['family']} | {cls.interface} | {over} | {axes} | {cost} | {paper} |"
-        )
+        cells = [f"[`{name}`](mechanisms/{name}.md)", told["family"], cls.interface, over, axes, cost, paper]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def families(chosen: Mapping[str, Class]) -> list[tuple[str, str]]:
+    """Return every family and the names of its mechanisms."""
+    names: dict[str, list[str]] = {}
+    for name, cls in chosen.items():
+        names.setdefault(family(cls), []).append(name)
+    return [(home, ", ".join(members)) for home, members in names.items()]
+
+
+def markdown_families(chosen: Mapping[str, Class]) -> str:
+    """Return the README's table: a row for each family, every name a link to its page."""
+    from importlib import import_module
+
+    lines = ["| family | what it does | mechanisms |", "| --- | --- | --- |"]
+    for home, members in families(chosen):
+        what = (import_module(f"foveate.mechanisms.{home}").__doc__ or "").strip().rstrip(".")
+        links = ", ".join(f"[`{name}`](docs/mechanisms/{name}.md)" for name in members.split(", "))
+        lines.append(f"| {home} | {what} | {links} |")
     return "\n".join(lines)
 
 

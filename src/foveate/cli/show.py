@@ -43,15 +43,16 @@ EXAMPLE = """
 """
 
 
-def show(mechanism: str, /, *, size: str = "256,14,14", json: bool = False) -> None:
+def show(mechanism: str, /, *, size: str = "256,14,14", markdown: bool = False, json: bool = False) -> None:
     """Show one mechanism: formula, paper, shapes, options, sites, cost, and a drawing of its data flow.
 
     Args:
         mechanism: A name from `foveate list`, with options if you like: "se(reduction=8)".
         size: Channels, height and width of the map that it is to weigh.
+        markdown: Print a page for the documentation.
         json: Print JSON.
     """
-    from foveate.cli import mechanism_facts, output
+    from foveate.cli import mechanism_facts, mechanism_page, output
     from foveate.mechanisms import mechanisms
 
     name, options = mechanism_facts.parse_mechanism(mechanism)
@@ -60,6 +61,8 @@ def show(mechanism: str, /, *, size: str = "256,14,14", json: bool = False) -> N
     told["flow"] = mechanism_facts.flow(name, (channels, height, width), options)
     if json:
         output.machine(told)
+    elif markdown:
+        print(mechanism_page.page(told))
     else:
         _print(told)
 

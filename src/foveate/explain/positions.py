@@ -53,9 +53,11 @@ def _looked_at(weights: Tensor, names: list[str], height: int, width: int) -> Te
     """Return how much each position is looked at: pairwise weights, averaged over those that look."""
     if "h" in names and "w" in names:
         return _crossed(_mean(weights, names, "b", "h", "w", "m"), height, width)
-    if "n" not in names:  # channels that look at channels
+    if "c" in names:  # channels that look at channels
         return None
     looked = _mean(weights, names, "b", "m")
+    if looked.shape[1] == height * width + 1:
+        looked = looked[:, 1:]  # a class token, or the mean, stands in front of the positions
     for step in range(1, 1 + max(height, width)):  # keys may be subsampled, by 2 in the non-local block
         rows, columns = -(-height // step), -(-width // step)
         if rows * columns == looked.shape[1]:
