@@ -32,8 +32,10 @@ from foveate.mechanisms.mixed import cbam as cbam
 from foveate.mechanisms.mixed import cbam_pool as cbam_pool
 from foveate.mechanisms.mixed import coordinate as coordinate
 from foveate.mechanisms.mixed import parnet as parnet
+from foveate.mechanisms.mixed import polarized as polarized
 from foveate.mechanisms.mixed import residual_attention as residual_attention
 from foveate.mechanisms.mixed import scse as scse
+from foveate.mechanisms.mixed import shuffle as shuffle
 from foveate.mechanisms.mixed import triplet as triplet
 from foveate.mechanisms.pairwise import aft as aft
 from foveate.mechanisms.pairwise import augmented as augmented
