@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
@@ -19,11 +20,22 @@ def fitted(maps: Sequence[Tensor]) -> list[Tensor]:
         >>> [x.shape[2:] for x in fitted([torch.rand(1, 2, 5, 6), torch.rand(1, 2, 3, 3)])]
         [torch.Size([5, 6]), torch.Size([5, 6])]
     """
-    size = maps[0].shape[2:]
-    return [
-        x if x.shape[2:] == size else interpolate(x, size=size, mode="bilinear", align_corners=False)
-        for x in maps
-    ]
+    return [maps[0], *(resized(x, like=maps[0]) for x in maps[1:])]
+
+
+def resized(x: Tensor, like: Tensor) -> Tensor:
+    """Return a map (B, C, H, W) or volume (B, C, D, H, W) at the size of ``like``: half-pixel centres.
+
+    Example:
+        >>> import torch
+        >>> resized(torch.rand(1, 2, 3, 3), like=torch.rand(1, 5, 4, 6)).shape
+        torch.Size([1, 2, 4, 6])
+    """
+    size, mode = like.shape[2:], "bilinear" if x.ndim == 4 else "trilinear"
+    # An export would hold the sizes to be equal for ever after, as those of the example are.
+    if not torch.compiler.is_exporting() and x.shape[2:] == size:
+        return x
+    return interpolate(x, size=size, mode=mode, align_corners=False)
 
 
 def mixture(maps: Sequence[Tensor], weights: Tensor) -> Tensor:
