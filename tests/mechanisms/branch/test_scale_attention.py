@@ -42,6 +42,17 @@ def test_parameters_as_published() -> None:
     assert projected - (1024 * 21 + 3 * 21) == 4_720_643
 
 
+@pytest.mark.parametrize("widths", [(2, 2, 2), (1, 2, 3)])
+def test_the_baselines_have_nothing_to_learn_but_the_projections(widths: tuple[int, ...]) -> None:
+    out, u = None if len(set(widths)) == 1 else 4, maps(*widths)
+    for kind in ("mean", "max"):
+        module = double(widths, out_channels=out, kind=kind)
+        stacked = torch.stack([p(x) for p, x in zip(module.projections, u, strict=True)] if out else u)
+        expected = stacked.mean(0) if kind == "mean" else stacked.amax(0)
+        torch.testing.assert_close(module(u), expected)
+        assert all(name.startswith("projections") for name, _ in module.named_parameters())
+
+
 def test_zero_weights_are_the_mean_of_the_scales() -> None:
     module, u = double(), maps(2, 2, 2)
     torch.nn.init.zeros_(module.weigh.weight)

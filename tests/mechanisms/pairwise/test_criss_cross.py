@@ -65,7 +65,7 @@ def test_two_rounds_are_one_round_twice(double: object) -> None:
     assert torch.equal(twice(x), once(once(x)))
 
 
-@pytest.mark.parametrize(("recurrence", "reached"), [(1, 10), (2, 30)])
+@pytest.mark.parametrize(("recurrence", "reached"), [(1, 10), (2, 30), (3, 30)])
 def test_two_rounds_reach_every_position(recurrence: int, reached: int, double: object) -> None:
     module = double("criss_cross", 8, recurrence=recurrence)
     x = torch.randn(1, 8, 5, 6, dtype=torch.float64, requires_grad=True)
