@@ -36,7 +36,7 @@ def test_equals_the_formula(options: dict, size: tuple, double: object, explicit
 
 
 def test_blocks_of_rows_are_one_matrix(double: object, explicit: object) -> None:
-    """300 rows are two blocks; variance and gradients run over both."""
+    """300 rows are three blocks; variance and gradients run over all."""
     module = double("emsa", 4, heads=2)
     x = torch.randn(2, 4, 20, 15, dtype=torch.float64, requires_grad=True)
     outputs = module(x), explicit(module, x)

@@ -9,17 +9,25 @@ from foveate.mechanisms.base import build
 
 SIDE = 64
 NAMES = [
+    "aft",
     "bottleneck",
+    "class_attention",
+    "cot",
+    "deformable",
     "double_attention",
+    "emsa",
     "external",
+    "mobilevit",
     "non_local",
     "object_context",
     "multi_head",
     "position",
     "dual",
     "criss_cross",
+    "separable",
+    "ufo",
 ]
-BLOCKS = ["bottleneck", "dual", "position"]  # form their weights block by block
+BLOCKS = ["bottleneck", "dual", "emsa", "position"]  # form their weights block by block
 
 
 @pytest.mark.parametrize("name", NAMES)

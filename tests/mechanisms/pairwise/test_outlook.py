@@ -59,6 +59,15 @@ def test_reaches_two_positions_with_windows_of_three(double: object) -> None:
     assert reached[2:7, 2:7].all() and reached.sum() == 25
 
 
+def test_memory_grows_with_the_positions(largest: type) -> None:
+    seen = []
+    for side in (16, 32):
+        with largest() as watch:
+            build("outlook", 16)(torch.randn(1, 16, side, side).requires_grad_()).sum().backward()
+        seen.append(watch.elements)
+    assert seen[1] == 4 * seen[0]  # the weights: 81 numbers a head and position
+
+
 def test_parameters_of_volos_first_stage() -> None:
     own = sum(p.numel() for p in OutlookAttention(192, 6).parameters())
     assert build("outlook", 192, heads=6, norm=False).cost(28, 28).parameters == own == 167_718

@@ -110,7 +110,7 @@ class EfficientSelfAttention(Refine):
             if self.mixes:
                 weights = weights * (weights.square().mean(dim=(2, 3), keepdim=True) + EPS).rsqrt()
             return self.map(weights) @ value
-        rows = query.split(ROWS, dim=2)
+        rows = query.split(max(1, ROWS // self.heads), dim=2)
         blocks = [checkpoint(self._block, part, key, value, use_reentrant=False) for part in rows]
         context = torch.cat([block for block, _ in blocks], dim=2)
         if not self.mixes:

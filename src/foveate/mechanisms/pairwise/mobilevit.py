@@ -11,7 +11,7 @@ Cost    with D = width, L = depth, E = expansion, N = P*M padded positions: para
         + L*((4 + 2*E)*D*D + (9 + E)*D) + 2*D, MACs H*W*(27*C*C + 2*C*D) + L*N*((4 + 2*E)*D*D + 2*M*D); 24*C
         + 24 bytes of running statistics. Memory grows with N.
 Differs nothing from the authors' code, which resizes maps that the patches do not divide (bilinear) and
-        back; there W_1 comes before that. No dropout.
+        back. No dropout.
 """
 
 from __future__ import annotations
