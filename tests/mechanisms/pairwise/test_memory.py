@@ -10,6 +10,7 @@ from foveate.mechanisms.base import build
 SIDE = 64
 NAMES = [
     "aft",
+    "axial",
     "bottleneck",
     "class_attention",
     "cot",
@@ -17,6 +18,8 @@ NAMES = [
     "double_attention",
     "emsa",
     "external",
+    "involution",
+    "lambda_layer",
     "mobilevit",
     "non_local",
     "object_context",

@@ -9,7 +9,8 @@ Shapes  x (B, C, H, W) -> (B, C, H, W); map (B, K, N, N), K heads, N = H*W, rows
         formed only while recording.
 Cost    with A = K*d the width of the keys, V that of the values, R = kernel: weights R*R*C*(C - V)
         + C*(2*A + V) + V*V; parameters these, + 2*(2*size-1)*d with relative, + C + 2*A + V with bias;
-        MACs N times the weights, + N*N*(A + V), + N*(H+W)*A with relative. Memory grows with N*(H+W), in training too.
+        MACs N times the weights, + N*N*(A + V), + N*(H+W)*A with relative. Memory grows with
+        K*N*(H+W), in training too.
 Differs one set of weights for any size of map: the vectors of distances are stretched from those learned for
         ``size``. The values are a multiple of the heads, the nearest to value_share * C.
 """
