@@ -91,7 +91,7 @@ class AttentionFreeTransformer(Refine):
         self.project = nn.Linear(channels, 3 * channels, bias=bias)  # queries, keys, values
         if size is not None:
             self.table = nn.Parameter(torch.zeros(size, size, size, size))  # from row, column to row, column
-        elif kernel_size is not None:  # section 3.3: both start at 0, where distances do not count
+        elif kernel_size is not None:  # gain and shift start at 0, where distances do not count
             self.window = nn.Parameter(torch.randn(self.heads, kernel_size, kernel_size))
             self.gain = nn.Parameter(torch.zeros(self.heads, 1, 1))
             self.shift = nn.Parameter(torch.zeros(self.heads, 1, 1))

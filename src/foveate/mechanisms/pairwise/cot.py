@@ -13,7 +13,7 @@ Cost    with R = max(1, 2*C // reduction), g = gcd(4, C), S = max(32, C // 2): p
         + R*G*P + C*C) + 3*C*S, N = H*W; 8 bytes a normalised channel and 8 a layer of running statistics.
         Memory grows with N.
 Differs nothing from the authors' code: weights without a softmax, channel c uses set c mod G. fuse="sum"
-        adds K and D, as figure 2 of the paper draws it.
+        adds K and D, as common re-implementations do.
 """
 
 from __future__ import annotations
