@@ -67,6 +67,7 @@ def timm_resnet50(**attention):
     ("name", "options", "theirs"),
     [
         ("se_resnet50", {}, lambda: timm.create_model("seresnet50")),
+        ("se_resnet18", {"least": 8}, lambda: timm.create_model("seresnet18")),
         ("se_resnext50", {}, lambda: timm.create_model("seresnext50_32x4d")),
         ("se_resnet50", {"caffe": True}, legacy("seresnet50")),
         ("se_resnext50", {"caffe": True}, legacy("seresnext50_32x4d")),

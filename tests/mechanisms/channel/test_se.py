@@ -76,6 +76,7 @@ def test_published_totals() -> None:
     assert [SqueezeExcitation(c).cost(1, 1).parameters for c in (128, 256, 512, 1024, 2048)] == [
         2_184, 8_464, 33_312, 132_160, 526_464,
     ]  # fmt: skip
+    assert SqueezeExcitation(64, least=8).cost(1, 1).parameters == 1_096  # timm's
 
 
 @pytest.mark.parametrize("channels", [1, 8, 15])

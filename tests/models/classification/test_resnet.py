@@ -40,6 +40,8 @@ def test_without_a_mechanism_it_is_torchvisions_network(depth, total):
     [
         ("se_resnet18", {}, 11_778_592),
         ("se_resnet34", {}, 21_958_868),
+        ("se_resnet18", {"least": 8}, 11_779_624),  # timm's seresnet18 and 34
+        ("se_resnet34", {"least": 8}, 21_960_416),
         ("se_resnet50", {}, 28_088_024),
         ("se_resnet101", {}, 49_326_872),
         ("se_resnet152", {}, 66_821_848),

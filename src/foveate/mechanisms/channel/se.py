@@ -3,7 +3,7 @@
 Formula y = x * sigmoid(W2 relu(W1 mean(x) + b1) + b2)
 Paper   Hu, Shen, Sun. Squeeze-and-Excitation Networks. CVPR 2018. arXiv:1709.01507, section 3.
 Shapes  x (B, C, H, W) -> (B, C, H, W); map (B, C, 1, 1), gates in (0, 1).
-Cost    with R = max(1, C // reduction): parameters 2*C*R + C + R, MACs 2*C*R, whatever H and W.
+Cost    with R = max(least, C // reduction): parameters 2*C*R + C + R, MACs 2*C*R, whatever H and W.
 Differs biases on both layers, as in the authors' released models; equation 3 prints none (bias=False).
 """
 
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.gated import gated, mean
 from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.options import reduced
+from foveate.mechanisms.options import reduced, whole
 
 
 @mechanisms.register("se")
@@ -26,6 +26,7 @@ class SqueezeExcitation(Refine):
         channels: C of the map that it will receive.
         reduction: How many times narrower the hidden layer is. Paper: 16.
         bias: Whether both layers have biases.
+        least: Fewest channels of the hidden layer. timm: 8.
 
     Example:
         >>> import torch
@@ -36,12 +37,12 @@ class SqueezeExcitation(Refine):
     facets = Facets(
         over=("channels",), driven_by="input", weighting="soft", sites=("features", "skip", "pool")
     )
-    variants = {"reduction": 4, "bias": False}
+    variants = {"reduction": 4, "bias": False, "least": 9}
 
-    def __init__(self, channels: int, *, reduction: int = 16, bias: bool = True) -> None:
+    def __init__(self, channels: int, *, reduction: int = 16, bias: bool = True, least: int = 1) -> None:
         super().__init__()
         self.channels, self.bias = channels, bias
-        self.hidden = reduced(channels, reduction)
+        self.hidden = reduced(channels, reduction, least=whole("least", least))
         self.squeeze = nn.Conv2d(channels, self.hidden, kernel_size=1, bias=bias)
         self.excite = nn.Conv2d(self.hidden, channels, kernel_size=1, bias=bias)
         self.map = MapTap("b c 1 1")

@@ -1,0 +1,25 @@
+import re
+from pathlib import Path
+
+import torch
+
+from foveate.models import create_model
+from foveate.models.base import models
+
+PAGE = Path(__file__).parents[2] / "docs" / "models.md"
+
+
+def test_every_classifier_stands_on_the_page_with_its_parameters():
+    rows = re.findall(r"^\| `(\w+)` \| ([\d,]+) \|", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    ours = {name for name in models if name.startswith("resnet") or "classification" in module_of(name)}
+    assert {name for name, _ in rows} >= ours
+    with torch.device("meta"):
+        for name, total in rows:
+            model = create_model(name, classes=10 if name.startswith("resnet") else 1000)
+            assert f"{sum(p.numel() for p in model.parameters()):,}" == total, name
+
+
+def module_of(name):
+    """Return where the network that a builder builds is written."""
+    with torch.device("meta"):
+        return type(create_model(name, classes=2)).__module__
