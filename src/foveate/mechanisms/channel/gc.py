@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from foveate.errors import OptionError
 from foveate.mechanisms.attend import project, widen
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.gated import gated
+from foveate.mechanisms.gated import gated, weighted
 from foveate.mechanisms.interfaces import Refine
 from foveate.mechanisms.options import reduced
 
@@ -84,7 +84,7 @@ class GlobalContext(Refine):
         """Return the mean of all positions, weighed by the softmax of their scores."""
         scores = widen(project(self.score, x))
         weights = self.map(scores.flatten(2).softmax(dim=2).unflatten(2, x.shape[2:]))
-        return (x.flatten(2) @ weights.to(x.dtype).flatten(2).transpose(1, 2)).squeeze(2)
+        return weighted(x, weights.to(x.dtype), "positions").flatten(1)
 
     def cost(self, height: int, width: int) -> Cost:
         """Return the closed form of the header."""

@@ -14,13 +14,15 @@ Differs nothing from the authors' code; equation 2 prints no biases, and the pap
 
 from __future__ import annotations
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import adaptive_max_pool2d
 
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
+from foveate.mechanisms.gated import gated, mean, plain
 from foveate.mechanisms.interfaces import Refine
 from foveate.mechanisms.options import reduced
+from foveate.mechanisms.reads import maximum
 from foveate.mechanisms.spatial.spatial import SpatialAttention
 
 
@@ -39,13 +41,12 @@ class ChannelGate(nn.Module):
         self.excite = nn.Conv2d(hidden, channels, kernel_size=1)
         self.map = MapTap("b c 1 1")
 
-    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        """Return ``x`` with every channel multiplied by its gate."""
-        means = x.mean(dim=(2, 3), keepdim=True)
-        # The pooling keeps the places of the maxima: slower forward, but twice as fast backward.
-        maxima = adaptive_max_pool2d(x, 1) if self.training else x.amax(dim=(2, 3), keepdim=True)
+    def forward(self, x: Float[Tensor, "b c h w"]) -> tuple[Tensor, Float[Tensor, "b c 1 1"]]:
+        """Return ``x`` to go on with and the gates of its channels."""
+        means = mean(x, 2, 3)
+        x, maxima = maximum(x, "positions")
         logits = self.excite(self.squeeze(means).relu()) + self.excite(self.squeeze(maxima).relu())
-        return x * self.map(logits.sigmoid())
+        return x, self.map(logits.sigmoid())
 
 
 @mechanisms.register("cbam")
@@ -80,7 +81,14 @@ class ConvolutionalBlockAttention(Refine):
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Return ``x`` with every channel, then every position multiplied by its gate."""
         self._check(x)
-        return self.spatial(self.channel(x))
+        x, channels = self.channel(x)
+        if plain(x):
+            return self.spatial(x * channels)
+        if not torch.is_grad_enabled():
+            x = x * channels
+            return x.mul_(self.spatial.weigh(x)[1])
+        x, positions = self.spatial.weigh(x, channels.to(x.dtype))  # whose gates count for x * channels
+        return gated(x, channels, positions)
 
     def cost(self, height: int, width: int) -> Cost:
         """Return the closed form of the header."""

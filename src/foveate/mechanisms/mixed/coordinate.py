@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.functional import hardswish
 
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
+from foveate.mechanisms.gated import gated, mean
 from foveate.mechanisms.interfaces import Refine
 from foveate.mechanisms.options import reduced
 
@@ -60,7 +61,7 @@ class CoordinateAttention(Refine):
         rows, columns = shared.split([x.shape[2], x.shape[3]], dim=2)
         rows = self.rows(self.excite_rows(rows).sigmoid())
         columns = self.columns(self.excite_columns(columns.transpose(2, 3)).sigmoid())
-        return x * rows * columns
+        return gated(x, rows, columns)
 
     def cost(self, height: int, width: int) -> Cost:
         """Return the closed form of the header."""
@@ -75,7 +76,4 @@ def means(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h+w 1"]:
 
     By ``mean``, not by adaptive pooling: ONNX bakes the example's size into that and errs silently at others.
     """
-    if x.stride(1) == 1:  # channels_last: the same in the order of its memory takes a tenth of the time
-        lines = x.permute(0, 2, 3, 1)
-        return torch.cat([lines.mean(dim=2), lines.mean(dim=1)], dim=1).transpose(1, 2).unsqueeze(3)
-    return torch.cat([x.mean(dim=3), x.mean(dim=2)], dim=2).unsqueeze(3)
+    return torch.cat([mean(x, 3), mean(x, 2).transpose(2, 3)], dim=2)

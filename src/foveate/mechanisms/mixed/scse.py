@@ -11,12 +11,15 @@ Differs reduction 16, as in segmentation-models-pytorch; the paper takes 2. The 
 
 from __future__ import annotations
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.channel.se import SqueezeExcitation
+from foveate.mechanisms.gated import gated_by_sum, plain
 from foveate.mechanisms.interfaces import Refine
+from foveate.mechanisms.reads import weighted_sum
 
 
 @mechanisms.register("scse")
@@ -51,8 +54,16 @@ class SpatialChannelSqueezeExcitation(Refine):
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Return ``x`` multiplied by its channel's gate plus its position's gate."""
         self._check(x)
-        positions = self.map(self.squeeze(x).sigmoid())  # (B, 1, H, W)
-        return x * (self.channel.weigh(x) + positions)  # one product with x, not one for each gate
+        channels = self.channel.weigh(x)
+        x, logits = self.score(x)
+        return gated_by_sum(x, channels, self.map(logits.sigmoid()))
+
+    def score(self, x: Float[Tensor, "b c h w"]) -> tuple[Tensor, Float[Tensor, "b 1 h w"]]:
+        """Return ``x`` to go on with and the logits of its positions."""
+        if plain(x) or x.dtype != self.squeeze.weight.dtype or torch.is_autocast_enabled(x.device.type):
+            return x, self.squeeze(x)
+        x, sums = weighted_sum(x, self.squeeze.weight, "channels")
+        return x, sums + self.squeeze.bias  # type: ignore[operator]
 
     def cost(self, height: int, width: int) -> Cost:
         """Return the closed form of the header."""

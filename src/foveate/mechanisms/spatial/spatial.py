@@ -16,9 +16,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.gated import gated
+from foveate.mechanisms.gated import gated, plain
 from foveate.mechanisms.interfaces import Refine
 from foveate.mechanisms.options import odd
+from foveate.mechanisms.reads import maximum, weighted_sum
 
 
 @mechanisms.register("spatial")
@@ -53,15 +54,21 @@ class SpatialAttention(Refine):
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Return ``x`` with every position multiplied by its gate."""
         self._check(x)
-        return gated(x, self.weigh(x))
+        return gated(*self.weigh(x))
 
-    def weigh(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 1 h w"]:
-        """Return the gates alone, for mechanisms that combine them with others."""
-        # max keeps the places of the maxima: slower forward, but twice as fast backward.
-        maxima = x.max(dim=1, keepdim=True).values if self.training else x.amax(dim=1, keepdim=True)
-        summary = torch.cat([maxima, x.mean(dim=1, keepdim=True)], dim=1)
-        gates: Tensor = self.map(self.norm(self.conv(summary)).sigmoid())
-        return gates
+    def weigh(
+        self, x: Float[Tensor, "b c h w"], scale: Float[Tensor, "b c 1 1"] | None = None
+    ) -> tuple[Tensor, Float[Tensor, "b 1 h w"]]:
+        """Return ``x`` to go on with and the gates for ``x``, or for ``x * scale``, which is not formed."""
+        if plain(x):
+            scaled = x if scale is None else x * scale
+            maxima, means = maximum(scaled, "channels")[1], scaled.mean(dim=1, keepdim=True)
+        else:
+            x, maxima = maximum(x, "channels", scale)
+            shares = x.new_ones(1, self.channels, 1, 1) if scale is None else scale
+            x, means = weighted_sum(x, shares / self.channels, "channels")
+        gates: Tensor = self.map(self.norm(self.conv(torch.cat([maxima, means], dim=1))).sigmoid())
+        return x, gates
 
     def cost(self, height: int, width: int) -> Cost:
         """Return the closed form of the header."""

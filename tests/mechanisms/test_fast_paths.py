@@ -1,0 +1,37 @@
+"""What is done in blocks, in place or by a backward pass of its own equals the plain way, for every mechanism."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+
+from foveate.mechanisms import gated, mechanisms
+from foveate.mechanisms.base import build
+
+REFINE = [name for name in sorted(mechanisms) if mechanisms[name].interface == "refine"]
+
+
+@pytest.mark.parametrize("name", REFINE)
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=str)
+@pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
+def test_equals_the_plain_way(name, layout, training, monkeypatch) -> None:
+    torch.manual_seed(0)
+    module = build(name, 16, dtype=torch.float64).train(training)
+    for parameter in module.parameters():
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    x = torch.randn(3, 16, 7, 5, dtype=torch.float64).contiguous(memory_format=layout)
+    slope, found = torch.randn_like(x), {}
+    for way, least in (("plain", 1 << 40), ("fast", 1)):
+        monkeypatch.setattr(gated, "SMALL", least)
+        monkeypatch.setattr(gated, "BLOCK", 200)
+        twin, given = copy.deepcopy(module), x.clone().requires_grad_()
+        torch.manual_seed(1)
+        y = twin(given)
+        y.backward(slope)
+        torch.manual_seed(1)
+        with torch.no_grad():
+            still = copy.deepcopy(module)(given)
+        found[way] = [y.detach(), still, given.grad, *(p.grad for p in twin.parameters())]
+    torch.testing.assert_close(found["fast"], found["plain"], rtol=1e-9, atol=1e-11)
