@@ -75,7 +75,7 @@ def test_without_weights_two_halves_or_half_of_a_half() -> None:
 
 
 def test_costs_far_less_than_its_projections() -> None:
-    """Reading first leaves less than a hundredth of a 3x3 convolution; the projections in full take a sixth."""
+    """Reading first leaves less than a hundredth of a 3x3 convolution; in full they are a sixth."""
     assert PolarizedSelfAttention(64).cost(56, 56).macs < 64 * 64 * 9 * 56 * 56 / 100
 
 

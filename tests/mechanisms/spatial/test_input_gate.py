@@ -1,10 +1,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from scipy.signal import correlate2d
+from torch.utils.flop_counter import FlopCounterMode
 
+from foveate.errors import OptionError
 from foveate.mechanisms.spatial.input_gate import InputGate
+from foveate.mechanisms.spatial.spatial import SpatialAttention
 
 
 def opened() -> InputGate:
@@ -69,3 +73,48 @@ def test_starts_as_the_identity_and_can_leave_it() -> None:
 
 def test_costs_little_beside_a_backbone() -> None:
     assert InputGate(3).cost(224, 224).macs < 0.05 * 1_814_073_344  # ResNet-18
+
+
+@pytest.mark.parametrize("kind", ["cbam", "dual"])
+def test_every_kind_starts_as_the_identity_and_costs_what_it_says(kind: str) -> None:
+    torch.manual_seed(0)
+    module, x = InputGate(3, kind=kind).train(), torch.randn(2, 3, 33, 48)
+    assert not module.get_parameter(module.gate).any()
+    assert torch.equal(module(x), x)
+    cost, tensors = module.cost(33, 48), [*module.parameters(), *module.buffers()]
+    assert cost.parameters == sum(p.numel() for p in module.parameters())
+    assert cost.bytes == sum(t.nbytes for t in tensors)
+    with FlopCounterMode(display=False) as counter:
+        module(x)
+    assert cost.macs == counter.get_total_flops() // 4
+    for parameter in module.parameters():
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    module(x).square().sum().backward()
+    assert all(parameter.grad.abs().max() > 0 for parameter in module.parameters())
+
+
+def test_the_cbam_kind_is_spatial_attention_twice() -> None:
+    torch.manual_seed(0)
+    module, other, x = InputGate(3, kind="cbam").eval(), SpatialAttention(3).eval(), torch.randn(2, 3, 9, 8)
+    for parameter in module.logits.parameters():
+        torch.nn.init.normal_(parameter)
+    other.conv.load_state_dict(module.see[1].state_dict())
+    other.norm.load_state_dict(module.logits.state_dict())
+    torch.testing.assert_close(module(x), 2 * other(x))
+
+
+def test_the_dual_kind_compares_the_positions_of_a_small_copy() -> None:
+    module = InputGate(3, kind="dual").eval()
+    for size, positions in (((40, 70), 32 * 32), ((10, 50), 10 * 32), ((4, 3), 12)):
+        attention = module.see[-1]
+        seen = []
+        attention.position_map.recording = True
+        hook = attention.position_map.register_forward_hook(lambda _m, _i, out, seen=seen: seen.append(out))
+        module(torch.randn(1, 3, *size))
+        hook.remove()
+        assert seen[0].shape == (1, positions, positions)
+
+
+def test_an_unknown_kind_is_refused() -> None:
+    with pytest.raises(OptionError, match="kind"):
+        InputGate(3, kind="stn")
