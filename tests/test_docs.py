@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
 
 from foveate.cli.__main__ import main
+from foveate.mechanisms import mechanisms
 from shown import assert_shown, commands
 
 ROOT = Path(__file__).parents[1]
@@ -111,8 +113,25 @@ def test_a_wrong_line_would_be_found():
 
 @pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md", "docs/mechanisms.md"])
 def test_table_of_mechanisms_is_the_generated_one(name, capsys):
-    main(["list", "--markdown"])
+    main(["list", "--markdown", *([] if "docs" in name else ["--families"])])
     assert capsys.readouterr().out.strip() in (ROOT / name).read_text(encoding="utf-8")
+
+
+def test_every_mechanism_has_its_page_and_no_other_page_is_there():
+    assert {page.stem for page in (ROOT / "docs" / "mechanisms").glob("*.md")} == set(mechanisms)
+
+
+@pytest.mark.parametrize("name", sorted(mechanisms))
+def test_page_of_a_mechanism_is_the_generated_one_and_its_code_runs(name, capsys):
+    main(["show", name, "--markdown"])
+    printed = capsys.readouterr().out.strip()
+    page = (ROOT / "docs" / "mechanisms" / f"{name}.md").read_text(encoding="utf-8")
+    assert page.startswith(printed), (
+        f"docs/mechanisms/{name}.md is not up to date. Do: python docs/write_pages.py"
+    )
+    (code,) = re.findall(r"```python\n(.*?)```", page, flags=re.S)
+    torch.manual_seed(0)
+    exec(code, {})
 
 
 def test_commands_page_is_the_generated_one(capsys):

@@ -739,10 +739,10 @@ def test_a_masked_memory_is_not_read(name: str, training: bool) -> None:
     torch.manual_seed(5)
     torch.testing.assert_close(module(query, junk, mask)[0], context)
     torch.manual_seed(5)
-    grads = torch.autograd.grad(
-        module(query.requires_grad_(), memory, mask)[0].sum(), query, allow_unused=True
-    )
-    assert grads[0] is None or grads[0].isfinite().all()
+    total = module(query.requires_grad_(), memory, mask)[0].sum()
+    if total.requires_grad:  # what a hard read chose has no slope
+        grads = torch.autograd.grad(total, query, allow_unused=True)
+        assert grads[0] is None or grads[0].isfinite().all()
 
 
 @pytest.mark.parametrize("name", READS)

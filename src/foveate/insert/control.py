@@ -67,8 +67,12 @@ class Control(nn.Module):
     def _block(self, channels: int, height: int, width: int) -> nn.Module:
         parameters = self.target.parameters - (1 if self.gate else 0)
         if self.interface == "label":
-            return InertHeads(
-                channels, self.classes, heads=max(1, round(parameters / (channels * self.classes)))
+            linear = channels * self.classes  # of one head, at every position
+            if self.target.macs == parameters * height * width:
+                return InertHeads(channels, self.classes, heads=max(1, round(parameters / linear)))
+            macs = self.target.macs - linear * height * width
+            return InertClassifier(
+                channels, self.classes, fitted(channels, parameters - linear, macs, height, width)
             )
         return InertBlock(channels, fitted(channels, parameters, self.target.macs, height, width))
 
@@ -212,6 +216,29 @@ class InertHeads(nn.Module):
     def macs(self, height: int, width: int) -> int:
         """Return the MACs on a map of that size."""
         return self.heads * self.classes * self.channels * height * width
+
+
+class InertClassifier(nn.Module):
+    """An inert block, then one linear head: for mechanisms that do more than score every position.
+
+    Args:
+        channels: C.
+        classes: Number of classes.
+        shape: Widths and grid of the block.
+    """
+
+    def __init__(self, channels: int, classes: int, shape: Shape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.block, self.heads = InertBlock(channels, shape), InertHeads(channels, classes, heads=1)
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b q"]:
+        """Return logits."""
+        return self.heads(x + self.block(x))
+
+    def macs(self, height: int, width: int) -> int:
+        """Return the MACs on a map of that size."""
+        return self.block.macs(height, width) + self.heads.macs(height, width)
 
 
 def control_spec(spec: Spec) -> Spec:
