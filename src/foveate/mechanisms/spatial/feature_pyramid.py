@@ -1,0 +1,136 @@
+"""Feature pyramid attention: a pyramid of three coarser maps weighs the positions, a global mean is added.
+
+Formula y = W_o (p * M x + G mean(x)), p = up(D1 d1 + up(D2 d2 + up(D3 d3))), d1, d2, d3 = x pooled to a half,
+        a quarter and an eighth and convolved (7x7, 5x5, 3x3 twice); each layer with BN and relu
+Paper   Li, Xiong, An, Wang. Pyramid Attention Network for Semantic Segmentation. BMVC 2018. arXiv:1805.10180,
+        section 3.1.
+Shapes  x (B, C, H, W) -> (B, C, H, W); map (B, 1, H, W), at least 0 and not bounded above.
+Cost    with R = min(C, width): parameters 2*C*R + 6*R + 49*C + 135, + R*C + C if R < C; MACs C*R*(N + 1)
+        + (49*C + 49)*N1 + 50*N2 + 18*N3, + R*C*N if R < C; N positions of x, N1, N2, N3 those of the coarser
+        maps, each half as high and wide, rounded up; 32*R + 16 + 96 bytes of running statistics.
+Differs the pyramid has one channel, as in segmentation-models-pytorch, whose block has 32 at the end: here a
+        layer W_o gives back the C of the input; width=channels is that block of C, without W_o. Maps of any
+        size: the pools round up, and multiples of 8 are not needed.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import cast
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import interpolate, max_pool2d, pad
+
+from foveate.mechanisms.attend import like_input
+from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
+from foveate.mechanisms.interfaces import Refine
+from foveate.mechanisms.options import whole
+
+
+@mechanisms.register("feature_pyramid")
+class FeaturePyramidAttention(Refine):
+    """Weigh each position by what a pyramid of coarser maps sees around it, and add the global mean.
+
+    Args:
+        channels: C of the map that it will receive.
+        width: Channels inside. From C upwards there are C, and no layer leads back to C.
+
+    Raises:
+        OptionError: ``width`` is not a positive whole number.
+
+    Example:
+        >>> import torch
+        >>> FeaturePyramidAttention(64)(torch.rand(2, 64, 7, 5)).shape
+        torch.Size([2, 64, 7, 5])
+    """
+
+    facets = Facets(
+        over=("positions",), driven_by="input", weighting="soft", sites=("features", "bottleneck")
+    )
+    variants = {"width": 4}
+
+    def __init__(self, channels: int, *, width: int = 32) -> None:
+        super().__init__()
+        self.channels, self.width = whole("channels", channels), min(channels, whole("width", width))
+        self.overall = _layer(channels, self.width, 1)
+        self.values = _layer(channels, self.width, 1)
+        self.to_half = _layer(channels, 1, 7)
+        self.to_quarter = _layer(1, 1, 5)
+        self.to_eighth = nn.Sequential(_layer(1, 1, 3), _layer(1, 1, 3))
+        self.from_quarter = _layer(1, 1, 5)
+        self.from_half = _layer(1, 1, 7)
+        back = self.width < channels
+        self.expand = nn.Conv2d(self.width, channels, kernel_size=1) if back else nn.Identity()
+        self.map = MapTap("b 1 h w", low=-math.inf, high=math.inf)
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """Return the weighed map, with the global mean added."""
+        self._check(x)
+        overall = self.overall(x.mean(dim=(2, 3), keepdim=True))  # (B, R, 1, 1)
+        return like_input(self.expand(self.map(self._pyramid(x)) * self.values(x) + overall), x)
+
+    def _pyramid(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 1 h w"]:
+        """Return the weights, from the coarsest map up."""
+        half = self.to_half(_halved(x))
+        quarter = self.to_quarter(_halved(half))
+        if torch.compiler.is_exporting() and not self.training:
+            eighth = self._exported(quarter)
+        else:
+            eighth = _up(self.to_eighth(_halved(quarter)), quarter)
+        quarter = self.from_quarter(quarter) + eighth
+        return _up(self.from_half(half) + _up(quarter, half), x)
+
+    def _exported(self, quarter: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 1 h w"]:
+        """Return the coarsest map, stretched to ``quarter``, by steps that no map is too small for.
+
+        An example whose coarsest map has one row makes an export hold for one row only. So here it carries a
+        row and a column more, of zeros, as the convolutions pad it with, and of no weight in the stretching.
+        """
+        eighth = _halved(pad(quarter, (0, 2, 0, 2), value=-math.inf))
+        sizes = [(length + 1) // 2 for length in quarter.shape[2:]]
+        rows, columns = (torch.arange(n, device=quarter.device) for n in eighth.shape[2:])
+        inside = (rows < sizes[0])[:, None] & (columns < sizes[1])
+        for layer in self.to_eighth:
+            eighth = layer(torch.where(inside, eighth, 0.0))
+        down, right = (
+            _hats(to, of, at.to(quarter.dtype))
+            for to, of, at in zip(quarter.shape[2:], sizes, (rows, columns), strict=True)
+        )
+        stretched = (eighth.unsqueeze(4) * right.T).sum(dim=3)  # no matrix product: none is counted
+        return (stretched.unsqueeze(2) * down[:, :, None]).sum(dim=3)
+
+    def cost(self, height: int, width: int) -> Cost:
+        """Return the closed form of the header."""
+        c, r, back = self.channels, self.width, self.width < self.channels
+        full, half, quarter, eighth = ((-(-height // s)) * (-(-width // s)) for s in (1, 2, 4, 8))
+        parameters = 2 * c * r + 6 * r + 49 * c + 135 + (r * c + c) * back
+        macs = c * r * (full + 1) + 49 * (c + 1) * half + 50 * quarter + 18 * eighth + r * c * full * back
+        return Cost(parameters, macs=macs, bytes=4 * parameters + 2 * (8 * r + 8) + 6 * 16)
+
+
+def _layer(channels: int, hidden: int, kernel_size: int) -> nn.Sequential:
+    """Return a convolution that keeps height and width, normalised and rectified."""
+    conv = nn.Conv2d(channels, hidden, kernel_size, padding=kernel_size // 2)
+    return nn.Sequential(conv, BatchNorm(hidden), nn.ReLU())
+
+
+def _halved(x: Tensor) -> Tensor:
+    """Return the maxima of 2 x 2 positions, of fewer at an odd edge."""
+    if torch.compiler.is_compiling():  # what rounds up would fix the size in an export
+        even = pad(x, (0, x.shape[3] % 2, 0, x.shape[2] % 2), value=-math.inf)
+        return even.unflatten(3, (-1, 2)).unflatten(2, (-1, 2)).amax(dim=(3, 5))
+    return max_pool2d(x, 2, ceil_mode=True)
+
+
+def _hats(to: int, of: int, places: Tensor) -> Tensor:
+    """Return (to, places): how much each of ``of`` places counts in the ``to`` that they become."""
+    step = (of - 1) / cast(int, torch.sym_max(1, to - 1))
+    at = torch.arange(to, device=places.device, dtype=places.dtype) * step
+    return (1 - (at[:, None] - places).abs()).clamp(min=0)
+
+
+def _up(coarse: Tensor, like: Tensor) -> Tensor:
+    """Stretch ``coarse`` to the height and width of ``like``, corner pixels on corner pixels."""
+    return interpolate(coarse, size=like.shape[2:], mode="bilinear", align_corners=True)
