@@ -236,6 +236,9 @@ def test_images_are_brought_to_what_the_weights_expect(tmp_path):
     model = create_model("se_resnet18")
     load_published(model, saved(tmp_path, model.state_dict()))
     assert model_normalisation(model)[0] == (0.485, 0.456, 0.406)
+    small = create_model("se_resnet18", stem="cifar")
+    load_published(small, saved(tmp_path, small.state_dict()))
+    assert model_normalisation(small)[0] == (0.5, 0.5, 0.5)
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,7 @@ from foveate.models.classification.resnet_blocks import (
     initialise,
 )
 from foveate.models.classification.resnet_layouts import published
+from foveate.models.normalisation import Triple
 
 Stem = Literal["imagenet", "deep", "cifar"]
 DEPTHS = (18, 34, 50, 101, 152)
@@ -103,8 +104,6 @@ class ResNet(nn.Module):
         torch.Size([2, 5])
     """
 
-    published_normalisation = (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
-
     def __init__(
         self,
         plan: Plan,
@@ -138,6 +137,11 @@ class ResNet(nn.Module):
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         return self.fc(self.flatten(self.avgpool(x)))
+
+    @property
+    def published_normalisation(self) -> tuple[Triple, Triple] | None:
+        """Mean and deviation that published weights expect of images: ImageNet's, unless for small images."""
+        return None if self.stem == "cifar" else (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
 
     def from_published(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return published weights under the names, and in the shapes, that this network has.
