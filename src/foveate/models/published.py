@@ -20,8 +20,8 @@ def load_published(model: nn.Module, path: Path | str) -> tuple[str, ...]:
 
     The names, shapes and orders of the authors (SE, ECA, CBAM, BAM), of timm, torchvision and other
     much-used sources are brought to those of the model. A file of the plain network, without any weights
-    of the mechanism, fills the rest of the model. ``model_normalisation`` then says what images the weights expect:
-    for ResNets of photographs those of ImageNet.
+    of the mechanism, fills the rest of the model. ``model_normalisation`` then says what images the weights
+    expect: for ResNets of photographs, ImageNet's.
 
     Args:
         model: Receives the weights; from ``create_model``, with the options of the published network.
