@@ -8,7 +8,7 @@ from __future__ import annotations
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from foveate.errors import OptionError
+from foveate.mechanisms.options import one_of
 
 
 def doubly_stochastic(
@@ -38,8 +38,7 @@ def doubly_stochastic(
         >>> doubly_stochastic(torch.full((2, 3, 4), 0.25))  # 4 places, each short of 1 by a quarter
         tensor(0.2500)
     """
-    if kind not in ("paper", "released", "tutorial"):
-        raise OptionError(f'kind: got {kind!r}, expected "paper", "released" or "tutorial"')
+    one_of("kind", kind, ("paper", "released", "tutorial"))
     if steps is not None:
         weights = weights.masked_fill(~steps.unsqueeze(2), 0.0)
     short = (1 - weights.sum(dim=1)) ** 2  # (B, N)

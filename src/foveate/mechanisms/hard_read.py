@@ -17,7 +17,7 @@ from foveate.errors import OptionError
 from foveate.mechanisms.attend import full_precision, widen
 from foveate.mechanisms.base import Cost, MapTap
 from foveate.mechanisms.interfaces import Read
-from foveate.mechanisms.options import whole
+from foveate.mechanisms.options import one_of, whole
 from foveate.mechanisms.query.additive import AdditiveScore
 from foveate.mechanisms.soft_read import hidden as nothing_at
 from foveate.mechanisms.soft_read import masked_softmax, readable
@@ -137,8 +137,7 @@ def choice(choose: str) -> str:
     Raises:
         OptionError: It is none.
     """
-    if choose not in CHOICES:
-        raise OptionError(f"choose: got {choose!r}, expected one of {', '.join(CHOICES)}")
+    one_of("choose", choose, CHOICES)
     return choose
 
 

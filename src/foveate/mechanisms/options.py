@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from foveate.errors import OptionError
 
@@ -36,6 +36,17 @@ def odd(option: str, value: int) -> int:
     if whole(option, value) % 2 == 0:
         raise OptionError(f"{option}: got {value}, expected an odd number, such as {value + 1}")
     return value
+
+
+def one_of(option: str, value: str, known: Iterable[str]) -> None:
+    """Check that ``value`` is one of the words that ``option`` can be.
+
+    Raises:
+        OptionError: It is not; the text lists the words.
+    """
+    words = list(known)
+    if value not in words:
+        raise OptionError(f"{option}: got {value!r}, expected one of {', '.join(words)}")
 
 
 def each_width(channels: int | Sequence[int], maps: int) -> tuple[int, ...]:

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from foveate.errors import OptionError, ShapeError
+from foveate.mechanisms.options import one_of
 
 KINDS = ("paper", "released", "released_steps")
 
@@ -45,8 +46,7 @@ class ReinforceLoss(nn.Module):
         self, *, kind: str = "paper", factor: float = 0.1, entropy_factor: float = 0.002, decay: float = 0.9
     ) -> None:
         super().__init__()
-        if kind not in KINDS:
-            raise OptionError(f"kind: got {kind!r}, expected one of {', '.join(KINDS)}")
+        one_of("kind", kind, KINDS)
         if not 0 <= decay <= 1:
             raise OptionError(f"decay: got {decay!r}, expected a number from 0 to 1")
         self.kind, self.factor, self.entropy_factor, self.decay = kind, factor, entropy_factor, decay

@@ -13,11 +13,10 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from foveate.errors import OptionError
 from foveate.mechanisms.attend import full_precision, widen
 from foveate.mechanisms.base import Cost, MapTap
 from foveate.mechanisms.interfaces import Read
-from foveate.mechanisms.options import whole
+from foveate.mechanisms.options import one_of, whole
 
 
 class SoftRead(Read):
@@ -40,8 +39,7 @@ class SoftRead(Read):
         self.channels = whole("channels", channels)
         self.query_channels = channels if query is None else whole("query", query)
         gates = {"none": 0, "scalar": 1, "vector": channels}
-        if context_gate not in gates:
-            raise OptionError(f"context_gate: got {context_gate!r}, expected one of {', '.join(gates)}")
+        one_of("context_gate", context_gate, gates)
         self.context_gate, self.gates = context_gate, gates[context_gate]
         self.matched = match and self.query_channels != channels
         if self.matched:

@@ -20,11 +20,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.errors import OptionError
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.gated import mean
 from foveate.mechanisms.interfaces import Fuse
-from foveate.mechanisms.options import each_width, whole
+from foveate.mechanisms.options import each_width, one_of, whole
 
 
 @mechanisms.register("layer_weights")
@@ -60,8 +59,7 @@ class LayerWeights(Fuse):
         kind: Literal["static", "input"] = "static",
     ) -> None:
         super().__init__()
-        if kind not in ("static", "input"):
-            raise OptionError(f'kind: got {kind!r}, expected "static" or "input"')
+        one_of("kind", kind, ("static", "input"))
         self.widths = each_width(channels, maps)
         self.channels, self.kind = self.widths[0], kind
         self.out_channels = whole("out_channels", out_channels)

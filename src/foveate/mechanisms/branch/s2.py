@@ -21,12 +21,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, gelu
 
-from foveate.errors import OptionError
 from foveate.mechanisms.attend import full_precision, widen
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.gated import mean
 from foveate.mechanisms.interfaces import Refine
 from foveate.mechanisms.mixture import mixture
+from foveate.mechanisms.options import one_of
 
 DOWN, UP, RIGHT, LEFT = (2, True), (2, False), (3, True), (3, False)
 
@@ -70,8 +70,7 @@ class SpatialShift(Refine):
 
     def __init__(self, channels: int, *, pool: Literal["sum", "mean"] = "sum") -> None:
         super().__init__()
-        if pool not in ("sum", "mean"):
-            raise OptionError(f'pool: got {pool!r}, expected "sum" or "mean"')
+        one_of("pool", pool, ("sum", "mean"))
         self.channels, self.pool = channels, pool
         self.expand = nn.Conv2d(channels, 3 * channels, kernel_size=1)
         self.squeeze = nn.Conv2d(channels, channels, kernel_size=1, bias=False)

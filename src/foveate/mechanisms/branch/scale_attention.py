@@ -20,11 +20,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.errors import OptionError
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Fuse
 from foveate.mechanisms.mixture import fitted, mixture, one_width
-from foveate.mechanisms.options import each_width, whole
+from foveate.mechanisms.options import each_width, one_of, whole
 
 
 @mechanisms.register("scale_attention")
@@ -65,8 +64,7 @@ class ScaleAttention(Fuse):
         kind: Literal["attention", "mean", "max"] = "attention",
     ) -> None:
         super().__init__()
-        if kind not in ("attention", "mean", "max"):
-            raise OptionError(f'kind: got {kind!r}, expected "attention", "mean" or "max"')
+        one_of("kind", kind, ("attention", "mean", "max"))
         self.kind = kind
         self.widths = each_width(channels, maps)
         self.channels, self.hidden = self.widths[0], whole("hidden", hidden)

@@ -25,7 +25,7 @@ from foveate.errors import OptionError
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Fuse
 from foveate.mechanisms.mixture import fitted, mixture, one_width
-from foveate.mechanisms.options import each_width
+from foveate.mechanisms.options import each_width, one_of
 
 
 @mechanisms.register("side_fusion")
@@ -59,8 +59,7 @@ class SideFusion(Fuse):
         kind: Literal["conv", "softmax", "spatial"] = "conv",
     ) -> None:
         super().__init__()
-        if kind not in ("conv", "softmax", "spatial"):
-            raise OptionError(f'kind: got {kind!r}, expected "conv", "softmax" or "spatial"')
+        one_of("kind", kind, ("conv", "softmax", "spatial"))
         self.widths = each_width(channels, maps)
         self.channels = self.out_channels = one_width(self.widths)
         self.kind = kind

@@ -25,7 +25,7 @@ from foveate.errors import OptionError
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.gated import gated
 from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.options import reduced, whole
+from foveate.mechanisms.options import one_of, reduced, whole
 
 BASE = 7  # the frequencies are those of a map of 7 x 7
 PAIRS = {  # rows (u), then columns (v), in the authors' order
@@ -76,8 +76,7 @@ class FrequencyChannelAttention(Refine):
         select: Literal["low", "top"] = "low",
     ) -> None:
         super().__init__()
-        if select not in PAIRS:
-            raise OptionError(f'select: got {select!r}, expected "low" or "top"')
+        one_of("select", select, PAIRS)
         if whole("frequencies", frequencies) > len(PAIRS[select][0]):
             raise OptionError(f"frequencies: got {frequencies}, expected at most {len(PAIRS[select][0])}")
         self.channels, self.hidden = channels, reduced(channels, reduction)

@@ -19,12 +19,11 @@ from typing import ClassVar, Literal
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.errors import OptionError
 from foveate.mechanisms.attend import project, widen
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.gated import gated, weighted
 from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.options import reduced
+from foveate.mechanisms.options import one_of, reduced
 
 
 @mechanisms.register("gc")
@@ -56,8 +55,7 @@ class GlobalContext(Refine):
 
     def __init__(self, channels: int, *, reduction: int = 16, fuse: Literal["add", "scale"] = "add") -> None:
         super().__init__()
-        if fuse not in ("add", "scale"):
-            raise OptionError(f'fuse: got {fuse!r}, expected "add" or "scale"')
+        one_of("fuse", fuse, ("add", "scale"))
         self.channels, self.hidden = channels, reduced(channels, reduction, least=4)
         self.score = nn.Conv2d(channels, 1, kernel_size=1)
         self.squeeze = nn.Linear(channels, self.hidden)

@@ -19,12 +19,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.errors import OptionError
 from foveate.mechanisms.attend import widen
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.gated import gated
 from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.options import whole
+from foveate.mechanisms.options import one_of, whole
 
 EPS = 1e-5
 
@@ -55,8 +54,7 @@ class GatedChannelTransformation(Refine):
 
     def __init__(self, channels: int, *, norm: Literal["l2", "l1"] = "l2") -> None:
         super().__init__()
-        if norm not in ("l2", "l1"):
-            raise OptionError(f'norm: got {norm!r}, expected "l2" or "l1"')
+        one_of("norm", norm, ("l2", "l1"))
         self.channels, self.norm = whole("channels", channels), norm
         self.alpha = nn.Parameter(torch.ones(channels, 1, 1))
         self.gamma = nn.Parameter(torch.zeros(channels, 1, 1))

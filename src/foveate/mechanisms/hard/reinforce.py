@@ -20,6 +20,7 @@ from torch import Tensor
 from foveate.errors import OptionError
 from foveate.mechanisms.base import Facets, mechanisms
 from foveate.mechanisms.hard_read import HardRead, at_inference, choice, sampled
+from foveate.mechanisms.options import one_of
 
 
 @mechanisms.register("reinforce")
@@ -70,8 +71,7 @@ class ReinforceRead(HardRead):
         temperature: float = 1.0,
     ) -> None:
         super().__init__(channels, query, hidden, temperature=temperature)
-        if coin not in ("image", "batch"):
-            raise OptionError(f'coin: got {coin!r}, expected "image" or "batch"')
+        one_of("coin", coin, ("image", "batch"))
         if not isinstance(soft_share, (int, float)) or not 0 <= soft_share <= 1:
             raise OptionError(f"soft_share: got {soft_share!r}, expected a probability from 0 to 1")
         self.choose, self.coin, self.soft_share = choice(choose), coin, float(soft_share)

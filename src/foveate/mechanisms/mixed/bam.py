@@ -20,10 +20,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.errors import OptionError
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.options import reduced, whole
+from foveate.mechanisms.options import one_of, reduced, whole
 
 
 @mechanisms.register("bam")
@@ -62,8 +61,7 @@ class BottleneckAttentionModule(Refine):
         combine: Literal["add", "multiply"] = "add",
     ) -> None:
         super().__init__()
-        if combine not in ("add", "multiply"):
-            raise OptionError(f'combine: got {combine!r}, expected "add" or "multiply"')
+        one_of("combine", combine, ("add", "multiply"))
         whole("dilation", dilation)
         self.channels, self.combine = channels, combine
         self.hidden = hidden = reduced(channels, reduction)

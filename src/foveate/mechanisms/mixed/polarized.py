@@ -21,12 +21,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from foveate.errors import OptionError
 from foveate.mechanisms.attend import full_precision, widen
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.gated import gated, gated_by_sum
 from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.options import reduced
+from foveate.mechanisms.options import one_of, reduced
 
 
 @mechanisms.register("polarized")
@@ -61,8 +60,7 @@ class PolarizedSelfAttention(Refine):
             ("order", order, ("parallel", "sequential")),
             ("form", form, ("paper", "authors")),
         ):
-            if value not in known:
-                raise OptionError(f'{option}: got {value!r}, expected "{known[0]}" or "{known[1]}"')
+            one_of(option, value, known)
         self.channels, self.order, self.form = channels, order, form
         self.width = reduced(channels, 2)
         self.channel_query = nn.Linear(channels, 1, bias=False)  # a bias would shift all scores alike

@@ -17,11 +17,10 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.errors import OptionError
 from foveate.mechanisms.attend import attend, like_input
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.options import heads_of
+from foveate.mechanisms.options import heads_of, one_of
 from foveate.mechanisms.pairwise.multi_head import sine2d
 
 
@@ -65,8 +64,7 @@ class AxialAttention(Refine):
         residual: bool = True,
     ) -> None:
         super().__init__()
-        if positions not in ("none", "sine2d"):
-            raise OptionError(f'positions: got {positions!r}, expected "none" or "sine2d"')
+        one_of("positions", positions, ("none", "sine2d"))
         self.channels, self.heads = channels, heads_of(channels, heads)
         self.positions, self.residual = positions, residual
         self.rows = _Lines(channels, self.heads, "b h k p w", norm=norm, bias=bias)

@@ -25,11 +25,10 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.errors import OptionError
 from foveate.mechanisms.attend import like_input, widen
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.options import odd, reduced, whole
+from foveate.mechanisms.options import odd, one_of, reduced, whole
 
 
 @mechanisms.register("cot")
@@ -68,8 +67,7 @@ class ContextualAttention(Refine):
         fuse: str = "attention",
     ) -> None:
         super().__init__()
-        if fuse not in ("attention", "sum"):
-            raise OptionError(f'fuse: got {fuse!r}, expected "attention" or "sum"')
+        one_of("fuse", fuse, ("attention", "sum"))
         self.channels, self.fuse = whole("channels", channels), fuse
         self.kernel_size = odd("kernel_size", whole("kernel_size", kernel_size, least=3))
         self.hidden = reduced(2 * channels, reduction)

@@ -24,11 +24,10 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.errors import OptionError
 from foveate.mechanisms.attend import full_precision, tokens, untoken, widen
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.options import reduced, whole
+from foveate.mechanisms.options import one_of, reduced, whole
 
 
 def _convolve(channels: int, out: int) -> nn.Sequential:
@@ -83,8 +82,7 @@ class PointWiseAttention(Refine):
             ("direction", direction, ("collect", "distribute", "both")),
             ("weights", weights, ("softmax", "mean", "sum")),
         ):
-            if value not in known:
-                raise OptionError(f"{option}: got {value!r}, expected one of {', '.join(known)}")
+            one_of(option, value, known)
         self.channels, self.width = channels, reduced(channels, reduction)
         self.size, self.shrink = whole("size", size), whole("shrink", shrink)
         self.directions = ("collect", "distribute") if direction == "both" else (direction,)

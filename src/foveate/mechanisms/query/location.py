@@ -17,10 +17,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from foveate.errors import OptionError
 from foveate.mechanisms.attend import widen
 from foveate.mechanisms.base import Facets, mechanisms
-from foveate.mechanisms.options import whole
+from foveate.mechanisms.options import one_of, whole
 from foveate.mechanisms.soft_read import SoftRead, hidden, linear, masked_softmax
 
 
@@ -61,8 +60,7 @@ class LocationRead(SoftRead):
         context_gate: str = "none",
     ) -> None:
         super().__init__(channels, query, context_gate)
-        if fit not in ("cut", "stretch"):
-            raise OptionError(f'fit: got {fit!r}, expected "cut" or "stretch"')
+        one_of("fit", fit, ("cut", "stretch"))
         self.size, self.fit = whole("size", size), fit
         self.places = nn.Linear(self.query_channels, size, bias=False)
 

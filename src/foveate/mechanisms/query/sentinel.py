@@ -21,11 +21,11 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from foveate.errors import OptionError, ShapeError
+from foveate.errors import ShapeError
 from foveate.mechanisms.attend import widen
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Read
-from foveate.mechanisms.options import whole
+from foveate.mechanisms.options import one_of, whole
 from foveate.mechanisms.soft_read import hidden as nothing_at
 from foveate.mechanisms.soft_read import linear, masked_softmax, readable
 
@@ -75,8 +75,7 @@ class VisualSentinelRead(Read):
         self, channels: int, *, query: int | None = None, hidden: int | None = None, kind: str = "paper"
     ) -> None:
         super().__init__()
-        if kind not in ("paper", "released"):
-            raise OptionError(f'kind: got {kind!r}, expected "paper" or "released"')
+        one_of("kind", kind, ("paper", "released"))
         self.channels = whole("channels", channels)
         self.query_channels = channels if query is None else whole("query", query)
         self.hidden = channels if hidden is None else whole("hidden", hidden)

@@ -25,11 +25,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from foveate.errors import OptionError
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.gated import gated
 from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.options import whole
+from foveate.mechanisms.options import one_of, whole
 from foveate.mechanisms.pairwise.dual import DualAttention
 
 TOKENS = 32  # rows and columns at most that dual attention compares, pair by pair
@@ -61,8 +60,7 @@ class InputGate(Refine):
 
     def __init__(self, channels: int, *, hidden: int = 8, kind: str = "conv") -> None:
         super().__init__()
-        if kind not in ("conv", "cbam", "dual"):
-            raise OptionError(f'kind: got {kind!r}, expected "conv", "cbam" or "dual"')
+        one_of("kind", kind, ("conv", "cbam", "dual"))
         self.channels, self.hidden, self.kind = whole("channels", channels), whole("hidden", hidden), kind
         self.see, self.logits = _layers(channels, hidden, kind)
         for parameter in self.logits.parameters():

@@ -22,11 +22,10 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.errors import OptionError
 from foveate.mechanisms.attend import full_precision, widen
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.options import whole
+from foveate.mechanisms.options import one_of, whole
 
 
 @mechanisms.register("spatial_transformer")
@@ -55,8 +54,7 @@ class SpatialTransformer(Refine):
 
     def __init__(self, channels: int, *, hidden: int = 8, size: int = 16, padding: str = "zeros") -> None:
         super().__init__()
-        if padding not in ("zeros", "border"):
-            raise OptionError(f'padding: got {padding!r}, expected "zeros" or "border"')
+        one_of("padding", padding, ("zeros", "border"))
         self.channels, self.hidden = whole("channels", channels), whole("hidden", hidden)
         self.size, self.padding = whole("size", size), padding
         self.side = -(-size // 4)  # of what the regression sees
