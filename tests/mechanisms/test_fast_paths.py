@@ -1,4 +1,4 @@
-"""What is done in blocks, in place or by a backward pass of its own equals the plain way, for every mechanism."""
+"""What is done in blocks, in place or by its own backward pass equals the plain way, for each mechanism."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import copy
 import pytest
 import torch
 
-from foveate.mechanisms import gated, mechanisms
+from foveate.mechanisms import gated, mechanisms, planes
 from foveate.mechanisms.base import build
 
 REFINE = [name for name in sorted(mechanisms) if mechanisms[name].interface == "refine"]
@@ -25,6 +25,7 @@ def test_equals_the_plain_way(name, layout, training, monkeypatch) -> None:
     slope, found = torch.randn_like(x), {}
     for way, least in (("plain", 1 << 40), ("fast", 1)):
         monkeypatch.setattr(gated, "SMALL", least)
+        monkeypatch.setattr(planes, "FEW", least)
         monkeypatch.setattr(gated, "BLOCK", 200)
         twin, given = copy.deepcopy(module), x.clone().requires_grad_()
         torch.manual_seed(1)

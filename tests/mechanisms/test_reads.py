@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from foveate.mechanisms import gated as module
+from foveate.mechanisms import planes
 from foveate.mechanisms.gated import gated
 from foveate.mechanisms.reads import maximum, weighted_sum
 
@@ -89,3 +90,40 @@ def test_of_equal_maxima_one_gets_the_gradient() -> None:
             0.0,
             1.0,
         }
+
+
+@LAYOUTS
+@pytest.mark.parametrize(("over", "axis"), [("rows", 2), ("columns", 3)])
+def test_maxima_over_lines(layout, over, axis) -> None:
+    ours, plain = tensors(layout)[0], tensors(layout)[0]
+    handed_on, maxima = maximum(ours, over)
+    torch.testing.assert_close(maxima, plain.amax(dim=axis, keepdim=True))
+    gated(handed_on, maxima.sigmoid()).square().sum().backward()
+    (plain * plain.amax(dim=axis, keepdim=True).sigmoid()).square().sum().backward()
+    torch.testing.assert_close(ours.grad, plain.grad)
+    assert torch.autograd.gradgradcheck(lambda x: gated(*maximum(x, over)), tensors(layout)[:1])
+
+
+def test_equal_maxima_over_a_line_share_the_gradient() -> None:
+    x = torch.ones(1, 2, 4, 4, requires_grad=True)
+    maximum(x, "rows")[1].sum().backward()
+    torch.testing.assert_close(x.grad, torch.full_like(x, 0.25))
+
+
+@pytest.mark.parametrize("size", [(9, 4), (1, 1), (2, 11)], ids=str)
+@pytest.mark.parametrize(("kernel", "bias"), [(7, False), (3, True)])
+def test_convolution_of_planes(size, kernel, bias, monkeypatch) -> None:
+    """Also maps smaller than the kernel, in one block and in several."""
+    monkeypatch.setattr(planes, "FEW", 1)
+    torch.manual_seed(0)
+    layer = torch.nn.Conv2d(2, 1, kernel, padding=kernel // 2, bias=bias).double()
+    x = torch.randn(3, 2, *size, dtype=torch.float64, requires_grad=True)
+    for block in (1, 1 << 18):
+        monkeypatch.setattr(planes, "BLOCK", block)
+        torch.testing.assert_close(planes.convolve(layer, x), layer(x))
+        assert torch.autograd.gradcheck(lambda x: planes.convolve(layer, x), (x,))
+    slope = torch.randn_like(layer(x))
+    wanted = [x, *layer.parameters()]
+    ours = torch.autograd.grad(planes.convolve(layer, x), wanted, slope)
+    torch.testing.assert_close(ours, torch.autograd.grad(layer(x), wanted, slope))
+    assert torch.autograd.gradgradcheck(lambda x: planes.convolve(layer, x).square(), (x,))

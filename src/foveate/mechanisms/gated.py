@@ -77,6 +77,8 @@ def weighted(x: Tensor, weight: Tensor, over: str) -> Tensor:
     As a row times a matrix, which is several times faster than times a column.
     """
     flat, row = x.flatten(2), weight.flatten(2)
+    if not torch.is_grad_enabled():  # matmul copies the map for one that requires a gradient, wanted or not
+        flat, row = flat.detach(), row.detach()
     if over == "positions":
         return (row @ flat.transpose(1, 2)).transpose(1, 2).unsqueeze(3)
     row = row.transpose(1, 2)
@@ -204,7 +206,9 @@ def _collect(sums: Tensor, product: Tensor, spare: Tensor, others: list[Tensor])
 def _times(x: Tensor, gates: list[Tensor], added: bool, out: Tensor) -> None:
     """Write ``x`` times the product, or the sum, of ``gates`` to ``out``."""
     if added:
-        torch.add(gates[0].expand_as(x), gates[1], out=out)
+        first, second = gates[:2]
+        whole = torch.broadcast_shapes(first.shape, second.shape) == x.shape
+        torch.add(first if whole else first.expand_as(x), second, out=out)  # expanded it is half as fast
         for gate in gates[2:]:
             out.add_(gate)
         out.mul_(x)

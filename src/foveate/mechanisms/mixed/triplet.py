@@ -18,9 +18,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.gated import gated
+from foveate.mechanisms.gated import gated_by_sum, mean
 from foveate.mechanisms.interfaces import Refine
 from foveate.mechanisms.options import odd
+from foveate.mechanisms.planes import convolve
+from foveate.mechanisms.reads import maximum
 
 
 class PlaneGate(nn.Module):
@@ -35,12 +37,11 @@ class PlaneGate(nn.Module):
         self.conv = nn.Conv2d(2, 1, kernel_size, padding=kernel_size // 2, bias=False)
         self.norm = BatchNorm(1, momentum=0.01)
 
-    def forward(self, x: Float[Tensor, "b d m n"]) -> Float[Tensor, "b 1 m n"]:
+    def forward(
+        self, maxima: Float[Tensor, "b 1 m n"], means: Float[Tensor, "b 1 m n"]
+    ) -> Float[Tensor, "b 1 m n"]:
         """Return gates in (0, 1) for the plane of the last two axes, whatever these are."""
-        # max keeps the places of the maxima: slower forward, but twice as fast backward.
-        maxima = x.max(dim=1, keepdim=True).values if self.training else x.amax(dim=1, keepdim=True)
-        summary = torch.cat([maxima, x.mean(dim=1, keepdim=True)], dim=1)
-        gates: Tensor = self.norm(self.conv(summary)).sigmoid()
+        gates: Tensor = self.norm(convolve(self.conv, torch.cat([maxima, means], dim=1))).sigmoid()
         return gates
 
 
@@ -80,11 +81,16 @@ class TripletAttention(Refine):
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Return ``x`` multiplied by the mean of its three gates."""
         self._check(x)
-        # The rotations are views; only what is left of the pooled axis is convolved, so no map is moved.
-        rows = self.rows(self.over_columns(x.transpose(1, 3)).transpose(1, 3))
-        columns = self.columns(self.over_rows(x.transpose(1, 2)).transpose(1, 2))
-        positions = self.positions(self.over_channels(x))
-        return gated(x, rows / 3 + columns / 3 + positions / 3)
+        # Only what is left of the pooled axis is turned, so no map is moved.
+        means = [mean(x, axis) for axis in (1, 2, 3)]
+        summaries = []
+        for axis, over in enumerate(("channels", "rows", "columns"), start=1):
+            x, maxima = maximum(x, over)
+            summaries.append((maxima.transpose(1, axis), means[axis - 1].transpose(1, axis)))
+        positions = self.positions(self.over_channels(*summaries[0]))
+        columns = self.columns(self.over_rows(*summaries[1]).transpose(1, 2))
+        rows = self.rows(self.over_columns(*summaries[2]).transpose(1, 3))
+        return gated_by_sum(x, rows / 3, columns / 3, positions / 3)
 
     def cost(self, height: int, width: int) -> Cost:
         """Return the closed form of the header."""

@@ -19,6 +19,7 @@ from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.gated import gated, plain
 from foveate.mechanisms.interfaces import Refine
 from foveate.mechanisms.options import odd
+from foveate.mechanisms.planes import convolve
 from foveate.mechanisms.reads import maximum, weighted_sum
 
 
@@ -67,7 +68,7 @@ class SpatialAttention(Refine):
             x, maxima = maximum(x, "channels", scale)
             shares = x.new_ones(1, self.channels, 1, 1) if scale is None else scale
             x, means = weighted_sum(x, shares / self.channels, "channels")
-        gates: Tensor = self.map(self.norm(self.conv(torch.cat([maxima, means], dim=1))).sigmoid())
+        gates: Tensor = self.map(self.norm(convolve(self.conv, torch.cat([maxima, means], dim=1))).sigmoid())
         return x, gates
 
     def cost(self, height: int, width: int) -> Cost:
