@@ -9,7 +9,7 @@ Shapes  S maps (B, C_i, H, W) -> (B, O, H, W); map (B, S, H, W), for kind="max" 
 Cost    with F = sum_i C_i, D = hidden: parameters 9*F*D + D + D*S + S, and F*O + S*O with out_channels;
         MACs H*W*(9*F*D + D*S), and H*W*F*O with out_channels. The baselines have the latter parts only.
 Differs the paper weighs the score maps by weights from the features; here both come from the same maps, and
-        out_channels = classes gives the scores. Its dropout is left out.
+        out_channels = classes gives the scores; ``mixed`` takes the two apart. Its dropout is left out.
 """
 
 from __future__ import annotations
@@ -87,11 +87,20 @@ class ScaleAttention(Fuse):
         values = scales
         if self.projections:
             values = [layer(x) for layer, x in zip(self.projections, scales, strict=True)]
+        return self.mixed(values, scales)
+
+    def mixed(
+        self, values: list[Float[Tensor, "b o h w"]], features: list[Float[Tensor, "b _ h w"]]
+    ) -> Float[Tensor, "b o h w"]:
+        """Return the sum of ``values``, weighed by what ``features`` say: all of one height and width.
+
+        As in the paper, which weighs score maps by the features that they came from.
+        """
         if self.kind == "max":
             stacked = torch.stack(values, dim=1)
             greatest = stacked.argmax(dim=1, keepdim=True)
             return mixture(values, self.map(torch.zeros_like(stacked).scatter(1, greatest, 1.0)))
-        return mixture(values, self.map(self._shares(scales)).unsqueeze(2))
+        return mixture(values, self.map(self._shares(features)).unsqueeze(2))
 
     def _shares(self, scales: list[Tensor]) -> Tensor:
         if self.kind == "mean":

@@ -62,7 +62,11 @@ class ContextEncoding(Refine):
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Return ``x`` times one plus the gate of its channel, without what is negative."""
         self._check(x)
-        gates = self.map(self.excite(self.encode(x)).sigmoid()[:, :, None, None])
+        return self.raised(x, self.encode(x))
+
+    def raised(self, x: Float[Tensor, "b c h w"], code: Float[Tensor, "b c"]) -> Float[Tensor, "b c h w"]:
+        """Return ``x`` times one plus the gates that a code gives; the second half of ``forward``."""
+        gates = self.map(self.excite(code).sigmoid()[:, :, None, None])
         return (x * (1 + gates).to(x.dtype)).relu()
 
     def encode(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c"]:

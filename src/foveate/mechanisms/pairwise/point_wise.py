@@ -94,12 +94,16 @@ class PointWiseAttention(Refine):
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Return ``x`` plus what every position took."""
         self._check(x)
+        return x + self.read(x).to(x.dtype)
+
+    def read(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """Return what every position took: what ``forward`` adds, and what PSANet puts beside ``x``."""
         small = tuple((side - 1) // self.shrink + 1 for side in x.shape[2:])
         taken = [self.get_submodule(each)(x, small) for each in self.directions]
-        read = self.merge(torch.cat(taken, dim=1))
+        read: Tensor = self.merge(torch.cat(taken, dim=1))
         if self.shrink > 1:
             read = F.interpolate(read, x.shape[2:], mode="bilinear", align_corners=True)
-        return x + read.to(x.dtype)
+        return read
 
     def cost(self, height: int, width: int) -> Cost:
         """Return the closed form of the header."""
