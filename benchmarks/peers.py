@@ -33,6 +33,7 @@ OURS: dict[str, dict[str, object]] = {
     "criss_cross": {"recurrence": 1},
     "non_local": {"reduction": 8},
     "gc": {"reduction": 8},
+    "attention_gate": {"kind": "additive"},
     "multi_head": {"heads": 8, "norm": False, "residual": False},
 }
 

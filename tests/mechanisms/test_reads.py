@@ -127,3 +127,15 @@ def test_convolution_of_planes(size, kernel, bias, monkeypatch) -> None:
     ours = torch.autograd.grad(planes.convolve(layer, x), wanted, slope)
     torch.testing.assert_close(ours, torch.autograd.grad(layer(x), wanted, slope))
     assert torch.autograd.gradgradcheck(lambda x: planes.convolve(layer, x).square(), (x,))
+
+
+@OVER
+def test_a_shared_gradient_is_not_written_to(over) -> None:
+    given, slope = tensors(torch.contiguous_format, shape(over)), torch.randn(2, 4, 3, 5, dtype=torch.float64)
+    kept = slope.clone()
+    handed_on, sums = weighted_sum(*given, over, shared=True)
+    (handed_on + sums).backward(slope)
+    assert torch.equal(slope, kept)
+    ours = [t.grad.clone() for t in given]
+    plain = (given[0] * given[1]).sum(dim=1 if over == "channels" else (2, 3), keepdim=True)
+    torch.testing.assert_close(ours, list(torch.autograd.grad(given[0] + plain, given, slope)))

@@ -20,13 +20,15 @@ from foveate.mechanisms.gated import BLOCK, blocks, channels_last, part, plain, 
 AXES = {"channels": 1, "rows": 2, "columns": 3}
 
 
-def weighted_sum(x: Tensor, weight: Tensor, over: str) -> tuple[Tensor, Tensor]:
+def weighted_sum(x: Tensor, weight: Tensor, over: str, *, shared: bool = False) -> tuple[Tensor, Tensor]:
     """Return ``x`` and its sums, weighed by ``weight``, over ``"channels"`` or over ``"positions"``.
 
     Args:
         x: A map (B, C, H, W).
         weight: (B or 1, C, 1, 1) for a sum over channels, (B, 1, H, W) for one over positions.
         over: What is summed.
+        shared: Whether the gradient of what is handed on may be used elsewhere too, as that of a sum is, and
+            so is not to be written to.
 
     Example:
         >>> x, sums = weighted_sum(torch.ones(1, 3, 2, 2), torch.ones(1, 3, 1, 1), "channels")
@@ -37,7 +39,7 @@ def weighted_sum(x: Tensor, weight: Tensor, over: str) -> tuple[Tensor, Tensor]:
         return x, weighted(x, weight, over)
     if not torch.is_grad_enabled():
         return x, weighted(x, weight, over)
-    handed_on, sums = _WeightedSum.apply(x, weight, over)
+    handed_on, sums = _WeightedSum.apply(x, weight, over, shared)
     return handed_on, sums
 
 
@@ -110,9 +112,9 @@ def owned(grad: Tensor) -> Tensor:
 
 class _WeightedSum(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, over: str) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, over: str, shared: bool) -> tuple[Tensor, Tensor]:
         ctx.save_for_backward(x, weight)
-        ctx.over = over
+        ctx.over, ctx.shared = over, shared
         return x.view_as(x), weighted(x, weight, over)
 
     @staticmethod
@@ -123,10 +125,10 @@ class _WeightedSum(torch.autograd.Function):
             other = "positions" if ctx.over == "channels" else "channels"
             grad_weight = weighted(x, grad_sums, other).sum_to_size(weight.shape)
         if not ctx.needs_input_grad[0]:
-            return None, grad_weight, None
-        if torch.is_grad_enabled():
-            return grad + weight * grad_sums, grad_weight, None
-        return owned(grad).addcmul_(weight, grad_sums), grad_weight, None
+            return None, grad_weight, None, None
+        if torch.is_grad_enabled() or ctx.shared:
+            return torch.addcmul(grad, weight, grad_sums), grad_weight, None, None
+        return owned(grad).addcmul_(weight, grad_sums), grad_weight, None, None
 
 
 class _Maximum(torch.autograd.Function):

@@ -16,14 +16,16 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from foveate.mechanisms.attend import project, widen
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.gated import gated, weighted
+from foveate.mechanisms.gated import gated, plain, weighted
 from foveate.mechanisms.interfaces import Refine
 from foveate.mechanisms.options import one_of, reduced
+from foveate.mechanisms.reads import weighted_sum
 
 
 @mechanisms.register("gc")
@@ -72,17 +74,28 @@ class GlobalContext(Refine):
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Return ``x`` plus, or gated by, what the context was turned into."""
         self._check(x)
-        hidden = self.norm(self.squeeze(self.context(x))).relu()
+        x, context = self.context(x)
+        hidden = self.norm(self.squeeze(context)).relu()
         change = self.excite(hidden)[:, :, None, None]
         if self.gates is None:
             return x + change.to(x.dtype)
         return gated(x, self.gates(change.sigmoid()))
 
-    def context(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c"]:
-        """Return the mean of all positions, weighed by the softmax of their scores."""
-        scores = widen(project(self.score, x))
-        weights = self.map(scores.flatten(2).softmax(dim=2).unflatten(2, x.shape[2:]))
-        return weighted(x, weights.to(x.dtype), "positions").flatten(1)
+    def context(self, x: Float[Tensor, "b c h w"]) -> tuple[Tensor, Float[Tensor, "b c"]]:
+        """Return ``x`` to go on with and the mean of all positions, by the softmax of their scores."""
+        fast = not plain(x) and widen(x) is x and x.dtype == self.score.weight.dtype
+        fast = fast and not torch.is_autocast_enabled(x.device.type)
+        if fast:
+            x, sums = weighted_sum(x, self.score.weight, "channels")
+            scores = sums + self.score.bias  # type: ignore[operator]
+        else:
+            scores = widen(project(self.score, x))
+        weights = self.map(scores.flatten(2).softmax(dim=2).unflatten(2, x.shape[2:])).to(x.dtype)
+        if fast:
+            x, context = weighted_sum(x, weights, "positions", shared=self.gates is None)
+        else:
+            context = weighted(x, weights, "positions")
+        return x, context.flatten(1)
 
     def cost(self, height: int, width: int) -> Cost:
         """Return the closed form of the header."""
