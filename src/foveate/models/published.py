@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from foveate.mechanisms.base import Mechanism
 from foveate.models.layouts import translated
 from foveate.models.normalisation import keep_normalisation
+from foveate.models.segmentation.segmenter import Segmenter
 from foveate.models.weights import put_weights, read_weights
 
 _log = logging.getLogger("foveate")
@@ -64,6 +65,8 @@ def _without_mechanism(model: nn.Module, own: dict[str, Tensor], state: dict[str
 
 
 def _classes(model: nn.Module) -> int:
-    """Return the length of the output: that of the last linear layer."""
+    """Return the length of the output: a segmenter's classes, or the length of the last linear layer."""
+    if isinstance(model, Segmenter):
+        return model.classes
     heads = [module for module in model.modules() if isinstance(module, nn.Linear)]
     return heads[-1].out_features if heads else 0

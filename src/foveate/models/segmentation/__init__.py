@@ -1,0 +1,1 @@
+"""Segmentation systems, one file a system."""

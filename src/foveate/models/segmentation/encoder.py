@@ -1,0 +1,154 @@
+"""Encoders by name: what turns images into feature maps of falling size, for a head to segment by."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+from collections.abc import Callable
+from typing import Any
+
+import timm
+import torchvision
+from timm.models import adapt_input_conv
+from torch import nn
+
+from foveate.errors import OptionError
+from foveate.mechanisms.base import BatchNorm
+from foveate.mechanisms.options import whole
+from foveate.models.classification.resnet import PLANS, ResNet
+from foveate.models.create import create_model, resolve
+from foveate.models.segmentation.backbones import Encoder, MobileNetV2Encoder, ResNetEncoder, TimmEncoder
+from foveate.models.segmentation.xception import XCEPTIONS
+
+__all__ = ["Encoder", "build_encoder"]
+
+OUTPUT_STRIDES = (8, 16, 32)
+_OWN = (
+    "dilate_first",
+    "multi_grid",
+    "ceil_pool",
+    "widen",
+)  # an encoder's options; the rest are the network's
+
+
+def build_encoder(
+    name: str,
+    *,
+    in_channels: int = 3,
+    output_stride: int = 32,
+    pretrained: bool = False,
+    **options: Any,
+) -> Encoder:
+    """Return an encoder by name.
+
+    Args:
+        name: A residual network of torchvision or foveate's own (``"resnet50"``, ``"se_resnet50"``,
+            ``"sknet50"``), ``"mobilenet_v2"``, ``"xception39"``, ``"xception65"``, or ``"timm/NAME"``.
+        in_channels: Channels of the images.
+        output_stride: The greatest stride: 8, 16 or 32.
+        pretrained: Fetch the weights of the published classifier. With other than 3 channels the first
+            convolution's are summed for 1, repeated and scaled for more.
+        options: Residual networks: ``dilate_first``, ``multi_grid``, ``ceil_pool`` (see ``ResNetEncoder``),
+            ``stem="deep"`` (3 x 3 convolutions of 64, 64 and 128), and those of the network; others, see
+            their classes; timm's go to timm.
+
+    Raises:
+        UnknownNameError: There is no such network.
+        OptionError: It cannot be an encoder, or an option does not exist or has an impossible value.
+
+    Example:
+        >>> import torch
+        >>> encoder = build_encoder("resnet18", output_stride=16, in_channels=1)
+        >>> [tuple(y.shape[1:]) for y in encoder(torch.rand(1, 1, 33, 47))][-2:]
+        [(256, 3, 3), (512, 3, 3)]
+    """
+    if output_stride not in OUTPUT_STRIDES:
+        raise OptionError(f"output_stride: got {output_stride!r}, expected 8, 16 or 32")
+    whole("in_channels", in_channels)
+    encoder = _built(name, output_stride, pretrained, options, in_channels)
+    if encoder.in_channels != in_channels:
+        _receive(encoder, in_channels, pretrained)
+    for module in encoder.modules():
+        if type(module) is nn.BatchNorm2d:
+            module.__class__ = BatchNorm  # the same numbers; but one value a channel does not end the run
+    return encoder
+
+
+def _built(
+    name: str, output_stride: int, pretrained: bool, options: dict[str, Any], in_channels: int
+) -> Encoder:
+    if name in XCEPTIONS:
+        if pretrained:
+            raise OptionError(f"pretrained: {name} has no published classifier here")
+        return _called(name, XCEPTIONS[name], options, output_stride=output_stride)
+    source, bare = resolve(name)
+    if source == "timm":
+        return _of_timm(bare, output_stride, pretrained, options, in_channels)
+    own = {n: options.pop(n) for n in list(options) if n in _OWN}
+    network = _network(name, pretrained, options)
+    if isinstance(network, (ResNet, torchvision.models.ResNet)):
+        return _called(name, ResNetEncoder, own, network=network, output_stride=output_stride)
+    if isinstance(network, torchvision.models.MobileNetV2):
+        return _called(name, MobileNetV2Encoder, own, network=network, output_stride=output_stride)
+    raise OptionError(
+        f"encoder: {name} is no residual network, MobileNetV2 or Xception. "
+        "Any network that timm gives as feature maps can be one: timm/NAME."
+    )
+
+
+def _network(name: str, pretrained: bool, options: dict[str, Any]) -> nn.Module:
+    plain = re.fullmatch(r"resnet(18|34|50|101|152)", name)
+    stem = options.pop("stem", None) if plain else None
+    if stem not in (None, "imagenet", "deep"):
+        raise OptionError(f'stem: got {stem!r}, expected "imagenet" or "deep"')
+    if plain and stem == "deep":
+        if pretrained:
+            raise OptionError(f'pretrained: there are no weights of {name} for stem="deep"')
+        plan = dataclasses.replace(PLANS[int(plain[1])], stem=128)
+        return ResNet(plan, None, classes=1000, stem="deep", **options)
+    return create_model(name, classes=1000, pretrained=pretrained, **options)
+
+
+def _of_timm(
+    name: str, output_stride: int, pretrained: bool, options: dict[str, Any], in_channels: int
+) -> Encoder:
+    if output_stride != 32:
+        options = {**options, "output_stride": output_stride}
+    try:
+        network = timm.create_model(
+            name, features_only=True, pretrained=pretrained, in_chans=in_channels, **options
+        )
+    except (TypeError, RuntimeError, AttributeError, NotImplementedError) as error:
+        said = ", ".join(["features_only", *options])
+        raise OptionError(f"timm/{name} cannot be built with {said}: {error}") from error
+    encoder = TimmEncoder(network, output_stride=output_stride)
+    encoder.in_channels = in_channels
+    return encoder
+
+
+def _called(name: str, cls: Callable[..., Encoder], options: dict[str, Any], **fixed: Any) -> Encoder:
+    known = [n for n, p in inspect.signature(cls).parameters.items() if p.kind is p.KEYWORD_ONLY]
+    for option in options:
+        if option not in known:
+            raise OptionError(f'{name} has no option "{option}". Its options: {", ".join(known)}')
+    return cls(**fixed, **options)
+
+
+def _receive(encoder: Encoder, in_channels: int, pretrained: bool) -> None:
+    """Put a first convolution for ``in_channels`` in place of that for colour images."""
+    path, old = next((p, m) for p, m in encoder.named_modules() if isinstance(m, nn.Conv2d))
+    conv = nn.Conv2d(
+        in_channels,
+        old.out_channels,
+        old.kernel_size,  # type: ignore[arg-type]
+        stride=old.stride,  # type: ignore[arg-type]
+        padding=old.padding,  # type: ignore[arg-type]
+        bias=old.bias is not None,
+    )
+    if pretrained:
+        conv.weight = nn.Parameter(adapt_input_conv(in_channels, old.weight.detach()))
+    else:
+        nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
+    encoder.set_submodule(path, conv)
+    encoder.in_channels = in_channels
