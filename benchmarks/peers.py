@@ -135,7 +135,11 @@ def _pairwise() -> Table:
     return {
         ("sk_conv", "timm"): (
             timm,
-            Peer(lambda c: _of("timm.layers:SelectiveKernel")(c, c, groups=32, rd_channels=max(32, c // 16))),
+            Peer(
+                lambda c: _of("timm.layers:SelectiveKernel")(
+                    c, c, groups=32, split_input=False, rd_channels=max(32, c // 16)
+                )
+            ),
         ),
         ("external", "fightingcv"): (
             fighting,

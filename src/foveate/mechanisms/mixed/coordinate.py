@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.functional import hardswish
 
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.gated import gated, mean
+from foveate.mechanisms.gated import channels_last, gated, mean
 from foveate.mechanisms.interfaces import Refine
 from foveate.mechanisms.options import reduced
 
@@ -76,4 +76,7 @@ def means(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h+w 1"]:
 
     By ``mean``, not by adaptive pooling: ONNX bakes the example's size into that and errs silently at others.
     """
-    return torch.cat([mean(x, 3), mean(x, 2).transpose(2, 3)], dim=2)
+    rows, columns = mean(x, 3), mean(x, 2).transpose(2, 3)
+    if channels_last(x):  # joined in the order of memory, too
+        return torch.cat([rows.movedim(1, -1), columns.movedim(1, -1)], dim=1).movedim(-1, 1)
+    return torch.cat([rows, columns], dim=2)
