@@ -27,7 +27,7 @@ def gated(x: Tensor, *gates: Tensor) -> Tensor:
         >>> gated(torch.full((1, 2, 1, 1), 3.0), torch.tensor([0.5, 1.0]).view(1, 2, 1, 1)).flatten()
         tensor([1.5000, 3.0000])
     """
-    if plain(x, *gates) or (len(gates) == 1 and not torch.is_grad_enabled()):
+    if (len(gates) == 1 and not torch.is_grad_enabled()) or plain(x, *gates):
         return _product(x, gates)
     return _Gated.apply(False, x, *(gate.to(x.dtype) for gate in gates))
 
@@ -53,8 +53,8 @@ def mean(x: Tensor, *dims: int) -> Tensor:
         >>> mean(torch.tensor([[[[1.0, 3.0]]]]), 2, 3).item()
         2.0
     """
-    alike = not torch.is_grad_enabled() and not (channels_last(x) and len(dims) == 1)
-    if x.dtype == torch.float16 or alike or traced(x):  # in float16 a sum overflows where the mean does not
+    alike = not torch.is_grad_enabled() and (len(dims) > 1 or not channels_last(x))
+    if alike or x.dtype == torch.float16 or traced(x):  # in float16 a sum overflows where the mean does not
         return x.mean(dim=dims, keepdim=True)
     # The gradient of a mean is a new map, divided; that of a sum is a view of one number for each sum.
     return total(x, *dims) / math.prod(x.shape[dim] for dim in dims)
