@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
 
 from torch import nn
 
 from foveate.registry import Registry
 
 
-class Builder(Protocol):
-    """A function that builds a network for a number of classes."""
-
-    def __call__(self, *, classes: int, **options: object) -> nn.Module:
-        """Return the network with freshly drawn weights."""
-        ...
-
+# Builds a network with freshly drawn weights from ``classes=...`` and options, all by keyword.
+Builder = Callable[..., nn.Module]
 
 models: Registry[Builder] = Registry("model", see="foveate list models")
