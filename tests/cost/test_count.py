@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from foveate.cost.count import cost
-from foveate.mechanisms.base import Cost
+from foveate.mechanisms.base import Cost, build
 
 
 class Do(nn.Module):
@@ -174,3 +174,11 @@ def test_examples_of_other_kinds():
             return layer(pixels)
 
     assert cost(Named(), {"pixels": torch.randn(3, 6)}).macs == 12
+
+
+@pytest.mark.parametrize("name", ["spatial", "cbam", "triplet", "se"])
+def test_a_fast_path_costs_what_the_formula_does(name):
+    """On large maps some convolutions run as matrix products that compute more than is wanted."""
+    module = build(name, 64).eval()
+    counted = cost(module, torch.zeros(1, 64, 96, 96))
+    assert counted.macs == module.cost(96, 96).macs

@@ -18,6 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from foveate.cost.formulas import has_formula, macs_of
 from foveate.cost.untouched import Example, forward, untouched
 from foveate.mechanisms.base import Cost
+from foveate.mechanisms.gated import as_written
 
 
 def cost(model: nn.Module, example: Example) -> Cost:
@@ -63,7 +64,7 @@ def first_image(example: Any) -> Any:
 
 def _macs(model: nn.Module, example: Example) -> int:
     # no_grad, not inference_mode: there composite operators arrive undecomposed and would be missed.
-    with untouched(model), torch.no_grad(), unfused_modules(), _Counter() as counter:
+    with untouched(model), torch.no_grad(), unfused_modules(), as_written(), _Counter() as counter:
         forward(model, example)
     return counter.macs
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -90,10 +92,24 @@ def channels_last(x: Tensor) -> bool:
     return x.ndim == 4 and x.stride(1) == 1 and x.is_contiguous(memory_format=torch.channels_last)
 
 
+_COUNTED: ContextVar[bool] = ContextVar("counted", default=False)
+
+
+@contextmanager
+def as_written() -> Iterator[None]:
+    """Let every mechanism run by its plain formula: to count what it computes, however fast paths do it."""
+    token = _COUNTED.set(True)
+    try:
+        yield
+    finally:
+        _COUNTED.reset(token)
+
+
 def traced(x: Tensor) -> bool:
     """Whether the plain expression is wanted as such: for a compiler, a transform or another device."""
     return (
         torch.compiler.is_compiling()
+        or _COUNTED.get()
         or torch.jit.is_tracing()  # type: ignore[attr-defined]
         or x.device.type != "cpu"
         or torch._C._are_functorch_transforms_active()  # vmap and jvp have their rules for the plain one

@@ -118,7 +118,7 @@ def _layer(channels: int, hidden: int, kernel_size: int) -> nn.Sequential:
 
 def _halved(x: Tensor) -> Tensor:
     """Return the maxima of 2 x 2 positions, of fewer at an odd edge."""
-    if torch.compiler.is_compiling():  # what rounds up would fix the size in an export
+    if torch.compiler.is_exporting():  # what rounds up would fix the size
         even = pad(x, (0, x.shape[3] % 2, 0, x.shape[2] % 2), value=-math.inf)
         return even.unflatten(3, (-1, 2)).unflatten(2, (-1, 2)).amax(dim=(3, 5))
     return max_pool2d(x, 2, ceil_mode=True)
