@@ -8,7 +8,6 @@ from torch import nn
 
 from foveate.registry import Registry
 
-
 # Builds a network with freshly drawn weights from ``classes=...`` and options, all by keyword.
 Builder = Callable[..., nn.Module]
 

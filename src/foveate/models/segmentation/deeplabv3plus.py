@@ -1,0 +1,255 @@
+"""DeepLabv3+: atrous convolutions at several rates on the last map, and one finer map to sharpen the edges.
+
+Formula y = head(conv3x3s([resize(ASPP(f4)); conv1x1(f1)])),
+        ASPP(f) = conv1x1([conv1x1(f); conv3x3 at rates r1, r2, r3 of f; resize(conv1x1(mean(f)))])
+Paper   Chen, Zhu, Papandreou, Schroff, Adam. Encoder-Decoder with Atrous Separable Convolution for Semantic
+        Image Segmentation. ECCV 2018. arXiv:1802.02611.
+Shapes  images (B, C, H, W) -> logits (B, classes, H, W).
+Cost    parameters for 21 classes: layout="paper" 59,344,309 (ResNet-101), 54,705,317 (Xception-65 with
+        low_level="block1"), 5,816,053 (MobileNetV2); "vainf" 39,761,845 (ResNet-50), 58,753,973 (ResNet-101;
+        45,606,501 with separable="all"), 5,225,717 (MobileNetV2); "smp" 12,334,437, 26,682,725, 45,674,853
+        (ResNet-18, -50, -101), 4,383,653 (MobileNetV2).
+Differs the paper has no attention: spatial_attention is our reading of it as one, "none" by default, and then
+        there are no weights of it. layout= says whose network it is: the paper's with two 3 x 3 convolutions
+        after the maps are joined, VainF/DeepLabV3Plus-Pytorch's with one, or that of
+        segmentation-models-pytorch with a separable one more after the ASPP. The names of the latter two's
+        weights load; VainF's MobileNetV2 pads elsewhere and does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from foveate.errors import OptionError
+from foveate.mechanisms.base import BatchNorm, build
+from foveate.mechanisms.options import one_of, whole
+from foveate.models.base import models
+from foveate.models.classification.resnet_blocks import initialise
+from foveate.models.segmentation.blocks import Rules, convolve, renamed
+from foveate.models.segmentation.encoder import build_encoder
+from foveate.models.segmentation.segmenter import Segmenter, resized
+
+Separable = Literal["none", "decoder", "all"]
+ATTENTION = {"cbam": "cbam", "pam": "position", "cc": "criss_cross", "psa": "point_wise"}
+FINE = 48  # channels that the fine map is brought to
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Whose network it is.
+
+    Args:
+        convolutions: 3 x 3 convolutions after the maps are joined.
+        extra: Whether one more follows the ASPP.
+        fine_first: Whether the fine map comes first where the two are joined.
+        align_corners: How maps and logits are resized.
+        dropout: After the ASPP.
+        separable: Which convolutions are separable.
+        rates: Those of the ASPP; None for 6, 12 and 18 at output stride 16, and in proportion.
+        dilate_first: Whether the first block of a dilated stage is dilated as the others are.
+    """
+
+    convolutions: int = 1
+    extra: bool = False
+    fine_first: bool = False
+    align_corners: bool = False
+    dropout: float = 0.1
+    separable: Separable = "none"
+    rates: tuple[int, int, int] | None = None
+    dilate_first: bool = False
+
+
+LAYOUTS = {
+    "paper": Layout(convolutions=2, align_corners=True),
+    "vainf": Layout(fine_first=True),
+    "smp": Layout(
+        extra=True,
+        align_corners=True,
+        dropout=0.5,
+        separable="all",
+        rates=(12, 24, 36),
+        dilate_first=True,
+    ),
+}
+_VAINF: Rules = (
+    (r"^backbone\.", "encoder."),
+    (r"^classifier\.project\.", "fine."),
+    (r"^classifier\.aspp\.", "context."),
+    (r"^classifier\.classifier\.3\.", "head."),
+    (r"^classifier\.classifier\.", "decoder.0."),
+    (r"\.body\.", "."),
+)
+_SMP: Rules = (
+    (r"^decoder\.aspp\.0\.", "context."),
+    (r"^decoder\.aspp\.1\.", "extra.0."),
+    (r"^decoder\.aspp\.2\.", "extra.1."),
+    (r"^decoder\.block1\.", "fine."),
+    (r"^decoder\.block2\.", "decoder.0."),
+    (r"^segmentation_head\.0\.", "head."),
+)
+
+
+@models.register("deeplabv3plus")
+class DeepLabV3Plus(Segmenter):
+    """Atrous spatial pyramid pooling, and a decoder that joins it with a fine map.
+
+    Args:
+        classes: Channels of the output.
+        encoder: See ``build_encoder``. Paper: ``"xception65"``, and ``"resnet101"``.
+        in_channels: Channels of the images.
+        output_stride: Stride of the last map: 16 or 8. Paper: both.
+        pretrained_encoder: Fetch the weights of the published classifier.
+        layout: ``"paper"``, ``"vainf"`` or ``"smp"``; see Differs.
+        rates: Rates of the three atrous convolutions. Paper: 6, 12, 18 at output stride 16, twice that at 8.
+        separable: Which 3 x 3 convolutions are depthwise and pointwise: ``"none"``, those of the
+            ``"decoder"``, or ``"all"``, the ASPP's too. None for the layout's.
+        depthwise_norm: Whether a normalisation and a ReLU stand between those two (the authors' code).
+        spatial_attention: Weigh positions: ``"cbam"``, ``"pam"``, ``"cc"`` or ``"psa"`` after the ASPP, or
+            ``"gate"``: the fine map, by what the ASPP asks for.
+        width: Channels of the ASPP and of the decoder.
+        options: The encoder's.
+
+    Raises:
+        OptionError: An option has an impossible value.
+
+    Example:
+        >>> import torch
+        >>> DeepLabV3Plus(classes=5, encoder="resnet18").eval()(torch.rand(1, 3, 33, 47)).shape
+        torch.Size([1, 5, 33, 47])
+    """
+
+    def __init__(
+        self,
+        *,
+        classes: int,
+        encoder: str = "resnet50",
+        in_channels: int = 3,
+        output_stride: int = 16,
+        pretrained_encoder: bool = False,
+        layout: Literal["paper", "vainf", "smp"] = "paper",
+        rates: tuple[int, int, int] | None = None,
+        separable: Separable | None = None,
+        depthwise_norm: bool = False,
+        spatial_attention: str = "none",
+        width: int = 256,
+        **options: Any,
+    ) -> None:
+        super().__init__(classes, in_channels)
+        one_of("layout", layout, LAYOUTS)
+        one_of("spatial_attention", spatial_attention, ("none", *ATTENTION, "gate"))
+        self.layout = plan = LAYOUTS[layout]
+        separable = plan.separable if separable is None else separable
+        one_of("separable", separable, ("none", "decoder", "all"))
+        self.align_corners = plan.align_corners
+        self.encoder = build_encoder(
+            encoder,
+            in_channels=in_channels,
+            output_stride=output_stride,
+            pretrained=pretrained_encoder,
+            **_as_layout(layout, encoder, options),
+        )
+        channels, strides = self.encoder.channels, self.encoder.strides
+        self.at = strides.index(4) if 4 in strides else 0
+        taken = rates or plan.rates or (96 // output_stride, 192 // output_stride, 288 // output_stride)
+        apart = Depthwise(separable == "all", depthwise_norm)
+        self.context = AtrousPyramid(channels[-1], whole("width", width), taken, apart, plan.dropout)
+        apart = Depthwise(separable != "none", depthwise_norm)
+        self.extra = _layer(width, width, apart) if plan.extra else nn.Identity()
+        self.fine = convolve(channels[self.at], FINE, 1)
+        wide = (FINE + width, *[width] * (plan.convolutions - 1))
+        self.decoder = nn.Sequential(*(_layer(come, width, apart) for come in wide))
+        self.head = nn.Conv2d(width, classes, 1)
+        for part in (self.context, self.extra, self.fine, self.decoder, self.head):
+            initialise(part)
+        self.spatial_attention = spatial_attention
+        if spatial_attention == "gate":
+            self.attention = build("attention_gate", FINE, gating=width)
+        elif spatial_attention != "none":
+            self.attention = build(ATTENTION[spatial_attention], width)
+
+    def heads(self, x: Float[Tensor, "b c h w"]) -> dict[str, Float[Tensor, "b q _ _"]]:
+        """Return the logits at the size of the fine map."""
+        maps = self.encoder(x)
+        deep, fine = self.extra(self.context(maps[-1])), self.fine(maps[self.at])
+        if self.spatial_attention == "gate":
+            fine = self.attention(fine, deep)
+        elif self.spatial_attention != "none":
+            deep = self.attention(deep)
+        deep = resized(deep, fine, self.align_corners)
+        both = [fine, deep] if self.layout.fine_first else [deep, fine]
+        return {"out": self.head(self.decoder(torch.cat(both, dim=1)))}
+
+    def from_published(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the weights of VainF or of segmentation-models-pytorch under the names of this network."""
+        for layout, rules in (("vainf", _VAINF), ("smp", _SMP)):
+            if self.layout == LAYOUTS[layout]:
+                return renamed(state, rules, self.state_dict())
+        return dict(state)
+
+
+@dataclass(frozen=True)
+class Depthwise:
+    """How 3 x 3 convolutions are made.
+
+    Args:
+        wanted: Whether each is a depthwise and a pointwise one.
+        norm: Whether a normalisation and a ReLU stand between the two.
+    """
+
+    wanted: bool
+    norm: bool
+
+
+class AtrousPyramid(nn.Module):
+    """Five looks at one map: at single positions, at three rates, and at all positions.
+
+    Args:
+        channels: Channels that come in.
+        width: Channels that go out.
+        rates: How many positions lie from one tap of a convolution to the next.
+        apart: How the convolutions are made.
+        dropout: Share of the numbers dropped at the end.
+    """
+
+    def __init__(
+        self, channels: int, width: int, rates: tuple[int, ...], apart: Depthwise, dropout: float
+    ) -> None:
+        super().__init__()
+        if len(rates) != 3:
+            raise OptionError(f"rates: got {rates!r}, expected three whole numbers, such as (6, 12, 18)")
+        atrous = (_layer(channels, width, apart, whole("rates", rate)) for rate in rates)
+        overall = nn.Sequential(nn.AdaptiveAvgPool2d(1), *convolve(channels, width, 1))
+        self.convs = nn.ModuleList([convolve(channels, width, 1), *atrous, overall])
+        self.project = nn.Sequential(*convolve(5 * width, width, 1), nn.Dropout(dropout))
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h w"]:
+        """Return the five, joined and mixed."""
+        looks = [conv(x) for conv in self.convs]
+        looks[-1] = looks[-1].expand(-1, -1, *x.shape[2:])
+        y: Tensor = self.project(torch.cat(looks, dim=1))
+        return y
+
+
+def _layer(channels: int, width: int, apart: Depthwise, rate: int = 1) -> nn.Sequential:
+    """Return a 3 x 3 convolution that keeps the size, normalised and rectified."""
+    if not apart.wanted:
+        conv: nn.Module = nn.Conv2d(channels, width, 3, padding=rate, dilation=rate, bias=False)
+        return nn.Sequential(conv, BatchNorm(width), nn.ReLU())
+    depth = nn.Conv2d(channels, channels, 3, padding=rate, dilation=rate, groups=channels, bias=False)
+    between = [BatchNorm(channels), nn.ReLU()] if apart.norm else []
+    conv = nn.Sequential(depth, *between, nn.Conv2d(channels, width, 1, bias=False))
+    return nn.Sequential(conv, BatchNorm(width), nn.ReLU())
+
+
+def _as_layout(layout: str, encoder: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Return the encoder's options with those that the layout goes by."""
+    if layout != "smp" or encoder.startswith(("timm/", "xception")):
+        return options
+    options = {"dilate_first": True, **options}
+    return {"widen": True, **options} if encoder.endswith("mobilenet_v2") else options
