@@ -75,6 +75,7 @@ def test_two_rounds_reach_every_position(recurrence: int, reached: int, double: 
 
 def test_the_map_sums_to_one_and_counts_the_own_position_once() -> None:
     module, seen = build("criss_cross", 16), []
+    module.map.recording = True
     module.map.register_forward_hook(lambda _m, _i, weights: seen.append(weights))
     module(torch.randn(2, 16, 4, 6))
     assert len(seen) == 2 and seen[0].shape == (2, 4, 6, 10)

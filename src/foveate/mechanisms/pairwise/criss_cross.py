@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from foveate.mechanisms.attend import full_precision, project, widen
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
+from foveate.mechanisms.crossed import cross, fits
 from foveate.mechanisms.interfaces import Refine
 from foveate.mechanisms.options import reduced, whole
 
@@ -63,8 +64,19 @@ class CrissCrossAttention(Refine):
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Return ``x`` after the last round."""
         self._check(x)
+        if not self.map.recording and fits(x, *self.parameters()):
+            return self._at_once(x)
         for _ in range(self.recurrence):
             x = x + (self.gamma * self._read(x)).to(x.dtype)
+        return x
+
+    def _at_once(self, x: Tensor) -> Tensor:
+        """Return the same without a map of its own for each step."""
+        weight = torch.cat([self.query.weight, self.key.weight]).flatten(1)
+        bias = torch.cat([self.query.bias, self.key.bias])  # type: ignore[list-item]
+        value = self.gamma * self.value.weight.flatten(1), self.gamma * self.value.bias  # type: ignore[operator]
+        for _ in range(self.recurrence):
+            x = cross(x, (weight, bias), value)
         return x
 
     def _read(self, x: Tensor) -> Tensor:
