@@ -1,0 +1,113 @@
+"""Pieces that the heads share: convolutions with what follows them, and published weights renamed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor, nn
+
+from foveate.errors import OptionError
+from foveate.mechanisms.base import BatchNorm
+
+Rules = Sequence[tuple[str, str]]
+# What the authors of PyTorch-Encoding, of semseg and of CCNet call a stem of three convolutions.
+THREE_CONVOLUTIONS: Rules = (
+    (r"^conv1\.(?!\d)", "encoder.conv1.0."),
+    (r"^bn1\.", "encoder.conv1.1."),
+    (r"^conv2\.", "encoder.conv1.3."),
+    (r"^bn2\.", "encoder.conv1.4."),
+    (r"^conv3\.", "encoder.conv1.6."),
+    (r"^bn3\.", "encoder.bn1."),
+    (r"^(layer\d)\.", r"encoder.\1."),
+)
+
+
+def convolve(
+    channels: int,
+    out: int,
+    size: int = 3,
+    *,
+    stride: int = 1,
+    bias: bool = False,
+    leak: float = 0.0,
+) -> nn.Sequential:
+    """Return a convolution that keeps the size over its stride, normalised and rectified.
+
+    Args:
+        channels: Channels that come in.
+        out: Channels that go out.
+        size: Height and width of the kernel, odd.
+        stride: In positions.
+        bias: Whether the convolution has one, though the normalisation takes it out again.
+        leak: Slope of the activation below zero.
+
+    Example:
+        >>> import torch
+        >>> convolve(3, 8, stride=2)(torch.rand(2, 3, 9, 5)).shape
+        torch.Size([2, 8, 5, 3])
+    """
+    convolution = nn.Conv2d(channels, out, size, stride=stride, padding=size // 2, bias=bias)
+    return nn.Sequential(convolution, BatchNorm(out), nn.LeakyReLU(leak) if leak else nn.ReLU())
+
+
+def scores(channels: int, classes: int, *, dropout: float = 0.1) -> nn.Sequential:
+    """Return the last layer of a head: whole channels dropped in training, then logits.
+
+    Args:
+        channels: Channels that come in.
+        classes: Channels that go out.
+        dropout: Share of the channels that is dropped, in [0, 1).
+
+    Raises:
+        OptionError: ``dropout`` is out of its range.
+    """
+    if not 0 <= dropout < 1:
+        raise OptionError(f"dropout: got {dropout!r}, expected a number in [0, 1)")
+    return nn.Sequential(nn.Dropout2d(dropout), nn.Conv2d(channels, classes, kernel_size=1))
+
+
+def side_head(
+    channels: int, width: int, classes: int, *, dropout: float = 0.1, bias: bool = False, leak: float = 0.0
+) -> nn.Sequential:
+    """Return a head of one 3 x 3 convolution to ``width`` channels and the scores; its options are theirs."""
+    return nn.Sequential(
+        *convolve(channels, width, bias=bias, leak=leak), *scores(width, classes, dropout=dropout)
+    )
+
+
+def renamed(
+    state: Mapping[str, Tensor], rules: Rules, own: Mapping[str, Tensor], *, spare: str = r"(?!)"
+) -> dict[str, Tensor]:
+    r"""Return ``state`` with the rules applied in order to every name.
+
+    Args:
+        state: Weights by their published names.
+        rules: Patterns and what replaces them.
+        own: The weights of the model.
+        spare: Matches names, as the model calls them, that are left out if the model has no such part:
+            heads that only training needs.
+
+    Example:
+        >>> import torch
+        >>> renamed({"cls.weight": torch.ones(1)}, [(r"^cls\.", "head.")], own={})
+        {'head.weight': tensor([1.])}
+    """
+    named = {_renamed(name, rules): value for name, value in state.items()}
+    return {name: value for name, value in named.items() if name in own or not re.search(spare, name)}
+
+
+def _renamed(name: str, rules: Rules) -> str:
+    for pattern, replacement in rules:
+        name = re.sub(pattern, replacement, name)
+    return name
+
+
+def without_dead_scale(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return weights of in-place activated normalisations as those of plain ones.
+
+    Such a layer scales by the size of its weight plus 1e-5, so that it can be inverted.
+    """
+    norms = {name.removesuffix(".running_var") for name in state if name.endswith(".running_var")}
+    scales = {f"{norm}.weight" for norm in norms}
+    return {name: value.abs() + 1e-5 if name in scales else value for name, value in state.items()}
