@@ -34,6 +34,27 @@ def test_equals_the_authors_code(size: tuple[int, int], double: object) -> None:
     torch.testing.assert_close(module(x), authors(x, module.gamma), rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("channels", [1, 128, 129, 300])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=str)
+def test_gradients_are_those_of_the_plain_formula(channels: int, layout: object, double: object) -> None:
+    module = double("channel", channels)
+    x = (0.3 * torch.randn(2, channels, 5, 3, dtype=torch.float64)).contiguous(memory_format=layout)
+    slope, found = torch.randn_like(x), []
+    for way in (module, lambda x: authors(x.contiguous(), module.gamma)):
+        given, module.gamma.grad = x.clone().requires_grad_(), None
+        y = way(given)
+        y.backward(slope)
+        found.append((y, given.grad, module.gamma.grad))
+    torch.testing.assert_close(*found, rtol=1e-10, atol=1e-10)
+    assert found[0][0].is_contiguous(memory_format=layout)
+
+
+def test_first_and_second_gradients(double: object) -> None:
+    x = torch.randn(2, 3, 2, 2, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(double("channel", 3), x)
+    assert torch.autograd.gradgradcheck(double("channel", 3), x)
+
+
 def test_no_weight_is_denormal() -> None:
     module, seen = build("channel", 64), []
     module.map.register_forward_hook(lambda _m, _i, weights: seen.append(weights))

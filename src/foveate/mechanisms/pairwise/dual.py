@@ -68,9 +68,8 @@ class DualAttention(Refine):
             tokens(self.value(x)),
             self.position_map,
         )
-        mixed = mix_channels(x, self.channel_map, paper=self.paper)
-        change = self.gamma[0] * untoken(context, like=x) + self.gamma[1] * mixed
-        return x + change.to(x.dtype)
+        x_and_read = x + (self.gamma[0] * untoken(context, like=x)).to(x.dtype)
+        return mix_channels(x, self.channel_map, paper=self.paper, onto=x_and_read, gain=self.gamma[1])
 
     def cost(self, height: int, width: int) -> Cost:
         """Return the closed form of the header."""
