@@ -106,8 +106,8 @@ class EncNet(Dilated):
     """Context encoding on a dilated residual network.
 
     While training the output is a dict of ``"out"``; ``"presence"`` (B, classes), the logits of each class
-    being in the image at all, unless ``presence=False``, and ``"aux"``, unless ``side=False``. The authors
-    weigh both by 0.2.
+    being in the image at all, unless ``presence=False``, and ``"aux"``, unless ``side=False``. The authors'
+    code weighs the first by 0.2 and the second by 0.4.
 
     Args:
         classes: Channels of the output.
