@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -29,11 +28,12 @@ class Segmenter(nn.Module):
         aux: Names of the auxiliary outputs, in their order; empty without any.
         align_corners: How logits are brought to the images' size: corners on corners, or pixels by their
             centres.
+        dimensions: 2 for images, 3 for volumes (B, C, D, H, W).
     """
 
     aux: tuple[str, ...] = ()
     align_corners: bool = False
-    dimensions: ClassVar[int] = 2
+    dimensions: int = 2
 
     def __init__(self, classes: int, in_channels: int = 3) -> None:
         super().__init__()

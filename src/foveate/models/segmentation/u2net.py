@@ -61,6 +61,8 @@ class U2Net(Segmenter):
         torch.Size([1, 1, 33, 47])
     """
 
+    stage1: nn.Module
+
     def __init__(
         self,
         down: Sequence[Width] = FULL,
@@ -136,6 +138,8 @@ class Stage(nn.Module):
         layers: How many layers it goes down.
         dilated: Whether it looks further with every layer, at one size, where it would halve the size.
     """
+
+    rebnconv1: nn.Module
 
     def __init__(self, channels: int, inside: int, out: int, layers: int, *, dilated: bool = False) -> None:
         super().__init__()
