@@ -10,7 +10,7 @@ from foveate.models import create_model
 from foveate.models.segmentation.encoder import build_encoder
 
 
-@pytest.mark.parametrize("stride", [8, 16, 32])
+@pytest.mark.parametrize("stride", [8, 32])
 def test_the_maps_are_those_of_timm_with_its_weights(stride):
     options = {"output_stride": stride} if stride < 32 else {}
     theirs = drawn(unset(timm.create_model, "skresnext50_32x4d", features_only=True, **options))
@@ -18,7 +18,7 @@ def test_the_maps_are_those_of_timm_with_its_weights(stride):
         network = create_model("sknet50")
     ours = unset(build_encoder, "sknet50", output_stride=stride)
     ours.load_state_dict(network.from_published(theirs.state_dict()))
-    x = torch.rand(1, 3, 65, 49)
+    x = torch.rand(1, 3, 33, 47)
     with torch.no_grad():
         for own, expected in zip(ours.eval()(x), theirs(x), strict=True):
             torch.testing.assert_close(own, expected, rtol=1e-4, atol=1e-4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,9 +24,9 @@ class Head(nn.Module):
 
     aux: tuple[str, ...] = ()
 
+    @abstractmethod
     def forward(self, maps: list[Float[Tensor, "b _ _ _"]]) -> dict[str, Tensor]:
         """Return logits by name, at the size of the last map."""
-        raise NotImplementedError
 
 
 class Dilated(Segmenter):
