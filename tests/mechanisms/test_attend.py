@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 
 import pytest
 import torch
@@ -64,6 +65,23 @@ def test_blocks_equal_the_fused_kernel_and_pass_gradcheck() -> None:
     torch.testing.assert_close(attend(q, k, v, MapTap("b n m")), expected, rtol=0, atol=1e-14)
     q, k, v = parts(2, 3, ROWS + 2, 3, dtype=torch.float64)
     assert torch.autograd.gradcheck(lambda *p: attend(*p, MapTap("b n m")), (q, k, v), fast_mode=True)
+
+
+@pytest.mark.parametrize("few", [1, 100, 1 << 21])
+def test_heads_of_any_stride_and_width_with_their_gradients(
+    few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Block by block of few heads or many; what is written must not be a copy."""
+    monkeypatch.setattr(sys.modules[attend.__module__], "BLOCK", few)
+    torch.manual_seed(0)
+    found, given = [], [torch.randn(2, n, 3, d, dtype=torch.float64) for n, d in ((9, 2), (7, 2), (7, 5))]
+    for recording in (False, True):
+        inputs, tap = [part.clone().requires_grad_() for part in given], MapTap("b k n m")
+        tap.recording = recording
+        out = attend(*(part.transpose(1, 2) for part in inputs), tap)
+        out.square().sum().backward()
+        found.append([out, *(part.grad for part in inputs)])
+    torch.testing.assert_close(*found, rtol=1e-12, atol=1e-12)
 
 
 def test_blocks_keep_half_precision_in_and_out() -> None:

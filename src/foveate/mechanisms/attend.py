@@ -7,6 +7,7 @@ equal, blocks of query rows where they are not, and the explicit matrix while a 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -19,6 +20,7 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 from foveate.mechanisms.base import MapTap
 
 ROWS = 256  # query rows in a block: 9 MB of weights at 97x97, and as fast as any larger number on a CPU
+BLOCK = 1 << 21  # weights in a block of several images or heads, where one has fewer
 
 
 def tokens(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b n c"]:
@@ -86,8 +88,15 @@ def _fused(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
     kind = torch.promote_types(query.dtype, value.dtype)
     if query.ndim == 3:
         return _fused(query.unsqueeze(1), key.unsqueeze(1), value.unsqueeze(1), scale).squeeze(1)
-    context = F.scaled_dot_product_attention(query.to(kind), key.to(kind), value.to(kind), scale=scale)
-    return context.to(value.dtype)
+    q, k, v = (_strided(part.to(kind)) for part in (query, key, value))
+    return F.scaled_dot_product_attention(q, k, v, scale=scale).to(value.dtype)
+
+
+def _strided(x: Tensor) -> Tensor:
+    """Return ``x`` with a last dimension of stride 1, which the fused CPU kernel asks for without a word."""
+    if torch.compiler.is_compiling() or x.stride(-1) == 1:
+        return x
+    return x.clone(memory_format=torch.contiguous_format)
 
 
 def _weights(query: Tensor, key: Tensor) -> Tensor:
@@ -100,20 +109,35 @@ class _RowBlocks(torch.autograd.Function):
     @staticmethod
     def forward(ctx: FunctionCtx, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         ctx.save_for_backward(query, key, value)
-        blocks = [_weights(rows, key).to(value.dtype) @ value for rows in query.split(ROWS, dim=-2)]
-        return torch.cat(blocks, dim=-2)
+        context = value.new_empty(*query.shape[:-1], value.shape[-1])
+        for queries, keys, values, contexts in _few(query, key, value, context):
+            for rows, into in zip(queries.split(ROWS, dim=1), contexts.split(ROWS, dim=1), strict=True):
+                torch.bmm(_weights(rows, keys).to(value.dtype), values, out=into)
+        return context
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        query, key, value = (widen(saved) for saved in ctx.saved_tensors)
-        grad_query, grad_key, grad_value = [], torch.zeros_like(key), torch.zeros_like(value)
-        for rows, grad_rows in zip(query.split(ROWS, dim=-2), widen(grad).split(ROWS, dim=-2), strict=True):
-            weights = _weights(rows, key)
-            grad_value += weights.transpose(-2, -1) @ grad_rows
-            energies = grad_rows @ value.transpose(-2, -1)
-            energies = weights * (energies - (energies * weights).sum(dim=-1, keepdim=True))
-            grad_query.append(energies @ key)
-            grad_key += energies.transpose(-2, -1) @ rows
-        grads = torch.cat(grad_query, dim=-2), grad_key, grad_value
-        return tuple(g.to(s.dtype) for g, s in zip(grads, ctx.saved_tensors, strict=True))  # type: ignore[return-value]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
+        parts = [widen(saved) for saved in ctx.saved_tensors]
+        grads = [part.new_zeros(part.shape) for part in parts]  # contiguous, so that _few gives views
+        for queries, keys, values, grad_contexts, grad_queries, grad_keys, grad_values in _few(
+            *parts, widen(grad), *grads
+        ):
+            for part in zip(
+                *(p.split(ROWS, dim=1) for p in (queries, grad_contexts, grad_queries)), strict=True
+            ):
+                rows, grad_rows, into = part
+                weights = _weights(rows, keys)
+                grad_values.baddbmm_(weights.transpose(1, 2), grad_rows)
+                energies = grad_rows @ values.transpose(1, 2)
+                energies = torch._softmax_backward_data(energies, weights, -1, weights.dtype)
+                torch.bmm(energies, keys, out=into)
+                grad_keys.baddbmm_(energies.transpose(1, 2), rows)
+        return tuple(g.to(s.dtype) for g, s in zip(grads, ctx.saved_tensors, strict=True))
+
+
+def _few(query: Tensor, key: Tensor, *others: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Yield all tensors for a few images or heads at a time, as (few, N, d), so that blocks stay small."""
+    rows = min(ROWS, query.shape[-2])
+    few = max(1, BLOCK // max(1, rows * key.shape[-2]))
+    return zip(*(part.flatten(0, -3).split(few) for part in (query, key, *others)), strict=True)

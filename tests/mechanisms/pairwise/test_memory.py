@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from foveate.mechanisms.base import build
+from foveate.mechanisms.attend import BLOCK, ROWS, attend
+from foveate.mechanisms.base import MapTap, build
 
 SIDE = 64
 NAMES = [
@@ -62,3 +63,32 @@ def test_the_watch_sees_the_matrix_when_it_is_formed(name: str, largest: type, e
     with largest() as seen, torch.no_grad():
         explicit(module, torch.randn(1, 16, 32, 32))
     assert seen.elements >= 32**4
+
+
+@pytest.mark.parametrize("heads", [(), (1,), (4,)], ids=str)
+@pytest.mark.parametrize("widths", [(8, 8), (3, 8), (1, 1), (1, 8)], ids=str)
+@pytest.mark.parametrize("strided", [False, True])
+def test_no_stride_and_no_width_brings_the_matrix_back(
+    heads: tuple[int, ...], widths: tuple[int, int], strided: bool, largest: type
+) -> None:
+    """PyTorch's fused kernel takes the N*N way for tokens of another stride or unequal widths, silently."""
+    n, (narrow, wide) = 2048, widths
+    parts = [torch.randn(2, *heads, *((d, n) if strided else (n, d))) for d in (narrow, narrow, wide)]
+    parts = [(p.transpose(-2, -1) if strided else p).requires_grad_() for p in parts]
+    with largest() as seen:
+        attend(*parts, MapTap("b n m")).sum().backward()
+    assert seen.elements <= max(BLOCK, ROWS * n) < n**2, f"{seen.elements} elements by {seen.operator}"
+
+
+def test_images_do_not_add_up_in_a_block(largest: type) -> None:
+    module, x = build("position", 16), torch.randn(16, 16, 32, 32)
+    with largest() as seen:
+        module(x).sum().backward()
+    assert seen.elements <= BLOCK, f"{seen.elements} elements by {seen.operator}"
+
+
+def test_criss_cross_in_one_piece_holds_a_row_and_a_column_for_each_position(largest: type) -> None:
+    module, x = build("criss_cross", 96), torch.randn(1, 96, SIDE, SIDE)
+    with largest() as seen:
+        module(x).sum().backward()
+    assert seen.elements <= 2 * SIDE * SIDE**2, f"{seen.elements} elements by {seen.operator}"
