@@ -225,3 +225,35 @@ def test_gates_of_one_half_and_fusion_by_one_and_a_half():
     maps = [torch.rand(1, 128, 3, 4), torch.rand(1, 128, 3, 4)]
     mixed = model.fusion.norm(model.fusion.mix(torch.cat(maps, 1))).relu()
     torch.testing.assert_close(model.fusion(maps), 1.5 * mixed)
+
+
+def discs_and_squares(images=8, size=64, radius=12):
+    """Return images of noise with a reddish disc and a bluish square in each, and what is where."""
+    generator = torch.Generator().manual_seed(0)
+    x = 0.3 * torch.rand(images, 3, size, size, generator=generator)
+    masks = torch.zeros(images, size, size, dtype=torch.long)
+    rows, columns = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
+    for image, mask in zip(x, masks, strict=True):
+        for shape, colour in ((1, (0.6, 0.1, 0.1)), (2, (0.1, 0.1, 0.6))):
+            row, column = torch.randint(14, size - 14, (2,), generator=generator)
+            down, along = (rows - row).abs(), (columns - column).abs()
+            inside = down**2 + along**2 < radius**2 if shape == 1 else (down < 10) & (along < 10)
+            mask[inside] = shape
+            image[:, inside] += torch.tensor(colour)[:, None]
+    return x, masks
+
+
+@pytest.mark.slow
+def test_it_learns_eight_images_by_heart():
+    torch.manual_seed(0)
+    model = create_model("bisenet", classes=3, encoder="xception39", aux_width=32).train()
+    x, masks = discs_and_squares()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    for _ in range(150):
+        optimizer.zero_grad()
+        sum(nn.functional.cross_entropy(logits, masks) for logits in model(x).values()).backward()
+        optimizer.step()
+    with torch.no_grad():
+        found = model.eval()(x).argmax(1)
+    shares = [((found == k) & (masks == k)).sum() / ((found == k) | (masks == k)).sum() for k in range(3)]
+    assert sum(shares) / 3 > 0.95

@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 
+import foveate as fv
 from authors_resnet import AuthorsResNet, corners, loaded, parameters, shapes_fit
 from drawn import drawn
 from foveate.models.segmentation.danet import DualHead
@@ -72,6 +73,15 @@ def test_a_checkpoint_of_the_authors_computes_what_it_did(tmp_path, grid):
         logits = ours(x)
     for output, y in zip(("out", "aux_position", "aux_channel"), expected, strict=True):
         torch.testing.assert_close(logits[output], y, rtol=1e-4, atol=1e-4)
+
+
+def test_scores_for_another_number_of_classes_start_anew(tmp_path):
+    torch.save(Theirs(18, 512, 19).state_dict(), tmp_path / "published.pth")
+    fresh = fv.load_published(
+        fv.create_model("danet", classes=5, encoder="resnet18"), tmp_path / "published.pth"
+    )
+    heads = ("position_scores", "channel_scores", "scores")
+    assert fresh == tuple(f"head.{head}.1.{part}" for head in heads for part in ("weight", "bias"))
 
 
 @pytest.mark.parametrize("side", [False, True])

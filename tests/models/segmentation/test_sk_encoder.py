@@ -40,8 +40,7 @@ def test_channels_and_strides(name, channels):
     assert encoder.strides == (2, 4, 8, 16, 32)
 
 
-@pytest.mark.parametrize("name", ["danet", "bisenet"])
-@pytest.mark.parametrize("encoder", ["sknet26", "timm/skresnet18"])
+@pytest.mark.parametrize("name, encoder", [("bisenet", "sknet26"), ("danet", "timm/skresnet18")])
 def test_heads_segment_by_it(name, encoder):
     model = create_model(name, classes=3, encoder=encoder, in_channels=2).train()
     logits = model(torch.rand(1, 2, 33, 47))
