@@ -1,6 +1,7 @@
 """Segmentation systems, one file a system."""
 
 from foveate.models.segmentation import attention_to_scale as attention_to_scale
+from foveate.models.segmentation import attention_unet as attention_unet
 from foveate.models.segmentation import bisenet as bisenet
 from foveate.models.segmentation import ccnet as ccnet
 from foveate.models.segmentation import danet as danet
@@ -11,3 +12,4 @@ from foveate.models.segmentation import ocnet as ocnet
 from foveate.models.segmentation import pan as pan
 from foveate.models.segmentation import psanet as psanet
 from foveate.models.segmentation import u2net as u2net
+from foveate.models.segmentation import unet as unet

@@ -1,0 +1,72 @@
+"""What holds for every system that is made of convolutions, as for every other."""
+
+import copy
+import pickle
+
+import pytest
+import torch
+
+import foveate as fv
+
+SMALL = {
+    "fcn": {"encoder": "xception39"},
+    "unet": {"encoder": "xception39", "widths": (8, 8, 8, 4, 4)},
+    "pan": {"encoder": "xception39"},
+    "deeplabv3plus": {"encoder": "xception39", "width": 16},
+    "u2netp": {},
+    "attention_unet": {"widths": (4, 8, 12)},
+}
+
+
+def small(name, **options):
+    return fv.create_model(name, classes=2, **SMALL[name], **options)
+
+
+def drawn(model):
+    """Draw running statistics, so that evaluation is not that of a fresh network."""
+    for module in model.modules():
+        if getattr(module, "running_mean", None) is not None:
+            torch.nn.init.normal_(module.running_mean, std=0.05)
+            torch.nn.init.uniform_(module.running_var, 0.5, 1.5)
+    return model.eval()
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_logits_of_any_size_that_do_not_depend_on_the_rest_of_the_batch(name):
+    model = drawn(small(name, in_channels=4))
+    with torch.no_grad():
+        for size in ((64, 64), (65, 97), (33, 47), (1, 1), (2, 30)):
+            x = torch.rand(2, 4, *size)
+            both = model(x)
+            assert both.shape == (2, 2, *size)
+            torch.testing.assert_close(both[1:], model(x[1:]), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_copy_is_the_same_network(name):
+    model, x = drawn(small(name)), torch.rand(1, 3, 17, 33)
+    for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        with torch.no_grad():
+            assert torch.equal(other(x), model(x))
+
+
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_stays_finite_and_near(name, dtype):
+    model, x = drawn(small(name)), torch.rand(1, 3, 40, 33)
+    with torch.no_grad():
+        full, half = model(x), model.to(dtype)(x.to(dtype))
+    assert half.dtype == dtype and half.isfinite().all()
+    assert (half - full).abs().mean() < 0.1 * full.std()
+
+
+# A map of one row in the example would be one for ever; PAN's coarsest is at a 128th of the image's size.
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SMALL)
+def test_exported_it_takes_batches_and_sizes_of_its_own(name):
+    model = small(name).eval()
+    free = dict.fromkeys((0, 2, 3), torch.export.Dim.AUTO)
+    exported = torch.export.export(model, (torch.rand(2, 3, 160, 192),), dynamic_shapes=(free,)).module()
+    x = torch.rand(3, 3, 176, 208)
+    with torch.no_grad():
+        torch.testing.assert_close(exported(x), model(x), atol=1e-5, rtol=1e-4)
