@@ -5,6 +5,7 @@ import timm
 import torch
 
 import foveate as fv
+from authors_resnet import parameters
 from drawn import drawn, unset
 from foveate.models import create_model
 from foveate.models.segmentation.encoder import build_encoder
@@ -38,6 +39,14 @@ def test_channels_and_strides(name, channels):
         maps = encoder(torch.zeros(1, 3, 64, 96))
     assert encoder.channels == tuple(y.shape[1] for y in maps) == channels
     assert encoder.strides == (2, 4, 8, 16, 32)
+
+
+@pytest.mark.parametrize(
+    "encoder, total",
+    [("timm/skresnet18", 14_596_898), ("timm/skresnext50_32x4d", 34_444_002), ("sknet50", 34_444_002)],
+)
+def test_published_parameters_of_a_unet_on_it(encoder, total):
+    assert parameters("unet", classes=2, encoder=encoder) == total
 
 
 @pytest.mark.parametrize("name, encoder", [("bisenet", "sknet26"), ("danet", "timm/skresnet18")])
