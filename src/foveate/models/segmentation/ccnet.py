@@ -36,10 +36,10 @@ from foveate.models.segmentation.encoder import build_encoder
 
 RULES: Rules = (
     *THREE_CONVOLUTIONS,
-    (r"^head\.(conva|conv1a)\.", "head.before."),
-    (r"^head\.(cca|pc)\.(query|key|value)_conv\.", r"head.attention.\2."),
-    (r"^head\.(cca|pc)\.", "head.attention."),
-    (r"^head\.(convb|conv1b)\.", "head.after."),
+    (r"^head\.conva\.", "head.before."),
+    (r"^head\.cca\.(query|key|value)_conv\.", r"head.attention.\1."),
+    (r"^head\.cca\.", "head.attention."),
+    (r"^head\.convb\.", "head.after."),
     (r"^head\.bottleneck\.3\.", "head.join.4."),  # theirs count normalisation and activation as one
     (r"^head\.bottleneck\.", "head.join."),
     (r"^dsn\.3\.", "side.4."),

@@ -26,7 +26,7 @@ from foveate.models.segmentation.dilated import Dilated, Head, widths
 from foveate.models.segmentation.encoder import build_encoder
 
 RULES: Rules = (
-    (r"^(pretrained|backbone)\.(?!fc\.)", "encoder."),
+    (r"^pretrained\.(?!fc\.)", "encoder."),
     (r"^head\.conv5a\.", "head.to_position."),
     (r"^head\.conv5c\.", "head.to_channel."),
     (r"^head\.sa\.(query|key|value)_conv\.", r"head.position.\1."),
@@ -39,7 +39,7 @@ RULES: Rules = (
     (r"^head\.conv8\.", "head.scores."),
     (r"^auxlayer\.conv5\.", "side."),
 )
-SPARE = r"^side\.|^(pretrained|backbone)\.fc\."
+SPARE = r"^side\.|^pretrained\.fc\."
 
 
 class DualHead(Head):

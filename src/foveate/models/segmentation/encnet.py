@@ -26,7 +26,7 @@ from foveate.models.segmentation.dilated import Dilated, Head, as_authors, width
 from foveate.models.segmentation.encoder import build_encoder
 
 RULES: Rules = (
-    (r"^(pretrained|backbone)\.(?!fc\.)", "encoder."),
+    (r"^pretrained\.(?!fc\.)", "encoder."),
     (r"^head\.conv5\.", "head.before."),
     (r"^head\.connect\.", "head.lateral."),
     (r"^head\.fusion\.", "head.join."),
@@ -40,7 +40,7 @@ RULES: Rules = (
     (r"^head\.conv6\.", "head.scores."),
     (r"^auxlayer\.conv5\.", "side."),
 )
-SPARE = r"^side\.|^head\.presence\.|^(pretrained|backbone)\.fc\."
+SPARE = r"^side\.|^head\.presence\.|^pretrained\.fc\."
 
 
 class EncodingHead(Head):
