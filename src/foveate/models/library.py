@@ -29,7 +29,7 @@ def from_timm(name: str, classes: int, pretrained: bool, options: Mapping[str, A
         OptionError: The model does not take an option.
         CheckpointError: The weights cannot be fetched.
     """
-    packaged = _packaged(name) if pretrained else None
+    packaged = packaged_weights(name) if pretrained else None
     if packaged is not None:
         model = from_timm(name, classes, False, options)
         load_weights(model, packaged, classes)
@@ -78,7 +78,7 @@ def _default_weights(name: str) -> Any:
     return weights
 
 
-def _packaged(name: str) -> Path | None:
+def packaged_weights(name: str) -> Path | None:
     """Return the file of weights that an installed package holds for this model."""
     package, file = _PACKAGES.get(name.partition(".")[0], ("", ""))
     spec = importlib.util.find_spec(package) if package else None

@@ -17,7 +17,8 @@ _ATTRIBUTE = "foveate_normalisation"
 def model_normalisation(model: nn.Module | str) -> tuple[Triple, Triple]:
     """Return (mean, std) for images in [0, 1].
 
-    Known are models from ``create_model``, timm's own models, and their names; others get 0.5 and 0.5.
+    Known are models from ``create_model``, timm's own models, and their names; others get 0.5 and 0.5. A
+    segmenter expects what its encoder does.
 
     Args:
         model: A model, or a name that ``create_model`` takes.
@@ -27,6 +28,9 @@ def model_normalisation(model: nn.Module | str) -> tuple[Triple, Triple]:
     kept = getattr(model, _ATTRIBUTE, None)
     if isinstance(kept, tuple):
         return kept
+    encoder = getattr(model, "encoder", None)
+    if isinstance(encoder, nn.Module) and hasattr(encoder, _ATTRIBUTE):
+        return model_normalisation(encoder)
     config = getattr(model, "pretrained_cfg", None)
     return _of_timm(config) if isinstance(config, Mapping) else (HALF, HALF)
 

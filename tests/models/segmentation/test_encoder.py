@@ -3,7 +3,9 @@ import torch
 import torchvision
 from pytest import mark, raises
 
+import foveate as fv
 from foveate.errors import OptionError, UnknownNameError
+from foveate.models.normalisation import model_normalisation
 from foveate.models.segmentation.encoder import build_encoder
 
 
@@ -107,6 +109,24 @@ def test_pooling_rounds_up_if_asked_to():
 def test_one_image_of_one_pixel_can_be_trained_on():
     encoder = build_encoder("xception39").train()
     assert encoder(torch.rand(1, 3, 1, 1))[-1].shape == (1, 256, 1, 1)
+
+
+def test_weights_that_come_as_a_package_are_those_of_the_classifier():
+    with torch.no_grad():
+        classifier = fv.create_model("tf_efficientnet_lite0", pretrained=True).eval()
+        encoder = build_encoder("timm/tf_efficientnet_lite0", pretrained=True).eval()
+        x = torch.rand(1, 3, 64, 64)
+        features = classifier.blocks(classifier.bn1(classifier.conv_stem(x)))
+        torch.testing.assert_close(encoder(x)[-1], features)
+        grey = build_encoder("timm/tf_efficientnet_lite0", pretrained=True, in_channels=1).eval()
+        torch.testing.assert_close(grey(x[:, :1])[-1], encoder(x[:, :1].expand(-1, 3, -1, -1))[-1])
+
+
+def test_a_segmenter_expects_the_images_that_its_encoder_does():
+    with torch.device("meta"):
+        for encoder, mean in (("timm/tf_efficientnet_lite0", 0.5), ("resnet18", 0.485)):
+            model = fv.create_model("unet", classes=2, encoder=encoder)
+            assert model_normalisation(model)[0][0] == mean
 
 
 def test_impossible_encoders_are_refused():

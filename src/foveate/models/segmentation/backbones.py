@@ -140,13 +140,14 @@ class TimmEncoder(Encoder):
     def __init__(self, network: Any, *, output_stride: int = 32) -> None:
         super().__init__()
         info = network.feature_info
-        self.network, self.last = network, getattr(network, "output_fmt", "NCHW") == "NHWC"
+        self.network = network
+        self.channels_last = getattr(network, "output_fmt", "NCHW") == "NHWC"
         self.channels, self.strides = tuple(info.channels()), tuple(info.reduction())
         self.in_channels = 3
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> list[Float[Tensor, "b _ _ _"]]:
         """Return timm's maps, with the channels before the rows."""
-        return [y.permute(0, 3, 1, 2).contiguous() if self.last else y for y in self.network(x)]
+        return [y.permute(0, 3, 1, 2).contiguous() if self.channels_last else y for y in self.network(x)]
 
 
 def dilate(stages: dict[int, Any], output_stride: int, dilate_first: bool) -> None:

@@ -193,7 +193,7 @@ def _check(kind: str, gates: int, dimensions: int, widths: Sequence[int], deep_s
 
 def _layer(layers: Layers, channels: int, width: int, size: int = 3, stride: int = 1) -> nn.Sequential:
     conv = layers.conv(channels, width, size, stride=stride, padding=size // 2)
-    return nn.Sequential(conv, layers.norm(width), nn.ReLU())
+    return nn.Sequential(conv, layers.norm(width), nn.ReLU(inplace=True))
 
 
 def _pair(layers: Layers, channels: int, width: int, stride: int = 1) -> nn.Sequential:
@@ -206,7 +206,7 @@ def _up(layers: Layers, kind: str, channels: int, width: int) -> nn.Module:
     if kind == "additive":
         return _layer(layers, channels, width)
     conv = layers.transposed(channels, width, 3, stride=2, padding=1, output_padding=1)
-    return nn.Sequential(conv, layers.norm(width), nn.ReLU())
+    return nn.Sequential(conv, layers.norm(width), nn.ReLU(inplace=True))
 
 
 def _skip(layers: Layers, kind: str, gates: int, channels: int, below: int) -> nn.Module:

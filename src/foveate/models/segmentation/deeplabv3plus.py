@@ -240,11 +240,11 @@ def _layer(channels: int, width: int, apart: Depthwise, rate: int = 1) -> nn.Seq
     """Return a 3 x 3 convolution that keeps the size, normalised and rectified."""
     if not apart.wanted:
         conv: nn.Module = nn.Conv2d(channels, width, 3, padding=rate, dilation=rate, bias=False)
-        return nn.Sequential(conv, BatchNorm(width), nn.ReLU())
+        return nn.Sequential(conv, BatchNorm(width), nn.ReLU(inplace=True))
     depth = nn.Conv2d(channels, channels, 3, padding=rate, dilation=rate, groups=channels, bias=False)
     between = [BatchNorm(channels), nn.ReLU()] if apart.norm else []
     conv = nn.Sequential(depth, *between, nn.Conv2d(channels, width, 1, bias=False))
-    return nn.Sequential(conv, BatchNorm(width), nn.ReLU())
+    return nn.Sequential(conv, BatchNorm(width), nn.ReLU(inplace=True))
 
 
 def _as_layout(layout: str, encoder: str, options: dict[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 import re
 from collections.abc import Callable
@@ -11,15 +12,19 @@ from typing import Any
 import timm
 import torchvision
 from timm.models import adapt_input_conv
-from torch import nn
+from torch import Tensor, nn
 
-from foveate.errors import OptionError
+from foveate.errors import CheckpointError, OptionError
 from foveate.mechanisms.base import BatchNorm
 from foveate.mechanisms.options import whole
 from foveate.models.classification.resnet import PLANS, ResNet
 from foveate.models.create import create_model, resolve
+from foveate.models.layouts import translated
+from foveate.models.library import packaged_weights
+from foveate.models.normalisation import keep_normalisation, model_normalisation
 from foveate.models.segmentation.backbones import Encoder, MobileNetV2Encoder, ResNetEncoder, TimmEncoder
 from foveate.models.segmentation.xception import XCEPTIONS
+from foveate.models.weights import in_one_line, read_weights
 
 __all__ = ["Encoder", "build_encoder"]
 
@@ -84,7 +89,15 @@ def _built(
         return _called(name, XCEPTIONS[name], options, output_stride=output_stride)
     source, bare = resolve(name)
     if source == "timm":
-        return _of_timm(bare, output_stride, pretrained, options, in_channels)
+        encoder = _of_timm(bare, output_stride, pretrained, options, in_channels)
+        keep_normalisation(encoder, *model_normalisation(name))
+        return encoder
+    encoder = _of_network(name, output_stride, pretrained, options)
+    keep_normalisation(encoder, *model_normalisation(name))
+    return encoder
+
+
+def _of_network(name: str, output_stride: int, pretrained: bool, options: dict[str, Any]) -> Encoder:
     own = {n: options.pop(n) for n in list(options) if n in _OWN}
     network = _network(name, pretrained, options)
     if isinstance(network, (ResNet, torchvision.models.ResNet)):
@@ -113,18 +126,39 @@ def _network(name: str, pretrained: bool, options: dict[str, Any]) -> nn.Module:
 def _of_timm(
     name: str, output_stride: int, pretrained: bool, options: dict[str, Any], in_channels: int
 ) -> Encoder:
-    if output_stride != 32:
-        options = {**options, "output_stride": output_stride}
+    options = options if output_stride == 32 else {**options, "output_stride": output_stride}
+    build = functools.partial(timm.create_model, name, features_only=True, in_chans=in_channels, **options)
     try:
-        network = timm.create_model(
-            name, features_only=True, pretrained=pretrained, in_chans=in_channels, **options
-        )
+        network: Any = build()
     except (TypeError, RuntimeError, AttributeError, NotImplementedError) as error:
         said = ", ".join(["features_only", *options])
         raise OptionError(f"timm/{name} cannot be built with {said}: {error}") from error
+    packaged = packaged_weights(name) if pretrained else None
+    if packaged is not None:
+        _fill(network, translated(read_weights(packaged), network), in_channels)
+    elif pretrained:
+        try:
+            network = build(pretrained=True)
+        except Exception as error:  # hubs raise what their HTTP client raises
+            raise CheckpointError(
+                f"the pretrained weights of timm/{name} cannot be fetched ({in_one_line(error)}). Train from "
+                "scratch with pretrained_encoder=False."
+            ) from error
     encoder = TimmEncoder(network, output_stride=output_stride)
     encoder.in_channels = in_channels
     return encoder
+
+
+def _fill(network: nn.Module, state: dict[str, Tensor], in_channels: int) -> None:
+    """Load a classifier's weights into what is left of it as an encoder."""
+    own = network.state_dict()
+    kept = {name: state[name] for name in own if name in state}
+    first = next(name for name, value in kept.items() if value.ndim == 4)
+    kept[first] = adapt_input_conv(in_channels, kept[first])
+    missing, _ = network.load_state_dict(kept, strict=False)
+    lacking = [name for name in missing if not name.endswith(".num_batches_tracked")]
+    if lacking:
+        raise CheckpointError(f"{len(lacking)} weights of the encoder are missing, such as {lacking[0]}")
 
 
 def _called(name: str, cls: Callable[..., Encoder], options: dict[str, Any], **fixed: Any) -> Encoder:

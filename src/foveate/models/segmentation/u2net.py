@@ -125,7 +125,7 @@ class Unit(nn.Module):
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h w"]:
         """Return the map of ``out`` channels."""
-        return cast(Tensor, self.bn_s1(self.conv_s1(x))).relu()
+        return cast(Tensor, self.bn_s1(self.conv_s1(x))).relu_()
 
 
 class Stage(nn.Module):

@@ -85,7 +85,8 @@ class UNet(Segmenter):
             **options,
         )
         below, *skips = reversed(self.encoder.channels)
-        widths = widths or WIDTHS[-len(skips) - 1 :]
+        more = max(0, len(skips) + 1 - len(WIDTHS))
+        widths = widths or (WIDTHS[0],) * more + WIDTHS[-len(skips) - 1 :]
         if len(widths) != len(skips) + 1:
             raise OptionError(f"widths: got {len(widths)}, expected {len(skips) + 1}, one for each map")
         self.decoder = nn.ModuleList()
