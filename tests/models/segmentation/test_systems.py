@@ -60,6 +60,32 @@ def test_half_precision_stays_finite_and_near(name, dtype):
     assert (half - full).abs().mean() < 0.1 * full.std()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["unet", "pan", "deeplabv3plus", "u2netp", "attention_unet"])
+def test_it_learns_eight_images_by_heart(name):
+    torch.manual_seed(0)
+    images = torch.rand(8, 3, 32, 32) * 0.4
+    masks = torch.zeros(8, 32, 32, dtype=torch.long)
+    for number, (top, left) in enumerate((8 * torch.randint(0, 3, (8, 2))).tolist()):
+        masks[number, top : top + 16, left : left + 16] = 1
+        images[number, :, top : top + 16, left : left + 16] += 0.5
+    model = small(name).train()
+    optimiser = torch.optim.Adam(model.parameters(), lr=0.01)
+    reached = 0.0
+    for _ in range(120):
+        logits = model(images)
+        logits = logits if isinstance(logits, dict) else {"out": logits}
+        found = logits["out"].argmax(1)
+        both = [((found == k) & (masks == k)).sum() / ((found == k) | (masks == k)).sum() for k in (0, 1)]
+        reached = max(reached, float(sum(both) / 2))
+        if reached > 0.95:
+            break
+        optimiser.zero_grad()
+        sum(torch.nn.functional.cross_entropy(each, masks) for each in logits.values()).backward()
+        optimiser.step()
+    assert reached > 0.95
+
+
 # A map of one row in the example would be one for ever; PAN's coarsest is at a 128th of the image's size.
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SMALL)
