@@ -1,6 +1,6 @@
 """Ours and the same mechanisms of other packages: time and memory, forward and training, beside the floor.
 
-    python -m benchmarks.mechanisms [--names se cbam] [--shapes 8x256x56x56] [--quick]
+    python -m benchmarks.mechanisms [--names se cbam] [--shapes 8x256x56x56] [--quick] [--compile]
 
 One thread. The sides take turns, in an order that rotates; times are medians of the CPU time of the process,
 so that other programs disturb little. "forward" is a pass in eval without gradients, "training" a pass in
@@ -84,12 +84,16 @@ def floor(name: str, given: list[Tensor], macs: int, rate: float) -> float:
     return max(passes / 2 * copy, 1000 * macs * len(x) / rate)
 
 
-def sides(name: str, channels: int, length: int) -> dict[str, tuple[nn.Module | None, str]]:
+def sides(name: str, channels: int, length: int, compiled: bool) -> dict[str, tuple[nn.Module | None, str]]:
     """Return ours and the peers, built, each with a remark; None for one that is not run."""
     gating = {"gating": channels} if mechanisms[name].interface == "gate" else {}
     built: dict[str, tuple[nn.Module | None, str]] = {
         "foveate": (build(name, channels, **OURS.get(name, {}), **gating), "")
     }
+    if compiled:
+        twin = build(name, channels, **OURS.get(name, {}), **gating)
+        twin.compile(fullgraph=True)
+        return built | {"foveate, compiled": (twin, "")}
     for peer, make in peers().get(name, {}).items():
         built[peer] = _side(make, channels, length)
     return built
@@ -101,15 +105,20 @@ def _side(make: Peer, channels: int, length: int) -> tuple[nn.Module | None, str
     return make(channels), f"FAULTY: {make.faults}" if make.faults else ""
 
 
-def compare(name: str, shape: str, layout: str, rate: float, rounds: int) -> dict[str, float]:
-    """Print one row for each side and return how many times ours is faster: forward and training."""
+def compare(
+    name: str, shape: str, layout: str, rate: float, rounds: int, compiled: bool = False
+) -> dict[str, float]:
+    """Print one row for each side and return how many times ours is faster: forward and training.
+
+    With ``compiled`` the other side is ours under ``torch.compile``, and the gain is eager time over its own.
+    """
     batch, channels, height, width = map(int, shape.split("x"))
     torch.manual_seed(0)
     count = 2 if mechanisms[name].interface == "gate" else 1
     given = [torch.randn(batch, channels, height, width) for _ in range(count)]
     given = [x.contiguous(memory_format=LAYOUTS[layout]).requires_grad_() for x in given]
     slope, size = torch.randn_like(given[0]).detach(), given[0].numel() * 4
-    rows = sides(name, channels, height * width)
+    rows = sides(name, channels, height * width, compiled)
     least = floor(name, given, build_cost(rows["foveate"][0], height, width), rate)
     modules: dict[str, nn.Module] = {}
     for who, (module, remark) in rows.items():
@@ -130,14 +139,16 @@ def compare(name: str, shape: str, layout: str, rate: float, rounds: int) -> dic
             for tensor in given:
                 tensor.grad = None
             results[who][f"{what} memory"] = peak(one) / size
-    correct = [who for who in modules if who != "foveate" and not rows[who][1]]
+    judged = "foveate, compiled" if compiled else "foveate"
+    correct = [who for who in modules if who != judged and not rows[who][1]]
     gains = {
-        what: min(results[who][what] for who in correct) / results["foveate"][what]
+        what: min(results[who][what] for who in correct) / results[judged][what]
         for what in ("forward", "training")
-        if correct
+        if correct and judged in results
     }
     for who, (_, remark) in rows.items():
-        print(_row(name, shape, layout, who, results.get(who), least, gains, remark), flush=True)
+        gained = gains if who == judged else {}
+        print(_row(name, shape, layout, who, results.get(who), least, gained, remark), flush=True)
     return gains
 
 
@@ -162,7 +173,7 @@ def _row(
             cells += [""] * (4 if what == "forward" else 3)
             continue
         cells.append(f"{found[what]:.2f}")
-        cells.append(f"{gains[what]:.2f}" if who == "foveate" and gains else "")
+        cells.append(f"{gains[what]:.2f}" if gains else "")
         cells.append(f"{found[f'{what} memory']:.2f}")
         if what == "forward":
             cells.append(f"{found[what] / least:.1f}")
@@ -182,6 +193,7 @@ def main() -> None:
     parser.add_argument("--layouts", nargs="*", choices=LAYOUTS, default=list(LAYOUTS))
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--quick", action="store_true", help="5 rounds at the first two shapes")
+    parser.add_argument("--compile", action="store_true", help="ours under torch.compile beside ours without")
     options = parser.parse_args()
     warnings.simplefilter("ignore")  # those of the peers
     torch.set_num_threads(1)
@@ -198,7 +210,8 @@ def main() -> None:
     for name in options.names or [name for name in peers() if name in mechanisms]:
         shapes = options.shapes or (LARGE if name in PAIRWISE else SMALL)[: 2 if options.quick else None]
         for shape, layout in itertools.product(shapes, options.layouts):
-            found = compare(name, shape, layout, rate, 5 if options.quick else options.rounds)
+            rounds = 5 if options.quick else options.rounds
+            found = compare(name, shape, layout, rate, rounds, options.compile)
             gains.setdefault(name, []).append(found)
     print("\n| mechanism | forward: mean gain | least | training: mean gain | least |\n|" + " --- |" * 5)
     together: list[dict[str, float]] = [found for each in gains.values() for found in each]

@@ -31,7 +31,7 @@ PACKAGES = {
 }
 OURS: dict[str, dict[str, object]] = {
     "criss_cross": {"recurrence": 1},
-    "non_local": {"reduction": 8},
+    "non_local": {"reduction": 8, "subsample": False, "scale": True},
     "gc": {"reduction": 8},
     "attention_gate": {"kind": "additive"},
     "multi_head": {"heads": 8, "norm": False, "residual": False},

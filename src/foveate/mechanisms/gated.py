@@ -15,7 +15,8 @@ from contextvars import ContextVar
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.functional import linear
 
 BLOCK = 1 << 18  # numbers in a block: 1 MB of float32, what a core keeps close
 BLOCKS = 8  # blocks that are written at once where nothing is summed
@@ -78,6 +79,8 @@ def weighted(x: Tensor, weight: Tensor, over: str) -> Tensor:
 
     As a row times a matrix, which is several times faster than times a column.
     """
+    if fusing():
+        return (x * weight).sum(dim=1 if over == "channels" else (2, 3), keepdim=True)
     flat, row = x.flatten(2), weight.flatten(2)
     if not torch.is_grad_enabled():  # matmul copies the map for one that requires a gradient, wanted or not
         flat, row = flat.detach(), row.detach()
@@ -85,6 +88,23 @@ def weighted(x: Tensor, weight: Tensor, over: str) -> Tensor:
         return (row @ flat.transpose(1, 2)).transpose(1, 2).unsqueeze(3)
     row = row.transpose(1, 2)
     return ((row if len(row) > 1 else row[0]) @ flat).unflatten(2, x.shape[2:])
+
+
+def fusing() -> bool:
+    """Whether ``torch.compile`` is at work, which fuses products and sums but no call of a library."""
+    return torch.compiler.is_compiling() and not torch.compiler.is_exporting()
+
+
+def mixed(layer: nn.Conv2d, small: Tensor) -> Tensor:
+    """Apply a 1 x 1 convolution to a small map, such as the means of a large one.
+
+    For ``torch.compile`` as a linear layer: beside a convolution it lays maps out anew, the large one that is
+    gated among them, and a training step takes up to three times as long (``benchmarks/compiler.py``).
+    """
+    if not fusing():
+        return layer(small)
+    tokens = linear(small.flatten(2).transpose(1, 2), layer.weight.flatten(1), layer.bias)
+    return tokens.transpose(1, 2).unflatten(2, small.shape[2:])
 
 
 def channels_last(x: Tensor) -> bool:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_max_pool2d
 
-from foveate.mechanisms.gated import BLOCK, blocks, channels_last, part, plain, total, weighted
+from foveate.mechanisms.gated import BLOCK, blocks, channels_last, fusing, part, plain, total, weighted
 
 AXES = {"channels": 1, "rows": 2, "columns": 3}
 
@@ -37,7 +37,7 @@ def weighted_sum(x: Tensor, weight: Tensor, over: str, *, shared: bool = False) 
     """
     if weight.dtype != x.dtype or plain(x):
         return x, weighted(x, weight, over)
-    if not torch.is_grad_enabled():
+    if not torch.is_grad_enabled() or fusing():
         return x, weighted(x, weight, over)
     handed_on, sums = _WeightedSum.apply(x, weight, over, shared)
     return handed_on, sums
@@ -58,6 +58,8 @@ def maximum(x: Tensor, over: str, scale: Tensor | None = None) -> tuple[Tensor, 
     """
     if plain(x) or (scale is not None and scale.dtype != x.dtype):
         scaled = x if scale is None else x * scale
+        if fusing():  # no places are kept: finding them again costs a comparison, which is fused
+            return x, scaled.amax(dim=(2, 3) if over == "positions" else AXES[over], keepdim=True)
         if over == "positions":
             return x, adaptive_max_pool2d(scaled, 1) if torch.is_grad_enabled() else scaled.amax((2, 3), True)
         if torch.is_grad_enabled():  # max keeps the places of the maxima: twice as fast backward

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from foveate.mechanisms.attend import project, widen
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.gated import gated, plain, weighted
+from foveate.mechanisms.gated import fusing, gated, plain, weighted
 from foveate.mechanisms.interfaces import Refine
 from foveate.mechanisms.options import one_of, reduced
 from foveate.mechanisms.reads import weighted_sum
@@ -83,7 +83,7 @@ class GlobalContext(Refine):
 
     def context(self, x: Float[Tensor, "b c h w"]) -> tuple[Tensor, Float[Tensor, "b c"]]:
         """Return ``x`` to go on with and the mean of all positions, by the softmax of their scores."""
-        fast = not plain(x) and widen(x) is x and x.dtype == self.score.weight.dtype
+        fast = (fusing() or not plain(x)) and widen(x) is x and x.dtype == self.score.weight.dtype
         fast = fast and not torch.is_autocast_enabled(x.device.type)
         if fast:
             x, sums = weighted_sum(x, self.score.weight, "channels")

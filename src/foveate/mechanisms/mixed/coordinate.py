@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.functional import hardswish
 
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.gated import channels_last, gated, mean
+from foveate.mechanisms.gated import channels_last, gated, mean, mixed
 from foveate.mechanisms.interfaces import Refine
 from foveate.mechanisms.options import reduced
 
@@ -57,10 +57,11 @@ class CoordinateAttention(Refine):
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Return ``x`` multiplied by the gate of its row and the gate of its column."""
         self._check(x)
-        shared = hardswish(self.norm(self.squeeze(means(x))))  # (B, R, H + W, 1): they share statistics
+        # Rows and columns share the statistics of the normalisation.
+        shared = hardswish(self.norm(mixed(self.squeeze, means(x))))  # (B, R, H + W, 1)
         rows, columns = shared.split([x.shape[2], x.shape[3]], dim=2)
-        rows = self.rows(self.excite_rows(rows).sigmoid())
-        columns = self.columns(self.excite_columns(columns.transpose(2, 3)).sigmoid())
+        rows = self.rows(mixed(self.excite_rows, rows).sigmoid())
+        columns = self.columns(mixed(self.excite_columns, columns.transpose(2, 3)).sigmoid())
         return gated(x, rows, columns)
 
     def cost(self, height: int, width: int) -> Cost:

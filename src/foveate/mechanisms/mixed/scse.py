@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.channel.se import SqueezeExcitation
-from foveate.mechanisms.gated import gated_by_sum, plain
+from foveate.mechanisms.gated import fusing, gated_by_sum, plain
 from foveate.mechanisms.interfaces import Refine
 from foveate.mechanisms.reads import weighted_sum
 
@@ -60,7 +60,8 @@ class SpatialChannelSqueezeExcitation(Refine):
 
     def score(self, x: Float[Tensor, "b c h w"]) -> tuple[Tensor, Float[Tensor, "b 1 h w"]]:
         """Return ``x`` to go on with and the logits of its positions."""
-        if plain(x) or x.dtype != self.squeeze.weight.dtype or torch.is_autocast_enabled(x.device.type):
+        rare = x.dtype != self.squeeze.weight.dtype or torch.is_autocast_enabled(x.device.type)
+        if rare or (plain(x) and not fusing()):
             return x, self.squeeze(x)
         x, sums = weighted_sum(x, self.squeeze.weight, "channels")
         return x, sums + self.squeeze.bias  # type: ignore[operator]
