@@ -86,6 +86,15 @@ def test_it_learns_eight_images_by_heart(name):
     assert reached > 0.95
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SMALL)
+def test_compiled_it_is_one_graph(name):
+    model, x = drawn(small(name)), torch.rand(2, 3, 65, 33)
+    with torch.no_grad():
+        compiled = torch.compile(model, backend="eager", fullgraph=True)
+        torch.testing.assert_close(compiled(x), model(x), atol=1e-5, rtol=1e-4)
+
+
 # A map of one row in the example would be one for ever; PAN's coarsest is at a 128th of the image's size.
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SMALL)

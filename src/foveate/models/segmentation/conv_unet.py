@@ -128,7 +128,8 @@ class ConvUNet(Segmenter):
         for layer in self.down[1:]:
             maps.append(layer(self.pool(maps[-1])))
         y = maps.pop()
-        asking, found = self.ask(y), list[Tensor]()
+        asking = self.ask(y)
+        found: list[Tensor] = []
         for number in range(len(maps) - 1, -1, -1):
             y = asking = self._joined(number, maps[number], y, asking)
             found.insert(0, y)
