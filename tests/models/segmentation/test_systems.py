@@ -5,6 +5,7 @@ import pickle
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 import foveate as fv
 
@@ -58,6 +59,26 @@ def test_half_precision_stays_finite_and_near(name, dtype):
         full, half = model(x), model.to(dtype)(x.to(dtype))
     assert half.dtype == dtype and half.isfinite().all()
     assert (half - full).abs().mean() < 0.1 * full.std()
+
+
+@pytest.mark.parametrize(
+    "name, options, size, billions",
+    [
+        ("u2net", {"classes": 1}, (320, 320), 58.598),
+        ("u2net", {"classes": 1}, (288, 288), 47.465),
+        ("u2netp", {"classes": 1}, (320, 320), 19.756),
+        ("u2netp", {"classes": 1}, (288, 288), 16.002),
+        ("deeplabv3plus", {"classes": 21, "encoder": "resnet101", "layout": "vainf"}, (513, 513), 83.005),
+        ("deeplabv3plus", {"classes": 21, "encoder": "resnet101", "layout": "smp"}, (512, 512), 56.040),
+        ("attention_unet", {"classes": 1, "kind": "additive"}, (256, 256), 66.42),
+        ("unet", {"classes": 1, "encoder": None}, (256, 256), 65.35),
+        ("attention_unet", {"classes": 4, "in_channels": 1, "dimensions": 3}, (80, 80, 48), 21.44),
+    ],
+)
+def test_multiply_adds_as_measured_on_the_originals(name, options, size, billions):
+    with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counter:
+        fv.create_model(name, **options).eval()(torch.zeros(1, options.get("in_channels", 3), *size))
+    assert counter.get_total_flops() / 2e9 == pytest.approx(billions, abs=0.006)
 
 
 @pytest.mark.slow
