@@ -343,7 +343,7 @@ def test_no_sample_influences_another(name: str) -> None:
 @MODES
 def test_gradcheck(name: str, training: bool) -> None:
     """The input in full, as the fast mode overlooks a path that is cut; the parameters in the fast mode."""
-    module = new(name, 32).double().train(training)
+    module = new(name).double().train(training)
     if is_hard(module) and training:
         return  # what they estimate is not the slope of what they return: each has its own test
     tensors = like(inputs(module, 2, 2, 2, dtype=torch.float64), Tensor.requires_grad_)

@@ -46,5 +46,5 @@ def test_stretched_scores_are_interpolated(inputs) -> None:
 
 
 def test_an_unknown_fit_is_refused() -> None:
-    with pytest.raises(OptionError, match=r'fit: got \'crop\', expected "cut" or "stretch"'):
+    with pytest.raises(OptionError, match="fit: got 'crop', expected one of cut, stretch"):
         LocationRead(6, fit="crop")
