@@ -5,8 +5,8 @@
 A map times a function of its means: of nothing else ("product"), of a linear layer, of a 1 x 1 convolution,
 which computes the same; and a map times its means over rows and over columns ("lines"), as coordinate
 attention has them. Each runs as PyTorch's eager operators and under ``torch.compile``, forward and forward
-with backward, in turns, on one thread. Where the second is the slower one here, a compiled gate of ours is so for
-the same reason; the convolution is why ours become linear layers when they are compiled.
+with backward, in turns, on one thread. Where the second is the slower one here, a compiled gate of ours is so
+for the same reason; the convolution is why ours become linear layers when they are compiled.
 """
 
 from __future__ import annotations
