@@ -29,6 +29,7 @@ from foveate.data.scenes import scenes
 from foveate.explain.positions import positions
 from foveate.explain.record import taps
 from foveate.mechanisms.base import Mechanism, build
+from foveate.mechanisms.hard_read import HardRead
 
 HERE = Path(__file__).parent / "images" / "maps"
 SITES = {"refine": "layer2", "pool": "pool", "label": "output"}
@@ -60,7 +61,7 @@ class Beside(nn.Module):
         if self.kind == "read":
             memory = second.flatten(2).transpose(1, 2)
             query = self.query(whole).unsqueeze(1)
-            if hasattr(self.mechanism, "read") and self.training:
+            if isinstance(self.mechanism, HardRead) and self.training:
                 self.reading = self.mechanism.read(query, memory)
                 given = self.reading.context[:, 0]
             else:
