@@ -24,7 +24,7 @@ def test_cost_at_a_size(capsys):
         "macs": 2 * 64 * 8,
         "bytes": 4 * 1096,
     }
-    assert [name for name, *_ in told["options"]] == ["reduction", "bias"]
+    assert [name for name, *_ in told["options"]] == ["reduction", "bias", "least"]
     assert all(meaning for *_, meaning in told["options"])
 
 

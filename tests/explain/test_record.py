@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from foveate.explain.record import record, taps
 from foveate.mechanisms import mechanisms
 from foveate.mechanisms.base import MapTap, build
+from foveate.mechanisms.examples import call, example_inputs
 
 PAIRWISE = {"first": "non_local", "second": "se"}
 
@@ -91,10 +92,12 @@ def test_a_model_without_mechanisms_has_nothing_to_record() -> None:
 
 @pytest.mark.parametrize("name", sorted(mechanisms))
 def test_every_mechanism_can_be_recorded(name: str) -> None:
-    module = build(name, 8, **({"classes": 3} if mechanisms[name].interface == "label" else {})).eval()
-    plain = module(image())
+    needed = {"label": {"classes": 3}, "gate": {"gating": 4}}
+    module = build(name, 8, **needed.get(mechanisms[name].interface, {})).eval()
+    given = list(example_inputs(module, 6, 4, batch=2).values())
+    plain = call(module, given)
     with record(module) as maps:
-        torch.testing.assert_close(module(image()), plain, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(call(module, given), plain, rtol=1e-5, atol=1e-5)
     assert set(maps) == set(taps(module)) != set()
     assert untouched(module)
 

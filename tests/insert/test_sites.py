@@ -213,7 +213,7 @@ ERRORS = [
     ("se@fc", SiteError, "weighs a map"),
     ("se@replace:layer2", SiteError, "must have the shape of what comes out"),
     ("multi_head(heads=7)@layer2", (OptionError, SiteError), "7"),
-    ("sse@layer2", UnknownNameError, "Nearest: scse, se"),
+    ("cbma@layer2", UnknownNameError, "Nearest: cbam"),
     ("se(reductoin=2)@layer2", OptionError, "reduction"),
     ("control@layer2", OptionError, "like="),
     ("se@layer2@", SpecError, "cannot read"),

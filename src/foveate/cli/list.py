@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Literal
 
 EXAMPLE = """
-    $ foveate list --interface pool
-    name            interface  weighs               asks   how   can sit at
-    ────────────────────────────────────────────────────────────────────────
-    cbam_pool       pool       channels, positions  input  soft  pool
-    attention_pool  pool       positions            input  soft  pool
+    $ foveate list --interface label
+    name         interface  weighs                     asks   how   can sit at
+    ───────────────────────────────────────────────────────────────────────────
+    csra         label      classes, positions         query  soft  output
+    query2label  label      classes, positions, heads  query  soft  output
 """
 
 

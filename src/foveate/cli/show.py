@@ -34,7 +34,7 @@ EXAMPLE = """
 
     ○    x                          64×32×32
     ├─╮
-    │ ○  mean                             64
+    │ ○  mean                         64×1×1
     │ ○  excite: 3 convolution          1×64
     │ ○  sigmoid                        1×64
     │ ●  map: the weights, b c 1 1    64×1×1

@@ -6,12 +6,15 @@ many, until none is left: each worker opens the store itself and claims for itse
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from foveate.compare.plan import Key
 from foveate.compare.store import Store, told
+from foveate.errors import StudyError
 from foveate.registry import Registry
 
 Work = Callable[[Key], Mapping[str, Any]]
@@ -38,12 +41,21 @@ engines: Registry[Engine] = Registry("engine")
 def local(store: Store, work: Work) -> None:
     """Make the runs in this process, one after the other; others may do the same on the same folder."""
     with told(store.folder):
-        while True:
-            key = store.claim()
-            if key is not None:
-                with store.held(key):
-                    store.finish(key, work(key))
-            elif store.unfinished() == 0:
-                return
-            else:
-                time.sleep(WAIT)
+        try:
+            _take_turns(store, work)
+        except BaseException:  # also between a claim and its work, where nobody holds the run yet
+            with contextlib.suppress(sqlite3.Error, OSError, StudyError):
+                store.release_all()
+            raise
+
+
+def _take_turns(store: Store, work: Work) -> None:
+    while True:
+        key = store.claim()
+        if key is not None:
+            with store.held(key):
+                store.finish(key, work(key))
+        elif store.unfinished() == 0:
+            return
+        else:
+            time.sleep(WAIT)

@@ -149,6 +149,15 @@ class Store:
                 (*key, self.owner),
             )
 
+    def release_all(self) -> None:
+        """Give every run back that this owner has claimed and not finished."""
+        with self._transaction() as db:
+            db.execute(
+                "UPDATE runs SET state = 'free', owner = NULL, beat = NULL "
+                "WHERE owner = ? AND state = 'claimed'",
+                (self.owner,),
+            )
+
     def reopen(self, key: Key) -> None:
         """Set a run that is done back to free, because what it left is gone; the report with it."""
         with self._transaction() as db:
