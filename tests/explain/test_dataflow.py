@@ -67,6 +67,6 @@ def test_every_mechanism_has_a_flow_from_its_inputs_through_its_weights_to_its_r
     needed = {"label": {"classes": 5}, "gate": {"gating": 8}}
     for name, cls in mechanisms.items():
         steps = dataflow(build(name, 16, **needed.get(cls.interface, {})), 6, 5)
-        assert any(step.tap for step in steps) or len(steps) > 2, name
+        assert any(step.tap for step in steps), f"{name}: no weights are drawn"
         fed = {place for step in steps for place in step.inputs}
         assert fed == set(range(len(steps) - 1)), f"{name}: a step or an input leads nowhere"

@@ -29,17 +29,16 @@ EXAMPLE = """
     kernel_size  None     How many neighbouring channels one gate sees; odd.
                           None for the paper's choice.
 
-
     Data flow on a map of 64×32×32; ● are the weights
 
-    ○    x                          64×32×32
+    ○    x                           64×32×32
     ├─╮
-    │ ○  mean                         64×1×1
-    │ ○  excite: 3 convolution          1×64
-    │ ○  sigmoid                        1×64
-    │ ●  map: the weights, b c 1 1    64×1×1
+    │ ○  mean                          64×1×1
+    │ ○  excite: 3-wide convolution      1×64
+    │ ○  sigmoid                         1×64
+    │ ●  map: the weights, b c 1 1     64×1×1
     ├─╯
-    ○    ×                          64×32×32
+    ○    ×                           64×32×32
 """
 
 
@@ -94,7 +93,6 @@ def _print(told: dict[str, Any]) -> None:
     if told["options"]:
         say()
         table(["option", "default", "meaning"], told["options"])
-    say()
     flow = told["flow"]
     say(f"Data flow on a map of {'×'.join(map(str, flow['size']))}; ● are the weights")
     say()

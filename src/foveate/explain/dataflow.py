@@ -101,7 +101,7 @@ class _Tracer(TorchFunctionMode):
         """Take down a step from what it took and gave, however nested."""
         results = list(_tensors(given))
         inputs = tuple(dict.fromkeys(s for t in _tensors(taken) if (s := self.source(t)) is not None))
-        if not inputs or not results:
+        if not results or not (inputs or tap):  # weights that are learnt as such come from no input
             return
         self.steps.append(Step(label, tuple(results[0].shape[1:]), inputs, tap))
         self.follow(results, len(self.steps) - 1)
@@ -166,7 +166,7 @@ def _name(name: str, child: nn.Module) -> str:
     if isinstance(child, MapTap):
         return f"{name}: the weights, {child.axes}"
     if isinstance(child, (nn.Conv1d, nn.Conv2d, nn.Conv3d)):
-        kernel = "×".join(map(str, child.kernel_size))
+        kernel = "×".join(map(str, child.kernel_size)) + "-wide" * isinstance(child, nn.Conv1d)
         grouped = {child.in_channels: "depthwise ", 1: ""}.get(child.groups, "grouped ")
         return f"{name}: {kernel} {grouped}convolution"
     words = {"BatchNorm": "batch norm", "BatchNorm1d": "batch norm", "LayerNorm": "layer norm"}

@@ -13,11 +13,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from foveate.errors import OptionError
 from foveate.mechanisms.attend import full_precision, widen
 from foveate.mechanisms.base import Cost, MapTap
 from foveate.mechanisms.interfaces import Read
-from foveate.mechanisms.options import one_of, whole
+from foveate.mechanisms.options import positive, whole
 from foveate.mechanisms.query.additive import AdditiveScore
 from foveate.mechanisms.soft_read import hidden as nothing_at
 from foveate.mechanisms.soft_read import masked_softmax, readable
@@ -118,27 +117,6 @@ def _logs(scores: Tensor, hidden: Tensor | None) -> Tensor:
         return scores.log_softmax(dim=2)
     lowest = torch.finfo(scores.dtype).min
     return scores.masked_fill(hidden, lowest).log_softmax(dim=2).masked_fill(hidden, 0.0)
-
-
-def positive(option: str, value: float) -> float:
-    """Return ``value`` as a float if it is above 0.
-
-    Raises:
-        OptionError: It is not; the text names ``option``.
-    """
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
-        raise OptionError(f"{option}: got {value!r}, expected a number above 0")
-    return float(value)
-
-
-def choice(choose: str) -> str:
-    """Return ``choose`` if it is a way to read at inference.
-
-    Raises:
-        OptionError: It is none.
-    """
-    one_of("choose", choose, CHOICES)
-    return choose
 
 
 def at_inference(

@@ -52,11 +52,11 @@ class Gate(Mechanism):
         """Weigh parts of ``x`` by the coarser map ``gating``."""
 
     def _check_gating(self, gating: Tensor) -> None:
-        """Raise a ShapeError unless ``gating`` has the channels this was built for."""
-        if gating.ndim < 4 or gating.shape[1] != self.gating:
+        """Raise a ShapeError unless ``gating`` is a map with the channels this was built for."""
+        if gating.ndim < 4 or gating.shape[1] != self.gating or not gating.is_floating_point():
             raise ShapeError(
-                f"{type(self).__name__}: got a gating map of shape {tuple(gating.shape)}, expected "
-                f"(B, {self.gating}, h, w). Build it with gating= the channels that it has."
+                f"{type(self).__name__}: got a gating map of shape {tuple(gating.shape)} and {gating.dtype}, "
+                f"expected floating point (B, {self.gating}, h, w). Build it with gating= its channels."
             )
 
 

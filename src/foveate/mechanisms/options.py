@@ -38,6 +38,17 @@ def odd(option: str, value: int) -> int:
     return value
 
 
+def positive(option: str, value: float) -> float:
+    """Return ``value`` as a float if it is above 0.
+
+    Raises:
+        OptionError: It is not; the text names ``option``.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
+        raise OptionError(f"{option}: got {value!r}, expected a number above 0")
+    return float(value)
+
+
 def one_of(option: str, value: str, known: Iterable[str]) -> None:
     """Check that ``value`` is one of the words that ``option`` can be.
 

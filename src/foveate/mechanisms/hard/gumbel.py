@@ -19,7 +19,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from foveate.mechanisms.base import Cost, Facets, mechanisms
-from foveate.mechanisms.hard_read import HardRead, at_inference, choice, one_hot, positive
+from foveate.mechanisms.hard_read import CHOICES, HardRead, at_inference, one_hot
+from foveate.mechanisms.options import one_of, positive
 from foveate.mechanisms.soft_read import masked_softmax
 
 
@@ -64,7 +65,8 @@ class GumbelRead(HardRead):
         super().__init__(channels, query, hidden)
         self.tau: Tensor
         self.register_buffer("tau", torch.tensor(positive("tau", tau)))
-        self.hard, self.choose = hard, choice(choose)
+        one_of("choose", choose, CHOICES)
+        self.hard, self.choose = hard, choose
 
     def choose_weights(
         self, scores: Tensor, probabilities: Tensor, hidden: Tensor | None, generator: torch.Generator | None

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from foveate.errors import OptionError
 from foveate.mechanisms.base import Facets, mechanisms
-from foveate.mechanisms.hard_read import HardRead, at_inference, choice, sampled
+from foveate.mechanisms.hard_read import CHOICES, HardRead, at_inference, sampled
 from foveate.mechanisms.options import one_of
 
 
@@ -72,9 +72,10 @@ class ReinforceRead(HardRead):
     ) -> None:
         super().__init__(channels, query, hidden, temperature=temperature)
         one_of("coin", coin, ("image", "batch"))
+        one_of("choose", choose, CHOICES)
         if not isinstance(soft_share, (int, float)) or not 0 <= soft_share <= 1:
             raise OptionError(f"soft_share: got {soft_share!r}, expected a probability from 0 to 1")
-        self.choose, self.coin, self.soft_share = choice(choose), coin, float(soft_share)
+        self.choose, self.coin, self.soft_share = choose, coin, float(soft_share)
 
     def choose_weights(
         self, scores: Tensor, probabilities: Tensor, hidden: Tensor | None, generator: torch.Generator | None

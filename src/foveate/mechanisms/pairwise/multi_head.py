@@ -15,11 +15,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.errors import OptionError
 from foveate.mechanisms.attend import attend, tokens, untoken
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.options import heads_of
+from foveate.mechanisms.options import heads_of, one_of
 
 
 @mechanisms.register("multi_head")
@@ -62,8 +61,7 @@ class MultiHeadAttention(Refine):
         residual: bool = True,
     ) -> None:
         super().__init__()
-        if positions not in ("none", "sine2d"):
-            raise OptionError(f'positions: got {positions!r}, expected "none" or "sine2d"')
+        one_of("positions", positions, ("none", "sine2d"))
         self.channels, self.heads = channels, heads_of(channels, heads)
         self.positions, self.residual = positions, residual
         self.norm = nn.LayerNorm(channels) if norm else nn.Identity()

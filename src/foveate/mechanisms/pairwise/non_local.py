@@ -20,11 +20,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.errors import OptionError
 from foveate.mechanisms.attend import attend, full_precision, tokens, untoken, widen
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.options import reduced
+from foveate.mechanisms.options import one_of, reduced
 
 FORMS = ("embedded", "gaussian", "dot", "concat")
 
@@ -68,8 +67,7 @@ class NonLocal(Refine):
         scale: bool = False,
     ) -> None:
         super().__init__()
-        if pairwise not in FORMS:
-            raise OptionError(f"pairwise: got {pairwise!r}, expected one of {', '.join(FORMS)}")
+        one_of("pairwise", pairwise, FORMS)
         self.channels, self.width, self.subsample = channels, reduced(channels, reduction), subsample
         self.pairwise, self.scale = pairwise, channels**-0.5 if scale else 1.0
         embedded = pairwise != "gaussian"

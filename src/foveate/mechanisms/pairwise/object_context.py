@@ -21,7 +21,7 @@ from foveate.errors import OptionError
 from foveate.mechanisms.attend import attend, like_input, tokens, untoken
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.options import reduced
+from foveate.mechanisms.options import one_of, reduced
 
 KINDS = ("base", "context")
 
@@ -66,8 +66,7 @@ class ObjectContext(Refine):
         dropout: float = 0.05,
     ) -> None:
         super().__init__()
-        if kind not in KINDS:
-            raise OptionError(f'kind: got {kind!r}, expected "base" or "context"')
+        one_of("kind", kind, KINDS)
         for name, share in (("leak", leak), ("dropout", dropout)):
             if not 0 <= share < 1:
                 raise OptionError(f"{name}: got {share!r}, expected a number in [0, 1)")

@@ -134,10 +134,10 @@ class AttentionGate(Gate):
                 f"(B, {self.channels}, D, H, W)."
             )
         self._check_gating(gating)
-        if gating.ndim != x.ndim or not gating.is_floating_point():
+        if gating.ndim != x.ndim:
             raise ShapeError(
-                f"AttentionGate: got a gating map {tuple(gating.shape)} of {gating.dtype}, expected floating "
-                f"point with {self.gating} channels and the {x.ndim} axes of the other map."
+                f"AttentionGate: got a gating map of shape {tuple(gating.shape)}, expected {self.gating} "
+                f"channels and the {x.ndim} axes of the other map."
             )
 
     def cost(self, height: int, width: int) -> Cost:

@@ -15,7 +15,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from foveate.errors import ShapeError
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.gated import gated, mean
 from foveate.mechanisms.interfaces import Gate
@@ -55,11 +54,6 @@ class GlobalAttentionUpsample(Gate):
         """Return the coarse map at the size of ``x``, plus what the gates let through of ``x``."""
         self._check(x)
         self._check_gating(gating)
-        if not gating.is_floating_point():
-            raise ShapeError(
-                f"GlobalAttentionUpsample: got a gating map of {gating.dtype}, expected floating point "
-                f"(B, {self.gating}, h, w)."
-            )
         gates: Tensor = self.map(self.weigh(mean(gating, 2, 3)).sigmoid())
         coarse = interpolate(gating, size=x.shape[2:], mode="bilinear", align_corners=self.align_corners)
         return coarse + gated(self.see(x).relu(), gates)
