@@ -1,7 +1,8 @@
 import torch
-from pytest import raises
+from pytest import mark, raises
 from torch import nn
 
+import foveate as fv
 from foveate.errors import ShapeError
 from foveate.models.segmentation.segmenter import Segmenter, resized
 
@@ -40,3 +41,24 @@ def test_images_of_another_kind_are_refused():
     for x in (torch.rand(2, 3, 9, 7), torch.rand(5, 9, 7), torch.zeros(2, 5, 9, 7, dtype=torch.uint8)):
         with raises(ShapeError, match="in_channels"):
             Small()(x)
+
+
+@mark.parametrize(
+    "name, options, weights",
+    [
+        ("fcn", {}, {"aux": 0.5}),
+        ("ccnet", {}, {"aux": 0.4}),
+        ("psanet", {}, {"aux": 0.4}),
+        ("ocnet", {}, {"aux": 0.4}),
+        ("danet", {"side": True}, {"aux_position": 1, "aux_channel": 1, "aux": 0.4}),
+        ("encnet", {}, {"presence": 0.2, "aux": 0.4}),
+        ("bisenet", {}, {"aux_16": 1, "aux_8": 1}),
+        ("attention_to_scale", {}, {"aux_1": 1, "aux_2": 1, "aux_3": 1}),
+        ("u2netp", {}, {f"aux{side}": 1 for side in range(1, 7)}),
+    ],
+)
+def test_what_an_auxiliary_loss_weighs_is_what_its_authors_let_it(name, options, weights):
+    with torch.device("meta"):
+        options = options if name == "u2netp" else {"encoder": "resnet18", **options}
+        model = fv.create_model(name, classes=2, **options)
+    assert {name: model.aux_weights.get(name, 1) for name in model.aux} == weights

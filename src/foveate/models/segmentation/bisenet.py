@@ -14,7 +14,7 @@ Differs the paper's refinement has no 3 x 3 convolution and its spatial path no 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -131,6 +131,8 @@ class BiSeNet(Segmenter):
         >>> BiSeNet(classes=5, encoder="xception39").eval()(torch.rand(1, 3, 33, 47)).shape
         torch.Size([1, 5, 33, 47])
     """
+
+    aux_weights: ClassVar[Mapping[str, float]] = {"aux_16": 1.0, "aux_8": 1.0}
 
     def __init__(
         self,

@@ -14,7 +14,7 @@ Differs nothing: a stem of three convolutions, pooled rounding up, all blocks of
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -104,6 +104,8 @@ class CCNet(Dilated):
         >>> CCNet(classes=5, encoder="resnet18").eval()(torch.rand(1, 3, 33, 47)).shape
         torch.Size([1, 5, 33, 47])
     """
+
+    aux_weights: ClassVar[Mapping[str, float]] = {"aux": 0.4}
 
     def __init__(
         self,

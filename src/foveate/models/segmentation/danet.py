@@ -12,7 +12,7 @@ Differs nothing; where the authors give three outputs in evaluation too, the two
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from jaxtyping import Float
 from torch import Tensor
@@ -103,6 +103,8 @@ class DANet(Dilated):
         >>> DANet(classes=5, encoder="resnet18").eval()(torch.rand(1, 3, 33, 47)).shape
         torch.Size([1, 5, 33, 47])
     """
+
+    aux_weights: ClassVar[Mapping[str, float]] = {"aux_position": 1.0, "aux_channel": 1.0, "aux": 0.4}
 
     def __init__(
         self,

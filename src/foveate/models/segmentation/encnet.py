@@ -11,7 +11,7 @@ Differs nothing from the authors' code; presence is predicted in training only.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -132,6 +132,8 @@ class EncNet(Dilated):
         >>> EncNet(classes=5, encoder="resnet18").eval()(torch.rand(1, 3, 33, 47)).shape
         torch.Size([1, 5, 33, 47])
     """
+
+    aux_weights: ClassVar[Mapping[str, float]] = {"presence": 0.2, "aux": 0.4}
 
     def __init__(
         self,

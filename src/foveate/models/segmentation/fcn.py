@@ -12,7 +12,7 @@ Differs the network and the names of weights are torchvision's: a dilated ResNet
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -52,6 +52,8 @@ class FCN(Segmenter):
         >>> FCN(classes=5, encoder="resnet18").eval()(torch.rand(1, 3, 33, 47)).shape
         torch.Size([1, 5, 33, 47])
     """
+
+    aux_weights: ClassVar[Mapping[str, float]] = {"aux": 0.5}
 
     def __init__(
         self,

@@ -12,7 +12,7 @@ Differs nothing from the authors' base form; encoder, leaking activations and no
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -96,6 +96,8 @@ class OCNet(Dilated):
         >>> OCNet(classes=5, encoder="resnet18").eval()(torch.rand(1, 3, 33, 47)).shape
         torch.Size([1, 5, 33, 47])
     """
+
+    aux_weights: ClassVar[Mapping[str, float]] = {"aux": 0.4}
 
     def __init__(
         self,

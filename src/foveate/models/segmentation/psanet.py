@@ -12,7 +12,7 @@ Differs nothing from the authors' code (a stem of three convolutions, all blocks
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -92,6 +92,8 @@ class PSANet(Dilated):
         >>> PSANet(classes=5, encoder="resnet18", size=9).eval()(torch.rand(1, 3, 33, 47)).shape
         torch.Size([1, 5, 33, 47])
     """
+
+    aux_weights: ClassVar[Mapping[str, float]] = {"aux": 0.4}
 
     def __init__(
         self,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -25,13 +27,17 @@ class Segmenter(nn.Module):
         in_channels: Channels of the images.
 
     Attributes:
-        aux: Names of the auxiliary outputs, in their order; empty without any.
+        aux: Names of the auxiliary outputs, in their order; empty without any. All are maps of logits
+            (B, classes, H, W) but EncNet's ``"presence"``: (B, classes), of each class being in the image.
+        aux_weights: What the authors weigh the loss of an auxiliary output by, that of ``"out"`` weighing 1;
+            an output that is not named weighs 1 too. May name outputs that an instance does not have.
         align_corners: How logits are brought to the images' size: corners on corners, or pixels by their
             centres.
         dimensions: 2 for images, 3 for volumes (B, C, D, H, W).
     """
 
     aux: tuple[str, ...] = ()
+    aux_weights: ClassVar[Mapping[str, float]] = {}
     align_corners: bool = False
     dimensions: int = 2
 
