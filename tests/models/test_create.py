@@ -5,7 +5,7 @@ import timm
 import torch
 import torchvision
 
-from foveate.errors import CheckpointError, OptionError, UnknownNameError
+from foveate.errors import CheckpointError, OptionError, SpecError, UnknownNameError
 from foveate.models import create_model, list_models, models
 from foveate.models.create import resolve
 
@@ -108,3 +108,16 @@ def test_the_same_seed_gives_the_same_weights():
 def test_a_missing_file_of_weights():
     with pytest.raises(CheckpointError, match=r"nowhere\.pth.*no such file"):
         create_model("resnet8", weights="nowhere.pth")
+
+
+def test_options_behind_the_name_are_those_by_keyword():
+    by_name = create_model("unet(encoder=resnet18, in_channels=1)", classes=3)
+    by_keyword = create_model("unet", classes=3, encoder="resnet18", in_channels=1)
+    assert [(k, v.shape) for k, v in by_name.state_dict().items()] == [
+        (k, v.shape) for k, v in by_keyword.state_dict().items()
+    ]
+    assert type(create_model("timm/resnet18(in_chans=1)", classes=3)).__module__.startswith("timm")
+    with pytest.raises(OptionError, match="depht"):
+        create_model("resnet8(depht=3)")
+    with pytest.raises(SpecError, match="cannot read"):
+        create_model("unet(encoder=")

@@ -10,7 +10,7 @@ from torch import nn
 from foveate.data.base import ImageData
 from foveate.data.cache import CachedSplit, cache
 from foveate.errors import DataError
-from foveate.models.base import models
+from foveate.models.create import resolve
 from foveate.tasks.base import Task, tasks
 
 LARGEST_OWN = 64  # pixels; foveate's own networks are made for small images
@@ -43,7 +43,7 @@ def natural_size(data: ImageData, name: str, model: nn.Module, pretrained: bool)
     It is the side that the model was made for, but no larger than the images are, unless its weights are
     pretrained: those expect objects at their size.
     """
-    made_for = LARGEST_OWN if name in models else USUAL
+    made_for = LARGEST_OWN if resolve(name)[0] == "foveate" else USUAL
     stated = getattr(model, "pretrained_cfg", None) or getattr(model, "default_cfg", None) or {}
     if isinstance(stated, Mapping) and stated.get("input_size"):
         made_for = int(stated["input_size"][-1])

@@ -25,6 +25,7 @@ from foveate.errors import SpecError
 Where = Literal["after", "before", "replace"]
 
 _TERM = re.compile(r"(?P<name>[a-z_][a-z0-9_]*)\s*(?P<options>\(.*\))?\s*@\s*(?P<place>[^@]+)", re.DOTALL)
+_CALL = re.compile(r"(?P<name>[^()@+=,\s]+)\s*(?P<options>\(.*\))?", re.DOTALL)
 _SITE = re.compile(r"[\w.*?\[\]!-]+")
 _FORM = "expected mechanism(key=value)@[before:|after:|replace:]site, such as se(reduction=8)@stage4"
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
@@ -79,6 +80,22 @@ def parse(text: str | Spec) -> Spec:
     return Spec(tuple(_term(part.strip(), text) for part in _split(text, "+")))
 
 
+def parse_call(text: str) -> tuple[str, dict[str, object]]:
+    """Read a name with options, the form in which models carry theirs too.
+
+    Raises:
+        SpecError: The text is no such thing; the message quotes the part that cannot be read.
+
+    Example:
+        >>> parse_call("unet(encoder=timm/resnet18, depth=4)")
+        ('unet', {'encoder': 'timm/resnet18', 'depth': 4})
+    """
+    match = _CALL.fullmatch(text.strip())
+    if match is None:
+        raise SpecError(f'cannot read "{text}": expected a name, or a name with options: name(key=value)')
+    return match["name"], dict(_options(match["options"], text))
+
+
 def _term(part: str, text: str) -> Term:
     match = _TERM.fullmatch(part)
     if match is None:
@@ -92,15 +109,17 @@ def _term(part: str, text: str) -> Term:
         raise SpecError(f'cannot read "{part}": got "{where}:", expected before:, after: or replace:')
     if not _SITE.fullmatch(site):
         raise SpecError(f'cannot read "{part}": "{site}" is no module path, glob or alias')
-    options = tuple(_option(option, part) for option in _split((match["options"] or "()")[1:-1], ","))
-    _check_unique([key for key, _ in options], part)
-    return Term(match["name"], options, cast(Where, where), site)
+    return Term(match["name"], _options(match["options"], part), cast(Where, where), site)
 
 
-def _check_unique(keys: list[str], part: str) -> None:
+def _options(written: str | None, part: str) -> tuple[tuple[str, object], ...]:
+    """Read options in their brackets, each once."""
+    options = tuple(_option(option, part) for option in _split((written or "()")[1:-1], ","))
+    keys = [key for key, _ in options]
     for key in keys:
         if keys.count(key) > 1:
             raise SpecError(f'cannot read "{part}": the option {key} is given twice')
+    return options
 
 
 def _within(part: str, text: str) -> str:
@@ -156,7 +175,8 @@ def _frozen(value: object) -> object:
 
 
 def _is_word(text: str) -> bool:
-    return text.isascii() and text.isidentifier() and not keyword.iskeyword(text)
+    """Tell bare words: names, and names with a place in front such as ``timm/resnet18``."""
+    return text.isascii() and all(p.isidentifier() and not keyword.iskeyword(p) for p in text.split("/"))
 
 
 def _printed(value: object) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import inspect
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ import torchvision
 from torch import nn
 
 from foveate.errors import OptionError, UnknownNameError
+from foveate.insert.spec import parse_call
 from foveate.models.base import models
 from foveate.models.imported import import_model
 from foveate.models.library import from_timm, from_torchvision
@@ -34,16 +36,17 @@ def create_model(
     Args:
         name: foveate's own (``resnet8``, ``resnet20``), ``torchvision/NAME``, ``timm/NAME``; a bare name is
             looked for in this order. Or ``package.module:function``, called with ``classes=...``, for the
-            user's own.
+            user's own. Options may stand behind the name: ``unet(encoder=timm/resnet18)``.
         classes: Length of the output.
         pretrained: Fetch the published weights, as timm and torchvision do it; a head of another length
-            starts anew.
+            starts anew. Of a segmentation network, those of its encoder.
         weights: A file of weights to load instead (safetensors, or a PyTorch file); the head may differ.
         options: Passed on to whoever builds the model.
 
     Raises:
         UnknownNameError: There is no such model.
         OptionError: The builder does not know an option, or both ``pretrained`` and ``weights`` are given.
+        SpecError: The options behind the name cannot be read.
         CheckpointError: The weights cannot be fetched or read, or do not fit.
 
     Example:
@@ -55,7 +58,7 @@ def create_model(
             "pretrained=True and weights=... are both given; the weights can come from one place only"
         )
     source, bare = resolve(name)
-    model = _BUILDERS[source](bare, classes, pretrained, options)
+    model = _BUILDERS[source](bare, classes, pretrained, {**parse_call(name)[1], **options})
     if weights is not None:
         load_weights(model, Path(weights), classes)
     return model
@@ -81,11 +84,13 @@ def list_models(pattern: str = "*") -> list[str]:
 
 
 def resolve(name: str) -> tuple[Source, str]:
-    """Return where a model comes from, and its name there.
+    """Return where a model comes from, and its name there without options.
 
     Raises:
         UnknownNameError: There is no such model.
+        SpecError: The options behind the name cannot be read.
     """
+    name, _ = parse_call(name)
     if ":" in name:
         return "import", name
     prefix, _, bare = name.rpartition("/")
@@ -115,8 +120,9 @@ def _natural(name: str) -> list[tuple[int, str]]:
 
 
 def _own(name: str, classes: int, pretrained: bool, options: Mapping[str, object]) -> nn.Module:
-    if pretrained:
+    if pretrained and "pretrained_encoder" not in inspect.signature(models[name]).parameters:
         raise OptionError(f"{name} has no published weights. Train it from scratch, or write weights=PATH.")
+    options = {**options, "pretrained_encoder": True} if pretrained else options
     try:
         return models[name](classes=classes, **options)
     except TypeError as error:
