@@ -1,6 +1,9 @@
 """What image data is, wherever it comes from: named splits of items that can be loaded one by one.
 
-Shapes  an image is uint8 (H, W, 3), RGB, upright; a mask of where to look is bool (H, W).
+The truth is one class an item (labels), or one class a pixel (masks).
+
+Shapes  an image is uint8 (H, W, 3), RGB, upright; its mask is uint8 (H, W), each pixel a class number or
+        ``IGNORE``; a mask of where to look is bool (H, W).
 """
 
 from __future__ import annotations
@@ -8,13 +11,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Int64, UInt8
 
+from foveate.data.palette import default_palette
 from foveate.errors import DataError
 
 SPLITS = ("train", "val", "test")
+IGNORE = 255  # in a mask: a pixel that neither trains nor counts
+MOST_CLASSES = 255  # that masks can tell apart: 0 to 254
+Truth = Literal["label", "mask"]
 
 
 @dataclass(frozen=True)
@@ -23,12 +31,16 @@ class Split:
 
     Args:
         names: One name per item, unique in the split: a relative path, or a number.
-        targets: The class of each item, int64 (N,), in [0, classes).
+        targets: The class of each item, int64 (N,), in [0, classes); all 0 where masks are the truth.
         load: Item number -> image, uint8 (H, W, 3), full size. Safe to call from several threads.
         groups: What must not be torn apart (a patient, a video), one per item, or None.
         look: Item number -> where the evidence is, bool (H, W), or None if nobody knows.
         files: The file behind each item, or None if there are no files. Decoding may then use them directly.
         many: First item, count -> images of equal size, uint8 (count, H, W, 3): a faster ``load``, or None.
+        masks: Item number -> the class of each pixel, uint8 (H, W), as large as the image, ``IGNORE`` where
+            nobody says; or None if labels are the truth. Safe to call from several threads; raises
+            ``DataError`` where a mask cannot be used.
+        mask_files: The file behind each mask, or None if there are no such files.
 
     Raises:
         DataError: names, targets, groups or files differ in number.
@@ -41,9 +53,12 @@ class Split:
     look: Callable[[int], Bool[np.ndarray, "h w"]] | None = None
     files: tuple[Path, ...] | None = None
     many: Callable[[int, int], UInt8[np.ndarray, "count h w 3"]] | None = None
+    masks: Callable[[int], UInt8[np.ndarray, "h w"]] | None = None
+    mask_files: tuple[Path, ...] | None = None
 
     def __post_init__(self) -> None:
-        for what, column in (("targets", self.targets), ("groups", self.groups), ("files", self.files)):
+        for what in ("targets", "groups", "files", "mask_files"):
+            column = getattr(self, what)
             if column is not None and len(column) != len(self.names):
                 raise DataError(
                     f"a split of {len(self.names)} names came with {len(column)} {what}. Give one for each."
@@ -55,17 +70,19 @@ class Split:
 
 @dataclass(frozen=True)
 class ImageData:
-    """Labelled images, in splits.
+    """Images with their truth, in splits.
 
     Args:
         name: What to call it in a report.
-        classes: Class names; an item's target is an index into them.
+        classes: Class names; an item's target, or a mask's pixel, is an index into them.
         splits: "train" and "test", and "val" if there is one.
         origin: How to open it again; JSON-able. See ``open.reopen``.
         fingerprint: A hash of the contents: equal data, equal fingerprint.
+        palette: A colour for each class, uint8 (K, 3), RGB, if the data comes with them.
 
     Raises:
-        DataError: train or test is missing, or a target is no class.
+        DataError: train or test is missing, a target is no class, only some splits have masks, there are more
+            classes than masks can tell apart, or the palette does not fit them.
     """
 
     name: str
@@ -73,6 +90,7 @@ class ImageData:
     splits: Mapping[str, Split]
     origin: Mapping[str, object]
     fingerprint: str
+    palette: UInt8[np.ndarray, "k 3"] | None = None
 
     def __post_init__(self) -> None:
         for needed in ("train", "test"):
@@ -84,10 +102,37 @@ class ImageData:
                 )
         for name, split in self.splits.items():
             _check_targets(f"{self.name}, split {name}", split, len(self.classes))
+        self._check_masks()
+
+    @property
+    def truth(self) -> Truth:
+        """Say what is true of an item: one class ("label"), or one class a pixel ("mask")."""
+        return "label" if self.splits["train"].masks is None else "mask"
+
+    @property
+    def colours(self) -> UInt8[np.ndarray, "k 3"]:
+        """Return the colour to draw each class with: the data's own, or well-spread ones."""
+        return default_palette(len(self.classes)) if self.palette is None else self.palette
+
+    def _check_masks(self) -> None:
+        bare = [name for name, split in self.splits.items() if split.masks is None]
+        if bare and len(bare) < len(self.splits):
+            raise DataError(f"{self.name}: split {bare[0]} has no masks, others have. Give all of them masks.")
+        if not bare and len(self.classes) > MOST_CLASSES:
+            raise DataError(
+                f"{self.name}: {len(self.classes)} classes, but a mask tells {MOST_CLASSES} apart ({IGNORE} is "
+                "ignored). Merge classes."
+            )
+        if self.palette is not None and self.palette.shape != (len(self.classes), 3):
+            raise DataError(
+                f"{self.name}: a palette of shape {self.palette.shape} for {len(self.classes)} classes. "
+                "Give one RGB colour a class."
+            )
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{name} {len(split)}" for name, split in self.splits.items())
-        return f"ImageData({self.name}: {len(self.classes)} classes; {sizes})"
+        masks = ", masks" if self.truth == "mask" else ""
+        return f"ImageData({self.name}: {len(self.classes)} classes{masks}; {sizes})"
 
 
 def _check_targets(where: str, split: Split, classes: int) -> None:
