@@ -32,7 +32,16 @@ def read(path: Path) -> UInt8[np.ndarray, "h w 3"]:
     Raises:
         DataError: the file cannot be read as an image.
     """
-    return np.asarray(_open(path, None))
+    return np.asarray(open_upright(path))
+
+
+def open_upright(path: Path) -> Image.Image:
+    """Return a whole image as Pillow holds it, 4 bytes a pixel, in 8-bit RGB.
+
+    Raises:
+        DataError: the file cannot be read as an image.
+    """
+    return _open(path, None)
 
 
 def read_square(path: Path, size: int) -> UInt8[np.ndarray, "s s 3"]:
