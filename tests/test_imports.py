@@ -15,7 +15,8 @@ BELOW_MECHANISMS = {"errors", "registry"}
 BELOW_INSERT = BELOW_MECHANISMS | {"mechanisms"}
 BELOW_MODELS = BELOW_INSERT | {"insert"}
 BELOW_DATA = BELOW_MODELS | {"models"}
-BELOW_TRAIN = BELOW_DATA | {"tasks", "data"}
+BELOW_INFER = BELOW_DATA | {"tasks", "data"}
+BELOW_TRAIN = BELOW_INFER | {"infer"}
 BELOW_COMPARE = BELOW_TRAIN | {"train", "explain", "cost"}
 MAY_IMPORT = {
     "errors": set(),
@@ -25,8 +26,9 @@ MAY_IMPORT = {
     "cost": {"errors", "mechanisms"},
     "insert": BELOW_INSERT,
     "models": BELOW_MODELS,
-    "tasks": BELOW_DATA,
+    "tasks": BELOW_DATA | {"data"},
     "data": BELOW_DATA,
+    "infer": BELOW_INFER,
     "train": BELOW_TRAIN,
     "compare": BELOW_COMPARE,
     "cli": BELOW_COMPARE | {"compare"},
