@@ -41,6 +41,19 @@ def test_channels_and_strides_are_as_they_say(name, stride):
     ]
 
 
+@mark.parametrize("name, last", [("densenet121", 32), ("resnet8", 4)])
+@mark.parametrize("size", [(65, 97), (1, 30)])
+def test_encoders_without_dilation_take_any_size(name, last, size):
+    encoder = build_encoder(name, in_channels=2).eval()
+    with torch.no_grad():
+        maps = encoder(torch.zeros(1, 2, *size))
+    assert encoder.in_channels == 2 and encoder.strides[-1] == last
+    assert [tuple(y.shape[1:]) for y in maps] == [
+        (c, -(-size[0] // s), -(-size[1] // s))
+        for c, s in zip(encoder.channels, encoder.strides, strict=True)
+    ]
+
+
 @mark.parametrize("stride, dilated", [(16, [False, False, True]), (8, [False, True, True])])
 def test_dilated_as_torchvision_dilates(stride, dilated):
     theirs = torchvision.models.resnet50(replace_stride_with_dilation=dilated).eval()
@@ -144,3 +157,28 @@ def test_impossible_encoders_are_refused():
             build_encoder(name, **options)
     with raises(UnknownNameError):
         build_encoder("resnet19")
+
+
+def test_densenet_is_torchvisions_where_32_divides_the_size():
+    theirs = torchvision.models.densenet121().eval()
+    ours = build_encoder("densenet121").eval()
+    state = {key: value for key, value in theirs.state_dict().items() if not key.startswith("classifier.")}
+    ours.load_state_dict(state)
+    x = torch.rand(1, 3, 64, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(ours(x)[-1], theirs.features(x).relu())
+
+
+def test_small_resnet_is_the_classifier_without_its_head():
+    theirs = fv.create_model("resnet14").eval()
+    ours = build_encoder("resnet14").eval()
+    ours.load_state_dict({key: v for key, v in theirs.state_dict().items() if not key.startswith("fc.")})
+    x = torch.rand(2, 3, 13, 9)
+    with torch.no_grad():
+        torch.testing.assert_close(theirs.fc(ours(x)[-1].mean((2, 3))), theirs(x))
+
+
+@mark.parametrize("name, stride", [("densenet121", 8), ("resnet8", 16)])
+def test_networks_that_cannot_be_dilated_say_so(name, stride):
+    with raises(OptionError, match="output_stride"):
+        build_encoder(name, output_stride=stride)

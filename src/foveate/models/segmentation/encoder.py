@@ -18,11 +18,14 @@ from foveate.errors import CheckpointError, OptionError
 from foveate.mechanisms.base import BatchNorm
 from foveate.mechanisms.options import whole
 from foveate.models.classification.resnet import PLANS, ResNet
+from foveate.models.classification.resnet_small import SmallResNet
 from foveate.models.create import create_model, resolve
 from foveate.models.layouts import translated
 from foveate.models.library import packaged_weights
 from foveate.models.normalisation import keep_normalisation, model_normalisation
 from foveate.models.segmentation.backbones import Encoder, MobileNetV2Encoder, ResNetEncoder, TimmEncoder
+from foveate.models.segmentation.densenet import DenseNetEncoder
+from foveate.models.segmentation.resnet_small import SmallResNetEncoder
 from foveate.models.segmentation.xception import XCEPTIONS
 from foveate.models.weights import in_one_line, read_weights
 
@@ -35,6 +38,13 @@ _OWN = (
     "ceil_pool",
     "widen",
 )  # an encoder's options; the rest are the network's
+_ENCODERS: dict[type[nn.Module], Callable[..., Encoder]] = {
+    ResNet: ResNetEncoder,
+    torchvision.models.ResNet: ResNetEncoder,
+    torchvision.models.MobileNetV2: MobileNetV2Encoder,
+    torchvision.models.DenseNet: DenseNetEncoder,
+    SmallResNet: SmallResNetEncoder,
+}
 
 
 def build_encoder(
@@ -49,7 +59,8 @@ def build_encoder(
 
     Args:
         name: A residual network of torchvision or foveate's own (``"resnet50"``, ``"se_resnet50"``,
-            ``"sknet50"``), ``"mobilenet_v2"``, ``"xception39"``, ``"xception65"``, or ``"timm/NAME"``.
+            ``"sknet50"``, ``"resnet8"`` for small images), ``"mobilenet_v2"``, ``"densenet121"``,
+            ``"xception39"``, ``"xception65"``, or ``"timm/NAME"``.
         in_channels: Channels of the images.
         output_stride: The greatest stride: 8, 16 or 32.
         pretrained: Fetch the weights of the published classifier. With other than 3 channels the first
@@ -100,12 +111,11 @@ def _built(
 def _of_network(name: str, output_stride: int, pretrained: bool, options: dict[str, Any]) -> Encoder:
     own = {n: options.pop(n) for n in list(options) if n in _OWN}
     network = _network(name, pretrained, options)
-    if isinstance(network, (ResNet, torchvision.models.ResNet)):
-        return _called(name, ResNetEncoder, own, network=network, output_stride=output_stride)
-    if isinstance(network, torchvision.models.MobileNetV2):
-        return _called(name, MobileNetV2Encoder, own, network=network, output_stride=output_stride)
+    for kind, encoder in _ENCODERS.items():
+        if isinstance(network, kind):
+            return _called(name, encoder, own, network=network, output_stride=output_stride)
     raise OptionError(
-        f"encoder: {name} is no residual network, MobileNetV2 or Xception. "
+        f"encoder: {name} is no residual network, MobileNetV2, DenseNet or Xception. "
         "Any network that timm gives as feature maps can be one: timm/NAME."
     )
 
