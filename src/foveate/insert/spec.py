@@ -48,7 +48,7 @@ class Term:
     site: str = ""
 
     def __str__(self) -> str:
-        options = ", ".join(f"{key}={_printed(value)}" for key, value in self.options)
+        options = ", ".join(f"{key}={printed(value)}" for key, value in self.options)
         where = "" if self.where == "after" else f"{self.where}:"
         return f"{self.mechanism}{f'({options})' if options else ''}@{where}{self.site}"
 
@@ -77,7 +77,7 @@ def parse(text: str | Spec) -> Spec:
         return text
     if not isinstance(text, str) or not text.strip():
         raise SpecError(f"got {text!r} as a spec, {_FORM}")
-    return Spec(tuple(_term(part.strip(), text) for part in _split(text, "+")))
+    return Spec(tuple(_term(part.strip(), text) for part in split(text, "+")))
 
 
 def parse_call(text: str) -> tuple[str, dict[str, object]]:
@@ -114,7 +114,7 @@ def _term(part: str, text: str) -> Term:
 
 def _options(written: str | None, part: str) -> tuple[tuple[str, object], ...]:
     """Read options in their brackets, each once."""
-    options = tuple(_option(option, part) for option in _split((written or "()")[1:-1], ","))
+    options = tuple(_option(option, part) for option in split((written or "()")[1:-1], ","))
     keys = [key for key, _ in options]
     for key in keys:
         if keys.count(key) > 1:
@@ -126,7 +126,7 @@ def _within(part: str, text: str) -> str:
     return "" if part == text else f' in "{text}"'
 
 
-def _split(text: str, separator: str) -> Iterator[str]:
+def split(text: str, separator: str) -> Iterator[str]:
     """Yield the parts of ``text`` between separators that stand outside of brackets and quotes."""
     expected: list[str] = []
     quote, start, skip = "", 0, False
@@ -179,7 +179,8 @@ def _is_word(text: str) -> bool:
     return text.isascii() and all(p.isidentifier() and not keyword.iskeyword(p) for p in text.split("/"))
 
 
-def _printed(value: object) -> str:
+def printed(value: object) -> str:
+    """Return the value of an option as it is read back."""
     if isinstance(value, str) and _is_word(value):
         return value
     if isinstance(value, float) and value in (float("inf"), float("-inf")):
@@ -192,4 +193,4 @@ def _printed(value: object) -> str:
 
 def _printed_item(value: object) -> str:
     """Print an item of a tuple, where a bare word would not be a literal."""
-    return repr(value) if isinstance(value, str) else _printed(value)
+    return repr(value) if isinstance(value, str) else printed(value)

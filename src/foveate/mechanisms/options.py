@@ -49,6 +49,30 @@ def positive(option: str, value: float) -> float:
     return float(value)
 
 
+def between(option: str, value: float, least: float, most: float = float("inf")) -> float:
+    """Return ``value`` as a float if it is a finite number from ``least`` to ``most``, both included.
+
+    Raises:
+        OptionError: It is not; the text names ``option``.
+    """
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or not least <= value <= most or value == float("inf"):
+        wanted = f"from {least:g} to {most:g}" if most < float("inf") else f"of at least {least:g}"
+        raise OptionError(f"{option}: got {value!r}, expected a number {wanted}")
+    return float(value)
+
+
+def flag(option: str, value: bool) -> bool:
+    """Return ``value`` if it is True or False.
+
+    Raises:
+        OptionError: It is not; the text names ``option``.
+    """
+    if not isinstance(value, bool):
+        raise OptionError(f"{option}: got {value!r}, expected True or False")
+    return value
+
+
 def one_of(option: str, value: str, known: Iterable[str]) -> None:
     """Check that ``value`` is one of the words that ``option`` can be.
 

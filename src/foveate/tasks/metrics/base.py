@@ -1,0 +1,136 @@
+"""What a metric of dense labels is: counts an item that add up, and the value of a sum of them.
+
+Shapes  outputs (B, K, *S): probabilities (logits do where only their order counts), one channel for the
+        probability of the second of two classes; targets (B, *S) int64 in [0, K), or 255 where nobody knows.
+Rules   counts (B, ...) add up over items and batches; a pixel that nobody knows is in none of them; a score
+        that nothing says anything about is not a number (nan).
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float, Int64, Shaped
+from torch import Tensor
+
+from foveate.data.base import IGNORE
+from foveate.errors import ShapeError
+from foveate.registry import Registry
+from foveate.tasks.base import Metric
+from foveate.tasks.built import build, written
+from foveate.tasks.losses.base import check_classes, check_shapes
+
+
+@dataclass(frozen=True)
+class CountedMetric(Metric):
+    """A metric whose value over many items follows from the sum of their counts; printed in points of 100."""
+
+    name: str = field(default="", init=False)
+    unit: str = field(default="points", init=False)
+    scale: float = field(default=100.0, init=False)
+    higher_is_better: bool = field(default=True, init=False)
+    averages: bool = field(default=False, init=False)
+
+    @abstractmethod
+    def count(
+        self, outputs: Float[Tensor, "b k *s"], targets: Int64[Tensor, b * s]
+    ) -> Shaped[Tensor, b * counts]:
+        """Return the counts of each item, int64 or float64."""
+
+    @abstractmethod
+    def scores(self, counts: Shaped[Tensor, "*n a b"]) -> Float[Tensor, "*n"]:
+        """Return the score of each set of counts, float64; nan where there is nothing to score."""
+
+    def value(self, counts: Shaped[Tensor, "a b"]) -> float:
+        """Return the score of counts that were summed over all items."""
+        return float(self.scores(counts))
+
+    def item_scores(self, counts: Shaped[Tensor, "n a b"]) -> Float[Tensor, " n"]:
+        """Return the score of each item by itself; nan where there is nothing to score."""
+        return self.scores(counts)
+
+    def per_class(self, counts: Shaped[Tensor, "a b"]) -> Float[Tensor, " k"] | None:
+        """Return the score of each class of summed counts, nan for absent ones; None if classes have none."""
+        return None
+
+    def __str__(self) -> str:
+        """Return the name in the registry and every option that is not the default."""
+        return written(metrics, self)
+
+
+metrics: Registry[type[CountedMetric]] = Registry("metric")
+
+
+def parse_metric(text: str | CountedMetric) -> CountedMetric:
+    """Read a metric; ``parse_metric(str(metric)) == metric`` for every metric.
+
+    Raises:
+        SpecError: The text is no name with options.
+        UnknownNameError: No metric has such a name.
+        OptionError: It has no such option, or it cannot have such a value.
+
+    Example:
+        >>> str(parse_metric("miou( background = False )"))
+        'miou(background=False)'
+    """
+    return text if isinstance(text, CountedMetric) else build(metrics, text)
+
+
+def labels_of(
+    outputs: Float[Tensor, "b k *s"], targets: Int64[Tensor, b * s]
+) -> tuple[Int64[Tensor, b * s], int]:
+    """Return the most probable class of each pixel, and how many classes there are.
+
+    Raises:
+        ShapeError: The shapes do not fit, or the one channel for two classes holds no probabilities.
+        DataError: A target is neither one of the classes nor 255.
+    """
+    check_shapes(outputs, targets)
+    classes = max(2, outputs.shape[1])
+    check_classes(targets, classes)
+    if outputs.shape[1] == 1:
+        return (probability_of_object(outputs, targets) > 0.5).long(), classes
+    return outputs.argmax(dim=1), classes
+
+
+def probability_of_object(
+    outputs: Float[Tensor, "b k *s"], targets: Int64[Tensor, b * s]
+) -> Float[Tensor, b * s]:
+    """Return the probability of the second of two classes, at least float32.
+
+    Raises:
+        ShapeError: The shapes do not fit, there are more than two classes, or no probabilities.
+        DataError: A target is neither 0, 1 nor 255.
+    """
+    check_shapes(outputs, targets)
+    if outputs.shape[1] > 2:
+        raise ShapeError(
+            f"got {outputs.shape[1]} classes, expected one channel or two: this metric is of one object "
+            "before its background. Take miou or dice for several classes."
+        )
+    check_classes(targets, 2)
+    p = outputs[:, -1]
+    p = p if p.dtype == torch.float64 else p.float()
+    if p.numel() and not (p.amin() >= 0 and p.amax() <= 1):
+        raise ShapeError(
+            f"got values from {p.amin():g} to {p.amax():g}, expected probabilities in [0, 1]. Apply the "
+            "sigmoid to one channel of logits, the softmax to two."
+        )
+    return p
+
+
+def ratio(part: Tensor, whole: Tensor) -> Float[Tensor, "*n"]:
+    """Return ``part / whole`` in float64, and nan where ``whole`` is 0."""
+    return (part.double() / whole.double().where(whole != 0, 1.0)).where(whole != 0, torch.nan)
+
+
+def by_item(values: Tensor, known: Tensor) -> Tensor:
+    """Return the sum of the values at the known pixels of each item, in float64."""
+    return values.double().where(known, 0.0).flatten(1).sum(dim=1)
+
+
+def known_pixels(targets: Int64[Tensor, b * s]) -> Tensor:
+    """Return where the class is known."""
+    return targets != IGNORE

@@ -1,0 +1,35 @@
+"""Which class was taken for which: the matrix of counts, and what overlaps."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+
+from foveate.tasks.metrics.base import known_pixels
+
+
+def confusion(
+    labels: Int64[Tensor, b * s], targets: Int64[Tensor, b * s], classes: int
+) -> Int64[Tensor, "b k k"]:
+    """Count, of each item, the pixels of each true class (row) that were given each class (column).
+
+    Args:
+        labels: The class that each pixel was given, in [0, classes).
+        targets: Its true class, in [0, classes), or 255, where nobody knows: not counted.
+        classes: K.
+
+    Example:
+        >>> confusion(torch.tensor([[0, 1, 1]]), torch.tensor([[0, 0, 255]]), 2)
+        tensor([[[1, 1],
+                 [0, 0]]])
+    """
+    batch, known = targets.shape[0], known_pixels(targets)
+    item = torch.arange(batch, device=targets.device).view(-1, *(1,) * (targets.ndim - 1))
+    cell = ((item * classes + targets) * classes + labels)[known]
+    return torch.bincount(cell, minlength=batch * classes**2).view(batch, classes, classes)
+
+
+def overlap(matrix: Int64[Tensor, "*b k k"]) -> Int64[Tensor, "*b 3 k"]:
+    """Return of each class the pixels that are rightly given it, that are given it, and that are of it."""
+    return torch.stack([matrix.diagonal(dim1=-2, dim2=-1), matrix.sum(dim=-2), matrix.sum(dim=-1)], dim=-2)
