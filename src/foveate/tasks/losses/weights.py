@@ -6,8 +6,8 @@ Formula n_c pixels of class c, N of all, f_c = n_c / N, K classes that have any:
         effective         w_c ~ (1 - b) / (1 - b^n_c), b = beta, scaled to a mean of 1
         log               w_c = 1 / ln(1.02 + f_c), from 1.42 to 50.5
 Paper   median_frequency: Eigen, Fergus. Predicting Depth, Surface Normals and Semantic Labels. ICCV 2015,
-        section 4.3. effective: Cui et al. Class-Balanced Loss Based on Effective Number of Samples. CVPR 2019,
-        equation 2. log: Paszke et al. ENet. 2016. arXiv:1606.02147, section 5.
+        section 4.3. effective: Cui et al. Class-Balanced Loss Based on Effective Number of Samples. CVPR
+        2019, equation 2. log: Paszke et al. ENet. 2016. arXiv:1606.02147, section 5.
 Absent  a class without pixels gets the weight 0: it is never true, and losses over classes leave it out.
 """
 
@@ -33,8 +33,8 @@ def class_weights(
     """Return a weight a class, float32, from how many pixels each has.
 
     Args:
-        pixel_counts: Pixels of each class (K,), or of each class in each image (N, K), which makes a difference
-            to "median_frequency" alone.
+        pixel_counts: Pixels of each class (K,), or of each class in each image (N, K), which makes a
+            difference to "median_frequency" alone.
         method: "inverse", "median_frequency", "effective" or "log".
         beta: For "effective": classes of many more than 1 / (1 - beta) pixels weigh alike, in [0, 1).
 
@@ -52,9 +52,8 @@ def class_weights(
     counts = torch.as_tensor(pixel_counts).double()
     if counts.ndim not in (1, 2) or not (counts >= 0).all() or not counts.sum() > 0:
         raise DataError(
-            f"got pixel counts of shape {tuple(counts.shape)}, from "
-            f"{counts.min().item() if counts.numel() else 'nothing':}, expected (K,) or (N, K), none below 0 and "
-            "not all 0. Count the masks' pixels with foveate.tasks.metrics.confusion or numpy.bincount."
+            f"got pixel counts {counts.tolist()} of shape {tuple(counts.shape)}, expected (K,) or (N, K), none "
+            "below 0 and not all 0. Count the pixels of the masks, for example with numpy.bincount."
         )
     images = counts.reshape(-1, counts.shape[-1])
     n = images.sum(dim=0)
