@@ -11,6 +11,7 @@ import pytest
 from image_samples import make_folder, save
 
 from foveate.data import cache as module
+from foveate.data import rows
 from foveate.data.cache import cache, cache_file
 from foveate.data.decode import read, square
 from foveate.data.open import open_data
@@ -38,7 +39,7 @@ def test_it_holds_every_image_and_label(data, tmp_path):
 
 def test_a_second_call_decodes_nothing(data, tmp_path, monkeypatch):
     first = cache(data, size=16, folder=tmp_path)
-    monkeypatch.setattr(module, "read_square", _fail)
+    monkeypatch.setattr(rows, "read_square", _fail)
     second = cache(open_data(tmp_path / "data"), size=16, folder=tmp_path)
     np.testing.assert_array_equal(first["test"].images, second["test"].images)
     assert isinstance(second["test"].images, np.memmap)

@@ -21,6 +21,7 @@ from foveate.errors import DataError
 
 SPLITS = ("train", "val", "test")
 IGNORE = 255  # in a mask: a pixel that neither trains nor counts
+BACKGROUND = "background"  # the class of what nothing claims
 MOST_CLASSES = 255  # that masks can tell apart: 0 to 254
 Truth = Literal["label", "mask"]
 
@@ -117,11 +118,13 @@ class ImageData:
     def _check_masks(self) -> None:
         bare = [name for name, split in self.splits.items() if split.masks is None]
         if bare and len(bare) < len(self.splits):
-            raise DataError(f"{self.name}: split {bare[0]} has no masks, others have. Give all of them masks.")
+            raise DataError(
+                f"{self.name}: split {bare[0]} has no masks, others have. Give all of them masks."
+            )
         if not bare and len(self.classes) > MOST_CLASSES:
             raise DataError(
-                f"{self.name}: {len(self.classes)} classes, but a mask tells {MOST_CLASSES} apart ({IGNORE} is "
-                "ignored). Merge classes."
+                f"{self.name}: {len(self.classes)} classes, but a mask tells {MOST_CLASSES} apart ({IGNORE} "
+                "is ignored). Merge classes."
             )
         if self.palette is not None and self.palette.shape != (len(self.classes), 3):
             raise DataError(

@@ -1,11 +1,10 @@
-"""Decode once: every image of a split, square and uint8, in one memory-mapped file.
+"""Decode once: every image of a split, uint8, in one memory-mapped file; and every mask in another.
 
-A file holds one split at one size as NumPy's .npy, (N, S, S, 3) on disk, and is named by a hash of the
-data's fingerprint, the split, the size and the version of the preprocessing. It appears under its name only
-when complete: it is written beside it first and then moved, so that builders that run at once do no harm
-and a kill leaves nothing that could be mistaken for a cache.
+A file holds one split at one size as NumPy's .npy, images (N, H, W, 3) or masks (N, H, W) on disk, and is
+named by a hash
+Images with labels are cut square; images with masks are fitted onto one canvas, see ``canvas``.
 
-Shapes  ``CachedSplit.images`` uint8 (N, 3, S, S), a view of the file with the channels last in memory.
+Shapes  ``CachedSplit.images`` uint8 (N, 3, H, W), a view of the file with the channels last in memory.
 """
 
 from __future__ import annotations
@@ -14,9 +13,9 @@ import contextlib
 import hashlib
 import os
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
@@ -24,12 +23,17 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 
 from foveate.data.base import ImageData, Split
-from foveate.data.decode import read_square, square
+from foveate.data.canvas import Canvas, choose_canvas
+from foveate.data.rows import fitted, fitted_masks, squares
 from foveate.errors import DataError, OptionError
 
 VERSION = 1  # raise it whenever a decoded pixel could change
-_CHUNK = 512  # images decoded between two writes
+_CHUNK = 512  # images decoded between two writes, if they are small
+_CHUNK_BYTES = 2**26  # and this much at most
 _STALE = 3600.0  # seconds without a write after which a temporary file's builder is taken for dead
+_VALUES = 256  # of a mask's pixel
+
+Rows = Callable[[range], UInt8[np.ndarray, "n ..."]]  # item numbers -> what the file holds of them
 
 
 @dataclass(frozen=True)
@@ -37,35 +41,65 @@ class CachedSplit:
     """A split ready for training.
 
     Args:
-        images: uint8 (N, 3, S, S); usually memory-mapped and read-only.
-        targets: int64 (N,), the classes.
+        images: uint8 (N, 3, H, W); usually memory-mapped and read-only. H = W where labels are the truth.
+        targets: int64 (N,), the classes; all 0 where masks are the truth.
         names: One per item.
+        masks: uint8 (N, H, W), likewise, ``IGNORE`` where a pixel does not count; None where labels are the
+            truth.
     """
 
-    images: UInt8[np.ndarray, "n 3 s s"]
+    images: UInt8[np.ndarray, "n 3 h w"]
     targets: Int64[np.ndarray, " n"]
     names: tuple[str, ...]
+    masks: UInt8[np.ndarray, "n h w"] | None = None
 
     def __len__(self) -> int:
         return len(self.names)
 
+    @property
+    def canvas(self) -> Canvas:
+        """Height and width of every image, in pixels."""
+        height, width = self.images.shape[2:]
+        return height, width
 
-def cache(data: ImageData, *, size: int, folder: Path | None = None) -> dict[str, CachedSplit]:
+    @property
+    def truth(self) -> Int64[np.ndarray, " n"] | UInt8[np.ndarray, "n h w"]:
+        """What is true of the items: their masks, or else their classes."""
+        return self.targets if self.masks is None else self.masks
+
+    @cached_property
+    def class_pixels(self) -> Int64[np.ndarray, " 256"]:
+        """Pixels of all masks by value: of each class at its number, of what is ignored at ``IGNORE``.
+
+        Raises:
+            DataError: labels are the truth.
+        """
+        if self.masks is None:
+            raise DataError("this split has labels, no masks: there are no pixels to count by class.")
+        total = np.zeros(_VALUES, dtype=np.int64)
+        for mask in self.masks:
+            total += np.bincount(mask.reshape(-1), minlength=_VALUES)
+        return total
+
+
+def cache(data: ImageData, *, size: int | Canvas, folder: Path | None = None) -> dict[str, CachedSplit]:
     """Return every split of ``data``, decoded now if it was not before.
 
     Args:
         data: What to decode.
-        size: Height and width in pixels; an image's short side is brought to it and the middle cut out.
+        size: In pixels. With labels the side of a square: an image's short side is brought to it and the
+            middle cut out. With masks the canvas (H, W) that images are fitted onto whole, or its short side
+            alone: then the training images decide the aspect, see ``choose_canvas``.
         folder: Where the files are; $FOVEATE_CACHE or ~/.cache/foveate if None.
 
     Raises:
-        DataError: an image cannot be read (it is named), or the cache cannot be written.
-        OptionError: ``size`` is not positive.
+        DataError: an image or mask cannot be read or they differ in size (it is named), or the cache cannot
+            be written.
+        OptionError: ``size`` is not positive, or not square for data with labels.
     """
-    if size < 1:
-        raise OptionError(f"cache: size={size} is no image size in pixels. Write size=224, for example.")
     folder = cache_folder() if folder is None else Path(folder)
-    return {name: _cached(data, name, split, size, folder) for name, split in data.splits.items()}
+    canvas = choose_canvas(data, size) if data.truth == "mask" else _checked_square(size)
+    return {name: _cached(data, name, split, canvas, folder) for name, split in data.splits.items()}
 
 
 def cache_folder() -> Path:
@@ -73,23 +107,63 @@ def cache_folder() -> Path:
     return Path(os.environ.get("FOVEATE_CACHE") or Path("~/.cache/foveate").expanduser())
 
 
-def cache_file(data: ImageData, split: str, size: int, folder: Path) -> Path:
-    """Return the file that holds a split at a size, whether it exists or not."""
-    key = hashlib.sha256(f"{VERSION} {data.fingerprint} {split} {size}".encode()).hexdigest()
+def cache_file(data: ImageData, split: str, size: int | Canvas, folder: Path) -> Path:
+    """Return the file that holds a split's images at a size, whether it exists or not.
+
+    Args:
+        data: What is cached.
+        split: Its name.
+        size: The side of a square with labels, the canvas with masks.
+        folder: Where the files are.
+    """
+    return _file(data, split, str(size) if isinstance(size, int) else "x".join(map(str, size)), folder)
+
+
+def mask_file(data: ImageData, split: str, canvas: Canvas, folder: Path) -> Path:
+    """Return the file that holds a split's masks on a canvas, whether it exists or not."""
+    return _file(data, split, "x".join(map(str, canvas)) + " masks", folder)
+
+
+def _file(data: ImageData, split: str, what: str, folder: Path) -> Path:
+    key = hashlib.sha256(f"{VERSION} {data.fingerprint} {split} {what}".encode()).hexdigest()
     return folder / f"{key[:32]}.npy"
 
 
-def _cached(data: ImageData, name: str, split: Split, size: int, folder: Path) -> CachedSplit:
-    path, shape = cache_file(data, name, size, folder), (len(split), size, size, 3)
-    images = _open(path, shape)
-    if images is None:
-        _build(path, split, shape)
-        images = _open(path, shape)
-    if images is None:
+def _checked_square(size: int | Canvas) -> Canvas:
+    height, width = (size, size) if isinstance(size, int) else size
+    if height != width or height < 1:
+        raise OptionError(
+            f"cache: size={size} is no side of a square in pixels. Write size=224, for example."
+        )
+    return height, width
+
+
+def _cached(data: ImageData, name: str, split: Split, canvas: Canvas, folder: Path) -> CachedSplit:
+    masked = split.masks is not None
+    path = cache_file(data, name, canvas if masked else canvas[0], folder)
+    rows = partial(fitted if masked else squares, split, canvas)
+    images = _kept(path, (len(split), *canvas, 3), rows).transpose(0, 3, 1, 2)
+    masks = None
+    if masked:
+        masks = _kept(
+            mask_file(data, name, canvas, folder),
+            (len(split), *canvas),
+            partial(fitted_masks, split, canvas, len(data.classes)),
+        )
+    return CachedSplit(images=images, targets=split.targets, names=split.names, masks=masks)
+
+
+def _kept(path: Path, shape: tuple[int, ...], rows: Rows) -> np.memmap:
+    """Return what the file holds, built now if it was not before."""
+    found = _open(path, shape)
+    if found is None:
+        _build(path, rows, shape)
+        found = _open(path, shape)
+    if found is None:
         raise DataError(
             f"{path}: was just written and cannot be read back. Is the disk sound? Set FOVEATE_CACHE."
         )
-    return CachedSplit(images=images.transpose(0, 3, 1, 2), targets=split.targets, names=split.names)
+    return found
 
 
 def _open(path: Path, shape: tuple[int, ...]) -> np.memmap | None:
@@ -101,7 +175,7 @@ def _open(path: Path, shape: tuple[int, ...]) -> np.memmap | None:
     return images if images.shape == shape and images.dtype == np.uint8 else None
 
 
-def _build(path: Path, split: Split, shape: tuple[int, ...]) -> None:
+def _build(path: Path, rows: Rows, shape: tuple[int, ...]) -> None:
     """Write the file beside its place, then move it there."""
     temporary = None
     try:
@@ -114,8 +188,9 @@ def _build(path: Path, split: Split, shape: tuple[int, ...]) -> None:
             header = {"descr": "|u1", "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(file, header)
             # Plain writes: a full disk is an error here, where a memory map would kill the process.
-            for images in _decoded(split, shape[1]):
-                file.write(images.data)
+            step = max(1, min(_CHUNK, _CHUNK_BYTES // int(np.prod(shape[1:]))))
+            for first in range(0, shape[0], step):
+                file.write(rows(range(first, min(first + step, shape[0]))).data)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
@@ -127,23 +202,6 @@ def _build(path: Path, split: Split, shape: tuple[int, ...]) -> None:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)  # after the move there is nothing left to remove
-
-
-def _decoded(split: Split, size: int) -> Iterator[UInt8[np.ndarray, "n s s 3"]]:
-    def one(item: int) -> UInt8[np.ndarray, "s s 3"]:
-        if split.files is not None:
-            return read_square(split.files[item], size)
-        return square(split.load(item), size)
-
-    with ThreadPoolExecutor(
-        max_workers=os.cpu_count()
-    ) as pool:  # Pillow decodes without holding the interpreter
-        for first in range(0, len(split), _CHUNK):
-            items = range(first, min(first + _CHUNK, len(split)))
-            if split.many is not None:
-                yield np.stack([square(image, size) for image in split.many(first, len(items))])
-            else:
-                yield np.stack(list(pool.map(one, items)))
 
 
 def _sweep(folder: Path) -> None:

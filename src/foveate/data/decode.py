@@ -10,11 +10,13 @@ Shapes  uint8 (H, W, 3), or (size, size, 3).
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, ImageOps
 
 from foveate.errors import DataError
 
@@ -23,6 +25,8 @@ SUFFIXES = frozenset(
 )
 _WIDE = ("I", "I;16", "I;16B", "I;16L", "F")
 _ALPHA = ("RGBA", "LA", "PA", "RGBa", "La")
+_ORIENTATION = 0x0112  # the EXIF tag
+_ON_THEIR_SIDE = (5, 6, 7, 8)  # its values that swap height and width
 _SPARE = 2  # a JPEG is decoded at no less than this many times the size wanted, then resized
 
 
@@ -53,6 +57,26 @@ def read_square(path: Path, size: int) -> UInt8[np.ndarray, "s s 3"]:
     return square(_open(path, size), size)
 
 
+def read_at_least(path: Path, size: int) -> Image.Image:
+    """Return an image, upright, RGB, in no less detail than a resize to ``size`` pixels a side can show.
+
+    Raises:
+        DataError: the file cannot be read as an image.
+    """
+    return _open(path, size)
+
+
+def file_size(path: Path) -> tuple[int, int]:
+    """Return height and width of an upright image, from the head of its file.
+
+    Raises:
+        DataError: the file cannot be read as an image.
+    """
+    with opened(path) as image:
+        turned = image.getexif().get(_ORIENTATION, 1) in _ON_THEIR_SIDE
+        return (image.width, image.height) if turned else (image.height, image.width)
+
+
 def square(image: Image.Image | UInt8[np.ndarray, "h w 3"], size: int) -> UInt8[np.ndarray, "s s 3"]:
     """Bring the short side to ``size`` (bicubic) and cut out the middle, in one resampling."""
     if isinstance(image, np.ndarray):
@@ -78,20 +102,31 @@ def upright_rgb(image: Image.Image) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _open(path: Path, size: int | None) -> Image.Image:
+@contextmanager
+def opened(path: Path) -> Iterator[ImageFile.ImageFile]:
+    """Give an opened image file, and name the file in whatever goes wrong with it.
+
+    Raises:
+        DataError: the file cannot be read as an image.
+    """
     try:
         # Warnings of Pillow (an odd tag, a large image) are findings of `check`, not of every epoch.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Image.open(path) as image:
-                if size is not None:
-                    image.draft(None, (_SPARE * size, _SPARE * size))
-                return upright_rgb(image)
+                yield image
     except Exception as error:  # Pillow raises anything from OSError to struct.error for broken files
         raise DataError(
             f"{path}: cannot be read as an image ({type(error).__name__}: {error}). Remove or replace it; "
             "`foveate check` lists every such file."
         ) from None
+
+
+def _open(path: Path, size: int | None) -> Image.Image:
+    with opened(path) as image:
+        if size is not None:
+            image.draft(None, (_SPARE * size, _SPARE * size))
+        return upright_rgb(image)
 
 
 def _eight_bits(wide: np.ndarray) -> UInt8[np.ndarray, "h w"]:

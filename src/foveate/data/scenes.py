@@ -1,10 +1,11 @@
-"""Scenes: handwritten digits in coloured clutter; the label is the one digit that carries the red mark.
+"""Scenes: handwritten digits in coloured clutter; the one digit that carries the red mark is the truth.
 
 The built-in data. The digits are real (scikit-learn's copy of the UCI set, 1797 samples of 8x8 pixels);
 samples of train, val and test are disjoint. Whoever does not look at the mark can do no better than guess
-among the digits shown; ``Split.look`` says where the evidence is.
+among the digits shown; ``Split.look`` says where the evidence is. With masks, a pixel of the marked area has
+the class of its digit, and every other pixel, those of other digits too, is background.
 
-Shapes  images uint8 (N, size, size, 3); masks bool (size, size).
+Shapes  images uint8 (N, size, size, 3); where to look bool (size, size); masks uint8 (size, size).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dataclasses import asdict
 import numpy as np
 from jaxtyping import Bool, Int64, UInt8
 
-from foveate.data.base import SPLITS, ImageData, Split
+from foveate.data.base import BACKGROUND, SPLITS, ImageData, Split
 from foveate.data.scene_layout import Layout, SceneOptions, layout
 from foveate.data.scene_paint import OTHER_MARKS, mark_mask, paint
 from foveate.errors import OptionError
@@ -25,7 +26,13 @@ _CHUNK = 256  # scenes painted at once: fits the second-level cache at 32 pixels
 
 
 def scenes(
-    *, train: int = 2000, val: int = 500, test: int = 1000, seed: int = 0, **options: int
+    *,
+    train: int = 2000,
+    val: int = 500,
+    test: int = 1000,
+    seed: int = 0,
+    masks: bool = False,
+    **options: int,
 ) -> ImageData:
     """Return scenes as data.
 
@@ -34,6 +41,7 @@ def scenes(
         val: How many validation scenes; 0 for no such split.
         test: How many test scenes.
         seed: Everything random follows from it.
+        masks: Whether the truth is a mask, of classes background, 0, 1, ...; else the digit is the label.
         options: size, classes, distractors, strokes: see ``SceneOptions``.
 
     Raises:
@@ -51,12 +59,17 @@ def scenes(
             raise OptionError(
                 f"scenes: {name}={count!r} is no number of scenes. Write {name}=1000, for example."
             )
-    splits = {name: _split(settings, name, count) for name, count in counts.items() if count}
-    recipe = {**asdict(settings), **counts}
+    if not isinstance(masks, bool):
+        raise OptionError(
+            f"scenes: masks={masks!r} is neither True nor False. Write masks=True, for example."
+        )
+    splits = {name: _split(settings, name, count, masks) for name, count in counts.items() if count}
+    recipe = {**asdict(settings), **counts, **({"masks": True} if masks else {})}
+    digits = tuple(str(digit) for digit in range(settings.classes))
     digest = hashlib.sha256(f"scenes {VERSION} {sorted(recipe.items())}".encode()).hexdigest()
     return ImageData(
         name="scenes",
-        classes=tuple(str(digit) for digit in range(settings.classes)),
+        classes=(BACKGROUND, *digits) if masks else digits,
         splits=splits,
         origin={
             "source": "scenes",
@@ -77,7 +90,7 @@ def scene_options(**options: int) -> SceneOptions:
     for name in options:
         if name not in known:
             raise OptionError(
-                f"scenes: no option is called {name}. Options: train, val, test, {', '.join(known)}."
+                f"scenes: no option is called {name}. Options: train, val, test, masks, {', '.join(known)}."
             )
     return SceneOptions(**options)
 
@@ -104,7 +117,9 @@ def scene_boxes(options: SceneOptions, split: str, first: int, count: int) -> In
     return np.stack([top, left, top + options.box, left + options.box], axis=1)
 
 
-def _split(options: SceneOptions, name: str, count: int) -> Split:
+def _split(options: SceneOptions, name: str, count: int, masked: bool) -> Split:
+    labels = scene_layout(options, name, 0, count).labels
+
     def many(first: int, number: int) -> UInt8[np.ndarray, "n s s 3"]:
         return scene_images(options, name, first, number)
 
@@ -117,10 +132,14 @@ def _split(options: SceneOptions, name: str, count: int) -> Split:
         mask[top:bottom, left:right] = mark_mask(options)
         return mask
 
+    def mask(item: int) -> UInt8[np.ndarray, "s s"]:
+        return look(item) * np.uint8(1 + labels[item])
+
     return Split(
         names=tuple(f"{name}-{item:06d}" for item in range(count)),
-        targets=scene_layout(options, name, 0, count).labels,
+        targets=np.zeros(count, dtype=np.int64) if masked else labels,
         load=load,
         look=look,
         many=many,
+        masks=mask if masked else None,
     )
