@@ -39,8 +39,8 @@ ROOM = 4 * 2**30  # bytes of N x N matrices that a peer may take
 Step = Callable[[], object]
 
 
-def medians(steps: list[Step], rounds: int) -> list[float]:
-    """Return the median milliseconds of CPU time of each step; they take turns."""
+def timed(steps: list[Step], rounds: int) -> list[list[float]]:
+    """Return the milliseconds of CPU time of each step in each round; they take turns."""
     times: list[list[float]] = [[] for _ in steps]
     for turn in range(-1, rounds):
         for i in range(len(steps)):
@@ -48,8 +48,13 @@ def medians(steps: list[Step], rounds: int) -> list[float]:
             started = time.process_time()
             steps[position]()
             if turn >= 0:  # the first round warms up
-                times[position].append(time.process_time() - started)
-    return [1000 * statistics.median(each) for each in times]
+                times[position].append(1000 * (time.process_time() - started))
+    return times
+
+
+def medians(steps: list[Step], rounds: int) -> list[float]:
+    """Return the median milliseconds of CPU time of each step."""
+    return [statistics.median(each) for each in timed(steps, rounds)]
 
 
 def peak(step: Step) -> int:

@@ -74,46 +74,52 @@ def peers() -> dict[str, dict[str, Peer]]:
 Table = dict[tuple[str, str], tuple[str, Peer]]
 
 
-def _of(path: str) -> Callable[..., nn.Module]:
+def imported(path: str) -> Callable[..., nn.Module]:
     """Return a constructor that imports ``module:class`` when it is called."""
     module, _, name = path.partition(":")
     return getattr(importlib.import_module(module), name)
 
 
 def _fighting(name: str) -> Callable[..., nn.Module]:
-    return _of(f"fightingcv_attention.attention.{name}")
+    return imported(f"fightingcv_attention.attention.{name}")
 
 
 def _gates() -> Table:
     """Attention that multiplies its input."""
     timm, smp, fighting, monai = "timm", "segmentation-models-pytorch", "fightingcv-attention", "monai"
     return {
-        ("se", "timm"): (timm, Peer(lambda c: _of("timm.layers:SEModule")(c, rd_channels=max(1, c // 16)))),
+        ("se", "timm"): (
+            timm,
+            Peer(lambda c: imported("timm.layers:SEModule")(c, rd_channels=max(1, c // 16))),
+        ),
         ("se", "torchvision"): (
             "torchvision",
-            Peer(lambda c: _of("torchvision.ops:SqueezeExcitation")(c, max(1, c // 16))),
+            Peer(lambda c: imported("torchvision.ops:SqueezeExcitation")(c, max(1, c // 16))),
         ),
         ("se", "fightingcv"): (fighting, Peer(lambda c: _fighting("SEAttention:SEAttention")(c, 16))),
-        ("se", "monai"): (monai, Peer(lambda c: _of("monai.networks.blocks:ChannelSELayer")(2, c, r=16))),
-        ("eca", "timm"): (timm, Peer(_of("timm.layers:EcaModule"))),
+        ("se", "monai"): (
+            monai,
+            Peer(lambda c: imported("monai.networks.blocks:ChannelSELayer")(2, c, r=16)),
+        ),
+        ("eca", "timm"): (timm, Peer(imported("timm.layers:EcaModule"))),
         ("eca", "fightingcv"): (fighting, Peer(lambda c: _fighting("ECAAttention:ECAAttention")(3))),
         ("gc", "timm"): (
             timm,
-            Peer(lambda c: _of("timm.layers:GlobalContext")(c, fuse_add=True, fuse_scale=False)),
+            Peer(lambda c: imported("timm.layers:GlobalContext")(c, fuse_add=True, fuse_scale=False)),
         ),
-        ("cbam", "timm"): (timm, Peer(_of("timm.layers.cbam:CbamModule"))),
+        ("cbam", "timm"): (timm, Peer(imported("timm.layers.cbam:CbamModule"))),
         ("cbam", "fightingcv"): (
             fighting,
             Peer(lambda c: _fighting("CBAM:CBAMBlock")(c, 16, 7), "adds its input, which the paper does not"),
         ),
         ("coordinate", "timm"): (
             timm,
-            Peer(lambda c: _of("timm.layers.coord_attn:CoordAttn")(c, rd_ratio=1 / 32)),
+            Peer(lambda c: imported("timm.layers.coord_attn:CoordAttn")(c, rd_ratio=1 / 32)),
         ),
         ("coordinate", "fightingcv"): (fighting, Peer(lambda c: _fighting("CoordAttention:CoordAtt")(c, c))),
         ("scse", "smp"): (
             smp,
-            Peer(lambda c: _of("segmentation_models_pytorch.base.modules:SCSEModule")(c, 16)),
+            Peer(lambda c: imported("segmentation_models_pytorch.base.modules:SCSEModule")(c, 16)),
         ),
         ("simam", "fightingcv"): (fighting, Peer(_fighting("SimAM:SimAM"))),
         ("triplet", "fightingcv"): (
@@ -136,7 +142,7 @@ def _pairwise() -> Table:
         ("sk_conv", "timm"): (
             timm,
             Peer(
-                lambda c: _of("timm.layers:SelectiveKernel")(
+                lambda c: imported("timm.layers:SelectiveKernel")(
                     c, c, groups=32, split_input=False, rd_channels=max(32, c // 16)
                 )
             ),
@@ -147,7 +153,7 @@ def _pairwise() -> Table:
         ),
         ("non_local", "timm"): (
             timm,
-            Peer(lambda c: _of("timm.layers.non_local_attn:NonLocalAttn")(c, rd_ratio=1 / 8), squares=2),
+            Peer(lambda c: imported("timm.layers.non_local_attn:NonLocalAttn")(c, rd_ratio=1 / 8), squares=2),
         ),
         ("criss_cross", "fightingcv"): (
             fighting,
@@ -156,27 +162,27 @@ def _pairwise() -> Table:
         ("position", "smp"): (
             "segmentation-models-pytorch",
             Peer(
-                lambda c: _of("segmentation_models_pytorch.decoders.manet.decoder:PABBlock")(c, c // 8),
+                lambda c: imported("segmentation_models_pytorch.decoders.manet.decoder:PABBlock")(c, c // 8),
                 "one softmax over all pairs, then a reshape without a transpose",
                 squares=2,
             ),
         ),
         ("multi_head", "timm"): (
             timm,
-            Peer(lambda c: _Tokens(_of("timm.layers:Attention")(c, num_heads=8, qkv_bias=True))),
+            Peer(lambda c: _Tokens(imported("timm.layers:Attention")(c, num_heads=8, qkv_bias=True))),
         ),
         ("multi_head", "torch"): ("", Peer(lambda c: _Own(nn.MultiheadAttention(c, 8, batch_first=True)))),
         ("multi_head", "monai"): (
             monai,
             Peer(
                 lambda c: _Tokens(
-                    _of("monai.networks.blocks:SABlock")(c, 8, qkv_bias=True, use_flash_attention=True)
+                    imported("monai.networks.blocks:SABlock")(c, 8, qkv_bias=True, use_flash_attention=True)
                 )
             ),
         ),
         ("multi_head", "self-attention-cv"): (
             "self-attention-cv",
-            Peer(lambda c: _Tokens(_of(sacv)(c, 8)), squares=16),
+            Peer(lambda c: _Tokens(imported(sacv)(c, 8)), squares=16),
         ),
     }
 
@@ -266,5 +272,5 @@ class _Swapped(nn.Module):
 
 
 def _monai_gate(channels: int) -> nn.Module:
-    block = _of("monai.networks.nets.attentionunet:AttentionBlock")
+    block = imported("monai.networks.nets.attentionunet:AttentionBlock")
     return block(spatial_dims=2, f_int=channels // 2, f_g=channels, f_l=channels)

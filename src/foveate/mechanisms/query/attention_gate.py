@@ -111,7 +111,7 @@ class AttentionGate(Gate):
         missing = [max(0, self.stride - size) for size in reversed(x.shape[2:])]
         theta = self.theta(F.pad(x, [end for size in missing for end in (0, size)]) if any(missing) else x)
         theta, phi = self._normed("theta", theta), self._normed("phi", self.phi(gating))
-        logits = self._normed("psi", self.psi((theta + resized(phi, theta)).relu()))
+        logits = self._normed("psi", self.psi((theta + resized(phi, theta)).relu_()))
         if self.mode == "sigmoid":
             return resized(logits.sigmoid(), x)
         shares = widen(logits).flatten(2).softmax(dim=2).unflatten(2, logits.shape[2:])

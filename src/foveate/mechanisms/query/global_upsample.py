@@ -56,7 +56,7 @@ class GlobalAttentionUpsample(Gate):
         self._check_gating(gating)
         gates: Tensor = self.map(self.weigh(mean(gating, 2, 3)).sigmoid())
         coarse = interpolate(gating, size=x.shape[2:], mode="bilinear", align_corners=self.align_corners)
-        return coarse + gated(self.see(x).relu(), gates)
+        return coarse + gated(self.see(x).relu_(), gates)
 
     def cost(self, height: int, width: int) -> Cost:
         """Return the closed form of the header."""

@@ -113,7 +113,7 @@ class FeaturePyramidAttention(Refine):
 def _layer(channels: int, hidden: int, kernel_size: int) -> nn.Sequential:
     """Return a convolution that keeps height and width, normalised and rectified."""
     conv = nn.Conv2d(channels, hidden, kernel_size, padding=kernel_size // 2)
-    return nn.Sequential(conv, BatchNorm(hidden), nn.ReLU())
+    return nn.Sequential(conv, BatchNorm(hidden), nn.ReLU(inplace=True))
 
 
 def _halved(x: Tensor) -> Tensor:

@@ -97,10 +97,10 @@ class AttentionToScale(Segmenter):
         last, reach = self.encoder.channels[-1], whole("dilation", dilation)
         self.features = nn.Sequential(
             nn.Conv2d(last, whole("width", width), kernel_size=3, padding=reach, dilation=reach),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             nn.Dropout(dropout),
             nn.Conv2d(width, width, kernel_size=1),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             nn.Dropout(dropout),
         )
         self.scores = nn.Conv2d(width, classes, kernel_size=1)

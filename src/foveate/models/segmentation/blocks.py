@@ -48,7 +48,9 @@ def convolve(
         torch.Size([2, 8, 5, 3])
     """
     convolution = nn.Conv2d(channels, out, size, stride=stride, padding=size // 2, bias=bias)
-    return nn.Sequential(convolution, BatchNorm(out), nn.LeakyReLU(leak) if leak else nn.ReLU())
+    # In place: a normalisation does not need what came out of it to go back.
+    activation = nn.LeakyReLU(leak, inplace=True) if leak else nn.ReLU(inplace=True)
+    return nn.Sequential(convolution, BatchNorm(out), activation)
 
 
 def scores(channels: int, classes: int, *, dropout: float = 0.1) -> nn.Sequential:

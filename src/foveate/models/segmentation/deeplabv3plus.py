@@ -242,7 +242,7 @@ def _layer(channels: int, width: int, apart: Depthwise, rate: int = 1) -> nn.Seq
         conv: nn.Module = nn.Conv2d(channels, width, 3, padding=rate, dilation=rate, bias=False)
         return nn.Sequential(conv, BatchNorm(width), nn.ReLU(inplace=True))
     depth = nn.Conv2d(channels, channels, 3, padding=rate, dilation=rate, groups=channels, bias=False)
-    between = [BatchNorm(channels), nn.ReLU()] if apart.norm else []
+    between = [BatchNorm(channels), nn.ReLU(inplace=True)] if apart.norm else []
     conv = nn.Sequential(depth, *between, nn.Conv2d(channels, width, 1, bias=False))
     return nn.Sequential(conv, BatchNorm(width), nn.ReLU(inplace=True))
 

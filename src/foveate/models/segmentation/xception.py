@@ -61,7 +61,7 @@ class ConvNorm(nn.Module):
             channels, width, kernel_size, stride=stride, padding=kernel_size // 2, bias=False
         )
         self.bn = nn.BatchNorm2d(width)
-        self.relu = nn.ReLU() if relu else nn.Identity()
+        self.relu = nn.ReLU(inplace=True) if relu else nn.Identity()
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d i j"]:
         """Return the normalised map."""
@@ -96,7 +96,7 @@ class Block39(nn.Module):
             Separable39(width, width),
             Separable39(width, out, relu=False),
         )
-        self.relu = nn.ReLU()
+        self.relu = nn.ReLU(inplace=True)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d i j"]:
         """Return the sum of both ways, rectified."""
@@ -170,10 +170,10 @@ class Separable(nn.Sequential):
         super().__init__(
             nn.Conv2d(channels, channels, 3, stride=stride, padding=1, groups=channels, bias=False),
             nn.BatchNorm2d(channels),
-            nn.ReLU() if relu else nn.Identity(),
+            nn.ReLU(inplace=True) if relu else nn.Identity(),
             nn.Conv2d(channels, width, 1, bias=False),
             nn.BatchNorm2d(width),
-            nn.ReLU() if out_relu else nn.Identity(),
+            nn.ReLU(inplace=True) if out_relu else nn.Identity(),
         )
 
 
@@ -184,7 +184,10 @@ class Block65(nn.Module):
         super().__init__()
         first, second, third = widths
         self.finer = nn.Sequential(
-            nn.ReLU(), Separable(channels, first, relu=relu), nn.ReLU(), Separable(first, second, relu=relu)
+            nn.ReLU(),
+            Separable(channels, first, relu=relu),
+            nn.ReLU(inplace=True),
+            Separable(first, second, relu=relu),
         )
         self.coarser = nn.Sequential(nn.ReLU(), Separable(second, third, relu=relu, stride=stride))
         keeps = stride == 1 and channels == third
