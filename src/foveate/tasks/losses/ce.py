@@ -25,10 +25,10 @@ class CrossEntropy(PixelLoss):
     """Mean negative log-likelihood over the known pixels, in nats; as ``nn.CrossEntropyLoss``.
 
     Args:
-        smoothing: How much of the target is spread over all classes, in [0, 1].
+        label_smoothing: How much of the target is spread over all classes, in [0, 1].
 
     Raises:
-        OptionError: ``smoothing`` is not in [0, 1].
+        OptionError: ``label_smoothing`` is not in [0, 1].
 
     Example:
         >>> import torch
@@ -36,10 +36,10 @@ class CrossEntropy(PixelLoss):
         tensor(1.3863)
     """
 
-    smoothing: float = 0.0
+    label_smoothing: float = 0.0
 
     def __post_init__(self) -> None:
-        between("smoothing", self.smoothing, 0, 1)
+        between("label_smoothing", self.label_smoothing, 0, 1)
 
     def of(
         self,
@@ -54,7 +54,7 @@ class CrossEntropy(PixelLoss):
             weight=class_weights,
             ignore_index=IGNORE,
             reduction="sum",
-            label_smoothing=self.smoothing,
+            label_smoothing=self.label_smoothing,
         )
         known = targets != IGNORE
         if class_weights is None:

@@ -1,8 +1,9 @@
 """Which classes an image holds, learnt beside the pixels.
 
-Formula -mean over images and classes of t log sigmoid(x) + (1 - t) log(1 - sigmoid(x)), t = 1 for a class with a
-        pixel in the image, else 0.
+Formula -mean over images and classes of t log sigmoid(x) + (1 - t) log(1 - sigmoid(x)), t = 1 for a class
+        with a pixel in the image, else 0.
 Paper   Zhang et al. Context Encoding for Semantic Segmentation. CVPR 2018. arXiv:1803.08904, section 3.1.
+Absent  a class that an image does not have is learnt as absent; an image without any known pixel is left out.
 """
 
 from __future__ import annotations
@@ -12,29 +13,39 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn import functional as F
 
+from foveate.data.base import IGNORE
 from foveate.errors import ShapeError
-from foveate.tasks.losses.base import at_least_single
+from foveate.tasks.losses.base import at_least_single, check_classes
 
 
-def presence(logits: Float[Tensor, "b k"], targets: Int64[Tensor, b *s]) -> Float[Tensor, ""]:
+def presence(logits: Float[Tensor, "b k"], targets: Int64[Tensor, b * s]) -> Float[Tensor, ""]:
     """Return the mean binary cross-entropy of each class being in each image, in nats.
 
     Args:
-        logits: One a class.
+        logits: One a class; a single one is of the second of two classes.
         targets: The class of each pixel; 255, which nobody knows, is no class.
 
     Raises:
         ShapeError: There is not one row of logits for each image.
+        DataError: A target names a class that there is no logit for.
 
     Example:
-        >>> round(float(presence(torch.zeros(1, 3), torch.tensor([[[0, 255]]]))), 4)
-        0.6931
+        >>> presence(torch.zeros(1, 3), torch.tensor([[[0, 255]]]))
+        tensor(0.6931)
     """
     if logits.ndim != 2 or len(logits) != len(targets):
         raise ShapeError(
-            f"got logits {tuple(logits.shape)} for {len(targets)} images, expected (B, classes): one logit a class"
+            f"got logits {tuple(logits.shape)} for {len(targets)} images, expected (B, classes): one logit "
+            "for each class of each image."
         )
-    classes = torch.arange(logits.shape[1], device=targets.device)
-    there = torch.stack([torch.isin(classes, image) for image in targets])
+    classes = max(2, logits.shape[1])
+    check_classes(targets, classes)
+    item = torch.arange(len(targets), device=targets.device).view(-1, *(1,) * (targets.ndim - 1))
+    values = IGNORE + 1
+    found = torch.bincount((targets + item * values).flatten(), minlength=len(targets) * values)
+    there = found.view(-1, values)[:, :classes] > 0
+    told = there.any(dim=1)
+    there = there[:, classes - logits.shape[1] :]
     logits = at_least_single(logits)
-    return F.binary_cross_entropy_with_logits(logits, there.to(logits))
+    each = F.binary_cross_entropy_with_logits(logits, there.to(logits), reduction="none")
+    return each.where(told.unsqueeze(1), 0.0).sum() / (told.sum().clamp(min=1) * logits.shape[1])

@@ -52,8 +52,8 @@ def class_weights(
     counts = torch.as_tensor(pixel_counts).double()
     if counts.ndim not in (1, 2) or not (counts >= 0).all() or not counts.sum() > 0:
         raise DataError(
-            f"got pixel counts {counts.tolist()} of shape {tuple(counts.shape)}, expected (K,) or (N, K), none "
-            "below 0 and not all 0. Count the pixels of the masks, for example with numpy.bincount."
+            f"got pixel counts {counts.tolist()} of shape {tuple(counts.shape)}, expected (K,) or (N, K), "
+            "none below 0 and not all 0. Count the pixels of the masks, for example with numpy.bincount."
         )
     images = counts.reshape(-1, counts.shape[-1])
     n = images.sum(dim=0)
