@@ -126,11 +126,6 @@ def ratio(part: Tensor, whole: Tensor) -> Float[Tensor, "*n"]:
     return (part.double() / whole.double().where(whole != 0, 1.0)).where(whole != 0, torch.nan)
 
 
-def by_item(values: Tensor, known: Tensor) -> Tensor:
-    """Return the sum of the values at the known pixels of each item, in float64."""
-    return values.double().where(known, 0.0).flatten(1).sum(dim=1)
-
-
 def known_pixels(targets: Int64[Tensor, b * s]) -> Tensor:
     """Return where the class is known."""
     return targets != IGNORE
