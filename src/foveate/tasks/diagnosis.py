@@ -1,7 +1,7 @@
 """Diagnosis: which of several findings are in an image, each judged by itself.
 
-Batch    images (B, 3, H, W); targets (B,) whole numbers in [0, K), one finding an image; or (B, K), 1 for every
-         finding that is there, else 0.
+Batch    images (B, 3, H, W); targets (B,) whole numbers in [0, K), one finding an image; or (B, K), 1 for
+         every finding that is there, else 0.
 Outputs  logits (B, K), each to be read through a sigmoid; one column will do for the second of two classes.
 Loss     binary cross-entropy, averaged over findings and images.
 Record   the probabilities of the K findings, then their truths; the metric is the area under the ROC curve,
@@ -80,8 +80,8 @@ class Diagnosis:
         if targets.ndim == 2:
             if targets.shape[1] != logits.shape[1]:
                 raise ShapeError(
-                    f"the model has {logits.shape[1]} outputs for {targets.shape[1]} findings. Create it with "
-                    f"classes={targets.shape[1]}."
+                    f"the model has {logits.shape[1]} outputs for {targets.shape[1]} findings. Create it "
+                    f"with classes={targets.shape[1]}."
                 )
             if not np.isin(targets, (0, 1)).all():
                 raise DataError(f"targets go from {least} to {most}, expected 1 for a finding, else 0")

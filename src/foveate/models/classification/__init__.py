@@ -1,5 +1,6 @@
 """Classifiers, one file a family."""
 
+from foveate.models.classification import ag_cnn as ag_cnn
 from foveate.models.classification import bam_resnet as bam_resnet
 from foveate.models.classification import cbam_resnet as cbam_resnet
 from foveate.models.classification import eca_resnet as eca_resnet

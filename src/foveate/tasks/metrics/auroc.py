@@ -1,8 +1,8 @@
 """How well findings are told: the area under the ROC curve, and sensitivity and specificity.
 
 Shapes  probabilities (N, K) of K findings in N items; truths (N, K), 1 where a finding is there, else 0.
-Rules   each finding is judged by itself, and one that is in no item or in all of them has no score (nan); a mean
-        is that of the others, nan without any.
+Rules   each finding is judged by itself, and one that is in no item or in all of them has no score (nan); a
+        mean is that of the others, nan without any.
 """
 
 from __future__ import annotations
