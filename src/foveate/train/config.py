@@ -49,6 +49,9 @@ class TrainConfig:
     ema: float | None = None
     """Decay of the moving average of the weights that is evaluated and kept, such as 0.999; None for none."""
 
+    keep_best: bool = False
+    """Keep the weights of the best epoch on the validation images, not the last ones."""
+
     precision: Precision = "auto"
     """Number format: "auto" is bf16-mixed on a CUDA device that has it, 32-true elsewhere."""
 

@@ -16,6 +16,7 @@ from foveate.data.batches import Batch, train_batches
 from foveate.data.cache import CachedSplit
 from foveate.insert.surgery import openings
 from foveate.tasks.base import Task
+from foveate.train.best import Best
 from foveate.train.checkpoint import Checkpoints
 from foveate.train.config import TrainConfig
 from foveate.train.device import build_fabric, use_channels_last
@@ -26,6 +27,7 @@ from foveate.train.position import Budget, Fingerprint, Position, fingerprint
 from foveate.train.progress import Progress, Silent
 from foveate.train.result import Epoch, FitResult, described, expect_same, expect_within, finished, keep
 from foveate.train.seed import own_randomness, seed_step
+from foveate.train.stages import fit_stages, hold, stage_of, stages_of
 from foveate.train.start import start_from_plain
 from foveate.train.state import State
 from foveate.train.watch import Watch
@@ -78,6 +80,20 @@ def fit(
         return done
     if start_from is not None:
         start_from_plain(model, start_from)
+    if stages_of(model) and stage_of(model) is None:
+        return fit_stages(
+            *(model, config, folder, run),
+            lambda recipe, home, told: fit(
+                *(model, task, splits, recipe, home),
+                progress=told,
+                checkpoint_seconds=checkpoint_seconds,
+                mean=mean,
+                std=std,
+            ),
+            steps_of=lambda recipe: Budget.of(recipe, len(splits["train"])).steps,
+            progress=progress,
+            name=name or folder.name,
+        )
     fabric = build_fabric(config.precision)
     with own_randomness(fabric.device):
         sitting = _Sitting(model, task, splits, config, fabric, (mean, std))
@@ -109,7 +125,8 @@ class _Sitting:
         use_channels_last(model)
         self.model, self.optimizer = fabric.setup(model, build_optimizer(model, config))
         average = Average(model, config.ema) if config.ema else None
-        self.state = State(model, self.optimizer, average, fabric, Position())
+        best = Best(task.metric.higher_is_better) if config.keep_best and "val" in splits else None
+        self.state = State(model, self.optimizer, average, best, fabric, Position())
         self.checked = False
 
     def open(self, folder: Path, run: Fingerprint, checkpoint_seconds: float) -> None:
@@ -143,8 +160,7 @@ class _Sitting:
         else:
             self._save()
         self._count_seconds()
-        if self.state.average:
-            self.state.model.load_state_dict(self.state.average.state)
+        self.state.model.load_state_dict(self.state.kept())
         speed = at.images / max(at.training_seconds, 1e-9)
         result = FitResult(self.state.model.eval(), at.history, at.step, at.seconds, speed)
         keep(self.folder, result, self.run)
@@ -157,6 +173,7 @@ class _Sitting:
         first = (at.step - epoch * self.budget.per_epoch) * width
         batches = self._batches(epoch, first)
         self.model.train()
+        hold(self.state.model)
         while at.step < stop:
             began = time.perf_counter()
             count = min(width, self.budget.batches - first)
@@ -223,6 +240,8 @@ class _Sitting:
         at.training_seconds += time.perf_counter() - began
         self.watch.restart()
         score = self._validate()
+        if self.state.best is not None and score is not None:
+            self.state.best.offer(score, self.state.latest())
         self._count_seconds()
         entry = Epoch(
             epoch=epoch,

@@ -40,7 +40,8 @@ class FitResult:
     """A trained model and how it came about.
 
     Args:
-        model: The model that was passed in, now trained (the moving average if there is one).
+        model: The model that was passed in, now trained (the moving average if there is one, the best epoch's
+            if asked for).
         history: One entry an epoch.
         steps: Steps taken, over all sittings.
         seconds: Wall time, over all sittings: training, evaluation and checkpoints.

@@ -10,6 +10,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from foveate.train.best import Best
 from foveate.train.ema import Average
 from foveate.train.position import Fingerprint, Position
 
@@ -22,6 +23,7 @@ class State:
         model: The model itself, not Fabric's wrapper around it.
         optimizer: With its moments.
         average: The moving average of the weights, if there is one.
+        best: The weights of the best epoch, if they are what is kept.
         fabric: Its precision plugin may hold a gradient scale.
         at: How far the run has come.
     """
@@ -29,8 +31,17 @@ class State:
     model: nn.Module
     optimizer: Optimizer
     average: Average | None
+    best: Best | None
     fabric: Fabric
     at: Position
+
+    def latest(self) -> Mapping[str, Tensor]:
+        """Return the weights that are evaluated: the moving average if there is one, else the last ones."""
+        return self.average.state if self.average else self.model.state_dict()
+
+    def kept(self) -> Mapping[str, Tensor]:
+        """Return the weights that the run ends with: the best epoch's if asked for, else the latest."""
+        return self.best.weights if self.best and self.best.weights else self.latest()
 
     def capture(self, run: Fingerprint) -> tuple[dict[str, Tensor], dict[str, object]]:
         """Return weights and training state; tensors, numbers, strings, lists and dicts only."""
@@ -40,6 +51,7 @@ class State:
             "position": asdict(self.at),
             "optimizer": self.optimizer.state_dict(),
             "average": self.average.state if self.average else None,
+            "best": self.best.capture() if self.best else None,
             "precision": self.fabric.strategy.precision.state_dict(),
         }
         return self.model.state_dict(), training
@@ -50,5 +62,7 @@ class State:
         self.optimizer.load_state_dict(training["optimizer"])
         if self.average is not None:
             self.average.restore(training["average"])
+        if self.best is not None:
+            self.best.restore(training["best"])
         self.fabric.strategy.precision.load_state_dict(training["precision"])
         self.at = Position(**training["position"])
