@@ -1,7 +1,7 @@
-"""A Python dataset: anything with a length whose items are (image, label).
+"""A Python dataset: anything with a length whose items are (image, label) or (image, mask).
 
-An image is a PIL image, an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), or a tensor (C, H, W); uint8, or
-float in [0, 1]. One pass at opening reads the labels and hashes the pixels.
+``dataset_items`` says what images and masks may be. One pass at opening reads the labels, or the values that
+the masks hold, and hashes the pixels.
 """
 
 from __future__ import annotations
@@ -9,28 +9,27 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Mapping, Sequence
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import UInt8
-from PIL import Image
+from jaxtyping import Int64, UInt8
 
 from foveate.data.base import SPLITS, ImageData, Split
 from foveate.data.contents import hash_splits
-from foveate.data.decode import upright_rgb
+from foveate.data.dataset_items import Dataset, Truth, read_item
+from foveate.data.mask_code import MaskCode
+from foveate.data.mask_learn import Ignored, Wishes, learn_values
 from foveate.data.splits import SHARES, WORDS, Shares, cut
-from foveate.errors import DataError
-
-_CHANNELS = (1, 3, 4)
+from foveate.errors import DataError, OptionError
 
 
-@runtime_checkable
-class Dataset(Protocol):
-    """What is needed of a dataset: a length, and items (image, label)."""
+@dataclass(frozen=True)
+class _Read:
+    """What one pass over a dataset tells: labels (all 0 with masks), hashes, and the values in the masks."""
 
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, item: int, /) -> tuple[object, object]: ...
+    targets: Int64[np.ndarray, " n"]
+    contents: Sequence[str]
+    values: frozenset[int] | None
 
 
 def open_dataset(
@@ -40,6 +39,9 @@ def open_dataset(
     shares: Shares = SHARES,
     classes: Sequence[str] | None = None,
     name: str = "dataset",
+    ignore_index: Ignored | None = None,
+    background: str | None = None,
+    threshold: int | None = None,
 ) -> ImageData:
     """Open a dataset, or one per split.
 
@@ -49,69 +51,43 @@ def open_dataset(
         shares: Of train, val and test, likewise.
         classes: Class names; the dataset's own ``classes`` or the numbers if None.
         name: What to call it in a report.
+        ignore_index: With masks, values that do not count; 255 never does.
+        background: With masks of two classes, the name of the first.
+        threshold: With masks, the grey level from which on a pixel is foreground.
 
     Raises:
-        DataError: it has no length, an item is no (image, label), or it gives a different image each time.
+        DataError: it has no length, an item is no (image, label) or (image, mask), or it gives a different
+            image each time.
+        OptionError: options for masks, but there are labels.
     """
     given = _by_split(source)
     read = {split: _read(f"{name}, split {split}", dataset) for split, dataset in given.items()}
-    names = (
-        tuple(classes) if classes is not None else _classes(given, [targets for targets, _ in read.values()])
-    )
-    if set(given) == {""}:
-        targets, contents = read[""]
-        chosen = cut(targets, seed=seed, shares=shares)
-        splits = {part: _split(given[""], targets, items) for part, items in chosen.items()}
-        hashes = {part: [contents[item] for item in items] for part, items in chosen.items()}
+    wishes = Wishes(classes, ignore_index, background=background, threshold=threshold)
+    code, notes = _meaning(name, given, read, wishes)
+    if code is not None:
+        names = code.classes
     else:
-        splits = {part: _split(given[part], read[part][0], np.arange(len(read[part][0]))) for part in given}
-        hashes = {part: read[part][1] for part in given}
+        names = tuple(classes) if classes is not None else _classes(given, [p.targets for p in read.values()])
+    if set(given) == {""}:
+        part = read[""]
+        chosen = cut(part.targets, seed=seed, shares=shares)
+        splits = {split: _split(given[""], part.targets, items, code) for split, items in chosen.items()}
+        hashes = {split: [part.contents[item] for item in items] for split, items in chosen.items()}
+    else:
+        splits = {
+            split: _split(given[split], part.targets, np.arange(len(part.targets)), code)
+            for split, part in read.items()
+        }
+        hashes = {split: list(part.contents) for split, part in read.items()}
+    if code is not None:
+        hashes = {split: [f"{content} {code}" for content in contents] for split, contents in hashes.items()}
+    description = f"{type(source).__module__}.{type(source).__qualname__}"
     return ImageData(
         name=name,
         classes=names,
         splits=splits,
-        origin={"source": None, "description": f"{type(source).__module__}.{type(source).__qualname__}"},
+        origin={"source": None, "description": description, **({"notes": list(notes)} if notes else {})},
         fingerprint=hash_splits(names, splits, hashes),
-    )
-
-
-def to_rgb(where: str, image: object) -> UInt8[np.ndarray, "h w 3"]:
-    """Return an image of any accepted kind as uint8 RGB.
-
-    Raises:
-        DataError: it is none of them, or its values are out of range.
-    """
-    if isinstance(image, Image.Image):
-        return np.asarray(upright_rgb(image))
-    if hasattr(image, "detach"):  # a tensor, without importing torch to ask
-        image = _channels_last(image.detach().cpu().numpy())
-    if not isinstance(image, np.ndarray):
-        raise DataError(
-            f"{where}: an image came as {type(image).__name__}. Give a PIL image, an array or a tensor."
-        )
-    if image.ndim == 2:
-        image = image[:, :, None]
-    if image.ndim != 3 or image.shape[2] not in _CHANNELS:
-        raise DataError(
-            f"{where}: an image came with shape {image.shape}. Arrays are (H, W, 3), tensors (3, H, W)."
-        )
-    pixels = _to_bytes(where, image)
-    return np.asarray(upright_rgb(Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)))
-
-
-def _channels_last(array: np.ndarray) -> np.ndarray:
-    return np.moveaxis(array, 0, -1) if array.ndim == 3 else array
-
-
-def _to_bytes(where: str, image: np.ndarray) -> UInt8[np.ndarray, "h w c"]:
-    if image.dtype == np.uint8:
-        return np.ascontiguousarray(image)
-    low, high = float(image.min(initial=0)), float(image.max(initial=0))
-    if image.dtype.kind == "f" and low >= 0 and high <= 1:
-        return np.ascontiguousarray((image * 255).round().astype(np.uint8))
-    raise DataError(
-        f"{where}: an image of {image.dtype} came with values in [{low:.3g}, {high:.3g}]. Give uint8, or "
-        "float in [0, 1]; leave normalising to foveate."
     )
 
 
@@ -141,53 +117,84 @@ def _sized(where: str, dataset: object) -> Dataset:
     return dataset
 
 
-def _read(where: str, dataset: Dataset) -> tuple[np.ndarray, list[str]]:
-    """Return the label and the hash of every item."""
+def _read(where: str, dataset: Dataset) -> _Read:
+    """Return the label, or the values in the mask, and the hash of every item."""
     targets, hashes = [], []
+    values: set[int] = set()
+    masks = 0
     for item in range(len(dataset)):
-        image, label = _pair(f"{where}, item {item}", dataset, item)
-        targets.append(label)
-        hashes.append(_hash(image))
-    if hashes and _hash(_pair(f"{where}, item 0", dataset, 0)[0]) != hashes[0]:
+        image, truth = read_item(f"{where}, item {item}", dataset, item)
+        hashes.append(_hash(image, truth))
+        if isinstance(truth, int):
+            targets.append(truth)
+        else:
+            masks += 1
+            targets.append(0)
+            values.update(np.unique(truth).tolist())
+    if masks not in (0, len(targets)):
+        raise DataError(
+            f"{where}: {masks} of {len(targets)} items have masks, the others labels. Give one kind."
+        )
+    if hashes and _hash(*read_item(f"{where}, item 0", dataset, 0)) != hashes[0]:
         raise DataError(
             f"{where}: item 0 gave two different images. Remove random transforms from the dataset; foveate "
             "augments in training."
         )
-    return np.array(targets, dtype=np.int64), hashes
+    return _Read(np.array(targets, dtype=np.int64), hashes, frozenset(values) if masks else None)
 
 
-def _pair(where: str, dataset: Dataset, item: int) -> tuple[UInt8[np.ndarray, "h w 3"], int]:
-    got = dataset[item]
-    if not isinstance(got, (tuple, list)) or len(got) != 2:
-        raise DataError(f"{where}: came as {type(got).__name__}, not as (image, label). Wrap the dataset.")
-    image, label = got
-    try:
-        number = int(label)  # type: ignore[call-overload]
-    except (TypeError, ValueError):
-        raise DataError(f"{where}: label {label!r} is no class number. Number the classes from 0.") from None
-    return to_rgb(where, image), number
+def _meaning(
+    name: str, given: Mapping[str, Dataset], read: Mapping[str, _Read], wishes: Wishes
+) -> tuple[MaskCode | None, Sequence[str]]:
+    """Return what the masks mean and what has been decided unasked; None if there are labels."""
+    values = [part.values for part in read.values() if part.values is not None]
+    if not values:
+        if wishes != Wishes(wishes.classes):
+            raise OptionError(f"{name}: ignore_index, background and threshold are for masks; it has labels.")
+        return None, ()
+    if len(values) < len(read):
+        raise DataError(f"{name}: some splits have masks, others labels. Give one kind.")
+    if wishes.classes is None:
+        wishes = replace(wishes, classes=_own_classes(given))
+    learnt = learn_values(frozenset().union(*values), wishes)
+    return learnt.code, learnt.notes
 
 
-def _hash(image: np.ndarray) -> str:
-    return hashlib.blake2b(f"{image.shape}".encode() + image.tobytes(), digest_size=16).hexdigest()
+def _hash(image: np.ndarray, truth: Truth) -> str:
+    content = f"{image.shape}".encode() + image.tobytes()
+    if not isinstance(truth, int):
+        content += truth.tobytes()
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+def _own_classes(given: Mapping[str, Dataset]) -> tuple[str, ...] | None:
+    owned = (getattr(dataset, "classes", None) for dataset in given.values())
+    return next((tuple(str(label) for label in own) for own in owned if own is not None), None)
 
 
 def _classes(given: Mapping[str, Dataset], targets: Sequence[np.ndarray]) -> tuple[str, ...]:
-    for dataset in given.values():
-        own = getattr(dataset, "classes", None)
-        if own is not None:
-            return tuple(str(label) for label in own)
-    return tuple(
-        str(number)
-        for number in range(max((int(part.max()) for part in targets if len(part)), default=0) + 1)
-    )
+    own = _own_classes(given)
+    if own is not None:
+        return own
+    most = max((int(part.max()) for part in targets if len(part)), default=0)
+    return tuple(str(number) for number in range(most + 1))
 
 
-def _split(dataset: Dataset, targets: np.ndarray, items: np.ndarray) -> Split:
+def _split(dataset: Dataset, targets: np.ndarray, items: np.ndarray, code: MaskCode | None) -> Split:
     lock = threading.Lock()  # nobody promised that the user's dataset bears several threads
 
-    def load(number: int) -> UInt8[np.ndarray, "h w 3"]:
+    def pair(number: int) -> tuple[UInt8[np.ndarray, "h w 3"], Truth]:
         with lock:
-            return _pair(f"item {int(items[number])}", dataset, int(items[number]))[0]
+            return read_item(f"item {int(items[number])}", dataset, int(items[number]))
 
-    return Split(names=tuple(str(item) for item in items.tolist()), targets=targets[items], load=load)
+    def mask(number: int) -> UInt8[np.ndarray, "h w"]:
+        truth = pair(number)[1]
+        assert code is not None and not isinstance(truth, int)
+        return code.classes_of(truth, f"item {int(items[number])}")
+
+    return Split(
+        names=tuple(str(item) for item in items.tolist()),
+        targets=targets[items],
+        load=lambda number: pair(number)[0],
+        masks=None if code is None else mask,
+    )

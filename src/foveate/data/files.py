@@ -1,4 +1,4 @@
-"""Labelled files become data: what a folder and a manifest have in common."""
+"""Files with their truth become data: what folders and manifests have in common."""
 
 from __future__ import annotations
 
@@ -7,30 +7,36 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import UInt8
 
 from foveate.data.base import SPLITS, ImageData, Split
 from foveate.data.contents import hash_files, hash_splits
 from foveate.data.decode import read
+from foveate.data.mask_code import MaskCode, masked
 from foveate.data.splits import Shares, cut
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One labelled file.
+    """One image file with its truth.
 
     Args:
         name: Path relative to the source, with forward slashes.
         path: Where it is.
-        label: Its class's name.
+        label: Its class's name; empty if it has a mask.
         split: train, val or test; None if the data comes in one piece.
         group: What it must stay together with, or None.
+        mask: The file of its mask, or None if it has a label.
+        inside: A file that is 0 where its mask does not count, or None.
     """
 
     name: str
     path: Path
-    label: str
+    label: str = ""
     split: str | None = None
     group: str | None = None
+    mask: Path | None = None
+    inside: Path | None = None
 
 
 def data_from_entries(
@@ -41,26 +47,42 @@ def data_from_entries(
     seed: int,
     shares: Shares,
     options: Mapping[str, object],
+    code: MaskCode | None = None,
+    palette: UInt8[np.ndarray, "k 3"] | None = None,
+    notes: Sequence[str] = (),
 ) -> ImageData:
-    """Return data of labelled files, cut into splits here if none states its split.
+    """Return data of labelled or masked files, cut into splits here if none states its split.
+
+    Args:
+        source: What was opened.
+        entries: The files.
+        classes: Class names.
+        seed: Decides the cut.
+        shares: Of train, val and test.
+        options: To open it again.
+        code: What the pixels of the masks mean; None for labels.
+        palette: Colours of the classes.
+        notes: What was decided unasked.
 
     Raises:
         DataError: a file cannot be opened, or train or test would be empty.
         OptionError: the shares are impossible.
     """
     parts = _parts(entries, classes, seed, shares)
-    notes = []
+    notes = list(notes)
     if "test" not in parts and "val" in parts:
         parts["test"] = parts.pop("val")
         notes.append("there is no test split: validation images are the test images")
-    splits = {name: _split(parts[name], classes) for name in SPLITS if parts.get(name)}
-    contents = {name: hash_files(split.files or ()) for name, split in splits.items()}
+    parts = {name: sorted(parts[name], key=lambda entry: entry.name) for name in SPLITS if parts.get(name)}
+    splits = {name: _split(part, classes, code) for name, part in parts.items()}
+    contents = {name: _contents(part, code) for name, part in parts.items()}
     return ImageData(
         name=source.stem if source.is_file() else source.name,
         classes=classes,
         splits=splits,
         origin={"source": str(source), "seed": seed, "options": dict(options), "notes": notes},
         fingerprint=hash_splits(classes, splits, contents),
+        palette=palette,
     )
 
 
@@ -74,7 +96,8 @@ def _parts(
         return parts
     # Sorted first: the cut depends on the set of files and the seed, not on the order of a listing.
     entries = sorted(entries, key=lambda entry: entry.name)
-    targets = np.array([classes.index(entry.label) for entry in entries], dtype=np.int64)
+    number = _numbers(classes)
+    targets = np.array([number[entry.label] for entry in entries], dtype=np.int64)
     grouped = any(entry.group is not None for entry in entries)
     groups = (
         [entry.group if entry.group is not None else entry.name for entry in entries] if grouped else None
@@ -83,15 +106,41 @@ def _parts(
     return {name: [entries[item] for item in items] for name, items in chosen.items()}
 
 
-def _split(entries: Sequence[Entry], classes: tuple[str, ...]) -> Split:
-    number = {label: target for target, label in enumerate(classes)}
-    entries = sorted(entries, key=lambda entry: entry.name)
+def _split(entries: Sequence[Entry], classes: tuple[str, ...], code: MaskCode | None) -> Split:
+    number = _numbers(classes)
     files = tuple(entry.path for entry in entries)
+    masks = tuple(entry.mask for entry in entries if entry.mask is not None)
     grouped = any(entry.group is not None for entry in entries)
+
+    def mask(item: int) -> UInt8[np.ndarray, "h w"]:
+        assert code is not None
+        return masked(code, masks[item], entries[item].inside)
+
     return Split(
         names=tuple(entry.name for entry in entries),
         targets=np.array([number[entry.label] for entry in entries], dtype=np.int64),
         load=lambda item: read(files[item]),
         groups=tuple(entry.group or entry.name for entry in entries) if grouped else None,
         files=files,
+        masks=None if code is None else mask,
+        mask_files=None if code is None else masks,
     )
+
+
+def _numbers(classes: tuple[str, ...]) -> dict[str, int]:
+    """Return each label's class; that of an image with a mask is 0."""
+    return {"": 0} | {label: target for target, label in enumerate(classes)}
+
+
+def _contents(entries: Sequence[Entry], code: MaskCode | None) -> list[str]:
+    """Return a hash of each item: of its image, and of its mask and what that means."""
+    hashes = hash_files([entry.path for entry in entries])
+    if code is None:
+        return hashes
+    masks = hash_files([entry.mask for entry in entries if entry.mask is not None])
+    insides = iter(hash_files([entry.inside for entry in entries if entry.inside is not None]))
+    parts = zip(entries, hashes, masks, strict=True)
+    return [
+        f"{image} {mask} {next(insides) if entry.inside is not None else ''} {code}"
+        for entry, image, mask in parts
+    ]

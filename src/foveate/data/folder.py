@@ -9,14 +9,15 @@ Layouts accepted (``valid``, ``validation``, ``dev`` mean val)::
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from foveate.data.base import ImageData
 from foveate.data.decode import SUFFIXES
 from foveate.data.files import Entry, data_from_entries
+from foveate.data.mask_layout import IMAGES, found_in
 from foveate.data.splits import SHARES, WORDS, Shares
+from foveate.data.walk import visible_files, visible_folders
 from foveate.errors import DataError
 
 
@@ -40,6 +41,7 @@ def open_folder(path: Path, *, seed: int = 0, shares: Shares = SHARES) -> ImageD
     if not entries:
         raise DataError(f"{path}: no class folder with images in it. {_hint(path)}")
     classes = tuple(sorted({entry.label for entry in entries}))
+    _check_not_masks(path, classes)
     options = {} if parts else {"shares": list(shares)}
     return data_from_entries(path, entries, classes, seed=seed, shares=shares, options=options)
 
@@ -51,9 +53,11 @@ def split_folders(path: Path) -> dict[str, Path]:
         DataError: two folders mean the same split, or there is a test without a train.
     """
     found: dict[str, Path] = {}
-    for folder in _folders(path):
+    for folder in visible_folders(path):
         split = WORDS.get(folder.name.lower())
-        if split is None or not _folders(folder):  # a *class* may be called "test"; it has no class folders
+        if split is None or not visible_folders(
+            folder
+        ):  # a *class* may be called "test"; it has no class folders
             continue
         if split in found:
             raise DataError(
@@ -75,49 +79,46 @@ def strangers(path: Path) -> Iterator[Path]:
         parts = {}
     roots = list(parts.values()) or [path]
     for root in roots:
-        for file in _files(root):
+        for file in visible_files(root):
             in_class = len(file.relative_to(root).parts) > 1
             if file.suffix.lower() not in SUFFIXES or not in_class:
                 yield file
     if parts:
         inside = tuple(parts.values())
-        yield from (file for file in _files(path) if not any(file.is_relative_to(part) for part in inside))
+        yield from (
+            file for file in visible_files(path) if not any(file.is_relative_to(part) for part in inside)
+        )
 
 
 def _entries(source: Path, root: Path, split: str | None) -> Iterator[Entry]:
-    for folder in _folders(root):
-        for file in _files(folder):
+    for folder in visible_folders(root):
+        for file in visible_files(folder):
             if file.suffix.lower() in SUFFIXES:
                 yield Entry(file.relative_to(source).as_posix(), file, folder.name, split)
 
 
-def _files(folder: Path) -> list[Path]:
-    """Return visible files at any depth, sorted; symbolic links are followed, as ImageFolder does."""
-    found = []
-    for place, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in folders if not _hidden(name)]
-        found += [Path(place, name) for name in names if not _hidden(name)]
-    return sorted(found)
-
-
-def _folders(path: Path) -> list[Path]:
-    return sorted(child for child in path.iterdir() if child.is_dir() and not _hidden(child.name))
-
-
-def _hidden(name: str) -> bool:
-    return name.startswith(".") or name == "__MACOSX"
-
-
 def _check_level(path: Path) -> None:
     """Refuse a folder whose only subfolder is the one that was meant."""
-    folders = _folders(path)
+    folders = visible_folders(path)
     for folder in folders:
         split = any(
-            WORDS.get(child.name.lower()) == "train" and _folders(child) for child in _folders(folder)
+            WORDS.get(child.name.lower()) == "train" and visible_folders(child)
+            for child in visible_folders(folder)
         )
-        classes = len(folders) == 1 and sum(_images_in(child) for child in _folders(folder)) > 1
+        classes = len(folders) == 1 and sum(_images_in(child) for child in visible_folders(folder)) > 1
         if split or classes:
             raise DataError(f"{path}: the classes are one level further down. Did you mean {folder}?")
+
+
+def _check_not_masks(path: Path, classes: tuple[str, ...]) -> None:
+    """Refuse images and masks whose folder has no usual name: they would pass for two classes."""
+    pictures = [label for label in classes if label.lower() in IMAGES]
+    if pictures and len(classes) > 1:
+        others = ", ".join(label for label in classes if label not in pictures)
+        raise DataError(
+            f"{path}: has folders {pictures[0]} and {others}. If the latter hold masks, say which: "
+            f'masks="{next(label for label in classes if label not in pictures)}". Else rename {pictures[0]}.'
+        )
 
 
 def _hint(path: Path) -> str:
@@ -125,7 +126,10 @@ def _hint(path: Path) -> str:
         return (
             f"It holds images itself: put them into one folder per class, such as {path / 'cat' / '1.jpg'}."
         )
-    return "Expected train/CLASS/*.jpg and test/CLASS/*.jpg, or CLASS/*.jpg."
+    return (
+        "Expected train/CLASS/*.jpg and test/CLASS/*.jpg, or CLASS/*.jpg; with masks images/*.jpg and "
+        f"masks/*.png. {found_in(path)}"
+    )
 
 
 def _images_in(folder: Path) -> bool:

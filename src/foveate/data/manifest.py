@@ -1,7 +1,7 @@
-"""A manifest: a CSV or Parquet table with the columns path, label and, if wanted, split and group.
+"""A manifest: a CSV or Parquet table with the columns path, label or mask and, if wanted, split and group.
 
-    path,label,split,group
-    images/1.png,cat,train,patient-7
+    path,label,split,group            path,mask,split,group
+    images/1.png,cat,train,patient-7  images/1.png,masks/1.png,train,patient-7
 
 Paths are relative to the manifest. Without split, the table is cut by a seed, stratified, without tearing
 groups.
@@ -14,29 +14,50 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from foveate.data.base import ImageData
+from foveate.data.class_table import Colours, Names
 from foveate.data.files import Entry, data_from_entries
+from foveate.data.mask_folder import plain
+from foveate.data.mask_learn import Ignored, Wishes, learn
 from foveate.data.splits import SHARES, WORDS, Shares
-from foveate.errors import DataError, MissingExtraError, nearest
+from foveate.errors import DataError, MissingExtraError, OptionError, nearest
 
-COLUMNS = ("path", "label", "split", "group")
+COLUMNS = ("path", "label", "mask", "split", "group")
 _SHOWN = 5  # offenders named in an error; more would hide what to do
 _HEADER = 1  # the first row of data is line 2
 
 Row = dict[str, str]
 
 
-def open_manifest(path: Path, *, seed: int = 0, shares: Shares = SHARES) -> ImageData:
-    """Open a table of labelled files.
+def open_manifest(
+    path: Path,
+    *,
+    seed: int = 0,
+    shares: Shares = SHARES,
+    classes: Names | None = None,
+    ignore_index: Ignored | None = None,
+    colours: Colours | None = None,
+    background: str | None = None,
+    threshold: int | None = None,
+) -> ImageData:
+    """Open a table of files with labels or masks.
 
     Args:
         path: A .csv, .tsv or .parquet file.
         seed: Decides the cut if the table has no column split.
         shares: Of train, val and test, likewise.
+        classes: What the masks mean, as for ``open_mask_folder``; likewise the following.
+        ignore_index: Values that do not count.
+        colours: Colour table of RGB masks.
+        background: Name of what nothing claims.
+        threshold: Grey level from which on a pixel is foreground.
 
     Raises:
-        DataError: a column, cell or file is missing, a file is listed twice, or a group is in two splits.
+        DataError: a column, cell or file is missing, a file is listed twice, or a group is in two splits; or
+            nobody can tell what a mask means.
+        OptionError: options for masks, but the table has labels; or they contradict each other.
         MissingExtraError: Parquet needs pyarrow.
     """
+    wishes = Wishes(classes, ignore_index, colours, background, threshold)
     path = path.resolve()
     rows = _read_parquet(path) if path.suffix.lower() == ".parquet" else _read_text(path)
     _check_columns(path, rows)
@@ -44,10 +65,26 @@ def open_manifest(path: Path, *, seed: int = 0, shares: Shares = SHARES) -> Imag
     entries = [_entry(path, line, row) for line, row in enumerate(rows, start=_HEADER + 1)]
     _check_files(path, entries)
     _check_groups(path, entries)
+    options: dict[str, object] = {} if "split" in rows[0] else {"shares": list(shares)}
+    if "mask" in rows[0]:
+        learnt = learn(path.parent, [entry.mask for entry in entries if entry.mask is not None], wishes)
+        return data_from_entries(
+            path,
+            entries,
+            learnt.code.classes,
+            seed=seed,
+            shares=shares,
+            options=options | plain(vars(wishes)),
+            code=learnt.code,
+            palette=learnt.palette,
+            notes=learnt.notes,
+        )
+    if wishes != Wishes():
+        given = ", ".join(plain(vars(wishes)))
+        raise OptionError(f"manifest: {given} is for masks, but {path.name} has labels. Leave it out.")
     labels = {entry.label for entry in entries}
     # 2 before 10, if every label is a number.
     classes = tuple(sorted(labels, key=int) if all(label.isdecimal() for label in labels) else sorted(labels))
-    options = {} if "split" in rows[0] else {"shares": list(shares)}
     return data_from_entries(path, entries, classes, seed=seed, shares=shares, options=options)
 
 
@@ -83,17 +120,21 @@ def _read_parquet(path: Path) -> list[Row]:
 
 def _check_columns(path: Path, rows: Sequence[Row]) -> None:
     if not rows:
-        raise DataError(f"{path}: has no rows. Write a header {','.join(COLUMNS)} and one row per image.")
-    for column in COLUMNS[:2]:
+        raise DataError(f"{path}: has no rows. Write a header path,label,split,group and one row per image.")
+    if "label" in rows[0] and "mask" in rows[0]:
+        raise DataError(
+            f"{path}: has both columns label and mask. Leave one out: it is the truth to be learnt."
+        )
+    for column in ("path",) if "mask" in rows[0] else ("path", "label"):
         if column not in rows[0]:
             raise DataError(
-                f"{path}: has no column {column}. {nearest(column, rows[0])} Columns are path, label and, "
-                "if wanted, split and group."
+                f"{path}: has no column {column}. {nearest(column, rows[0])} Columns are path, label or "
+                "mask and, if wanted, split and group."
             )
 
 
 def _check_cells(path: Path, rows: Sequence[Row]) -> None:
-    for column in (name for name in COLUMNS[:3] if name in rows[0]):
+    for column in (name for name in COLUMNS[:4] if name in rows[0]):
         empty = [line for line, row in enumerate(rows, start=_HEADER + 1) if not row.get(column)]
         if empty:
             raise DataError(f"{path}: column {column} is empty in {_listed('line', empty)}. Fill it in.")
@@ -107,11 +148,20 @@ def _entry(manifest: Path, line: int, row: Row) -> Entry:
             raise DataError(
                 f'{manifest}, line {line}: split "{row["split"]}" is unknown. Write train, val or test.'
             )
-    return Entry(row["path"], manifest.parent / row["path"], row["label"], split, row.get("group") or None)
+    folder, mask = manifest.parent, row.get("mask")
+    return Entry(
+        row["path"],
+        folder / row["path"],
+        row.get("label", ""),
+        split,
+        row.get("group") or None,
+        folder / mask if mask else None,
+    )
 
 
 def _check_files(path: Path, entries: Sequence[Entry]) -> None:
     missing = [entry.name for entry in entries if not entry.path.is_file()]
+    missing += [str(entry.mask) for entry in entries if entry.mask is not None and not entry.mask.is_file()]
     if missing:
         raise DataError(f"{path}: {_listed('no such file:', missing)}. Paths are relative to {path.parent}.")
     lines: dict[str, list[int]] = {}

@@ -1,4 +1,4 @@
-"""One door to data: scenes, a folder, a manifest, or a Python dataset."""
+"""One door to data: scenes, a folder, a manifest, a COCO file, or a Python dataset."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ MANIFESTS = (".csv", ".tsv", ".parquet")
 
 
 def open_data(source: object = None, *, seed: int = 0, **options: object) -> ImageData:
-    """Open labelled images.
+    """Open images with their labels or masks.
 
     Args:
         source: None or "scenes" or "scenes(size=48, train=2000)" for the built-in scenes; the path of a
-            folder of class folders, or of a .csv or .parquet manifest; a dataset that yields (image, label),
-            or a mapping from split names to such; an ``ImageData`` passes through.
+            folder of class folders or of images and masks, of a .csv or .parquet manifest, or of COCO
+            annotations; a dataset that yields (image, label) or (image, mask), or a mapping from split names
+            to such; an ``ImageData`` passes through.
         seed: Decides how data that comes in one piece is split, and what the scenes show.
-        options: Passed to the opener: ``scenes``, ``open_folder``, ``open_manifest`` or ``open_dataset``.
+        options: Passed to the opener: ``scenes``, ``open_folder``, ``open_mask_folder``, ``open_coco``,
+            ``open_manifest`` or ``open_dataset``.
 
     Raises:
         DataError: nothing of the kind is there, or it cannot be used.
@@ -77,21 +79,36 @@ def scene_words(source: object) -> dict[str, object]:
 
 
 def _open_path(path: Path, options: dict[str, object]) -> ImageData:
-    if path.is_dir():
-        from foveate.data.folder import open_folder
-
-        return _call("folder", open_folder, options, path)
+    if path.is_dir() or path.suffix.lower() == ".json":
+        return _open_folder(path, options)
     if path.suffix.lower() in MANIFESTS and path.is_file():
         from foveate.data.manifest import open_manifest
 
         return _call("manifest", open_manifest, options, path)
     if not path.exists():
         raise DataError(
-            f"{path}: no such file or folder. Give a folder of class folders, a .csv or .parquet, or scenes."
+            f"{path}: no such file or folder. Give a folder of class folders or of images and masks, a .csv "
+            "or .parquet, or scenes."
         )
     raise DataError(
-        f"{path}: neither a folder nor one of {', '.join(MANIFESTS)}. Give a folder of class folders."
+        f"{path}: neither a folder nor one of {', '.join(MANIFESTS)}, .json. Give a folder of class folders, "
+        "or of images and masks."
     )
+
+
+def _open_folder(path: Path, options: dict[str, object]) -> ImageData:
+    """Open a folder by what lies in it: COCO annotations, images and masks, or class folders."""
+    from foveate.data.coco import coco_files, open_coco
+    from foveate.data.folder import open_folder
+    from foveate.data.mask_folder import open_mask_folder
+    from foveate.data.mask_layout import is_mask_folder
+
+    if coco_files(path):
+        return _call("COCO annotations", open_coco, options, path)
+    named = [options.get(what) for what in ("images", "masks")]
+    if any(named) or is_mask_folder(path):
+        return _call("folder of masks", open_mask_folder, options, path)
+    return _call("folder of classes", open_folder, options, path)
 
 
 def _call(kind: str, opener: object, options: dict[str, object], *source: object) -> ImageData:
