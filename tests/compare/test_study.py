@@ -8,7 +8,7 @@ import pytest
 import torch
 from study_samples import DATA, words
 
-from foveate.compare.best import load
+from foveate.compare.trained import load
 from foveate.compare.build import build
 from foveate.compare.plan import StudyPlan
 from foveate.compare.report import read_result

@@ -37,6 +37,8 @@ def compare(
     weights: Path | None = None,
     start: Literal["identity", "paper"] = "identity",
     branch_epochs: int | None = None,
+    task: Literal["classification", "segmentation", "diagnosis"] | None = None,
+    metric: str | None = None,
     recipe: Recipe = Recipe(),  # noqa: B008  # frozen
     dry_run: bool = False,
     json: bool = False,
@@ -49,8 +51,10 @@ def compare(
     it at once on one folder.
 
     Args:
-        data: A folder of class folders, a .csv or .parquet manifest, or scenes, which is the default.
-        model: A model's name; see `foveate list models`. Or package.module:function for your own.
+        data: A folder of class folders or of images and masks, a .csv or .parquet manifest, or scenes,
+            which is the default.
+        model: A model's name; see `foveate list models`. Or package.module:function for your own. Options
+            may stand behind it: "unet(encoder=resnet18)".
         tries: A variant, such as se@blocks or "cbam(reduction=8)@stage4+eca@blocks"; may be given
             several times.
         seeds: Trainings of each. Below three there is no verdict.
@@ -64,15 +68,19 @@ def compare(
         weights: Start from this file of weights.
         start: How attention starts: identity leaves the first output as it was, paper as published.
         branch_epochs: With --mode branch: passes after the branching. Half of --epochs by default.
+        task: What is learnt. By default segmentation where images have masks, else classification.
+        metric: With masks: what is judged by, such as dice or "miou(background=False)". Default: miou.
         recipe: How to train.
         dry_run: Print the plan, with what every run costs and how long it takes, and stop.
         json: Print the plan or the result as JSON.
     """
     from foveate.cli import invocation
     from foveate.compare.study import compare as study
+    from foveate.data.open import open_data
 
+    images = open_data(data)
     found = study(
-        data,
+        images,
         model=model,
         variants=list(tries),
         seeds=seeds,
@@ -83,9 +91,11 @@ def compare(
         level=level,
         pretrained=pretrained,
         weights=weights,
-        train=recipe.config(data, tuned=pretrained or weights is not None or mode == "pretrained"),
+        train=recipe.config(images, tuned=pretrained or weights is not None or mode == "pretrained"),
         start=start,
         branch_epochs=branch_epochs,
+        task=task,
+        metric=metric,
         command=invocation.command(),
         dry_run=dry_run,
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from cyclopts import Group, Parameter
 
 if TYPE_CHECKING:
+    from foveate.data.base import ImageData
     from foveate.train.config import TrainConfig
 
 TRAINING = Group("Training", sort_key=2)
@@ -22,10 +23,10 @@ class Recipe:
     """Passes over the training images. Default: 10."""
 
     batch_size: int | None = None
-    """Images in a step. Default: 64; 32 for scenes."""
+    """Images in a step. Default: 64; 32 for scenes; 8 with masks."""
 
     size: int | None = None
-    """Side of the images in pixels. Default: what suits model and images."""
+    """Side of the images in pixels, the short side with masks. Default: what suits model and images."""
 
     optimizer: Literal["adamw", "sgd"] | None = None
     """AdamW, or SGD with Nesterov momentum. Default: adamw."""
@@ -36,8 +37,24 @@ class Recipe:
     weight_decay: float | None = None
     """Gates, norms and biases have none. Default: 0.05; for SGD write 5e-4."""
 
+    loss: str | None = None
+    """With masks: what is minimised, such as ce+0.5*dice. Default: ce, cross-entropy."""
+
+    class_weights: Literal["inverse", "median_frequency", "effective", "log"] | None = None
+    """Weigh classes in the loss by how rare they are in training. Default: all alike."""
+
     augment: Literal["none", "flip", "crop", "crop_flip", "resized_crop"] | None = None
-    """What is done to training images at random. Default: crop_flip; crop for scenes."""
+    """What is done to training images at random. Default: crop_flip; crop for scenes;
+    resized_crop with masks, by 0.5 to 2."""
+
+    crop: int | None = None
+    """With masks: side of the squares that training sees, in pixels. Default: the whole image."""
+
+    rare: float | None = None
+    """With masks: share of the crops that are laid over a rare class. Default: 0."""
+
+    colour: float | None = None
+    """Change brightness, contrast and saturation at random by up to this. Default: 0."""
 
     label_smoothing: float | None = None
     """Share of the target that is spread over all classes. Default: 0."""
@@ -51,11 +68,11 @@ class Recipe:
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] | None = None
     """Number format. Default: bf16-mixed on a GPU that has it, 32-true elsewhere."""
 
-    def config(self, data: str | None, *, tuned: bool, seed: int = 0) -> TrainConfig:
+    def config(self, data: ImageData, *, tuned: bool, seed: int = 0) -> TrainConfig:
         """Return the whole recipe.
 
         Args:
-            data: What the user named, None for scenes.
+            data: What is trained on.
             tuned: Whether training starts from weights that a large learning rate would wash out.
             seed: The run's seed.
 

@@ -15,9 +15,8 @@ from foveate.cli.recipe import Recipe
 if TYPE_CHECKING:
     from torch import nn
 
+    from foveate.data.base import ImageData
     from foveate.train.config import TrainConfig
-
-TASK = "classification"
 
 EXAMPLE = """
     $ foveate train "scenes(size=32, train=200, val=0, test=100)" --model resnet8 \\
@@ -36,6 +35,8 @@ def train(
     pretrained: bool = False,
     weights: Path | None = None,
     seed: int = 0,
+    task: Literal["classification", "segmentation", "diagnosis"] | None = None,
+    metric: str | None = None,
     recipe: Recipe = Recipe(),  # noqa: B008  # frozen
     json: bool = False,
 ) -> None:
@@ -45,21 +46,27 @@ def train(
     than variants do. For that there is `foveate compare`.
 
     Args:
-        data: A folder of class folders, a .csv or .parquet manifest, or scenes.
-        model: A model's name; see `foveate list models`.
+        data: A folder of class folders or of images and masks, a .csv or .parquet manifest, or scenes.
+        model: A model's name; see `foveate list models`. Options may stand behind it:
+            "unet(encoder=resnet18)".
         out: Where the model and its history go.
         attention: What is inserted and where, such as se@blocks.
         start: How attention starts: identity leaves the first output as it was, paper as published.
         pretrained: Start from published weights.
         weights: Start from this file of weights.
         seed: Decides weights, order and augmentation.
+        task: What is learnt. By default segmentation where images have masks, else classification.
+        metric: With masks: what is judged by, such as dice. Default: miou.
         recipe: How to train.
         json: Print the result as JSON.
     """
+    from foveate.data.open import open_data
+
+    images = open_data(data)
     begin = {"pretrained": pretrained, "weights": weights}
     what = {"model": model, "spec": attention, "start": start, "seed": seed}
-    config = recipe.config(data, tuned=any(begin.values()), seed=seed)
-    told = _train(data, what, config, out, begin)
+    config = recipe.config(images, tuned=any(begin.values()), seed=seed)
+    told = _train(images, what, config, out, begin, (task, metric))
     if json:
         output.machine(told)
     else:
@@ -67,42 +74,52 @@ def train(
 
 
 def _train(
-    data: str, what: dict[str, Any], config: TrainConfig, out: Path, begin: dict[str, Any]
+    images: ImageData,
+    what: dict[str, Any],
+    config: TrainConfig,
+    out: Path,
+    begin: dict[str, Any],
+    asked: tuple[str | None, str | None],
 ) -> dict[str, Any]:
     """Train, judge on the test images, and leave ``config.json`` beside the weights, for ``fv.load``."""
     from foveate.compare.build import example
-    from foveate.compare.materials import natural_size, prepare
-    from foveate.data.open import open_data
+    from foveate.compare.materials import canvas, expect_task, natural_size, prepare
+    from foveate.compare.trained import description
     from foveate.insert.surgery import insert
     from foveate.models import model_normalisation
     from foveate.train.evaluate import evaluate
     from foveate.train.loop import fit
     from foveate.train.progress import progress_for
 
-    images = open_data(data)
+    task, metric = asked
+    expect_task(images, task)
     model = _seeded(what, len(images.classes), begin)
-    size = config.size or natural_size(images, what["model"], model, any(begin.values()))
+    size = (
+        canvas(images, config.size)
+        if config.size
+        else natural_size(images, what["model"], model, any(begin.values()))
+    )
     mean, std = model_normalisation(model)
     if what["spec"]:
         model = insert(model, what["spec"], example=example(size), start=what["start"])
-    materials = prepare(images, size, TASK)
+    materials = prepare(images, size, task, config, metric)
     with progress_for() as progress:
         result = fit(
-            *(model, materials.task, materials.splits, replace(config, size=size), out),
+            *(model, materials.task, materials.splits, replace(config, size=None), out),
             progress=progress,
             mean=mean,
             std=std,
             name=what["spec"] or "plain",
         )
-    found = evaluate(result.model, materials.task, materials.splits["test"], mean=mean, std=std)
-    about = {"task": TASK, "classes": list(images.classes), "size": size, "example": [1, 3, size, size]}
-    _keep(out, what | about | {"normalisation": {"mean": list(mean), "std": list(std)}})
-    metric = materials.task.metric
+    test, judge = materials.splits["test"], materials.task
+    found = evaluate(result.model, judge, test, batch_size=config.batch_size, mean=mean, std=std)
+    _keep(out, what | description(judge.name, images, size, (mean, std)))
     return {
-        "metric": metric.name,
-        "unit": metric.unit,
-        "score": metric.scale * float(found.scores.mean()),
-        "test_images": len(found.scores),
+        "metric": judge.metric.name,
+        "unit": judge.metric.unit,
+        "score": judge.metric.scale * found.score,
+        "figures": judge.figures(found.records),
+        "test_images": len(test),
         "steps": result.steps,
         "seconds": result.seconds,
         "history": result.history,
@@ -119,7 +136,7 @@ def _seeded(what: dict[str, Any], classes: int, begin: dict[str, Any]) -> nn.Mod
 
 
 def _keep(out: Path, config: dict[str, Any]) -> None:
-    text = json_.dumps({"format": 1, **config}, indent=1, ensure_ascii=False)
+    text = json_.dumps(config, indent=1, ensure_ascii=False)
     (out / "config.json").write_text(text + "\n", encoding="utf-8")
 
 
@@ -128,6 +145,8 @@ def _print(told: dict[str, Any], out: Path) -> None:
         f"{told['metric']} {told['score']:.1f} {told['unit']} on {told['test_images']} test images, "
         f"after {told['steps']} steps in {told['seconds']:.0f} s"
     )
+    for name, value in told["figures"].items():
+        output.say(f"  {name} {value:.1f}")
     for site, opening in told["history"][-1]["openings"].items():
         output.say(f"  gate at {site}: {opening:+.3f}")
     output.say(f"{out}: foveate predict {out} IMAGE...")

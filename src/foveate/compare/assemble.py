@@ -17,6 +17,8 @@ from foveate.compare import effects, measured
 from foveate.compare.best import choose, save_best
 from foveate.compare.build import build
 from foveate.compare.family import Difference, compare_all
+from foveate.compare.jackknife import class_scores, item_scores
+from foveate.compare.mask_pictures import mask_pictures
 from foveate.compare.materials import Materials
 from foveate.compare.pictures import pictures
 from foveate.compare.plan import BASELINE, Key, PlannedVariant, StudyPlan
@@ -42,15 +44,15 @@ def assemble(
         folder: The study's folder.
         findings: What the check of the data found.
     """
-    scores, predictions = _answers(plan, folder)
-    judged = Judgement(plan, materials, scores)
+    kept, shown = _answers(plan, folder)
+    judged = Judgement(plan, materials, kept)
     models = {v.name: _trained(plan, v, folder) for v in plan.variants}
     latency = measured.latencies(models, plan.size, plan.train.batch_size)
     variants = [
         _variant(v, judged, records, models[v.name]) | {"latency": latency[v.name]} for v in plan.variants
     ]
     choice = choose(plan, judged.named(), judged.gains(), records)
-    save_best(plan, choice, folder)
+    save_best(plan, choice, folder, materials.data)
     return {
         "format": 1,
         "foveate": __version__,
@@ -65,7 +67,7 @@ def assemble(
         "runs": [
             _run(plan, key, record, materials) for key, record in records.items() if key[1] in plan.seeds
         ],
-        "pictures": _pictures(plan, materials, models, predictions),
+        "pictures": _pictures(plan, materials, models, shown, judged.of_items()),
     }
 
 
@@ -75,11 +77,16 @@ class Judgement:
     Args:
         plan: The study's.
         materials: Data and task.
-        scores: Scores (S, N) of every variant.
+        kept: Records (S, N, ...) of every variant.
     """
 
-    def __init__(self, plan: StudyPlan, materials: Materials, scores: Mapping[str, np.ndarray]) -> None:
-        self.plan, self.scores, self.metric = plan, scores, materials.task.metric
+    def __init__(self, plan: StudyPlan, materials: Materials, kept: Mapping[str, np.ndarray]) -> None:
+        self.plan, self.metric = plan, materials.task.metric
+        self.task, self.kept = materials.task, kept
+        self.scores = {
+            name: np.stack([item_scores(self.task, records) for records in runs])
+            for name, runs in kept.items()
+        }
         self.targets = materials.splits["test"].targets
         self.items = len(self.targets)
         self.terms = Terms(self.metric.unit, plan.margin, self.metric.higher_is_better)
@@ -111,6 +118,13 @@ class Judgement:
         """Return the verdict on each variant, controls left out."""
         return {name: self.verdicts[name].name for name in self._tried}
 
+    def of_items(self) -> dict[str, np.ndarray]:
+        """Return the metric of each test item by itself (N,), in its unit, of every variant's first seed."""
+        each = {
+            name: [self.task.value(record[None]) for record in runs[0]] for name, runs in self.kept.items()
+        }
+        return {name: self.metric.scale * np.array(values) for name, values in each.items()}
+
     def gains(self) -> dict[str, float]:
         """Return the mean gain of each variant; more is better."""
         sign = 1 if self.metric.higher_is_better else -1
@@ -123,7 +137,6 @@ class Judgement:
         attention = None
         if difference is not None and control is not None:
             attention = credit(difference, control, self.terms)
-        base = None if v.name == BASELINE else self.scores[BASELINE]
         return {
             "score": effects.score(self.scores[v.name], self.metric, self.plan.level),
             "difference": None if difference is None else effects.as_data(difference),
@@ -132,9 +145,22 @@ class Judgement:
             "words": verdict.words,
             "as_attention": attention,
             "per_class": effects.per_class(
-                self.scores[v.name], base, self.targets, self.plan.classes, self.metric, self.plan.level
+                self._by_class(v.name),
+                None if v.name == BASELINE else self._by_class(BASELINE),
+                self.plan.classes,
+                self.metric,
+                self.plan.level,
             ),
+            "figures": effects.figures([self.task.figures(records) for records in self.kept[v.name]]),
         }
+
+    def _by_class(self, name: str) -> list[np.ndarray]:
+        """Return the scores (S, n) of the items that speak of each class."""
+        runs = [class_scores(self.task, records) for records in self.kept[name]]
+        told = [run for run in runs if run is not None]
+        if told:
+            return list(np.stack(told).transpose(2, 0, 1))
+        return [self.scores[name][:, self.targets == k] for k in range(len(self.plan.classes))]
 
     def _of_variants(self) -> dict[str, Difference]:
         return {name: self.differences[name] for name in self._tried}
@@ -151,8 +177,8 @@ class Judgement:
 
 
 def _answers(plan: StudyPlan, folder: Path) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Return scores (S, N) of every variant, and predictions (N, K) of its first seed."""
-    scores, predictions = {}, {}
+    """Return records (S, N, ...) of every variant, and the answers (N, ...) of its first seed."""
+    kept, shown = {}, {}
     for v in plan.variants:
         found = [answers(folder, v.name, seed) for seed in plan.seeds]
         whole = [entry for entry in found if entry is not None]
@@ -160,9 +186,9 @@ def _answers(plan: StudyPlan, folder: Path) -> tuple[dict[str, np.ndarray], dict
             raise StudyError(
                 f"{folder}: answers of {v.name} are gone. Run the same command again; it makes them anew."
             )
-        scores[v.name] = np.stack([entry[0] for entry in whole])
-        predictions[v.name] = whole[0][1]
-    return scores, predictions
+        kept[v.name] = np.stack([entry[0] for entry in whole])
+        shown[v.name] = whole[0][1]
+    return kept, shown
 
 
 def _trained(plan: StudyPlan, v: PlannedVariant, folder: Path) -> nn.Module:
@@ -202,7 +228,8 @@ def _question(plan: StudyPlan, materials: Materials) -> dict[str, Any]:
         "branch_epochs": plan.branch_epochs,
         "train_items": plan.items["train"],
         "items": plan.items["test"],
-        "size": plan.size,
+        "size": list(plan.size),
+        "palette": materials.data.colours.tolist() if materials.data.truth == "mask" else None,
         "command": plan.command,
     }
 
@@ -223,13 +250,23 @@ def _pictures(
     plan: StudyPlan,
     materials: Materials,
     models: Mapping[str, nn.Module],
-    predictions: Mapping[str, np.ndarray],
+    shown: Mapping[str, np.ndarray],
+    scores: Mapping[str, np.ndarray],
 ) -> list[dict[str, Any]]:
     test, (mean, std) = materials.splits["test"], plan.normalisation
+    if materials.data.truth == "mask":
+        return mask_pictures(
+            *(models, test),
+            palette=materials.data.colours,
+            answers=shown,
+            scores=scores,
+            mean=mean,
+            std=std,
+        )
     return pictures(
         *(models, test),
         classes=plan.classes,
-        predictions=predictions,
+        predictions=shown,
         targets=test.targets,
         mean=mean,
         std=std,

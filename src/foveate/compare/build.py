@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from foveate.compare.plan import StudyPlan
+from foveate.data.canvas import Canvas
 from foveate.insert.surgery import Start, insert
 from foveate.models import create_model
 
@@ -34,9 +35,9 @@ def base_model(
     return create_model(name, classes=classes, pretrained=pretrained, weights=weights)
 
 
-def example(size: int, images: int = 2) -> Tensor:
-    """Return images (B, 3, size, size) that a model can be tried on; always the same."""
-    noise = torch.rand(images, 3, size, size, generator=torch.Generator().manual_seed(0))
+def example(size: Canvas, images: int = 2) -> Tensor:
+    """Return images (B, 3, H, W) that a model can be tried on; always the same."""
+    noise = torch.rand(images, 3, *size, generator=torch.Generator().manual_seed(0))
     return (noise - 0.5).contiguous(memory_format=torch.channels_last)
 
 
@@ -47,7 +48,13 @@ def rebuild(config: Mapping[str, Any]) -> nn.Module:
         if config["spec"] is None:
             return model
         start = _start(str(config["start"]))
-        return insert(model, str(config["spec"]), example=example(int(config["size"])), start=start)
+        return insert(model, str(config["spec"]), example=example(config_size(config)), start=start)
+
+
+def config_size(config: Mapping[str, Any]) -> Canvas:
+    """Return height and width of the images that a saved model was trained on."""
+    height, width = (config["size"],) * 2 if isinstance(config["size"], int) else config["size"]
+    return int(height), int(width)
 
 
 def _start(start: str) -> Start:

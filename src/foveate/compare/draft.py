@@ -14,12 +14,12 @@ from foveate.compare.build import build, example
 from foveate.compare.materials import Materials
 from foveate.compare.plan import BASELINE, REPORT, TRUNK, PlannedVariant, StudyPlan
 from foveate.cost.count import cost
-from foveate.data.batches import train_batches
 from foveate.errors import StudyError
 from foveate.insert.control import control_spec
 from foveate.insert.spec import parse
 from foveate.train.device import build_fabric
 from foveate.train.evaluate import device_of, to_device
+from foveate.train.feed import batches_of
 from foveate.train.optimise import build_optimizer
 from foveate.train.seed import own_randomness
 
@@ -100,14 +100,11 @@ def with_times(plan: StudyPlan, materials: Materials) -> StudyPlan:
 
 def _times(model: nn.Module, plan: StudyPlan, materials: Materials) -> tuple[float, float]:
     """Return seconds a step and seconds an evaluated image."""
-    config, (mean, std) = replace(plan.train, size=plan.size), plan.normalisation
+    config, (mean, std) = plan.train, plan.normalisation
     fabric = build_fabric(config.precision)
     with own_randomness(fabric.device):
         wrapped, optimizer = fabric.setup(model, build_optimizer(model, config))
-        words = {"batch_size": config.batch_size, "augment": config.augment, "size": config.size}
-        batches = cycle(
-            train_batches(materials.splits["train"], seed=0, epoch=0, mean=mean, std=std, **words)  # type: ignore[arg-type]
-        )
+        batches = cycle(batches_of(materials.splits["train"], config, 0, mean=mean, std=std))
         spans = []
         for _ in range(TIMED + 1):
             began = time.perf_counter()

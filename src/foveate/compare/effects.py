@@ -46,9 +46,8 @@ def as_data(d: Difference) -> dict[str, Any]:
 
 
 def per_class(
-    y: np.ndarray,
-    baseline: np.ndarray | None,
-    targets: np.ndarray,
+    scores: Sequence[np.ndarray],
+    baseline: Sequence[np.ndarray] | None,
     classes: Sequence[str],
     metric: Metric,
     level: float,
@@ -56,31 +55,43 @@ def per_class(
     """Return the difference to the baseline within each class; the score itself if ``baseline`` is None.
 
     These intervals are for looking, each at ``level`` by itself: no verdict rests on them.
+
+    Args:
+        scores: For each class the scores (S, n) of the test items that speak of it; NaN where they do not.
+        baseline: The baseline's, likewise.
+        classes: Names of the classes.
+        metric: What the scores are.
+        level: Confidence of each interval.
     """
-    d, found = y if baseline is None else y - baseline, []
+    found = []
     for number, name in enumerate(classes):
-        mask = targets == number
+        y = scores[number]
+        d = y if baseline is None else y - baseline[number]
         entry: dict[str, Any] = {
             "class": name,
-            "items": int(mask.sum()),
+            "items": d.shape[1],
             "mean": None,
             "low": None,
             "high": None,
         }
-        if mask.any():
-            span = metric_span(metric) if baseline is not None else None
-            c = components(d[:, mask], span=span)
+        if d.size and not np.isnan(d).any():
+            c = components(d, span=None if baseline is None else metric_span(metric))
             low, high = interval(c, level) or (None, None)
             entry["mean"] = metric.scale * c.mean
             entry["low"] = None if low is None else metric.scale * low
             entry["high"] = None if high is None else metric.scale * high
             if baseline is None:
-                entry |= {
-                    end: _within(None if x is None else x, metric)
-                    for end, x in (("low", low), ("high", high))
-                }
+                entry |= {"low": _within(low, metric), "high": _within(high, metric)}
         found.append(entry)
     return found
+
+
+def figures(runs: Sequence[Mapping[str, float]]) -> list[dict[str, Any]]:
+    """Return the further figures of a variant: their mean over seeds, and each seed's."""
+    by_name = {name: [float(run[name]) for run in runs] for name in (runs[0] if runs else ())}
+    return [
+        {"name": name, "mean": float(np.mean(values)), "per_seed": values} for name, values in by_name.items()
+    ]
 
 
 def gates(histories: Sequence[Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
@@ -107,8 +118,12 @@ def site_of(path: str) -> str:
 
 
 def metric_span(metric: Metric) -> float | None:
-    """Return the range of one item's score: 1 for a share, None where nothing bounds it."""
-    return 1.0 if metric.unit in ("points", "%") and metric.higher_is_better else None
+    """Return the range of one item's score: 1 for a share, None where nothing bounds it, as pseudo-values."""
+    return 1.0 if metric.averages and _is_share(metric) else None
+
+
+def _is_share(metric: Metric) -> bool:
+    return metric.unit in ("points", "%")
 
 
 def _mechanism_of(path: str) -> str:
@@ -119,8 +134,7 @@ def _within(value: float | None, metric: Metric) -> float | None:
     """Return a score in the metric's unit, inside its range."""
     if value is None:
         return None
-    span = metric_span(metric)
-    return metric.scale * (value if span is None else min(max(value, 0.0), span))
+    return metric.scale * (min(max(value, 0.0), 1.0) if _is_share(metric) else value)
 
 
 def _epoch(entry: Mapping[str, Any], metric: Metric) -> dict[str, Any]:

@@ -11,13 +11,14 @@ from torch import nn
 from foveate.compare.build import example
 from foveate.cost.latency import measure
 from foveate.cost.memory import peak_memory
+from foveate.data.canvas import Canvas
 
 ROUNDS = 20
 BUDGET = 20.0  # seconds for a series of rounds; large models get fewer, at least 5
 LARGEST_BATCH = 64
 
 
-def latencies(models: Mapping[str, nn.Module], size: int, batch: int) -> dict[str, dict[str, Any]]:
+def latencies(models: Mapping[str, nn.Module], size: Canvas, batch: int) -> dict[str, dict[str, Any]]:
     """Return the latency of one image and of a batch, in milliseconds, of all models in turn."""
     images = min(batch, LARGEST_BATCH)
     single = _series(models, size, 1)
@@ -28,7 +29,7 @@ def latencies(models: Mapping[str, nn.Module], size: int, batch: int) -> dict[st
     }
 
 
-def memory(model: nn.Module, size: int, batch: int) -> dict[str, int]:
+def memory(model: nn.Module, size: Canvas, batch: int) -> dict[str, int]:
     """Return the peak memory in bytes of inference and of training with a batch."""
     images = example(size, min(batch, LARGEST_BATCH))
     return {
@@ -37,7 +38,7 @@ def memory(model: nn.Module, size: int, batch: int) -> dict[str, int]:
     }
 
 
-def _series(models: Mapping[str, nn.Module], size: int, images: int) -> dict[str, Any]:
+def _series(models: Mapping[str, nn.Module], size: Canvas, images: int) -> dict[str, Any]:
     inputs = example(size, images)
     first = measure(models, inputs, rounds=2, warmup=1)
     once = sum(latency.median for latency in first.values()) / 1000

@@ -1,6 +1,6 @@
 """Small pictures as data URIs: a test image, a map laid over it, the outline of where the answer is.
 
-Shapes  image uint8 (3, S, S) or (S, S, 3) as said; map float (h, w), any range; mask bool (H, W).
+Shapes  image uint8 (H, W, 3); map float (h, w), any range; mask bool (H, W).
 """
 
 from __future__ import annotations
@@ -17,16 +17,19 @@ SIDE = 96  # pixels; small images are enlarged to at least this, large ones redu
 COLOURS = 96  # of a map's palette: a third of the bytes, and no difference that one sees
 
 
-def shown(image: UInt8[np.ndarray, "s s 3"]) -> Image.Image:
+def shown(image: UInt8[np.ndarray, "h w 3"]) -> Image.Image:
     """Return an image at the size it is shown: small ones enlarged by the pixel, large ones reduced."""
     picture = Image.fromarray(np.ascontiguousarray(image))
-    size = len(image)
-    if size >= SIDE:
-        return picture.resize((SIDE + SIDE // 4,) * 2, Image.Resampling.LANCZOS)
-    return picture.resize((size * -(-SIDE // size),) * 2, Image.Resampling.NEAREST)
+    short = min(picture.size)
+    if short >= SIDE:
+        large = (SIDE + SIDE // 4) / short
+        size = (round(picture.width * large), round(picture.height * large))
+        return picture.resize(size, Image.Resampling.LANCZOS)
+    times = -(-SIDE // short)
+    return picture.resize((picture.width * times, picture.height * times), Image.Resampling.NEAREST)
 
 
-def overlay(image: UInt8[np.ndarray, "s s 3"], weights: Float[np.ndarray, "h w"]) -> Image.Image:
+def overlay(image: UInt8[np.ndarray, "hh ww 3"], weights: Float[np.ndarray, "h w"]) -> Image.Image:
     """Lay a map over the image, which turns grey so that all colour is the map's.
 
     The map is stretched to its own range; one that is the same everywhere is shown without light.

@@ -70,7 +70,7 @@ def pictures(
     images = np.stack([np.ascontiguousarray(split.images[i]) for i in chosen]) if len(chosen) else None
     if images is None:
         return []
-    batch = _normalised(images, mean, std, device)
+    batch = normalised(images, mean, std, device)
     maps = {name: site_maps(model.to(device), batch) for name, model in models.items()}
     return [
         {
@@ -81,7 +81,7 @@ def pictures(
             "disagreement": float(disagreement[i]),
             "variants": [
                 _answer(name, guess[i], classes, int(targets[i]))
-                | {"maps": _drawn(images[place].transpose(1, 2, 0), maps[name], place)}
+                | {"maps": drawn_maps(images[place].transpose(1, 2, 0), maps[name], place)}
                 for name, guess in guesses.items()
             ],
         }
@@ -139,9 +139,10 @@ def _spread(paths: list[str]) -> list[str]:
     return [paths[round(step * (len(paths) - 1) / (MAPS - 1))] for step in range(MAPS)]
 
 
-def _normalised(
+def normalised(
     images: np.ndarray, mean: Sequence[float], std: Sequence[float], device: torch.device | str
-) -> Float[Tensor, "b 3 s s"]:
+) -> Float[Tensor, "b 3 h w"]:
+    """Return images uint8 (B, 3, H, W) as a model takes them."""
     middle, width = (torch.tensor(values).view(1, 3, 1, 1) for values in (mean, std))
     return ((torch.from_numpy(images).float() / 255 - middle) / width).to(device)
 
@@ -156,7 +157,8 @@ def _answer(name: str, guess: np.ndarray, classes: Sequence[str], target: int) -
     }
 
 
-def _drawn(image: np.ndarray, maps: Maps, place: int) -> list[dict[str, str]]:
+def drawn_maps(image: np.ndarray, maps: Maps, place: int) -> list[dict[str, str]]:
+    """Return the maps of one of the images, laid over it, for the templates."""
     return [
         {"site": site, "kind": kind, "image": data_uri(overlay(image, values[place]))}
         for site, kind, values in maps

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, Self
 
+from foveate.data.canvas import Canvas
 from foveate.errors import StudyError, nearest
 from foveate.train.config import TrainConfig
 from foveate.train.position import Budget
@@ -99,9 +100,10 @@ class StudyPlan:
         origin: How to open it again.
         classes: Class names.
         items: Number of images by split.
-        size: Side of the images in pixels.
+        size: Height and width of the images in pixels.
         normalisation: Mean and deviation that the model expects of images in [0, 1].
         task: The task's name.
+        metric: What is judged by; None for the task's usual metric.
         variants: Baseline first.
         seeds: One study has the same seeds for every variant.
         train: The recipe, alike for all; each run replaces its seed.
@@ -123,9 +125,10 @@ class StudyPlan:
     origin: Mapping[str, object]
     classes: tuple[str, ...]
     items: Mapping[str, int]
-    size: int
+    size: Canvas
     normalisation: tuple[Triple, Triple]
     task: str
+    metric: str | None
     variants: tuple[PlannedVariant, ...]
     seeds: tuple[int, ...]
     train: TrainConfig
@@ -167,7 +170,7 @@ class StudyPlan:
     def config(self, run: PlannedRun) -> TrainConfig:
         """Return the recipe of one run."""
         shift = BRANCH_SEED if self.mode == "branch" and run.role != "trunk" else 0
-        return replace(self.train, seed=run.seed + shift, epochs=run.epochs, size=self.size)
+        return replace(self.train, seed=run.seed + shift, epochs=run.epochs)
 
     def variant(self, name: str) -> PlannedVariant:
         """Return a variant by its name.
@@ -206,7 +209,7 @@ class StudyPlan:
         known = {f.name: plain[f.name] for f in fields(cls)}
         known["variants"] = tuple(PlannedVariant(**v) for v in plain["variants"])
         known["train"] = TrainConfig(**plain["train"])
-        known |= {name: tuple(plain[name]) for name in ("classes", "seeds")}
+        known |= {name: tuple(plain[name]) for name in ("classes", "seeds", "size")}
         known["normalisation"] = tuple(tuple(triple) for triple in plain["normalisation"])
         return cls(**known)
 
@@ -244,7 +247,7 @@ class StudyPlan:
         )
         counts = ", ".join(f"{name} {count:,}" for name, count in self.items.items())
         yield from textwrap.wrap(
-            f"data   {self.data}: {len(self.classes)} classes; {counts}; {self.size} px", 80
+            f"data   {self.data}: {len(self.classes)} classes; {counts}; {pixels(self.size)}", 80
         )
         yield from textwrap.wrap(f"model  {self.model}, {_modes(self)}", 80)
         yield f"steps  {runs[-1].steps:,} a run, batches of {self.train.batch_size}, {self.train.optimizer}"
@@ -267,6 +270,12 @@ def short(number: float) -> str:
         if number >= limit:
             return f"{number / limit:.3g}{unit}" if number < 1000 * limit else f"{number / limit:.0f}{unit}"
     return f"{number:.0f}"
+
+
+def pixels(size: Canvas) -> str:
+    """Write the size of images: ``64 px`` for squares, else width x height, as pictures are spoken of."""
+    height, width = size
+    return f"{height} px" if height == width else f"{width}x{height} px"
 
 
 def duration(seconds: float) -> str:

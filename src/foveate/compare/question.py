@@ -11,12 +11,11 @@ import torch
 
 from foveate.compare.build import base_model
 from foveate.compare.draft import name_variants
-from foveate.compare.materials import natural_size
+from foveate.compare.materials import canvas, expect_task, natural_size, usual_task
 from foveate.compare.plan import Mode, StudyPlan
 from foveate.data.base import ImageData
 from foveate.errors import StudyError
 from foveate.models.normalisation import model_normalisation
-from foveate.tasks.base import tasks
 from foveate.train.config import TrainConfig, usual_recipe
 
 STARTS = ("identity", "paper")
@@ -39,19 +38,22 @@ def outline(
     train: TrainConfig | None,
     start: str,
     branch_epochs: int | None,
-    task: str,
+    task: str | None,
+    metric: str | None,
     command: str,
 ) -> StudyPlan:
     """Return the plan without controls, costs and times; the words are those of ``compare``.
 
     Raises:
         StudyError: A word is impossible.
-        UnknownNameError: There is no such model or task.
+        DataError: The task needs another kind of truth.
+        UnknownNameError: There is no such model, task or metric.
     """
     if isinstance(variants, str) or not variants:
         raise StudyError(
             f'variants: got {variants!r}, expected a list of specs, such as ["se@blocks", "cbam@stage3"]'
         )
+    judged = expect_task(data, task)(data.classes, metric=metric)
     pretrained = pretrained or (mode == "pretrained" and weights is None)
     tuned = pretrained or weights is not None
     recipe = _recipe(train or usual_recipe(data, tuned=tuned), epochs, size)
@@ -67,9 +69,10 @@ def outline(
         origin=data.origin,
         classes=data.classes,
         items={name: len(split) for name, split in data.splits.items()},
-        size=recipe.size or natural_size(data, model, base, tuned),
+        size=canvas(data, recipe.size) if recipe.size else natural_size(data, model, base, tuned),
         normalisation=model_normalisation(base),
-        task=task,
+        task=task or usual_task(data),
+        metric=metric,
         variants=name_variants(variants),
         seeds=_seeds(seeds),
         train=replace(recipe, size=None),
@@ -78,7 +81,7 @@ def outline(
         control=control,
         margin=_number("margin", margin, 0 <= margin, "a number of at least 0, in the metric's unit"),
         level=_number("level", level, 0 < level < 1, "a confidence in (0, 1), such as 0.95"),
-        unit=tasks[task].metric.unit,
+        unit=judged.metric.unit,
         command=command,
     )
 

@@ -25,7 +25,7 @@ from foveate.train.progress import Progress
 from foveate.train.result import WEIGHTS, FitResult
 
 ANSWERS = "test.npz"
-EVALUATED = 256  # images a forward pass
+EVALUATED = 256  # images a forward pass; as many as in training where each pixel has an answer
 
 
 def execute(
@@ -41,8 +41,8 @@ def execute(
         progress: Is told of every step.
 
     Returns:
-        Plain data: score (mean, in the score's own unit), loss, steps, images, seconds, images_per_second,
-        history.
+        Plain data: score (the metric, in its own unit), figures, loss, steps, images, seconds,
+        images_per_second, history.
 
     Raises:
         StudyError: The run took another number of steps than planned.
@@ -63,11 +63,11 @@ def execute(
     record = _record(run, result, plan)
     if run.role != TRUNK:
         use_channels_last(result.model)  # a run taken up when it was trained already is laid out otherwise
-        found = evaluate(
-            result.model, materials.task, materials.splits["test"], batch_size=EVALUATED, mean=mean, std=std
-        )
-        keep_answers(home / ANSWERS, found.scores, found.predictions)
-        record |= {"score": float(found.scores.mean()), "loss": found.loss}
+        test, task = materials.splits["test"], materials.task
+        batch = EVALUATED if task.truth == "label" else plan.train.batch_size
+        found = evaluate(result.model, task, test, batch_size=batch, mean=mean, std=std)
+        keep_answers(home / ANSWERS, found.records, found.answers)
+        record |= {"score": found.score, "loss": found.loss, "figures": task.figures(found.records)}
     return record
 
 
@@ -79,12 +79,12 @@ def run_folder(folder: Path, variant: str, seed: int) -> Path:
     return Path(folder) / "runs" / plain / str(seed)
 
 
-def keep_answers(path: Path, scores: np.ndarray, predictions: np.ndarray) -> None:
-    """Write scores (N,) and predictions (N, K), so that a reader meets the whole file or none."""
+def keep_answers(path: Path, records: np.ndarray, answers: np.ndarray) -> None:
+    """Write records (N, ...) and answers (N, ...), so that a reader meets the whole file or none."""
     temporary = path.with_name(f"{path.stem}.{os.getpid()}.tmp.npz")
     try:
         with temporary.open("wb") as file:
-            np.savez_compressed(file, scores=scores, predictions=predictions)
+            np.savez_compressed(file, records=records, answers=answers)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
@@ -93,10 +93,10 @@ def keep_answers(path: Path, scores: np.ndarray, predictions: np.ndarray) -> Non
 
 
 def answers(folder: Path, variant: str, seed: int) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return scores (N,) and predictions (N, K) of a run, or None if they are gone or damaged."""
+    """Return records (N, ...) and answers (N, ...) of a run, or None if they are gone or damaged."""
     try:
         with np.load(run_folder(folder, variant, seed) / ANSWERS) as file:
-            return file["scores"], file["predictions"]
+            return file["records"], file["answers"]
     except (OSError, ValueError, KeyError, EOFError):
         return None
 

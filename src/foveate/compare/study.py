@@ -12,7 +12,6 @@ from typing import Any
 from torch import nn
 
 from foveate.compare.assemble import assemble
-from foveate.compare.best import load
 from foveate.compare.draft import with_controls, with_costs, with_times
 from foveate.compare.engine import Engine, engines
 from foveate.compare.materials import Materials, prepare
@@ -22,6 +21,7 @@ from foveate.compare.report import read_result, repr_html, write_report
 from foveate.compare.run import execute, left
 from foveate.compare.store import Store, told
 from foveate.compare.table import Table, table
+from foveate.compare.trained import load
 from foveate.data.check import check
 from foveate.data.finding import Finding
 from foveate.data.open import open_data
@@ -93,7 +93,8 @@ def compare(
     train: TrainConfig | None = None,
     start: str = "identity",
     branch_epochs: int | None = None,
-    task: str = "classification",
+    task: str | None = None,
+    metric: str | None = None,
     engine: str = "local",
     progress: Progress | None = None,
     command: str | None = None,
@@ -116,13 +117,16 @@ def compare(
         control: Which variants get a control of equal cost without attention: largest, each or none.
         margin: The least difference worth having, in the metric's unit (points of accuracy).
         level: Confidence of all intervals together, in (0, 1).
-        size: Side of the images in pixels; what suits data and model if None.
+        size: Side of the images in pixels, the short side of images with masks; what suits data and model if
+            None.
         pretrained: Start from published weights.
         weights: Start from this file of weights.
         train: The recipe of every run.
         start: How attention starts: ``identity`` or ``paper``.
         branch_epochs: Length of the branches; half of ``epochs`` if None.
-        task: What the labels mean.
+        task: What is learnt: classification where images have labels, segmentation where they have masks,
+            if None; or diagnosis.
+        metric: What is judged by, such as ``dice`` in segmentation; the task's usual metric if None.
         engine: Where the runs are made.
         progress: Is told of every step; bars or lines on standard error if None.
         command: How to repeat the study, for its report; this call if None.
@@ -152,6 +156,7 @@ def compare(
         "start": start,
         "branch_epochs": branch_epochs,
         "task": task,
+        "metric": metric,
     }
     make = engines[engine]
     opened = open_data(data)
@@ -160,7 +165,7 @@ def compare(
     findings = check(opened)
     _expect_usable(opened.name, findings)
     plan = with_controls(with_costs(plan))
-    materials = prepare(opened, plan.size, task)
+    materials = prepare(opened, plan.size, plan.task, plan.train, metric)
     if dry_run:
         return with_times(plan, materials)
     folder = Path(out) if out is not None else Path("runs") / _name(plan)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from torch import Tensor, nn
 
+from foveate.data.base import Truth
 from foveate.errors import ShapeError
 from foveate.registry import Registry
 
@@ -36,16 +37,22 @@ class Metric:
         unit: What one printed unit is called.
         scale: Printed value of a score of 1: 100 for a share that is printed in points.
         higher_is_better: Whether more is better.
+        averages: Whether it is the mean of one score an item. If not (mean IoU, AUROC), a study works with
+            pseudo-values.
     """
 
     name: str
     unit: str
     scale: float
     higher_is_better: bool = True
+    averages: bool = True
 
 
 class Task(Protocol):
-    """Everything that the loop asks of a task; ``outputs`` is whatever the model returned."""
+    """Everything that the loop and the statistics ask of a task; ``outputs`` is what ``forward`` returned.
+
+    What a task keeps of a test item is its *record*: whatever the metric of any set of items follows from.
+    """
 
     @property
     def name(self) -> str:
@@ -53,8 +60,13 @@ class Task(Protocol):
         ...
 
     @property
+    def truth(self) -> Truth:
+        """What it learns from: one label an image, or a mask."""
+        ...
+
+    @property
     def metric(self) -> Metric:
-        """What ``score`` measures."""
+        """What ``value`` measures."""
         ...
 
     def forward(self, model: nn.Module, batch: Labelled) -> object:
@@ -69,8 +81,24 @@ class Task(Protocol):
         """Return the mean loss of the batch, a scalar."""
         ...
 
-    def score(self, outputs: object, batch: Labelled) -> Tensor:
-        """Return one score an item (B,), float: what the statistics compare. Its mean is the metric."""
+    def record(self, outputs: object, batch: Labelled) -> Tensor:
+        """Return what is kept of each item (B, ...)."""
+        ...
+
+    def value(self, records: np.ndarray) -> float:
+        """Return the metric over the items that left these records (N, ...); NaN if they do not tell."""
+        ...
+
+    def by_class(self, records: np.ndarray) -> np.ndarray | None:
+        """Return the metric of each class (K,) over these items, or None: then a class has its own items."""
+        ...
+
+    def figures(self, records: np.ndarray) -> dict[str, float]:
+        """Return further figures over these items, by the names that a report prints, as it prints them."""
+        ...
+
+    def answer(self, outputs: object) -> Tensor:
+        """Return what is kept of the outputs to look at: probabilities (B, K), or labels (B, H, W) uint8."""
         ...
 
     def predict(self, outputs: object) -> Tensor:
@@ -78,7 +106,33 @@ class Task(Protocol):
         ...
 
 
-tasks: Registry[Task] = Registry("task")
+class Builder(Protocol):
+    """Makes a task for certain data and a certain way of training."""
+
+    def __call__(
+        self,
+        classes: Sequence[str] = ...,
+        *,
+        loss: str | None = ...,
+        metric: str | None = ...,
+        class_weights: Sequence[float] | None = ...,
+    ) -> Task:
+        """Return the task.
+
+        Args:
+            classes: The names of the classes.
+            loss: What is minimised; the task's usual loss if None.
+            metric: What is judged by; the task's usual metric if None.
+            class_weights: How much each class counts in the loss; alike if None.
+
+        Raises:
+            UnknownNameError: There is no such loss or metric.
+            OptionError: The task does not have that choice.
+        """
+        ...
+
+
+tasks: Registry[Builder] = Registry("task")
 
 
 def main_output(outputs: object) -> Tensor:

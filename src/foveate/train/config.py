@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
 
 from foveate.errors import OptionError
 
 Optimiser = Literal["adamw", "sgd"]
+ClassWeights = Literal["inverse", "median_frequency", "effective", "log"]
 Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
 
 
@@ -61,11 +62,26 @@ class TrainConfig:
     gate_warmup: float = 0.0
     """Share of the steps in which the gates' learning rate rises."""
 
+    loss: str | None = None
+    """What is minimised, such as ce+0.5*dice for masks; None for cross-entropy."""
+
+    class_weights: ClassWeights | None = None
+    """How classes weigh in the loss, from how often they occur in training; None weighs them alike."""
+
     augment: str = "crop_flip"
-    """Augmentation: none, flip, crop, crop_flip or resized_crop."""
+    """Augmentation: none, flip, crop, crop_flip or resized_crop; an image and its mask undergo the same."""
 
     size: int | None = None
     """Side of the training images in pixels; None leaves them as they are stored."""
+
+    crop: int | None = None
+    """With masks: side of the squares that training sees, in pixels; None for the whole image."""
+
+    rare: float = 0.0
+    """With masks: share of the crops that are laid over a pixel of a rare class."""
+
+    colour: float = 0.0
+    """Largest relative change of brightness, contrast and saturation at random, in [0, 1]."""
 
     seed: int = 0
     """Decides order, augmentation and dropout; together with the model's weights, the whole run."""
@@ -91,6 +107,11 @@ class TrainConfig:
         self._expect(
             "max_steps", self.max_steps is None or self.max_steps >= 1, "a number of steps >= 1, or None"
         )
+        self._expect("crop", self.crop is None or self.crop >= 1, "a number of pixels, or None")
+        for name in ("rare", "colour"):
+            self._expect(name, 0 <= getattr(self, name) <= 1, "a number in [0, 1]")
+        known = (None, *get_args(ClassWeights))
+        self._expect("class_weights", self.class_weights in known, f"one of {', '.join(known[1:])}, or None")
         formats = ("auto", "32-true", "bf16-mixed", "16-mixed")
         self._expect("precision", self.precision in formats, f"one of {', '.join(formats)}")
         # SGD multiplies decay by the learning rate, which is a hundred times AdamW's: the default would erase
@@ -111,13 +132,15 @@ def usual_recipe(source: object = None, *, tuned: bool = False) -> TrainConfig:
     """Return the recipe for training that says nothing else.
 
     Args:
-        source: What the data are opened from, or the opened data; None for the built-in scenes.
+        source: The opened data, or what labelled data are opened from; None for the built-in scenes.
         tuned: Whether training starts from weights that a large learning rate would wash out.
     """
+    truth = getattr(source, "truth", "label")
+    usual = TrainConfig(batch_size=8, augment="resized_crop") if truth == "mask" else TrainConfig()
     if tuned:
-        return TrainConfig(lr=1e-4)
+        return replace(usual, lr=1e-4)
     name = str(getattr(source, "origin", {}).get("source", source) or "scenes").strip()
-    if name == "scenes" or name.startswith("scenes("):
+    if truth == "label" and (name == "scenes" or name.startswith("scenes(")):
         # A digit in the mirror is another sign; and a small network learns scenes at this rate in minutes.
         return TrainConfig(lr=5e-3, batch_size=32, augment="crop")
-    return TrainConfig()
+    return usual

@@ -23,13 +23,15 @@ class Evaluation:
     """What a model says about every item of a split, in the split's order.
 
     Args:
-        scores: One score an item (N,), float64; their mean is the metric.
-        predictions: Probabilities (N, K, ...), float32.
+        score: The task's metric over all items, in its own unit.
+        records: What the metric of any of the items follows from (N, ...).
+        answers: What is kept of the outputs: probabilities (N, K) float32, or labels (N, H, W) uint8.
         loss: Mean loss an item.
     """
 
-    scores: np.ndarray
-    predictions: np.ndarray
+    score: float
+    records: np.ndarray
+    answers: np.ndarray
     loss: float
 
 
@@ -55,18 +57,19 @@ def evaluate(
         size: Side of the images in pixels; None leaves them as they are stored.
     """
     device = device_of(model)
-    scores, predictions, losses = [], [], []
+    records, answers, losses = [], [], []
     with evaluating(model), torch.no_grad():
         for stored in eval_batches(split, batch_size=batch_size, size=size, mean=mean, std=std):
             batch = to_device(stored, device)
             outputs = task.forward(model, batch)
-            scores.append(task.score(outputs, batch))
-            predictions.append(task.predict(outputs))
-            losses.append(task.loss(outputs, batch) * len(batch.targets))
-    joined = torch.cat(scores)
+            records.append(task.record(outputs, batch))
+            answers.append(task.answer(outputs).cpu().numpy())
+            losses.append(task.loss(outputs, batch) * len(batch))
+    joined = torch.cat(records).double().cpu().numpy()
     return Evaluation(
-        scores=joined.double().cpu().numpy(),
-        predictions=torch.cat(predictions).float().cpu().numpy(),
+        score=task.value(joined),
+        records=joined,
+        answers=np.concatenate(answers),
         loss=float(torch.stack(losses).sum()) / len(joined),
     )
 

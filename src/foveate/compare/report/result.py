@@ -25,6 +25,7 @@ _VARIANT: dict[str, Any] = {
     "latency": None,
     "memory": None,
     "per_class": [],
+    "figures": [],
     "gates": [],
     "curves": [],
 }
@@ -36,6 +37,7 @@ _QUESTION: dict[str, Any] = {
     "model": "",
     "data": "",
     "classes": [],
+    "palette": None,
     "metric": {"name": "score", "unit": "", "scale": 1, "higher_is_better": True},
     "margin": 0.0,
     "level": 0.95,

@@ -1,0 +1,149 @@
+"""A trained model with all it takes to use it: what its folder says of it, and loading it again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import MethodType
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from PIL import Image
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from foveate.compare.build import config_size, rebuild
+from foveate.compare.pictures import normalised
+from foveate.data.base import ImageData
+from foveate.data.canvas import Canvas
+from foveate.data.decode import read, read_square, square, upright_rgb
+from foveate.errors import CheckpointError, ShapeError
+from foveate.infer.predict import segment
+from foveate.tasks.base import tasks
+from foveate.train.evaluate import Triple, device_of, evaluating
+from foveate.train.result import WEIGHTS
+
+FOLDER = "best"
+CONFIG = "config.json"
+_BATCH = 64
+
+
+def description(
+    task: str, data: ImageData, size: Canvas, normalisation: tuple[Triple, Triple]
+) -> dict[str, Any]:
+    """Return what ``config.json`` says of the data that a model was trained on and of how to ask the model.
+
+    Args:
+        task: The task's name.
+        data: What the model was trained on.
+        size: Height and width that the images were brought to.
+        normalisation: Mean and deviation that the model expects.
+    """
+    mean, std = normalisation
+    return {
+        "format": 1,
+        "task": task,
+        "classes": list(data.classes),
+        "palette": data.colours.tolist() if data.truth == "mask" else None,
+        "size": list(size),
+        "example": [1, 3, *size],
+        "normalisation": {"mean": list(mean), "std": list(std)},
+    }
+
+
+def load(path: str | Path) -> nn.Module:
+    """Return a trained model from a study's folder, or from a folder with its weights and ``config.json``.
+
+    The model is in evaluation mode. It has ``.classes`` (names in the order of its outputs), ``.config`` (all
+    that is known about it) and ``.predict(images)``, which takes paths, pictures or arrays (H, W, 3) uint8,
+    brings them to the model's size and normalisation, and returns probabilities (N, classes); a network that
+    segments returns those of the pixels, (K, H, W) for each picture, at its own size.
+
+    Raises:
+        CheckpointError: There is no such model, or its weights do not fit.
+    """
+    home = Path(path)
+    if (home / FOLDER / CONFIG).is_file():
+        home = home / FOLDER
+    try:
+        config = json.loads((home / CONFIG).read_text(encoding="utf-8"))
+        state = load_file(home / WEIGHTS)
+    except FileNotFoundError as error:
+        raise CheckpointError(
+            f"{path}: no model is there ({Path(str(error.filename or home)).name} is missing). "
+            f"Give the folder of a finished study, or one with {WEIGHTS} and {CONFIG}."
+        ) from None
+    except Exception as error:
+        raise CheckpointError(f"{home}: the model cannot be read ({error}). Run the study again.") from error
+    model = rebuild(config)
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"{home}: the weights do not fit the model that {CONFIG} names. {error}"
+        ) from None
+    return equip(model.eval(), config)
+
+
+def equip(model: nn.Module, config: Mapping[str, Any]) -> nn.Module:
+    """Give a model its class names and a way to be asked."""
+    for name, value in (
+        ("classes", tuple(config["classes"])),
+        ("config", dict(config)),
+        ("predict", MethodType(predict, model)),
+    ):
+        model.__dict__[name] = value
+    return model
+
+
+def predict(model: nn.Module, images: object) -> Tensor | list[Tensor]:
+    """Return probabilities for pictures: (N, classes), or of a network that segments a list of (K, H, W).
+
+    Args:
+        model: What ``load`` returned.
+        images: A path, a picture, an array (H, W, 3) or (N, H, W, 3) uint8, or a sequence of such.
+
+    Raises:
+        ShapeError: Something else came.
+        DataError: A file cannot be read.
+    """
+    config: Mapping[str, Any] = model.__dict__["config"]
+    mean, std = (tuple(config["normalisation"][key]) for key in ("mean", "std"))
+    task, size = tasks[config["task"]](config["classes"]), config_size(config)
+    if task.truth == "mask":
+        return [
+            segment(model, _pixels(image, None), size=size, mean=mean, std=std) for image in _each(images)
+        ]
+    found = [torch.zeros(0, len(config["classes"]))]
+    with evaluating(model), torch.no_grad():
+        for part in _batches([_pixels(image, size[0]) for image in _each(images)]):
+            outputs = model(normalised(part, mean, std, device_of(model)))
+            found.append(task.predict(outputs).cpu())
+    return torch.cat(found)
+
+
+def _each(images: object) -> Sequence[object]:
+    if isinstance(images, np.ndarray) and images.ndim == 4:
+        return list(images)
+    return list(images) if isinstance(images, list | tuple) else [images]
+
+
+def _batches(pixels: Sequence[UInt8[np.ndarray, "s s 3"]]) -> Iterator[UInt8[np.ndarray, "b 3 s s"]]:
+    for first in range(0, len(pixels), _BATCH):
+        yield np.stack(pixels[first : first + _BATCH]).transpose(0, 3, 1, 2)
+
+
+def _pixels(image: object, side: int | None) -> UInt8[np.ndarray, "h w 3"]:
+    """Return one picture, whole, or cut square like the images that the model was trained on."""
+    if isinstance(image, str | Path):
+        return read(Path(image)) if side is None else read_square(Path(image), side)
+    if isinstance(image, Image.Image):
+        picture = upright_rgb(image)
+        return np.asarray(picture) if side is None else square(picture, side)
+    if isinstance(image, np.ndarray) and image.ndim == 3 and image.shape[2] == 3 and image.dtype == np.uint8:
+        return image if side is None else square(image, side)
+    what = f"an array {image.shape} {image.dtype}" if isinstance(image, np.ndarray) else type(image).__name__
+    raise ShapeError(f"predict: got {what}, expected a path, a PIL picture or uint8 (H, W, 3)")

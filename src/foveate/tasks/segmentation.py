@@ -1,0 +1,192 @@
+"""Segmentation: one class a pixel.
+
+Batch    images (B, 3, H, W), targets (B, H, W) whole numbers in [0, classes), 255 where nobody knows.
+Outputs  logits (B, classes, H, W); or one channel, of the second of two classes; or, while training, a
+         mapping of such by name: "out" counts, the others are auxiliary. Smaller ones are resized.
+Loss     cross-entropy, or any sum that ``foveate.tasks.losses`` reads; of every auxiliary output too, weighed
+         as the model's ``aux_weights`` say.
+Record   the counts of the metric, then those of the classes' overlaps, of one image: both add up over images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float64, UInt8
+from torch import Tensor, nn
+
+from foveate.data.base import Truth
+from foveate.errors import OptionError, ShapeError
+from foveate.models.segmentation.segmenter import resized
+from foveate.tasks.base import Labelled, main_output, tasks
+from foveate.tasks.losses import parse_loss, presence
+from foveate.tasks.metrics import MeanDice, MeanIoU, parse_metric
+
+USUAL_AUX_WEIGHT = 0.5  # of auxiliary outputs of models that do not say, such as torchvision's
+
+
+@dataclass(frozen=True)
+class Segmented:
+    """What a model said of a batch.
+
+    Args:
+        logits: (B, K, H, W), of the images' size.
+        aux: Auxiliary outputs, maps of logits or one logit a class, with their weights.
+    """
+
+    logits: Float[Tensor, "b k h w"]
+    aux: tuple[tuple[Tensor, float], ...] = ()
+
+
+@tasks.register("segmentation")
+class Segmentation:
+    """One class a pixel; see the module's docstring.
+
+    Args:
+        classes: Their names.
+        loss: Such as ``ce+0.5*dice``; cross-entropy if None.
+        metric: Such as ``dice`` or ``miou(background=False)``; mean IoU over all classes if None.
+        class_weights: How much each class counts in the loss; alike if None.
+
+    Raises:
+        UnknownNameError: There is no such loss or metric.
+        OptionError: It does not have such an option.
+    """
+
+    name = "segmentation"
+    truth: Truth = "mask"
+
+    def __init__(
+        self,
+        classes: Sequence[str] = (),
+        *,
+        loss: str | None = None,
+        metric: str | None = None,
+        class_weights: Sequence[float] | None = None,
+    ) -> None:
+        self.classes = tuple(classes)
+        self.criterion, self.metric = parse_loss(loss or "ce"), parse_metric(metric or "miou")
+        self.class_weights = None if class_weights is None else torch.tensor(class_weights)
+
+    def forward(self, model: nn.Module, batch: Labelled) -> Segmented:
+        """Run the model on the images.
+
+        Raises:
+            ShapeError: It returned no maps of logits.
+        """
+        found = model(batch.images)
+        logits = main_output(found)
+        if logits.ndim != 4:
+            raise ShapeError(
+                f"the model returned logits of shape {tuple(logits.shape)}, expected (B, classes, H, W). "
+                "Segmentation takes a segmentation network: see `foveate list models`."
+            )
+        weights = getattr(model, "aux_weights", {})
+        others = found.items() if isinstance(found, Mapping) else ()
+        aux = [
+            (self._fitted(output, batch), float(weights.get(name, USUAL_AUX_WEIGHT)))
+            for name, output in others
+            if isinstance(output, Tensor) and output is not logits
+        ]
+        return Segmented(self._fitted(logits, batch), tuple(aux))
+
+    def check(self, outputs: object, targets: UInt8[np.ndarray, "n h w"]) -> None:
+        """Raise unless there are logits for every class.
+
+        Raises:
+            ShapeError: There is another number of channels.
+        """
+        channels, classes = _segmented(outputs).logits.shape[1], max(2, len(self.classes))
+        if self.classes and channels != classes and not (channels == 1 and classes == 2):
+            raise ShapeError(
+                f"the model returned {channels} channels of logits for {classes} classes. Create it with "
+                f"classes={classes}."
+            )
+
+    def loss(self, outputs: object, batch: Labelled, *, label_smoothing: float = 0.0) -> Float[Tensor, ""]:
+        """Return the loss of the logits and, weighed, of the auxiliary outputs.
+
+        Raises:
+            OptionError: ``label_smoothing`` is given, which is an option of cross-entropy here.
+        """
+        if label_smoothing:
+            raise OptionError(
+                f"label_smoothing: got {label_smoothing} for segmentation, where it is an option of the "
+                f'loss. Write loss="ce(label_smoothing={label_smoothing})".'
+            )
+        found = _segmented(outputs)
+        total = self._loss(found.logits, batch)
+        for output, weight in found.aux:
+            total = total + weight * self._loss(output, batch)
+        return total
+
+    def record(self, outputs: object, batch: Labelled) -> Float64[Tensor, "b n"]:
+        """Return what the metric and the classes' overlaps counted in each image."""
+        probabilities = self.predict(outputs)
+        counts = self.metric.count(probabilities, batch.targets)
+        overlaps = _IOU.count(probabilities, batch.targets)
+        return torch.cat([counts.flatten(1).double(), overlaps.flatten(1).double()], dim=1)
+
+    def value(self, records: Float64[np.ndarray, "n m"]) -> float:
+        """Return the metric over the images that left these records."""
+        split = int(np.prod(self._counted))
+        return self.metric.value(_summed(records)[:split].view(self._counted))
+
+    def by_class(self, records: Float64[np.ndarray, "n m"]) -> Float64[np.ndarray, " k"]:
+        """Return the intersection over union of each class; NaN for one that is nowhere."""
+        return _IOU.per_class(self._overlaps(records)).numpy()
+
+    def figures(self, records: Float64[np.ndarray, "n m"]) -> dict[str, float]:
+        """Return mean IoU, Dice and pixel accuracy in points, without the one that is the metric."""
+        overlaps = self._overlaps(records)
+        right, _, true = overlaps
+        found = {
+            "mIoU": 100 * _IOU.value(overlaps),
+            "Dice": 100 * MeanDice().value(overlaps),
+            "pixel accuracy": 100 * float(right.sum() / true.sum()),
+        }
+        return {name: value for name, value in found.items() if name != self.metric.name}
+
+    def answer(self, outputs: object) -> UInt8[Tensor, "b h w"]:
+        """Return the most probable class of each pixel."""
+        return self.predict(outputs).argmax(dim=1).to(torch.uint8)
+
+    def predict(self, outputs: object) -> Float[Tensor, "b k h w"]:
+        """Return probabilities that sum to 1 over the classes, of which there are at least two."""
+        logits = (outputs.logits if isinstance(outputs, Segmented) else main_output(outputs)).float()
+        if logits.shape[1] > 1:
+            return logits.softmax(dim=1)
+        return torch.cat([(-logits).sigmoid(), logits.sigmoid()], dim=1)
+
+    def _loss(self, output: Tensor, batch: Labelled) -> Tensor:
+        """Return the loss of maps of logits, or of one logit a class: whether it is in the image."""
+        if output.ndim == 2:
+            return presence(output, batch.targets)
+        return self.criterion(output, batch.targets, self.class_weights)
+
+    def _fitted(self, output: Tensor, batch: Labelled) -> Tensor:
+        return resized(output, batch.images) if output.ndim == 4 else output
+
+    def _overlaps(self, records: Float64[np.ndarray, "n m"]) -> Float64[Tensor, "3 k"]:
+        return _summed(records)[int(np.prod(self._counted)) :].view(3, -1)
+
+    @cached_property
+    def _counted(self) -> tuple[int, ...]:
+        """The shape of the metric's counts of one image."""
+        nothing = torch.zeros(1, max(2, len(self.classes)), 4, 4)
+        return tuple(self.metric.count(nothing, torch.zeros(1, 4, 4, dtype=torch.int64)).shape[1:])
+
+
+_IOU = MeanIoU()
+
+
+def _segmented(outputs: object) -> Segmented:
+    return outputs if isinstance(outputs, Segmented) else Segmented(main_output(outputs))
+
+
+def _summed(records: Float64[np.ndarray, "n m"]) -> Float64[Tensor, " m"]:
+    return torch.from_numpy(records.sum(axis=0))
