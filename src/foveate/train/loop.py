@@ -12,7 +12,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from foveate.data.batches import Batch, train_batches
+from foveate.data.batches import Batch
 from foveate.data.cache import CachedSplit
 from foveate.insert.surgery import openings
 from foveate.tasks.base import Task
@@ -22,6 +22,7 @@ from foveate.train.config import TrainConfig
 from foveate.train.device import build_fabric, use_channels_last
 from foveate.train.ema import Average
 from foveate.train.evaluate import Triple, evaluate, to_device
+from foveate.train.feed import batches_of
 from foveate.train.optimise import build_optimizer, schedules, set_learning_rates
 from foveate.train.position import Budget, Fingerprint, Position, fingerprint
 from foveate.train.progress import Progress, Silent
@@ -185,18 +186,8 @@ class _Sitting:
                 self._save()
 
     def _batches(self, epoch: int, first: int) -> Iterator[Batch]:
-        c = self.config
-        return train_batches(
-            self.splits["train"],
-            batch_size=c.batch_size,
-            seed=c.seed,
-            epoch=epoch,
-            augment=c.augment,
-            size=c.size,
-            start=first,
-            mean=self.mean,
-            std=self.std,
-        )
+        train = self.splits["train"]
+        return batches_of(train, self.config, epoch, start=first, mean=self.mean, std=self.std)
 
     def _step(self, batches: Iterator[Batch], count: int) -> None:
         """Take one step on the mean gradient of ``count`` batches."""
@@ -217,11 +208,11 @@ class _Sitting:
         batch = to_device(stored, self.fabric.device)
         outputs = self.task.forward(self.model, batch)
         if not self.checked:
-            self.task.check(outputs, self.splits["train"].targets)
+            self.task.check(outputs, self.splits["train"].truth)
             self.checked = True
         loss = self.task.loss(outputs, batch, label_smoothing=self.config.label_smoothing) / count
         self.fabric.backward(loss)
-        self.state.at.images += len(batch.targets)
+        self.state.at.images += len(batch)
         return loss.detach()
 
     def _clip(self) -> Tensor | None:
@@ -268,7 +259,7 @@ class _Sitting:
                 std=self.std,
                 size=self.config.size,
             )
-        return float(found.scores.mean())
+        return found.score
 
     def _save(self) -> None:
         at = self.state.at
