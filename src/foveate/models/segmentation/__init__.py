@@ -1,5 +1,6 @@
 """Segmentation systems, one file a system."""
 
+from foveate.models.segmentation import adaptive_zoom as adaptive_zoom
 from foveate.models.segmentation import attention_to_scale as attention_to_scale
 from foveate.models.segmentation import attention_unet as attention_unet
 from foveate.models.segmentation import bisenet as bisenet
