@@ -46,13 +46,13 @@ def train_pool(pool: int, config: TrainConfig, data: str, folder: Path) -> np.nd
             torch.manual_seed(seed)
             model = create_model("resnet8", classes=len(opened.classes))
             recipe = TrainConfig(**{**config.__dict__, "seed": seed})
-            trained = fit(model, tasks["classification"], {"train": splits["train"]}, recipe, home).model
-            found = evaluate(trained, tasks["classification"], splits["test"])
-            keep_answers(home / "test.npz", found.scores, found.predictions)
-            accuracy, seconds = 100 * found.scores.mean(), time.perf_counter() - began
+            trained = fit(model, tasks["classification"](), {"train": splits["train"]}, recipe, home).model
+            found = evaluate(trained, tasks["classification"](), splits["test"])
+            keep_answers(home / "test.npz", found.records, found.answers)
+            accuracy, seconds = 100 * found.score, time.perf_counter() - began
             print(f"run {seed + 1}/{pool}: {accuracy:.1f} % in {seconds:.0f} s", flush=True)
         with np.load(home / "test.npz") as file:
-            scores.append(file["scores"])
+            scores.append(file["records"])
     return np.array(scores)
 
 

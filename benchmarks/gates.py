@@ -49,13 +49,13 @@ def main() -> None:
     grid = GRID if options.settings == "all" else [("identity", default.gate_reach, default.gate_warmup)]
     data = open_data("scenes(train=2000,val=0,test=1000,size=32)")
     splits = cache(data, size=32)
-    task, example = tasks["classification"], torch.zeros(2, 3, 32, 32)
+    task, example = tasks["classification"](), torch.zeros(2, 3, 32, 32)
     results: dict[tuple[str, str], list[tuple[float, float]]] = {}
     with tempfile.TemporaryDirectory() as folder:
 
         def score(model: nn.Module, config: TrainConfig, name: str) -> tuple[float, dict[str, float]]:
             result = fit(model, task, splits, config, Path(folder) / name)
-            return 100 * float(evaluate(model, task, splits["test"]).scores.mean()), result.history[-1][
+            return 100 * evaluate(model, task, splits["test"]).score, result.history[-1][
                 "openings"
             ]
 

@@ -92,7 +92,7 @@ def compare(side: int, augment: str, options: argparse.Namespace) -> Turns:
         epochs=1000, batch_size=batch_size, augment=augment, max_steps=steps * (options.turns + 2)
     )
     with tempfile.TemporaryDirectory() as folder:
-        fit(model, tasks["classification"], {"train": split}, config, Path(folder), progress=watch)
+        fit(model, tasks["classification"](), {"train": split}, config, Path(folder), progress=watch)
     return watch
 
 

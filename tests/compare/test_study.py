@@ -63,7 +63,7 @@ def test_the_result_has_the_numbers_of_the_runs(study: Study):
     variants = {v["name"]: v for v in result["variants"]}
     assert [v["role"] for v in result["variants"]] == ["baseline", "variant", "control"]
     for name, variant in variants.items():
-        answers = [np.load(run_folder(study.folder, name, seed) / ANSWERS)["scores"] for seed in range(3)]
+        answers = [np.load(run_folder(study.folder, name, seed) / ANSWERS)["records"] for seed in range(3)]
         assert variant["score"]["per_seed"] == pytest.approx([100 * a.mean() for a in answers])
         assert variant["score"]["mean"] == pytest.approx(100 * np.mean(answers))
         assert sum(entry["items"] for entry in variant["per_class"]) == 40

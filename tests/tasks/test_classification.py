@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from foveate.errors import DataError, ShapeError
+from foveate.errors import DataError, OptionError, ShapeError
 from foveate.tasks import tasks
 from foveate.tasks.base import main_output
 
-TASK = tasks["classification"]
+TASK = tasks["classification"]()
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,23 @@ def test_loss_is_the_cross_entropy_written_out(smoothing):
     )
 
 
-def test_score_is_one_where_right():
-    assert TASK.score(LOGITS, some(0, 2)).tolist() == [1.0, 0.0]
+def test_record_is_one_where_right_and_their_mean_the_accuracy():
+    assert TASK.record(LOGITS, some(0, 2)).tolist() == [1.0, 0.0]
+    assert TASK.value(np.array([1.0, 0.0, 0.0, 1.0])) == 0.5 and TASK.metric.averages
     assert (TASK.metric.name, TASK.metric.scale, TASK.metric.higher_is_better) == ("accuracy", 100.0, True)
+
+
+def test_class_weights_are_those_of_the_cross_entropy():
+    weights = [1.0, 2.0, 5.0]
+    weighted = tasks["classification"](["a", "b", "c"], class_weights=weights)
+    expected = torch.nn.functional.cross_entropy(LOGITS, torch.tensor([0, 2]), weight=torch.tensor(weights))
+    torch.testing.assert_close(weighted.loss(LOGITS, some(0, 2)), expected)
+
+
+@pytest.mark.parametrize("choice", [{"loss": "dice"}, {"metric": "miou"}])
+def test_what_a_class_an_image_cannot_have_is_refused(choice):
+    with pytest.raises(OptionError, match="the only one"):
+        tasks["classification"](["a", "b"], **choice)
 
 
 def test_predictions_are_probabilities_in_full_precision():

@@ -38,7 +38,7 @@ def run(folder: str, checkpoint_seconds: float, die_at: int = 0, begun: Event | 
         _die_at(die_at)
     fit(
         small(),
-        tasks["classification"],
+        tasks["classification"](),
         splits(),
         CONFIG,
         Path(folder),

@@ -7,18 +7,18 @@ from foveate.tasks import tasks
 from foveate.train import evaluate
 from foveate.train.evaluate import evaluating
 
-TASK = tasks["classification"]
+TASK = tasks["classification"]()
 
 
-def test_scores_and_predictions_come_item_by_item_in_order():
+def test_records_and_answers_come_item_by_item_in_order():
     data, model = split(23, seed=3), small().eval()
     found = evaluate(model, TASK, data, batch_size=7)
     with torch.no_grad():
         images = torch.from_numpy(data.images.copy()).float() / 255 * 2 - 1
         expected = model(images).softmax(1)
-    np.testing.assert_allclose(found.predictions, expected.numpy(), rtol=1e-4, atol=1e-6)
-    np.testing.assert_array_equal(found.scores, expected.argmax(1).numpy() == data.targets)
-    assert found.scores.dtype == np.float64
+    np.testing.assert_allclose(found.answers, expected.numpy(), rtol=1e-4, atol=1e-6)
+    np.testing.assert_array_equal(found.records, expected.argmax(1).numpy() == data.targets)
+    assert found.records.dtype == np.float64 and found.score == found.records.mean()
     chosen = expected[torch.arange(23), torch.from_numpy(data.targets)]
     np.testing.assert_allclose(found.loss, -chosen.log().mean().item(), rtol=1e-5)
 

@@ -17,7 +17,7 @@ from foveate.train import TrainConfig, evaluate, fit
 from foveate.train.progress import Silent
 
 CONFIG = TrainConfig(epochs=3, batch_size=8, lr=3e-3)
-TASK = tasks["classification"]
+TASK = tasks["classification"]()
 
 
 @pytest.fixture(autouse=True)
@@ -200,7 +200,7 @@ def test_the_moving_average_is_what_is_kept_and_evaluated(tmp_path):
         keep = min(0.5, (1 + step) / (10 + step))
         average = keep * average + (1 - keep) * weight
     torch.testing.assert_close(result.model.layer.weight.detach(), average)
-    scores = evaluate(result.model, TASK, splits()["val"]).scores
+    scores = evaluate(result.model, TASK, splits()["val"]).records
     assert result.history[-1]["val_score"] == scores.mean()
 
 
@@ -308,7 +308,7 @@ def test_an_inserted_run_stopped_and_continued_equals_undisturbed(tmp_path):
 
 
 def test_the_loop_takes_any_task(tmp_path):
-    """A segmenter with outputs by name and a score of its own: the loop asks the task, and nothing else."""
+    """A segmenter with outputs by name and a record of its own: the loop asks the task, and nothing else."""
 
     class Mask(nn.Module):
         def __init__(self) -> None:
@@ -318,8 +318,8 @@ def test_the_loop_takes_any_task(tmp_path):
         def forward(self, x):
             return {"out": self.head(x), "aux": x}
 
-    class Segmentation:
-        name = "segmentation"
+    class Brightness:
+        name, truth = "brightness", "label"
         metric = Metric("overlap", unit="points", scale=100.0)
 
         def forward(self, model, batch):
@@ -334,17 +334,20 @@ def test_the_loop_takes_any_task(tmp_path):
         def loss(self, outputs, batch, *, label_smoothing=0.0):
             return nn.functional.cross_entropy(outputs["out"], self.masks(batch))
 
-        def score(self, outputs, batch):
+        def record(self, outputs, batch):
             return (outputs["out"].argmax(1) == self.masks(batch)).float().mean((1, 2))
 
-        def predict(self, outputs):
+        def value(self, records):
+            return float(records.mean())
+
+        def answer(self, outputs):
             return outputs["out"].softmax(1)
 
-    result = fit(Mask(), Segmentation(), splits(), changed(epochs=8, lr=0.05), tmp_path)
+    result = fit(Mask(), Brightness(), splits(), changed(epochs=8, lr=0.05), tmp_path)
     assert result.history[-1]["val_score"] > 0.9
-    found = evaluate(result.model, Segmentation(), splits()["val"])
-    assert found.predictions.shape == (20, 2, 12, 12)
-    assert ((found.scores > 0) & (found.scores < 1)).any()  # a score of its own for every item
+    found = evaluate(result.model, Brightness(), splits()["val"])
+    assert found.answers.shape == (20, 2, 12, 12)
+    assert ((found.records > 0) & (found.records < 1)).any()  # a record of its own for every item
 
 
 @pytest.mark.parametrize("precision", ["bf16-mixed", "32-true"])
