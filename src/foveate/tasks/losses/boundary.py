@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float32, Int64
+from jaxtyping import Bool, Float, Float32, Int64, UInt8
 from scipy import ndimage
 from torch import Tensor
 
@@ -57,7 +57,7 @@ class Boundary(PixelLoss):
     ) -> Float[Tensor, ""]:
         """Return the mean over the known pixels and the counted classes."""
         first, classes = 0 if self.background else 1, logits.shape[1]
-        labels = targets.cpu().numpy()
+        labels = targets.to("cpu", torch.uint8).numpy()
         phi = np.stack([signed_distances(image, range(first, classes)) for image in labels])
         known = (targets != IGNORE).unsqueeze(1)
         p = (logits.softmax(dim=1) * known)[:, first:]
@@ -67,10 +67,11 @@ class Boundary(PixelLoss):
         return share((means * weights).sum(), weights.sum())
 
 
-def signed_distances(labels: Int64[np.ndarray, "*s"], classes: range) -> Float32[np.ndarray, k * s]:
+def signed_distances(labels: UInt8[np.ndarray, "*s"], classes: range) -> Float32[np.ndarray, k * s]:
     """Return the signed distance of every pixel from each class; see the module."""
     distances = np.zeros((len(classes), *labels.shape), dtype=np.float32)
-    present = {c: box for c, box in enumerate(ndimage.find_objects(labels + 1)) if box is not None}
+    boxes = ndimage.find_objects(labels.astype(np.int32) + 1)
+    present = {c: box for c, box in enumerate(boxes) if box is not None}
     for place, c in enumerate(classes):
         inside = labels == c
         if c in present and not inside.all():

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from foveate.data.base import IGNORE
 from foveate.mechanisms.options import one_of
-from foveate.tasks.losses.base import PixelLoss, losses, mean_over_classes
+from foveate.tasks.losses.base import PixelLoss, losses, mean_over_classes, one_hot
 
 
 @losses.register("lovasz")
@@ -52,32 +52,32 @@ class LovaszSoftmax(PixelLoss):
         class_weights: Float[Tensor, " k"] | None,
     ) -> Float[Tensor, ""]:
         """Return the mean over the counted classes, and images if each has its own."""
-        p = logits.softmax(dim=1).movedim(1, -1)  # b s k
-        if self.over == "batch":
-            return self._of_pixels(p, targets, class_weights)
-        known = [image for image in range(len(targets)) if (targets[image] != IGNORE).any()]
-        each = [self._of_pixels(p[image], targets[image], class_weights) for image in known]
-        return torch.stack(each).mean() if each else p.sum() * 0
-
-    def _of_pixels(
-        self, p: Float[Tensor, "*s k"], targets: Int64[Tensor, "*s"], class_weights: Tensor | None
-    ) -> Float[Tensor, ""]:
-        known = targets != IGNORE
-        p, label = p[known], targets[known]  # n k, n
-        found = torch.bincount(label, minlength=p.shape[1]) > 0
-        counted = found if self.classes == "present" else torch.full_like(found, bool(len(label)))
-        each = [_jaccard(p[:, c], label == c) if there else p.sum() * 0 for c, there in enumerate(counted)]
-        return mean_over_classes(torch.stack(each), counted, class_weights)
+        p, y = logits.softmax(dim=1), one_hot(targets, logits)
+        known = (targets != IGNORE).unsqueeze(1)
+        # An error of 0 sorts last and adds nothing, as if the pixel were not there.
+        errors = torch.where(y > 0, 1 - p, p).where(known, 0.0)
+        if self.over == "image":
+            errors, y, known = errors.flatten(2), y.flatten(2), known.flatten(2)  # b k n
+        else:  # all pixels are those of one image
+            errors, y, known = (x.transpose(0, 1).flatten(1).unsqueeze(0) for x in (errors, y, known))
+        found = y.any(dim=-1)  # b k
+        counted = found if self.classes == "present" else known.any(dim=-1).expand_as(found)
+        steps = torch.zeros_like(errors)
+        for item, c in counted.nonzero().tolist():
+            steps[item, c] = jaccard_steps(errors[item, c].detach(), y[item, c])
+        return mean_over_classes((errors * steps).sum(dim=-1), counted, class_weights)
 
 
-def _jaccard(p: Float[Tensor, " n"], y: Tensor) -> Float[Tensor, ""]:
-    """Return the Lovász extension of the Jaccard loss of one class."""
-    error, order = torch.where(y, 1 - p, p).sort(descending=True)
-    return error @ jaccard_steps(y[order].to(p.dtype))
+def jaccard_steps(errors: Float[Tensor, " n"], y: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+    """Return how much the Jaccard loss of a class grows when each pixel turns wrong, the worst first.
 
-
-def jaccard_steps(y: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
-    """Return how much the Jaccard loss grows with each pixel that turns wrong, the first of ``y`` first."""
+    The loss is linear in the errors as long as their order stays, so that these are its gradient.
+    """
+    bits = errors.view(torch.int32 if errors.dtype == torch.float32 else torch.int64)
+    order = (
+        bits.neg().argsort()
+    )  # as the errors, which are not below 0; whole numbers sort several times faster
+    y = y.gather(0, order)
     missed = y.cumsum(0)
     loss = 1 - (missed[-1] - missed) / (missed[-1] + (1 - y).cumsum(0))
-    return torch.diff(loss, prepend=loss.new_zeros(1))
+    return torch.empty_like(loss).scatter_(0, order, torch.diff(loss, prepend=loss.new_zeros(1)))

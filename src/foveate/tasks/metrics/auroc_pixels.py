@@ -1,7 +1,7 @@
 """Area under the ROC curve of the pixels of one object before its background.
 
 Formula the share of pairs of a pixel of the object and one of the background of which the first has the
-        greater probability, equal ones counted half; probabilities in the same of ``bins`` equal steps are equal.
+        greater probability, equal ones counted half; those in the same of ``bins`` equal steps are equal.
 Paper   Hanley, McNeil. The Meaning and Use of the Area under a ROC Curve. Radiology 1982.
 Differs exact but for pairs within a step: off by half their share of all pairs at most.
 Absent  without pixels of the object, or of the background, there is no score.

@@ -7,7 +7,7 @@ import math
 
 import torch
 from jaxtyping import Bool, Int64
-from torch import Tensor
+from torch import Tensor, nn
 
 NOWHERE = -1  # in a map of edges: no edge
 
@@ -36,20 +36,19 @@ def near(places: Int64[Tensor, b * s], others: Int64[Tensor, b * s], tolerance: 
     The offsets within the tolerance are tried from the shortest on, each on the edges that are still alone.
     """
     reach = math.floor(tolerance)
-    padded = torch.nn.functional.pad(others, (reach, reach) * (others.ndim - 1), value=NOWHERE)
+    padded = nn.functional.pad(others.short(), (reach, reach) * (others.ndim - 1), value=NOWHERE)
     strides = torch.tensor(padded.stride(), device=places.device)
-    where = (places != NOWHERE).nonzero()  # n 1+d
-    at = where @ strides + reach * int(strides[1:].sum())
-    flat, label = padded.flatten(), places[tuple(where.T)]
-    matched = torch.zeros_like(places, dtype=torch.bool)
+    there = places != NOWHERE
+    at = there.nonzero() @ strides + reach * int(strides[1:].sum())  # places in the padded map
+    index, flat = torch.arange(len(at), device=at.device), padded.flatten()
+    label, matched = places[there].short(), torch.zeros(len(at), dtype=torch.bool, device=at.device)
     for offset in _offsets(reach, tolerance, places.ndim - 1):
         step = sum(o * stride for o, stride in zip(offset, padded.stride()[1:], strict=True))
         hit = flat[at + step] == label
-        matched[tuple(where[hit].T)] = True
-        where, at, label = where[~hit], at[~hit], label[~hit]
-        if not len(where):
-            break
-    return matched
+        matched[index[hit]] = True
+        alone = ~hit
+        index, at, label = index[alone], at[alone], label[alone]
+    return torch.zeros_like(there).masked_scatter(there, matched)
 
 
 def _offsets(reach: int, tolerance: float, dimensions: int) -> list[tuple[int, ...]]:

@@ -2,8 +2,9 @@
 
 Formula for known pixels, p the probability of the object, y 1 on it and 0 elsewhere:
         MAE = mean |p - y|; at a threshold t, P(t) = |{p >= t, y = 1}| / |{p >= t}|,
-        R(t) = |{p >= t, y = 1}| / |{y = 1}|, F(t) = (1 + b2) P R / (b2 P + R), b2 = 0.3. Max F = max_t F(t) over t = 0, 1, …, 255 with
-        255 p, rounded down, for p; adaptive F is F at twice the image's mean of p, at most 1.
+        R(t) = |{p >= t, y = 1}| / |{y = 1}|, F(t) = (1 + b2) P R / (b2 P + R), b2 = 0.3. Max F = max_t F(t)
+        over t = 0, 1, …, 255 with 255 p, rounded down, for p; adaptive F is F at twice the image's mean of p,
+        at most 1.
 Paper   Achanta, Hemami, Estrada, Süsstrunk. Frequency-tuned Salient Region Detection. CVPR 2009: F, b2, the
         adaptive threshold. Perazzi, Krähenbühl, Pritch, Hornung. Saliency Filters. CVPR 2012: MAE.
 Absent  P is 0 where nothing is given, R in an image without an object, F where P and R are.
