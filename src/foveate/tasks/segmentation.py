@@ -26,7 +26,7 @@ from foveate.tasks.base import Labelled, main_output, tasks
 from foveate.tasks.losses import parse_loss, presence
 from foveate.tasks.metrics import MeanDice, MeanIoU, parse_metric
 
-USUAL_AUX_WEIGHT = 0.5  # of auxiliary outputs of models that do not say, such as torchvision's
+USUAL_AUX_WEIGHT = 0.5  # torchvision's, of auxiliary outputs of models that do not say
 
 
 @dataclass(frozen=True)
@@ -85,10 +85,11 @@ class Segmentation:
                 f"the model returned logits of shape {tuple(logits.shape)}, expected (B, classes, H, W). "
                 "Segmentation takes a segmentation network: see `foveate list models`."
             )
-        weights = getattr(model, "aux_weights", {})
+        stated = getattr(model, "aux_weights", None)
+        weights, usual = ({}, USUAL_AUX_WEIGHT) if stated is None else (stated, 1.0)
         others = found.items() if isinstance(found, Mapping) else ()
         aux = [
-            (self._fitted(output, batch), float(weights.get(name, USUAL_AUX_WEIGHT)))
+            (self._fitted(output, batch), float(weights.get(name, usual)))
             for name, output in others
             if isinstance(output, Tensor) and output is not logits
         ]
