@@ -150,7 +150,9 @@ def test_impossible_encoders_are_refused():
         ("resnet18", {"multi_grid": (1, 2, 4)}, "multi_grid"),
         ("xception65", {"low_level": "block3"}, "low_level"),
         ("xception39", {"pretrained": True}, "pretrained"),
-        ("vgg11", {}, "timm/NAME"),
+        ("vit_b_16", {}, "timm/NAME"),
+        ("vgg11", {"output_stride": 8}, "output_stride"),
+        ("swin_t", {"output_stride": 16}, "output_stride"),
         ("timm/resnet18", {"colour": 1}, "colour"),
     ):
         with torch.device("meta"), raises(OptionError, match=said):

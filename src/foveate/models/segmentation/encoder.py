@@ -26,6 +26,7 @@ from foveate.models.normalisation import keep_normalisation, model_normalisation
 from foveate.models.segmentation.backbones import Encoder, MobileNetV2Encoder, ResNetEncoder, TimmEncoder
 from foveate.models.segmentation.densenet import DenseNetEncoder
 from foveate.models.segmentation.resnet_small import SmallResNetEncoder
+from foveate.models.segmentation.staged import StagedEncoder
 from foveate.models.segmentation.xception import XCEPTIONS
 from foveate.models.weights import in_one_line, read_weights
 
@@ -60,7 +61,9 @@ def build_encoder(
     Args:
         name: A residual network of torchvision or foveate's own (``"resnet50"``, ``"se_resnet50"``,
             ``"sknet50"``, ``"resnet8"`` for small images), ``"mobilenet_v2"``, ``"densenet121"``,
-            ``"xception39"``, ``"xception65"``, or ``"timm/NAME"``.
+            ``"xception39"``, ``"xception65"``; another of torchvision that is a chain of layers
+            (``"efficientnet_b0"``, ``"mobilenet_v3_large"``, ``"vgg16_bn"``, ``"convnext_tiny"``,
+            ``"regnet_y_400mf"``, ``"swin_t"``); or ``"timm/NAME"``.
         in_channels: Channels of the images.
         output_stride: The greatest stride: 8, 16 or 32.
         pretrained: Fetch the weights of the published classifier. With other than 3 channels the first
@@ -111,13 +114,8 @@ def _built(
 def _of_network(name: str, output_stride: int, pretrained: bool, options: dict[str, Any]) -> Encoder:
     own = {n: options.pop(n) for n in list(options) if n in _OWN}
     network = _network(name, pretrained, options)
-    for kind, encoder in _ENCODERS.items():
-        if isinstance(network, kind):
-            return _called(name, encoder, own, network=network, output_stride=output_stride)
-    raise OptionError(
-        f"encoder: {name} is no residual network, MobileNetV2, DenseNet or Xception. "
-        "Any network that timm gives as feature maps can be one: timm/NAME."
-    )
+    encoder = next((of for kind, of in _ENCODERS.items() if isinstance(network, kind)), StagedEncoder)
+    return _called(name, encoder, own, network=network, output_stride=output_stride)
 
 
 def _network(name: str, pretrained: bool, options: dict[str, Any]) -> nn.Module:
