@@ -50,6 +50,12 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: It
     say()  # rich ends a table without edges in the middle of the line
 
 
+def shares(parts: Iterable[tuple[str, float]]) -> None:
+    """Print names and their shares, given in [0, 1], in percent."""
+    for name, share in parts:
+        say(f"  {100 * share:4.1f} %  {name}")
+
+
 def machine(value: Any) -> None:
     """Print JSON."""
     print(json.dumps(value, indent=2, ensure_ascii=False, default=str))

@@ -1,0 +1,173 @@
+"""What ``foveate predict`` does with a model that segments: its options, and the files it writes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from cyclopts import Group, Parameter
+
+from foveate.cli import output
+from foveate.errors import DataError, OptionError
+
+if TYPE_CHECKING:
+    from foveate.infer.streamed import Wanted
+
+SEGMENTING = Group("With a model that segments", sort_key=2)
+UNREADABLE = 2
+Number = TypeVar("Number", int, float)
+
+
+@Parameter(name="*", group=SEGMENTING)
+@dataclass(frozen=True)
+class Masks:
+    """How pictures are segmented, and what is written of it."""
+
+    out: Path | None = None
+    """Folder of the files; masks and overlays unless you choose. Without it nothing is written."""
+
+    masks: bool = False
+    """Write IMAGE_mask.png: a pixel's value is its class; viewers show the class's colour."""
+
+    overlays: bool = False
+    """Write IMAGE_overlay.png: the picture under the colours of the classes, with a legend."""
+
+    probabilities: bool = False
+    """Write IMAGE_probabilities.npy: float16 (classes, height, width)."""
+
+    window: str | None = None
+    """Slide a window over the picture as it is: 512, or height,width. Else all is seen at training's size."""
+
+    overlap: float = 0.25
+    """Share of a window that the next one sees again, from 0 to below 1."""
+
+    flips: str = ""
+    """Average with the picture flipped: lr (left and right), ud, or lr,ud."""
+
+    scales: str = "1"
+    """Average over the picture at these scales, such as 0.75,1,1.25."""
+
+    rotations: str = "0"
+    """Average over the picture turned by these degrees: multiples of 90, such as 0,90,180,270."""
+
+    def write(self, model: Any, images: Sequence[Path], *, json: bool) -> int | None:
+        """Segment pictures, write what is asked for, and tell the classes' shares.
+
+        Args:
+            model: What ``fv.load`` returned.
+            images: The pictures' files.
+            json: Whether to print JSON.
+
+        Returns:
+            The exit code if a picture could not be read; the others are done all the same.
+
+        Raises:
+            OptionError: An option has an impossible value.
+            DataError: A file would be written over an input, or twice.
+        """
+        import numpy as np
+
+        from foveate.infer.augmented import Views
+        from foveate.infer.streamed import segment_file
+        from foveate.infer.windows import Tiling
+
+        if self.overlap != Masks.overlap and not self.window:
+            raise OptionError("--overlap is that of windows. Add --window 512, for example, or leave it out.")
+        config = model.config
+        window = self.window and _numbers("window", self.window, int, most=2)
+        settings: dict[str, Any] = {
+            "classes": model.classes,
+            "palette": np.array(config["palette"], np.uint8),
+            "size": tuple(config["size"]),
+            "mean": tuple(config["normalisation"]["mean"]),
+            "std": tuple(config["normalisation"]["std"]),
+            "tiling": Tiling((window[0], window[-1]), self.overlap) if window else None,
+            "views": Views(
+                self.flips,
+                _numbers("scales", self.scales, float),
+                _numbers("rotations", self.rotations, int),
+            ),
+        }
+        answers, failed = [], False
+        for image, wanted in zip(images, self._wanted(images), strict=True):
+            try:
+                shares = segment_file(model, image, wanted, **settings)
+            except DataError as error:
+                print(error, file=sys.stderr)
+                answers.append({"image": str(image), "error": str(error)})
+                failed = True
+                continue
+            answers.append(_answer(image, wanted, model.classes, shares.tolist()))
+            if not json:
+                _tell(answers[-1])
+        if json:
+            output.machine(answers)
+        return UNREADABLE if failed else None
+
+    def _wanted(self, images: Sequence[Path]) -> list[Wanted]:
+        """Return the files to write for each picture, none of which is a picture or is written twice."""
+        from foveate.infer.streamed import Wanted
+
+        some = self.masks or self.overlays or self.probabilities
+        if self.out is None:
+            if some:
+                raise OptionError("predict: say where the files go. Do: foveate predict ... --out FOLDER")
+            return [Wanted()] * len(images)
+        inputs, owners, found = {image.resolve() for image in images}, dict[str, Path](), []
+        for image in images:
+            mask, overlay, probabilities = (
+                self.out / f"{image.stem}_{kind}" if asked else None
+                for kind, asked in (
+                    ("mask.png", self.masks or not some),
+                    ("overlay.png", self.overlays or not some),
+                    ("probabilities.npy", self.probabilities),
+                )
+            )
+            for path in filter(None, (mask, overlay, probabilities)):
+                if path.resolve() in inputs:
+                    raise DataError(f"predict: {path} is one of the pictures. Name another --out.")
+                other = owners.setdefault(str(path).casefold(), image)  # some disks know no capitals
+                if other != image:
+                    raise DataError(
+                        f"predict: {other} and {image} would both be written to {path}. Do them one after "
+                        "the other, with another --out each."
+                    )
+            found.append(Wanted(mask, overlay, probabilities))
+        self.out.mkdir(parents=True, exist_ok=True)
+        return found
+
+
+def _answer(image: Path, wanted: Wanted, classes: Sequence[str], shares: list[float]) -> dict[str, Any]:
+    files = {kind: getattr(wanted, kind) for kind in ("mask", "overlay", "probabilities")}
+    ranked = sorted(zip(classes, shares, strict=True), key=lambda pair: -pair[1])
+    return {"image": str(image), "classes": dict(ranked)} | {k: str(v) for k, v in files.items() if v}
+
+
+def _tell(answer: dict[str, Any]) -> None:
+    """Print the classes that are in the picture, and the files."""
+    output.say(answer["image"])
+    output.shares([(name, share) for name, share in answer["classes"].items() if share])
+    for kind in ("mask", "overlay", "probabilities"):
+        if kind in answer:
+            output.say(f"  {answer[kind]}")
+
+
+def _numbers(
+    option: str, text: str, read: Callable[[str], Number], most: int | None = None
+) -> tuple[Number, ...]:
+    """Return numbers that commas part.
+
+    Raises:
+        OptionError: They are none, or there are too many.
+    """
+    try:
+        numbers = tuple(read(word) for word in text.split(","))
+    except ValueError:
+        numbers = ()
+    if not numbers or len(numbers) > (most or len(numbers)):
+        shape = "one number, or two" if most else "numbers"
+        raise OptionError(f'--{option} "{text}": {shape} are expected, with a comma between them.')
+    return numbers
