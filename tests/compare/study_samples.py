@@ -24,12 +24,13 @@ def plan(**others: Any) -> StudyPlan:
         "fingerprint": "f",
         "origin": {"source": "scenes"},
         "classes": ("a", "b"),
-        "size": 24,
+        "size": (24, 24),
         "items": {"train": 100, "val": 10, "test": 20},
         "normalisation": ((0.5,) * 3, (0.5,) * 3),
     }
     rules = {
         "task": "classification",
+        "metric": None,
         "seeds": (0, 1),
         "train": TrainConfig(epochs=4, batch_size=32),
         "branch_epochs": 0,
