@@ -1,4 +1,4 @@
-"""Look at data before a study trusts it: every file once, then labels, sizes and splits.
+"""Look at data before a study trusts it: every file once, then labels or masks, sizes and splits.
 
 Nothing that is found raises; see ``Finding.severity`` for what stops a study.
 """
@@ -9,7 +9,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +17,8 @@ import numpy as np
 
 from foveate.data.balance import check_labels
 from foveate.data.base import ImageData, Split
+from foveate.data.check_masks import check_masks, look_at_masks
+from foveate.data.check_pairs import check_pairs
 from foveate.data.decode import SUFFIXES
 from foveate.data.duplicates import exact_groups, near_pairs
 from foveate.data.finding import Finding, Severity
@@ -69,12 +71,19 @@ def check(data: ImageData) -> list[Finding]:
         data: What to check. Every file is read and decoded once, on all processors.
     """
     items = [item for name, split in data.splits.items() for item in _items(name, split)]
+    masked = data.truth == "mask"
+    if masked:
+        looks = [look for name, split in data.splits.items() for look in look_at_masks(name, split)]
+        items = [replace(item, target=look.digest) for item, look in zip(items, looks, strict=True)]
+        truth = check_masks(data, looks, [item.probe.size for item in items])
+    else:
+        truth = check_labels(data)
     findings = [
         *_from_origin(data),
-        *check_labels(data),
+        *truth,
         *_problems(items),
         *_traits(items),
-        *_sizes(items),
+        *_sizes(items, "fitted onto one canvas" if masked else "brought to one square size"),
         *_exact(items),
         *_near(items),
     ]
@@ -92,7 +101,8 @@ def check_source(source: object, *, seed: int = 0, **options: object) -> list[Fi
     try:
         data = open_data(source, seed=seed, **options)
     except FoveateError as error:
-        return _sorted([Finding("cannot_open", "error", str(error)), *_loose_files(source)])
+        pairs = check_pairs(Path(source)) if isinstance(source, (str, Path)) and Path(source).is_dir() else ()
+        return _sorted([Finding("cannot_open", "error", str(error)), *pairs, *_loose_files(source)])
     return check(data)
 
 
@@ -128,7 +138,7 @@ def _from_origin(data: ImageData) -> Iterator[Finding]:
     for note in data.origin.get("notes") or ():  # type: ignore[attr-defined]
         yield Finding("splits", "note", str(note))
     source = data.origin.get("source")
-    if isinstance(source, str) and Path(source).is_dir():
+    if isinstance(source, str) and Path(source).is_dir() and data.truth == "label":
         ignored = tuple(str(path.relative_to(source)) for path in strangers(Path(source)))
         if ignored:
             text = f"{_number(ignored)} ignored: no image by name, or in no class folder."
@@ -149,7 +159,7 @@ def _traits(items: Sequence[_Item]) -> Iterator[Finding]:
             yield Finding(trait, severity, text.format(n=_number(found)), found)
 
 
-def _sizes(items: Sequence[_Item]) -> Iterator[Finding]:
+def _sizes(items: Sequence[_Item], treated: str) -> Iterator[Finding]:
     sizes = Counter(item.probe.size for item in items if min(item.probe.size) > 0)
     if len(sizes) > 1:
         (width, height), most = sizes.most_common(1)[0]
@@ -157,7 +167,7 @@ def _sizes(items: Sequence[_Item]) -> Iterator[Finding]:
         ends = [pick(sized, key=lambda item: item.probe.size[0] * item.probe.size[1]) for pick in (min, max)]
         text = (
             f"{len(sizes)} different sizes; most often {width}x{height} ({most} images), between "
-            f"{_by(ends[0])} and {_by(ends[1])}. All are brought to one square size."
+            f"{_by(ends[0])} and {_by(ends[1])}. All are {treated}."
         )
         yield Finding("mixed_sizes", "note", text, tuple(end.name for end in ends))
 
@@ -178,7 +188,7 @@ def _exact(items: Sequence[_Item]) -> Iterator[Finding]:
         text = f"{len(across)} images are in several splits, byte for byte: scores would flatter. Remove one."
         yield Finding("duplicate_across_splits", "warning", text, tuple(across))
     if torn:
-        text = f"{len(torn)} images occur under different labels. Decide which label is right."
+        text = f"{len(torn)} images occur with different labels or masks. Decide which is right."
         yield Finding("label_conflict", "warning", text, tuple(torn))
     if within:
         text = f"{len(within)} images occur more than once in their split. They count double."
