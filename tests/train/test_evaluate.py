@@ -3,9 +3,9 @@ import torch
 from torch import nn
 from train_samples import small, split
 
+from foveate.infer.run import evaluating
 from foveate.tasks import tasks
 from foveate.train import evaluate
-from foveate.train.evaluate import evaluating
 
 TASK = tasks["classification"]()
 

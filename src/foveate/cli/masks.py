@@ -148,8 +148,10 @@ def _answer(image: Path, wanted: Wanted, classes: Sequence[str], shares: list[fl
 
 def _tell(answer: dict[str, Any]) -> None:
     """Print the classes that are in the picture, and the files."""
+    from foveate.infer.drawing import SMALLEST
+
     output.say(answer["image"])
-    output.shares([(name, share) for name, share in answer["classes"].items() if share])
+    output.shares([(name, share) for name, share in answer["classes"].items() if share >= SMALLEST])
     for kind in ("mask", "overlay", "probabilities"):
         if kind in answer:
             output.say(f"  {answer[kind]}")

@@ -15,10 +15,11 @@ from foveate.compare.materials import Materials
 from foveate.compare.plan import BASELINE, REPORT, TRUNK, PlannedVariant, StudyPlan
 from foveate.cost.count import cost
 from foveate.errors import StudyError
+from foveate.infer.run import device_of
 from foveate.insert.control import control_spec
 from foveate.insert.spec import parse
 from foveate.train.device import build_fabric
-from foveate.train.evaluate import device_of, to_device
+from foveate.train.evaluate import to_device
 from foveate.train.feed import batches_of
 from foveate.train.optimise import build_optimizer
 from foveate.train.seed import own_randomness

@@ -22,8 +22,9 @@ from foveate.data.canvas import Canvas
 from foveate.data.decode import read, read_square, square, upright_rgb
 from foveate.errors import CheckpointError, ShapeError
 from foveate.infer.predict import segment
+from foveate.infer.run import device_of, evaluating
 from foveate.tasks.base import tasks
-from foveate.train.evaluate import Triple, device_of, evaluating
+from foveate.train.evaluate import Triple
 from foveate.train.result import WEIGHTS
 
 FOLDER = "best"

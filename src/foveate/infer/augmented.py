@@ -18,7 +18,8 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from foveate.errors import OptionError, ShapeError
-from foveate.infer.run import Run, asking, logits_of, probabilities
+from foveate.infer.run import Run, asking, logits_of
+from foveate.tasks.segmentation import probabilities
 
 FLIPS = ("lr", "ud")
 

@@ -36,21 +36,6 @@ def logits_of(run: Run, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k 
     return resized(logits, images)
 
 
-def probabilities(logits: Float[Tensor, "b k h w"]) -> Float[Tensor, "b q h w"]:
-    """Return probabilities (B, K, H, W), at least float32, that sum to 1 over the classes.
-
-    One channel stands for two classes: the result is that of softmax over [0, x], and has two channels.
-
-    Example:
-        >>> probabilities(torch.zeros(1, 1, 1, 1)).flatten().tolist()
-        [0.5, 0.5]
-    """
-    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    if logits.shape[1] == 1:
-        return torch.cat([(-logits).sigmoid(), logits.sigmoid()], dim=1)
-    return logits.softmax(dim=1)
-
-
 @contextmanager
 def asking(run: Run) -> Iterator[None]:
     """Set a network to evaluation and compute no gradients; afterwards all is as it was."""

@@ -19,8 +19,9 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from foveate.errors import OptionError, ShapeError
-from foveate.infer.run import Run, asking, logits_of, probabilities
+from foveate.infer.run import Run, asking, logits_of
 from foveate.infer.windows import Axis, Blend, Tiling, axis
+from foveate.tasks.segmentation import probabilities
 
 Average = Literal["logits", "probabilities"]
 

@@ -158,10 +158,8 @@ class Segmentation:
 
     def predict(self, outputs: object) -> Float[Tensor, "b k h w"]:
         """Return probabilities that sum to 1 over the classes, of which there are at least two."""
-        logits = (outputs.logits if isinstance(outputs, Segmented) else main_output(outputs)).float()
-        if logits.shape[1] > 1:
-            return logits.softmax(dim=1)
-        return torch.cat([(-logits).sigmoid(), logits.sigmoid()], dim=1)
+        logits = outputs.logits if isinstance(outputs, Segmented) else main_output(outputs)
+        return probabilities(logits.float())
 
     def _loss(self, output: Tensor, batch: Labelled) -> Tensor:
         """Return the loss of maps of logits, or of one logit a class: whether it is in the image."""
@@ -180,6 +178,21 @@ class Segmentation:
         """The shape of the metric's counts of one image."""
         nothing = torch.zeros(1, max(2, len(self.classes)), 4, 4)
         return tuple(self.metric.count(nothing, torch.zeros(1, 4, 4, dtype=torch.int64)).shape[1:])
+
+
+def probabilities(logits: Float[Tensor, "b k h w"]) -> Float[Tensor, "b q h w"]:
+    """Return probabilities (B, K, H, W), at least float32, that sum to 1 over the classes.
+
+    One channel stands for two classes: the result is that of softmax over [0, x], and has two channels.
+
+    Example:
+        >>> probabilities(torch.zeros(1, 1, 1, 1)).flatten().tolist()
+        [0.5, 0.5]
+    """
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    if logits.shape[1] == 1:
+        return torch.cat([(-logits).sigmoid(), logits.sigmoid()], dim=1)
+    return logits.softmax(dim=1)
 
 
 _IOU = MeanIoU()

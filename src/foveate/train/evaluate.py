@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from foveate.data.batches import Batch, eval_batches
 from foveate.data.cache import CachedSplit
+from foveate.infer.run import device_of, evaluating
 from foveate.tasks.base import Task
 
 Triple = tuple[float, float, float]
@@ -72,24 +70,6 @@ def evaluate(
         answers=np.concatenate(answers),
         loss=float(torch.stack(losses).sum()) / len(joined),
     )
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Set every module to evaluation, and afterwards each back to what it was."""
-    before = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in before.items():
-            module.training = training
-
-
-def device_of(model: nn.Module) -> torch.device:
-    """Return where the model's first tensor is; the CPU for a model without any."""
-    first: Tensor | None = next(itertools.chain(model.parameters(), model.buffers()), None)
-    return torch.device("cpu") if first is None else first.device
 
 
 def to_device(batch: Batch, device: torch.device) -> Batch:
