@@ -136,7 +136,7 @@ def _in_pool(look: Callable[[int, int], list[Probe]], total: int) -> Iterator[Pr
 
 def _from_origin(data: ImageData) -> Iterator[Finding]:
     for note in data.origin.get("notes") or ():  # type: ignore[attr-defined]
-        yield Finding("splits", "note", str(note))
+        yield Finding("opened", "note", str(note))
     source = data.origin.get("source")
     if isinstance(source, str) and Path(source).is_dir() and data.truth == "label":
         ignored = tuple(str(path.relative_to(source)) for path in strangers(Path(source)))

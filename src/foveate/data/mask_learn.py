@@ -27,6 +27,7 @@ from foveate.data.class_table import (
 )
 from foveate.data.decode import opened
 from foveate.data.mask_code import MaskCode, palette_of, raw_mask
+from foveate.data.palette import is_voc_brightness
 from foveate.errors import DataError, OptionError
 
 VOID = ("void", "ignore", "ignored", "unlabelled", "unlabeled")  # names of what does not count
@@ -176,8 +177,8 @@ def _binary(wishes: Wishes, named: tuple[str, ...] | None, notes: list[str]) -> 
 
 def _two(wishes: Wishes, named: tuple[str, ...] | None) -> tuple[str, ...]:
     """Return the names of two classes."""
-    first = wishes.background or BACKGROUND
-    names = (first, "foreground") if named is None else named if len(named) == 2 else (first, *named)
+    named = named or ("foreground",)
+    names = (wishes.background or BACKGROUND, *named) if len(named) == 1 else named
     if len(names) != 2:
         raise OptionError(f"binary masks tell two classes apart, classes= names {len(names)}. Name two.")
     return names
@@ -253,7 +254,14 @@ def _unnamed(wishes: Wishes, seen: _Seen, ignored: set[int]) -> tuple[str, ...]:
     if not values:
         raise DataError("every pixel of every mask is ignored. Check ignore_index=, or the masks.")
     listed = ", ".join(map(str, values[:_SHOWN])) + (", ..." if len(values) > _SHOWN else "")
-    soft = len(values) > 2 and (seen.soft is not None or (IGNORE in seen.values and values[-1] >= _LIGHT))
+    if values[-1] > 20 and is_voc_brightness(values):
+        raise DataError(
+            f"the masks hold {listed}: the brightness of VOC's colours, not class numbers. Somebody turned "
+            "paletted masks to grey. Take the paletted ones, of which the index counts."
+        )
+    soft = len(values) > 2 and (
+        seen.soft is not None or (IGNORE in seen.values and _LIGHT <= values[-1] < IGNORE)
+    )
     if soft:
         jpeg = f" ({seen.soft} is a JPEG, which blurs them)" if seen.soft else ""
         raise DataError(

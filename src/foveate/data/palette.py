@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import cache
 
 import numpy as np
 from jaxtyping import UInt8
+from PIL import Image
 
 _GROUND = (64, 64, 64)  # of the first class, mostly the background
 _LEVELS = (0, 85, 120, 155, 190, 220, 255)  # of each channel; 343 colours to choose from
@@ -24,6 +26,27 @@ def default_palette(count: int) -> UInt8[np.ndarray, "k 3"]:
         [[64, 64, 64], [255, 0, 255], [220, 255, 0]]
     """
     return _spread()[:count].copy()
+
+
+@cache
+def voc_palette() -> UInt8[np.ndarray, "256 3"]:
+    """Return the palette of PASCAL VOC's masks, which many tools give theirs.
+
+    Bits 0, 3, 6 of a number go to red, 1, 4, 7 to green, 2, 5 to blue, the lowest ones to the highest bits.
+    """
+    numbers = np.arange(256)
+    out = np.zeros((256, 3), dtype=np.uint8)
+    for channel in range(3):
+        for step in range(3):
+            out[:, channel] |= ((numbers >> (3 * step + channel) & 1) << (7 - step)).astype(np.uint8)
+    return out
+
+
+def is_voc_brightness(values: Collection[int]) -> bool:
+    """Tell whether values are what VOC's first 21 colours and its border become when turned to grey."""
+    colours = np.concatenate([voc_palette()[:21], voc_palette()[255:]])
+    grey = set(np.asarray(Image.fromarray(colours[None]).convert("L")).reshape(-1).tolist())
+    return len(values) > 1 and set(values) <= grey
 
 
 @cache
