@@ -39,7 +39,7 @@ def test_a_resnet(resnet: nn.Module) -> None:
         ("avgpool", "after", "pool"),
     ]
     stage3 = next(site for site in found if "stage3" in site.aliases)
-    assert stage3 == Site("layer3", ("stage3",), "map", 256, 4, 4)
+    assert stage3 == Site("layer3", ("stage3", "features"), "map", 256, 4, 4)
     scores = next(site for site in found if site.kind == "scores")
     assert (scores.path, scores.channels, scores.classes, scores.aliases) == ("fc", 512, 5, ("output",))
 

@@ -1,24 +1,44 @@
-"""The names that hold for every model: input, stem, stageN, blocks, pool, skip, bottleneck, output.
+"""The names that hold for every model; each is found by what flows, and stands for one place or several.
 
-Each is found by what flows through the model on the example, and stands for one place or several.
+- ``input``: the images, before the first layer;
+- ``stem``: the last map before the first block; ``stage1`` to ``stageN``: the last map of each resolution,
+  down to the lowest; ``features``: all of these stages, what a classifier's or a segmenter's head gets;
+- ``blocks``: behind every residual or transformer block;
+- ``pool``: a classifier's map before global pooling, and the pooling itself;
+- ``skip``: where a map of the encoder goes on to the decoder, on that way alone; ``skip1`` to ``skipN``: each
+  of these, the finest first;
+- ``bottleneck``: what a segmenter's spatial pooling layer returns, or the encoder's deepest map;
+- ``output``: a classifier's scores, or a segmenter's map of scores before it is scaled up.
 """
 
 from __future__ import annotations
 
-from foveate.insert.dense import find_bottleneck, find_score_map, find_skips
+from foveate.insert.dense import find_bottleneck, find_score_map
 from foveate.insert.ends import find_input, find_pool, find_scores
 from foveate.insert.flow import Flow, Place
+from foveate.insert.skips import find_skips
 from foveate.insert.stages import find_stages, find_stem
+
+# What to say of a name that a model lacks.
+ABSENT = {
+    "skip": "No map of an encoder meets one that was made through a deeper one",
+    "pool": "Only a classifier pools its map to one vector",
+    "bottleneck": "Only a model that returns a map of scores has a bottleneck",
+    "blocks": "No residual or transformer block was found",
+}
 
 
 def find_aliases(flow: Flow) -> dict[str, list[Place]]:
     """Return every alias that a model has, with its places."""
     found = {"input": find_input(flow), "stem": find_stem(flow)}
-    for number, stage in enumerate(find_stages(flow), start=1):
-        found[f"stage{number}"] = [flow.behind(stage)]
+    stages = [flow.behind(stage) for stage in find_stages(flow)]
+    found |= {f"stage{number}": [stage] for number, stage in enumerate(stages, start=1)}
+    found["features"] = stages
     found["blocks"] = [flow.behind(block) for block in flow.blocks if flow.once(block)]
     found["pool"] = find_pool(flow)
-    found["skip"] = find_skips(flow)
+    found["skip"] = skips = find_skips(flow)
+    finest = sorted(skips, key=lambda place: -place.layout.height * place.layout.width)
+    found |= {f"skip{number}": [place] for number, place in enumerate(finest, start=1)}
     found["bottleneck"] = find_bottleneck(flow)
     found["output"] = find_scores(flow) if flow.classifies else find_score_map(flow)
     return {alias: places for alias, places in found.items() if places}

@@ -2,7 +2,8 @@
 
 A block adds its input, or something of its output's shape, to what it computed, in its own ``forward``; and
 its class occurs more than once. Networks that join instead of adding (DenseNet, Inception) repeat a class
-that joins.
+that joins. What takes a map of an encoder and a deeper one is a decoder's, and no block; nor is a module that
+holds others of its own class, as where a U-Net is written from the outermost size to the innermost.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections import Counter
 from torch import nn
 
 from foveate.insert.layout import Layout
+from foveate.insert.lineage import Lineage
 from foveate.insert.maps import Maps
 from foveate.insert.probe import Call, Probe
 
@@ -24,9 +26,11 @@ _SAME_ASPECT = math.log(1.6)
 
 def find_blocks(notes: Probe, maps: Maps) -> list[Call]:
     """Return the outermost blocks in the order in which they ran."""
+    past = Lineage(notes, maps, [])
     calls = [c for c in notes.calls.values() if c.path and maps.output(c) is not None]
+    calls = [c for c in calls if not past.finer(past.arguments(c).values()) and not _is_nested(c, calls)]
     kinds = Counter(type(call.module) for call in calls)
-    adding = {type(c.module) for c in calls if c.output is not None and tuple(c.output.shape) in c.adds}
+    adding = {type(c.module) for c in calls if _adds(c)}
     repeated = _hoisted(
         [c for c in calls if type(c.module) in adding and kinds[type(c.module)] > 1], notes, maps
     )
@@ -41,6 +45,17 @@ def find_blocks(notes: Probe, maps: Maps) -> list[Call]:
         joining = {type(c.module) for c in calls if c.joins}
         found = _outermost([c for c in calls if type(c.module) in joining and kinds[type(c.module)] > 1])
     return sorted(found, key=lambda call: call.started)
+
+
+def _adds(call: Call) -> bool:
+    """Return whether a module sums maps of its output's shape, or tokens that it then lays out as a map."""
+    if call.output is None:
+        return False
+    shape = tuple(call.output.shape)
+    unfolded = [
+        s for s in call.adds if len(s) < len(shape) and (s[0], math.prod(s)) == (shape[0], math.prod(shape))
+    ]
+    return shape in call.adds or bool(unfolded)
 
 
 def _in_line(found: list[Call], calls: list[Call]) -> list[Call]:
@@ -63,7 +78,13 @@ def _is_lone_block(call: Call, repeated: list[Call], maps: Maps) -> bool:
     layout = maps.output(call)
     if layout is None or layout.kind == "tokens" or isinstance(call.module, nn.ModuleDict):
         return False
+    if repeated and call.started > max(block.ended for block in repeated):
+        return False  # a head that adds
     return not any(call.holds(other) or other.holds(call) for other in repeated)
+
+
+def _is_nested(call: Call, calls: list[Call]) -> bool:
+    return any(type(c.module) is type(call.module) and call.holds(c) for c in calls)
 
 
 def _hoisted(blocks: list[Call], notes: Probe, maps: Maps) -> list[Call]:

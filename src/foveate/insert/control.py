@@ -33,7 +33,7 @@ class Control(nn.Module):
         options: The options of the mechanism.
 
     Attributes:
-        interface: That of the mechanism.
+        interface: That of the mechanism; ``"refine"`` for a gate.
         gate: ``"gamma"`` if the mechanism starts as the identity by a gate of its own, else None.
         does_nothing: Whether it returns its input, because the mechanism has too few parameters for
             one hidden unit.
@@ -49,7 +49,8 @@ class Control(nn.Module):
         super().__init__()
         self.channels, self.like = channels, like
         mechanism = _unseen(like, channels, options)
-        self.interface = mechanism.interface
+        # A block that asks nobody stands for a gate too.
+        self.interface = "refine" if mechanism.interface == "gate" else mechanism.interface
         if self.interface not in ("refine", "pool", "label"):
             raise OptionError(
                 f"control: {like} is a {self.interface}, expected a mechanism that can be inserted"

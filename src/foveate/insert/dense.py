@@ -1,60 +1,80 @@
-"""The places that only a dense model has: skip connections, the spatial pooling layer, the map of scores."""
+"""The places that only a dense model has: the bottleneck behind its encoder, and its map of scores."""
 
 from __future__ import annotations
-
-import re
 
 from foveate.insert.flow import Flow, Place
 from foveate.insert.probe import Call
 from foveate.insert.stages import find_stages
-
-_POOLING = re.compile(r"aspp$|psp|ppm|spp|pyramid", re.IGNORECASE)
-
-
-def find_skips(flow: Flow) -> list[Place]:
-    """Return the second map that modules take, where an earlier and finer one meets a later one."""
-    places = []
-    for call in flow.trunk:
-        if not call.path or not flow.once(call) or len(call.inputs) < 2:
-            continue
-        (first_name, _, first), (name, key, second) = call.inputs[:2]
-        if name == first_name:
-            continue  # a list of maps in one argument: which of them meets which is not to be seen from here
-        layout = flow.maps.of(second, key, call.started)
-        if first.ndim == second.ndim == 4 and layout is not None and _is_finer(first.shape, second.shape):
-            places.append(Place(call.path, "before", layout, argument=name))
-    return places
+from foveate.insert.trace import JOIN, PRODUCT, SUM
 
 
 def find_bottleneck(flow: Flow) -> list[Place]:
-    """Return the spatial pooling layer of a dense model, or its deepest map."""
-    if not flow.is_dense:
-        return []
-    named = [c for c in flow.trunk if _POOLING.search(type(c.module).__name__) and _usable(flow, c)]
-    named = [c for c in named if not any(other.holds(c) for other in named)]
+    """Return the spatial pooling layer of a dense model, or the deepest map between encoder and decoder.
+
+    The layer takes the deepest map and nothing else, looks at it in several ways and puts these together,
+    as ASPP, pyramid pooling and attention do; nothing else takes that map.
+    """
     stages = find_stages(flow)
-    deepest = named[-1] if named else stages[-1] if stages else None
-    return [flow.behind(deepest)] if deepest is not None else []
+    if not flow.is_dense or not stages:
+        return []
+    deepest, score = stages[-1], score_node(flow)
+    while True:
+        takers = [
+            c for c in flow.hosts if c.started > deepest.ended and flow.lineage.is_used(deepest.left, c)
+        ]
+        following = [c for c in takers if c.left != score and _follows(flow, c, deepest)]
+        pooling = next((c for c in following if _puts_together(flow, c)), None)
+        if pooling is not None:
+            return [flow.behind(pooling)]
+        if not following or takers[0] is not following[0]:
+            return [flow.behind(deepest)]
+        deepest = takers[0]
+
+
+def _follows(flow: Flow, call: Call, before: Call) -> bool:
+    """Return whether a module alone takes a map, nothing else, and returns one of the same size."""
+    return (
+        flow.makes_map(call)
+        and flow.has_to_itself(call, before.left)
+        and set(call.arrived) == {before.left} != {call.left}
+        and flow.positions(call) == flow.positions(before)
+    )
+
+
+def _puts_together(flow: Flow, call: Call) -> bool:
+    """Return whether several things made of what went in are joined, summed or multiplied."""
+    nodes = flow.notes.trace.nodes
+    inside = [n for n, node in enumerate(nodes) if call.held(node.made)]
+    own = {*inside, *call.arrived}
+    return any(
+        nodes[n].operation in (JOIN, SUM, PRODUCT) and len(own.intersection(nodes[n].parents)) > 1
+        for n in inside
+    )
 
 
 def find_score_map(flow: Flow) -> list[Place]:
     """Return the module that makes the map of scores of a dense model, before it is scaled up."""
-    if not flow.is_dense or flow.result is None:
+    if not flow.is_dense:
         return []
-    made = [c for c in flow.trunk if _usable(flow, c)]
-    found = [c for c in made if c.output is flow.result]
-    if not found:
-        classes, start = flow.result.shape[1], flow.blocks[-1].ended if flow.blocks else 0
-        found = [
-            c for c in made if c.output is not None and c.output.shape[1] == classes and c.started > start
-        ]
-    found = [c for c in found if not any(other.holds(c) for other in found)]
-    return [flow.behind(found[0])] if found else []
+    score = score_node(flow)
+    made = (c for c in flow.hosts if c.left == score and flow.makes_map(c))
+    maker = next(made, None)
+    return [flow.behind(maker)] if maker is not None else []
 
 
-def _usable(flow: Flow, call: Call) -> bool:
-    return flow.makes_map(call) and flow.once(call)
+def score_node(flow: Flow) -> int:
+    """Return the node of the scores as the last layer makes them: what follows keeps the number of classes.
 
-
-def _is_finer(coarse: tuple[int, ...], fine: tuple[int, ...]) -> bool:
-    return fine[2] * fine[3] > coarse[2] * coarse[3]
+    Resizing and activations are passed over.
+    """
+    if flow.result is None:
+        return -1
+    nodes, clock = flow.notes.trace.nodes, flow.notes.calls[""].ended
+    node = flow.notes.trace.number(flow.result, clock)
+    classes = flow.result.shape[1]
+    while nodes[node].operation != "convolution" and len(nodes[node].parents) == 1:
+        parent = nodes[node].parents[0]
+        if not nodes[parent].is_map or nodes[parent].shape[1] != classes:
+            break
+        node = parent
+    return node

@@ -11,13 +11,14 @@ from foveate.insert.probe import Call
 
 def find_input(flow: Flow) -> list[Place]:
     """Return the innermost module through which alone the image enters."""
-    inside = next((c for c in flow.calls if c.inputs and c.inputs[0][2].ndim == 4), None)
+    started = sorted(flow.calls, key=lambda call: call.started)
+    inside = next((c for c in started if c.inputs and c.inputs[0][2].ndim == 4), None)
     if inside is None:
         return []
     while True:
-        key = inside.inputs[0][1]
-        takers = [c for c in flow.inside(inside) if any(k == key for _, k, _ in c.inputs)]
-        if len(takers) != 1 or takers[0].inputs[0][1] != key or not flow.once(takers[0]):
+        image = inside.arrived[0]
+        takers = [c for c in flow.inside(inside) if flow.has_to_itself(c, image)]
+        if not takers or takers[0].arrived[0] != image or not flow.once(takers[0]):
             break
         inside = takers[0]
     layout = flow.maps.input(inside)

@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from torch import Tensor
 
 from foveate.insert.blocks import find_blocks
 from foveate.insert.holder import first_tensor
 from foveate.insert.layout import Layout
+from foveate.insert.lineage import Lineage
 from foveate.insert.maps import Maps
 from foveate.insert.probe import Call, Probe
+
+
+@dataclass(frozen=True)
+class Deeper:
+    """The deeper map that a skip connection meets, for mechanisms that ask it.
+
+    Args:
+        layout: How it lies.
+        argument: The argument that holds it, where it goes into the same module.
+        source: The module behind which it flows, where it comes from elsewhere. With neither it lies beside
+            the connection's map in one tensor.
+    """
+
+    layout: Layout
+    argument: str | None = None
+    source: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -23,8 +41,10 @@ class Place:
         layout: How the map lies there.
         role: ``map`` for a map, ``pool`` for the vector that a map is pooled to, ``scores`` for logits.
         argument: For ``before``: the name of the argument that holds the map; empty for the first.
-        source: For ``pool`` and ``scores``: where the map before pooling flows, as (path, where).
+        source: For ``pool`` and ``scores``: where the map before pooling flows, as (path, where). For a map:
+            where it flows before it is added to what is here.
         classes: For ``scores``: how many.
+        deeper: For a skip connection: the deeper map.
     """
 
     path: str
@@ -34,6 +54,7 @@ class Place:
     argument: str = ""
     source: tuple[str, str] | None = None
     classes: int = 0
+    deeper: Deeper | None = None
 
 
 class Flow:
@@ -51,6 +72,17 @@ class Flow:
         self.calls = list(notes.calls.values())
         self.trunk = [c for c in self.calls if not any(block.holds(c) for block in self.every_block)]
         self.result: Tensor | None = first_tensor(notes.result)
+        self.lineage = Lineage(notes, self.maps, self.every_block)
+
+    @cached_property
+    def hosts(self) -> list[Call]:
+        """The modules outside of blocks that run once, in the order in which they start."""
+        return sorted((c for c in self.trunk if c.path and self.once(c)), key=lambda c: c.started)
+
+    def has_to_itself(self, call: Call, node: int) -> bool:
+        """Return whether all that is made of a node is made inside of ``call``."""
+        made = [self.lineage.nodes[use].made for use in self.lineage.uses[node]]
+        return bool(made) and all(call.held(clock) for clock in made)
 
     @property
     def classifies(self) -> bool:
@@ -76,8 +108,8 @@ class Flow:
         return not any(call.holds(other) for other in self.calls)
 
     def once(self, call: Call) -> bool:
-        """Return whether the module ran once."""
-        return self.notes.counts[call.path] == 1
+        """Return whether the module ran once, or once in each run of a network that ran several times."""
+        return self.notes.once(call.path)
 
     def makes_map(self, call: Call) -> bool:
         """Return whether a map of the whole batch comes out of ``call``."""
@@ -99,6 +131,8 @@ class Flow:
         for around in self.notes.ancestors(call.path):
             if around.output_key != call.output_key or any(around.holds(b) for b in self.every_block):
                 break
+            if around.returns > 1:
+                break
             if self.once(around) and (self.makes_map(around) or not self.makes_map(call)):
                 call = around
         return call
@@ -114,3 +148,11 @@ class Flow:
         if layout is None:
             raise RuntimeError(f"{call.path} makes no map")
         return Place(call.path, "after", layout)
+
+    def in_front(self, call: Call, node: int) -> Place | None:
+        """Return the place where a map goes into ``call``, None if it is no map."""
+        at = call.arrived.index(node)
+        name, key, tensor = call.inputs[at]
+        layout = self.maps.of(tensor, key, call.started)
+        alone = [n for n, _, _ in call.inputs].count(name) == 1
+        return Place(call.path, "before", layout, argument=name if at else "") if layout and alone else None

@@ -26,7 +26,7 @@ class Wire:
         """Return what was sent and let go of it."""
         value, self.value = self.value, None
         if value is None:
-            raise RuntimeError("foveate: the map before pooling did not come before the scores were made")
+            raise RuntimeError("foveate: a map was needed before the module that makes it had run")
         return value
 
 
@@ -42,7 +42,11 @@ class Slot:
         own_gate: The dotted name of the mechanism's own zero-start parameter; empty without one.
         side: For a pool or a source: whether the map is what flows into the host or out of it.
         argument: For ``before``: the argument that holds the map; empty for the first tensor.
-        wire: Brings the map from elsewhere, or takes it there.
+        wire: Brings the map from elsewhere, or takes it there. A map that is brought before or behind the
+            host is part of the sum that flows there.
+        asked: How the deeper map lies that a gate asks; None for all else.
+        asked_argument: The argument that holds the deeper map; None if none does.
+        asked_wire: Brings the deeper map from elsewhere. With neither it lies in the same tensor.
     """
 
     name: str
@@ -53,6 +57,9 @@ class Slot:
     side: Literal["before", "after"] = "before"
     argument: str = ""
     wire: Wire | None = None
+    asked: Layout | None = None
+    asked_argument: str | None = None
+    asked_wire: Wire | None = None
 
 
 class Inserted(nn.Module):
@@ -76,14 +83,16 @@ class Inserted(nn.Module):
         if gate is not None:
             self.register_parameter(slot.gate, gate)
         self.slots.append(slot)
+        self.slots.sort(key=lambda s: s.role == "source")  # what is sent on is what flows here in the end
         self.swaps = any(s.role == "replace" and not s.gate for s in self.slots)
 
     def enter(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Apply what stands in front of the host to its arguments."""
         for slot in self.slots:
             if slot.role == "before":
+                asked = self._asked(slot, args, kwargs)
                 args, kwargs = _with_argument(
-                    args, kwargs, slot.argument, lambda x, s=slot: self._refined(s, x)
+                    args, kwargs, slot.argument, lambda x, s=slot, a=asked: self._refined(s, x, a)
                 )
             elif slot.wire is not None and slot.side == "before" and slot.role == "source":
                 slot.wire.value = slot.layout.as_map(_argument(args, kwargs))
@@ -97,7 +106,8 @@ class Inserted(nn.Module):
         """Apply what stands behind the host, or in its place, to its output."""
         for slot in self.slots:
             if slot.role == "after":
-                output = with_first(output, lambda x, s=slot: self._refined(s, x))
+                asked = self._asked(slot, args, kwargs)
+                output = with_first(output, lambda x, s=slot, a=asked: self._refined(s, x, a))
             elif slot.role == "replace":
                 arrived = _argument(args, kwargs)
                 output = with_first(output, lambda x, s=slot, a=arrived: self._replaced(s, x, a))
@@ -115,9 +125,28 @@ class Inserted(nn.Module):
         """Return what the mechanism in the host's place makes of the host's input."""
         return _argument(args, kwargs)
 
-    def _refined(self, slot: Slot, x: Tensor) -> Tensor:
+    def _asked(self, slot: Slot, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:
+        """Return the deeper map that a gate asks, None where there is none or it lies in the same tensor."""
+        if slot.asked is None:
+            return None
+        if slot.asked_wire is not None:
+            return slot.asked_wire.take()
+        if slot.asked_argument is None:
+            return None
+        found = (
+            kwargs[slot.asked_argument] if slot.asked_argument in kwargs else args[int(slot.asked_argument)]
+        )
+        return slot.asked.as_map(found)
+
+    def _refined(self, slot: Slot, x: Tensor, asked: Tensor | None = None) -> Tensor:
         mechanism = getattr(self, slot.name)
-        return slot.layout.apply(x, lambda m: self._blend(slot, m, mechanism(m)))
+        if slot.asked is not None and asked is None:
+            asked = slot.asked.as_map(x)
+        more = () if asked is None else (asked,)
+        if slot.wire is None:
+            return slot.layout.apply(x, lambda m: self._blend(slot, m, mechanism(m, *more)))
+        brought = slot.wire.take()
+        return x + (self._blend(slot, brought, mechanism(brought, *more)) - brought)
 
     def _replaced(self, slot: Slot, plain: Tensor, arrived: Tensor) -> Tensor:
         mechanism = getattr(self, slot.name)

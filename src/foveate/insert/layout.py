@@ -25,6 +25,8 @@ class Layout:
         height: H on the example.
         width: W on the example.
         prefix: Class and register tokens in front of the positions; they are left alone.
+        first: For a map that is joined with others: the channel at which it begins.
+        within: Channels of all of them; 0 for a map that is alone.
     """
 
     kind: Kind
@@ -32,9 +34,14 @@ class Layout:
     height: int
     width: int
     prefix: int = 0
+    first: int = 0
+    within: int = 0
 
     def apply(self, x: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
         """Return ``x`` with ``function``, map to map, applied to its positions."""
+        if self.within:
+            before, own, behind = x.split(self._split, dim=1)
+            return torch.cat((before, function(own), behind), dim=1)
         if self.kind == "map":
             return function(x)
         if self.kind == "grid":
@@ -44,12 +51,19 @@ class Layout:
 
     def as_map(self, x: Tensor) -> Tensor:
         """Return the positions of ``x`` as a map (B, C, H, W)."""
+        if self.within:
+            return x.split(self._split, dim=1)[1]
         if self.kind == "map":
             return x
         if self.kind == "grid":
             return x.permute(0, 3, 1, 2)
         height, width = self.grid_of(x.shape[1] - self.prefix)
         return x[:, self.prefix :].transpose(1, 2).unflatten(2, (height, width))
+
+    @property
+    def _split(self) -> list[int]:
+        """The channels before the map, its own, and those behind it."""
+        return [self.first, self.channels, self.within - self.first - self.channels]
 
     def grid_of(self, positions: int) -> tuple[int, int]:
         """Return rows and columns of ``positions`` tokens: as on the example, or nearest to its aspect.

@@ -13,6 +13,7 @@ from torch import nn
 from foveate.errors import SiteError
 from foveate.insert.attended import attend
 from foveate.insert.holder import CHILD, Inserted, Slot, Wire
+from foveate.insert.layout import Layout
 from foveate.insert.plan import Step, make
 from foveate.insert.sites import Survey
 
@@ -40,20 +41,23 @@ def place(model: nn.Module, step: Step, survey: Survey, start: Start) -> None:
         slot.gate = f"{name}_gate"
         gate = nn.Parameter(torch.zeros(1, device=like.device, dtype=like.dtype))
     if site.source is not None and site.source != (site.path, "before"):
-        _wire(model, slot, step)
+        slot.wire = _wire(model, site.source, site.map)
+        slot.side = "before" if site.where == "before" else "after"
+    if site.deeper is not None and getattr(mechanism, "interface", "") == "gate":
+        slot.asked, slot.asked_argument = site.deeper.layout, site.deeper.argument
+        if site.deeper.source is not None:
+            slot.asked_wire = _wire(model, site.deeper.source, site.deeper.layout)
     holder.add(slot, mechanism, gate)
     if holder.swaps:
         _idle(host, holder)
 
 
-def _wire(model: nn.Module, slot: Slot, step: Step) -> None:
-    """Let the map before pooling come to the slot from the module that makes it."""
-    path, where = cast(tuple[str, Literal["before", "after"]], step.site.source)
-    slot.wire = Wire()
-    slot.side = "before" if step.site.where == "before" else "after"
-    attend(model.get_submodule(path)).add(
-        Slot("", "source", step.site.map, wire=slot.wire, side=where), None, None
-    )
+def _wire(model: nn.Module, source: tuple[str, str], layout: Layout) -> Wire:
+    """Return what brings a map from the module that makes or takes it."""
+    path, where = cast(tuple[str, Literal["before", "after"]], source)
+    wire = Wire()
+    attend(model.get_submodule(path)).add(Slot("", "source", layout, wire=wire, side=where), None, None)
+    return wire
 
 
 def _idle(host: nn.Module, holder: Inserted) -> None:

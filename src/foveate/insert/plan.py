@@ -16,9 +16,10 @@ from foveate.insert.spec import Spec, Term
 from foveate.mechanisms.base import build, mechanisms
 
 _MAPS = ("map", "grid", "tokens")
-_KINDS = {"refine": _MAPS, "pool": ("pool",), "label": ("scores",)}
+_KINDS = {"refine": _MAPS, "gate": _MAPS, "pool": ("pool",), "label": ("scores",)}
 _WORDS = {
     "refine": "weighs a map and returns one of the same shape",
+    "gate": "weighs a map by what a deeper one asks for, so it can sit only where the two meet: @skip",
     "pool": "turns a map into one vector, so it can sit only where the model does that: @pool",
     "label": "turns a map into one score per class, so it can sit only where a classifier's scores are made: "
     "@output",
@@ -59,7 +60,7 @@ def make(step: Step, survey: Survey) -> nn.Module:
     try:
         return _build(step.term, step.site)
     except (ShapeError, OptionError, ValueError) as error:
-        others = {site.channels: site for site in survey.sites if site.kind in _KINDS[step.interface]}
+        others = {site.channels: site for site in survey.sites if _suits(step.interface, site)}
         fits = [
             site for site in others.values() if site.channels != step.site.channels and _fits(step.term, site)
         ]
@@ -72,6 +73,11 @@ def make(step: Step, survey: Survey) -> nn.Module:
             f"{step.term} cannot sit at {step.site.path}, where {step.site.channels} channels flow: {error} "
             f"It could at: {near}."
         ) from error
+
+
+def _suits(interface: str, site: Site) -> bool:
+    """Return whether what flows at a site is what mechanisms of an interface take."""
+    return site.kind in _KINDS[interface] and (interface != "gate" or site.deeper is not None)
 
 
 def interface_of(term: Term) -> str:
@@ -88,12 +94,21 @@ def interface_of(term: Term) -> str:
 
 def _build(term: Term, site: Site) -> nn.Module:
     options = dict(term.options)
-    if interface_of(term) == "label":
+    interface = interface_of(term)
+    if interface == "label":
         options.setdefault("classes", site.classes)
+    if interface == "gate":
+        options.setdefault("gating", site.gating)
     if term.mechanism == "control":
         like = str(options.pop("like"))
         return Control(site.channels, like=like, height=site.height, width=site.width, **options)
-    return build(term.mechanism, site.channels, **options)
+    built = build(term.mechanism, site.channels, **options)
+    returned = getattr(built, "out_channels", site.channels)
+    if returned != site.channels:
+        raise OptionError(
+            f"{term.mechanism} returns the {returned} channels of the deeper map, expected {site.channels}"
+        )
+    return built
 
 
 def _fits(term: Term, site: Site) -> bool:
@@ -116,11 +131,11 @@ def _steps(survey: Survey, term: Term) -> list[Step]:
         )
     found = survey.find(term.site, term.where)
     aliased = term.site in survey.places
-    chosen = [_placed(survey, term, site) for site in found if site.kind in _KINDS[interface]]
+    chosen = [_placed(survey, term, site) for site in found if _suits(interface, site)]
     steps = _unique([step for step in chosen if step is not None])
     if not steps:
         raise SiteError(_no_site(survey, term, found, interface))
-    if interface == "refine":
+    if interface in ("refine", "gate"):
         maps = {site.path for site in found if site.kind in _MAPS}
         named = maps if aliased else set(_ran(survey, term.site))
         _check_all(term, named - {step.site.path for step in steps})
@@ -135,18 +150,26 @@ def _placed(survey: Survey, term: Term, site: Site) -> Step | None:
         )
     if term.where == "replace":
         entry = survey.entry(site.path)
-        fits = site.where == "after" and not site.argument and entry is not None and entry.map == site.map
+        fits = not site.within and site.source is None and site.deeper is None
+        fits = (
+            fits
+            and site.where == "after"
+            and not site.argument
+            and entry is not None
+            and entry.map == site.map
+        )
         return Step(term, site, "replace") if fits else None
-    if term.where == "before" and site.where == "after":
+    if term.where == "before" and site.where == "after" and site.deeper is None:
         entry = survey.entry(site.path)
         return Step(term, entry, "before") if entry is not None else None
     return Step(term, site, "before" if site.where == "before" else "after")
 
 
 def _unique(steps: list[Step]) -> list[Step]:
-    seen: dict[tuple[str, str, str], Step] = {}
+    seen: dict[tuple[object, ...], Step] = {}
     for step in steps:
-        seen.setdefault((step.site.path, step.role, step.site.argument), step)
+        site = step.site
+        seen.setdefault((site.path, step.role, site.argument, site.first, site.source), step)
     return list(seen.values())
 
 
@@ -158,6 +181,8 @@ def _check_all(term: Term, left: set[str]) -> None:
     """Refuse to leave anything out in silence that a pattern names."""
     if left:
         why = "must be given what it returns, in shape" if term.where == "replace" else "must make a map"
+        if interface_of(term) == "gate":
+            why = "must come after the module that makes the deeper map"
         raise SiteError(
             f'{term}: "{term.site}" also names {", ".join(sorted(left)[:4])}, where {term.mechanism} cannot '
             f"sit: the module {why}. Make the pattern narrower."
@@ -166,7 +191,6 @@ def _check_all(term: Term, left: set[str]) -> None:
 
 def _no_site(survey: Survey, term: Term, found: list[Site], interface: str) -> str:
     """Say why a term that names something can sit nowhere."""
-    kinds = _KINDS[interface]
     text = f"{term}: {term.mechanism} {_WORDS[interface]}"
     if found:
         text += f'; "{term.site}" is {"; ".join(str(site) for site in found[:3])}'
@@ -174,6 +198,6 @@ def _no_site(survey: Survey, term: Term, found: list[Site], interface: str) -> s
         text += ", and what goes in there must have the shape of what comes out"
     if found and found[0].kind == "scores" and interface == "refine":
         text += ". A classifier's scores are no map: class-wise attention such as csra sits there"
-    fits = [site for site in survey.sites if site.kind in kinds and site.aliases]
+    fits = [site for site in survey.sites if _suits(interface, site) and site.aliases]
     near = "; ".join(str(site) for site in fits[-3:]) or "nowhere in this model"
     return f"{text}. It could sit at: {near}."

@@ -1,8 +1,8 @@
 """Run the example once and note what flows through every module.
 
 The notes are what aliases, sites and plans are made from: which modules ran, in which order and how many
-times, what went in and came out, and which of them add or join maps in their own ``forward`` (what makes a
-residual block).
+times, what went in and came out, which of them add or join maps in their own ``forward`` (what makes a
+residual block), and what every tensor was made from (what makes a skip connection).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from foveate.errors import SiteError
 from foveate.insert.holder import CHILD, first_tensor, tensors_of
+from foveate.insert.trace import Trace
 
 Key = tuple[int, int]  # a tensor as it was at one moment: identity, version
 
@@ -34,6 +35,10 @@ class Call:
         inputs: The tensors that went in: (argument, tensor's key, tensor).
         output: The first tensor that came out.
         plain: Whether it returned one tensor, or a tuple that starts with one.
+        arrived: The nodes of ``inputs`` in the trace.
+        left: The node of ``output``.
+        again: The nodes of what came out when the module ran again.
+        returns: How many tensors with a batch and channels came out.
     """
 
     path: str
@@ -46,6 +51,10 @@ class Call:
     plain: bool = False
     adds: set[tuple[int, ...]] = field(default_factory=set)
     joins: int = 0
+    arrived: list[int] = field(default_factory=list)
+    left: int = -1
+    again: list[int] = field(default_factory=list)
+    returns: int = 0
 
     @property
     def parent(self) -> str:
@@ -56,6 +65,10 @@ class Call:
         """Return whether ``other`` ran inside of this call."""
         return self.started < other.started and other.ended < self.ended
 
+    def held(self, clock: int) -> bool:
+        """Return whether something happened inside of this call, by the clock."""
+        return self.started <= clock < self.ended
+
 
 @dataclass
 class Probe:
@@ -65,18 +78,29 @@ class Probe:
         calls: Path to its first call, in order of start.
         counts: Path to the number of calls.
         result: What the model returned.
+        image: The first image of the example.
+        trace: What every tensor was made from.
     """
 
     calls: dict[str, Call]
     counts: dict[str, int]
     result: object
     image: Tensor
+    trace: Trace
 
     @property
     def batch(self) -> Tensor:
         """The images as the first layer takes them: (B, C, H, W)."""
         arriving = (c.inputs[0][2] for c in self.calls.values() if c.inputs)
         return next((t for t in arriving if t.ndim == 4), self.image)
+
+    def once(self, path: str) -> bool:
+        """Return whether a module runs once, or once in every run of a network that the model runs again.
+
+        Such as the encoder that sees an image at several scales; a layer that runs twice in a block does not.
+        """
+        network = path.partition(".")[0]
+        return self.counts[path] == 1 or (network != path and self.counts[path] == self.counts.get(network))
 
     def ancestors(self, path: str) -> Iterator[Call]:
         """Yield the calls around ``path`` from the nearest to the outermost, the model itself left out."""
@@ -130,7 +154,7 @@ def probe(model: nn.Module, example: object) -> Probe:
             if CHILD not in path.split("."):
                 stack.callback(listener.enter_hook(path, module))
                 stack.callback(listener.leave_hook(path, module))
-        stack.enter_context(_Sums(listener))
+        stack.enter_context(_Operations(listener))
         try:
             result = call_with(model, example)
         except Exception as error:
@@ -138,7 +162,7 @@ def probe(model: nn.Module, example: object) -> Probe:
                 f"{type(model).__name__} does not run on the example: {type(error).__name__}: {error}. "
                 "Give example= what the model takes."
             ) from error
-    return Probe(listener.calls, listener.counts, result, images[0])
+    return Probe(listener.calls, listener.counts, result, images[0], listener.trace)
 
 
 @contextmanager
@@ -161,6 +185,7 @@ class _Listener:
         self.running: list[Call] = []
         self.kept: list[Tensor] = []  # alive until the end, so that no identity is used twice
         self.clock = 0
+        self.trace = Trace()
 
     def tick(self) -> int:
         self.clock += 1
@@ -171,7 +196,8 @@ class _Listener:
             named = [(str(i), value) for i, value in enumerate(args)] + list(kwargs.items())
             inputs = [(name, key_of(t), t) for name, value in named for t in tensors_of(value)]
             self.kept += [tensor for _, _, tensor in inputs]
-            self.running.append(Call(path, module, self.tick(), inputs))
+            arrived = [self.trace.number(tensor, self.clock) for _, _, tensor in inputs]
+            self.running.append(Call(path, module, self.tick(), inputs, arrived=arrived))
 
         return module.register_forward_pre_hook(enter, with_kwargs=True).remove
 
@@ -180,18 +206,21 @@ class _Listener:
             call = self.running.pop()
             call.ended = self.tick()
             call.output = first_tensor(output)
+            call.returns = sum(t.ndim > 2 and t.is_floating_point() for t in tensors_of(output))
             call.plain = call.output is not None and not isinstance(output, Mapping)
             if call.output is not None:
                 call.output_key = key_of(call.output)
+                call.left = self.trace.number(call.output, self.clock)
                 self.kept.append(call.output)
             self.counts[path] = self.counts.get(path, 0) + 1
-            self.calls.setdefault(path, call)
+            if self.calls.setdefault(path, call) is not call:
+                self.calls[path].again.append(call.left)
 
         return module.register_forward_hook(leave).remove
 
 
-class _Sums(TorchDispatchMode):
-    """Notes, at the innermost running module, every sum of two maps of one shape and every join."""
+class _Operations(TorchDispatchMode):
+    """Notes every operation, and at the innermost running module sums of two maps of one shape and joins."""
 
     def __init__(self, listener: _Listener) -> None:
         super().__init__()
@@ -203,6 +232,7 @@ class _Sums(TorchDispatchMode):
         result = func(*args, **(kwargs or {}))
         if self.listener.running:
             name, call = func._schema.name, self.listener.running[-1]
+            self.listener.trace.note(name, args, dict(kwargs or {}), result, self.listener.clock)
             if name in ("aten::add", "aten::add_") and _same_maps(args[0], args[1]):
                 call.adds.add(tuple(result.shape))
             elif name == "aten::cat" and len(args[0]) > 1 and result.ndim == 4:

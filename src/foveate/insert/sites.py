@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from foveate.errors import SiteError, nearest
-from foveate.insert.aliases import find_aliases
-from foveate.insert.flow import Flow, Place
+from foveate.insert.aliases import ABSENT, find_aliases
+from foveate.insert.flow import Deeper, Flow, Place
 from foveate.insert.layout import Kind, Layout
 from foveate.insert.maps import Maps
 from foveate.insert.patterns import matches
@@ -34,8 +34,11 @@ class Site:
         prefix: Class and register tokens before the positions; they are left alone.
         argument: The argument that holds the map, where it is not the first.
         source: For ``pool`` and ``scores``: the module at which the map before pooling flows, and on
-            which side.
+            which side. For a map that is summed here with a deeper one: where it flows before that.
         classes: For ``scores``: the number of classes.
+        first: For a map that is joined here with a deeper one: the channel at which it begins.
+        within: Channels of all the maps that are joined here; 0 for a map that is alone.
+        deeper: For a skip connection: the deeper map that it meets, which a gate asks.
     """
 
     path: str
@@ -50,15 +53,25 @@ class Site:
     argument: str = ""
     source: tuple[str, str] | None = None
     classes: int = 0
+    first: int = 0
+    within: int = 0
+    deeper: Deeper | None = None
 
     @property
     def map(self) -> Layout:
         """How the map that a mechanism receives here lies in its tensor."""
-        return Layout(self.layout, self.channels, self.height, self.width, self.prefix)
+        place = (self.channels, self.height, self.width, self.prefix, self.first, self.within)
+        return Layout(self.layout, *place)
+
+    @property
+    def gating(self) -> int:
+        """Channels of the deeper map that a gate asks here; 0 where there is none."""
+        return self.deeper.layout.channels if self.deeper is not None else 0
 
     def __str__(self) -> str:
         named = f" ({', '.join(self.aliases)})" if self.aliases else ""
-        size = f"{self.channels} channels, {self.height}x{self.width}"
+        channels = f"{self.channels} of {self.within}" if self.within else str(self.channels)
+        size = f"{channels} channels, {self.height}x{self.width}"
         place = f"{'before ' if self.where == 'before' else ''}{self.path or 'the model'}"
         return f"{place}{named}: {self.kind}, {size}"
 
@@ -103,20 +116,20 @@ class Survey:
 
     def _list(self, maps: Maps) -> list[Site]:
         """Return the aliased places and, besides, every module that makes a map and runs once."""
-        places: dict[tuple[str, ...], tuple[Place, list[str]]] = {}
+        places: dict[tuple[object, ...], tuple[Place, list[str]]] = {}
         for alias, found in self.places.items():
             for place in found:
-                key = (place.path, place.where, place.role, place.argument)
-                places.setdefault(key, (place, []))[1].append(alias)
+                places.setdefault(_key(place), (place, []))[1].append(alias)
         for call in self.notes.calls.values():
             layout = maps.output(call)
             if (
                 call.path
                 and layout is not None
-                and self.notes.counts[call.path] == 1
+                and self.notes.once(call.path)
                 and call.path not in self.unread
             ):
-                places.setdefault((call.path, "after", "map", ""), (Place(call.path, "after", layout), []))
+                place = Place(call.path, "after", layout)
+                places.setdefault(_key(place), (place, []))
         listed = [_site(place, aliases) for place, aliases in places.values()]
         return sorted(listed, key=self._order)
 
@@ -137,8 +150,10 @@ class Survey:
         paths = [path for path in self.paths if matches(pattern, path)]
         if not paths:
             names = [*self.places, *(site.path for site in self.sites)]
+            why = ABSENT.get(pattern)
+            hint = f"{why}." if why else nearest(pattern, dict.fromkeys(names))
             raise SiteError(
-                f'no site of {self.model_name} matches "{pattern}". {nearest(pattern, dict.fromkeys(names))} '
+                f'no site of {self.model_name} matches "{pattern}". {hint} '
                 f"Aliases here: {', '.join(self.places)}."
             )
         for path in paths:
@@ -154,7 +169,7 @@ class Survey:
 
     def _check_runs(self, path: str, pattern: str, where: str) -> None:
         count = self.notes.counts.get(path, 0)
-        if count > 1:
+        if count > 1 and not self.notes.once(path):
             raise SiteError(
                 f'"{pattern}" names {path}, which runs {count} times in one pass: attention there would be '
                 f"shared by {count} places. Name a module that runs once. {self._near(path)}"
@@ -169,6 +184,20 @@ class Survey:
 
     def _near(self, path: str) -> str:
         return nearest(path, dict.fromkeys(site.path for site in self.sites))
+
+
+def _key(place: Place) -> tuple[object, ...]:
+    """Return what tells one place from all others."""
+    source = place.source if place.role == "map" else None
+    return (
+        place.path,
+        place.where,
+        place.role,
+        place.argument,
+        place.layout.first,
+        place.layout.within,
+        source,
+    )
 
 
 def _site(place: Place, aliases: list[str]) -> Site:
@@ -186,6 +215,9 @@ def _site(place: Place, aliases: list[str]) -> Site:
         argument=place.argument,
         source=place.source,
         classes=place.classes,
+        first=layout.first,
+        within=layout.within,
+        deeper=place.deeper,
     )
 
 

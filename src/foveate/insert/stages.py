@@ -22,9 +22,9 @@ def find_stem(flow: Flow) -> list[Place]:
 
 def find_stages(flow: Flow) -> list[Call]:
     """Return the module at the end of each stage, down to the lowest resolution."""
-    steps = flow.blocks or [c for c in flow.trunk if flow.is_leaf(c) and flow.once(c)]
+    steps = flow.blocks or [c for c in flow.hosts if flow.is_leaf(c)]
     groups: list[list[Call]] = []
-    for step in (s for s in steps if flow.makes_map(s)):
+    for step in (s for s in steps if flow.makes_map(s) and _is_encoder(flow, s)):
         size = flow.positions(step)
         last = groups[-1][-1] if groups else step
         if size > flow.positions(last):
@@ -32,8 +32,38 @@ def find_stages(flow: Flow) -> list[Call]:
         if not groups or size < flow.positions(last) or _widens(flow, last, step):
             groups.append([])
         groups[-1].append(step)
+    if not flow.blocks:
+        groups = [_trimmed(flow, group) for group in groups]
     ends = [_end(flow, group) for group in groups]
     return [end for end in ends if flow.once(end)]
+
+
+def _is_encoder(flow: Flow, step: Call) -> bool:
+    """Return whether a map was never coarser than it is, and is none that a decoder put together."""
+    past = flow.lineage
+    return not past.decoded[step.left] and past.coarsest[step.left] >= flow.positions(step)
+
+
+def _trimmed(flow: Flow, group: list[Call]) -> list[Call]:
+    """Return the layers of a stage up to that through which alone the result sees those before it."""
+    while len(group) > 1:
+        last, before = group[-1], {step.left for step in group[:-1]}
+        if last.left not in last.arrived and not (before - {last.left}) & _seen_around(flow, last.left):
+            break
+        group = group[:-1]
+    return group
+
+
+def _seen_around(flow: Flow, node: int) -> set[int]:
+    """Return what the result is made from by other ways than through ``node``."""
+    nodes, found = flow.lineage.nodes, set[int]()
+    ahead = [] if flow.result is None else [flow.notes.trace.number(flow.result, 0)]
+    while ahead:
+        number = ahead.pop()
+        if number != node and number not in found:
+            found.add(number)
+            ahead.extend(nodes[number].parents)
+    return found
 
 
 def _widens(flow: Flow, last: Call, step: Call) -> bool:
@@ -51,6 +81,8 @@ def _end(flow: Flow, group: list[Call]) -> Call:
     for around in flow.notes.ancestors(end.path):
         same = flow.maps.output(around) == flow.maps.output(end)
         if not same or not flow.once(around) or any(around.holds(other) for other in others):
+            break
+        if around.returns > 1 or flow.lineage.decoded[around.left]:
             break
         end = around
     return end

@@ -105,6 +105,7 @@ class AttentionToScale(Segmenter):
         )
         self.scores = nn.Conv2d(width, classes, kernel_size=1)
         self.attention = ScaleAttention(width, maps=len(self.scales), hidden=hidden, kind=kind)
+        self.mixed = nn.Identity()  # where the scores of all scales have become one map
         self.aux = tuple(f"aux_{number}" for number in range(1, len(scales) + 1)) if side else ()
 
     def heads(self, x: Float[Tensor, "b c h w"]) -> dict[str, Tensor]:
@@ -116,7 +117,7 @@ class AttentionToScale(Segmenter):
             [resized(each, finest, align_corners=True) for each in scores],
             [resized(each, finest, align_corners=True) for each in features],
         )
-        return {"out": out, **(dict(zip(self.aux, scores, strict=False)) if self.training else {})}
+        return {"out": self.mixed(out), **(dict(zip(self.aux, scores, strict=False)) if self.training else {})}
 
     @staticmethod
     def _scaled(x: Tensor, scale: float) -> Tensor:

@@ -1,0 +1,92 @@
+"""The graph of one run: which tensor was made from which, by what, and when.
+
+Modules alone do not tell where a skip connection goes: most networks join it in a line of a ``forward``. The
+graph holds numbers only; the tensors themselves are let go of as in any other run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from foveate.insert.holder import tensors_of
+
+JOIN = "cat"
+SUM = "add"
+PRODUCT = "mul"
+
+
+@dataclass(frozen=True)
+class Node:
+    """A tensor as it was at one moment; an in-place change makes another node.
+
+    Args:
+        operation: What made it, such as ``convolution``; ``cat`` only where channels are joined; empty for
+            what came from outside.
+        parents: The nodes that it was made from, in order, weights left out.
+        shape: Its shape.
+        made: When, by the clock of the calls.
+    """
+
+    operation: str
+    parents: tuple[int, ...]
+    shape: tuple[int, ...]
+    made: int
+
+    @property
+    def is_map(self) -> bool:
+        """Whether it has four axes, none of them empty."""
+        return len(self.shape) == 4 and all(self.shape)
+
+    @property
+    def positions(self) -> int:
+        """Rows times columns, for a map with channels first; 0 for anything else."""
+        return self.shape[2] * self.shape[3] if self.is_map else 0
+
+
+class Trace:
+    """All tensors of one run.
+
+    Attributes:
+        nodes: Each tensor, in the order in which they were made.
+        uses: For each node the nodes that were made from it.
+    """
+
+    def __init__(self) -> None:
+        self.nodes: list[Node] = []
+        self.uses: list[list[int]] = []
+        self._numbers: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
+
+    def number(self, tensor: Tensor, clock: int) -> int:
+        """Return the number of a tensor's node; one seen for the first time comes from outside."""
+        if tensor not in self._numbers:
+            self._add(tensor, Node("", (), tuple(tensor.shape), clock))
+        return int(self._numbers[tensor])
+
+    def note(
+        self, name: str, args: Sequence[Any], kwargs: dict[str, Any], result: object, clock: int
+    ) -> None:
+        """Note what an operation made of what."""
+        name = name.removeprefix("aten::").rstrip("_")
+        if name == JOIN:
+            axis = args[1] if len(args) > 1 else kwargs.get("dim", 0)
+            name = name if axis % max(1, args[0][0].ndim) == 1 else f"{name} along {axis}"
+            parents = tuple(self.number(tensor, clock) for tensor in args[0])
+        else:
+            arrived = tensors_of((*args, *kwargs.values()))
+            parents = tuple(int(self._numbers[tensor]) for tensor in arrived if tensor in self._numbers)
+        if parents:
+            for tensor in tensors_of(result):
+                if tensor.is_floating_point():
+                    self._add(tensor, Node(name, parents, tuple(tensor.shape), clock))
+
+    def _add(self, tensor: Tensor, node: Node) -> None:
+        self._numbers[tensor] = number = len(self.nodes)
+        self.nodes.append(node)
+        self.uses.append([])
+        for parent in dict.fromkeys(node.parents):
+            self.uses[parent].append(number)
