@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from foveate.compare.plan import pixels
+
 
 def main() -> None:
     """Print the page of the study whose folder the command line names."""
@@ -39,7 +41,7 @@ def main() -> None:
     seconds = sum(run["seconds"] for run in study["runs"])
     print(f"\n{len(study['runs'])} runs of this table, {seconds / 60:.0f} minutes of training; ", end="")
     print(
-        f"{question['train_items']} images to train on, {question['items']} to test, {question['size']} px."
+        f"{question['train_items']} images to train on, {question['items']} to test, {pixels(question['size'])}."
     )
 
 

@@ -103,10 +103,10 @@ def test_the_same_call_makes_no_run_again(study: Study, home: Path):
 
 def test_a_run_whose_answers_are_lost_is_made_again_alike(study: Study, home: Path):
     path = run_folder(study.folder, "se@stage3", 1) / ANSWERS
-    before, table = np.load(path)["predictions"], [row["score"] for row in study.table]
+    before, table = np.load(path)["answers"], [row["score"] for row in study.table]
     path.write_bytes(b"cut short")
     again = compare(**words(out=study.folder, progress=Silent()))
-    assert np.array_equal(np.load(path)["predictions"], before)
+    assert np.array_equal(np.load(path)["answers"], before)
     assert [row["score"] for row in again.table] == table
 
 
@@ -122,7 +122,7 @@ def test_best_is_the_trained_model_and_predicts(study: Study, home: Path):
     assert model.classes == tuple(study.result["question"]["classes"]) and not model.training
     test = open_data(DATA).splits["test"]
     pictures = [test.load(item) for item in range(len(test))]
-    stored = np.load(run_folder(study.folder, config["variant"], config["seed"]) / ANSWERS)["predictions"]
+    stored = np.load(run_folder(study.folder, config["variant"], config["seed"]) / ANSWERS)["answers"]
     assert np.allclose(model.predict(pictures).numpy(), stored, atol=1e-5)
     assert model.predict(pictures[0]).shape == (1, 4) and model.predict([]).shape == (0, 4)
     assert torch.equal(load(study.folder / "best").predict(pictures[0]), study.best().predict(pictures[0]))
