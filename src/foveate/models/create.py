@@ -120,7 +120,8 @@ def _natural(name: str) -> list[tuple[int, str]]:
 
 
 def _own(name: str, classes: int, pretrained: bool, options: Mapping[str, object]) -> nn.Module:
-    if pretrained and "pretrained_encoder" not in inspect.signature(models[name]).parameters:
+    on_encoder = {"encoder", "pretrained_encoder"} & {*inspect.signature(models[name]).parameters, *options}
+    if pretrained and not on_encoder:
         raise OptionError(f"{name} has no published weights. Train it from scratch, or write weights=PATH.")
     options = {**options, "pretrained_encoder": True} if pretrained else options
     try:
