@@ -13,6 +13,7 @@ from torch import nn
 from foveate.cli.__main__ import main
 
 TRAINED = importlib.import_module("foveate.compare.trained")  # `foveate.compare` itself is a function
+LOAD = TRAINED.load
 PALETTE = [[64, 64, 64], [255, 0, 255]]
 
 
@@ -37,6 +38,7 @@ def workplace(tmp_path, monkeypatch):
         "normalisation": {"mean": [0.5] * 3, "std": [0.5] * 3},
     }
     monkeypatch.setattr(TRAINED, "load", lambda folder: model)
+    monkeypatch.setenv("FOVEATE_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
     for name, bright in (("one.png", 20), ("two.png", 30)):
@@ -154,3 +156,16 @@ def test_options_of_masks_are_refused_for_whole_pictures(capsys, monkeypatch):
     monkeypatch.setattr(TRAINED, "load", lambda folder: model)
     assert "classifies whole pictures" in run(capsys, "one.png", "--out", "found", code=2).err
     assert run(capsys, "one.png").out == "one.png\n  75.0 %  b\n  25.0 %  a\n"
+
+
+@pytest.mark.slow
+def test_train_then_predict(workplace, capsys, monkeypatch):
+    monkeypatch.setattr(TRAINED, "load", LOAD)
+    data = "scenes(size=24, train=32, val=0, test=16, classes=2, masks=True)"
+    assert main(["train", data, "--model", "unet(encoder=resnet8)", "--epochs", "1", "--out", "kept"]) == 0
+    capsys.readouterr()
+    assert main(["predict", "kept", "one.png", "--out", "found", "--flips", "lr", "--json"]) == 0
+    (answer,) = json.loads(capsys.readouterr().out)
+    assert set(answer["classes"]) == {"background", "0", "1"}
+    with Image.open(answer["mask"]) as mask:
+        assert mask.size == (60, 48) and np.asarray(mask).max() < 3
