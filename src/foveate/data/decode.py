@@ -93,7 +93,8 @@ def square(image: Image.Image | UInt8[np.ndarray, "h w 3"], size: int) -> UInt8[
 
 def upright_rgb(image: Image.Image) -> Image.Image:
     """Return an opened image, rotated as its EXIF says, in 8-bit RGB."""
-    image = ImageOps.exif_transpose(image)
+    if image.getexif().get(_ORIENTATION, 1) != 1:  # Pillow would copy an upright image too
+        image = ImageOps.exif_transpose(image)
     if image.mode in _WIDE:
         image = Image.fromarray(_eight_bits(np.asarray(image)))
     if image.mode in _ALPHA or "transparency" in image.info:
@@ -126,6 +127,7 @@ def _open(path: Path, size: int | None) -> Image.Image:
     with opened(path) as image:
         if size is not None:
             image.draft(None, (_SPARE * size, _SPARE * size))
+        image.load()  # while the file is open
         return upright_rgb(image)
 
 

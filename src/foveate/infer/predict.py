@@ -94,6 +94,7 @@ def probability_bands(
 
     for first, band in bands(run, read, (rows.height, rows.width), tiling):
         yield first, band[0].float()
+        del band
 
 
 def _normalised(

@@ -117,6 +117,7 @@ def bands(
         shown = total[:, :, down.before :, across.before :]
         del total
         yield top, shown[:, :, : min(end - top, height), :width]
+        del shown  # else it would stay while the next row is computed
 
 
 def _row(

@@ -131,6 +131,7 @@ def _written(
                 put_probable(band.cpu().numpy())
             if wanted.overlay is not None:
                 small.append(labels[-first % factor :: factor, ::factor])
+            del band  # it need not stay while the next one is computed
     shares = counts / counts.sum()
     if wanted.overlay is not None:
         laid = overlay(_reduced(image, factor), np.concatenate(small), palette)
