@@ -17,12 +17,13 @@ SHOWN = 5  # names printed for one finding, unless --all
 
 
 def check(data: str, /, *, all: bool = False, json: bool = False) -> int:
-    """Look for faults in a set of images: broken files, duplicates across splits, odd labels.
+    """Look for faults in a set of images: broken files, duplicates, odd labels, wrong masks.
 
     Exit code 1 if there are errors, which stop a comparison; warnings do not.
 
     Args:
-        data: A folder of class folders, a .csv or .parquet manifest, or scenes.
+        data: A folder of class folders or of images and masks, a .csv or .parquet
+            manifest, COCO annotations, or scenes.
         all: Name every file of a finding, not only the first few.
         json: Print JSON.
     """
