@@ -8,6 +8,8 @@ from torch import Tensor
 
 from foveate.errors import ShapeError
 from foveate.insert.layout import Layout
+from foveate.insert.surgery import insert
+from foveate.models import create_model
 
 
 def ramp(x: Tensor) -> Tensor:
@@ -46,3 +48,12 @@ def test_other_sizes_keep_the_aspect(positions: int, grid: tuple[int, int]) -> N
 def test_too_few_tokens_are_named() -> None:
     with pytest.raises(ShapeError, match="got 1 tokens, expected more than the prefix of 1"):
         Layout("tokens", 4, 2, 3, 1).apply(torch.rand(1, 1, 4), ramp)
+
+
+def test_a_joined_map_stays_in_its_memory_format() -> None:
+    """In another format the next convolution takes another kernel, and the output is not equal to the bit."""
+    torch.manual_seed(0)
+    model = create_model("unet", classes=2, encoder=None, widths=(4, 8, 16)).eval()
+    x = torch.rand(2, 3, 32, 32).contiguous(memory_format=torch.channels_last)
+    attended = insert(model, "attention_gate@skip", example=x)
+    assert torch.equal(attended(x), model(x))

@@ -41,7 +41,7 @@ class Layout:
         """Return ``x`` with ``function``, map to map, applied to its positions."""
         if self.within:
             before, own, behind = x.split(self._split, dim=1)
-            return torch.cat((before, function(own), behind), dim=1)
+            return _laid_out_as(x, torch.cat((before, function(own), behind), dim=1))
         if self.kind == "map":
             return function(x)
         if self.kind == "grid":
@@ -81,3 +81,10 @@ class Layout:
         wanted = math.log(self.height / self.width)
         height = min(rows, key=lambda n: abs(math.log(n * n / positions) - wanted))
         return height, positions // height
+
+
+def _laid_out_as(x: Tensor, y: Tensor) -> Tensor:
+    """Return ``y`` in the memory format of ``x``: what follows then computes the same, to the bit."""
+    if x.ndim == 4 and not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last):
+        return y.contiguous(memory_format=torch.channels_last)
+    return y
