@@ -1,0 +1,140 @@
+"""What the tests of the contract share: mechanisms, their inputs, how they are called, their weights seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from foveate.mechanisms import mechanisms
+from foveate.mechanisms.base import MapTap, Mechanism, build
+
+NAMES = sorted(mechanisms)
+CLASSES = 11  # unlike any variant
+GATING = 12  # channels of the coarser map that drives a gate
+STEPS = 3  # queries that read a memory
+NEEDED = {"label": {"classes": CLASSES}, "gate": {"gating": GATING}}  # an interface cannot be built without
+MODES = pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
+EVERY = pytest.mark.parametrize("name", NAMES)
+BUILDS = [(name, {}) for name in NAMES] + [
+    (n, {o: v}) for n in NAMES for o, v in mechanisms[n].variants.items()
+]
+EVERY_BUILD = pytest.mark.parametrize(("name", "options"), BUILDS, ids=str)
+
+
+def new(name: str, channels: int = 16, *, jitter: bool = True, seed: int = 0, **options: object) -> Mechanism:
+    """Build one; ``jitter`` moves what starts at a special value, such as a zero gate, off that value."""
+    torch.default_generator.manual_seed(seed)  # torch.manual_seed costs more than most calls
+    module = build(name, channels, **{**NEEDED.get(mechanisms[name].interface, {}), **options})
+    if jitter:
+        for parameter in module.parameters():
+            parameter.data += 0.1 * torch.randn_like(parameter) + 0.4 * (parameter.numel() == 1)
+        for norm in module.modules():
+            if isinstance(norm, nn.modules.batchnorm._BatchNorm):
+                norm.running_mean += 0.1 * torch.randn_like(norm.running_mean)
+                norm.running_var *= 1 + torch.rand_like(norm.running_var)
+    return module.eval()
+
+
+def image(
+    batch: int = 2, channels: int = 16, height: int = 7, width: int = 5, *, seed: int = 1, **options: object
+) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(batch, channels, height, width, generator=generator, **options)
+
+
+def tokens(x: Tensor) -> Tensor:
+    return x.flatten(2).transpose(1, 2)
+
+
+def inputs(
+    module: Mechanism, batch: int = 2, height: int = 7, width: int = 5, **options: object
+) -> tuple[Tensor, ...]:
+    """Random tensors for one call. The coarser map of a gate has half the size, the maps to fuse have one."""
+    if module.interface == "fuse":
+        return tuple(
+            image(batch, c, height, width, seed=i, **options) for i, c in enumerate(module.widths, 1)
+        )
+    x = image(batch, module.channels, height, width, **options)
+    if module.interface == "gate":
+        half = ((height + 1) // 2, (width + 1) // 2)
+        return x, image(batch, module.gating, *half, seed=2, **options)
+    if module.interface == "read":
+        return tokens(image(batch, module.query_channels, STEPS, 1, seed=2, **options)), tokens(x)
+    return (x,)
+
+
+def ask(module: nn.Module, tensors: tuple[Tensor, ...], interface: str = "") -> Tensor:
+    """Call a mechanism, or what was compiled from it; of a read return the context.
+
+    The same seed each time: a hard choice in training is drawn.
+    """
+    redraw()
+    kind = interface or module.interface
+    output = module(list(tensors)) if kind == "fuse" else module(*tensors)
+    return output[0] if kind == "read" else output
+
+
+def redraw() -> None:
+    """Let the next call draw what the last one drew."""
+    torch.default_generator.manual_seed(5)
+
+
+def like(tensors: tuple[Tensor, ...], change: Callable[[Tensor], Tensor]) -> tuple[Tensor, ...]:
+    return tuple(change(tensor) for tensor in tensors)
+
+
+def promised(module: Mechanism, tensors: tuple[Tensor, ...]) -> tuple[int, ...]:
+    first = tensors[0]
+    if module.interface == "read":
+        return (*first.shape[:2], module.channels)
+    if module.interface == "fuse":
+        return (len(first), module.out_channels, *((1, 1) if module.pooled else first.shape[2:]))
+    shapes = {"refine": tuple(first.shape), "pool": tuple(first.shape[:2]), "label": (len(first), CLASSES)}
+    if module.interface == "gate":
+        return (len(first), module.out_channels, *first.shape[2:])
+    return shapes[module.interface]
+
+
+def is_hard(module: Mechanism) -> bool:
+    return module.facets.weighting == "hard"
+
+
+def loss(output: Tensor) -> Tensor:
+    weights = torch.randn(output.shape, generator=torch.Generator().manual_seed(2), dtype=output.dtype)
+    return (output * weights).sum()
+
+
+def taps(module: nn.Module) -> dict[str, MapTap]:
+    return {path: child for path, child in module.named_modules() if isinstance(child, MapTap)}
+
+
+@contextmanager
+def recording(module: nn.Module) -> Iterator[dict[str, Tensor]]:
+    """What ``fv.record`` does, in a few lines."""
+    seen: dict[str, Tensor] = {}
+    hooks = []
+    for path, tap in taps(module).items():
+        tap.recording = True
+        hooks.append(tap.register_forward_hook(lambda _m, _i, out, path=path: seen.__setitem__(path, out)))
+    try:
+        yield seen
+    finally:
+        for hook in hooks:
+            hook.remove()
+        for tap in taps(module).values():
+            tap.recording = False
+
+
+def close(got: Tensor, expected: Tensor, share: float) -> None:
+    """Compare by the share of the greatest value, as low precision errs in proportion to what it sums."""
+    assert got.isfinite().all()
+    error = (got.double() - expected.double()).abs().max() / expected.double().abs().max()
+    assert error <= share, f"off by {error:.2g} of the greatest value, allowed {share}"
+
+
+def call_arguments(module: Mechanism, tensors: tuple[Tensor, ...]) -> tuple[object, ...]:
+    return (list(tensors),) if module.interface == "fuse" else tensors

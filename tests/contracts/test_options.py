@@ -1,0 +1,162 @@
+"""No option is ignored; a mechanism's file says what it is; mistakes are explained."""
+
+from __future__ import annotations
+
+import ast
+import doctest
+import inspect
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import jaxtyping
+import pytest
+import torch
+from beartype import beartype
+from contract import (
+    EVERY,
+    EVERY_BUILD,
+    NAMES,
+    NEEDED,
+    ask,
+    call_arguments,
+    inputs,
+    like,
+    new,
+    promised,
+    tokens,
+)
+from torch import Tensor, nn
+
+from foveate.errors import FoveateError, OptionError, ShapeError
+from foveate.mechanisms import mechanisms
+from foveate.mechanisms.base import Mechanism, header, options_of
+
+HOME = Path(inspect.getfile(Mechanism)).parent
+
+
+@EVERY
+def test_variants_cover_every_option(name: str) -> None:
+    options = options_of(mechanisms[name])
+    free = set(options) - set(NEEDED.get(mechanisms[name].interface, {}))
+    assert free <= set(mechanisms[name].variants) <= set(options)
+    assert all(options[o] != value for o, value in mechanisms[name].variants.items())
+
+
+@EVERY_BUILD
+def test_no_option_is_ignored(name: str, options: dict[str, object]) -> None:
+    plain = new(name, jitter=False)
+    if not options:
+        return
+    other = new(name, jitter=False, **options)
+    shapes, others = ({k: v.shape for k, v in m.state_dict().items()} for m in (plain, other))
+    if shapes == others and all(torch.equal(v, plain.state_dict()[k]) for k, v in other.state_dict().items()):
+        plain, other = new(name), new(name, **options)
+        pairs = [[ask(m.train(t), inputs(m)) for m in (plain, other)] for t in (False, True)]
+        changed = [a.shape != b.shape or not torch.allclose(a, b) for a, b in pairs]
+        assert any(changed), f"{options} changes neither output nor state"
+
+
+@EVERY
+def test_a_misspelt_option_is_answered_with_the_options(name: str) -> None:
+    with pytest.raises(OptionError, match="wdth") as caught:
+        new(name, wdth=3)
+    assert all(option in str(caught.value) for option in options_of(mechanisms[name]))
+
+
+@EVERY
+def test_impossible_values_are_refused_by_name(name: str) -> None:
+    wrong = {int: -1, str: "no such value"}
+    for option, default in {
+        **options_of(mechanisms[name]),
+        **NEEDED.get(mechanisms[name].interface, {}),
+    }.items():
+        if type(default) in wrong:
+            with pytest.raises(OptionError, match=option):
+                new(name, **{option: wrong[type(default)]})
+
+
+@EVERY
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("channels", [0, -4, 2.5, "64"])
+def test_impossible_channels_are_refused(name: str, channels: object) -> None:
+    with pytest.raises(OptionError, match="channels"):
+        new(name, channels)
+
+
+# The file (parity is each mechanism's own test)
+
+
+@EVERY
+def test_the_file_says_what_it_is(name: str) -> None:
+    cls = mechanisms[name]
+    entries = header(cls)
+    assert Path(inspect.getfile(cls)).stem == name
+    assert not hasattr(nn.Module, name), "a child of this name would hide a method of its parent"
+    assert entries.keys() == {"Summary", "Formula", "Paper", "Shapes", "Cost", "Differs"}
+    assert all(entries.values())
+    assert all(f"{option}:" in (cls.__doc__ or "") for option in ["channels", *options_of(cls)])
+
+
+@EVERY
+def test_the_example_runs(name: str) -> None:
+    module = sys.modules[mechanisms[name].__module__]
+    results = doctest.testmod(module)
+    assert results.attempted >= 2 and results.failed == 0
+
+
+def test_every_file_is_in_the_table_of_contents() -> None:
+    files = {path.stem: path.parent.name for path in HOME.glob("*/*.py") if path.stem != "__init__"}
+    assert files.keys() == set(NAMES)
+    tree = ast.parse((HOME / "__init__.py").read_text())
+    listed = {
+        alias.name: node.module
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    for stem, family in files.items():
+        assert listed[stem] == f"foveate.mechanisms.{family}"
+
+
+# Mistakes
+
+
+@EVERY
+def test_the_shapes_in_the_annotations_hold(name: str) -> None:
+    module = new(name)
+    forward = jaxtyping.jaxtyped(typechecker=beartype)(type(module).forward)
+    for tensors in (inputs(module), inputs(module, 1, 4, 9)):
+        output = forward(module, *call_arguments(module, tensors))
+        context = output[0] if module.interface == "read" else output
+        assert tuple(context.shape) == promised(module, tensors)
+    with pytest.raises(jaxtyping.TypeCheckError):
+        forward(module, *call_arguments(module, like(inputs(module), lambda t: t[0])))
+
+
+@EVERY
+@pytest.mark.usefixtures("unchecked")
+def test_wrong_inputs_are_explained(name: str) -> None:
+    module = new(name)
+    tensors = inputs(module)
+    changes: list[Callable[[Tensor], Tensor]] = [
+        lambda t: t[0],
+        lambda t: torch.zeros_like(t, dtype=torch.uint8),
+        (lambda t: t[..., :8]) if module.interface == "read" else (lambda t: t[:, :8]),
+    ]
+    if module.interface in ("refine", "pool", "label"):
+        changes.append(tokens)
+    for change in changes:
+        for position, x in enumerate(tensors):
+            wrong = [*tensors[:position], change(x), *tensors[position + 1 :]]
+            came = [
+                str(tuple(wrong[position].shape)),
+                str(wrong[position].dtype),
+                str(wrong[position].shape[1]),
+            ]
+            with pytest.raises(ShapeError) as caught:
+                module(wrong) if module.interface == "fuse" else module(*wrong)
+            assert any(word in str(caught.value) for word in came), "what came is not said"
+            expected = x.shape[-1] if module.interface == "read" else x.shape[1]
+            assert str(expected) in str(caught.value), "what was expected is not said"
+            assert isinstance(caught.value, FoveateError)
