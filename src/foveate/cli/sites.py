@@ -14,19 +14,19 @@ if TYPE_CHECKING:
 
 EXAMPLE = """
     $ foveate sites resnet8 -m se -m cbam
-    path            aliases  kind       C×H×W
-    ──────────────────────────────────────────
-    before:conv1    input    map      3×32×32
-    relu            stem     map     16×32×32
-    layer1.0        blocks   map     16×32×32
-    layer1          stage1   map     16×32×32
-    layer2.0        blocks   map     32×16×16
-    layer2          stage2   map     32×16×16
-    layer3.0        blocks   map       64×8×8
-    layer3          stage3   map       64×8×8
-    before:avgpool  pool     map       64×8×8
-    avgpool         pool     pool      64×8×8
-    fc              output   scores    64×8×8
+    path            aliases           kind       C×H×W
+    ───────────────────────────────────────────────────
+    before:conv1    input             map      3×32×32
+    relu            stem              map     16×32×32
+    layer1.0        blocks            map     16×32×32
+    layer1          stage1, features  map     16×32×32
+    layer2.0        blocks            map     32×16×16
+    layer2          stage2, features  map     32×16×16
+    layer3.0        blocks            map       64×8×8
+    layer3          stage3, features  map       64×8×8
+    before:avgpool  pool              map       64×8×8
+    avgpool         pool              pool      64×8×8
+    fc              output            scores    64×8×8
 
     Parameters and MACs an image, for one at a site of this shape:
     mechanism   16×32×32    32×16×16     64×8×8
@@ -38,6 +38,9 @@ EXAMPLE = """
 """
 
 Shape = tuple[int, int, int]
+Key = tuple[
+    int, int, int, int
+]  # a shape, and the channels of the deeper map that a gate asks, 0 for all else
 
 
 def sites(
@@ -77,7 +80,7 @@ def sites(
             )
 
 
-def _costs(text: str, found: Iterable[Site]) -> dict[Shape, tuple[int, int]]:
+def _costs(text: str, found: Iterable[Site]) -> dict[Key, tuple[int, int]]:
     """Return parameters and MACs of a mechanism at every shape that it can take."""
     from foveate.cli.mechanism_facts import parse_mechanism, price
 
@@ -86,15 +89,28 @@ def _costs(text: str, found: Iterable[Site]) -> dict[Shape, tuple[int, int]]:
     for site in found:
         if _suits(name, site):
             try:
-                cost = price(name, _shape(site), _with_classes(site) | options)
+                cost = price(name, _shape(site), _of_site(name, site) | options)
             except FoveateError:  # it cannot be built for so many channels; it says so where it is inserted
                 continue
-            costs[_shape(site)] = (cost.parameters, cost.macs)
+            costs[_key(name, site)] = (cost.parameters, cost.macs)
     return costs
 
 
-def _with_classes(site: Site) -> dict[str, object]:
+def _of_site(name: str, site: Site) -> dict[str, object]:
+    """Return the options that a site decides."""
+    if _is_gate(name):
+        return {"gating": site.gating}
     return {"classes": site.classes} if site.classes else {}
+
+
+def _is_gate(name: str) -> bool:
+    from foveate.mechanisms import mechanisms
+
+    return mechanisms[name].interface == "gate"
+
+
+def _key(name: str, site: Site) -> Key:
+    return (*_shape(site), site.gating if _is_gate(name) else 0)
 
 
 def _suits(name: str, site: Site) -> bool:
@@ -102,6 +118,8 @@ def _suits(name: str, site: Site) -> bool:
 
     if site.aliases == ("input",) and "input" not in mechanisms[name].facets.sites:
         return False
+    if _is_gate(name):
+        return site.gating > 0
     kinds = {"refine": ("map", "grid", "tokens"), "pool": ("pool",), "label": ("scores",)}
     return site.kind in kinds.get(mechanisms[name].interface, ())
 
@@ -110,43 +128,44 @@ def _shape(site: Site) -> Shape:
     return site.channels, site.height, site.width
 
 
-def _as_json(site: Site, costs: dict[str, dict[Shape, tuple[int, int]]]) -> dict[str, Any]:
-    at = {
-        text: of[_shape(site)] for text, of in costs.items() if _shape(site) in of and _suits_text(text, site)
-    }
+def _as_json(site: Site, costs: dict[str, dict[Key, tuple[int, int]]]) -> dict[str, Any]:
+    from foveate.cli.mechanism_facts import parse_mechanism
+
+    at = {}
+    for text, of in costs.items():
+        name, _ = parse_mechanism(text)
+        if _suits(name, site) and _key(name, site) in of:
+            parameters, macs = of[_key(name, site)]
+            at[text] = {"parameters": parameters, "macs": macs}
     return {
         "path": site.path,
         "where": site.where,
         "aliases": list(site.aliases),
         "kind": site.kind,
         "shape": list(_shape(site)),
-        "costs": {text: {"parameters": cost[0], "macs": cost[1]} for text, cost in at.items()},
+        "gating": site.gating,
+        "costs": at,
     }
 
 
-def _suits_text(text: str, site: Site) -> bool:
-    from foveate.cli.mechanism_facts import parse_mechanism
-
-    return _suits(parse_mechanism(text)[0], site)
-
-
-def _print(found: list[Site], costs: dict[str, dict[Shape, tuple[int, int]]]) -> None:
+def _print(found: list[Site], costs: dict[str, dict[Key, tuple[int, int]]]) -> None:
     from foveate.cli.output import say, table
 
     table(
         ["path", "aliases", "kind", "C×H×W"],
-        [(_name(s), ", ".join(s.aliases), s.kind, "×".join(map(str, _shape(s)))) for s in found],
+        [(_name(s), ", ".join(s.aliases), s.kind, _size(s)) for s in found],
         right=["C×H×W"],
     )
-    shapes = sorted({shape for at in costs.values() for shape in at}, key=lambda shape: (-shape[1], shape[0]))
+    shapes = sorted({key[:3] for at in costs.values() for key in at}, key=lambda shape: (-shape[1], shape[0]))
     if shapes:
         say("Parameters and MACs an image, for one at a site of this shape:")
     for first in range(0, len(shapes), 4):
         some = shapes[first : first + 4]
         columns = ["×".join(map(str, shape)) for shape in some]
+        by_shape = {text: {key[:3]: cost for key, cost in at.items()} for text, at in costs.items()}
         rows = [
             (text, *(_pair(at[shape]) if shape in at else "" for shape in some))
-            for text, at in costs.items()
+            for text, at in by_shape.items()
             if any(shape in at for shape in some)
         ]
         table(["mechanism", *columns], rows, right=columns)
@@ -154,7 +173,14 @@ def _print(found: list[Site], costs: dict[str, dict[Shape, tuple[int, int]]]) ->
 
 def _name(site: Site) -> str:
     """Return the path as a spec would say it."""
-    return f"before:{site.path}" if site.where == "before" else site.path
+    path = site.path or "(model)"
+    return f"before:{path}" if site.where == "before" else path
+
+
+def _size(site: Site) -> str:
+    """Return the shape of a map; of one that others are joined to, of how many channels it is a part."""
+    part = f" of {site.within}" if site.within else ""
+    return f"{site.channels}{part}×{site.height}×{site.width}"
 
 
 def _pair(cost: tuple[int, int]) -> str:
