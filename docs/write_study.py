@@ -40,9 +40,8 @@ def main() -> None:
             print(f"- `{variant['name']}`: {variant['words']} {variant['as_attention'] or ''}".rstrip())
     seconds = sum(run["seconds"] for run in study["runs"])
     print(f"\n{len(study['runs'])} runs of this table, {seconds / 60:.0f} minutes of training; ", end="")
-    print(
-        f"{question['train_items']} images to train on, {question['items']} to test, {pixels(question['size'])}."
-    )
+    train, test, size = (question[key] for key in ("train_items", "items", "size"))
+    print(f"{train} images to train on, {test} to test, {pixels(size)}.")
 
 
 def row(variant: dict[str, Any]) -> list[str]:

@@ -53,7 +53,7 @@ def naive_iou(labels: np.ndarray, targets: np.ndarray) -> list[float]:
         for label, target in zip(labels.ravel(), targets.ravel(), strict=True):
             if target != 255:
                 both += label == k and target == k
-                either += label == k or target == k
+                either += k in (label, target)
         found.append(both / either if either else float("nan"))
     return found
 
@@ -151,7 +151,7 @@ def test_mistakes_are_told():
     task, some = tasks["segmentation"](CLASSES), batch()
     with pytest.raises(ShapeError, match=r"\(4, 10\), expected \(B, classes, H, W\)"):
         task.forward(Saying(torch.rand(4, 10)), some)
-    with pytest.raises(ShapeError, match="4 channels of logits for 3 classes.*classes=3"):
+    with pytest.raises(ShapeError, match=r"4 channels of logits for 3 classes.*classes=3"):
         task.check(task.forward(Saying(logits(some, 4)), some), some.targets.numpy())
     with pytest.raises(UnknownNameError, match="miuo"):
         tasks["segmentation"](CLASSES, metric="miuo")

@@ -62,6 +62,9 @@ class Recipe:
     ema: float | None = None
     """Decay of a moving average of the weights, which is then what is kept, such as 0.999."""
 
+    keep_best: bool | None = None
+    """Keep the weights of the best epoch on the validation images. Default: those of the last."""
+
     accumulate: int | None = None
     """Batches whose gradients are summed into one step. Default: 1."""
 
