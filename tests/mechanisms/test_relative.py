@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from foveate.mechanisms import relative
-from foveate.mechanisms.base import MapTap
+from foveate.mechanisms.base import MapTap, build
 from foveate.mechanisms.relative import NEVER, attend_placed, distances
 
 
@@ -77,3 +77,17 @@ def test_a_stretched_table_keeps_its_middle_and_its_order(length: int) -> None:
     found = distances(torch.linspace(-1, 1, 17, dtype=torch.float64)[:, None], length)[..., 0]
     torch.testing.assert_close(found, -found.T, rtol=0, atol=1e-12)
     assert (found[0].diff() > 0).all()
+
+
+@pytest.mark.slow
+def test_one_compiled_graph_trains_at_any_size() -> None:
+    torch._dynamo.reset()
+    plain = build("bottleneck", 16)
+    compiled = torch.compile(plain, fullgraph=True, backend="aot_eager", dynamic=True)
+    for size in ((2, 16, 7, 5), (3, 16, 6, 9)):
+        x = torch.randn(size, generator=torch.Generator().manual_seed(1), requires_grad=True)
+        found = [
+            torch.autograd.grad(module(x).square().sum(), [x, *plain.parameters()])
+            for module in (plain, compiled)
+        ]
+        torch.testing.assert_close(found[1], found[0], rtol=1e-4, atol=1e-5)

@@ -79,10 +79,21 @@ def _unrolled(query: Tensor, key: Tensor, value: Tensor, down: Tensor, along: Te
     row = torch.eye(rows, device=key.device, dtype=key.dtype).unsqueeze(1).expand(-1, columns, -1)
     column = torch.eye(columns, device=key.device, dtype=key.dtype).unsqueeze(0).expand(rows, -1, -1)
     place = torch.cat([row, column], dim=-1).flatten(0, 1).expand(*key.shape[:2], -1, -1)
-    query, key = torch.cat([query, down, along], dim=-1), torch.cat([key, place], dim=-1)
-    wide = max(query.shape[-1], value.shape[-1])  # unequal widths would take the N*N way, without a word
-    query, key, padded = (F.pad(part, (0, wide - part.shape[-1])) for part in (query, key, value))
+    asked, said = [query, down, along], [key, place]
+    wide = max(query.shape[-1] + rows + columns, value.shape[-1])
+    # Unequal widths would take the N*N way, without a word.
+    query, key, padded = (_joined(each, wide) for each in (asked, said, [value]))
     return F.scaled_dot_product_attention(query, key, padded, scale=1.0)[..., : value.shape[-1]]
+
+
+def _joined(parts: list[Tensor], wide: int) -> Tensor:
+    """Join along the last axis and fill up with zeros.
+
+    Not by ``F.pad``: its gradient has other strides than the compiler takes it to have, and a training step
+    with symbolic sizes fails on them.
+    """
+    blank = parts[0].new_zeros(()).expand(*parts[0].shape[:-1], wide - sum(part.shape[-1] for part in parts))
+    return torch.cat([*parts, blank], dim=-1)
 
 
 class _Blocks(torch.autograd.Function):
