@@ -55,9 +55,7 @@ def main() -> None:
 
         def score(model: nn.Module, config: TrainConfig, name: str) -> tuple[float, dict[str, float]]:
             result = fit(model, task, splits, config, Path(folder) / name)
-            return 100 * evaluate(model, task, splits["test"]).score, result.history[-1][
-                "openings"
-            ]
+            return 100 * evaluate(model, task, splits["test"]).score, result.history[-1]["openings"]
 
         for seed in range(options.seeds):
             config = TrainConfig(epochs=options.epochs, seed=seed, lr=5e-3, batch_size=32, augment="crop")
