@@ -28,7 +28,8 @@ def find_blocks(notes: Probe, maps: Maps) -> list[Call]:
     """Return the outermost blocks in the order in which they ran."""
     past = Lineage(notes, maps, [])
     calls = [c for c in notes.calls.values() if c.path and maps.output(c) is not None]
-    calls = [c for c in calls if not past.finer(past.arguments(c).values()) and not _is_nested(c, calls)]
+    nesting = _nesting(calls)
+    calls = [c for c in calls if c.path not in nesting and not past.finer(past.arguments(c).values())]
     kinds = Counter(type(call.module) for call in calls)
     adding = {type(c.module) for c in calls if _adds(c)}
     repeated = _hoisted(
@@ -83,8 +84,12 @@ def _is_lone_block(call: Call, repeated: list[Call], maps: Maps) -> bool:
     return not any(call.holds(other) or other.holds(call) for other in repeated)
 
 
-def _is_nested(call: Call, calls: list[Call]) -> bool:
-    return any(type(c.module) is type(call.module) and call.holds(c) for c in calls)
+def _nesting(calls: list[Call]) -> set[str]:
+    """Return the paths of modules that hold others of their own class."""
+    alike: dict[type[nn.Module], list[Call]] = {}
+    for call in calls:
+        alike.setdefault(type(call.module), []).append(call)
+    return {c.path for kind in alike.values() for c in kind if any(c.holds(other) for other in kind)}
 
 
 def _hoisted(blocks: list[Call], notes: Probe, maps: Maps) -> list[Call]:

@@ -100,7 +100,9 @@ def _plain_shapes(model: nn.Module) -> dict[str, list[int]]:
 
 
 def _inserted_state(model: nn.Module) -> dict[str, Tensor]:
-    return {name: v for name, v in _tensors(model).items() if CHILD in name.split(".")}
+    """Return the weights of what was inserted; those of a module that stands in two places, once."""
+    once = {name for name, _ in [*model.named_parameters(), *model.named_buffers()]}
+    return {name: v for name, v in _tensors(model).items() if CHILD in name.split(".") and name in once}
 
 
 def _tensors(model: nn.Module) -> dict[str, Tensor]:

@@ -107,8 +107,10 @@ class Survey:
     def __init__(self, model: nn.Module, example: object) -> None:
         self.model_name = type(model).__name__
         self.notes: Probe = probe(model, example)
-        self.unread = find_unread(model, example, Flow(self.notes))
-        flow = Flow(self.notes, self.unread)
+        flow = Flow(self.notes)
+        self.unread = find_unread(model, example, flow)
+        if self.unread:
+            flow = Flow(self.notes, self.unread)
         self.places = find_aliases(flow)
         self.maps = flow.maps
         self.sites = self._list(flow.maps)

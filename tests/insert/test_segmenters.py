@@ -1,0 +1,97 @@
+"""Segmenters of every form: their places are found by what flows, and the laws of insertion hold there."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from segmenters import SEGMENTERS
+from torch import Tensor, nn
+
+from foveate.insert.equal import equal
+from foveate.insert.holder import tensors_of
+from foveate.insert.portable import load_insert, save_insert
+from foveate.insert.probe import at_rest, call_with
+from foveate.insert.sites import Site, sites
+from foveate.insert.surgery import bypass, gate_parameters, insert, inserted_parameters, remove
+
+ALIASES = ("input", "features", "skip", "bottleneck", "output")
+# One of these for each model, in turn.
+LAWS = ("copies", "remove", "bypass", "gradients", "file")
+
+
+def outputs(model: nn.Module, example: Tensor) -> object:
+    with at_rest(model):
+        return call_with(model, example)
+
+
+def named(found: list[Site], alias: str) -> tuple[str, ...]:
+    here = [site for site in found if alias in site.aliases]
+    return tuple(f"before:{site.path}" if site.where == "before" else site.path for site in here)
+
+
+@pytest.mark.parametrize("name", SEGMENTERS)
+def test_places_are_found_and_a_law_holds_there(name: str, tmp_path: Path) -> None:
+    case = SEGMENTERS[name]
+    model, example = case.model(), case.example()
+    found = sites(model, example)
+    assert set(named(found, "skip")) == set(case.skip)
+    assert named(found, "bottleneck") == (case.bottleneck,)
+    assert named(found, "output") == (case.output,)
+    assert ("before:",) == named(found, "input") or not case.whole
+    assert named(found, "features") == tuple(p for n in range(1, 9) for p in named(found, f"stage{n}"))
+    terms = [f"se@{alias}" for alias in ALIASES[1:] if named(found, alias)]
+    gates = ["attention_gate@skip"] if case.skip else []
+    attended = insert(model, "+".join(["input_gate@input", *terms, *gates]), example=example)
+    plain = outputs(model, example)
+    assert equal(outputs(attended, example), plain)
+    assert model.state_dict().keys() <= attended.state_dict().keys()
+    check(LAWS[list(SEGMENTERS).index(name) % len(LAWS)], model, attended, example, plain, tmp_path)
+
+
+def check(
+    law: str, model: nn.Module, attended: nn.Module, example: Tensor, plain: object, folder: Path
+) -> None:
+    for gate in gate_parameters(attended):
+        nn.init.constant_(gate, 0.5)
+    if law == "remove":
+        restored = remove(attended)
+        assert str(restored) == str(model)
+        assert equal(outputs(restored, example), plain)
+    elif law == "bypass":
+        assert not equal(outputs(attended, example), plain)
+        with bypass(attended):
+            assert equal(outputs(attended, example), plain)
+    elif law == "copies":
+        expected = outputs(attended, example)
+        for twin in (copy.deepcopy(attended), pickle.loads(pickle.dumps(attended))):
+            assert equal(outputs(twin, example), expected)
+    elif law == "gradients":
+        sum(t.square().mean() for t in tensors_of(attended(example))).backward()
+        assert all(p.grad is not None for p in inserted_parameters(attended))
+        assert all(gate.grad.abs().max() > 0 for gate in gate_parameters(attended))
+    else:
+        again = load_insert(model, save_insert(attended, folder / "inserted.safetensors"), example=example)
+        assert equal(outputs(again, example), outputs(attended, example))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # the tools' own warnings
+@pytest.mark.parametrize("name", ["unet", "unet_plain", "torchvision_lraspp", "monai_segresnet"])
+def test_compile_and_export_take_attention_at_skips_of_every_form(name: str) -> None:
+    case = SEGMENTERS[name]
+    example = case.example()
+    model = insert(case.model(), "se@skip+attention_gate@skip+se@output", example=example)
+    for gate in gate_parameters(model):
+        nn.init.constant_(gate, 0.5)
+    expected = list(tensors_of(outputs(model, example)))
+    torch._dynamo.reset()
+    with at_rest(model):
+        compiled = torch.compile(model, backend="aot_eager", fullgraph=True)(example)
+        exported = torch.export.export(model, (example,)).module()(example)
+    for found in (compiled, exported):
+        for ours, theirs in zip(tensors_of(found), expected, strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
