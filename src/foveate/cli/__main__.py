@@ -14,7 +14,7 @@ from typing import Any
 from cyclopts import App, CycloptsError, Parameter
 
 from foveate import __version__
-from foveate.cli import check, compare, cost, demo, invocation, predict, report, show, sites, train
+from foveate.cli import check, compare, cost, crf, demo, invocation, predict, report, show, sites, train
 from foveate.cli import list as list_
 from foveate.errors import FoveateError
 
@@ -46,6 +46,7 @@ COMMANDS: dict[str, tuple[Callable[..., int | None], str]] = {
     "compare": (compare.compare, compare.EXAMPLE),
     "report": (report.report, report.EXAMPLE),
     "predict": (predict.predict, predict.EXAMPLE),
+    "crf": (crf.crf, crf.EXAMPLE),
     "train": (train.train, train.EXAMPLE),
     "check": (check.check, check.EXAMPLE),
     "list": (list_.list_, list_.EXAMPLE),

@@ -50,6 +50,9 @@ class Masks:
     scales: str = "1"
     """Average over the picture at these scales, such as 0.75,1,1.25."""
 
+    crf: bool = False
+    """Refine the probabilities by a dense CRF, so that they follow the picture's edges; see `foveate crf`."""
+
     rotations: str = "0"
     """Average over the picture turned by these degrees: multiples of 90, such as 0,90,180,270."""
 
@@ -73,6 +76,7 @@ class Masks:
         from foveate.infer.augmented import Views
         from foveate.infer.streamed import segment_file
         from foveate.infer.windows import Tiling
+        from foveate.models.crf import refine
 
         if self.overlap != Masks.overlap and not self.window:
             raise OptionError("--overlap is that of windows. Add --window 512, for example, or leave it out.")
@@ -90,6 +94,7 @@ class Masks:
                 _numbers("scales", self.scales, float),
                 _numbers("rotations", self.rotations, int),
             ),
+            "refine": refine if self.crf else None,
         }
         answers, failed = [], False
         for image, wanted in zip(images, self._wanted(images), strict=True):

@@ -1,0 +1,95 @@
+"""The CRF as a recurrent network, trained end to end with the network before it.
+
+Formula q <- softmax(x); x <- u + M (W_s F_s q + W_b F_b q), F each divided by what it makes of ones
+Paper   Zheng et al. Conditional Random Fields as Recurrent Neural Networks. ICCV 2015. arXiv:1502.03240.
+Shapes  logits u (B, L, H, W), images (B, C, H, W) -> logits (B, L, H, W).
+Cost    3 L^2 weights.
+Differs the paper subtracts the message, with M the Potts model; as in the authors' PyTorch code it is added,
+        with M the identity at the start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from foveate.mechanisms.options import one_of, positive, whole
+from foveate.models.crf.kernels import METHODS, Method, bilateral, gaussian
+from foveate.models.crf.layer import check, mixed
+from foveate.models.crf.mean_field import mean_field
+
+_PUBLISHED = "crfrnn."
+
+
+class CRFasRNN(nn.Module):
+    """A dense CRF whose weights of kernels and labels are all learnt.
+
+    Args:
+        classes: L, how many labels there are.
+        position: Standard deviation of position in the kernel with colour, in pixels. Authors: 160.
+        colour: Standard deviation of colour, in the unit of the images. Authors: 3.
+        gaussian_std: Standard deviation of position in the kernel without colour, in pixels. Authors: 3.
+        iterations: While training; 5 in the paper.
+        inference_iterations: In evaluation; 10 in the paper.
+        method: As in ``DenseCRF``.
+
+    Raises:
+        OptionError: An option has an impossible value.
+
+    Example:
+        >>> sum(p.numel() for p in CRFasRNN(21).parameters())
+        1323
+    """
+
+    def __init__(
+        self,
+        classes: int,
+        *,
+        position: float = 160.0,
+        colour: float = 3.0,
+        gaussian_std: float = 3.0,
+        iterations: int = 5,
+        inference_iterations: int = 10,
+        method: Method = "auto",
+    ) -> None:
+        super().__init__()
+        self.classes = whole("classes", classes)
+        for name, value in (("position", position), ("colour", colour), ("gaussian_std", gaussian_std)):
+            positive(name, value)
+        one_of("method", method, METHODS)
+        self.position, self.colour, self.gaussian_std, self.method = position, colour, gaussian_std, method
+        self.iterations = whole("iterations", iterations)
+        self.inference_iterations = whole("inference_iterations", inference_iterations)
+        self.spatial_ker_weights = nn.Parameter(3 * torch.eye(classes))
+        self.bilateral_ker_weights = nn.Parameter(5 * torch.eye(classes))
+        self.compatibility_matrix = nn.Parameter(torch.eye(classes))
+
+    def forward(
+        self, logits: Float[Tensor, "b l h w"], images: Float[Tensor, "b c h w"]
+    ) -> Float[Tensor, "b l h w"]:
+        """Return refined logits.
+
+        Args:
+            logits: What a network says of each pixel by itself.
+            images: The pictures, of the same height and width, 0 to 255.
+
+        Raises:
+            ShapeError: The shapes do not fit each other or the number of classes.
+        """
+        check(logits, images, self.classes)
+        near = gaussian(images, self.gaussian_std, method=self.method, normalise="after")
+        alike = bilateral(images, self.position, self.colour, method=self.method, normalise="after")
+
+        def message(q: Tensor) -> Tensor:
+            heard = mixed(self.spatial_ker_weights, near(q)) + mixed(self.bilateral_ker_weights, alike(q))
+            return mixed(self.compatibility_matrix, heard)
+
+        return mean_field(logits, message, self.iterations if self.training else self.inference_iterations)
+
+    def from_published(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the authors' three matrices; those of the network before the CRF are left out."""
+        kept = {name.removeprefix(_PUBLISHED): value for name, value in state.items()}
+        return {name: value for name, value in kept.items() if name in self.state_dict()} or dict(state)

@@ -1,0 +1,312 @@
+# mypy: disallow-untyped-decorators=False
+"""The filters' inner loops for CPUs, compiled by numba; everything here has a slower twin in plain PyTorch.
+
+Labels go through in groups of ``WIDTH``, so that the innermost loop fills whole vector registers. The loops
+release the interpreter's lock; ``labelwise`` shares the labels out among PyTorch's threads. Compiled code is
+kept on disk: only the first call on a machine waits for the compiler.
+
+Shapes  values (L, N) float32 or float64; a simplex per pixel: index and weight (N, D).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import torch
+from numba import njit
+
+WIDTH = 8
+_TILE = 64  # pixels that are transposed at once: they stay in the first-level cache
+_SHUFFLE = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio
+_compiled: Callable[..., Any] = njit(cache=True, nogil=True, error_model="numpy")
+
+
+def labelwise(run: Callable[..., None], values: np.ndarray, out: np.ndarray, *rest: Any) -> None:
+    """Call ``run(values, out, *rest)`` on parts of the labels, on as many threads as PyTorch uses."""
+    groups = -(-len(values) // WIDTH)
+    threads = min(torch.get_num_threads(), groups)
+    if threads == 1:
+        run(values, out, *rest)
+        return
+    cuts = [WIDTH * (groups * part // threads) for part in range(threads + 1)]
+    parts = [slice(first, last) for first, last in itertools.pairwise(cuts)]
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(lambda part: run(values[part], out[part], *rest), parts))
+
+
+@_compiled
+def _slot(key, mask):  # type: ignore[no-untyped-def]
+    mixed = np.uint64(key) * _SHUFFLE
+    return np.int64((mixed ^ (mixed >> np.uint64(32))) & np.uint64(mask))
+
+
+@_compiled
+def number(keys, index):  # type: ignore[no-untyped-def]
+    """Number the different keys (N, D) in the order they come; write each one's number to ``index``."""
+    points, corners = keys.shape
+    size = 1 << 14
+    table = np.full(size, -1, np.int32)
+    found = np.empty(size // 2, np.int64)
+    count = 0
+    for point in range(points):
+        for corner in range(corners):
+            key = keys[point, corner]
+            if point > 0 and keys[point - 1, corner] == key:  # neighbours mostly share their simplex
+                index[point, corner] = index[point - 1, corner]
+                continue
+            slot = _slot(key, size - 1)
+            while table[slot] >= 0 and found[table[slot]] != key:
+                slot = (slot + 1) & (size - 1)
+            if table[slot] < 0:
+                table[slot] = count
+                found[count] = key
+                count += 1
+            index[point, corner] = table[slot]
+            if 2 * count >= size:
+                size *= 2
+                larger = np.empty(size // 2, np.int64)
+                larger[:count] = found[:count]
+                found = larger
+                table = np.full(size, -1, np.int32)
+                for entry in range(count):
+                    slot = _slot(found[entry], size - 1)
+                    while table[slot] >= 0:
+                        slot = (slot + 1) & (size - 1)
+                    table[slot] = entry
+    return found[:count].copy()
+
+
+@_compiled
+def simplices(features, scale, keys, weights, low, stride):  # type: ignore[no-untyped-def]
+    """Write keys and barycentric weights (N, D) of the simplex of each of the features (N, D - 1).
+
+    The arithmetic is that of ``lattice.simplices``, operation by operation.
+    """
+    points, d = features.shape
+    one = features.dtype.type(1)
+    sides = features.dtype.type(d + 1)
+    elevated = np.empty(d + 1, features.dtype)
+    corner = np.empty(d + 1, features.dtype)
+    rank = np.empty(d + 1, np.int64)
+    weight = np.empty(d + 2, features.dtype)
+    total = 0
+    for axis in range(d):
+        total += stride[axis]
+    for point in range(points):
+        below = one - one
+        for axis in range(d, 0, -1):
+            scaled = features[point, axis - 1] * scale[axis - 1]
+            elevated[axis] = below - features.dtype.type(axis) * scaled
+            below = below + scaled
+        elevated[0] = below
+        excess = np.int64(0)
+        for axis in range(d + 1):
+            nearest = np.rint(elevated[axis] / sides)
+            corner[axis] = nearest * sides
+            excess += np.int64(nearest)
+            rank[axis] = 0
+        for first in range(d):
+            for second in range(first + 1, d + 1):
+                if elevated[first] - corner[first] < elevated[second] - corner[second]:
+                    rank[first] += 1
+                else:
+                    rank[second] += 1
+        for axis in range(d + 2):
+            weight[axis] = 0
+        base = np.int64(0)
+        for axis in range(d + 1):
+            rank[axis] += excess
+            if rank[axis] < 0:
+                rank[axis] += d + 1
+                corner[axis] += sides
+            elif rank[axis] > d:
+                rank[axis] -= d + 1
+                corner[axis] -= sides
+            share = (elevated[axis] - corner[axis]) / sides
+            weight[d - rank[axis]] += share
+            weight[d + 1 - rank[axis]] -= share
+            if axis < d:
+                base += (np.int64(corner[axis]) - low[axis]) * stride[axis]
+        weight[0] += one + weight[d + 1]
+        for remainder in range(d + 1):
+            key = base + remainder * total
+            for axis in range(d):
+                if rank[axis] > d - remainder:
+                    key -= (d + 1) * stride[axis]
+            keys[point, remainder] = key
+            weights[point, remainder] = weight[remainder]
+
+
+@_compiled
+def count_pairs(places, along, reach, counts):  # type: ignore[no-untyped-def]
+    """Count each place's partners within ``reach``; ``along`` is sorted, no faster than distance grows."""
+    for first in range(len(places)):
+        counts[first] += 1
+        for second in range(first + 1, len(places)):
+            if along[second] - along[first] > reach:
+                break
+            if _squared(places, first, second) <= reach * reach:
+                counts[first] += 1
+                counts[second] += 1
+
+
+@_compiled
+def write_pairs(places, along, reach, variance, free, columns, weights):  # type: ignore[no-untyped-def]
+    """Write each place's partners and their Gaussian weights; ``free`` says where each row starts."""
+    for first in range(len(places)):
+        columns[free[first]] = first
+        weights[free[first]] = 1
+        free[first] += 1
+        for second in range(first + 1, len(places)):
+            if along[second] - along[first] > reach:
+                break
+            squared = _squared(places, first, second)
+            if squared <= reach * reach:
+                weight = np.exp(-squared / (2 * variance))
+                for one, other in ((first, second), (second, first)):
+                    columns[free[one]] = other
+                    weights[free[one]] = weight
+                    free[one] += 1
+
+
+@_compiled
+def _squared(places, first, second):  # type: ignore[no-untyped-def]
+    squared = places[first, 0] - places[first, 0]
+    for axis in range(places.shape[1]):
+        apart = places[first, axis] - places[second, axis]
+        squared += apart * apart
+    return squared
+
+
+@_compiled
+def splat(values, index, weight, vertices):  # type: ignore[no-untyped-def]
+    """Add up to WIDTH labels (l, N) onto the vertices (M + 1, WIDTH)."""
+    labels, points = values.shape
+    tile = np.zeros((_TILE, WIDTH), values.dtype)
+    vertices[:] = 0
+    for start in range(0, points, _TILE):
+        size = min(_TILE, points - start)
+        for label in range(labels):
+            for point in range(size):
+                tile[point, label] = values[label, start + point]
+        for point in range(size):
+            source = tile[point]
+            for corner in range(index.shape[1]):
+                share = weight[start + point, corner]
+                vertex = vertices[index[start + point, corner]]
+                for label in range(WIDTH):
+                    vertex[label] += share * source[label]
+
+
+@_compiled
+def slice_(vertices, index, weight, scale, out):  # type: ignore[no-untyped-def]
+    """Read the pixels' values (l, N) off the vertices, times ``scale``."""
+    labels, points = out.shape
+    tile = np.empty((_TILE, WIDTH), out.dtype)
+    for start in range(0, points, _TILE):
+        size = min(_TILE, points - start)
+        for point in range(size):
+            target = tile[point]
+            for label in range(WIDTH):
+                target[label] = 0
+            for corner in range(index.shape[1]):
+                share = scale * weight[start + point, corner]
+                vertex = vertices[index[start + point, corner]]
+                for label in range(WIDTH):
+                    target[label] += share * vertex[label]
+        for label in range(labels):
+            for point in range(size):
+                out[label, start + point] = tile[point, label]
+
+
+@_compiled
+def filter_by_pairs(values, out, index, weight, starts, columns, strengths, scale):  # type: ignore[no-untyped-def]
+    """Filter (L, N): onto the vertices, a sparse product over pairs of vertices, and back."""
+    count = len(starts) - 1
+    vertices = np.empty((count + 1, WIDTH), values.dtype)
+    mixed = np.empty((count + 1, WIDTH), values.dtype)
+    for first in range(0, len(values), WIDTH):
+        last = min(first + WIDTH, len(values))
+        splat(values[first:last], index, weight, vertices)
+        for row in range(count):
+            target = mixed[row]
+            for label in range(WIDTH):
+                target[label] = 0
+            for entry in range(starts[row], starts[row + 1]):
+                strength = strengths[entry]
+                vertex = vertices[columns[entry]]
+                for label in range(WIDTH):
+                    target[label] += strength * vertex[label]
+        slice_(mixed, index, weight, scale, out[first:last])
+
+
+@_compiled
+def filter_by_blur(values, out, index, weight, neighbours, scale):  # type: ignore[no-untyped-def]
+    """Filter (L, N): onto the vertices, the mean of the blurs in both orders of axes, and back."""
+    axes, count = neighbours.shape[:2]
+    splatted = np.zeros((count + 1, WIDTH), values.dtype)  # the last one stands for absent neighbours
+    blurred = np.zeros((2, count + 1, WIDTH), values.dtype)
+    mixed = np.zeros((count + 1, WIDTH), values.dtype)
+    half = values.dtype.type(0.5)
+    for first in range(0, len(values), WIDTH):
+        last = min(first + WIDTH, len(values))
+        splat(values[first:last], index, weight, splatted)
+        for order in range(2):
+            source, target = splatted, blurred[0]
+            for step in range(axes):
+                blur(source, target, neighbours[step if order == 0 else axes - 1 - step])
+                source, target = target, blurred[(step + 1) % 2]
+            for row in range(count):
+                for label in range(WIDTH):
+                    total = half * source[row, label]
+                    mixed[row, label] = total if order == 0 else mixed[row, label] + total
+        slice_(mixed, index, weight, scale, out[first:last])
+
+
+@_compiled
+def blur(source, target, neighbours):  # type: ignore[no-untyped-def]
+    """Add half of both neighbours along one axis to each vertex."""
+    half = source.dtype.type(0.5)
+    for row in range(len(neighbours)):
+        own, new = source[row], target[row]
+        left, right = source[neighbours[row, 0]], source[neighbours[row, 1]]
+        for label in range(WIDTH):
+            new[label] = own[label] + half * (left[label] + right[label])
+
+
+@_compiled
+def convolve(values, out, vertical, horizontal):  # type: ignore[no-untyped-def]
+    """Convolve planes (L, H, W) with symmetric taps, given from the middle outwards; zero outside."""
+    labels, height, width = values.shape
+    reach = len(horizontal) - 1
+    row = np.zeros(width + 2 * reach, values.dtype)
+    middle = row[reach : reach + width]
+    for label in range(labels):
+        plane = values[label]
+        for y in range(height):
+            source = plane[y]
+            for x in range(width):
+                middle[x] = vertical[0] * source[x]
+            for tap in range(1, len(vertical)):
+                above, below = y - tap, y + tap
+                share = vertical[tap]
+                if above >= 0 and below < height:
+                    one, other = plane[above], plane[below]
+                    for x in range(width):
+                        middle[x] += share * (one[x] + other[x])
+                elif above >= 0 or below < height:
+                    one = plane[above if above >= 0 else below]
+                    for x in range(width):
+                        middle[x] += share * one[x]
+            target = out[label, y]
+            for x in range(width):
+                target[x] = horizontal[0] * middle[x]
+            for tap in range(1, reach + 1):
+                share = horizontal[tap]
+                one, other = row[reach - tap : reach - tap + width], row[reach + tap : reach + tap + width]
+                for x in range(width):
+                    target[x] += share * (one[x] + other[x])

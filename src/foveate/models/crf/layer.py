@@ -1,0 +1,135 @@
+"""The fully connected CRF as a layer: logits and the image in, logits in line with the image out.
+
+Formula Q <- softmax(-U - sum_m mu_m K_m Q), m over the kernels of position and of position and colour
+Paper   Kraehenbuehl, Koltun. Efficient Inference in Fully Connected CRFs. NeurIPS 2011. arXiv:1210.5644.
+Shapes  logits (B, L, H, W), images (B, C, H, W) -> logits (B, L, H, W).
+Differs the paper normalises nothing; by default each kernel is D^-1/2 K D^-1/2, as in its authors' later
+        code. A weight w stands for the matrix -w I, which differs from the Potts model w (1 - I) by what
+        softmax cancels.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from foveate.errors import ShapeError
+from foveate.mechanisms.options import one_of, positive, whole
+from foveate.models.crf.kernels import METHODS, Method, bilateral, gaussian
+from foveate.models.crf.mean_field import mean_field
+from foveate.models.crf.operators import NORMALISE, Normalise
+
+
+class DenseCRF(nn.Module):
+    """A dense CRF over images; the matrices of its kernels can be trained.
+
+    Gradients flow to the logits and to both matrices; to the images only where the kernels are exact.
+
+    Args:
+        classes: L, how many labels there are.
+        position: Standard deviation of position in the kernel with colour, in pixels.
+        colour: Standard deviation of colour, in the unit of the images.
+        bilateral_weight: What agreement with a pixel of the same colour is worth.
+        gaussian_std: Standard deviation of position in the kernel without colour, in pixels.
+        gaussian_weight: What agreement with a near pixel is worth.
+        iterations: Of mean field.
+        normalise: ``symmetric``, ``after``, ``before`` or ``none``; see ``operators.normalised``.
+        method: ``exact`` for all pairs of pixels, ``fast`` for the lattice, ``auto`` for exact kernels up to
+            4,096 pixels.
+        trainable: Whether the two matrices (L, L) are parameters, or buffers.
+
+    Raises:
+        OptionError: An option has an impossible value.
+
+    Example:
+        >>> crf = DenseCRF(3)
+        >>> crf(torch.zeros(1, 3, 8, 9), torch.rand(1, 3, 8, 9) * 255).shape
+        torch.Size([1, 3, 8, 9])
+    """
+
+    bilateral_compatibility: Tensor
+    gaussian_compatibility: Tensor
+
+    def __init__(
+        self,
+        classes: int,
+        *,
+        position: float = 80.0,
+        colour: float = 13.0,
+        bilateral_weight: float = 10.0,
+        gaussian_std: float = 3.0,
+        gaussian_weight: float = 3.0,
+        iterations: int = 5,
+        normalise: Normalise = "symmetric",
+        method: Method = "auto",
+        trainable: bool = False,
+    ) -> None:
+        super().__init__()
+        self.classes = whole("classes", classes)
+        for name, value in (("position", position), ("colour", colour), ("gaussian_std", gaussian_std)):
+            positive(name, value)
+        one_of("normalise", normalise, NORMALISE)
+        one_of("method", method, METHODS)
+        self.position, self.colour, self.gaussian_std = position, colour, gaussian_std
+        self.iterations, self.normalise, self.method = iterations, normalise, method
+        for name, weight in (("bilateral", bilateral_weight), ("gaussian", gaussian_weight)):
+            matrix = -weight * torch.eye(classes)
+            if trainable:
+                self.register_parameter(f"{name}_compatibility", nn.Parameter(matrix))
+            else:
+                self.register_buffer(f"{name}_compatibility", matrix)
+
+    def forward(
+        self, logits: Float[Tensor, "b l h w"], images: Float[Tensor, "b c h w"]
+    ) -> Float[Tensor, "b l h w"]:
+        """Return logits whose softmax is what the labels are, given each other.
+
+        Args:
+            logits: What a network says of each pixel by itself.
+            images: The pictures, of the same height and width, in the unit of ``colour``: usually 0 to 255.
+
+        Raises:
+            ShapeError: The shapes do not fit each other or the number of classes.
+        """
+        check(logits, images, self.classes)
+        near = gaussian(images, self.gaussian_std, method=self.method, normalise=self.normalise)
+        alike = bilateral(images, self.position, self.colour, method=self.method, normalise=self.normalise)
+
+        def message(q: Tensor) -> Tensor:
+            return -(
+                mixed(self.gaussian_compatibility, near(q)) + mixed(self.bilateral_compatibility, alike(q))
+            )
+
+        return mean_field(logits, message, self.iterations)
+
+    def extra_repr(self) -> str:
+        """Say what is no module."""
+        return (
+            f"classes={self.classes}, position={self.position:g}, colour={self.colour:g}, "
+            f"gaussian_std={self.gaussian_std:g}, iterations={self.iterations}, method={self.method}"
+        )
+
+
+def mixed(matrix: Float[Tensor, "k l"], values: Float[Tensor, "b l h w"]) -> Float[Tensor, "b k h w"]:
+    """Return every pixel's values times a matrix over labels."""
+    return torch.einsum("kl,blhw->bkhw", matrix.to(values), values)
+
+
+def check(logits: Tensor, images: Tensor, classes: int) -> None:
+    """Raise unless logits (B, classes, H, W) and images (B, C, H, W) fit each other.
+
+    Raises:
+        ShapeError: They do not.
+    """
+    fits = logits.ndim == 4 and images.ndim == 4 and logits.shape[1] == classes
+    if not fits or logits.shape[2:] != images.shape[2:] or len(logits) != len(images):
+        raise ShapeError(
+            f"got logits {tuple(logits.shape)} and images {tuple(images.shape)}, expected "
+            f"(B, {classes}, H, W) and (B, C, H, W) of equal B, H and W. Resize the logits to the images."
+        )
+    if not (logits.is_floating_point() and images.is_floating_point()):
+        raise ShapeError(
+            f"got logits of {logits.dtype} and images of {images.dtype}, expected floating point. Call "
+            "images.float()."
+        )
