@@ -4,6 +4,8 @@ import torch
 import torchvision
 from torch import nn
 
+from drawn import unset
+
 
 class AuthorsResNet(nn.Module):
     """The four stages, dilated to stride 8, under the authors' names.
@@ -91,7 +93,7 @@ def loaded(theirs, name, tmp_path, **options):
 
     path = tmp_path / "published.pth"
     torch.save({"state_dict": {f"module.{n}": value for n, value in theirs.state_dict().items()}}, path)
-    model = fv.create_model(name, **options)
+    model = unset(fv.create_model, name, **options)
     assert fv.load_published(model, path) == ()
     return model.eval()
 

@@ -8,7 +8,7 @@ from foveate.models.segmentation.segmenter import resized
 
 
 def small(scales=(1.0, 0.75, 0.5), **options):
-    options = {"encoder": "xception39", "width": 16, "hidden": 8, "dropout": 0.0, **options}
+    options = {"encoder": "timm/test_resnet", "width": 16, "hidden": 8, "dropout": 0.0, **options}
     return drawn(create_model("attention_to_scale", classes=3, scales=scales, **options))
 
 

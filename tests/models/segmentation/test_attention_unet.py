@@ -9,6 +9,7 @@ from torch.nn import functional as F
 import foveate as fv
 from foveate.errors import OptionError
 from foveate.models.published import load_published
+from foveate.models.segmentation.attention_unet import GRID
 
 
 def built(**options):
@@ -24,6 +25,8 @@ def built(**options):
         ({"classes": 1, "kind": "additive"}, 34_878_573),
         ({"classes": 2, "in_channels": 1, "kind": "monai"}, 31_739_250),
         ({"classes": 2, "in_channels": 1, "kind": "monai", "dimensions": 3}, 94_482_930),
+        ({"classes": 2, "in_channels": 1, "kind": "monai", "widths": GRID}, 1_987_434),
+        ({"classes": 2, "in_channels": 1, "kind": "monai", "widths": GRID, "dimensions": 3}, 5_909_130),
     ],
 )
 def test_published_numbers_of_parameters(options, total):
@@ -79,8 +82,8 @@ class Layers:
         return F.interpolate(x, size=size, mode="bilinear" if self.space == 2 else "trilinear")
 
 
-def lee_jun_hyun(state, x):
-    """Return the logits of AttU_Net by its description, and the gates from the finest."""
+def lee_jun_hyun(state, x, gated=True):
+    """Return the logits of AttU_Net, or of U_Net, by its description, and the gates from the finest."""
     net, maps, gates = Layers(state), [], []
 
     def pair(path, x):
@@ -92,6 +95,9 @@ def lee_jun_hyun(state, x):
     for number in range(5, 1, -1):
         up = net.layer(f"Up{number}.up", F.interpolate(y, scale_factor=2.0), "1", "2")
         skip, gate = maps.pop(), f"Att{number}"
+        if not gated:
+            y = pair(f"Up_conv{number}", torch.cat([skip, up], 1))
+            continue
         seen = net.norm(f"{gate}.W_g.1", net.conv(f"{gate}.W_g.0", up))
         seen = F.relu(seen + net.norm(f"{gate}.W_x.1", net.conv(f"{gate}.W_x.0", skip)))
         gates.insert(0, net.norm(f"{gate}.psi.1", net.conv(f"{gate}.psi.0", seen)).sigmoid())
@@ -134,6 +140,12 @@ def test_a_checkpoint_of_lee_jun_hyun_computes_the_same(tmp_path):
         torch.testing.assert_close(model(x), logits, atol=1e-4, rtol=1e-4)
     for number, gate in enumerate(gates):
         torch.testing.assert_close(maps[f"skips.{number}"], gate)
+    plain = {name: value for name, value in state.items() if not name.startswith("Att")}
+    torch.save(plain, tmp_path / "unet.pth")
+    model = fv.create_model("unet", classes=2, encoder=None, widths=widths).eval()
+    assert load_published(model, tmp_path / "unet.pth") == ()
+    with torch.no_grad():
+        torch.testing.assert_close(model(x), lee_jun_hyun(plain, x, gated=False)[0], atol=1e-4, rtol=1e-4)
 
 
 def authors(state, x, gates):

@@ -250,10 +250,12 @@ def test_it_learns_eight_images_by_heart():
     x, masks = discs_and_squares()
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
     for _ in range(150):
+        logits = model(x)
+        found = logits["out"].argmax(1)
+        shares = [((found == k) & (masks == k)).sum() / ((found == k) | (masks == k)).sum() for k in range(3)]
+        if sum(shares) / 3 > 0.95:
+            break
         optimizer.zero_grad()
-        sum(nn.functional.cross_entropy(logits, masks) for logits in model(x).values()).backward()
+        sum(nn.functional.cross_entropy(each, masks) for each in logits.values()).backward()
         optimizer.step()
-    with torch.no_grad():
-        found = model.eval()(x).argmax(1)
-    shares = [((found == k) & (masks == k)).sum() / ((found == k) | (masks == k)).sum() for k in range(3)]
     assert sum(shares) / 3 > 0.95

@@ -64,11 +64,11 @@ class VainF(nn.Module):
 
     def forward(self, x):
         maps, head = self.encoder(x), self.classifier
-        looks = [look(maps[4]) for look in head.aspp.convs]
+        looks = [look(maps[-1]) for look in head.aspp.convs]
         looks[4] = looks[4].expand_as(looks[0])
         deep = head.aspp.project(torch.cat(looks, 1))
-        deep = nn.functional.interpolate(deep, maps[1].shape[2:], mode="bilinear")
-        y = head.classifier(torch.cat([head.project(maps[1]), deep], 1))
+        deep = nn.functional.interpolate(deep, maps[0].shape[2:], mode="bilinear")
+        y = head.classifier(torch.cat([head.project(maps[0]), deep], 1))
         return nn.functional.interpolate(y, x.shape[2:], mode="bilinear")
 
 
@@ -103,7 +103,7 @@ def test_a_checkpoint_of_vainf_computes_the_same(tmp_path, separable):
 
 @mark.parametrize("attention", ["cbam", "pam", "cc", "psa", "gate"])
 def test_attention_adds_weights_and_nothing_else(attention):
-    options = {"encoder": "xception39", "in_channels": 2, "width": 16}
+    options = {"encoder": "timm/test_resnet", "in_channels": 2, "width": 16}
     plain, model = built(**options), built(spatial_attention=attention, **options)
     extra = [name for name in model.state_dict() if name not in plain.state_dict()]
     assert extra and all(name.startswith("attention.") for name in extra)
@@ -114,7 +114,7 @@ def test_attention_adds_weights_and_nothing_else(attention):
 
 
 def test_one_image_trains_every_weight():
-    model = built(encoder="xception39", width=8, depthwise_norm=True, separable="all")
+    model = built(encoder="timm/test_resnet", width=8, depthwise_norm=True, separable="all")
     model(torch.rand(1, 3, 17, 9)).square().sum().backward()
     assert all(p.grad is not None for p in model.parameters())
     assert model.eval()(torch.rand(1, 3, 1, 1)).shape == (1, 21, 1, 1)
@@ -127,4 +127,4 @@ def test_rates_follow_the_output_stride():
             assert [look[0].dilation[0] for look in convs[1:4]] == rates
     for wrong in ({"layout": "mine"}, {"separable": "some"}, {"spatial_attention": "se"}, {"rates": (1, 2)}):
         with raises(OptionError, match=next(iter(wrong))):
-            built(encoder="xception39", **wrong)
+            built(encoder="timm/test_resnet", **wrong)

@@ -54,6 +54,17 @@ def test_encoders_without_dilation_take_any_size(name, last, size):
     ]
 
 
+def test_only_the_maps_that_are_wanted_are_kept():
+    for name in ("resnet18", "densenet121", "xception39", "resnet8", "timm/test_resnet"):
+        encoder, x = build_encoder(name).eval(), torch.rand(1, 3, 64, 64)
+        with torch.no_grad():
+            every = encoder(x)
+            encoder.wanted = 2
+            last = encoder(x)
+        assert len(every) == len(encoder.channels) and len(last) == 2
+        assert all(map(torch.equal, last, every[-2:]))
+
+
 @mark.parametrize("stride, dilated", [(16, [False, False, True]), (8, [False, True, True])])
 def test_dilated_as_torchvision_dilates(stride, dilated):
     theirs = torchvision.models.resnet50(replace_stride_with_dilation=dilated).eval()

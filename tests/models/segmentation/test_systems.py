@@ -9,11 +9,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import foveate as fv
 
+TINY = "timm/test_resnet"  # five stages of one block
 SMALL = {
-    "fcn": {"encoder": "xception39"},
-    "unet": {"encoder": "xception39", "widths": (8, 8, 8, 4, 4)},
-    "pan": {"encoder": "xception39"},
-    "deeplabv3plus": {"encoder": "xception39", "width": 16},
+    "fcn": {"encoder": TINY},
+    "unet": {"encoder": TINY, "widths": (8, 8, 8, 4, 4)},
+    "pan": {"encoder": TINY},
+    "deeplabv3plus": {"encoder": TINY, "width": 16},
     "u2netp": {},
     "attention_unet": {"widths": (4, 8, 12)},
 }
@@ -117,12 +118,13 @@ def test_compiled_it_is_one_graph(name):
 
 
 # A map of one row in the example would be one for ever; PAN's coarsest is at a 128th of the image's size.
+# Rows stand for columns: with both free the symbols of the deeper networks take minutes.
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SMALL)
-def test_exported_it_takes_batches_and_sizes_of_its_own(name):
+def test_exported_it_takes_batches_and_heights_of_its_own(name):
     model = small(name).eval()
-    free = dict.fromkeys((0, 2, 3), torch.export.Dim.AUTO)
-    exported = torch.export.export(model, (torch.rand(2, 3, 160, 192),), dynamic_shapes=(free,)).module()
-    x = torch.rand(3, 3, 176, 208)
+    free = dict.fromkeys((0, 2), torch.export.Dim.AUTO)
+    exported = torch.export.export(model, (torch.rand(2, 3, 160, 48),), dynamic_shapes=(free,)).module()
+    x = torch.rand(3, 3, 176, 48)
     with torch.no_grad():
         torch.testing.assert_close(exported(x), model(x), atol=1e-5, rtol=1e-4)

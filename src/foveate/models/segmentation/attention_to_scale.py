@@ -94,6 +94,7 @@ class AttentionToScale(Segmenter):
             pretrained=pretrained_encoder,
             **options,
         )
+        self.encoder.wanted = 1
         last, reach = self.encoder.channels[-1], whole("dilation", dilation)
         self.features = nn.Sequential(
             nn.Conv2d(last, whole("width", width), kernel_size=3, padding=reach, dilation=reach),
@@ -117,7 +118,10 @@ class AttentionToScale(Segmenter):
             [resized(each, finest, align_corners=True) for each in scores],
             [resized(each, finest, align_corners=True) for each in features],
         )
-        return {"out": self.mixed(out), **(dict(zip(self.aux, scores, strict=False)) if self.training else {})}
+        return {
+            "out": self.mixed(out),
+            **(dict(zip(self.aux, scores, strict=False)) if self.training else {}),
+        }
 
     @staticmethod
     def _scaled(x: Tensor, scale: float) -> Tensor:

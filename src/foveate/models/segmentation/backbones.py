@@ -30,15 +30,23 @@ class Encoder(nn.Module):
         channels: Channels of each map.
         strides: How many pixels a side one position of each map stands for.
         in_channels: Channels of the images.
+        wanted: How many of the maps are returned, the coarsest; None for all. The finest take most of the
+            memory, and a head that does not read them need not keep them.
     """
 
     channels: tuple[int, ...]
     strides: tuple[int, ...]
     in_channels: int
+    wanted: int | None = None
 
     @abstractmethod
+    def maps(self, x: Float[Tensor, "b c h w"]) -> Iterator[Float[Tensor, "b _ _ _"]]:
+        """Yield the maps, each ``ceil(size / stride)`` high and wide."""
+
     def forward(self, x: Float[Tensor, "b c h w"]) -> list[Float[Tensor, "b _ _ _"]]:
-        """Return the maps, each ``ceil(size / stride)`` high and wide."""
+        """Return the maps that are wanted."""
+        first = 0 if self.wanted is None else len(self.channels) - self.wanted
+        return [y for number, y in enumerate(self.maps(x)) if number >= first]
 
 
 class ResNetEncoder(Encoder):
@@ -82,14 +90,14 @@ class ResNetEncoder(Encoder):
         self.strides = tuple(min(stride, output_stride) for stride in STRIDES)
         self.in_channels = 3
 
-    def forward(self, x: Float[Tensor, "b c h w"]) -> list[Float[Tensor, "b _ _ _"]]:
-        """Return the maps of the stem and of the four stages."""
-        maps = [self.relu(self.bn1(self.conv1(x)))]
-        x = self.maxpool(maps[0])
+    def maps(self, x: Float[Tensor, "b c h w"]) -> Iterator[Float[Tensor, "b _ _ _"]]:
+        """Yield the maps of the stem and of the four stages."""
+        x = self.relu(self.bn1(self.conv1(x)))
+        yield x
+        x = self.maxpool(x)
         for number in (1, 2, 3, 4):
             x = getattr(self, f"layer{number}")(x)
-            maps.append(x)
-        return maps
+            yield x
 
 
 class MobileNetV2Encoder(Encoder):
@@ -119,14 +127,12 @@ class MobileNetV2Encoder(Encoder):
         self.strides = tuple(min(stride, output_stride) for stride in STRIDES)
         self.in_channels, self._out = 3, (1, 3, 6, 13, len(self.features) - 1)
 
-    def forward(self, x: Float[Tensor, "b c h w"]) -> list[Float[Tensor, "b _ _ _"]]:
-        """Return the last map of each size."""
-        maps = []
+    def maps(self, x: Float[Tensor, "b c h w"]) -> Iterator[Float[Tensor, "b _ _ _"]]:
+        """Yield the last map of each size."""
         for number, block in enumerate(self.features):
             x = block(x)
             if number in self._out:
-                maps.append(x)
-        return maps
+                yield x
 
 
 class TimmEncoder(Encoder):
@@ -145,9 +151,10 @@ class TimmEncoder(Encoder):
         self.channels, self.strides = tuple(info.channels()), tuple(info.reduction())
         self.in_channels = 3
 
-    def forward(self, x: Float[Tensor, "b c h w"]) -> list[Float[Tensor, "b _ _ _"]]:
-        """Return timm's maps, with the channels before the rows."""
-        return [y.permute(0, 3, 1, 2).contiguous() if self.channels_last else y for y in self.network(x)]
+    def maps(self, x: Float[Tensor, "b c h w"]) -> Iterator[Float[Tensor, "b _ _ _"]]:
+        """Yield timm's maps, with the channels before the rows."""
+        for y in self.network(x):
+            yield y.permute(0, 3, 1, 2).contiguous() if self.channels_last else y
 
 
 def dilate(stages: dict[int, Any], output_stride: int, dilate_first: bool) -> None:

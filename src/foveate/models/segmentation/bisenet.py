@@ -155,6 +155,7 @@ class BiSeNet(Segmenter):
             encoder, in_channels=in_channels, pretrained=pretrained_encoder, **options
         )
         self._eight, sixteen, last = (_at(self.encoder, stride) for stride in (8, 16, 32))
+        self.encoder.wanted = -self._eight
         deep = [self.encoder.channels[at] for at in (last, sixteen)]
         self._deep = (last, sixteen)
         self.spatial = nn.Sequential(
@@ -209,14 +210,14 @@ class BiSeNet(Segmenter):
 
 
 def _at(encoder: Encoder, stride: int) -> int:
-    """Return which map has a stride: the last of those that do."""
+    """Return which map has a stride, counted from the last: the last of those that do."""
     found = [number for number, each in enumerate(encoder.strides) if each == stride]
     if not found:
         raise OptionError(
             f"encoder: its maps have strides {', '.join(map(str, encoder.strides))}, "
             "expected 8, 16 and 32 among them"
         )
-    return found[-1]
+    return found[-1] - len(encoder.strides)
 
 
 def _initialise(module: nn.Module) -> None:

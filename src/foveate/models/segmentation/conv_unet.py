@@ -129,17 +129,18 @@ class ConvUNet(Segmenter):
             maps.append(layer(self.pool(maps[-1])))
         y = maps.pop()
         asking = self.ask(y)
-        found: list[Tensor] = []
+        sides: list[Tensor] = []
         for number in range(len(maps) - 1, -1, -1):
-            y = asking = self._joined(number, maps[number], y, asking)
-            found.insert(0, y)
-        if self.sides is None:
-            return {"out": self.head(y)}
-        sides = [resized(side(y), x) for side, y in zip(self.sides, found, strict=True)]
-        return {"out": self.head(torch.cat(sides, dim=1))}
+            y = self._beside(number, maps.pop(), y, asking)
+            y = self.joins[number](y)
+            if self.kind == "grid":
+                asking = y
+            if self.sides is not None:
+                sides.insert(0, resized(self.sides[number](y), x))
+        return {"out": self.head(torch.cat(sides, dim=1) if sides else y)}
 
-    def _joined(self, number: int, skip: Tensor, y: Tensor, asking: Tensor) -> Tensor:
-        """Return what is made of a skip connection and of the coarser map ``y``."""
+    def _beside(self, number: int, skip: Tensor, y: Tensor, asking: Tensor) -> Tensor:
+        """Return a skip connection, gated, and the coarser map ``y`` at its size, side by side."""
         if self.kind == "grid":
             up = resized(y, skip)
         elif self.kind == "additive":
@@ -149,7 +150,7 @@ class ConvUNet(Segmenter):
         gate = self.skips[number]
         if not isinstance(gate, nn.Identity):
             skip = gate(skip, asking if self.kind == "grid" else up)
-        return cast(Tensor, self.joins[number](torch.cat([skip, up], dim=1)))
+        return torch.cat([skip, up], dim=1)
 
     @property
     def published_normalisation(self) -> None:

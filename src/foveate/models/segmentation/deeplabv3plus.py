@@ -155,7 +155,8 @@ class DeepLabV3Plus(Segmenter):
             **_as_layout(layout, encoder, options),
         )
         channels, strides = self.encoder.channels, self.encoder.strides
-        self.at = strides.index(4) if 4 in strides else 0
+        self.at = (strides.index(4) if 4 in strides else 0) - len(strides)
+        self.encoder.wanted = -self.at
         taken = rates or plan.rates or (96 // output_stride, 192 // output_stride, 288 // output_stride)
         apart = Depthwise(separable == "all", depthwise_norm)
         self.context = AtrousPyramid(channels[-1], whole("width", width), taken, apart, plan.dropout)

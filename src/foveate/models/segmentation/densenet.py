@@ -11,6 +11,7 @@ Differs transitions round an odd size up, so that images of any size work; torch
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torchvision
@@ -49,13 +50,15 @@ class DenseNetEncoder(Encoder):
         self.channels = tuple(getattr(part, "norm", part).num_features for part in parts)
         self.strides, self.in_channels = STRIDES, 3
 
-    def forward(self, x: Float[Tensor, "b c h w"]) -> list[Float[Tensor, "b _ _ _"]]:
-        """Return the maps of the stem and of the four dense blocks."""
+    def maps(self, x: Float[Tensor, "b c h w"]) -> Iterator[Float[Tensor, "b _ _ _"]]:
+        """Yield the maps of the stem and of the four dense blocks."""
         layers: dict[str, Any] = dict(self.features.named_children())
-        maps = [layers["relu0"](layers["norm0"](layers["conv0"](x)))]
-        x = layers["pool0"](maps[0])
+        x = layers["relu0"](layers["norm0"](layers["conv0"](x)))
+        yield x
+        x = layers["pool0"](x)
         for number in (1, 2, 3):
             transition = layers[f"transition{number}"]
-            maps.append(transition.relu(transition.norm(layers[f"denseblock{number}"](x))))
-            x = transition.pool(transition.conv(maps[-1]))
-        return [*maps, F.relu(layers["norm5"](layers["denseblock4"](x)))]
+            x = transition.relu(transition.norm(layers[f"denseblock{number}"](x)))
+            yield x
+            x = transition.pool(transition.conv(x))
+        yield F.relu(layers["norm5"](layers["denseblock4"](x)))

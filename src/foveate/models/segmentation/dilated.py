@@ -20,9 +20,11 @@ class Head(nn.Module):
 
     Attributes:
         aux: Names of what it returns beside ``"out"`` while training.
+        reads: How many of the maps it reads, the coarsest.
     """
 
     aux: tuple[str, ...] = ()
+    reads: int = 1
 
     @abstractmethod
     def forward(self, maps: list[Float[Tensor, "b _ _ _"]]) -> dict[str, Tensor]:
@@ -45,6 +47,7 @@ class Dilated(Segmenter):
         super().__init__(classes, encoder.in_channels)
         self.encoder, self.head = encoder, head
         self.side = side
+        encoder.wanted = max(head.reads, 1 if side is None else 2)
         self.aux = (*head.aux, *(() if side is None else ("aux",)))
 
     def heads(self, x: Float[Tensor, "b c h w"]) -> dict[str, Tensor]:

@@ -83,6 +83,7 @@ class EncodingHead(Head):
                 raise OptionError(f"lateral: got {len(channels)} maps, needs three")
             self.lateral = nn.ModuleList(convolve(c, width, 1) for c in channels[-3:-1])
             self.join = convolve(3 * width, width)
+            self.reads = 3
         self.attention = ContextEncoding(width, codewords=codewords)
         self.presence = nn.Linear(width, classes) if presence else None
         self.scores = scores(width, classes, dropout=dropout)

@@ -74,6 +74,7 @@ class FCN(Segmenter):
             pretrained=pretrained_encoder,
             **options,
         )
+        self.encoder.wanted = 2
         self.head = classifier(self.encoder.channels[-1], classes)
         self.aux = ("aux",) if side else ()
         if side:

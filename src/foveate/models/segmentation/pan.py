@@ -111,6 +111,7 @@ class PAN(Segmenter):
         self.pyramid = PyramidTo(channels[-1], width=whole("width", width))
         inner = self.pyramid.width
         finer = [c for c, s in zip(channels, self.encoder.strides, strict=True) if s >= 4][:-1]
+        self.encoder.wanted = len(finer) + 1
         self.gates = nn.ModuleList(GlobalAttentionUpsample(c, gating=inner) for c in reversed(finer))
         self.head = nn.Conv2d(inner, classes, 3, padding=1)
 

@@ -9,6 +9,8 @@ Differs nothing.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -42,10 +44,9 @@ class SmallResNetEncoder(Encoder):
         width = self.conv1.out_channels
         self.channels, self.strides, self.in_channels = (width, 2 * width, 4 * width), (1, 2, 4), 3
 
-    def forward(self, x: Float[Tensor, "b c h w"]) -> list[Float[Tensor, "b _ _ _"]]:
-        """Return the maps of the three stages."""
-        x, maps = self.relu(self.bn1(self.conv1(x))), []
+    def maps(self, x: Float[Tensor, "b c h w"]) -> Iterator[Float[Tensor, "b _ _ _"]]:
+        """Yield the maps of the three stages."""
+        x = self.relu(self.bn1(self.conv1(x)))
         for number in (1, 2, 3):
             x = getattr(self, f"layer{number}")(x)
-            maps.append(x)
-        return maps
+            yield x

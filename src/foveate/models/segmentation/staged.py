@@ -68,14 +68,12 @@ class StagedEncoder(Encoder):
         self.strides = tuple(min(strides[n], output_stride) for n in ends)
         self.in_channels = 3
 
-    def forward(self, x: Float[Tensor, "b c h w"]) -> list[Float[Tensor, "b _ _ _"]]:
-        """Return the last map of each size."""
-        maps = []
+    def maps(self, x: Float[Tensor, "b c h w"]) -> Iterator[Float[Tensor, "b _ _ _"]]:
+        """Yield the last map of each size."""
         for number, step in enumerate(self._steps()):
             x = step(x)
             if number in self._ends:
-                maps.append(x.permute(0, 3, 1, 2).contiguous() if self.channels_last else x)
-        return maps
+                yield x.permute(0, 3, 1, 2).contiguous() if self.channels_last else x
 
     def _steps(self) -> Iterator[nn.Module]:
         for name in self._chain:

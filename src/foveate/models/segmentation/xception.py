@@ -14,7 +14,7 @@ Differs nothing from the authors' code. For 65 the paper has a ReLU after every 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 from jaxtyping import Float
@@ -44,12 +44,11 @@ class Xception39(Encoder):
         self.channels, self.in_channels = (8, 8, 64, 128, 256), 3
         self.strides = tuple(min(stride, output_stride) for stride in STRIDES)
 
-    def forward(self, x: Float[Tensor, "b c h w"]) -> list[Float[Tensor, "b _ _ _"]]:
-        """Return the maps of the first convolution, of the pooling and of the three stages."""
-        maps = [self.conv1(x)]
-        for layer in (self.maxpool, self.layer1, self.layer2, self.layer3):
-            maps.append(layer(maps[-1]))
-        return maps
+    def maps(self, x: Float[Tensor, "b c h w"]) -> Iterator[Float[Tensor, "b _ _ _"]]:
+        """Yield the maps of the first convolution, of the pooling and of the three stages."""
+        for layer in (self.conv1, self.maxpool, self.layer1, self.layer2, self.layer3):
+            x = layer(x)
+            yield x
 
 
 class ConvNorm(nn.Module):
@@ -137,20 +136,19 @@ class Xception65(Encoder):
         self.channels = (64, 128 if low_level == "block1" else 256, 256, 728, 2048)
         self.strides = tuple(min(stride, output_stride) for stride in STRIDES)
 
-    def forward(self, x: Float[Tensor, "b c h w"]) -> list[Float[Tensor, "b _ _ _"]]:
-        """Return the maps of the stem, at stride 4, of the second block, the middle and the exit flow."""
-        stem = self.stem(x)
-        first = self.block1(stem)
-        fine = self.block2.finer(first)
-        second = self.block2.finish(first, fine)
-        middle = self.middle(self.block3(second))
-        return [
-            stem,
-            first.relu() if self.low_level == "block1" else fine,
-            second,
-            middle,
-            self.last(self.exit(middle)),
-        ]
+    def maps(self, x: Float[Tensor, "b c h w"]) -> Iterator[Float[Tensor, "b _ _ _"]]:
+        """Yield the maps of the stem, at stride 4, of the second block, the middle and the exit flow."""
+        x = self.stem(x)
+        yield x
+        x = self.block1(x)
+        fine = self.block2.finer(x)
+        yield x.relu() if self.low_level == "block1" else fine
+        x = self.block2.finish(x, fine)
+        del fine
+        yield x
+        x = self.middle(self.block3(x))
+        yield x
+        yield self.last(self.exit(x))
 
 
 class Separable(nn.Sequential):
