@@ -77,7 +77,11 @@ Table = dict[tuple[str, str], tuple[str, Peer]]
 def imported(path: str) -> Callable[..., nn.Module]:
     """Return a constructor that imports ``module:class`` when it is called."""
     module, _, name = path.partition(":")
-    return getattr(importlib.import_module(module), name)
+
+    def build(*arguments: object, **options: object) -> nn.Module:
+        return getattr(importlib.import_module(module), name)(*arguments, **options)
+
+    return build
 
 
 def _fighting(name: str) -> Callable[..., nn.Module]:
