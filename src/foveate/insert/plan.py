@@ -105,8 +105,9 @@ def _build(term: Term, site: Site) -> nn.Module:
     built = build(term.mechanism, site.channels, **options)
     returned = getattr(built, "out_channels", site.channels)
     if returned != site.channels:
-        raise OptionError(
-            f"{term.mechanism} returns the {returned} channels of the deeper map, expected {site.channels}"
+        raise SiteError(
+            f"{term.mechanism} returns the {returned} channels of the deeper map, expected the "
+            f"{site.channels} of {site.path}. A gate that keeps them can sit there, such as attention_gate."
         )
     return built
 

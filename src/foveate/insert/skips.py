@@ -178,12 +178,12 @@ class _Search:
 
     def _asking(self, place: Place, meeting: Meeting, clock: int) -> Place:
         """Add the last map that was made on the way to the deeper one before the place is reached."""
-        node = meeting.deep
-        while self.nodes[node].parents:
+        node: int | None = meeting.deep
+        while node is not None:
             made = (c for c in self.hosts if c.left == node and c.ended < clock and self.flow.makes_map(c))
             source = next(made, None)
             if source is not None:
                 asked = self.flow.behind(source)
                 return replace(place, deeper=Deeper(asked.layout, source=(source.path, "after")))
-            node = next((n for n in self.nodes[node].parents if self.deep[n]), self.nodes[node].parents[0])
+            node = next((parent for parent in self.nodes[node].parents if self.deep[parent]), None)
         return place
