@@ -110,6 +110,20 @@ def test_windows_and_views_reach_the_network(capsys, monkeypatch):
     assert plain.tiling is None and len(plain.views) == 1 and plain.size == (24, 32)
 
 
+def test_a_crf_follows_the_colours_of_the_picture(workplace, capsys):
+    pixels = np.full((48, 60, 3), 10, np.uint8)
+    pixels[:, :20], pixels[20:23, 5:8] = 133, 125  # a spot that is hardly darker, and hardly surer
+    Image.fromarray(pixels).save(workplace / "spot.png")
+    labels = []
+    for words in ([], ["--crf"]):
+        run(capsys, "spot.png", "--out", "found", "--masks", "--window", "64", *words)
+        with Image.open("found/spot_mask.png") as mask:
+            labels.append(np.asarray(mask))
+    plain, refined = labels
+    assert plain[:, :20].mean() == 1 - 9 / 960 and plain[20:23, 5:8].max() == 0
+    assert np.array_equal(refined, np.tile([1] * 20 + [0] * 40, (48, 1)))
+
+
 def test_unreadable_pictures_are_named_and_the_others_done(workplace, capsys):
     (workplace / "broken.png").write_bytes(b"nothing")
     printed = run(capsys, "missing.png", "one.png", "broken.png", "two.png", "--out", "found", code=2)
