@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -101,3 +102,9 @@ def test_tensors_without_names_are_refused(tmp_path):
     torch.save([torch.ones(2)], tmp_path / "w.pth")
     with pytest.raises(CheckpointError, match="holds a list, expected tensors by name"):
         read_weights(tmp_path / "w.pth")
+
+
+def test_a_score_of_numpy_beside_the_weights_is_no_hindrance(tmp_path):
+    state = {"weight": torch.ones(2)}
+    torch.save({"model_state": state, "best_score": np.float64(0.7), "step": np.int64(3)}, tmp_path / "a.pth")
+    assert torch.equal(read_weights(tmp_path / "a.pth")["weight"], state["weight"])

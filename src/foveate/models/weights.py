@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 from foveate.errors import CheckpointError, nearest
 from foveate.models.layouts import translated
 
-_NESTS = ("state_dict_ema", "state_dict", "model_state_dict", "model")
+_NESTS = ("state_dict_ema", "state_dict", "model_state_dict", "model_state", "model")
 _PREFIXES = ("module.", "_orig_mod.")
 _SHOWN = 5  # misfits of one kind that a message names
 _log = logging.getLogger("foveate")
@@ -52,9 +53,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise CheckpointError(f"{path}: there is no such file of weights")
     try:
-        content: Any = (
-            load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
-        )
+        content: Any = load_file(path) if path.suffix == ".safetensors" else _loaded(path)
     except Exception as error:
         raise CheckpointError(
             f"{path} cannot be read as weights ({in_one_line(error)}). Expected a "
@@ -70,6 +69,15 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             "torch.save(model.state_dict(), path)."
         )
     return _without_prefix({str(name): value for name, value in content.items()})
+
+
+def _loaded(path: Path) -> Any:
+    """Return what a PyTorch file holds: tensors, and numbers of NumPy, such as a score beside them."""
+    scalar: Any = np.float64(0).__reduce__()[0]
+    names = [f"numpy.{core}.multiarray.scalar" for core in ("core", "_core")]
+    kinds = [type(np.dtype(kind)) for kind in ("float32", "float64", "int64")]
+    with torch.serialization.safe_globals([*((scalar, name) for name in names), np.dtype, *kinds]):
+        return torch.load(path, "cpu", weights_only=True)
 
 
 def put_weights(model: nn.Module, state: Mapping[str, Tensor], classes: int, origin: str) -> tuple[str, ...]:

@@ -1,9 +1,11 @@
 import segmentation_models_pytorch as smp
 import torch
+import torchvision
 from pytest import mark, raises
 from torch import nn
 
 import foveate as fv
+from drawn import drawn, unset
 from foveate.errors import CheckpointError, OptionError
 from foveate.models.published import load_published
 
@@ -47,18 +49,42 @@ def test_a_checkpoint_of_segmentation_models_pytorch_computes_the_same(tmp_path,
         torch.testing.assert_close(ours.eval()(x), theirs.eval()(x), atol=1e-4, rtol=1e-4)
 
 
+class VainFMobile(nn.Module):
+    """VainF's MobileNetV2, of torchvision's blocks: its last map at stride 4 and its last of all."""
+
+    def __init__(self, stride):
+        super().__init__()
+        features = torchvision.models.mobilenet_v2().features
+        self.low_level_features, self.high_level_features = features[:4], features[4:-1]
+        self.dilations = [1] * 14 + [1, 2, 2, 2] if stride == 16 else [1] * 8 + [2] * 7 + [4] * 3
+        for number in (14,) if stride == 16 else (7, 14):
+            features[number].conv[1][0].stride = (1, 1)
+        for number, dilation in enumerate(self.dilations):
+            conv = next(c for c in features[number].modules() if getattr(c, "kernel_size", 0) == (3, 3))
+            conv.padding, conv.dilation = (0, 0), (dilation, dilation)
+
+    def forward(self, x):
+        x = self.low_level_features[0](x)
+        for number, block in enumerate([*self.low_level_features[1:], *self.high_level_features], 1):
+            y = block.conv(nn.functional.pad(x, (self.dilations[number],) * 4))
+            x = x + y if block.use_res_connect else y
+            if number == 3:
+                fine = x
+        return fine, x
+
+
 class VainF(nn.Module):
     """The head of VainF/DeepLabV3Plus-Pytorch by its formula, under its names."""
 
-    def __init__(self, separable):
+    def __init__(self, separable, encoder=None, low=64, last=512, rates=(6, 12, 18)):
         super().__init__()
-        self.encoder = built(encoder="resnet18").encoder
+        self.encoder = encoder or built(encoder="resnet18").encoder
         self.classifier = nn.Module()
-        self.classifier.project = nn.Sequential(*conv(64, 48, 1))
+        self.classifier.project = nn.Sequential(*conv(low, 48, 1))
         self.classifier.aspp = aspp = nn.Module()
-        pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), *conv(512, 256, 1))
-        atrous = [nn.Sequential(*conv(512, 256, 3, rate, separable)) for rate in (6, 12, 18)]
-        aspp.convs = nn.ModuleList([nn.Sequential(*conv(512, 256, 1)), *atrous, pool])
+        pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), *conv(last, 256, 1))
+        atrous = [nn.Sequential(*conv(last, 256, 3, rate, separable)) for rate in rates]
+        aspp.convs = nn.ModuleList([nn.Sequential(*conv(last, 256, 1)), *atrous, pool])
         aspp.project = nn.Sequential(*conv(1280, 256, 1))
         self.classifier.classifier = nn.Sequential(*conv(304, 256, 3, 1, separable), nn.Conv2d(256, 21, 1))
 
@@ -99,6 +125,18 @@ def test_a_checkpoint_of_vainf_computes_the_same(tmp_path, separable):
         torch.testing.assert_close(ours.eval()(x), theirs(x), atol=1e-4, rtol=1e-4)
     with raises(CheckpointError):
         load_published(built(layout="paper", encoder="resnet18"), tmp_path / "theirs.pth")
+
+
+@mark.parametrize("stride, rates", [(16, (6, 12, 18)), (8, (12, 24, 36))])
+def test_a_checkpoint_of_vainf_on_a_mobilenet_computes_the_same(tmp_path, stride, rates):
+    theirs = drawn(VainF(False, VainFMobile(stride), 24, 320, rates))
+    names = {name.replace("encoder.", "backbone."): value for name, value in theirs.state_dict().items()}
+    torch.save({"model_state": names}, tmp_path / "theirs.pth")
+    ours = unset(built, layout="vainf", encoder="mobilenet_v2", output_stride=stride)
+    assert load_published(ours, tmp_path / "theirs.pth") == ()
+    x = torch.rand(1, 3, 65, 50)
+    with torch.no_grad():
+        torch.testing.assert_close(ours.eval()(x), theirs(x), atol=1e-4, rtol=1e-4)
 
 
 @mark.parametrize("attention", ["cbam", "pam", "cc", "psa", "gate"])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torchvision
 from jaxtyping import Float
@@ -109,6 +109,8 @@ class MobileNetV2Encoder(Encoder):
         dilate_first: As for ``ResNetEncoder``.
         widen: Whether the last map is that of the final 1 x 1 convolution, 1,280 channels (as in
             segmentation-models-pytorch), or that before it, 320 (as in DeepLab).
+        early_padding: Whether zeros go around what comes into a block, before its first convolution, and none
+            around the image (VainF's), or around what comes into the 3 x 3 convolutions (torchvision's).
     """
 
     def __init__(
@@ -118,11 +120,16 @@ class MobileNetV2Encoder(Encoder):
         output_stride: int = 32,
         dilate_first: bool = False,
         widen: bool = False,
+        early_padding: bool = False,
     ) -> None:
         super().__init__()
         self.features = network.features if widen else network.features[:-1]
         blocks = list(network.features)
         dilate({16: blocks[7:14], 32: blocks[14:18]}, output_stride, dilate_first)
+        if early_padding:
+            blocks[0][0].padding = (0, 0)
+            for block in blocks[1:18]:
+                block.conv = EarlyPadded(block.conv)
         self.channels = (16, 24, 32, 96, 1280 if widen else 320)
         self.strides = tuple(min(stride, output_stride) for stride in STRIDES)
         self.in_channels, self._out = 3, (1, 3, 6, 13, len(self.features) - 1)
@@ -133,6 +140,23 @@ class MobileNetV2Encoder(Encoder):
             x = block(x)
             if number in self._out:
                 yield x
+
+
+class EarlyPadded(nn.Sequential):
+    """A chain whose only convolution beyond 1 x 1 is padded where the chain begins.
+
+    Args:
+        layers: The chain; its names of weights stay.
+    """
+
+    def __init__(self, layers: nn.Sequential) -> None:
+        super().__init__(*layers)
+        conv = next(conv for conv in _convolutions(layers) if conv.kernel_size != (1, 1))
+        self.around, conv.padding = int(conv.padding[0]), (0, 0)
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d i j"]:
+        """Return the chain's map of the padded one."""
+        return cast(Tensor, super().forward(nn.functional.pad(x, (self.around,) * 4)))
 
 
 class TimmEncoder(Encoder):

@@ -13,7 +13,7 @@ Differs the paper has no attention: spatial_attention is our reading of it as on
         there are no weights of it. layout= says whose network it is: the paper's with two 3 x 3 convolutions
         after the maps are joined, VainF/DeepLabV3Plus-Pytorch's with one, or that of
         segmentation-models-pytorch with a separable one more after the ASPP. The names of the latter two's
-        weights load; VainF's MobileNetV2 pads elsewhere and does not.
+        weights load. VainF's MobileNetV2 is padded in its way: images of at least 3 x 3 pixels.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from foveate.errors import OptionError
-from foveate.mechanisms.base import BatchNorm, build
+from foveate.mechanisms.base import BatchNorm, build, mechanisms
 from foveate.mechanisms.options import one_of, whole
 from foveate.models.base import models
 from foveate.models.classification.resnet_blocks import initialise
@@ -36,7 +36,7 @@ from foveate.models.segmentation.encoder import build_encoder
 from foveate.models.segmentation.segmenter import Segmenter, resized
 
 Separable = Literal["none", "decoder", "all"]
-ATTENTION = {"cbam": "cbam", "pam": "position", "cc": "criss_cross", "psa": "point_wise"}
+ATTENTION = {"pam": "position", "cc": "criss_cross", "psa": "point_wise", "gate": "attention_gate"}
 FINE = 48  # channels that the fine map is brought to
 
 
@@ -78,6 +78,7 @@ LAYOUTS = {
     ),
 }
 _VAINF: Rules = (
+    (r"^backbone\.(?:low|high)_level_features\.", "encoder.features."),  # MobileNetV2's, cut in two
     (r"^backbone\.", "encoder."),
     (r"^classifier\.project\.", "fine."),
     (r"^classifier\.aspp\.", "context."),
@@ -110,8 +111,10 @@ class DeepLabV3Plus(Segmenter):
         separable: Which 3 x 3 convolutions are depthwise and pointwise: ``"none"``, those of the
             ``"decoder"``, or ``"all"``, the ASPP's too. None for the layout's.
         depthwise_norm: Whether a normalisation and a ReLU stand between those two (the authors' code).
-        spatial_attention: Weigh positions: ``"cbam"``, ``"pam"``, ``"cc"`` or ``"psa"`` after the ASPP, or
-            ``"gate"``: the fine map, by what the ASPP asks for.
+        spatial_attention: Weigh positions: any mechanism that does, such as ``"cbam"``, after the ASPP, with
+            ``"pam"``, ``"cc"`` and ``"psa"`` short for ``"position"``, ``"criss_cross"`` and
+            ``"point_wise"``; or ``"gate"``, short for ``"attention_gate"``: the fine map, by what the ASPP
+            asks for.
         width: Channels of the ASPP and of the decoder.
         options: The encoder's.
 
@@ -142,7 +145,7 @@ class DeepLabV3Plus(Segmenter):
     ) -> None:
         super().__init__(classes, in_channels)
         one_of("layout", layout, LAYOUTS)
-        one_of("spatial_attention", spatial_attention, ("none", *ATTENTION, "gate"))
+        one_of("spatial_attention", spatial_attention, ("none", *ATTENTION, *_weighing_positions()))
         self.layout = plan = LAYOUTS[layout]
         separable = plan.separable if separable is None else separable
         one_of("separable", separable, ("none", "decoder", "all"))
@@ -169,16 +172,18 @@ class DeepLabV3Plus(Segmenter):
         for part in (self.context, self.extra, self.fine, self.decoder, self.head):
             initialise(part)
         self.spatial_attention = spatial_attention
-        if spatial_attention == "gate":
-            self.attention = build("attention_gate", FINE, gating=width)
-        elif spatial_attention != "none":
-            self.attention = build(ATTENTION[spatial_attention], width)
+        reading = ATTENTION.get(spatial_attention, spatial_attention)
+        self.asks = reading == "attention_gate"
+        if self.asks:
+            self.attention = build(reading, FINE, gating=width)
+        elif reading != "none":
+            self.attention = build(reading, width)
 
     def heads(self, x: Float[Tensor, "b c h w"]) -> dict[str, Float[Tensor, "b q _ _"]]:
         """Return the logits at the size of the fine map."""
         maps = self.encoder(x)
         deep, fine = self.extra(self.context(maps[-1])), self.fine(maps[self.at])
-        if self.spatial_attention == "gate":
+        if self.asks:
             fine = self.attention(fine, deep)
         elif self.spatial_attention != "none":
             deep = self.attention(deep)
@@ -248,9 +253,16 @@ def _layer(channels: int, width: int, apart: Depthwise, rate: int = 1) -> nn.Seq
     return nn.Sequential(conv, BatchNorm(width), nn.ReLU(inplace=True))
 
 
+def _weighing_positions() -> list[str]:
+    refining = [name for name, cls in mechanisms.items() if cls.interface == "refine"]
+    return ["attention_gate", *(name for name in refining if "positions" in mechanisms[name].facets.over)]
+
+
 def _as_layout(layout: str, encoder: str, options: dict[str, Any]) -> dict[str, Any]:
     """Return the encoder's options with those that the layout goes by."""
+    mobile = encoder.removeprefix("torchvision/") == "mobilenet_v2"
+    if layout == "vainf" and mobile:
+        return {"early_padding": True, **options}
     if layout != "smp" or encoder.startswith(("timm/", "xception")):
         return options
-    options = {"dilate_first": True, **options}
-    return {"widen": True, **options} if encoder.endswith("mobilenet_v2") else options
+    return {"dilate_first": True, **({"widen": True} if mobile else {}), **options}

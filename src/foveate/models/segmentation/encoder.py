@@ -38,6 +38,7 @@ _OWN = (
     "multi_grid",
     "ceil_pool",
     "widen",
+    "early_padding",
 )  # an encoder's options; the rest are the network's
 _ENCODERS: dict[type[nn.Module], Callable[..., Encoder]] = {
     ResNet: ResNetEncoder,
