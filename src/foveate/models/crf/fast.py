@@ -1,9 +1,11 @@
 # mypy: disallow-untyped-decorators=False
 """The filters' inner loops for CPUs, compiled by numba; everything here has a slower twin in plain PyTorch.
 
-Labels go through in groups of ``WIDTH``, so that the innermost loop fills whole vector registers. The loops
-release the interpreter's lock; ``labelwise`` shares the labels out among PyTorch's threads. Compiled code is
-kept on disk: only the first call on a machine waits for the compiler.
+The labels of a pixel lie side by side on the vertices, filled up to a multiple of ``_GRAIN``, so that the
+innermost loop fills vector registers; its length is not a constant, or the compiler would unroll it into
+single numbers. Indices are unsigned, or it would look for negative ones. The loops release the interpreter's
+lock; ``labelwise`` shares the labels out among PyTorch's threads. Compiled code is kept on disk: only the
+first call on a machine waits for the compiler.
 
 Shapes  values (L, N) float32 or float64; a simplex per pixel: index and weight (N, D).
 """
@@ -19,32 +21,35 @@ import numpy as np
 import torch
 from numba import njit
 
-WIDTH = 8
+_GRAIN = 4  # labels
+_MOST = 32  # labels that go through at once
 _TILE = 64  # pixels that are transposed at once: they stay in the first-level cache
 _SHUFFLE = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio
-_compiled: Callable[..., Any] = njit(cache=True, nogil=True, error_model="numpy")
+_exactly: Callable[..., Any] = njit(cache=True, nogil=True, error_model="numpy")
+# A product and a sum may become one instruction.
+_compiled: Callable[..., Any] = njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 
 
 def labelwise(run: Callable[..., None], values: np.ndarray, out: np.ndarray, *rest: Any) -> None:
     """Call ``run(values, out, *rest)`` on parts of the labels, on as many threads as PyTorch uses."""
-    groups = -(-len(values) // WIDTH)
+    groups = -(-len(values) // _GRAIN)
     threads = min(torch.get_num_threads(), groups)
     if threads == 1:
         run(values, out, *rest)
         return
-    cuts = [WIDTH * (groups * part // threads) for part in range(threads + 1)]
+    cuts = [_GRAIN * (groups * part // threads) for part in range(threads + 1)]
     parts = [slice(first, last) for first, last in itertools.pairwise(cuts)]
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(lambda part: run(values[part], out[part], *rest), parts))
 
 
-@_compiled
+@_exactly
 def _slot(key, mask):  # type: ignore[no-untyped-def]
     mixed = np.uint64(key) * _SHUFFLE
     return np.int64((mixed ^ (mixed >> np.uint64(32))) & np.uint64(mask))
 
 
-@_compiled
+@_exactly
 def number(keys, index):  # type: ignore[no-untyped-def]
     """Number the different keys (N, D) in the order they come; write each one's number to ``index``."""
     points, corners = keys.shape
@@ -80,7 +85,7 @@ def number(keys, index):  # type: ignore[no-untyped-def]
     return found[:count].copy()
 
 
-@_compiled
+@_exactly
 def simplices(features, scale, keys, weights, low, stride):  # type: ignore[no-untyped-def]
     """Write keys and barycentric weights (N, D) of the simplex of each of the features (N, D - 1).
 
@@ -141,7 +146,7 @@ def simplices(features, scale, keys, weights, low, stride):  # type: ignore[no-u
             weights[point, remainder] = weight[remainder]
 
 
-@_compiled
+@_exactly
 def count_pairs(places, along, reach, counts):  # type: ignore[no-untyped-def]
     """Count each place's partners within ``reach``; ``along`` is sorted, no faster than distance grows."""
     for first in range(len(places)):
@@ -154,7 +159,7 @@ def count_pairs(places, along, reach, counts):  # type: ignore[no-untyped-def]
                 counts[second] += 1
 
 
-@_compiled
+@_exactly
 def write_pairs(places, along, reach, variance, free, columns, weights):  # type: ignore[no-untyped-def]
     """Write each place's partners and their Gaussian weights; ``free`` says where each row starts."""
     for first in range(len(places)):
@@ -173,7 +178,7 @@ def write_pairs(places, along, reach, variance, free, columns, weights):  # type
                     free[one] += 1
 
 
-@_compiled
+@_exactly
 def _squared(places, first, second):  # type: ignore[no-untyped-def]
     squared = places[first, 0] - places[first, 0]
     for axis in range(places.shape[1]):
@@ -183,10 +188,17 @@ def _squared(places, first, second):  # type: ignore[no-untyped-def]
 
 
 @_compiled
+def width(labels):  # type: ignore[no-untyped-def]
+    """Return how many labels go through at once."""
+    return min(_MOST, _GRAIN * ((labels + _GRAIN - 1) // _GRAIN))
+
+
+@_compiled
 def splat(values, index, weight, vertices):  # type: ignore[no-untyped-def]
-    """Add up to WIDTH labels (l, N) onto the vertices (M + 1, WIDTH)."""
+    """Add labels (l, N) onto the vertices (M + 1, width)."""
     labels, points = values.shape
-    tile = np.zeros((_TILE, WIDTH), values.dtype)
+    wide = vertices.shape[1]
+    tile = np.zeros((_TILE, wide), values.dtype)
     vertices[:] = 0
     for start in range(0, points, _TILE):
         size = min(_TILE, points - start)
@@ -194,53 +206,48 @@ def splat(values, index, weight, vertices):  # type: ignore[no-untyped-def]
             for point in range(size):
                 tile[point, label] = values[label, start + point]
         for point in range(size):
-            source = tile[point]
             for corner in range(index.shape[1]):
-                share = weight[start + point, corner]
-                vertex = vertices[index[start + point, corner]]
-                for label in range(WIDTH):
-                    vertex[label] += share * source[label]
+                share, vertex = weight[start + point, corner], index[start + point, corner]
+                for label in range(wide):
+                    vertices[vertex, label] += share * tile[point, label]
 
 
 @_compiled
 def slice_(vertices, index, weight, scale, out):  # type: ignore[no-untyped-def]
     """Read the pixels' values (l, N) off the vertices, times ``scale``."""
     labels, points = out.shape
-    tile = np.empty((_TILE, WIDTH), out.dtype)
+    wide = vertices.shape[1]
+    tile = np.empty((_TILE, wide), out.dtype)
     for start in range(0, points, _TILE):
         size = min(_TILE, points - start)
         for point in range(size):
-            target = tile[point]
-            for label in range(WIDTH):
-                target[label] = 0
+            for label in range(wide):
+                tile[point, label] = 0
             for corner in range(index.shape[1]):
-                share = scale * weight[start + point, corner]
-                vertex = vertices[index[start + point, corner]]
-                for label in range(WIDTH):
-                    target[label] += share * vertex[label]
+                share, vertex = weight[start + point, corner], index[start + point, corner]
+                for label in range(wide):
+                    tile[point, label] += share * vertices[vertex, label]
         for label in range(labels):
             for point in range(size):
-                out[label, start + point] = tile[point, label]
+                out[label, start + point] = scale * tile[point, label]
 
 
 @_compiled
 def filter_by_pairs(values, out, index, weight, starts, columns, strengths, scale):  # type: ignore[no-untyped-def]
     """Filter (L, N): onto the vertices, a sparse product over pairs of vertices, and back."""
-    count = len(starts) - 1
-    vertices = np.empty((count + 1, WIDTH), values.dtype)
-    mixed = np.empty((count + 1, WIDTH), values.dtype)
-    for first in range(0, len(values), WIDTH):
-        last = min(first + WIDTH, len(values))
+    count, wide = len(starts) - 1, width(len(values))
+    vertices = np.empty((count + 1, wide), values.dtype)
+    mixed = np.empty((count + 1, wide), values.dtype)
+    for first in range(0, len(values), wide):
+        last = min(first + wide, len(values))
         splat(values[first:last], index, weight, vertices)
         for row in range(count):
-            target = mixed[row]
-            for label in range(WIDTH):
-                target[label] = 0
+            for label in range(wide):
+                mixed[row, label] = 0
             for entry in range(starts[row], starts[row + 1]):
-                strength = strengths[entry]
-                vertex = vertices[columns[entry]]
-                for label in range(WIDTH):
-                    target[label] += strength * vertex[label]
+                strength, column = strengths[entry], columns[entry]
+                for label in range(wide):
+                    mixed[row, label] += strength * vertices[column, label]
         slice_(mixed, index, weight, scale, out[first:last])
 
 
@@ -248,12 +255,13 @@ def filter_by_pairs(values, out, index, weight, starts, columns, strengths, scal
 def filter_by_blur(values, out, index, weight, neighbours, scale):  # type: ignore[no-untyped-def]
     """Filter (L, N): onto the vertices, the mean of the blurs in both orders of axes, and back."""
     axes, count = neighbours.shape[:2]
-    splatted = np.zeros((count + 1, WIDTH), values.dtype)  # the last one stands for absent neighbours
-    blurred = np.zeros((2, count + 1, WIDTH), values.dtype)
-    mixed = np.zeros((count + 1, WIDTH), values.dtype)
+    wide = width(len(values))
+    splatted = np.zeros((count + 1, wide), values.dtype)  # the last one stands for absent neighbours
+    blurred = np.zeros((2, count + 1, wide), values.dtype)
+    mixed = np.zeros((count + 1, wide), values.dtype)
     half = values.dtype.type(0.5)
-    for first in range(0, len(values), WIDTH):
-        last = min(first + WIDTH, len(values))
+    for first in range(0, len(values), wide):
+        last = min(first + wide, len(values))
         splat(values[first:last], index, weight, splatted)
         for order in range(2):
             source, target = splatted, blurred[0]
@@ -261,7 +269,7 @@ def filter_by_blur(values, out, index, weight, neighbours, scale):  # type: igno
                 blur(source, target, neighbours[step if order == 0 else axes - 1 - step])
                 source, target = target, blurred[(step + 1) % 2]
             for row in range(count):
-                for label in range(WIDTH):
+                for label in range(wide):
                     total = half * source[row, label]
                     mixed[row, label] = total if order == 0 else mixed[row, label] + total
         slice_(mixed, index, weight, scale, out[first:last])
@@ -272,10 +280,10 @@ def blur(source, target, neighbours):  # type: ignore[no-untyped-def]
     """Add half of both neighbours along one axis to each vertex."""
     half = source.dtype.type(0.5)
     for row in range(len(neighbours)):
-        own, new = source[row], target[row]
-        left, right = source[neighbours[row, 0]], source[neighbours[row, 1]]
-        for label in range(WIDTH):
-            new[label] = own[label] + half * (left[label] + right[label])
+        left, right = neighbours[row, 0], neighbours[row, 1]
+        for label in range(source.shape[1]):
+            beside = source[left, label] + source[right, label]
+            target[row, label] = source[row, label] + half * beside
 
 
 @_compiled

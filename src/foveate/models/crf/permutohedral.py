@@ -17,6 +17,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -71,11 +72,18 @@ def _lattice(features: Float[Tensor, "n d"]) -> Callable[[Tensor, Tensor], None]
         mix = partial(_product, pairs) if pairs is not None else partial(_blur, neighbours(points))
         return lambda values, out: _through(points, mix, scale, values, out)
     if pairs is not None:
-        run, matrix = fast.filter_by_pairs, [each.numpy() for each in pairs]
+        run, matrix = (
+            fast.filter_by_pairs,
+            [pairs.starts.numpy(), _unsigned(pairs.columns), pairs.weights.numpy()],
+        )
     else:
-        run, matrix = fast.filter_by_blur, [neighbours(points).int().numpy()]
-    rest = (points.index.numpy(), points.weights.numpy(), *matrix, features.new_tensor(scale).numpy()[()])
+        run, matrix = fast.filter_by_blur, [_unsigned(neighbours(points).int())]
+    rest = (_unsigned(points.index), points.weights.numpy(), *matrix, features.new_tensor(scale).numpy()[()])
     return lambda values, out: fast.labelwise(run, values.numpy(), out.numpy(), *rest)
+
+
+def _unsigned(numbers: Int[Tensor, "*any"]) -> np.ndarray:
+    return numbers.numpy().view(np.uint32)
 
 
 def _pairs(points: Touched) -> Pairs | None:
