@@ -165,6 +165,7 @@ def test_impossible_encoders_are_refused():
         ("vgg11", {"output_stride": 8}, "output_stride"),
         ("swin_t", {"output_stride": 16}, "output_stride"),
         ("timm/resnet18", {"colour": 1}, "colour"),
+        ("timm/vgg11", {"output_stride": 8}, "output_stride=32"),
     ):
         with torch.device("meta"), raises(OptionError, match=said):
             build_encoder(name, **options)

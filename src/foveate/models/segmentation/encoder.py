@@ -139,9 +139,14 @@ def _of_timm(
     build = functools.partial(timm.create_model, name, features_only=True, in_chans=in_channels, **options)
     try:
         network: Any = build()
-    except (TypeError, RuntimeError, AttributeError, NotImplementedError) as error:
+    except (TypeError, RuntimeError, AttributeError, NotImplementedError, AssertionError) as error:
         said = ", ".join(["features_only", *options])
-        raise OptionError(f"timm/{name} cannot be built with {said}: {error}") from error
+        hint = (
+            "" if output_stride == 32 else " Many networks of timm cannot be dilated: try output_stride=32."
+        )
+        raise OptionError(
+            f"timm/{name} cannot be built with {said} ({str(error) or 'it says no more'}).{hint}"
+        ) from error
     packaged = packaged_weights(name) if pretrained else None
     if packaged is not None:
         _fill(network, translated(read_weights(packaged), network), in_channels)
