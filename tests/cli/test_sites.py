@@ -26,6 +26,17 @@ def test_costs_are_those_of_the_inserted_model(capsys):
     assert inserted["parameters"] - plain["parameters"] == at["parameters"] + 1  # and the gate
 
 
+def test_gates_have_costs_at_skip_connections_alone(capsys):
+    sites = found(capsys, "unet", "--size", "64", "-m", "attention_gate")
+    priced = [site for site in sites if site["costs"]]
+    assert priced == [site for site in sites if "skip" in site["aliases"]] and len(priced) == 4
+    wide, skip1 = 64, next(site for site in priced if "skip1" in site["aliases"])
+    assert (skip1["gating"], skip1["shape"]) == (wide, [64, 32, 32])
+    hidden, cells = 32, 16 * 16
+    macs = cells * (4 * 64 * hidden + hidden) + cells * wide * hidden + 32 * 32 * 64 * 64
+    assert skip1["costs"]["attention_gate"]["macs"] == macs
+
+
 def test_all_lists_more(capsys):
     assert len(found(capsys, "resnet8", "--all")) > len(found(capsys, "resnet8"))
 

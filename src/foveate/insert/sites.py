@@ -91,7 +91,7 @@ def sites(model: nn.Module, example: object) -> list[Site]:
         >>> import torch
         >>> model = nn.Sequential(nn.Conv2d(3, 8, 3, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(128, 2))
         >>> [str(site) for site in sites(model, torch.rand(1, 3, 9, 9))][1:3]
-        ['0 (stem): map, 8 channels, 4x4', '1 (stage1, pool): map, 8 channels, 4x4']
+        ['0 (stem): map, 8 channels, 4x4', '1 (stage1, features, pool): map, 8 channels, 4x4']
     """
     return Survey(model, example).sites
 
