@@ -148,43 +148,47 @@ def simplices(features, scale, keys, weights, low, stride):  # type: ignore[no-u
 
 @_exactly
 def count_pairs(places, along, reach, counts):  # type: ignore[no-untyped-def]
-    """Count each place's partners within ``reach``; ``along`` is sorted, no faster than distance grows."""
-    for first in range(len(places)):
+    """Count each place's partners within ``reach``; places (d, M), ``along`` (M) sorted, of slope 1 at most."""
+    squared = np.empty(len(along), places.dtype)
+    for first in range(len(along)):
         counts[first] += 1
-        for second in range(first + 1, len(places)):
-            if along[second] - along[first] > reach:
-                break
-            if _squared(places, first, second) <= reach * reach:
+        size = _distances(places, along, reach, first, squared)
+        for ahead in range(size):
+            if squared[ahead] <= reach * reach:
                 counts[first] += 1
-                counts[second] += 1
+                counts[first + 1 + ahead] += 1
 
 
 @_exactly
 def write_pairs(places, along, reach, variance, free, columns, weights):  # type: ignore[no-untyped-def]
     """Write each place's partners and their Gaussian weights; ``free`` says where each row starts."""
-    for first in range(len(places)):
+    squared = np.empty(len(along), places.dtype)
+    for first in range(len(along)):
         columns[free[first]] = first
         weights[free[first]] = 1
         free[first] += 1
-        for second in range(first + 1, len(places)):
-            if along[second] - along[first] > reach:
-                break
-            squared = _squared(places, first, second)
-            if squared <= reach * reach:
-                weight = np.exp(-squared / (2 * variance))
-                for one, other in ((first, second), (second, first)):
-                    columns[free[one]] = other
-                    weights[free[one]] = weight
-                    free[one] += 1
+        size = _distances(places, along, reach, first, squared)
+        for ahead in range(size):
+            if squared[ahead] <= reach * reach:
+                second = first + 1 + ahead
+                weight = np.exp(-squared[ahead] / places.dtype.type(2 * variance))
+                columns[free[first]], columns[free[second]] = second, first
+                weights[free[first]], weights[free[second]] = weight, weight
+                free[first] += 1
+                free[second] += 1
 
 
 @_exactly
-def _squared(places, first, second):  # type: ignore[no-untyped-def]
-    squared = places[first, 0] - places[first, 0]
-    for axis in range(places.shape[1]):
-        apart = places[first, axis] - places[second, axis]
-        squared += apart * apart
-    return squared
+def _distances(places, along, reach, first, squared):  # type: ignore[no-untyped-def]
+    """Write the squared distances to the places after the first that may be in reach; return how many."""
+    size = np.searchsorted(along, along[first] + reach, side="right") - first - 1
+    near = squared[:size]
+    for axis in range(len(places)):
+        line, own = places[axis, first + 1 : first + 1 + size], places[axis, first]
+        for ahead in range(size):
+            apart = line[ahead] - own
+            near[ahead] = apart * apart if axis == 0 else near[ahead] + apart * apart
+    return size
 
 
 @_compiled

@@ -95,7 +95,7 @@ def _pairs(points: Touched) -> Pairs | None:
     if fast is None:
         return _pairs_in_blocks(places)
     counts = torch.zeros(len(places), dtype=torch.int64)
-    given = (places.numpy(), points.along.numpy(), REACH)
+    given = (places.T.contiguous().numpy(), points.along.numpy(), REACH)
     fast.count_pairs(*given, counts.numpy())
     starts = _starts(counts)
     if starts[-1] > PAIRS:
