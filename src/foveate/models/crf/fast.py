@@ -148,7 +148,7 @@ def simplices(features, scale, keys, weights, low, stride):  # type: ignore[no-u
 
 @_exactly
 def count_pairs(places, along, reach, counts):  # type: ignore[no-untyped-def]
-    """Count each place's partners within ``reach``; places (d, M), ``along`` (M) sorted, of slope 1 at most."""
+    """Count each place's partners within ``reach``; places (d, M), of which ``along`` (M) grows no faster."""
     squared = np.empty(len(along), places.dtype)
     for first in range(len(along)):
         counts[first] += 1
