@@ -7,7 +7,6 @@ import pickle
 from pathlib import Path
 
 import pytest
-import torch
 from segmenters import SEGMENTERS
 from torch import Tensor, nn
 
@@ -76,22 +75,3 @@ def check(
     else:
         again = load_insert(model, save_insert(attended, folder / "inserted.safetensors"), example=example)
         assert equal(outputs(again, example), outputs(attended, example))
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")  # the tools' own warnings
-@pytest.mark.parametrize("name", ["unet", "unet_plain", "torchvision_lraspp", "monai_segresnet"])
-def test_compile_and_export_take_attention_at_skips_of_every_form(name: str) -> None:
-    case = SEGMENTERS[name]
-    example = case.example()
-    model = insert(case.model(), "se@skip+attention_gate@skip+se@output", example=example)
-    for gate in gate_parameters(model):
-        nn.init.constant_(gate, 0.5)
-    expected = list(tensors_of(outputs(model, example)))
-    torch._dynamo.reset()
-    with at_rest(model):
-        compiled = torch.compile(model, backend="aot_eager", fullgraph=True)(example)
-        exported = torch.export.export(model, (example,)).module()(example)
-    for found in (compiled, exported):
-        for ours, theirs in zip(tensors_of(found), expected, strict=True):
-            torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)

@@ -9,7 +9,7 @@ from torch.nn.functional import interpolate
 
 import foveate as fv
 from foveate.errors import SiteError
-from foveate.insert.contents import openings
+from foveate.insert.contents import gate_parameters, openings
 from foveate.insert.sites import sites
 from foveate.insert.surgery import insert
 
@@ -122,6 +122,22 @@ def test_a_control_stands_for_a_gate() -> None:
     assert torch.equal(attended(IMAGE), model(IMAGE))
     (control,) = (m for m in attended.modules() if type(m).__name__ == "Control")
     assert abs(control.gap.parameters) <= 0.1 * control.target.parameters
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # the tools' own warnings
+@pytest.mark.parametrize("how", ["cat", "add", "late"])
+def test_compile_and_export_take_it_however_maps_are_joined(how: str) -> None:
+    model = insert(built(how), "se@skip+attention_gate@skip", example=IMAGE).eval()
+    for gate in gate_parameters(model):
+        nn.init.constant_(gate, 0.5)
+    torch._dynamo.reset()
+    with torch.no_grad():
+        expected = model(IMAGE)
+        compiled = torch.compile(model, backend="aot_eager", fullgraph=True)(IMAGE)
+        exported = torch.export.export(model, (IMAGE,)).module()(IMAGE)
+    torch.testing.assert_close(compiled, expected)
+    torch.testing.assert_close(exported, expected)
 
 
 class Unasked(Joining):

@@ -33,7 +33,7 @@ SPECS = {
     "timm_mobilevitv2": "se@stage4+cbam_pool@pool",
     "timm_swin_tiny": "cbam@stage1+attention_pool@pool",
     "hugging_face_vit": "se@blocks+csra@output",
-    "smp_unet": "se@skip+se@output",
+    "smp_unet": "se@skip+attention_gate@skip+se@output",
 }
 
 
