@@ -109,10 +109,13 @@ class MapTap(nn.Identity):
 
 
 class BatchNorm(nn.BatchNorm2d):
-    """Batch normalisation that also trains on a single value per channel.
+    """Batch normalisation that also trains on a single value per channel, and on a single image.
 
     One value has no variance, and ``nn.BatchNorm2d`` raises: a last batch of one image with a 1 x 1 map ends
     the run. There the running statistics stand in, as in eval; they are not updated.
+
+    For one image PyTorch's CPU kernel misreads a gradient that comes laid out as (B, H*W, C), as attention
+    over positions returns it, and gives a wrong one without a word. So there it gets it as (B, C, H, W).
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -127,7 +130,15 @@ class BatchNorm(nn.BatchNorm2d):
                 training=False,
                 eps=self.eps,
             )
-        return super().forward(input)
+        output = super().forward(input)
+        if not torch.compiler.is_compiling() and output.requires_grad and len(input) == 1:
+            output.register_hook(_packed)
+        return output
+
+
+def _packed(grad: Tensor | None) -> Tensor | None:
+    """Lay a gradient out as (B, C, H, W); there is none where nothing that follows is asked for."""
+    return grad if grad is None else grad.contiguous()
 
 
 class Placed(ABCMeta):
