@@ -3,7 +3,7 @@
     python -m benchmarks.crf [--exact]
 
 One thread, processor time, the two sides taking turns, medians. The picture is a scene painted large, the
-logits follow its brightness with noise. pydensecrf builds only in some places (``pip install pydensecrf``):
+logits follow its brightness with noise. pydensecrf builds only in some places (``pip install pydensecrf2``):
 without it ours stand alone. ``--exact`` adds mean field with all pairs of pixels of a 96x128 picture.
 """
 
