@@ -15,9 +15,10 @@ import math
 
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.functional import conv2d
 
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.gated import gated, mean
+from foveate.mechanisms.gated import gated, mean, traced
 from foveate.mechanisms.interfaces import Refine
 from foveate.mechanisms.options import odd, whole
 
@@ -51,9 +52,18 @@ class EfficientChannel(Refine):
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Return ``x`` with every channel multiplied by its gate."""
         self._check(x)
-        means = mean(x, 2, 3).flatten(1).unsqueeze(1)  # (B, 1, C): the channels are what is convolved over
-        gates = self.excite(means).sigmoid()
-        return gated(x, self.map(gates.squeeze(1)[:, :, None, None]))
+        gates = self._along_channels(mean(x, 2, 3).flatten(1)).sigmoid()
+        return gated(x, self.map(gates[:, :, None, None]))
+
+    def _along_channels(self, means: Float[Tensor, "b c"]) -> Float[Tensor, "b c"]:
+        """Return the convolution over the channels.
+
+        Images as the rows of one picture: beside a map of 14 x 14 a convolution in one dimension takes long.
+        """
+        if traced(means) or len(means) == 0:
+            return self.excite(means.unsqueeze(1)).squeeze(1)
+        weight, padding = self.excite.weight.unsqueeze(2), (0, self.kernel_size // 2)
+        return conv2d(means[None, None], weight, padding=padding)[0, 0]
 
     def cost(self, height: int, width: int) -> Cost:
         """Return the closed form of the header."""
