@@ -6,31 +6,16 @@ import pytest
 import torch
 
 from foveate.mechanisms.attend import BLOCK, ROWS, attend
-from foveate.mechanisms.base import MapTap, build
+from foveate.mechanisms.base import MapTap, build, mechanisms
 
 SIDE = 64
-NAMES = [
-    "aft",
-    "axial",
-    "bottleneck",
-    "class_attention",
-    "cot",
-    "deformable",
-    "double_attention",
-    "emsa",
-    "external",
-    "involution",
-    "lambda_layer",
-    "mobilevit",
-    "non_local",
-    "object_context",
-    "multi_head",
-    "position",
-    "dual",
-    "criss_cross",
-    "separable",
-    "ufo",
-]
+APART = {
+    "augmented": "numbers for each row and column times eight heads: the test of growth below",
+    "halo": "numbers for each place of a window: its own test of growth",
+    "outlook": "numbers for each place of a window: its own test of growth",
+    "point_wise": "the N*N weights come out of a convolution, each position has its own",
+}
+NAMES = [name for name, cls in mechanisms.items() if ".pairwise." in cls.__module__ and name not in APART]
 BLOCKS = ["bottleneck", "dual", "emsa", "position"]  # form their weights block by block
 
 
@@ -46,6 +31,15 @@ def test_memory_is_linear_in_the_positions(name: str, channels: int, layout: obj
     blocks = 256 * SIDE**2  # as many rows at a time
     most = blocks if name in BLOCKS else longest_row * SIDE**2
     assert seen.elements <= most < SIDE**4 / 10, f"{seen.elements} elements by {seen.operator}"
+
+
+def test_with_rows_and_columns_apart_it_grows_far_slower_than_all_pairs(largest: type) -> None:
+    found = []
+    for side in (24, 48):
+        with largest() as seen:
+            build("augmented", 16)(torch.randn(1, 16, side, side).requires_grad_()).sum().backward()
+        found.append(seen.elements)
+    assert found[1] <= 8 * found[0] and found[1] < 48**4 / 2  # of 8 heads; N*N would be 16 times as much
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16], ids=str)
