@@ -76,8 +76,8 @@ class CrissCrossHead(Head):
 
     def forward(self, maps: list[Float[Tensor, "b _ _ _"]]) -> dict[str, Tensor]:
         """Return the logits."""
-        read = self.after(self.attention(self.before(maps[-1])))
-        return {"out": self.join(torch.cat([maps[-1], read], dim=1))}
+        both = torch.cat([maps[-1], self.after(self.attention(self.before(maps[-1])))], dim=1)
+        return {"out": self.join(both)}
 
 
 @models.register("ccnet")
