@@ -5,6 +5,7 @@ from torch.nn import functional as F
 import foveate as fv
 from foveate.errors import OptionError
 from foveate.models.published import load_published
+from foveate.models.segmentation.u2net import Stage
 
 STAGES = {
     "u2net": [206_016, 305_856, 1_108_992, 3_986_688, 10_034_688, 10_034_688],
@@ -135,3 +136,13 @@ def test_sides_weigh_as_they_are_fused():
     torch.testing.assert_close(maps["fusion"].sum(1), torch.ones(1, 16, 16))
     with raises(OptionError, match="fusion"):
         fv.create_model("u2netp", classes=1, fusion="mean")
+
+
+@mark.slow
+def test_an_exported_stage_takes_sizes_of_its_own():
+    stage = Stage(3, 2, 4, 5).eval()
+    free = dict.fromkeys((0, 2, 3), torch.export.Dim.AUTO)
+    exported = torch.export.export(stage, (torch.rand(2, 3, 80, 96),), dynamic_shapes=(free,)).module()
+    x = torch.rand(3, 3, 77, 101)
+    with torch.no_grad():
+        torch.testing.assert_close(exported(x), stage(x), atol=1e-5, rtol=1e-4)
