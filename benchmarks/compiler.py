@@ -3,10 +3,13 @@
     python -m benchmarks.compiler [--shape 8x256x56x56]
 
 A map times a function of its means: of nothing else ("product"), of a linear layer, of a 1 x 1 convolution,
-which computes the same; and a map times its means over rows and over columns ("lines"), as coordinate
-attention has them. Each runs as PyTorch's eager operators and under ``torch.compile``, forward and forward
-with backward, in turns, on one thread. Where the second is the slower one here, a compiled gate of ours is so
-for the same reason; the convolution is why ours become linear layers when they are compiled.
+which computes the same; a map times its means over rows and over columns ("lines"), as coordinate attention
+has them; times its maxima along all three axes ("maxima"), as triplet attention has them; and plus a weighted
+sum of its positions ("context"), as global context has it. Each runs as PyTorch's eager operators and under
+``torch.compile``, forward and forward with backward, in turns, on one thread. Where the second is the slower
+one here, a compiled gate of ours is so for the same reason; the convolution is why ours become linear layers
+when they are compiled. Where it is faster here and ours is not, ours is faster in eager PyTorch than these
+plain operators: by a library's product ("context") and by blocks that stay in the cache ("lines", "maxima").
 """
 
 from __future__ import annotations
@@ -62,7 +65,31 @@ class Lines(Case):
         return x.mean(dim=3, keepdim=True) * x.mean(dim=2, keepdim=True)
 
 
-CASES = {"product": Case, "linear": Linear, "1x1 convolution": Convolution, "lines": Lines}
+class Maxima(Case):
+    """Maxima along every axis."""
+
+    def weigh(self, x: Tensor) -> Tensor:
+        """Return the sum of the maxima over channels, rows and columns."""
+        return sum(x.amax(dim=axis, keepdim=True) for axis in (1, 2, 3))
+
+
+class Context(Case):
+    """Two products and a sum, nothing more."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Add to every position a weighted sum of all."""
+        weights = (x * self.layer.weight[:1]).sum(dim=1, keepdim=True)
+        return x + (x * weights).sum(dim=(2, 3), keepdim=True)
+
+
+CASES = {
+    "product": Case,
+    "linear": Linear,
+    "1x1 convolution": Convolution,
+    "lines": Lines,
+    "maxima": Maxima,
+    "context": Context,
+}
 
 
 def main() -> None:
@@ -77,6 +104,7 @@ def main() -> None:
     print(f"torch {torch.__version__}, one thread, {options.shape}\n")
     print("| case | layout | pass | eager ms | compiled ms | compiled / eager |\n|" + " --- |" * 6)
     for (case, make), (name, layout) in itertools.product(CASES.items(), LAYOUTS.items()):
+        torch._dynamo.reset()  # all cases share one forward, and few graphs may be kept of it
         module = make(shape[1])
         compiled = torch.compile(module, fullgraph=True)
         x = torch.randn(shape).contiguous(memory_format=layout)
