@@ -13,6 +13,7 @@ from torch.overrides import TorchFunctionMode
 
 from foveate.mechanisms.base import MapTap, Mechanism
 from foveate.mechanisms.examples import call, example_inputs
+from foveate.mechanisms.gated import as_written
 
 # Operations that move numbers without changing them: what follows is drawn as if it came from before.
 SILENT = frozenset(
@@ -52,7 +53,8 @@ def dataflow(module: Mechanism, height: int, width: int) -> list[Step]:
     """Run ``module`` once on random numbers and return its steps, in the order in which they ran.
 
     The inputs come first, the result last. Steps that do not lead to the result are left out, and so are
-    those that only lay numbers out anew. The module is called in eval mode and left as it was.
+    those that only lay numbers out anew. The module is called in eval mode, by its plain formula, and left as it
+    was.
 
     Example:
         >>> from foveate.mechanisms import mechanisms
@@ -72,7 +74,7 @@ def _trace(module: Mechanism, units: list[str], height: int, width: int) -> list
     inputs = example_inputs(module, height, width, dtype=next(_floats(module), torch.zeros(())).dtype)
     tracer = _Tracer(inputs, dict(module.named_parameters()))
     try:
-        with torch.no_grad(), _looked_at(module.eval(), tracer, units), tracer:
+        with torch.no_grad(), _looked_at(module.eval(), tracer, units), as_written(), tracer:
             output = call(module, list(inputs.values()))
     finally:
         module.train(training)
