@@ -35,7 +35,7 @@ EXAMPLE = """
     ├─╮
     │ ○  mean                          64×1×1
     │ ○  excite: 3-wide convolution      1×64
-    │ ○  sigmoid                         1×64
+    │ ○  sigmoid                           64
     │ ●  map: the weights, b c 1 1     64×1×1
     ├─╯
     ○    ×                           64×32×32

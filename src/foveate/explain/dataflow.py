@@ -53,8 +53,8 @@ def dataflow(module: Mechanism, height: int, width: int) -> list[Step]:
     """Run ``module`` once on random numbers and return its steps, in the order in which they ran.
 
     The inputs come first, the result last. Steps that do not lead to the result are left out, and so are
-    those that only lay numbers out anew. The module is called in eval mode, by its plain formula, and left as it
-    was.
+    those that only lay numbers out anew. The module is called in eval mode by its plain
+    formula, and left as it was.
 
     Example:
         >>> from foveate.mechanisms import mechanisms
