@@ -1,10 +1,14 @@
 """Overlays mix what they say they mix; legends name what is there."""
 
+from pathlib import Path
+
+import matplotlib
 import numpy as np
 import pytest
+from matplotlib.ft2font import FT2Font
 
 from foveate.errors import ShapeError
-from foveate.infer.drawing import NARROWEST, overlay, with_legend
+from foveate.infer.drawing import NARROWEST, _font, overlay, with_legend
 
 PALETTE = np.array([[200, 0, 0], [0, 100, 0], [0, 0, 50]], np.uint8)
 
@@ -51,3 +55,17 @@ def test_the_larger_class_comes_first():
     )
     left = {k: np.nonzero((picture == PALETTE[k]).all(axis=2))[1].min() for k in (0, 2)}
     assert left[2] < left[0]
+
+
+def test_letters_that_the_usual_font_lacks_are_drawn_in_one_that_has_them():
+    folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+    usual, other = (
+        set(FT2Font(str(folder / f"{n}.ttf")).get_charmap()) for n in ("DejaVuSans", "STIXNonUni")
+    )
+    letter = chr(min(other - usual))
+    assert _font(12, "road").getname()[0] == "DejaVu Sans"
+    assert ord(letter) in FT2Font(_font(12, letter).path).get_charmap()
+
+
+def test_letters_that_no_font_has_are_boxes():
+    assert _font(12, "\U0010fffd").getname()[0] == "DejaVu Sans"

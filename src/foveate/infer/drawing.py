@@ -68,7 +68,8 @@ def with_legend(
     times = -(-NARROWEST // image.shape[1])
     height, width = (times * side for side in image.shape[:2])
     points = max(11, min(28, width // 40))
-    font, line, gap = _font(points), round(1.6 * points), points
+    letters = "".join(sorted({*"".join(classes)}))
+    font, line, gap = _font(points, letters), round(1.6 * points), points
     x, y, places, wide = gap, gap, [], width
     for number in np.argsort(-shares, kind="stable"):
         if shares[number] < SMALLEST:
@@ -90,11 +91,30 @@ def with_legend(
 
 
 @cache
-def _font(points: int) -> ImageFont.FreeTypeFont:
-    """Return a font that knows the letters of most alphabets: matplotlib brings it."""
-    import matplotlib
+def _font(points: int, letters: str) -> ImageFont.FreeTypeFont:
+    """Return the font that matplotlib brings, or for other letters, such as Chinese, one of the machine's.
 
-    return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", points)
+    Where no font has them all, matplotlib's shows a box for each that it lacks.
+    """
+    import matplotlib
+    from matplotlib import font_manager, ft2font
+
+    usual = str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf")
+    wanted = set(map(ord, letters))
+
+    def plainness(font: font_manager.FontEntry) -> tuple[bool, ...]:
+        name = font.name.lower()
+        return font.style != "normal", font.weight not in (400, "normal"), "mono" in name, "serif" in name
+
+    fonts = [font for font in font_manager.fontManager.ttflist if "Last Resort" not in font.name]  # all boxes
+    for path in (usual, *(font.fname for font in sorted(fonts, key=plainness))):
+        try:
+            known = ft2font.FT2Font(path).get_charmap().keys()
+        except (OSError, RuntimeError):  # a font that was removed, or is none
+            continue
+        if wanted <= known:
+            return ImageFont.truetype(path, points)
+    return ImageFont.truetype(usual, points)
 
 
 def _borders(labels: UInt8[np.ndarray, "h w"]) -> np.ndarray:
