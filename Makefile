@@ -5,18 +5,15 @@ READY := .venv/.ready
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 PYTEST := $(BIN)/pytest --numprocesses $(JOBS) --dist worksteal
 
-.PHONY: demo test fast check bench clean
+.PHONY: demo test check bench clean
 
 demo: $(READY)  ## a whole study on built-in pictures, in minutes: runs/demo/report.html
 	$(BIN)/foveate demo --out runs/demo
 
-test: $(READY)  ## every test, the slow ones too
-	$(PYTEST)
+test: $(READY)  ## the tests, but for the slow ones: under ten minutes
+	$(PYTEST) -m "not slow"
 
-fast: $(READY)  ## the tests without the slow ones
-	$(PYTEST) -m "not slow and not browser"
-
-check: $(READY)  ## the gate: format, lint, types, tests, and the code of the docs; the same line that CI runs
+check: $(READY)  ## the gate, which CI runs: format, lint, types, and every test, the slow ones too
 	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(PYTEST)
 
 bench: $(READY)  ## the figures that README and docs state; benchmarks/README.md lists each one

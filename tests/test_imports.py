@@ -1,7 +1,6 @@
 """Imports point one way, and the light doors are light."""
 
 import ast
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -156,19 +155,3 @@ def test_nothing_heavy_is_imported(doing):
     code = f"import sys; {doing}; print([m for m in {HEAVY} if m in sys.modules], file=sys.stderr)"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stderr.strip() == "[]"
-
-
-def test_help_answers_at_once():
-    spent = []
-    for _ in range(5):
-        before = processor_seconds()
-        subprocess.run([sys.executable, "-m", "foveate", "--help"], capture_output=True, check=True)
-        spent.append(processor_seconds() - before)
-    assert (
-        min(spent) < 0.3
-    )  # of the processor, the least disturbed of five: other work on the machine counts little
-
-
-def processor_seconds():
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime

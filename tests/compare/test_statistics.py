@@ -100,7 +100,7 @@ def test_it_is_wider_than_the_plain_interval_where_that_forgets_the_seeds():
     assert half_width(c, 0.95) > 1.0 * (plain_interval(c, 0.95)[1] - c.mean)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(2, 6), st.integers(2, 40), st.integers(0, 10_000))
 def test_order_of_seeds_and_items_and_sign_do_not_matter(seeds: int, items: int, rng: int):
     r = np.random.default_rng(rng)

@@ -11,7 +11,7 @@ from foveate.errors import OptionError
 from foveate.infer.windows import Tiling, axis
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     length=st.integers(1, 90),
     window=st.integers(1, 40),

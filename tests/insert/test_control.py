@@ -83,7 +83,7 @@ def test_its_gate_is_of_the_kind_of_the_mechanisms() -> None:
 @given(
     st.integers(1, 200), st.integers(0, 50_000), st.integers(0, 10**8), st.integers(1, 40), st.integers(1, 40)
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_cost_is_fitted(channels: int, parameters: int, macs: int, height: int, width: int) -> None:
     shape = fitted(channels, parameters, macs, height, width)
     used = 2 * channels * shape.hidden + shape.hidden * shape.bias_in + channels * shape.bias_out
