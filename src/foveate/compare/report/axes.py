@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from foveate.compare.report.result import digits
-from foveate.compare.report.words import mebibytes, milliseconds, plain, short, signed
+from foveate.compare.report.words import heading, mebibytes, milliseconds, plain, short, signed
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def qualities(result: Mapping[str, Any]) -> list[Axis]:
     """Return the two ways to show quality: the paired difference, which is sharper, and the score itself."""
     metric, first = result["question"]["metric"], digits(result)
     unit = f" ({metric['unit']})" if metric["unit"] else ""
-    score = Axis("score", f"{metric['name'].capitalize()}{unit}", _score, lambda value: plain(value, first))
+    score = Axis("score", f"{heading(metric['name'])}{unit}", _score, lambda value: plain(value, first))
     differ = Axis(
         "difference", f"Difference to the baseline{unit}", _difference, lambda value: signed(value, first + 1)
     )

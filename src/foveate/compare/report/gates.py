@@ -68,7 +68,7 @@ def _row(variant: Mapping[str, Any], gate: Mapping[str, Any], scale: Scale, *, f
     drawn = point(tag("rect", class_="hit", width="100%", height="100%"), marks, tip=tip, first=first)
     zero = tag("line", class_="zero", x1=scale.percent(0), x2=scale.percent(0), y1=0, y2="100%")
     track = tag("svg", zero, drawn, width="100%", class_="track tone-accent")
-    return row(gate["site"], track, plain(middle, 3), _spark(variant, gate, scale), mono=True)
+    return row(gate["site"], track, plain(middle, 2), _spark(variant, gate, scale), mono=True)
 
 
 def _spark(variant: Mapping[str, Any], gate: Mapping[str, Any], scale: Scale) -> Markup:

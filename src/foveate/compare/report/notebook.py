@@ -13,6 +13,7 @@ from foveate.compare.report.svg import Scale, join, tag
 from foveate.compare.report.words import (
     badge,
     count,
+    heading,
     milliseconds,
     plain,
     short,
@@ -47,7 +48,7 @@ def repr_html(result: Result) -> str:
     whole = complete(result)
     scale = difference_scale(whole["variants"], whole["question"]["margin"])
     metric = whole["question"]["metric"]
-    heads = ("Variant", "Verdict", metric["name"].capitalize(), "Difference", "Parameters", "MACs", "Latency")
+    heads = ("Variant", "Verdict", heading(metric["name"]), "Difference", "Parameters", "MACs", "Latency")
     head = tag("thead", tag("tr", *(tag("th", text, scope="col") for text in heads)))
     body = tag("tbody", *(_row(variant, whole, scale) for variant in whole["variants"]))
     parts = [

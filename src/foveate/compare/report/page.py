@@ -152,6 +152,7 @@ def _environment() -> jinja2.Environment:
         words.relative,
         words.chance,
         words.letter,
+        words.heading,
     )
     environment.filters.update({write.__name__: write for write in (*writers, *more, flat, moment, picture)})
     environment.globals.update(

@@ -46,6 +46,16 @@ def plain(value: float | None, digits: int = 1) -> str:
     return text.lstrip("-") if not re.search("[1-9]", text) else text.replace("-", MINUS)
 
 
+def heading(name: str) -> str:
+    """Write a name as a heading does: with a capital, unless it has one of its own.
+
+    Example:
+        >>> heading("accuracy"), heading("mIoU")
+        ('Accuracy', 'mIoU')
+    """
+    return name if name != name.lower() else name.capitalize()
+
+
 def signed(value: float | None, digits: int = 2) -> str:
     """Write a difference: always with its sign, except for what rounds to zero."""
     text = plain(value, digits)
