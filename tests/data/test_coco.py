@@ -65,7 +65,7 @@ def test_run_lengths_come_back(share):
 
 
 def test_a_string_of_cocos_own_reads_as_it_does_there():
-    assert compressed([6, 1, 40, 4, 5, 4, 5, 4, 21]) == "61X13mN000`0"  # a widely copied example of the format
+    assert compressed([6, 1, 40, 4, 5, 4, 5, 4, 21]) == "61X13mN000`0"  # a much copied example
     region = run_length_region("61X13mN000`0", [9, 10], 9, 10)
     assert run_lengths(region) == [6, 1, 40, 4, 5, 4, 5, 4, 21]
 

@@ -180,7 +180,12 @@ def check_copies(attended: nn.Module, example: object) -> None:
             assert equal(call_with(twin, example), expected)
 
 
-@pytest.mark.parametrize("name", CASES)
+# The largest take ten to thirty seconds each.
+LONG = {"smp_unet", "timm_lite0", "timm_mobilevitv2", "fasterrcnn", "deeplabv3_resnet50"}
+BY_LENGTH = [pytest.param(name, marks=pytest.mark.slow) if name in LONG else name for name in CASES]
+
+
+@pytest.mark.parametrize("name", BY_LENGTH)
 def test_laws_hold_for_some_mechanisms_at_every_alias(name: str) -> None:
     model, example, survey, plain = looked_at(name)
     check_laws(CASES[name], model, example, plain, rotated(name, survey))

@@ -1,6 +1,7 @@
 import re
 from pathlib import Path
 
+import pytest
 import torch
 
 from foveate.models import create_model
@@ -9,6 +10,7 @@ from foveate.models.base import models
 PAGE = Path(__file__).parents[2] / "docs" / "models.md"
 
 
+@pytest.mark.slow
 def test_every_model_stands_on_the_page_with_its_parameters():
     rows = re.findall(r"^\| `(\w+)` \| ([\d,]+) \|", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
     ours = {name for name in models if name.startswith("resnet") or "foveate." in module_of(name)}
