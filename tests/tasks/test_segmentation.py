@@ -81,6 +81,23 @@ def test_another_metric_is_told_beside_the_iou():
     np.testing.assert_allclose(dice.by_class(records), iou)
 
 
+@pytest.mark.parametrize(("metric", "beside"), [("max_f", "MAE"), ("mae", "max F"), ("adaptive_f", "MAE")])
+def test_scores_of_one_object_are_told_together(metric, beside):
+    some = batch()
+    some.targets[some.targets == 2] = 1
+    task, other = (
+        tasks["segmentation"](CLASSES[:2], metric=name)
+        for name in (metric, {"MAE": "mae"}.get(beside, "max_f"))
+    )
+    records, others = (
+        each.record(each.forward(Saying(logits(some)[:, :2]), some), some).numpy() for each in (task, other)
+    )
+    figures = task.figures(records)
+    assert figures[beside] == pytest.approx(100 * other.value(others)) and task.metric.name not in figures
+
+    np.testing.assert_allclose(task.by_class(records), other.by_class(others))
+
+
 def test_pseudo_values_average_to_the_metric_and_vary_as_the_jackknife_says():
     task, some = tasks["segmentation"](CLASSES), batch(items=7)
     records = task.record(task.forward(Saying(logits(some)), some), some).numpy()

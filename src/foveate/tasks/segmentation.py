@@ -5,7 +5,8 @@ Outputs  logits (B, classes, H, W); or one channel, of the second of two classes
          mapping of such by name: "out" counts, the others are auxiliary. Smaller ones are resized.
 Loss     cross-entropy, or any sum that ``foveate.tasks.losses`` reads; of every auxiliary output too, weighed
          as the model's ``aux_weights`` say.
-Record   the counts of the metric, then those of the classes' overlaps, of one image: both add up over images.
+Record   the counts of the metric, of those that go beside it, and of the classes' overlaps, of one image: all
+         add up over images.
 """
 
 from __future__ import annotations
@@ -70,6 +71,7 @@ class Segmentation:
     ) -> None:
         self.classes = tuple(classes)
         self.criterion, self.metric = parse_loss(loss or "ce"), parse_metric(metric or "miou")
+        self._counting = self.metric, *self.metric.beside(), _IOU
         self.class_weights = None if class_weights is None else torch.tensor(class_weights)
 
     def forward(self, model: nn.Module, batch: Labelled) -> Segmented:
@@ -126,26 +128,25 @@ class Segmentation:
         return total
 
     def record(self, outputs: object, batch: Labelled) -> Float64[Tensor, "b n"]:
-        """Return what the metric and the classes' overlaps counted in each image."""
+        """Return what the metrics and the classes' overlaps counted in each image."""
         probabilities = self.predict(outputs)
-        counts = self.metric.count(probabilities, batch.targets)
-        overlaps = _IOU.count(probabilities, batch.targets)
-        return torch.cat([counts.flatten(1).double(), overlaps.flatten(1).double()], dim=1)
+        counts = [metric.count(probabilities, batch.targets) for metric in self._counting]
+        return torch.cat([each.flatten(1).double() for each in counts], dim=1)
 
     def value(self, records: Float64[np.ndarray, "n m"]) -> float:
         """Return the metric over the images that left these records."""
-        split = int(np.prod(self._counted))
-        return self.metric.value(_summed(records)[:split].view(self._counted))
+        return self.metric.value(self._counts(records)[0])
 
     def by_class(self, records: Float64[np.ndarray, "n m"]) -> Float64[np.ndarray, " k"]:
         """Return the intersection over union of each class; NaN for one that is nowhere."""
-        return _IOU.per_class(self._overlaps(records)).numpy()
+        return _IOU.per_class(self._counts(records)[-1]).numpy()
 
     def figures(self, records: Float64[np.ndarray, "n m"]) -> dict[str, float]:
-        """Return mean IoU, Dice and pixel accuracy in points, without the one that is the metric."""
-        overlaps = self._overlaps(records)
+        """Return what goes beside the metric, mean IoU, Dice and pixel accuracy, without the metric."""
+        *counts, overlaps = self._counts(records)
         right, _, true = overlaps
-        found = {
+        pairs = zip(self._counting[1:-1], counts[1:], strict=True)
+        found = {metric.name: metric.scale * metric.value(each) for metric, each in pairs} | {
             "mIoU": 100 * _IOU.value(overlaps),
             "Dice": 100 * MeanDice().value(overlaps),
             "pixel accuracy": 100 * float(right.sum() / true.sum()),
@@ -170,14 +171,18 @@ class Segmentation:
     def _fitted(self, output: Tensor, batch: Labelled) -> Tensor:
         return resized(output, batch.images) if output.ndim == 4 else output
 
-    def _overlaps(self, records: Float64[np.ndarray, "n m"]) -> Float64[Tensor, "3 k"]:
-        return _summed(records)[int(np.prod(self._counted)) :].view(3, -1)
+    def _counts(self, records: Float64[np.ndarray, "n m"]) -> list[Float64[Tensor, "a b"]]:
+        """Return the counts of every metric, summed over the images."""
+        sizes = [int(np.prod(shape)) for shape in self._shapes]
+        parts = torch.from_numpy(records.sum(axis=0)).split(sizes)
+        return [part.view(shape) for part, shape in zip(parts, self._shapes, strict=True)]
 
     @cached_property
-    def _counted(self) -> tuple[int, ...]:
-        """The shape of the metric's counts of one image."""
+    def _shapes(self) -> list[tuple[int, ...]]:
+        """The shapes of the metrics' counts of one image."""
         nothing = torch.zeros(1, max(2, len(self.classes)), 4, 4)
-        return tuple(self.metric.count(nothing, torch.zeros(1, 4, 4, dtype=torch.int64)).shape[1:])
+        targets = torch.zeros(1, 4, 4, dtype=torch.int64)
+        return [tuple(metric.count(nothing, targets).shape[1:]) for metric in self._counting]
 
 
 def probabilities(logits: Float[Tensor, "b k h w"]) -> Float[Tensor, "b q h w"]:
@@ -200,7 +205,3 @@ _IOU = MeanIoU()
 
 def _segmented(outputs: object) -> Segmented:
     return outputs if isinstance(outputs, Segmented) else Segmented(main_output(outputs))
-
-
-def _summed(records: Float64[np.ndarray, "n m"]) -> Float64[Tensor, " m"]:
-    return torch.from_numpy(records.sum(axis=0))

@@ -55,6 +55,10 @@ class CountedMetric(Metric):
         """Return the score of each class of summed counts, nan for absent ones; None if classes have none."""
         return None
 
+    def beside(self) -> tuple[CountedMetric, ...]:
+        """Return the metrics that whoever asks for this one expects beside it."""
+        return ()
+
     def __str__(self) -> str:
         """Return the name in the registry and every option that is not the default."""
         return written(metrics, self)

@@ -55,6 +55,12 @@ class ObjectMetric(CountedMetric):
             p = _stretched(p, known)
         return self.counted(p.double(), (targets == 1).flatten(1), known)
 
+    def beside(self) -> tuple[CountedMetric, ...]:
+        """Return the two scores that the field reports together, without this one."""
+        over, stretched = self.over, self.stretched
+        both = MaxF(over=over, stretched=stretched), MeanAbsoluteError(over=over, stretched=stretched)
+        return tuple(metric for metric in both if metric.name != self.name)
+
     @abstractmethod
     def counted(
         self, p: Float64[Tensor, "b n"], y: Bool[Tensor, "b n"], known: Bool[Tensor, "b n"]
