@@ -149,7 +149,7 @@ def test_weak_coupling_is_near_the_marginals_of_all_labelings():
 def test_fast_gives_the_labels_of_exact_kernels(compiled, monkeypatch):
     if compiled:
         pytest.importorskip("numba", reason="the compiled loops need numba: pip install 'foveate[crf]'")
-    monkeypatch.setattr(backend, "compiled", backend.compiled if compiled else lambda: None)
+    monkeypatch.setattr(backend, "compiled", backend.compiled if compiled else lambda subject: None)
     logits, image, _ = picture(40, 50, 5)
     exact = DenseCRF(5, method="exact")(logits, image).softmax(1)
     fast = DenseCRF(5, method="fast")(logits, image).softmax(1)

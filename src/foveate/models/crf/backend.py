@@ -1,4 +1,4 @@
-"""Whether the filters' inner loops run compiled by numba, or in plain PyTorch: with equal results."""
+"""Whether the inner loops run compiled by numba, or in plain PyTorch: with equal results."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import torch
 from torch import Tensor
 
 
-def fast_for(tensor: Tensor) -> ModuleType | None:
-    """Return the compiled loops if they can work on ``tensor``: on the CPU, with numba installed."""
+def fast_for(tensor: Tensor, subject: str = "lattice") -> ModuleType | None:
+    """Return a subject's compiled loops if they can work on ``tensor``: on the CPU, with numba installed."""
     fits = tensor.device.type == "cpu" and tensor.dtype in (torch.float32, torch.float64)
-    return compiled() if fits else None
+    return compiled(subject) if fits else None
 
 
 @functools.cache
-def compiled() -> ModuleType | None:
+def compiled(subject: str) -> ModuleType | None:
     """Return the compiled loops, or None without numba; imported with the first image, not before."""
     if importlib.util.find_spec("numba") is None:
         return None
-    return importlib.import_module("foveate.models.crf.fast")
+    return importlib.import_module(f"foveate.models.crf.fast_{subject}")

@@ -10,18 +10,22 @@ Differs the paper subtracts the message, with M the Potts model; as in the autho
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from foveate.errors import CheckpointError
 from foveate.mechanisms.options import one_of, positive, whole
 from foveate.models.crf.kernels import METHODS, Method, bilateral, gaussian
-from foveate.models.crf.layer import check, mixed
+from foveate.models.crf.layer import check, in_full, mixed
 from foveate.models.crf.mean_field import mean_field
 
 _PUBLISHED = "crfrnn."
+_NAMED = 5  # names that a text lists
+_log = logging.getLogger("foveate")
 
 
 class CRFasRNN(nn.Module):
@@ -78,8 +82,12 @@ class CRFasRNN(nn.Module):
 
         Raises:
             ShapeError: The shapes do not fit each other or the number of classes.
+            OptionError: The images are in another unit than ``colour``.
         """
-        check(logits, images, self.classes)
+        check(logits, images, self.classes, self.colour)
+        return in_full(self._refined, logits, images)
+
+    def _refined(self, logits: Tensor, images: Tensor) -> Tensor:
         near = gaussian(images, self.gaussian_std, method=self.method, normalise="after")
         alike = bilateral(images, self.position, self.colour, method=self.method, normalise="after")
 
@@ -90,6 +98,31 @@ class CRFasRNN(nn.Module):
         return mean_field(logits, message, self.iterations if self.training else self.inference_iterations)
 
     def from_published(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return the authors' three matrices; those of the network before the CRF are left out."""
-        kept = {name.removeprefix(_PUBLISHED): value for name, value in state.items()}
-        return {name: value for name, value in kept.items() if name in self.state_dict()} or dict(state)
+        """Return the authors' three matrices.
+
+        Weights of the network before the CRF, which the authors' file holds too, are left out: the log says
+        so, and that they belong into that network.
+
+        Raises:
+            CheckpointError: The file holds other weights of a CRF.
+        """
+        own = self.state_dict()
+        if not any(name.startswith(_PUBLISHED) for name in state):
+            return dict(state)
+        kept = {n.removeprefix(_PUBLISHED): value for n, value in state.items() if n.startswith(_PUBLISHED)}
+        if unknown := sorted(set(kept) - set(own)):
+            raise CheckpointError(
+                f"the file holds {_listed([_PUBLISHED + name for name in unknown])}, expected of the CRF only "
+                f"{', '.join(own)}. Take a checkpoint of CRF as RNN with these three, or drop the others."
+            )
+        if others := sorted(name for name in state if not name.startswith(_PUBLISHED)):
+            _log.warning(
+                "left out %d weights of the network before the CRF (%s): load them into that network",
+                len(others),
+                _listed(others),
+            )
+        return kept
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")

@@ -13,15 +13,24 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from foveate.models.crf.operators import Filter
+from foveate.models.crf.operators import Filter, Kernel
 
 
-def dense(features: Float[Tensor, "b n d"]) -> Filter:
-    """Return the filter; gradients flow to the values and to the features.
+def dense(features: Float[Tensor, "b n d"]) -> Kernel:
+    """Return the kernel; gradients flow to the values and to the features.
 
     Args:
         features: A row a pixel, divided by the kernel's standard deviations.
     """
     squared = (features[:, :, None] - features[:, None]).square().sum(dim=-1)
     kernel = torch.exp(-squared / 2)
-    return lambda values: (values.flatten(2) @ kernel).view_as(values)
+
+    def scaled(before: Tensor | None, after: Tensor | None) -> Filter:
+        def run(values: Tensor) -> Tensor:
+            given = values if before is None else before * values
+            found = (given.flatten(2) @ kernel).view_as(values)
+            return found if after is None else after * found
+
+        return run
+
+    return scaled

@@ -17,11 +17,11 @@ from torch import Tensor
 
 from foveate.models.crf.dense import dense
 from foveate.models.crf.operators import Filter, Normalise, normalised
-from foveate.models.crf.permutohedral import permutohedral
+from foveate.models.crf.permutohedral import FAST, FINE, permutohedral
 from foveate.models.crf.spatial import CUT, spatial
 
-Method = Literal["auto", "exact", "fast"]
-METHODS = ("auto", "exact", "fast")
+Method = Literal["auto", "exact", "fine", "fast"]
+METHODS = ("auto", "exact", "fine", "fast")
 EXACT = 4096  # pixels up to which "auto" is exact: 64 MiB a kernel and image in float32
 
 
@@ -37,12 +37,10 @@ def gaussian(
     Args:
         images: Give size, type and device.
         std: g, in pixels.
-        method: ``exact`` reaches over the whole image, ``fast`` stops after 4 standard deviations.
+        method: ``exact`` reaches over the whole image, the others stop after 4 standard deviations.
         normalise: What divides it; see ``normalised``.
     """
-    one = images[:, :1]
-    run = spatial(one, (std, std), None if _exact(images, method) else CUT)
-    return normalised(run, torch.ones_like(one), normalise)
+    return spatial(images, (std, std), None if _exact(images, method) else CUT, normalise)
 
 
 def bilateral(
@@ -59,8 +57,8 @@ def bilateral(
         images: The pictures.
         std: a, in pixels.
         colour: b, in the unit of the images.
-        method: ``exact`` for all pairs of pixels, ``fast`` for a lattice, through which no gradient flows to
-            the images.
+        method: ``exact`` for all pairs of pixels; ``fine`` and ``fast`` for lattices, through which no
+            gradient flows to the images.
         normalise: What divides it; see ``normalised``.
     """
     height, width = images.shape[2:]
@@ -71,8 +69,11 @@ def bilateral(
     )
     place = torch.stack([rows, columns]).expand(len(images), -1, -1, -1) / std
     features = torch.cat([place, images / colour], dim=1).flatten(2).transpose(1, 2)
-    run = dense(features) if _exact(images, method) else permutohedral(features)
-    return normalised(run, torch.ones_like(images[:, :1]), normalise)
+    if _exact(images, method):
+        kernel = dense(features)
+    else:
+        kernel = permutohedral(features, FAST if method == "fast" else FINE)
+    return normalised(kernel, torch.ones_like(images[:, :1]), normalise)
 
 
 def _exact(images: Tensor, method: Method) -> bool:

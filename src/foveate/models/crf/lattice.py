@@ -5,7 +5,7 @@ to the vertices of the simplex around a point and back spreads a value by a vari
 
 Paper   Adams, Baek, Davis. Fast High-Dimensional Filtering Using the Permutohedral Lattice. Eurographics
         2010. Sections 3.1 to 3.3.
-Shapes  features (N, d), divided by their standard deviations -> index, weights (N, d + 1); places (M, d).
+Shapes  features (N, d), divided by their standard deviations -> index, weights (N, d + 1); keys (M,).
 Differs a vertex is one whole number, its coordinates being the digits: a neighbour is a constant away.
 """
 
@@ -33,16 +33,12 @@ class Touched:
     Attributes:
         index: The vertices of each point's simplex.
         weights: The shares that they have in the point; they sum to 1.
-        places: Where the vertices are, in features.
-        along: How far along the line in which they spread most; it grows from vertex to vertex.
         keys: The whole number of each vertex.
         steps: What is added to a key to go one step along each of the d + 1 axes.
     """
 
     index: Int[Tensor, "n corners"]
     weights: Float[Tensor, "n corners"]
-    places: Float[Tensor, "m d"]
-    along: Float[Tensor, " m"]
     keys: Int[Tensor, " m"]
     steps: Int[Tensor, " corners"]
 
@@ -55,7 +51,7 @@ class Digits(NamedTuple):
 
 
 def touched(features: Float[Tensor, "n d"]) -> Touched:
-    """Return the vertices that points touch, sorted along the line in which they spread most.
+    """Return the vertices that points touch.
 
     Args:
         features: One row a pixel, divided by the standard deviations of the kernel.
@@ -68,14 +64,11 @@ def touched(features: Float[Tensor, "n d"]) -> Touched:
     keys, weights = (simplices if fast is None else _fast_simplices)(features, digits)
     if fast is None:
         found, index = torch.unique(keys, return_inverse=True)
+        index = index.int()
     else:
         index = torch.empty(keys.shape, dtype=torch.int32)
         found = torch.from_numpy(fast.number(keys.numpy(), index.numpy()))
-    places = _places(found, digits, features)
-    along, order = torch.sort(places @ _principal(places))
-    rank = torch.empty_like(order, dtype=index.dtype)
-    rank[order] = torch.arange(len(order), device=order.device, dtype=index.dtype)
-    return Touched(rank[index.long()], weights, places[order], along, found[order], _steps(digits))
+    return Touched(index, weights, found, _steps(digits))
 
 
 def simplices(features: Float[Tensor, "n d"], digits: Digits) -> tuple[Tensor, Tensor]:
@@ -117,20 +110,53 @@ def simplices(features: Float[Tensor, "n d"], digits: Digits) -> tuple[Tensor, T
     return torch.stack(keys, dim=1), weights[: d + 1].T.contiguous()
 
 
-def neighbours(points: Touched) -> Int[Tensor, "corners m 2"]:
-    """Return the two neighbours of each vertex along each axis; M where no point touches it."""
-    count = len(points.keys)
-    ordered, order = torch.sort(points.keys)
-    order = torch.cat([order, order.new_tensor([count])])
-    both = torch.stack([points.steps, -points.steps], dim=1)  # (d + 1, 2)
-    wanted = points.keys[None, :, None] + both[:, None, :]
-    slot = torch.searchsorted(ordered, wanted)
-    there = ordered[slot.clamp(max=count - 1)] == wanted
-    return order[torch.where(there, slot, count)]
+def by_vertex(points: Touched, vertices: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return where each vertex' pixels begin (vertices + 1), the pixels (N * (d + 1)) and their weights."""
+    flat = points.index.flatten()
+    counts = torch.bincount(flat, minlength=vertices)
+    starts = torch.cat([counts.new_zeros(1), counts.cumsum(0)]).int()
+    if (fast := backend.fast_for(points.weights)) is None:
+        order = torch.argsort(flat, stable=True)
+        return starts, (order // points.index.shape[1]).int(), points.weights.flatten()[order]
+    pixels, shares = torch.empty_like(flat), points.weights.new_empty(len(flat))
+    given = (points.index, points.weights, starts, pixels, shares)
+    fast.by_vertex(*(each.numpy() for each in given))
+    return starts, pixels, shares
+
+
+def ring(points: Touched, least: int) -> Int[Tensor, " grown"]:
+    """Return the keys, then those of vertices that lie one step from at least ``least`` of them."""
+    if (fast := backend.fast_for(points.weights)) is not None:
+        return torch.from_numpy(fast.ring(points.keys.numpy(), points.steps.numpy(), least))
+    both = torch.cat([points.steps, -points.steps])
+    near, times = torch.unique(points.keys[:, None] + both, return_counts=True)
+    fresh = (times >= least) & ~torch.isin(near, points.keys)
+    return torch.cat([points.keys, near[fresh]])
+
+
+def lines(points: Touched, keys: Int[Tensor, " m"], reach: int) -> Int[Tensor, "corners m taps"]:
+    """Return each vertex and who is 1, 2, ... steps ahead of it and behind it, along each axis; M for nobody.
+
+    Args:
+        points: Say how long the steps are.
+        keys: Those of the vertices, of which M would be the next.
+        reach: How many steps; taps = 1 + 2 reach.
+    """
+    count = len(keys)
+    shape = len(points.steps), count, 1 + 2 * reach
+    if (fast := backend.fast_for(points.weights)) is not None:
+        index = torch.full(shape, count, dtype=torch.int32)
+        fast.lines(keys.numpy(), points.steps.numpy(), index.numpy())
+        return index
+    ordered, order = torch.sort(keys)
+    apart = [0, *(sign * step for step in range(1, reach + 1) for sign in (1, -1))]
+    wanted = keys[:, None] + points.steps[:, None, None] * torch.tensor(apart, device=keys.device)
+    slot = torch.searchsorted(ordered, wanted).clamp(max=count - 1)
+    return torch.where(ordered[slot] == wanted, order[slot], count).int()
 
 
 def _fast_simplices(features: Tensor, digits: Digits) -> tuple[Tensor, Tensor]:
-    from foveate.models.crf import fast
+    from foveate.models.crf import fast_lattice as fast
 
     shape = len(features), features.shape[1] + 1
     keys, weights = torch.empty(shape, dtype=torch.int64), torch.empty(shape, dtype=features.dtype)
@@ -175,20 +201,3 @@ def _steps(digits: Digits) -> Int[Tensor, " corners"]:
     d = len(digits.stride)
     own = torch.cat([digits.stride, digits.stride.new_zeros(1)])
     return (d + 1) * own - digits.stride.sum()
-
-
-def _places(keys: Tensor, digits: Digits, features: Tensor) -> Float[Tensor, "m d"]:
-    rest, first = keys[:, None], []
-    for low, stride in zip(digits.low, digits.stride, strict=True):
-        first.append(rest // stride + low)
-        rest = rest % stride
-    coordinates = torch.cat(first, dim=1)
-    coordinates = torch.cat([coordinates, -coordinates.sum(1, keepdim=True)], dim=1).double()
-    elevation = _elevation(features.double())
-    return (coordinates @ elevation / elevation.square().sum(0)).to(features.dtype)
-
-
-def _principal(places: Tensor) -> Float[Tensor, " d"]:
-    """Return the direction in which places spread most, of length 1."""
-    centred = places - places.mean(0)
-    return torch.linalg.eigh(centred.T @ centred).eigenvectors[:, -1]

@@ -10,15 +10,20 @@ Differs the paper normalises nothing; by default each kernel is D^-1/2 K D^-1/2,
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.errors import ShapeError
+from foveate.errors import OptionError, ShapeError
 from foveate.mechanisms.options import one_of, positive, whole
 from foveate.models.crf.kernels import METHODS, Method, bilateral, gaussian
 from foveate.models.crf.mean_field import mean_field
 from foveate.models.crf.operators import NORMALISE, Normalise
+
+_SMALL = 4.0  # standardised images stay below
 
 
 class DenseCRF(nn.Module):
@@ -35,8 +40,8 @@ class DenseCRF(nn.Module):
         gaussian_weight: What agreement with a near pixel is worth.
         iterations: Of mean field.
         normalise: ``symmetric``, ``after``, ``before`` or ``none``; see ``operators.normalised``.
-        method: ``exact`` for all pairs of pixels, ``fast`` for the lattice, ``auto`` for exact kernels up to
-            4,096 pixels.
+        method: ``exact`` for all pairs of pixels; ``fine`` for a lattice that is nearly as exact; ``fast``
+            for a coarser one; ``auto`` for exact kernels up to 4,096 pixels and ``fine`` above.
         trainable: Whether the two matrices (L, L) are parameters, or buffers.
 
     Raises:
@@ -89,17 +94,23 @@ class DenseCRF(nn.Module):
             logits: What a network says of each pixel by itself.
             images: The pictures, of the same height and width, in the unit of ``colour``: usually 0 to 255.
 
+        Returns:
+            Of the type of ``logits``; computed in float32, or in float64 if that is float64.
+
         Raises:
             ShapeError: The shapes do not fit each other or the number of classes.
+            OptionError: The images are in another unit than ``colour``.
         """
-        check(logits, images, self.classes)
+        check(logits, images, self.classes, self.colour)
+        return in_full(self._refined, logits, images)
+
+    def _refined(self, logits: Tensor, images: Tensor) -> Tensor:
         near = gaussian(images, self.gaussian_std, method=self.method, normalise=self.normalise)
         alike = bilateral(images, self.position, self.colour, method=self.method, normalise=self.normalise)
 
         def message(q: Tensor) -> Tensor:
-            return -(
-                mixed(self.gaussian_compatibility, near(q)) + mixed(self.bilateral_compatibility, alike(q))
-            )
+            heard = mixed(-self.gaussian_compatibility, near(q))
+            return heard + mixed(-self.bilateral_compatibility, alike(q))
 
         return mean_field(logits, message, self.iterations)
 
@@ -113,14 +124,24 @@ class DenseCRF(nn.Module):
 
 def mixed(matrix: Float[Tensor, "k l"], values: Float[Tensor, "b l h w"]) -> Float[Tensor, "b k h w"]:
     """Return every pixel's values times a matrix over labels."""
-    return torch.einsum("kl,blhw->bkhw", matrix.to(values), values)
+    return (values.permute(0, 2, 3, 1) @ matrix.to(values).T).permute(0, 3, 1, 2)
 
 
-def check(logits: Tensor, images: Tensor, classes: int) -> None:
-    """Raise unless logits (B, classes, H, W) and images (B, C, H, W) fit each other.
+def in_full(run: Callable[[Tensor, Tensor], Tensor], logits: Tensor, images: Tensor) -> Tensor:
+    """Run mean field in float32 or float64, whatever the logits and autocast are; give it back in theirs."""
+    if len(logits) == 0:
+        return logits.clone()
+    working = torch.float64 if logits.dtype == torch.float64 else torch.float32
+    with torch.autocast(logits.device.type, enabled=False):
+        return run(logits.to(working), images.to(working)).to(logits.dtype)
+
+
+def check(logits: Tensor, images: Tensor, classes: int, colour: float) -> None:
+    """Raise unless logits (B, classes, H, W) and images (B, C, H, W) fit each other and the unit of colour.
 
     Raises:
         ShapeError: They do not.
+        OptionError: The images seem to be in another unit.
     """
     fits = logits.ndim == 4 and images.ndim == 4 and logits.shape[1] == classes
     if not fits or logits.shape[2:] != images.shape[2:] or len(logits) != len(images):
@@ -132,4 +153,24 @@ def check(logits: Tensor, images: Tensor, classes: int) -> None:
         raise ShapeError(
             f"got logits of {logits.dtype} and images of {images.dtype}, expected floating point. Call "
             "images.float()."
+        )
+    if 0 in images.shape[1:]:
+        raise ShapeError(f"got images {tuple(images.shape)}, expected at least one channel and pixel.")
+    if len(images):
+        _check_unit(images.detach(), colour)
+
+
+def _check_unit(images: Tensor, colour: float) -> None:
+    """Raise if fractions of small numbers came: images of 0 to 1 or standardised, where 0 to 255 is meant."""
+    low, high = (float(end) for end in torch.aminmax(images))
+    largest = max(-low, high)
+    if not math.isfinite(largest):
+        raise ShapeError(
+            "got images that hold infinity or NaN, expected finite numbers. Look for them before."
+        )
+    if largest <= min(colour, _SMALL) and bool((images != images.round()).any()):
+        raise OptionError(
+            f"got images from {low:.3g} to {high:.3g} with colour={colour:g}, expected images in the unit of "
+            f"colour, usually 0 to 255: as it is, nearly all colours count as alike. Multiply images of 0 to 1 "
+            f"by 255, or give the colour in their unit, here {colour / 255:.3g}."
         )

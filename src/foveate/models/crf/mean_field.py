@@ -26,5 +26,10 @@ def mean_field(
     """
     updated = logits
     for _ in range(iterations):
-        updated = logits + message(updated.softmax(dim=1))
+        updated = logits + message(_softmax(updated))
     return updated
+
+
+def _softmax(logits: Float[Tensor, "b l h w"]) -> Float[Tensor, "b l h w"]:
+    """Return probabilities that lie side by side in memory, as the filters like them."""
+    return logits.permute(0, 2, 3, 1).softmax(dim=-1).permute(0, 3, 1, 2)

@@ -1,55 +1,97 @@
 """The Gaussian of position: exact, separable, one line of pixels at a time.
 
-Formula K_ij = exp(-(y_i - y_j)^2 / (2 s_y^2) - (x_i - x_j)^2 / (2 s_x^2)); ``reach`` may cut it off.
+Formula K_ij = exp(-(y_i - y_j)^2 / (2 s_y^2) - (x_i - x_j)^2 / (2 s_x^2)); ``cut`` may cut it off.
 Cost    H + W multiply-adds a value as two matrix products; with numba 2 min(reach, H) + 2 min(reach, W).
+Note    What normalises it is separable, too: each line by itself.
 """
 
 from __future__ import annotations
 
+import functools
 import math
+from concurrent.futures import ThreadPoolExecutor
+from types import ModuleType
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from foveate.models.crf import backend
-from foveate.models.crf.operators import Filter, symmetric
+from foveate.models.crf.operators import Filter, Normalise, linear, planes, rows, sides
 
 CUT = 4.0  # standard deviations after which large images stop: what is left out is 6e-5 of the sum
 
 
-def spatial(values: Tensor, std: tuple[float, float], cut: float | None) -> Filter:
-    """Return the filter for values like these.
+class Line(NamedTuple):
+    """The kernel along one axis: after_i taps_|i - j| before_j."""
+
+    taps: Float[Tensor, " taps"]
+    before: Float[Tensor, " n"]
+    after: Float[Tensor, " n"]
+
+
+def spatial(images: Tensor, std: tuple[float, float], cut: float | None, normalise: Normalise) -> Filter:
+    """Return the filter for images like these.
 
     Args:
-        values: (B, L, H, W), for size, type and device.
+        images: (B, C, H, W), for size, type and device.
         std: Vertical and horizontal standard deviation in pixels.
         cut: Standard deviations after which the kernel is 0; None for never.
+        normalise: What divides it; see ``operators.normalised``.
     """
-    lines = [_taps(size, each, cut, values) for size, each in zip(values.shape[2:], std, strict=True)]
-    vertical, horizontal = (_toeplitz(taps, size) for taps, size in zip(lines, values.shape[2:], strict=True))
-    fast = backend.fast_for(values)
+    vertical, horizontal = (
+        _line(size, each, cut, images, normalise) for size, each in zip(images.shape[2:], std, strict=True)
+    )
+    fast = backend.fast_for(images, "spatial")
     if fast is None:
-        return lambda given: vertical @ given @ horizontal
-
-    def run(given: Tensor) -> Tensor:
-        planes = given.detach().flatten(0, 1).contiguous()
-        out = torch.empty_like(planes)
-        taps = (line.numpy() for line in lines)
-        fast.labelwise(fast.convolve, planes.numpy(), out.numpy(), *taps)
-        return out.view_as(given)
-
-    return lambda given: symmetric(run, given)
+        left, right = _matrix(vertical), _matrix(horizontal).T
+        return lambda given: left @ given @ right
+    adjoint = (Line(line.taps, line.after, line.before) for line in (vertical, horizontal))
+    forth = functools.partial(_run, fast, vertical, horizontal)
+    back = functools.partial(_run, fast, *adjoint)
+    return lambda given: linear(forth, back, given)
 
 
-def _taps(size: int, std: float, cut: float | None, like: Tensor) -> Float[Tensor, " taps"]:
-    """Return the kernel from its middle outwards, as far as two pixels of a line can be apart."""
+def _line(size: int, std: float, cut: float | None, like: Tensor, normalise: Normalise) -> Line:
+    """Return the kernel of a line, its taps as far as two pixels of it can be apart."""
     reach = size - 1 if cut is None else min(size - 1, math.ceil(cut * std))
     apart = torch.arange(reach + 1, dtype=torch.float64, device=like.device)
-    return torch.exp(-(apart**2) / (2 * std**2)).to(like.dtype)
+    taps = torch.exp(-(apart**2) / (2 * std**2))
+    ones = torch.ones(size, dtype=torch.float64, device=like.device)
+    shares = (ones if side is None else side for side in sides(_toeplitz(taps, size).sum(1), normalise))
+    return Line(*(each.to(like.dtype) for each in (taps, *shares)))
+
+
+def _matrix(line: Line) -> Float[Tensor, "n n"]:
+    return line.after[:, None] * _toeplitz(line.taps, len(line.after)) * line.before
 
 
 def _toeplitz(taps: Float[Tensor, " taps"], size: int) -> Float[Tensor, "n n"]:
     place = torch.arange(size, device=taps.device)
     apart = (place[:, None] - place).abs()
     return torch.where(apart < len(taps), taps[apart.clamp(max=len(taps) - 1)], 0)
+
+
+def _run(fast: ModuleType, vertical: Line, horizontal: Line, values: Tensor) -> Tensor:
+    """Filter values by the compiled loops, on as many threads as PyTorch uses."""
+    labels, height, width = values.shape[1:]
+    given = rows(values.detach())
+    middle, out = (torch.empty(height, width * labels, dtype=given.dtype), torch.empty_like(given))
+    down = [each.numpy() for each in vertical]
+    taps, *shares = horizontal
+    across = [taps.numpy(), *(each.repeat_interleave(labels).numpy() for each in shares), labels]
+    threads = torch.get_num_threads()
+    with ThreadPoolExecutor(threads) as pool:
+
+        def share_out(run: object, source: Tensor, target: Tensor, count: int, rest: list[object]) -> None:
+            cuts = [count * part // threads for part in range(threads + 1)]
+            parts = zip(cuts[:-1], cuts[1:], strict=True)
+            work = [pool.submit(run, source.numpy(), target.numpy(), *part, *rest) for part in parts]  # type: ignore[arg-type]
+            for each in work:
+                each.result()
+
+        for source, target in zip(given, out, strict=True):
+            share_out(fast.down, source.view(height, -1), middle, width * labels, list(down))
+            share_out(fast.across, middle, target.view(height, -1), height, list(across))
+    return planes(out, values)
