@@ -31,7 +31,7 @@ def crf(
     gaussian_std: float = 3.0,
     gaussian_weight: float = 3.0,
     iterations: int = 5,
-    method: Literal["auto", "exact", "fast"] = "auto",
+    method: Literal["auto", "exact", "fine", "fast"] = "auto",
     certainty: float = 0.7,
     json: bool = False,
 ) -> None:
@@ -48,7 +48,7 @@ def crf(
         gaussian_std: How far pixels of any colour hear each other, in pixels.
         gaussian_weight: What agreement with a near pixel is worth.
         iterations: Of mean field.
-        method: exact for all pairs of pixels, fast for a lattice; auto is exact on small pictures.
+        method: exact for all pairs of pixels, fine or fast for a lattice; auto is exact or fine.
         certainty: How probable the class that a mask names is taken to be.
         json: Print the result as JSON.
     """

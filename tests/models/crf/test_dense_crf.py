@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from foveate.errors import OptionError, ShapeError
+from foveate.errors import CheckpointError, OptionError, ShapeError
 from foveate.models.crf import CRFasRNN, DenseCRF, backend, mean_field, refine
 from foveate.models.crf.kernels import bilateral, gaussian
 
@@ -258,3 +258,49 @@ def test_mistakes_are_told():
     for option in ({"position": 0.0}, {"method": "quick"}, {"normalise": "rows"}):
         with pytest.raises(OptionError, match=next(iter(option))):
             DenseCRF(3, **option)
+
+
+@pytest.mark.parametrize("method", ["fine", "fast"])
+def test_the_refined_masks_of_noisy_logits_are_better(method):
+    logits, image, true = picture(64, 80, 4, noise=2.5)
+
+    def miou(found):
+        pairs = [((found == k) & (true == k), (found == k) | (true == k)) for k in range(4)]
+        return np.mean([float(both.sum() / either.sum()) for both, either in pairs if either.any()])
+
+    assert miou(DenseCRF(4, method=method)(logits, image).argmax(1)) > miou(logits.argmax(1)) + 0.2
+
+
+@pytest.mark.parametrize("method", ["exact", "fine", "fast"])
+def test_odd_inputs_work(method):
+    logits, image, _ = picture(9, 13)
+    crf = DenseCRF(3, method=method)
+    whole = crf(logits, image)
+    turned = crf(logits.mT.contiguous().mT, image.to(memory_format=torch.channels_last))
+    torch.testing.assert_close(turned, whole, atol=1e-4, rtol=1e-4)
+    assert crf(logits, image[:, :1]).isfinite().all()
+    assert crf(logits[:0], image[:0]).shape == (0, 3, 9, 13)
+    for half in (torch.float16, torch.bfloat16):
+        found = crf(logits.to(half), image)
+        assert found.dtype == half
+        torch.testing.assert_close(found, crf(logits.to(half).float(), image).to(half))
+
+
+def test_images_in_another_unit_than_colour_are_refused():
+    logits, image, _ = picture()
+    for odd in (image / 255, image / 50 - 2.5):
+        with pytest.raises(OptionError, match=r"colour=13.*Multiply images of 0 to 1 by 255"):
+            DenseCRF(3)(logits, odd)
+    assert DenseCRF(3, colour=13 / 255)(logits, image / 255).isfinite().all()
+    assert DenseCRF(3)(logits, torch.zeros_like(image)).isfinite().all()  # a black picture
+    with pytest.raises(ShapeError, match="infinity or NaN"):
+        DenseCRF(3)(logits, image / 0)
+
+
+def test_weights_that_a_crf_as_rnn_does_not_know_are_named(caplog):
+    names = ("spatial_ker_weights", "bilateral_ker_weights", "compatibility_matrix")
+    state = {f"crfrnn.{name}": torch.eye(3) for name in names}
+    with pytest.raises(CheckpointError, match=r"crfrnn\.more"):
+        CRFasRNN(3).from_published(state | {"crfrnn.more": torch.zeros(1)})
+    assert len(CRFasRNN(3).from_published(state | {"score_fr.bias": torch.zeros(3)})) == 3
+    assert "score_fr.bias" in caplog.text and "load them into that network" in caplog.text

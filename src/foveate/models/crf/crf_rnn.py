@@ -109,7 +109,7 @@ class CRFasRNN(nn.Module):
         own = self.state_dict()
         if not any(name.startswith(_PUBLISHED) for name in state):
             return dict(state)
-        kept = {n.removeprefix(_PUBLISHED): value for n, value in state.items() if n.startswith(_PUBLISHED)}
+        kept = {n.removeprefix(_PUBLISHED): w for n, w in state.items() if n.startswith(_PUBLISHED)}
         if unknown := sorted(set(kept) - set(own)):
             raise CheckpointError(
                 f"the file holds {_listed([_PUBLISHED + name for name in unknown])}, expected of the CRF only "

@@ -171,6 +171,6 @@ def _check_unit(images: Tensor, colour: float) -> None:
     if largest <= min(colour, _SMALL) and bool((images != images.round()).any()):
         raise OptionError(
             f"got images from {low:.3g} to {high:.3g} with colour={colour:g}, expected images in the unit of "
-            f"colour, usually 0 to 255: as it is, nearly all colours count as alike. Multiply images of 0 to 1 "
+            f"colour, usually 0 to 255: as they are, all colours count as alike. Multiply images of 0 to 1 "
             f"by 255, or give the colour in their unit, here {colour / 255:.3g}."
         )

@@ -1,6 +1,6 @@
 """Linear filters over the pixels of a batch, and what normalises them.
 
-Shapes  values (B, L, H, W) -> (B, L, H, W), each label by itself. Fastest where the labels of a pixel lie side
+Shapes  values (B, L, H, W) -> (B, L, H, W), each label by itself. Fast where the labels of a pixel lie side
         by side in memory (``channels_last``); so are the results.
 """
 
@@ -36,7 +36,8 @@ class _Linear(torch.autograd.Function):
 
 def linear(run: Filter, adjoint: Filter, values: Float[Tensor, "b l h w"]) -> Float[Tensor, "b l h w"]:
     """Run a linear filter so that gradients, of any order, flow to ``values``."""
-    return _Linear.apply(values, run, adjoint)
+    found: Tensor = _Linear.apply(values, run, adjoint)
+    return found
 
 
 def normalised(kernel: Kernel, ones: Float[Tensor, "b 1 h w"], how: Normalise) -> Filter:

@@ -158,4 +158,4 @@ def _taps(quality: Quality) -> Float[Tensor, " taps"]:
 
 def _density(d: int, resolution: float) -> float:
     """Return the integral of the Gaussian times how many vertices there are in a unit of volume."""
-    return (2 * math.pi) ** (d / 2) * math.sqrt(d + 1) * (2 / 3) ** (d / 2) * resolution**d
+    return math.pow(4 * math.pi / 3 * resolution**2, d / 2) * math.sqrt(d + 1)

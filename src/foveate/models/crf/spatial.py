@@ -8,10 +8,12 @@ Note    What normalises it is separable, too: each line by itself.
 from __future__ import annotations
 
 import functools
+import itertools
 import math
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -47,9 +49,9 @@ def spatial(images: Tensor, std: tuple[float, float], cut: float | None, normali
     if fast is None:
         left, right = _matrix(vertical), _matrix(horizontal).T
         return lambda given: left @ given @ right
-    adjoint = (Line(line.taps, line.after, line.before) for line in (vertical, horizontal))
+    turned = [Line(line.taps, line.after, line.before) for line in (vertical, horizontal)]
     forth = functools.partial(_run, fast, vertical, horizontal)
-    back = functools.partial(_run, fast, *adjoint)
+    back = functools.partial(_run, fast, turned[0], turned[1])
     return lambda given: linear(forth, back, given)
 
 
@@ -77,21 +79,23 @@ def _run(fast: ModuleType, vertical: Line, horizontal: Line, values: Tensor) -> 
     """Filter values by the compiled loops, on as many threads as PyTorch uses."""
     labels, height, width = values.shape[1:]
     given = rows(values.detach())
-    middle, out = (torch.empty(height, width * labels, dtype=given.dtype), torch.empty_like(given))
+    middle, out = given.new_empty(height, width * labels), torch.empty_like(given)
     down = [each.numpy() for each in vertical]
     taps, *shares = horizontal
     across = [taps.numpy(), *(each.repeat_interleave(labels).numpy() for each in shares), labels]
-    threads = torch.get_num_threads()
-    with ThreadPoolExecutor(threads) as pool:
-
-        def share_out(run: object, source: Tensor, target: Tensor, count: int, rest: list[object]) -> None:
-            cuts = [count * part // threads for part in range(threads + 1)]
-            parts = zip(cuts[:-1], cuts[1:], strict=True)
-            work = [pool.submit(run, source.numpy(), target.numpy(), *part, *rest) for part in parts]  # type: ignore[arg-type]
-            for each in work:
-                each.result()
-
-        for source, target in zip(given, out, strict=True):
-            share_out(fast.down, source.view(height, -1), middle, width * labels, list(down))
-            share_out(fast.across, middle, target.view(height, -1), height, list(across))
+    for source, target in zip(given, out, strict=True):
+        lying, standing = source.view(height, -1), target.view(height, -1)
+        _share_out(fast.down, width * labels, lying.numpy(), middle.numpy(), down)
+        _share_out(fast.across, height, middle.numpy(), standing.numpy(), across)
     return planes(out, values)
+
+
+def _share_out(run: Callable[..., None], count: int, source: Any, target: Any, rest: list[Any]) -> None:
+    """Call ``run`` on parts of the columns or rows, on as many threads as PyTorch uses."""
+    threads = min(torch.get_num_threads(), count)
+    if threads == 1:
+        run(source, target, 0, count, *rest)
+        return
+    cuts = [count * part // threads for part in range(threads + 1)]
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(lambda part: run(source, target, *part, *rest), itertools.pairwise(cuts)))
