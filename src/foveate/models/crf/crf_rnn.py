@@ -112,8 +112,8 @@ class CRFasRNN(nn.Module):
         kept = {n.removeprefix(_PUBLISHED): w for n, w in state.items() if n.startswith(_PUBLISHED)}
         if unknown := sorted(set(kept) - set(own)):
             raise CheckpointError(
-                f"the file holds {_listed([_PUBLISHED + name for name in unknown])}, expected of the CRF only "
-                f"{', '.join(own)}. Take a checkpoint of CRF as RNN with these three, or drop the others."
+                f"the file holds {_listed([_PUBLISHED + name for name in unknown])}, expected of the CRF "
+                f"only {', '.join(own)}. Take a checkpoint of CRF as RNN with these three, or drop the others."
             )
         if others := sorted(name for name in state if not name.startswith(_PUBLISHED)):
             _log.warning(
