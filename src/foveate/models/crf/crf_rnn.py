@@ -113,7 +113,7 @@ class CRFasRNN(nn.Module):
         if unknown := sorted(set(kept) - set(own)):
             raise CheckpointError(
                 f"the file holds {_listed([_PUBLISHED + name for name in unknown])}, expected of the CRF "
-                f"only {', '.join(own)}. Take a checkpoint of CRF as RNN with these three, or drop the others."
+                f"only {', '.join(own)}. Take a checkpoint of CRF as RNN with these, or drop the others."
             )
         if others := sorted(name for name in state if not name.startswith(_PUBLISHED)):
             _log.warning(
