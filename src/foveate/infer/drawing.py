@@ -94,7 +94,7 @@ def with_legend(
 def _font(points: int, letters: str) -> ImageFont.FreeTypeFont:
     """Return the font that matplotlib brings, or for other letters, such as Chinese, one of the machine's.
 
-    Where no font has them all, matplotlib's shows a box for each that it lacks.
+    Where no font has them all, the first that has most of them shows a box for each that it lacks.
     """
     import matplotlib
     from matplotlib import font_manager, ft2font
@@ -107,14 +107,17 @@ def _font(points: int, letters: str) -> ImageFont.FreeTypeFont:
         return font.style != "normal", font.weight not in (400, "normal"), "mono" in name, "serif" in name
 
     fonts = [font for font in font_manager.fontManager.ttflist if "Last Resort" not in font.name]  # all boxes
+    best, most = usual, -1
     for path in (usual, *(font.fname for font in sorted(fonts, key=plainness))):
         try:
-            known = ft2font.FT2Font(path).get_charmap().keys()
+            known = len(wanted & ft2font.FT2Font(path).get_charmap().keys())
         except (OSError, RuntimeError):  # a font that was removed, or is none
             continue
-        if wanted <= known:
-            return ImageFont.truetype(path, points)
-    return ImageFont.truetype(usual, points)
+        if known > most:
+            best, most = path, known
+        if most == len(wanted):
+            break
+    return ImageFont.truetype(best, points)
 
 
 def _borders(labels: UInt8[np.ndarray, "h w"]) -> np.ndarray:

@@ -123,7 +123,7 @@ _COUNTED: ContextVar[bool] = ContextVar("counted", default=False)
 
 @contextmanager
 def as_written() -> Iterator[None]:
-    """Let every mechanism run by its plain formula: to count what it computes, however fast paths do it."""
+    """Let every mechanism run by its plain formula, to count or draw what it computes without fast paths."""
     token = _COUNTED.set(True)
     try:
         yield

@@ -22,7 +22,7 @@ from torch import Tensor
 from foveate.errors import OptionError
 from foveate.models.crf import backend
 
-_ROOM = 3  # simplices between the outermost point and the end of what a digit can hold
+_ROOM = 6  # simplices between the outermost point and the end of a digit: no ring and blur reach so far
 _LARGEST = 2**62
 
 

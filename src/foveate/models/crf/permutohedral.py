@@ -136,23 +136,27 @@ def _through(lattice: _Lattice, strengths: Tensor, values: Tensor, backwards: bo
     return embedding_bag(lattice.index, vertices, mode="sum", per_sample_weights=lattice.weights)
 
 
+@functools.cache
 def _taps(quality: Quality) -> Float[Tensor, " taps"]:
     """Return the blur along an axis: itself, one ahead, one behind, two ahead ...; they sum to 1.
 
     A step is 3/2 / r^2 long, squared, and d + 1 axes in d dimensions share the variance: cut off where it is,
     a Gaussian of which width leaves the right one?
     """
+    from scipy.optimize import brentq
+
     goal = (quality.resolution**2 - _THERE_AND_BACK) * 2 / 3
     apart = torch.arange(1, quality.reach + 1, dtype=torch.float64)
-    low, high = 1e-3, 1e3
-    for _ in range(100):
-        width = (low + high) / 2
-        one_side = torch.exp(-(apart**2) / (2 * width))
-        if 2 * (one_side * apart**2).sum() / (1 + 2 * one_side.sum()) < goal:
-            low = width
-        else:
-            high = width
-    taps = torch.cat([one_side.new_ones(1), one_side.repeat_interleave(2)])
+
+    def one_side(width: float) -> Tensor:
+        return torch.exp(-(apart**2) / (2 * width))
+
+    def excess(width: float) -> float:
+        side = one_side(width)
+        return float(2 * (side * apart**2).sum() / (1 + 2 * side.sum())) - goal
+
+    side = one_side(brentq(excess, 1e-3, 1e3))
+    taps = torch.cat([side.new_ones(1), side.repeat_interleave(2)])
     return taps / taps.sum()
 
 
