@@ -173,7 +173,7 @@ def test_images_of_a_batch_do_not_meet():
         torch.testing.assert_close(crf(logits, images), alone, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("method", ["exact", "fast"])
+@pytest.mark.parametrize("method", ["exact", "fine", "fast"])
 def test_gradients_of_logits_and_matrices(method):
     logits, image, _ = picture(4, 5)
     crf = DenseCRF(3, **SMALL, method=method, iterations=2, trainable=True).double()
