@@ -141,7 +141,8 @@ def test_weak_coupling_is_near_the_marginals_of_all_labelings():
         for i, x in enumerate(labeling):
             marginals[x, i] += weight
     given = torch.from_numpy(u)[None, :, None]
-    found = mean_field(given, lambda q: q @ torch.from_numpy(k), 30).softmax(1)[0, :, 0]
+    agreement = [(lambda q: q @ torch.from_numpy(k), torch.eye(2))]
+    found = mean_field(given, agreement, 30).softmax(1)[0, :, 0]
     np.testing.assert_allclose(found, marginals / total, atol=0.05)
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 def fast_for(tensor: Tensor, subject: str = "lattice") -> ModuleType | None:
     """Return a subject's compiled loops if they can work on ``tensor``: on the CPU, with numba installed."""
-    fits = tensor.device.type == "cpu" and tensor.dtype in (torch.float32, torch.float64)
+    fits = tensor.device.type == "cpu" and tensor.dtype in (torch.float32, torch.float64, torch.int32)
     return compiled(subject) if fits else None
 
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from foveate.errors import CheckpointError
 from foveate.mechanisms.options import one_of, positive, whole
 from foveate.models.crf.kernels import METHODS, Method, bilateral, gaussian
-from foveate.models.crf.layer import check, in_full, mixed
+from foveate.models.crf.layer import check, in_full
 from foveate.models.crf.mean_field import mean_field
 
 _PUBLISHED = "crfrnn."
@@ -90,12 +90,12 @@ class CRFasRNN(nn.Module):
     def _refined(self, logits: Tensor, images: Tensor) -> Tensor:
         near = gaussian(images, self.gaussian_std, method=self.method, normalise="after")
         alike = bilateral(images, self.position, self.colour, method=self.method, normalise="after")
-
-        def message(q: Tensor) -> Tensor:
-            heard = mixed(self.spatial_ker_weights, near(q)) + mixed(self.bilateral_ker_weights, alike(q))
-            return mixed(self.compatibility_matrix, heard)
-
-        return mean_field(logits, message, self.iterations if self.training else self.inference_iterations)
+        compatible = self.compatibility_matrix
+        kernels = [
+            (near, compatible @ self.spatial_ker_weights),
+            (alike, compatible @ self.bilateral_ker_weights),
+        ]
+        return mean_field(logits, kernels, self.iterations if self.training else self.inference_iterations)
 
     def from_published(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the authors' three matrices.

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+_BLOCK = 64  # pixels whose simplices are found together
 _SHUFFLE = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio
 _exactly: Callable[..., Any] = njit(cache=True, nogil=True, error_model="numpy")
 
@@ -65,73 +66,95 @@ def number(keys, index):  # type: ignore[no-untyped-def]
 def simplices(features, scale, keys, weights, low, stride):  # type: ignore[no-untyped-def]
     """Write keys and barycentric weights (N, D) of the simplex of each of the features (N, D - 1).
 
-    The arithmetic is that of ``lattice.simplices``, operation by operation.
+    The arithmetic is that of ``lattice.simplices``, operation by operation, on a block of pixels at a time:
+    the innermost loops run over the block, without branches, so that the compiler makes them wide.
     """
     points, d = features.shape
-    one = features.dtype.type(1)
-    sides = features.dtype.type(d + 1)
-    elevated = np.empty(d + 1, features.dtype)
-    corner = np.empty(d + 1, features.dtype)
-    rank = np.empty(d + 1, np.int64)
-    weight = np.empty(d + 2, features.dtype)
+    kind = features.dtype.type
+    zero, one, sides = kind(0), kind(1), kind(d + 1)
+    elevated = np.empty((d + 1, _BLOCK), features.dtype)
+    corner, share = np.empty_like(elevated), np.empty_like(elevated)
+    below, weight, last = np.empty_like(elevated[0]), np.empty_like(elevated[0]), np.empty_like(elevated[0])
+    rank, excess = np.empty((d + 1, _BLOCK), np.int32), np.empty(_BLOCK, np.int32)
+    base, key = np.empty(_BLOCK, np.int64), np.empty(_BLOCK, np.int64)
     total = 0
     for axis in range(d):
         total += stride[axis]
-    for point in range(points):
-        below = one - one
+    for start in range(0, points, _BLOCK):
+        size = min(_BLOCK, points - start)
+        for p in range(size):
+            below[p] = zero
+            excess[p] = 0
+            base[p] = 0
         for axis in range(d, 0, -1):
-            scaled = features[point, axis - 1] * scale[axis - 1]
-            elevated[axis] = below - features.dtype.type(axis) * scaled
-            below = below + scaled
-        elevated[0] = below
-        excess = np.int64(0)
+            given = elevated[axis]
+            for p in range(size):
+                scaled = features[start + p, axis - 1] * scale[axis - 1]
+                given[p] = below[p] - kind(axis) * scaled
+                below[p] = below[p] + scaled
+        for p in range(size):
+            elevated[0, p] = below[p]
         for axis in range(d + 1):
-            nearest = np.rint(elevated[axis] / sides)
-            corner[axis] = nearest * sides
-            excess += np.int64(nearest)
-            rank[axis] = 0
+            given, near, above = elevated[axis], corner[axis], rank[axis]
+            for p in range(size):
+                nearest = np.rint(given[p] / sides)
+                near[p] = nearest * sides
+                excess[p] += np.int32(nearest)
+                above[p] = 0
         for first in range(d):
             for second in range(first + 1, d + 1):
-                if elevated[first] - corner[first] < elevated[second] - corner[second]:
-                    rank[first] += 1
-                else:
-                    rank[second] += 1
-        for axis in range(d + 2):
-            weight[axis] = 0
-        base = np.int64(0)
+                above, over = rank[first], rank[second]
+                for p in range(size):
+                    apart = elevated[first, p] - corner[first, p]
+                    behind = np.int32(apart < elevated[second, p] - corner[second, p])
+                    above[p] += behind
+                    over[p] += np.int32(1) - behind
         for axis in range(d + 1):
-            rank[axis] += excess
-            if rank[axis] < 0:
-                rank[axis] += d + 1
-                corner[axis] += sides
-            elif rank[axis] > d:
-                rank[axis] -= d + 1
-                corner[axis] -= sides
-            share = (elevated[axis] - corner[axis]) / sides
-            weight[d - rank[axis]] += share
-            weight[d + 1 - rank[axis]] -= share
+            given, near, above, part = elevated[axis], corner[axis], rank[axis], share[axis]
+            for p in range(size):
+                place = above[p] + excess[p]
+                wrap = np.int32(place < 0) - np.int32(place > d)
+                above[p] = place + np.int32(d + 1) * wrap
+                near[p] += sides * kind(wrap)
+                part[p] = (given[p] - near[p]) / sides
             if axis < d:
-                base += (np.int64(corner[axis]) - low[axis]) * stride[axis]
-        weight[0] += one + weight[d + 1]
-        for remainder in range(d + 1):
-            key = base + remainder * total
+                for p in range(size):
+                    base[p] += (np.int64(near[p]) - low[axis]) * stride[axis]
+        for remainder in range(d + 1, -1, -1):
+            for p in range(size):
+                weight[p] = zero
+            for axis in range(d + 1):
+                above, part = rank[axis], share[axis]
+                for p in range(size):
+                    gained = part[p] if above[p] == d - remainder else zero
+                    weight[p] += gained - (part[p] if above[p] == d + 1 - remainder else zero)
+            if remainder == d + 1:
+                last[:] = weight
+                continue
+            if remainder == 0:
+                for p in range(size):
+                    weight[p] += one + last[p]
+            for p in range(size):
+                weights[start + p, remainder] = weight[p]
+                key[p] = base[p] + remainder * total
             for axis in range(d):
-                if rank[axis] > d - remainder:
-                    key -= (d + 1) * stride[axis]
-            keys[point, remainder] = key
-            weights[point, remainder] = weight[remainder]
+                above, step = rank[axis], (d + 1) * stride[axis]
+                for p in range(size):
+                    key[p] -= step if above[p] > d - remainder else 0
+            for p in range(size):
+                keys[start + p, remainder] = key[p]
 
 
 @_exactly
-def by_vertex(index, weights, starts, points, shares):  # type: ignore[no-untyped-def]
-    """Sort a simplex per pixel by vertex; ``starts`` says where each vertex' pixels begin."""
-    free = starts.copy()
-    for point in range(index.shape[0]):
-        for corner in range(index.shape[1]):
-            vertex = index[point, corner]
-            points[free[vertex]] = point
-            shares[free[vertex]] = weights[point, corner]
-            free[vertex] += 1
+def turned(starts, index, weights, out_starts, out_index, out_weights):  # type: ignore[no-untyped-def]
+    """Write the transpose of a sparse matrix, given where its rows will start."""
+    free = out_starts.copy()
+    for row in range(len(starts) - 1):
+        for entry in range(starts[row], starts[row + 1]):
+            place = free[index[entry]]
+            out_index[place] = row
+            out_weights[place] = weights[entry]
+            free[index[entry]] += 1
 
 
 @_exactly
@@ -184,14 +207,60 @@ def ring(keys, steps, least):  # type: ignore[no-untyped-def]
 
 
 @_exactly
-def lines(keys, steps, index):  # type: ignore[no-untyped-def]
-    """Write who lies 1, 2, ... steps ahead of and behind each vertex (D, M, 1 + 2 reach), itself first."""
-    table = _entered(keys, len(keys))
-    for axis in range(len(steps)):
-        for vertex in range(len(keys)):
-            index[axis, vertex, 0] = vertex
-            for apart in range(1, index.shape[2] // 2 + 1):
-                other = table[_place(table, keys, keys[vertex] + apart * steps[axis])]
-                if other >= 0:
-                    index[axis, vertex, 2 * apart - 1] = other
-                    index[axis, other, 2 * apart] = vertex
+def pairs(ordered, order, step, reach):  # type: ignore[no-untyped-def]
+    """Return all pairs of vertices that are 1, 2, ... steps apart, and how far.
+
+    Keys in order, and keys in order a step further: walking along both at once meets every pair. Each turn
+    writes a pair, and goes on to the next place if it is one: no branch to guess.
+    """
+    count = len(ordered)
+    room = reach * count + 1
+    one, two, apart = np.empty(room, np.int32), np.empty(room, np.int32), np.empty(room, np.uint8)
+    found = 0
+    for times in range(1, reach + 1):
+        place, other = 0, 0
+        while other < count:
+            gap = ordered[other] - ordered[place] - times * step
+            one[found] = order[place]
+            two[found] = order[other]
+            apart[found] = times
+            found += gap == 0
+            other += gap <= 0
+            place += gap >= 0
+    return one[:found], two[:found], apart[:found]
+
+
+@_exactly
+def spread(one, two, marks, out):  # type: ignore[no-untyped-def]
+    """Mark the partners of the marked."""
+    for pair in range(len(one)):
+        out[one[pair]] |= marks[two[pair]]
+        out[two[pair]] |= marks[one[pair]]
+
+
+@_exactly
+def between(one, two, apart, columns, rows, taps, starts):  # type: ignore[no-untyped-def]
+    """Return index and weights of a matrix from marked columns to marked rows; write where rows start."""
+    for vertex in range(len(rows)):
+        starts[vertex + 1] = np.int32(columns[vertex] and rows[vertex])
+    for pair in range(len(one)):
+        starts[one[pair] + 1] += np.int32(rows[one[pair]] & columns[two[pair]])
+        starts[two[pair] + 1] += np.int32(rows[two[pair]] & columns[one[pair]])
+    starts[0] = 0
+    for vertex in range(len(rows)):
+        starts[vertex + 1] += starts[vertex]
+    free = starts.copy()
+    index, weights = np.empty(starts[-1], np.int32), np.empty(starts[-1], taps.dtype)
+    for vertex in range(len(rows)):
+        if columns[vertex] and rows[vertex]:
+            index[free[vertex]] = vertex
+            weights[free[vertex]] = taps[0]
+            free[vertex] += 1
+    for ahead, back in ((one, two), (two, one)):
+        for pair in range(len(one)):
+            row, column = ahead[pair], back[pair]
+            if rows[row] & columns[column]:
+                index[free[row]] = column
+                weights[free[row]] = taps[apart[pair]]
+                free[row] += 1
+    return index, weights

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from foveate.errors import OptionError
@@ -41,6 +41,14 @@ class Touched:
     weights: Float[Tensor, "n corners"]
     keys: Int[Tensor, " m"]
     steps: Int[Tensor, " corners"]
+
+
+class Pairs(NamedTuple):
+    """Pairs of vertices on lines along one axis, and how many steps they are apart; each pair once."""
+
+    one: Int[Tensor, " pairs"]
+    two: Int[Tensor, " pairs"]
+    apart: UInt8[Tensor, " pairs"]
 
 
 class Digits(NamedTuple):
@@ -110,20 +118,6 @@ def simplices(features: Float[Tensor, "n d"], digits: Digits) -> tuple[Tensor, T
     return torch.stack(keys, dim=1), weights[: d + 1].T.contiguous()
 
 
-def by_vertex(points: Touched, vertices: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return where each vertex' pixels begin (vertices + 1), the pixels (N * (d + 1)) and their weights."""
-    flat = points.index.flatten()
-    counts = torch.bincount(flat, minlength=vertices)
-    starts = torch.cat([counts.new_zeros(1), counts.cumsum(0)]).int()
-    if (fast := backend.fast_for(points.weights)) is None:
-        order = torch.argsort(flat, stable=True)
-        return starts, (order // points.index.shape[1]).int(), points.weights.flatten()[order]
-    pixels, shares = torch.empty_like(flat), points.weights.new_empty(len(flat))
-    given = (points.index, points.weights, starts, pixels, shares)
-    fast.by_vertex(*(each.numpy() for each in given))
-    return starts, pixels, shares
-
-
 def ring(points: Touched, least: int) -> Int[Tensor, " grown"]:
     """Return the keys, then those of vertices that lie one step from at least ``least`` of them."""
     if (fast := backend.fast_for(points.weights)) is not None:
@@ -134,25 +128,34 @@ def ring(points: Touched, least: int) -> Int[Tensor, " grown"]:
     return torch.cat([points.keys, near[fresh]])
 
 
-def lines(points: Touched, keys: Int[Tensor, " m"], reach: int) -> Int[Tensor, "corners m taps"]:
-    """Return each vertex and who is 1, 2, ... steps ahead of it and behind it, along each axis; M for nobody.
+def pairs(points: Touched, keys: Int[Tensor, " m"], reach: int) -> list[Pairs]:
+    """Return who lies up to ``reach`` steps from whom, along each axis.
 
     Args:
         points: Say how long the steps are.
-        keys: Those of the vertices, of which M would be the next.
-        reach: How many steps; taps = 1 + 2 reach.
+        keys: Those of the vertices.
+        reach: How many steps.
     """
-    count = len(keys)
-    shape = len(points.steps), count, 1 + 2 * reach
-    if (fast := backend.fast_for(points.weights)) is not None:
-        index = torch.full(shape, count, dtype=torch.int32)
-        fast.lines(keys.numpy(), points.steps.numpy(), index.numpy())
-        return index
     ordered, order = torch.sort(keys)
-    apart = [0, *(sign * step for step in range(1, reach + 1) for sign in (1, -1))]
-    wanted = keys[:, None] + points.steps[:, None, None] * torch.tensor(apart, device=keys.device)
-    slot = torch.searchsorted(ordered, wanted).clamp(max=count - 1)
-    return torch.where(ordered[slot] == wanted, order[slot], count).int()
+    find = _pairs if backend.fast_for(points.weights) is None else _fast_pairs
+    return [find(ordered, order, step, reach) for step in points.steps.abs().tolist()]
+
+
+def _pairs(ordered: Tensor, order: Tensor, step: int, reach: int) -> Pairs:
+    found = []
+    for apart in range(1, reach + 1):
+        wanted = ordered + apart * step
+        slot = torch.searchsorted(ordered, wanted).clamp(max=len(ordered) - 1)
+        met = ordered[slot] == wanted
+        one = order[met].int()
+        found.append(Pairs(one, order[slot[met]].int(), torch.full_like(one, apart, dtype=torch.uint8)))
+    return Pairs(*(torch.cat(each) for each in zip(*found, strict=True)))
+
+
+def _fast_pairs(ordered: Tensor, order: Tensor, step: int, reach: int) -> Pairs:
+    from foveate.models.crf import fast_lattice as fast
+
+    return Pairs(*map(torch.from_numpy, fast.pairs(ordered.numpy(), order.numpy(), step, reach)))
 
 
 def _fast_simplices(features: Tensor, digits: Digits) -> tuple[Tensor, Tensor]:

@@ -107,12 +107,8 @@ class DenseCRF(nn.Module):
     def _refined(self, logits: Tensor, images: Tensor) -> Tensor:
         near = gaussian(images, self.gaussian_std, method=self.method, normalise=self.normalise)
         alike = bilateral(images, self.position, self.colour, method=self.method, normalise=self.normalise)
-
-        def message(q: Tensor) -> Tensor:
-            heard = mixed(-self.gaussian_compatibility, near(q))
-            return heard + mixed(-self.bilateral_compatibility, alike(q))
-
-        return mean_field(logits, message, self.iterations)
+        kernels = [(near, -self.gaussian_compatibility), (alike, -self.bilateral_compatibility)]
+        return mean_field(logits, kernels, self.iterations)
 
     def extra_repr(self) -> str:
         """Say what is no module."""
@@ -120,11 +116,6 @@ class DenseCRF(nn.Module):
             f"classes={self.classes}, position={self.position:g}, colour={self.colour:g}, "
             f"gaussian_std={self.gaussian_std:g}, iterations={self.iterations}, method={self.method}"
         )
-
-
-def mixed(matrix: Float[Tensor, "k l"], values: Float[Tensor, "b l h w"]) -> Float[Tensor, "b k h w"]:
-    """Return every pixel's values times a matrix over labels."""
-    return (values.permute(0, 2, 3, 1) @ matrix.to(values).T).permute(0, 3, 1, 2)
 
 
 def in_full(run: Callable[[Tensor, Tensor], Tensor], logits: Tensor, images: Tensor) -> Tensor:

@@ -15,15 +15,17 @@ from __future__ import annotations
 
 import functools
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import embedding_bag
 
-from foveate.models.crf.lattice import by_vertex, lines, ring, touched
+from foveate.models.crf.bags import Bags
+from foveate.models.crf.blur import blurs
+from foveate.models.crf.lattice import pairs, ring, touched
 from foveate.models.crf.operators import Filter, Kernel, linear, planes, rows
 
 _THERE_AND_BACK = 0.25  # variance that S and S^T add at resolution 1
@@ -47,33 +49,6 @@ FINE = Quality(1.5, 4, 1)
 FAST = Quality(1.15, 2, 2)
 
 
-@dataclass(frozen=True)
-class _Lattice:
-    """The lattice of one image of N pixels: M vertices, and one more that is nobody and stays 0.
-
-    Attributes:
-        index: The vertices of each pixel's simplex.
-        weights: The shares that they have in it, as large as the kernel is there.
-        starts: Where each vertex' pixels begin.
-        pixels: All vertices' pixels.
-        shares: The shares of the vertices in them.
-        near: Each vertex and its neighbours, along each axis.
-    """
-
-    index: Int[Tensor, "n corners"]
-    weights: Float[Tensor, "n corners"]
-    starts: Int[Tensor, " m2"]
-    pixels: Int[Tensor, " shares"]
-    shares: Float[Tensor, " shares"]
-    near: Int[Tensor, "corners m1 taps"]
-
-    def scaled(self, before: Tensor | None, after: Tensor | None) -> _Lattice:
-        """Return the lattice whose values are multiplied (N,) before and after."""
-        weights = self.weights if after is None else self.weights * after[:, None]
-        shares = self.shares if before is None else self.shares * before[self.pixels]
-        return _Lattice(self.index, weights, self.starts, self.pixels, shares, self.near)
-
-
 def permutohedral(features: Float[Tensor, "b n d"], quality: Quality) -> Kernel:
     """Return the kernel; the lattices are built once, here, and serve every call and every gradient.
 
@@ -85,22 +60,22 @@ def permutohedral(features: Float[Tensor, "b n d"], quality: Quality) -> Kernel:
         OptionError: The standard deviations are too small for the range of the features.
     """
     lattices = [_lattice(each, quality) for each in features.detach()]
-    taps = _taps(quality)
-    strengths = [taps.to(features).expand(each.near.shape[1:]).contiguous() for each in lattices]
 
     def scaled(before: Tensor | None, after: Tensor | None) -> Filter:
         @functools.cache
-        def ready(backwards: bool) -> list[_Lattice]:
-            ends = (after, before) if backwards else (before, after)
-            each = zip(lattices, *(_flat(end, len(lattices)) for end in ends), strict=True)
-            return [lattice.scaled(*shares) for lattice, *shares in each]
+        def forwards() -> list[list[Bags]]:
+            shares = (_flat(end, len(lattices)) for end in (before, after))
+            return [_ends(*each) for each in zip(lattices, *shares, strict=True)]
 
-        def run(backwards: bool, values: Tensor) -> Tensor:
-            given = zip(ready(backwards), strengths, rows(values.detach()), strict=True)
-            found = [_through(*each, backwards) for each in given]
+        @functools.cache
+        def backwards() -> list[list[Bags]]:
+            return [[step.turned() for step in reversed(steps)] for steps in forwards()]
+
+        def run(steps: Callable[[], list[list[Bags]]], values: Tensor) -> Tensor:
+            found = [_through(*each) for each in zip(steps(), rows(values.detach()), strict=True)]
             return planes(torch.stack(found) if len(found) > 1 else found[0][None], values)
 
-        forth, back = functools.partial(run, False), functools.partial(run, True)
+        forth, back = functools.partial(run, forwards), functools.partial(run, backwards)
         return lambda values: linear(forth, back, values)
 
     return scaled
@@ -110,35 +85,34 @@ def _flat(share: Tensor | None, batch: int) -> list[Tensor] | list[None]:
     return [None] * batch if share is None else list(share.detach().flatten(1))
 
 
-def _lattice(features: Float[Tensor, "n d"], quality: Quality) -> _Lattice:
+def _lattice(features: Float[Tensor, "n d"], quality: Quality) -> list[Bags]:
+    """Return S, the blurs and S^T of one image."""
     points = touched(features * quality.resolution)
     keys = ring(points, quality.least)
-    near = lines(points, keys, quality.reach)
-    nobody = torch.full_like(near[:, :1], len(keys))
-    weights = points.weights * _density(features.shape[1], quality.resolution)
-    return _Lattice(
-        points.index, weights, *by_vertex(points, len(keys) + 1), torch.cat([near, nobody], dim=1)
-    )
+    corners = points.index.shape[1]
+    starts = torch.arange(0, points.index.numel() + 1, corners, dtype=torch.int32, device=features.device)
+    shares = points.weights * _density(features.shape[1], quality.resolution)
+    slices = Bags(starts, points.index.flatten(), shares.flatten(), len(keys))
+    taps = _taps(quality).to(features)
+    splat = replace(slices, weights=points.weights.flatten()).turned()
+    return [splat, *blurs(pairs(points, keys, quality.reach), len(keys), len(points.keys), taps), slices]
 
 
-def _through(lattice: _Lattice, strengths: Tensor, values: Tensor, backwards: bool) -> Float[Tensor, "n l"]:
-    """Filter the values (N, L) of one image."""
-    vertices = embedding_bag(
-        lattice.pixels,
-        values,
-        lattice.starts,
-        mode="sum",
-        per_sample_weights=lattice.shares,
-        include_last_offset=True,
-    )
-    for near in reversed(lattice.near) if backwards else lattice.near:
-        vertices = embedding_bag(near, vertices, mode="sum", per_sample_weights=strengths)
-    return embedding_bag(lattice.index, vertices, mode="sum", per_sample_weights=lattice.weights)
+def _ends(steps: list[Bags], before: Tensor | None, after: Tensor | None) -> list[Bags]:
+    first, *middle, last = steps
+    return [first.scaled(before=before), *middle, last.scaled(after=after)]
+
+
+def _through(steps: list[Bags], values: Float[Tensor, "n l"]) -> Float[Tensor, "n l"]:
+    """Filter the values of one image."""
+    for step in steps:
+        values = step(values)
+    return values
 
 
 @functools.cache
 def _taps(quality: Quality) -> Float[Tensor, " taps"]:
-    """Return the blur along an axis: itself, one ahead, one behind, two ahead ...; they sum to 1.
+    """Return the blur along an axis: of itself, of one that is 1, 2, ... steps away; both ways they sum to 1.
 
     A step is 3/2 / r^2 long, squared, and d + 1 axes in d dimensions share the variance: cut off where it is,
     a Gaussian of which width leaves the right one?
@@ -156,8 +130,7 @@ def _taps(quality: Quality) -> Float[Tensor, " taps"]:
         return float(2 * (side * apart**2).sum() / (1 + 2 * side.sum())) - goal
 
     side = one_side(brentq(excess, 1e-3, 1e3))
-    taps = torch.cat([side.new_ones(1), side.repeat_interleave(2)])
-    return taps / taps.sum()
+    return torch.cat([side.new_ones(1), side]) / (1 + 2 * side.sum())
 
 
 def _density(d: int, resolution: float) -> float:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -77,25 +76,29 @@ def _toeplitz(taps: Float[Tensor, " taps"], size: int) -> Float[Tensor, "n n"]:
 
 def _run(fast: ModuleType, vertical: Line, horizontal: Line, values: Tensor) -> Tensor:
     """Filter values by the compiled loops, on as many threads as PyTorch uses."""
-    labels, height, width = values.shape[1:]
+    labels, height = values.shape[1:3]
     given = rows(values.detach())
-    middle, out = given.new_empty(height, width * labels), torch.empty_like(given)
-    down = [each.numpy() for each in vertical]
-    taps, *shares = horizontal
-    across = [taps.numpy(), *(each.repeat_interleave(labels).numpy() for each in shares), labels]
+    out = torch.empty_like(given)
+    wide = Line(horizontal.taps, *(each.repeat_interleave(labels) for each in horizontal[1:]))
+    down, across = (_arrays(fast, each) for each in (vertical, wide))
+    threads = min(torch.get_num_threads(), height)
+    cuts = [height * part // threads for part in range(threads + 1)]
     for source, target in zip(given, out, strict=True):
-        lying, standing = source.view(height, -1), target.view(height, -1)
-        _share_out(fast.down, width * labels, lying.numpy(), middle.numpy(), down)
-        _share_out(fast.across, height, middle.numpy(), standing.numpy(), across)
+        lines = source.view(height, -1).numpy(), target.view(height, -1).numpy()
+
+        def run(part: tuple[int, int], lines: Any = lines) -> None:
+            fast.smooth(*lines, *part, labels, down, across)
+
+        if threads == 1:
+            run((0, height))
+            continue
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(run, itertools.pairwise(cuts)))
     return planes(out, values)
 
 
-def _share_out(run: Callable[..., None], count: int, source: Any, target: Any, rest: list[Any]) -> None:
-    """Call ``run`` on parts of the columns or rows, on as many threads as PyTorch uses."""
-    threads = min(torch.get_num_threads(), count)
-    if threads == 1:
-        run(source, target, 0, count, *rest)
-        return
-    cuts = [count * part // threads for part in range(threads + 1)]
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(lambda part: run(source, target, *part, *rest), itertools.pairwise(cuts)))
+def _arrays(fast: ModuleType, line: Line) -> tuple[Any, ...]:
+    """Return arrays of a direction, its taps as many as the loops take together."""
+    lacking = -(len(line.taps) - 1) % fast.TOGETHER
+    taps = torch.nn.functional.pad(line.taps, (0, lacking))
+    return taps.numpy(), line.before.numpy(), line.after.numpy()
