@@ -210,23 +210,37 @@ def ring(keys, steps, least):  # type: ignore[no-untyped-def]
 def pairs(ordered, order, step, reach):  # type: ignore[no-untyped-def]
     """Return all pairs of vertices that are 1, 2, ... steps apart, and how far.
 
-    Keys in order, and keys in order a step further: walking along both at once meets every pair. Each turn
-    writes a pair, and goes on to the next place if it is one: no branch to guess.
+    Keys in order, and keys in order some steps further: walking along both at once meets every pair. Each
+    turn writes a pair, and goes on to the next place if it is one: no branch to guess. Two walks go at a
+    time, so that one works while the other waits for what it reads.
     """
     count = len(ordered)
-    room = reach * count + 1
+    room = reach * count + 2
     one, two, apart = np.empty(room, np.int32), np.empty(room, np.int32), np.empty(room, np.uint8)
     found = 0
-    for times in range(1, reach + 1):
-        place, other = 0, 0
+    spare1, spare2 = np.empty(count + 1, np.int32), np.empty(count + 1, np.int32)
+    for times in range(1, reach + 1, 2):
+        near, far = times * step, (times + 1) * step
+        place, other, begin = 0, 0, found
+        place2, other2, found2 = 0, 0, 0
+        last = count if times < reach else 0
+        while other < count and other2 < last:
+            gap, gap2 = ordered[other] - ordered[place] - near, ordered[other2] - ordered[place2] - far
+            one[found], two[found] = order[place], order[other]
+            spare1[found2], spare2[found2] = order[place2], order[other2]
+            found, other, place = found + (gap == 0), other + (gap <= 0), place + (gap >= 0)
+            found2, other2, place2 = found2 + (gap2 == 0), other2 + (gap2 <= 0), place2 + (gap2 >= 0)
         while other < count:
-            gap = ordered[other] - ordered[place] - times * step
-            one[found] = order[place]
-            two[found] = order[other]
-            apart[found] = times
-            found += gap == 0
-            other += gap <= 0
-            place += gap >= 0
+            gap = ordered[other] - ordered[place] - near
+            one[found], two[found] = order[place], order[other]
+            found, other, place = found + (gap == 0), other + (gap <= 0), place + (gap >= 0)
+        while other2 < last:
+            gap2 = ordered[other2] - ordered[place2] - far
+            spare1[found2], spare2[found2] = order[place2], order[other2]
+            found2, other2, place2 = found2 + (gap2 == 0), other2 + (gap2 <= 0), place2 + (gap2 >= 0)
+        one[found : found + found2], two[found : found + found2] = spare1[:found2], spare2[:found2]
+        apart[begin:found], apart[found : found + found2] = times, times + 1
+        found += found2
     return one[:found], two[:found], apart[:found]
 
 
@@ -249,18 +263,21 @@ def between(one, two, apart, columns, rows, taps, starts):  # type: ignore[no-un
     starts[0] = 0
     for vertex in range(len(rows)):
         starts[vertex + 1] += starts[vertex]
-    free = starts.copy()
-    index, weights = np.empty(starts[-1], np.int32), np.empty(starts[-1], taps.dtype)
+    free, total = starts.copy(), starts[-1]
+    index, weights = np.empty(total + 1, np.int32), np.empty(total + 1, taps.dtype)
     for vertex in range(len(rows)):
         if columns[vertex] and rows[vertex]:
             index[free[vertex]] = vertex
             weights[free[vertex]] = taps[0]
             free[vertex] += 1
-    for ahead, back in ((one, two), (two, one)):
-        for pair in range(len(one)):
-            row, column = ahead[pair], back[pair]
-            if rows[row] & columns[column]:
-                index[free[row]] = column
-                weights[free[row]] = taps[apart[pair]]
-                free[row] += 1
-    return index, weights
+    for pair in range(len(one)):  # what is not kept goes to a place behind the others: no branch to guess
+        here, there, tap = one[pair], two[pair], taps[apart[pair]]
+        kept = rows[here] & columns[there]
+        place = free[here] if kept else total
+        index[place], weights[place] = there, tap
+        free[here] += np.int32(kept)
+        kept = rows[there] & columns[here]
+        place = free[there] if kept else total
+        index[place], weights[place] = here, tap
+        free[there] += np.int32(kept)
+    return index[:total], weights[:total]

@@ -155,7 +155,7 @@ def _pairs(ordered: Tensor, order: Tensor, step: int, reach: int) -> Pairs:
 def _fast_pairs(ordered: Tensor, order: Tensor, step: int, reach: int) -> Pairs:
     from foveate.models.crf import fast_lattice as fast
 
-    return Pairs(*map(torch.from_numpy, fast.pairs(ordered.numpy(), order.numpy(), step, reach)))
+    return Pairs(*map(torch.from_numpy, fast.pairs(ordered.numpy(), order.int().numpy(), step, reach)))
 
 
 def _fast_simplices(features: Tensor, digits: Digits) -> tuple[Tensor, Tensor]:

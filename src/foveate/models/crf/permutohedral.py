@@ -45,7 +45,7 @@ class Quality(NamedTuple):
     least: int
 
 
-FINE = Quality(1.5, 4, 1)
+FINE = Quality(1.4, 4, 1)
 FAST = Quality(1.15, 2, 2)
 
 
