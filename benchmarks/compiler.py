@@ -4,12 +4,14 @@
 
 A map times a function of its means: of nothing else ("product"), of a linear layer, of a 1 x 1 convolution,
 which computes the same; a map times its means over rows and over columns ("lines"), as coordinate attention
-has them; times its maxima along all three axes ("maxima"), as triplet attention has them; and plus a weighted
-sum of its positions ("context"), as global context has it. Each runs as PyTorch's eager operators and under
-``torch.compile``, forward and forward with backward, in turns, on one thread. Where the second is the slower
-one here, a compiled gate of ours is so for the same reason; the convolution is why ours become linear layers
-when they are compiled. Where it is faster here and ours is not, ours is faster in eager PyTorch than these
-plain operators: by a library's product ("context") and by blocks that stay in the cache ("lines", "maxima").
+has them; times its maxima along all three axes ("maxima"), as triplet attention has them; plus a weighted sum
+of its positions ("context"), as global context has it; and what two convolutions make of it, with a softmax
+over positions between them ("memory"), as external attention has them. Each runs as PyTorch's eager operators
+and under ``torch.compile``, forward and forward with backward, in turns, on one thread. Where the second is
+the slower one here, a compiled mechanism of ours is so for the same reason; the convolution is why ours are
+linear layers when they are compiled. Where it is faster here and ours is not, ours is faster in eager PyTorch
+than these plain operators: by a library's product ("context") and by blocks that stay in the cache ("lines",
+"maxima").
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from functools import partial
 import torch
 from benchmarks.mechanisms import LAYOUTS, forward, medians, training
 from torch import Tensor, nn
-from torch.nn.functional import linear
+from torch.nn.functional import conv2d, linear
 
 
 class Case(nn.Module):
@@ -82,6 +84,17 @@ class Context(Case):
         return x + (x * weights).sum(dim=(2, 3), keepdim=True)
 
 
+class Memory(Case):
+    """Two 1 x 1 convolutions."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Read a quarter as many numbers as there are channels, normalised over positions, and return."""
+        weight = self.layer.weight[: x.shape[1] // 4]
+        return conv2d(
+            conv2d(x, weight).flatten(2).softmax(dim=2).unflatten(2, x.shape[2:]), weight.transpose(0, 1)
+        )
+
+
 CASES = {
     "product": Case,
     "linear": Linear,
@@ -89,6 +102,7 @@ CASES = {
     "lines": Lines,
     "maxima": Maxima,
     "context": Context,
+    "memory": Memory,
 }
 
 

@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
-from foveate.mechanisms.attend import ROWS, attend, tokens, untoken
+from foveate.mechanisms.attend import ROWS, _row_blocks, attend, tokens, untoken
 from foveate.mechanisms.base import MapTap
 
 WIDTHS = [(8, 8), (3, 8), (1, 8), (1, 1)]  # of queries and values
@@ -108,3 +109,13 @@ def test_tokens_have_the_stride_that_the_fused_kernel_asks_for(
     assert laid_out.stride(-1) == 1
     assert torch.equal(laid_out[1, 5], x[1, :, 1, 2])
     assert torch.equal(untoken(laid_out, like=x), x)
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute")  # of what opcheck does
+def test_the_compiler_and_the_counter_know_the_operator() -> None:
+    query, key, value = (torch.randn(2, ROWS + 3, width, requires_grad=True) for width in (4, 4, 6))
+    torch.library.opcheck(_row_blocks, (query, key, value))
+    with FlopCounterMode(display=False) as counter:
+        attend(query, key, value, MapTap("b n m", sums="m")).sum().backward()
+    pairs = 2 * (ROWS + 3) ** 2
+    assert counter.get_total_flops() == 2 * pairs * (4 + 6) + 2 * pairs * (3 * 4 + 2 * 6)

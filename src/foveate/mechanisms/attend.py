@@ -7,6 +7,7 @@ equal, blocks of query rows where they are not, and the explicit matrix while a 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -15,9 +16,11 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.utils.flop_counter import register_flop_formula
 
 from foveate.mechanisms.base import MapTap
+from foveate.mechanisms.gated import fusing
+from foveate.mechanisms.pointwise import pointwise
 
 ROWS = 256  # query rows in a block: 9 MB of weights at 97x97, and as fast as any larger number on a CPU
 BLOCK = 1 << 21  # weights in a block of several images or heads, where one has fewer
@@ -58,7 +61,7 @@ def project(layer: nn.Conv2d, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d
     Without a scale energies run into the hundreds; there the rounding of half a query is another softmax.
     """
     if widen(x) is x or torch.is_autocast_enabled(x.device.type):
-        return layer(x)
+        return layer(x) if fusing() else pointwise(layer, x)
     bias = None if layer.bias is None else widen(layer.bias)
     return F.conv2d(widen(x), widen(layer.weight), bias)
 
@@ -77,10 +80,12 @@ def attend(query: Tensor, key: Tensor, value: Tensor, tap: MapTap, *, scale: flo
             return tap(weights).to(value.dtype) @ value
         if query.shape[-1] == value.shape[-1]:
             return _fused(query, key, value, scale)
-        if torch.compiler.is_compiling():  # a loop over a symbolic number of blocks cannot be traced
+        tracing = torch.jit.is_tracing()  # type: ignore[attr-defined]
+        if torch.compiler.is_exporting() or tracing:  # such a graph knows PyTorch's operators only
             missing = (0, value.shape[-1] - query.shape[-1])
             return _fused(F.pad(query, missing), F.pad(key, missing), value, scale)
-        return _RowBlocks.apply(query * scale, key, value)
+        context: Tensor = _row_blocks(query * scale, key, value)
+        return context
 
 
 def _fused(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
@@ -103,37 +108,76 @@ def _weights(query: Tensor, key: Tensor) -> Tensor:
     return (widen(query) @ widen(key).transpose(-2, -1)).softmax(dim=-1)
 
 
-class _RowBlocks(torch.autograd.Function):
-    """Attention by blocks of query rows; the backward pass forms each block's weights once more."""
+@torch.library.custom_op("foveate::row_blocks", mutates_args=())
+def _row_blocks(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Attention by blocks of query rows.
 
-    @staticmethod
-    def forward(ctx: FunctionCtx, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        ctx.save_for_backward(query, key, value)
-        context = value.new_empty(*query.shape[:-1], value.shape[-1])
-        for queries, keys, values, contexts in _few(query, key, value, context):
-            for rows, into in zip(queries.split(ROWS, dim=1), contexts.split(ROWS, dim=1), strict=True):
-                torch.bmm(_weights(rows, keys).to(value.dtype), values, out=into)
-        return context
+    An operator of its own: a compiler cannot trace a loop over a symbolic number of blocks, and need not.
+    """
+    context = value.new_empty(*query.shape[:-1], value.shape[-1])
+    for queries, keys, values, contexts in _few(query, key, value, context):
+        for rows, into in zip(queries.split(ROWS, dim=1), contexts.split(ROWS, dim=1), strict=True):
+            torch.bmm(_weights(rows, keys).to(value.dtype), values, out=into)
+    return context
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
-        parts = [widen(saved) for saved in ctx.saved_tensors]
-        grads = [part.new_zeros(part.shape) for part in parts]  # contiguous, so that _few gives views
-        for queries, keys, values, grad_contexts, grad_queries, grad_keys, grad_values in _few(
-            *parts, widen(grad), *grads
-        ):
-            for part in zip(
-                *(p.split(ROWS, dim=1) for p in (queries, grad_contexts, grad_queries)), strict=True
-            ):
-                rows, grad_rows, into = part
-                weights = _weights(rows, keys)
-                grad_values.baddbmm_(weights.transpose(1, 2), grad_rows)
-                energies = grad_rows @ values.transpose(1, 2)
-                energies = torch._softmax_backward_data(energies, weights, -1, weights.dtype)
-                torch.bmm(energies, keys, out=into)
-                grad_keys.baddbmm_(energies.transpose(1, 2), rows)
-        return tuple(g.to(s.dtype) for g, s in zip(grads, ctx.saved_tensors, strict=True))
+
+@torch.library.custom_op("foveate::row_blocks_backward", mutates_args=())
+def _row_blocks_backward(
+    grad: Tensor, query: Tensor, key: Tensor, value: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the gradients of queries, keys and values; each block's weights are formed once more."""
+    parts = [widen(part) for part in (query, key, value)]
+    grads = [part.new_zeros(part.shape) for part in parts]  # contiguous, so that _few gives views
+    for queries, keys, values, grad_contexts, grad_queries, grad_keys, grad_values in _few(
+        *parts, widen(grad), *grads
+    ):
+        for part in zip(*(p.split(ROWS, dim=1) for p in (queries, grad_contexts, grad_queries)), strict=True):
+            rows, grad_rows, into = part
+            weights = _weights(rows, keys)
+            grad_values.baddbmm_(weights.transpose(1, 2), grad_rows)
+            energies = grad_rows @ values.transpose(1, 2)
+            energies = torch._softmax_backward_data(energies, weights, -1, weights.dtype)
+            torch.bmm(energies, keys, out=into)
+            grad_keys.baddbmm_(energies.transpose(1, 2), rows)
+    grad_query, grad_key, grad_value = grads
+    return grad_query.to(query.dtype), grad_key.to(key.dtype), grad_value.to(value.dtype)
+
+
+@_row_blocks.register_fake
+def _(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    return value.new_empty(*query.shape[:-1], value.shape[-1])
+
+
+@_row_blocks_backward.register_fake
+def _(grad: Tensor, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    made = [part.new_empty(part.shape) for part in (query, key, value)]
+    return made[0], made[1], made[2]
+
+
+def _keep(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    ctx.save_for_backward(*inputs)
+
+
+def _turn(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    found: tuple[Tensor, Tensor, Tensor] = _row_blocks_backward(grad, *ctx.saved_tensors)
+    return found
+
+
+_row_blocks.register_autograd(_turn, setup_context=_keep)
+
+
+@register_flop_formula(torch.ops.foveate.row_blocks)
+def _flops(query: torch.Size, key: torch.Size, value: torch.Size, *_: Any, **__: Any) -> int:
+    """What ``FlopCounterMode`` counts: two operations a multiply-add, energies and sums."""
+    return 2 * math.prod(query[:-1]) * key[-2] * (key[-1] + value[-1])
+
+
+@register_flop_formula(torch.ops.foveate.row_blocks_backward)
+def _flops_backward(
+    grad: torch.Size, query: torch.Size, key: torch.Size, value: torch.Size, *_: Any, **__: Any
+) -> int:
+    """The same, for energies once more, two gradients of width d and two of that of the values."""
+    return 2 * math.prod(query[:-1]) * key[-2] * (3 * key[-1] + 2 * value[-1])
 
 
 def _few(query: Tensor, key: Tensor, *others: Tensor) -> Iterator[tuple[Tensor, ...]]:

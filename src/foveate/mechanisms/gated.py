@@ -15,8 +15,7 @@ from contextvars import ContextVar
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn.functional import linear
+from torch import Tensor
 
 BLOCK = 1 << 18  # numbers in a block: 1 MB of float32, what a core keeps close
 BLOCKS = 8  # blocks that are written at once where nothing is summed
@@ -99,18 +98,6 @@ def weighted(x: Tensor, weight: Tensor, over: str) -> Tensor:
 def fusing() -> bool:
     """Whether ``torch.compile`` is at work, which fuses products and sums but no call of a library."""
     return torch.compiler.is_compiling() and not torch.compiler.is_exporting()
-
-
-def mixed(layer: nn.Conv2d, small: Tensor) -> Tensor:
-    """Apply a 1 x 1 convolution to a small map, such as the means of a large one.
-
-    For ``torch.compile`` as a linear layer: beside a convolution it lays maps out anew, the large one that is
-    gated among them, and a training step takes up to three times as long (``benchmarks/compiler.py``).
-    """
-    if not fusing():
-        return layer(small)
-    tokens = linear(small.flatten(2).transpose(1, 2), layer.weight.flatten(1), layer.bias)
-    return tokens.transpose(1, 2).unflatten(2, small.shape[2:])
 
 
 def channels_last(x: Tensor) -> bool:

@@ -13,9 +13,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.gated import gated, mean, mixed
+from foveate.mechanisms.gated import gated, mean
 from foveate.mechanisms.interfaces import Refine
 from foveate.mechanisms.options import reduced, whole
+from foveate.mechanisms.pointwise import pointwise
 
 
 @mechanisms.register("se")
@@ -55,7 +56,7 @@ class SqueezeExcitation(Refine):
     def weigh(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c 1 1"]:
         """Return the gates alone, for mechanisms that combine them with others."""
         means = mean(x, 2, 3)
-        gates: Tensor = self.map(mixed(self.excite, mixed(self.squeeze, means).relu()).sigmoid())
+        gates: Tensor = self.map(pointwise(self.excite, pointwise(self.squeeze, means).relu()).sigmoid())
         return gates
 
     def cost(self, height: int, width: int) -> Cost:

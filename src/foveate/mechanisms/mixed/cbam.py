@@ -19,9 +19,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.gated import gated, mean, mixed, plain
+from foveate.mechanisms.gated import gated, mean, plain
 from foveate.mechanisms.interfaces import Refine
 from foveate.mechanisms.options import reduced
+from foveate.mechanisms.pointwise import pointwise
 from foveate.mechanisms.reads import maximum
 from foveate.mechanisms.spatial.spatial import SpatialAttention
 
@@ -45,7 +46,9 @@ class ChannelGate(nn.Module):
         """Return ``x`` to go on with and the gates of its channels."""
         means = mean(x, 2, 3)
         x, maxima = maximum(x, "positions")
-        of_means, of_maxima = (mixed(self.excite, mixed(self.squeeze, v).relu()) for v in (means, maxima))
+        of_means, of_maxima = (
+            pointwise(self.excite, pointwise(self.squeeze, v).relu()) for v in (means, maxima)
+        )
         return x, self.map((of_means + of_maxima).sigmoid())
 
 

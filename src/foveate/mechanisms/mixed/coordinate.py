@@ -18,9 +18,10 @@ from torch import Tensor, nn
 from torch.nn.functional import hardswish
 
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.gated import channels_last, gated, mean, mixed
+from foveate.mechanisms.gated import channels_last, gated, mean
 from foveate.mechanisms.interfaces import Refine
 from foveate.mechanisms.options import reduced
+from foveate.mechanisms.pointwise import pointwise
 
 
 @mechanisms.register("coordinate")
@@ -58,10 +59,10 @@ class CoordinateAttention(Refine):
         """Return ``x`` multiplied by the gate of its row and the gate of its column."""
         self._check(x)
         # Rows and columns share the statistics of the normalisation.
-        shared = hardswish(self.norm(mixed(self.squeeze, means(x))))  # (B, R, H + W, 1)
+        shared = hardswish(self.norm(pointwise(self.squeeze, means(x))))  # (B, R, H + W, 1)
         rows, columns = shared.split([x.shape[2], x.shape[3]], dim=2)
-        rows = self.rows(mixed(self.excite_rows, rows).sigmoid())
-        columns = self.columns(mixed(self.excite_columns, columns.transpose(2, 3)).sigmoid())
+        rows = self.rows(pointwise(self.excite_rows, rows).sigmoid())
+        columns = self.columns(pointwise(self.excite_columns, columns.transpose(2, 3)).sigmoid())
         return gated(x, rows, columns)
 
     def cost(self, height: int, width: int) -> Cost:

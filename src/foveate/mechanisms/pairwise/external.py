@@ -20,6 +20,7 @@ from foveate.mechanisms.attend import full_precision, like_input, project, widen
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Refine
 from foveate.mechanisms.options import whole
+from foveate.mechanisms.pointwise import pointwise
 
 LEAST = 1e-9  # of the authors' code: what a slot sum of 0 is divided by
 
@@ -66,11 +67,18 @@ class ExternalAttention(Refine):
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Return what every position read in the memory."""
         self._check(x)
-        with full_precision(x):
-            weights = self.map(widen(project(self.key, self.enter(x))).flatten(2).softmax(dim=2))
-            weights = weights / (LEAST + weights.sum(dim=1, keepdim=True))
-        read = self.leave(self.value(weights.unflatten(2, x.shape[2:]).to(x.dtype)))
+        read = self.leave(pointwise(self.value, self._shares(self.enter(x)).to(x.dtype)))
         return torch.relu(x + read.to(x.dtype)) if self.block else like_input(read, x)
+
+    def _shares(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b s h w"]:
+        """Return how much of each slot every position reads."""
+        with full_precision(x):
+            energies = widen(project(self.key, x)).flatten(2)
+            last = energies.stride(1) == 1  # transposed, the softmax leaves channels_last as it lies
+            weights = energies.mT.softmax(dim=1).mT if last else energies.softmax(dim=2)
+            del energies
+            weights = self.map(weights)
+            return (weights / (LEAST + weights.sum(dim=1, keepdim=True))).unflatten(2, x.shape[2:])
 
     def cost(self, height: int, width: int) -> Cost:
         """Return the closed form of the header."""

@@ -24,6 +24,7 @@ from foveate.mechanisms.attend import attend, full_precision, tokens, untoken, w
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Refine
 from foveate.mechanisms.options import one_of, reduced
+from foveate.mechanisms.pointwise import pointwise
 
 FORMS = ("embedded", "gaussian", "dot", "concat")
 
@@ -86,10 +87,10 @@ class NonLocal(Refine):
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Return ``x`` plus what every position read."""
         self._check(x)
-        key, value = self.pool(self.key(x)), self.pool(self.value(x))
+        key, value = (self.pool(pointwise(layer, x)) for layer in (self.key, self.value))
         read = {"dot": self._by_product, "concat": self._by_sum}.get(self.pairwise, self._by_softmax)
-        context = read(tokens(self.query(x)), tokens(key), tokens(value))
-        return x + self.norm(self.merge(untoken(context, like=x))).to(x.dtype)
+        context = read(tokens(pointwise(self.query, x)), tokens(key), tokens(value))
+        return x + self.norm(pointwise(self.merge, untoken(context, like=x))).to(x.dtype)
 
     def _by_softmax(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         return attend(query, key, value, self.map, scale=self.scale)

@@ -20,6 +20,7 @@ from foveate.mechanisms.attend import attend, project, tokens, untoken
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Refine
 from foveate.mechanisms.options import reduced
+from foveate.mechanisms.pointwise import pointwise
 
 
 @mechanisms.register("position")
@@ -57,9 +58,8 @@ class PositionAttention(Refine):
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Return ``x`` plus gamma times what every position read."""
         self._check(x)
-        context = attend(
-            tokens(project(self.query, x)), tokens(project(self.key, x)), tokens(self.value(x)), self.map
-        )
+        query, key = (tokens(project(layer, x)) for layer in (self.query, self.key))
+        context = attend(query, key, tokens(pointwise(self.value, x)), self.map)
         return x + (self.gamma * untoken(context, like=x)).to(x.dtype)
 
     def cost(self, height: int, width: int) -> Cost:

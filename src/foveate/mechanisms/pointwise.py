@@ -1,0 +1,52 @@
+"""A convolution of kernel 1 as a linear layer, where that is faster.
+
+On the CPU a convolution lays weights out anew: on 1 x 1 maps, the means of large ones, that is most of its
+time. On channels_last maps its backward pass takes a tenth to a third longer than that of the matrix product
+which it is. And under ``torch.compile`` it lays the maps around it out anew: a training step of a gate takes
+up to three times as long (``benchmarks/compiler.py``).
+"""
+
+from __future__ import annotations
+
+from typing import TypeGuard
+
+from torch import Tensor, nn
+from torch.nn.functional import linear
+
+from foveate.mechanisms.gated import channels_last, fusing, traced
+
+
+def pointwise(layer: nn.Module, x: Tensor) -> Tensor:
+    """Return ``layer(x)`` for any layer; a convolution is of kernel 1 under ``torch.compile``.
+
+    Export and tracing get the convolution; a layer that was replaced or has hooks is called.
+
+    Example:
+        >>> import torch
+        >>> pointwise(nn.Conv2d(2, 3, 1), torch.rand(4, 2, 1, 1)).shape
+        torch.Size([4, 3, 1, 1])
+    """
+    if fusing() and isinstance(layer, nn.Conv2d):
+        return _fused(layer, x)
+    if traced(x) or not _suits(layer, x):
+        called: Tensor = layer(x)
+        return called
+    return linear(x.permute(0, 2, 3, 1), layer.weight.flatten(1), layer.bias).permute(0, 3, 1, 2)
+
+
+def _fused(layer: nn.Conv2d, x: Tensor) -> Tensor:
+    weight, bias = layer.weight.flatten(1), layer.bias
+    if x.shape[2:] == (1, 1) or not x.is_contiguous():
+        tokens = linear(x.flatten(2).transpose(1, 2), weight, bias)
+        return tokens.transpose(1, 2).unflatten(2, x.shape[2:])
+    product = weight.expand(len(x), -1, -1).bmm(x.flatten(2))
+    return (product if bias is None else product + bias[:, None]).unflatten(2, x.shape[2:])
+
+
+def _suits(layer: nn.Module, x: Tensor) -> TypeGuard[nn.Conv2d]:
+    if type(layer) is not nn.Conv2d or layer.stride != (1, 1) or layer.padding != (0, 0):
+        return False
+    if x.ndim != 4 or layer.weight.shape[1:] != (x.shape[1], 1, 1):
+        return False
+    hooks = layer._forward_hooks, layer._forward_pre_hooks, layer._backward_hooks, layer._backward_pre_hooks
+    return (x.shape[2:] == (1, 1) or channels_last(x)) and not any(hooks)

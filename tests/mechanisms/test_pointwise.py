@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from foveate.mechanisms.pointwise import pointwise
+
+LAYOUTS = (torch.contiguous_format, torch.channels_last)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("size", [(1, 1), (5, 1), (6, 7)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_is_the_convolution_with_its_gradients_and_layout(layout, size, bias) -> None:
+    layer = nn.Conv2d(3, 4, kernel_size=1, bias=bias).double()
+    x = torch.randn(2, 3, *size, dtype=torch.float64).contiguous(memory_format=layout).requires_grad_()
+    found, expected = pointwise(layer, x), layer(x)
+    torch.testing.assert_close(found, expected)
+    assert found.stride() == expected.stride() or size == (1, 1)
+    slope = torch.randn_like(expected)
+    wanted = [x, *layer.parameters()]
+    pairs = zip(*(torch.autograd.grad(y, wanted, slope) for y in (found, expected)), strict=True)
+    for ours, theirs in pairs:
+        torch.testing.assert_close(ours, theirs)
+    torch._dynamo.reset()  # it keeps few graphs of one function
+    compiled = torch.compile(pointwise, backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(layer, x), expected)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.Conv2d(4, 4, kernel_size=1, groups=2),
+        nn.Conv2d(4, 4, kernel_size=1, stride=2),
+        nn.Conv2d(4, 4, kernel_size=1, padding=1),
+        nn.Conv2d(4, 4, kernel_size=3, padding=1),
+        nn.Identity(),
+    ],
+)
+def test_other_layers_are_called(layer: nn.Module) -> None:
+    x = torch.randn(2, 4, 6, 6).contiguous(memory_format=torch.channels_last)
+    assert torch.equal(pointwise(layer, x), layer(x))
+
+
+def test_a_layer_with_hooks_is_called() -> None:
+    layer, seen = nn.Conv2d(2, 2, kernel_size=1), []
+    x = torch.randn(1, 2, 1, 1, requires_grad=True)
+    layer.register_forward_hook(lambda *given: seen.append("forward"))
+    pointwise(layer, x)
+    layer.register_full_backward_hook(lambda *given: seen.append("backward"))
+    pointwise(layer, x).sum().backward()
+    assert seen == ["forward", "forward", "backward"]
