@@ -211,36 +211,18 @@ def pairs(ordered, order, step, reach):  # type: ignore[no-untyped-def]
     """Return all pairs of vertices that are 1, 2, ... steps apart, and how far.
 
     Keys in order, and keys in order some steps further: walking along both at once meets every pair. Each
-    turn writes a pair, and goes on to the next place if it is one: no branch to guess. Two walks go at a
-    time, so that one works while the other waits for what it reads.
+    turn writes a pair, and goes on to the next place if it is one: no branch to guess.
     """
     count = len(ordered)
-    room = reach * count + 2
+    room = reach * count + 1
     one, two, apart = np.empty(room, np.int32), np.empty(room, np.int32), np.empty(room, np.uint8)
     found = 0
-    spare1, spare2 = np.empty(count + 1, np.int32), np.empty(count + 1, np.int32)
-    for times in range(1, reach + 1, 2):
-        near, far = times * step, (times + 1) * step
-        place, other, begin = 0, 0, found
-        place2, other2, found2 = 0, 0, 0
-        last = count if times < reach else 0
-        while other < count and other2 < last:
-            gap, gap2 = ordered[other] - ordered[place] - near, ordered[other2] - ordered[place2] - far
-            one[found], two[found] = order[place], order[other]
-            spare1[found2], spare2[found2] = order[place2], order[other2]
-            found, other, place = found + (gap == 0), other + (gap <= 0), place + (gap >= 0)
-            found2, other2, place2 = found2 + (gap2 == 0), other2 + (gap2 <= 0), place2 + (gap2 >= 0)
+    for times in range(1, reach + 1):
+        place, other = 0, 0
         while other < count:
-            gap = ordered[other] - ordered[place] - near
-            one[found], two[found] = order[place], order[other]
+            gap = ordered[other] - ordered[place] - times * step
+            one[found], two[found], apart[found] = order[place], order[other], times
             found, other, place = found + (gap == 0), other + (gap <= 0), place + (gap >= 0)
-        while other2 < last:
-            gap2 = ordered[other2] - ordered[place2] - far
-            spare1[found2], spare2[found2] = order[place2], order[other2]
-            found2, other2, place2 = found2 + (gap2 == 0), other2 + (gap2 <= 0), place2 + (gap2 >= 0)
-        one[found : found + found2], two[found : found + found2] = spare1[:found2], spare2[:found2]
-        apart[begin:found], apart[found : found + found2] = times, times + 1
-        found += found2
     return one[:found], two[:found], apart[:found]
 
 
