@@ -11,13 +11,17 @@ from foveate.mechanisms.base import BatchNorm
 
 @pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
 @pytest.mark.parametrize("batch", [1, 2])
-def test_a_gradient_laid_out_by_positions_is_read_as_what_it_is(batch: int, training: bool) -> None:
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=["NCHW", "NHWC"])
+def test_a_gradient_laid_out_by_positions_is_read_as_what_it_is(
+    layout: torch.memory_format, batch: int, training: bool
+) -> None:
     torch.manual_seed(0)
     norm = BatchNorm(6).double().train(training)
     nn.init.normal_(norm.weight)
-    x = torch.randn(batch, 6, 3, 4, dtype=torch.float64, requires_grad=True)
-    slope = torch.randn_like(x)
+    x = torch.randn(batch, 6, 3, 4, dtype=torch.float64).contiguous(memory_format=layout).requires_grad_()
+    slope = torch.randn_like(x, memory_format=torch.contiguous_format)
     by_position = slope.detach().flatten(2).mT.contiguous().mT.unflatten(2, (3, 4))
     assert torch.equal(by_position, slope) and by_position.stride() != slope.stride()
     plain, moved = (torch.autograd.grad(norm(x), x, each) for each in (slope, by_position))
     torch.testing.assert_close(moved, plain)
+    assert moved.is_contiguous(memory_format=layout) or not training

@@ -7,6 +7,7 @@ lets its weights flow through a named child, ``self.map = MapTap(...)``, so that
 
 from __future__ import annotations
 
+import functools
 import inspect
 from abc import ABCMeta, abstractmethod
 from collections.abc import Mapping
@@ -115,7 +116,8 @@ class BatchNorm(nn.BatchNorm2d):
     the run. There the running statistics stand in, as in eval; they are not updated.
 
     For one image PyTorch's CPU kernel misreads a gradient that comes laid out as (B, H*W, C), as attention
-    over positions returns it, and gives a wrong one without a word. So there it gets it as (B, C, H, W).
+    over positions returns it, beside a map that is not, and gives a wrong one without a word. So there the
+    gradient gets the layout of the map.
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -132,13 +134,15 @@ class BatchNorm(nn.BatchNorm2d):
             )
         output = super().forward(input)
         if not torch.compiler.is_compiling() and output.requires_grad and len(input) == 1:
-            output.register_hook(_packed)
+            last = output.is_contiguous(memory_format=torch.channels_last) and not output.is_contiguous()
+            layout = torch.channels_last if last else torch.contiguous_format
+            output.register_hook(functools.partial(_packed, layout))
         return output
 
 
-def _packed(grad: Tensor | None) -> Tensor | None:
-    """Lay a gradient out as (B, C, H, W); there is none where nothing that follows is asked for."""
-    return grad if grad is None else grad.contiguous()
+def _packed(layout: torch.memory_format, grad: Tensor | None) -> Tensor | None:
+    """Lay a gradient out; there is none where nothing that follows is asked for."""
+    return grad if grad is None else grad.contiguous(memory_format=layout)
 
 
 class Placed(ABCMeta):
