@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from foveate.compare.plan import StudyPlan
     from foveate.compare.study import Study
 
+_WIDE = 21  # letters of a name that stand in one line of the table at 80 columns
 EXAMPLE = """
     $ foveate compare pictures --model resnet18 --pretrained --seeds 5 \\
           --try se@blocks --try cbam@stage4 --out runs/birds
@@ -122,4 +123,17 @@ def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     difference = "" if row["difference"] is None else f"{row['difference']:+.1f}"
     if row["low"] is not None:
         difference += f" ({row['low']:.1f} to {row['high']:.1f})"
-    return row["variant"], f"{row['score']:.1f}", difference, output.short(row["parameters"]), row["verdict"]
+    name = _broken(row["variant"])
+    return name, f"{row['score']:.1f}", difference, output.short(row["parameters"]), row["verdict"]
+
+
+def _broken(name: str) -> str:
+    """Break a long name into lines where ``parts`` lets it."""
+    from foveate.compare.report.words import parts
+
+    lines = [""]
+    for part in parts(name):
+        if lines[-1] and len(lines[-1] + part) > _WIDE:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(lines)

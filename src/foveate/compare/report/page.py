@@ -155,6 +155,7 @@ def _environment() -> jinja2.Environment:
         words.heading,
     )
     environment.filters.update({write.__name__: write for write in (*writers, *more, flat, moment, picture)})
+    environment.filters["parts"] = words.parts
     environment.globals.update(
         axes=axes,
         badge=words.badge,

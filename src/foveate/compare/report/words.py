@@ -56,6 +56,16 @@ def heading(name: str) -> str:
     return name if name != name.lower() else name.capitalize()
 
 
+def parts(name: str) -> list[str]:
+    """Cut a variant's name where a line may end: before a site, and within the options of a mechanism.
+
+    Example:
+        >>> parts("control(like=multi_head)@stage3")
+        ['control(', 'like=', 'multi_head)', '@stage3']
+    """
+    return re.split(r"(?<=[(=,+])|(?=@)", name)
+
+
 def signed(value: float | None, digits: int = 2) -> str:
     """Write a difference: always with its sign, except for what rounds to zero."""
     text = plain(value, digits)
