@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from foveate.mechanisms.pointwise import pointwise
 
@@ -28,6 +28,14 @@ def test_is_the_convolution_with_its_gradients_and_layout(layout, size, bias) ->
     torch.testing.assert_close(compiled(layer, x), expected)
 
 
+class Doubled(nn.Conv2d):
+    """A convolution that somebody derived, as adapters and quantisers do."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return 2 * super().forward(input)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize(
     "layer",
     [
@@ -35,12 +43,15 @@ def test_is_the_convolution_with_its_gradients_and_layout(layout, size, bias) ->
         nn.Conv2d(4, 4, kernel_size=1, stride=2),
         nn.Conv2d(4, 4, kernel_size=1, padding=1),
         nn.Conv2d(4, 4, kernel_size=3, padding=1),
+        Doubled(4, 4, kernel_size=1),
         nn.Identity(),
     ],
 )
-def test_other_layers_are_called(layer: nn.Module) -> None:
+def test_other_layers_are_called(layer: nn.Module, compiled: bool) -> None:
     x = torch.randn(2, 4, 6, 6).contiguous(memory_format=torch.channels_last)
-    assert torch.equal(pointwise(layer, x), layer(x))
+    torch._dynamo.reset()
+    run = torch.compile(pointwise, backend="eager", fullgraph=True) if compiled else pointwise
+    assert torch.equal(run(layer, x), layer(x))
 
 
 def test_a_layer_with_hooks_is_called() -> None:

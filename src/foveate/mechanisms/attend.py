@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import register_flop_formula
 
 from foveate.mechanisms.base import MapTap
-from foveate.mechanisms.gated import fusing
 from foveate.mechanisms.pointwise import pointwise
 
 ROWS = 256  # query rows in a block: 9 MB of weights at 97x97, and as fast as any larger number on a CPU
@@ -61,7 +60,7 @@ def project(layer: nn.Conv2d, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d
     Without a scale energies run into the hundreds; there the rounding of half a query is another softmax.
     """
     if widen(x) is x or torch.is_autocast_enabled(x.device.type):
-        return layer(x) if fusing() else pointwise(layer, x)
+        return pointwise(layer, x)
     bias = None if layer.bias is None else widen(layer.bias)
     return F.conv2d(widen(x), widen(layer.weight), bias)
 

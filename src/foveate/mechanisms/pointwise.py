@@ -17,21 +17,30 @@ from foveate.mechanisms.gated import channels_last, fusing, traced
 
 
 def pointwise(layer: nn.Module, x: Tensor) -> Tensor:
-    """Return ``layer(x)`` for any layer; a convolution is of kernel 1 under ``torch.compile``.
+    """Return ``layer(x)``.
 
-    Export and tracing get the convolution; a layer that was replaced or has hooks is called.
+    Any layer but a plain convolution of kernel 1 is called, one that was replaced, derived or has hooks too;
+    export and tracing get the convolution.
 
     Example:
         >>> import torch
         >>> pointwise(nn.Conv2d(2, 3, 1), torch.rand(4, 2, 1, 1)).shape
         torch.Size([4, 3, 1, 1])
     """
-    if fusing() and isinstance(layer, nn.Conv2d):
-        return _fused(layer, x)
-    if traced(x) or not _suits(layer, x):
-        called: Tensor = layer(x)
-        return called
-    return linear(x.permute(0, 2, 3, 1), layer.weight.flatten(1), layer.bias).permute(0, 3, 1, 2)
+    if x.ndim == 4 and _plain(layer, x):
+        if fusing():
+            return _fused(layer, x)
+        if not traced(x) and (x.shape[2:] == (1, 1) or channels_last(x)):
+            return linear(x.permute(0, 2, 3, 1), layer.weight.flatten(1), layer.bias).permute(0, 3, 1, 2)
+    called: Tensor = layer(x)
+    return called
+
+
+def _plain(layer: nn.Module, x: Tensor) -> TypeGuard[nn.Conv2d]:
+    if type(layer) is not nn.Conv2d or layer.stride != (1, 1) or layer.padding != (0, 0):
+        return False
+    hooks = layer._forward_hooks, layer._forward_pre_hooks, layer._backward_hooks, layer._backward_pre_hooks
+    return layer.weight.shape[1:] == (x.shape[1], 1, 1) and not any(hooks)
 
 
 def _fused(layer: nn.Conv2d, x: Tensor) -> Tensor:
@@ -41,12 +50,3 @@ def _fused(layer: nn.Conv2d, x: Tensor) -> Tensor:
         return tokens.transpose(1, 2).unflatten(2, x.shape[2:])
     product = weight.expand(len(x), -1, -1).bmm(x.flatten(2))
     return (product if bias is None else product + bias[:, None]).unflatten(2, x.shape[2:])
-
-
-def _suits(layer: nn.Module, x: Tensor) -> TypeGuard[nn.Conv2d]:
-    if type(layer) is not nn.Conv2d or layer.stride != (1, 1) or layer.padding != (0, 0):
-        return False
-    if x.ndim != 4 or layer.weight.shape[1:] != (x.shape[1], 1, 1):
-        return False
-    hooks = layer._forward_hooks, layer._forward_pre_hooks, layer._backward_hooks, layer._backward_pre_hooks
-    return (x.shape[2:] == (1, 1) or channels_last(x)) and not any(hooks)

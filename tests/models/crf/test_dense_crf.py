@@ -158,6 +158,23 @@ def test_fast_gives_the_labels_of_exact_kernels(compiled, monkeypatch):
     assert (exact - fast).abs().mean() < 0.005
 
 
+@pytest.mark.parametrize("method", ["fine", "fast"])
+@pytest.mark.parametrize("size", [(1, 1), (1, 30), (70, 3), (40, 56)])
+def test_compiled_loops_equal_plain_pytorch_with_their_gradients(size, method, monkeypatch):
+    pytest.importorskip("numba", reason="the compiled loops need numba: pip install 'foveate[crf]'")
+    torch.manual_seed(0)
+    image = torch.nn.functional.avg_pool2d(torch.rand(2, 3, *size, dtype=torch.float64) * 255, 3, 1, 1)
+    values = torch.randn(2, 5, *size, dtype=torch.float64, requires_grad=True)
+    slope, found = torch.randn_like(values), []
+    for how in (backend.compiled, lambda subject: None):
+        monkeypatch.setattr(backend, "compiled", how)
+        for kernel in (bilateral(image, 80, 13, method=method), gaussian(image, 3, method=method)):
+            filtered = kernel(values)
+            found.append((filtered, *torch.autograd.grad(filtered, values, slope)))
+    for compiled, plain in zip(found[:2], found[2:], strict=True):
+        torch.testing.assert_close(compiled, plain)
+
+
 def test_noise_goes_and_edges_stay():
     logits, image, true = picture(48, 64, 4, noise=2.5)
     for method in ("exact", "fast"):
