@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "src" / "foveate"
 
 # What the files of each room may import. A room may always import itself.
-BELOW_MECHANISMS = {"errors", "registry"}
+BELOW_MECHANISMS = {"errors", "registry", "calls", "options", "files"}
 BELOW_INSERT = BELOW_MECHANISMS | {"mechanisms"}
 BELOW_MODELS = BELOW_INSERT | {"insert"}
 BELOW_DATA = BELOW_MODELS | {"models"}
@@ -20,9 +20,12 @@ BELOW_COMPARE = BELOW_TRAIN | {"train", "explain", "cost"}
 MAY_IMPORT = {
     "errors": set(),
     "registry": {"errors"},
+    "calls": {"errors"},
+    "options": {"errors"},
+    "files": {"errors"},
     "mechanisms": BELOW_MECHANISMS,
-    "explain": {"errors", "mechanisms"},
-    "cost": {"errors", "mechanisms"},
+    "explain": BELOW_INSERT,
+    "cost": BELOW_INSERT,
     "insert": BELOW_INSERT,
     "models": BELOW_MODELS,
     "tasks": BELOW_DATA | {"data"},

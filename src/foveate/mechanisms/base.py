@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from foveate.errors import OptionError, ShapeError
-from foveate.mechanisms.options import whole
+from foveate.options import whole
 from foveate.registry import Registry
 
 Over = Literal[

@@ -8,7 +8,7 @@ from __future__ import annotations
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from foveate.mechanisms.options import one_of
+from foveate.options import one_of
 
 
 def doubly_stochastic(

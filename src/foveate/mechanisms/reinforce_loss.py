@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from foveate.errors import OptionError, ShapeError
-from foveate.mechanisms.options import one_of
+from foveate.options import one_of
 
 KINDS = ("paper", "released", "released_steps")
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from foveate.mechanisms.attend import full_precision, widen
 from foveate.mechanisms.base import Cost, MapTap
 from foveate.mechanisms.interfaces import Read
-from foveate.mechanisms.options import one_of, whole
+from foveate.options import one_of, whole
 
 
 class SoftRead(Read):

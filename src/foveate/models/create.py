@@ -13,8 +13,8 @@ import timm
 import torchvision
 from torch import nn
 
+from foveate.calls import parse_call
 from foveate.errors import OptionError, UnknownNameError
-from foveate.insert.spec import parse_call
 from foveate.models.base import models
 from foveate.models.imported import import_model
 from foveate.models.library import from_timm, from_torchvision

@@ -1,6 +1,6 @@
 """Losses and metrics as text: ``name(option=value)`` to a registered dataclass and back.
 
-Read as the options of mechanisms are (``foveate.insert.spec``); nothing is ever evaluated.
+Read as the options of mechanisms are (``foveate.calls``); nothing is ever evaluated.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import fields
 from typing import Any, TypeVar
 
+from foveate.calls import parse_call, printed
 from foveate.errors import OptionError, nearest
-from foveate.insert.spec import parse_call, printed
 from foveate.registry import Registry
 
 T = TypeVar("T")

@@ -19,9 +19,9 @@ from jaxtyping import Float, Float64, Shaped
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from foveate.calls import parse_call
 from foveate.data.base import Truth
 from foveate.errors import DataError, OptionError, ShapeError
-from foveate.insert.spec import parse_call
 from foveate.tasks.base import Labelled, Metric, main_output, tasks
 from foveate.tasks.metrics.auroc import auroc, mean_present, sensitivity, sensitivity_at, specificity
 

@@ -28,7 +28,7 @@ from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.gated import mean
 from foveate.mechanisms.interfaces import Refine
 from foveate.mechanisms.mixture import mixture
-from foveate.mechanisms.options import reduced, whole
+from foveate.options import reduced, whole
 
 
 def spread(length: int, size: int, like: Tensor) -> Float[Tensor, "length size"]:

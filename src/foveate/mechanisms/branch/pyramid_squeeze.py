@@ -25,7 +25,7 @@ from foveate.errors import OptionError
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.gated import gated, mean
 from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.options import reduced, whole
+from foveate.options import reduced, whole
 
 
 class ScaleGate(nn.Module):

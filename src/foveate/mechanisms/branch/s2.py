@@ -26,7 +26,7 @@ from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.gated import mean
 from foveate.mechanisms.interfaces import Refine
 from foveate.mechanisms.mixture import mixture
-from foveate.mechanisms.options import one_of
+from foveate.options import one_of
 
 DOWN, UP, RIGHT, LEFT = (2, True), (2, False), (3, True), (3, False)
 

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Fuse
 from foveate.mechanisms.mixture import fitted, mixture, one_width
-from foveate.mechanisms.options import each_width, one_of, whole
+from foveate.options import each_width, one_of, whole
 
 
 @mechanisms.register("scale_attention")

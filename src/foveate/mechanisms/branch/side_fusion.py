@@ -25,7 +25,7 @@ from foveate.errors import OptionError
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Fuse
 from foveate.mechanisms.mixture import fitted, mixture, one_width
-from foveate.mechanisms.options import each_width, one_of
+from foveate.options import each_width, one_of
 
 
 @mechanisms.register("side_fusion")

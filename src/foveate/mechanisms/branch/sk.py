@@ -19,7 +19,7 @@ from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.gated import mean
 from foveate.mechanisms.interfaces import Fuse
 from foveate.mechanisms.mixture import fitted, mixture, one_width
-from foveate.mechanisms.options import each_width, reduced, whole
+from foveate.options import each_width, reduced, whole
 
 
 @mechanisms.register("sk")

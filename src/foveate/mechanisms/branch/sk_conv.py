@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, mechanisms
 from foveate.mechanisms.branch.sk import SelectiveKernel
 from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.options import whole
+from foveate.options import whole
 
 
 class SelectiveKernelConv(nn.Module):

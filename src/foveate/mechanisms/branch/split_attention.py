@@ -22,7 +22,7 @@ from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.gated import mean
 from foveate.mechanisms.interfaces import Refine
 from foveate.mechanisms.mixture import mixture
-from foveate.mechanisms.options import reduced, whole
+from foveate.options import reduced, whole
 
 
 @mechanisms.register("split_attention")

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from foveate.mechanisms.attend import full_precision, tokens, widen
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.options import whole
+from foveate.options import whole
 
 
 @mechanisms.register("context_encoding")

@@ -20,7 +20,7 @@ from torch.nn.functional import conv2d
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.gated import gated, mean, traced
 from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.options import odd, whole
+from foveate.options import odd, whole
 
 
 @mechanisms.register("eca")

@@ -24,8 +24,8 @@ from foveate.mechanisms.attend import project, widen
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.gated import fusing, gated, plain, weighted
 from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.options import one_of, reduced
 from foveate.mechanisms.reads import weighted_sum
+from foveate.options import one_of, reduced
 
 
 @mechanisms.register("gc")

@@ -23,7 +23,7 @@ from foveate.mechanisms.attend import widen
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.gated import gated
 from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.options import one_of, whole
+from foveate.options import one_of, whole
 
 EPS = 1e-5
 

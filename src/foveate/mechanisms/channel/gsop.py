@@ -20,7 +20,7 @@ from foveate.mechanisms.attend import full_precision, widen
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.gated import gated
 from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.options import whole
+from foveate.options import whole
 
 SUMS = 4  # that are learnt of each row of the covariance matrix
 

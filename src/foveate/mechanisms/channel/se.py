@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.gated import gated, mean
 from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.options import reduced, whole
 from foveate.mechanisms.pointwise import pointwise
+from foveate.options import reduced, whole
 
 
 @mechanisms.register("se")

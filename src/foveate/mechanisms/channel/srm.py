@@ -21,7 +21,7 @@ from foveate.mechanisms.attend import widen
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.gated import gated
 from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.options import whole
+from foveate.options import whole
 
 EPS = 1e-5
 

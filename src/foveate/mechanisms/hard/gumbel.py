@@ -20,8 +20,8 @@ from torch import Tensor
 
 from foveate.mechanisms.base import Cost, Facets, mechanisms
 from foveate.mechanisms.hard_read import CHOICES, HardRead, at_inference, one_hot
-from foveate.mechanisms.options import one_of, positive
 from foveate.mechanisms.soft_read import masked_softmax
+from foveate.options import one_of, positive
 
 
 @mechanisms.register("gumbel")

@@ -20,7 +20,7 @@ from torch import Tensor
 from foveate.errors import OptionError
 from foveate.mechanisms.base import Facets, mechanisms
 from foveate.mechanisms.hard_read import CHOICES, HardRead, at_inference, sampled
-from foveate.mechanisms.options import one_of
+from foveate.options import one_of
 
 
 @mechanisms.register("reinforce")

@@ -24,7 +24,7 @@ from torch import Tensor
 from foveate.errors import OptionError
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.hard_read import HardRead
-from foveate.mechanisms.options import whole
+from foveate.options import whole
 
 
 @mechanisms.register("top_k")

@@ -20,7 +20,7 @@ from foveate.errors import OptionError
 from foveate.mechanisms.attend import widen
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Label
-from foveate.mechanisms.options import whole
+from foveate.options import whole
 
 MAXIMUM = 99.0  # from this temperature on, a head takes the maximum
 TEMPERATURES: dict[int, tuple[float, ...]] = {

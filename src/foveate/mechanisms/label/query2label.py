@@ -27,8 +27,8 @@ from foveate.errors import OptionError
 from foveate.mechanisms.attend import attend, full_precision, tokens, widen
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Label
-from foveate.mechanisms.options import whole
 from foveate.mechanisms.pairwise.multi_head import sine2d
+from foveate.options import whole
 
 
 class Attention(nn.Module):

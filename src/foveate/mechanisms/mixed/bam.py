@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.options import one_of, reduced, whole
+from foveate.options import one_of, reduced, whole
 
 
 @mechanisms.register("bam")

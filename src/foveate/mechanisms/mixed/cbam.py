@@ -21,10 +21,10 @@ from torch import Tensor, nn
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.gated import gated, mean, plain
 from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.options import reduced
 from foveate.mechanisms.pointwise import pointwise
 from foveate.mechanisms.reads import maximum
 from foveate.mechanisms.spatial.spatial import SpatialAttention
+from foveate.options import reduced
 
 
 class ChannelGate(nn.Module):

@@ -20,8 +20,8 @@ from torch.nn.functional import hardswish
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.gated import channels_last, gated, mean
 from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.options import reduced
 from foveate.mechanisms.pointwise import pointwise
+from foveate.options import reduced
 
 
 @mechanisms.register("coordinate")

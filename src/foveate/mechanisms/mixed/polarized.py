@@ -25,7 +25,7 @@ from foveate.mechanisms.attend import full_precision, widen
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.gated import gated, gated_by_sum
 from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.options import one_of, reduced
+from foveate.options import one_of, reduced
 
 
 @mechanisms.register("polarized")

@@ -23,7 +23,7 @@ from torch.nn.functional import interpolate, max_pool2d
 
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.options import reduced, whole
+from foveate.options import reduced, whole
 
 
 class Unit(nn.Module):

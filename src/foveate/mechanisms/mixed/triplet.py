@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.gated import gated_by_sum, mean
 from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.options import odd
 from foveate.mechanisms.planes import convolve
 from foveate.mechanisms.reads import maximum
+from foveate.options import odd
 
 
 class PlaneGate(nn.Module):

@@ -25,9 +25,9 @@ from foveate.errors import OptionError
 from foveate.mechanisms.attend import like_input, project
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.options import odd, whole
 from foveate.mechanisms.relative import attend_placed, distances
 from foveate.mechanisms.relative import relative as placed
+from foveate.options import odd, whole
 
 
 @mechanisms.register("augmented")

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from foveate.mechanisms.attend import attend, like_input
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.options import heads_of, one_of
 from foveate.mechanisms.pairwise.multi_head import sine2d
+from foveate.options import heads_of, one_of
 
 
 @mechanisms.register("axial")

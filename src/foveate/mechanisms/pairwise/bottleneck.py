@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from foveate.mechanisms.attend import like_input, project
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.options import heads_of, whole
 from foveate.mechanisms.relative import attend_placed, distances, relative
+from foveate.options import heads_of, whole
 
 
 @mechanisms.register("bottleneck")

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from foveate.mechanisms.attend import full_precision, tokens, widen
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Pool
-from foveate.mechanisms.options import heads_of
+from foveate.options import heads_of
 
 
 @mechanisms.register("class_attention")

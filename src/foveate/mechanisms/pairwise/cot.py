@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from foveate.mechanisms.attend import like_input, widen
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.options import odd, one_of, reduced, whole
+from foveate.options import odd, one_of, reduced, whole
 
 
 @mechanisms.register("cot")

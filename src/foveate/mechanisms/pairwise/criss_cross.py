@@ -21,7 +21,7 @@ from foveate.mechanisms.attend import full_precision, project, widen
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.crossed import cross, fits
 from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.options import reduced, whole
+from foveate.options import reduced, whole
 
 
 @mechanisms.register("criss_cross")

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from foveate.mechanisms.attend import full_precision, like_input, project, tokens, untoken, widen
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.options import heads_of, whole
+from foveate.options import heads_of, whole
 
 
 @mechanisms.register("deformable")

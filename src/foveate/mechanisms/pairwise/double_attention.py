@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from foveate.mechanisms.attend import full_precision, like_input, project, widen
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.options import reduced, whole
+from foveate.options import reduced, whole
 
 
 @mechanisms.register("double_attention")

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from foveate.mechanisms.attend import attend, project, tokens, untoken
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.options import reduced
 from foveate.mechanisms.pairwise.channel import mix_channels
+from foveate.options import reduced
 
 
 @mechanisms.register("dual")

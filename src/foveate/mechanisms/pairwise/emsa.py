@@ -25,7 +25,7 @@ from torch.utils.checkpoint import checkpoint
 from foveate.mechanisms.attend import ROWS, full_precision, like_input, tokens, untoken, widen
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.options import heads_of, whole
+from foveate.options import heads_of, whole
 
 EPS = 1e-5  # added to the variance, as nn.InstanceNorm2d does
 

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from foveate.mechanisms.attend import full_precision, like_input, project, widen
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.options import whole
 from foveate.mechanisms.pointwise import pointwise
+from foveate.options import whole
 
 LEAST = 1e-9  # of the authors' code: what a slot sum of 0 is divided by
 

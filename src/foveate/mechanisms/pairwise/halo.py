@@ -25,8 +25,8 @@ from torch.nn import functional as F
 from foveate.mechanisms.attend import full_precision, like_input, project, widen
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.options import heads_of, whole
 from foveate.mechanisms.relative import NEVER, attend_placed, placed_weights, relative
+from foveate.options import heads_of, whole
 
 
 @mechanisms.register("halo")

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from foveate.mechanisms.attend import full_precision, like_input
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.options import odd, reduced, whole
+from foveate.options import odd, reduced, whole
 
 
 @mechanisms.register("involution")

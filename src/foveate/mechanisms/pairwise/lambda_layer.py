@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from foveate.mechanisms.attend import full_precision, like_input, widen
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.options import heads_of, odd, whole
+from foveate.options import heads_of, odd, whole
 
 
 @mechanisms.register("lambda_layer")

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from foveate.mechanisms.attend import attend, like_input
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.options import heads_of, whole
+from foveate.options import heads_of, whole
 
 
 class Layer(nn.Module):

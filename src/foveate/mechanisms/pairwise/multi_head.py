@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from foveate.mechanisms.attend import attend, tokens, untoken
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.options import heads_of, one_of
+from foveate.options import heads_of, one_of
 
 
 @mechanisms.register("multi_head")

@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from foveate.mechanisms.attend import attend, full_precision, tokens, untoken, widen
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.options import one_of, reduced
 from foveate.mechanisms.pointwise import pointwise
+from foveate.options import one_of, reduced
 
 FORMS = ("embedded", "gaussian", "dot", "concat")
 

@@ -21,7 +21,7 @@ from foveate.errors import OptionError
 from foveate.mechanisms.attend import attend, like_input, tokens, untoken
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.options import one_of, reduced
+from foveate.options import one_of, reduced
 
 KINDS = ("base", "context")
 

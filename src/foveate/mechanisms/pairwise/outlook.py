@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from foveate.mechanisms.attend import like_input, tokens, untoken, widen
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.options import heads_of, odd, whole
+from foveate.options import heads_of, odd, whole
 
 
 @mechanisms.register("outlook")

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from foveate.mechanisms.attend import full_precision, tokens, untoken, widen
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.options import one_of, reduced, whole
+from foveate.options import one_of, reduced, whole
 
 
 def _convolve(channels: int, out: int) -> nn.Sequential:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from foveate.mechanisms.attend import like_input, widen
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.options import whole
+from foveate.options import whole
 
 
 @mechanisms.register("separable")

@@ -18,8 +18,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from foveate.mechanisms.base import Facets, mechanisms
-from foveate.mechanisms.options import whole
 from foveate.mechanisms.soft_read import SoftRead, linear
+from foveate.options import whole
 
 
 class AdditiveScore(nn.Module):

@@ -31,7 +31,7 @@ from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.gated import gated
 from foveate.mechanisms.interfaces import Gate
 from foveate.mechanisms.mixture import resized
-from foveate.mechanisms.options import reduced, whole
+from foveate.options import reduced, whole
 
 
 @mechanisms.register("attention_gate")

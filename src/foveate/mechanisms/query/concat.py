@@ -18,8 +18,8 @@ from torch.nn import functional as F
 
 from foveate.mechanisms.attend import widen
 from foveate.mechanisms.base import Facets, mechanisms
-from foveate.mechanisms.options import whole
 from foveate.mechanisms.soft_read import SoftRead, linear
+from foveate.options import whole
 
 
 @mechanisms.register("concat")

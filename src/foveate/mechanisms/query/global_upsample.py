@@ -18,7 +18,7 @@ from torch.nn.functional import interpolate
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.gated import gated, mean
 from foveate.mechanisms.interfaces import Gate
-from foveate.mechanisms.options import whole
+from foveate.options import whole
 
 
 @mechanisms.register("global_upsample")

@@ -20,8 +20,8 @@ from torch.nn import functional as F
 
 from foveate.mechanisms.attend import full_precision, widen
 from foveate.mechanisms.base import Facets, MapTap, mechanisms
-from foveate.mechanisms.options import whole
 from foveate.mechanisms.soft_read import SoftRead, linear, masked_softmax, products
+from foveate.options import whole
 
 
 @mechanisms.register("local_p")

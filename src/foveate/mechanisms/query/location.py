@@ -19,8 +19,8 @@ from torch.nn import functional as F
 
 from foveate.mechanisms.attend import widen
 from foveate.mechanisms.base import Facets, mechanisms
-from foveate.mechanisms.options import one_of, whole
 from foveate.mechanisms.soft_read import SoftRead, hidden, linear, masked_softmax
+from foveate.options import one_of, whole
 
 
 @mechanisms.register("location")

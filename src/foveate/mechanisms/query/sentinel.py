@@ -25,9 +25,9 @@ from foveate.errors import ShapeError
 from foveate.mechanisms.attend import widen
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Read
-from foveate.mechanisms.options import one_of, whole
 from foveate.mechanisms.soft_read import hidden as nothing_at
 from foveate.mechanisms.soft_read import linear, masked_softmax, readable
+from foveate.options import one_of, whole
 
 
 class SentinelReading(NamedTuple):

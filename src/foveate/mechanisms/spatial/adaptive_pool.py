@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from foveate.mechanisms.attend import widen
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Pool
-from foveate.mechanisms.options import whole
+from foveate.options import whole
 
 
 @mechanisms.register("adaptive_pool")

@@ -26,7 +26,7 @@ from torch.nn.functional import interpolate, max_pool2d, pad
 from foveate.mechanisms.attend import like_input
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.options import whole
+from foveate.options import whole
 
 
 @mechanisms.register("feature_pyramid")

@@ -28,8 +28,8 @@ from torch.nn.functional import interpolate
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.gated import gated
 from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.options import one_of, whole
 from foveate.mechanisms.pairwise.dual import DualAttention
+from foveate.options import one_of, whole
 
 TOKENS = 32  # rows and columns at most that dual attention compares, pair by pair
 

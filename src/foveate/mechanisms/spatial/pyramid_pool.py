@@ -27,7 +27,7 @@ from foveate.errors import OptionError
 from foveate.mechanisms.attend import widen
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Pool
-from foveate.mechanisms.options import whole
+from foveate.options import whole
 
 
 @mechanisms.register("pyramid_pool")

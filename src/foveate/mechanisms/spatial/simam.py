@@ -24,8 +24,8 @@ from foveate.mechanisms.attend import widen
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.gated import BLOCK, BLOCKS, gated, plain
 from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.options import whole
 from foveate.mechanisms.reads import whole_channels
+from foveate.options import whole
 
 
 @mechanisms.register("simam")

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.gated import gated, plain
 from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.options import odd
 from foveate.mechanisms.planes import convolve
 from foveate.mechanisms.reads import maximum, weighted_sum
+from foveate.options import odd
 
 
 @mechanisms.register("spatial")

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from foveate.mechanisms.attend import full_precision, widen
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.options import one_of, whole
+from foveate.options import one_of, whole
 
 
 @mechanisms.register("spatial_transformer")

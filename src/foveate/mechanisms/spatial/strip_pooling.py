@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.gated import gated
 from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.options import reduced
+from foveate.options import reduced
 
 
 @mechanisms.register("strip_pooling")

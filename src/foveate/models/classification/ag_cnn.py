@@ -23,7 +23,6 @@ from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 
 from foveate.errors import CheckpointError, ShapeError
-from foveate.mechanisms.options import one_of, whole
 from foveate.models.base import models
 from foveate.models.classification.attended_box import (
     THRESHOLD,
@@ -36,6 +35,7 @@ from foveate.models.classification.attended_box import (
 from foveate.models.normalisation import Triple, keep_normalisation, model_normalisation
 from foveate.models.segmentation.blocks import Rules, renamed
 from foveate.models.segmentation.encoder import build_encoder
+from foveate.options import one_of, whole
 
 POSITIONS = 7  # a side of the last map, at the size of image that the network is made for
 _TORCHVISION: Rules = (

@@ -24,7 +24,7 @@ from torch.nn import functional as F
 
 from foveate.errors import OptionError, ShapeError
 from foveate.mechanisms.base import MapTap
-from foveate.mechanisms.options import one_of
+from foveate.options import one_of
 
 Statistic = Literal["max", "mean", "l2"]
 Scaling = Literal["range", "max"]

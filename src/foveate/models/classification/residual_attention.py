@@ -17,9 +17,9 @@ from torch import Tensor, nn
 
 from foveate.mechanisms.base import build
 from foveate.mechanisms.mixed.residual_attention import Unit
-from foveate.mechanisms.options import whole
 from foveate.models.base import models
 from foveate.models.classification.resnet_blocks import check_images, initialise
+from foveate.options import whole
 
 WIDTHS, LEVELS = (256, 512, 1024), (3, 2, 1)
 LAST = 2048

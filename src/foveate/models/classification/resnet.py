@@ -24,7 +24,6 @@ from torch import Tensor, nn
 from foveate.errors import OptionError
 from foveate.mechanisms.base import build
 from foveate.mechanisms.branch.sk_conv import SelectiveKernelConv
-from foveate.mechanisms.options import whole
 from foveate.models.classification.resnet_blocks import (
     Attend,
     BasicBlock,
@@ -37,6 +36,7 @@ from foveate.models.classification.resnet_blocks import (
 )
 from foveate.models.classification.resnet_layouts import published
 from foveate.models.normalisation import Triple
+from foveate.options import whole
 
 Stem = Literal["imagenet", "deep", "cifar"]
 DEPTHS = (18, 34, 50, 101, 152)

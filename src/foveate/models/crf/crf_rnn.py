@@ -18,10 +18,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from foveate.errors import CheckpointError
-from foveate.mechanisms.options import one_of, positive, whole
 from foveate.models.crf.kernels import METHODS, Method, bilateral, gaussian
 from foveate.models.crf.layer import check, in_full
 from foveate.models.crf.mean_field import mean_field
+from foveate.options import one_of, positive, whole
 
 _PUBLISHED = "crfrnn."
 _NAMED = 5  # names that a text lists

@@ -18,10 +18,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from foveate.errors import OptionError, ShapeError
-from foveate.mechanisms.options import one_of, positive, whole
 from foveate.models.crf.kernels import METHODS, Method, bilateral, gaussian
 from foveate.models.crf.mean_field import mean_field
 from foveate.models.crf.operators import NORMALISE, Normalise
+from foveate.options import one_of, positive, whole
 
 _SMALL = 4.0  # standardised images stay below
 

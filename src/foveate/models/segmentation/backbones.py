@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from foveate.errors import OptionError
 from foveate.mechanisms.base import Mechanism
-from foveate.mechanisms.options import whole
 from foveate.models.classification.resnet_blocks import Residual
+from foveate.options import whole
 
 STRIDES = (2, 4, 8, 16, 32)
 

@@ -24,11 +24,11 @@ from foveate.errors import OptionError
 from foveate.mechanisms.branch.feature_fusion import FeatureFusion
 from foveate.mechanisms.channel.attention_refinement import AttentionRefinement
 from foveate.mechanisms.gated import mean
-from foveate.mechanisms.options import whole
 from foveate.models.base import models
 from foveate.models.segmentation.blocks import Rules, convolve, renamed, side_head
 from foveate.models.segmentation.encoder import Encoder, build_encoder
 from foveate.models.segmentation.segmenter import Segmenter, resized
+from foveate.options import whole
 
 WIDTH = 128  # channels of either path where they meet
 INNER = 64  # of the spatial path before that

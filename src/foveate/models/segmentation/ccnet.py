@@ -20,7 +20,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from foveate.mechanisms.options import reduced
 from foveate.mechanisms.pairwise.criss_cross import CrissCrossAttention
 from foveate.models.base import models
 from foveate.models.segmentation.blocks import (
@@ -33,6 +32,7 @@ from foveate.models.segmentation.blocks import (
 )
 from foveate.models.segmentation.dilated import Dilated, Head, as_authors, widths
 from foveate.models.segmentation.encoder import build_encoder
+from foveate.options import reduced
 
 RULES: Rules = (
     *THREE_CONVOLUTIONS,

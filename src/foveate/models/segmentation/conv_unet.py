@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from foveate.errors import OptionError
 from foveate.mechanisms.base import BatchNorm
-from foveate.mechanisms.options import one_of, whole
 from foveate.mechanisms.query.attention_gate import AttentionGate
 from foveate.models.segmentation.segmenter import Segmenter, resized
+from foveate.options import one_of, whole
 
 Kind = Literal["grid", "additive", "monai"]
 

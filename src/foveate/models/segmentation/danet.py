@@ -17,13 +17,13 @@ from typing import Any, ClassVar
 from jaxtyping import Float
 from torch import Tensor
 
-from foveate.mechanisms.options import reduced
 from foveate.mechanisms.pairwise.channel import ChannelAttention
 from foveate.mechanisms.pairwise.position import PositionAttention
 from foveate.models.base import models
 from foveate.models.segmentation.blocks import Rules, convolve, renamed, scores, side_head
 from foveate.models.segmentation.dilated import Dilated, Head, widths
 from foveate.models.segmentation.encoder import build_encoder
+from foveate.options import reduced
 
 RULES: Rules = (
     (r"^pretrained\.(?!fc\.)", "encoder."),

@@ -28,12 +28,12 @@ from torch import Tensor, nn
 
 from foveate.errors import OptionError
 from foveate.mechanisms.base import BatchNorm, build, mechanisms
-from foveate.mechanisms.options import one_of, whole
 from foveate.models.base import models
 from foveate.models.classification.resnet_blocks import initialise
 from foveate.models.segmentation.blocks import Rules, convolve, renamed
 from foveate.models.segmentation.encoder import build_encoder
 from foveate.models.segmentation.segmenter import Segmenter, resized
+from foveate.options import one_of, whole
 
 Separable = Literal["none", "decoder", "all"]
 ATTENTION = {"pam": "position", "cc": "criss_cross", "psa": "point_wise", "gate": "attention_gate"}

@@ -16,7 +16,6 @@ from torch import Tensor, nn
 
 from foveate.errors import CheckpointError, OptionError
 from foveate.mechanisms.base import BatchNorm
-from foveate.mechanisms.options import whole
 from foveate.models.classification.resnet import PLANS, ResNet
 from foveate.models.classification.resnet_small import SmallResNet
 from foveate.models.create import create_model, resolve
@@ -29,6 +28,7 @@ from foveate.models.segmentation.resnet_small import SmallResNetEncoder
 from foveate.models.segmentation.staged import StagedEncoder
 from foveate.models.segmentation.xception import XCEPTIONS
 from foveate.models.weights import in_one_line, read_weights
+from foveate.options import whole
 
 __all__ = ["Encoder", "build_encoder"]
 

@@ -17,12 +17,12 @@ from typing import Any, ClassVar
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.options import reduced
 from foveate.models.base import models
 from foveate.models.classification.resnet_blocks import initialise
 from foveate.models.segmentation.blocks import convolve, renamed
 from foveate.models.segmentation.encoder import build_encoder
 from foveate.models.segmentation.segmenter import Segmenter
+from foveate.options import reduced
 
 _RULES = (
     (r"^backbone\.", "encoder."),

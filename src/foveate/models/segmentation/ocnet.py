@@ -17,7 +17,6 @@ from typing import Any, ClassVar
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.options import reduced
 from foveate.mechanisms.pairwise.object_context import ObjectContext
 from foveate.models.base import models
 from foveate.models.segmentation.blocks import (
@@ -30,6 +29,7 @@ from foveate.models.segmentation.blocks import (
 )
 from foveate.models.segmentation.dilated import Dilated, Head, as_authors, widths
 from foveate.models.segmentation.encoder import build_encoder
+from foveate.options import reduced
 
 RULES: Rules = (
     *THREE_CONVOLUTIONS,

@@ -18,13 +18,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from foveate.mechanisms.base import Cost
-from foveate.mechanisms.options import whole
 from foveate.mechanisms.query.global_upsample import GlobalAttentionUpsample
 from foveate.mechanisms.spatial.feature_pyramid import FeaturePyramidAttention
 from foveate.models.base import models
 from foveate.models.segmentation.blocks import Rules, renamed
 from foveate.models.segmentation.encoder import build_encoder
 from foveate.models.segmentation.segmenter import Segmenter
+from foveate.options import whole
 
 _CONV_NORM = ((r"^(pyramid\..*|gates\..*)\.conv\.", r"\1.0."), (r"^(pyramid\..*|gates\..*)\.bn\.", r"\1.1."))
 _RULES: Rules = (

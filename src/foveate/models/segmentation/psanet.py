@@ -18,12 +18,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from foveate.mechanisms.options import reduced
 from foveate.mechanisms.pairwise.point_wise import PointWiseAttention
 from foveate.models.base import models
 from foveate.models.segmentation.blocks import Rules, renamed, side_head
 from foveate.models.segmentation.dilated import Dilated, Head, as_authors, widths
 from foveate.models.segmentation.encoder import build_encoder
+from foveate.options import reduced
 
 RULES: Rules = (
     (r"^layer0\.([0134])\.", r"encoder.conv1.\1."),

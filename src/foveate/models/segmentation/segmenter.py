@@ -12,8 +12,8 @@ from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 
 from foveate.errors import ShapeError
-from foveate.mechanisms.options import whole
 from foveate.models.normalisation import Triple
+from foveate.options import whole
 
 
 class Segmenter(nn.Module):

@@ -23,10 +23,10 @@ from torch import Tensor, nn
 
 from foveate.mechanisms.base import BatchNorm
 from foveate.mechanisms.branch.side_fusion import SideFusion
-from foveate.mechanisms.options import one_of
 from foveate.models.base import models
 from foveate.models.segmentation.blocks import renamed
 from foveate.models.segmentation.segmenter import Segmenter, resized
+from foveate.options import one_of
 
 SIDES = 6
 Width = tuple[int, int]  # channels inside a stage, and those that go out

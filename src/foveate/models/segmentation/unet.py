@@ -23,13 +23,13 @@ from torch import Tensor, nn
 
 from foveate.errors import OptionError
 from foveate.mechanisms.base import build
-from foveate.mechanisms.options import whole
 from foveate.models.base import models
 from foveate.models.classification.resnet_blocks import initialise
 from foveate.models.segmentation.attention_unet import AttentionUNet
 from foveate.models.segmentation.blocks import Rules, convolve, renamed
 from foveate.models.segmentation.encoder import build_encoder
 from foveate.models.segmentation.segmenter import Segmenter
+from foveate.options import whole
 
 WIDTHS = (256, 128, 64, 32, 16)
 _RULES: Rules = (

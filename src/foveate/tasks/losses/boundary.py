@@ -22,7 +22,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from foveate.data.base import IGNORE
-from foveate.mechanisms.options import flag
+from foveate.options import flag
 from foveate.tasks.losses.base import PixelLoss, losses, share
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from foveate.data.base import IGNORE
-from foveate.mechanisms.options import between
+from foveate.options import between
 from foveate.tasks.losses.base import PixelLoss, losses, share
 
 

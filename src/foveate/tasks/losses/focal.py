@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from foveate.mechanisms.options import between
+from foveate.options import between
 from foveate.tasks.losses.base import PixelLoss, losses, pixel_losses, weighted_mean
 
 

@@ -17,7 +17,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from foveate.data.base import IGNORE
-from foveate.mechanisms.options import one_of
+from foveate.options import one_of
 from foveate.tasks.losses.base import PixelLoss, losses, mean_over_classes, one_hot
 
 

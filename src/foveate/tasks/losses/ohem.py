@@ -22,7 +22,7 @@ from torch import Tensor
 
 from foveate.data.base import IGNORE
 from foveate.errors import OptionError
-from foveate.mechanisms.options import between, one_of
+from foveate.options import between, one_of
 from foveate.tasks.losses.base import PixelLoss, losses, pixel_losses, weighted_mean
 
 

@@ -18,8 +18,8 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from foveate.calls import printed, split
 from foveate.errors import SpecError
-from foveate.insert.spec import printed, split
 from foveate.tasks.built import build, shortest
 from foveate.tasks.losses.base import Loss, losses
 

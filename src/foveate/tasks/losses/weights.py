@@ -19,7 +19,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from foveate.errors import DataError, OptionError
-from foveate.mechanisms.options import one_of
+from foveate.options import one_of
 
 METHODS = ("inverse", "median_frequency", "effective", "log")
 

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float, Int64, Shaped
 from torch import Tensor
 
-from foveate.mechanisms.options import whole
+from foveate.options import whole
 from foveate.tasks.metrics.base import CountedMetric, known_pixels, metrics, probability_of_object, ratio
 
 

@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Float, Int64, Shaped
 from torch import Tensor
 
-from foveate.mechanisms.options import between
+from foveate.options import between
 from foveate.tasks.metrics.base import known_pixels, labels_of, metrics, ratio
 from foveate.tasks.metrics.by_class import ClassMetric
 from foveate.tasks.metrics.edges import NOWHERE, edges, near

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int64, Shaped
 from torch import Tensor
 
-from foveate.mechanisms.options import flag, one_of
+from foveate.options import flag, one_of
 from foveate.tasks.metrics.base import CountedMetric
 
 

@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Bool, Float, Float64, Int64, Shaped
 from torch import Tensor
 
-from foveate.mechanisms.options import between, flag, one_of
+from foveate.options import between, flag, one_of
 from foveate.tasks.metrics.base import CountedMetric, known_pixels, metrics, probability_of_object, ratio
 
 LEVELS = 256  # of thresholds, as of the grey values that maps of saliency are stored in
