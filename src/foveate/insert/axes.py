@@ -3,8 +3,8 @@
 Shapes do not tell how a map lies in a tensor: 16 may be images, windows or channels. So each axis is written
 as a product of factors, the outer one first, and a factor says which digits it counts of which root: of a
 root of size 12, split into windows of 3, the windows are ``Factor(root, stride=3, size=4)`` and the places in
-a window ``Factor(root, stride=1, size=3)``. Factors of size 1 are left out, so that an axis of one image is
-``()`` whatever it was before, and what is found does not depend on the number of images.
+a window ``Factor(root, stride=1, size=3)``. One image, one row or one column is a factor of size 1, so that
+what is found does not depend on their number.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ Axes = tuple[Axis, ...]
 
 def whole(what: int, size: int) -> Axis:
     """Return an axis that counts something new."""
-    return (Factor(Root(what, size), 1, size),) if size > 1 else ()
+    return (Factor(Root(what, size), 1, size),) if size > 1 or what != OTHER else ()
 
 
 def others(shape: Sequence[int]) -> Axes:
@@ -92,18 +92,19 @@ def length(axis: Axis) -> int:
 
 def regrouped(axes: Axes, shape: Sequence[int]) -> Axes:
     """Return the axes behind a change of shape, in which the order of all elements stays what it was."""
-    pending = [factor for axis in axes for factor in axis]
-    pending.reverse()
+    pending = [factor for axis in reversed(axes) for factor in reversed(axis)]
     found: list[Axis] = []
-    for size in shape:
+    for size, following in zip(shape, (*shape[1:], 0), strict=True):
         axis = _taken(pending, size)
         if axis is None:
             return (*found, *others(shape[len(found) :]))
-        found.append(axis)
+        while pending and pending[-1].size == 1 and (following != 1 or (size == 1 and not axis)):
+            axis.append(pending.pop())
+        found.append(merged(axis))
     return tuple(found)
 
 
-def _taken(pending: list[Factor], size: int) -> Axis | None:
+def _taken(pending: list[Factor], size: int) -> list[Factor] | None:
     """Take factors of a product from the end of a list, splitting the last; None where they do not fit."""
     axis: list[Factor] = []
     while size > 1:
@@ -119,7 +120,7 @@ def _taken(pending: list[Factor], size: int) -> Axis | None:
         else:
             return None
         axis.append(factor)
-    return merged(axis)
+    return axis
 
 
 def merged(factors: Sequence[Factor]) -> Axis:

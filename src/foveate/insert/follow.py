@@ -94,6 +94,11 @@ class _Step:
         """Return whether an axis counts the images, all of them."""
         return any(axis == axes[0] for axes in self.images.values())
 
+    @property
+    def rank(self) -> int:
+        """How many axes a batch of images has."""
+        return len(next(iter(self.images.values())))
+
 
 def _items(value: object) -> Sequence[object]:
     return value if isinstance(value, tuple | list) else ()
@@ -232,17 +237,18 @@ def _spatial(step: _Step) -> Axes:
     axes = step.axes(x)
     if len(axes) != len(step.shape):
         return others(step.shape)
-    whose = step.is_of_images(axes[0]) and len(axes) == len(next(iter(step.images.values())))
+    declares = step.is_of_images(axes[0]) and len(axes) == step.rank
     places = [
-        _scaled(axes[n], x.shape[n], step.shape[n], n - 2 if whose else OTHER) for n in range(2, len(axes))
+        whole(n - 2, after) if declares and not is_tracked(axis) else resized(axis, before, after)
+        for n, (axis, before, after) in enumerate(zip(axes, x.shape, step.shape, strict=True))
     ]
-    return (axes[0], _channels(step, x, axes[1]), *places)
+    return (axes[0], _channels(step, x, axes[1]), *places[2:])
 
 
-def _scaled(axis: Axis, before: int, after: int, declared: int) -> Axis:
-    if declared >= 0 and not is_tracked(axis):
-        return whole(declared, after)
-    return resized(axis, before, after)
+def _pooled(step: _Step) -> Axes:
+    """Pooling to a given size: to 1, and rows or columns are gone."""
+    scaled = _spatial(step)
+    return tuple(() if n > 1 and size == 1 else scaled[n] for n, size in enumerate(step.shape))
 
 
 def _channels(step: _Step, x: Operand, axis: Axis) -> Axis:
@@ -333,8 +339,9 @@ _RULES: dict[str, Callable[[_Step], Axes]] = {
     **_each(_attended, "_scaled_dot_product_efficient_attention", "_scaled_dot_product_cudnn_attention"),
     **_each(_attended, "_scaled_dot_product_attention_math", "scaled_dot_product_attention"),
     **_each(_spatial, "convolution", "_convolution", "convolution_overrideable", "deform_conv2d"),
-    **_each(_spatial, "avg_pool1d", "avg_pool2d", "avg_pool3d", "_adaptive_avg_pool2d"),
-    **_each(_spatial, "_adaptive_avg_pool3d", "adaptive_max_pool2d", "adaptive_max_pool3d"),
+    **_each(_spatial, "avg_pool1d", "avg_pool2d", "avg_pool3d"),
+    **_each(_pooled, "_adaptive_avg_pool2d", "_adaptive_avg_pool3d", "adaptive_avg_pool1d"),
+    **_each(_pooled, "adaptive_max_pool2d", "adaptive_max_pool3d"),
     **_each(_spatial, "max_pool2d_with_indices", "max_pool3d_with_indices", "fractional_max_pool2d"),
     **_each(_spatial, "upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d", "upsample_linear1d"),
     **_each(_spatial, "upsample_bilinear2d", "upsample_bicubic2d", "upsample_trilinear3d"),

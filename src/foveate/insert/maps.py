@@ -48,6 +48,15 @@ class Maps:
         found = self._found(node)
         return found if isinstance(found, str) else ""
 
+    def shape(self, node: int) -> tuple[int, ...]:
+        """Return the shape of a tensor."""
+        return self._nodes[node].shape
+
+    def sums_images(self, node: int) -> bool:
+        """Return whether a tensor was made of several that were made from the images, not of weights."""
+        parents = self._nodes[node].parents
+        return len(parents) > 1 and all(self._axes[parent] is not None for parent in parents)
+
     def _find(self, node: int) -> Layout | str:
         axes = self._axes[node]
         if axes is None:
@@ -104,22 +113,22 @@ def read(axes: Axes, shape: Sequence[int], images: Axis, rank: int) -> Layout | 
 
 def _axis_of_images(axes: Axes, images: Axis) -> int | str:
     """Return the axis that counts the images and nothing else, or why there is none."""
-    if not images:
-        where = [n for n in (0, 1) if not axes[n]][:1]
-        mixed = not where
-    else:
-        where = [n for n, axis in enumerate(axes) if any(factor in images for factor in axis)]
-        mixed = any(axes[n] != images for n in where)
-    if mixed:
+    where = [n for n, axis in enumerate(axes) if any(factor in images for factor in axis)]
+    if any(_without_single(axes[n]) != images for n in where):
         return "images share an axis with parts of them, such as windows or heads"
     if where == [0] or (where == [1] and len(axes) == 3):
         return where[0]
-    return "no axis counts the images" if not where else "its first axis does not count the images"
+    return "its first axis does not count the images" if where else "no axis counts the images"
+
+
+def _without_single(axis: Axis) -> Axis:
+    """Return an axis without single rows and columns, which may stand in any."""
+    return tuple(factor for factor in axis if factor.size > 1 or factor.root.what < 0)
 
 
 def _is_channels(axis: Axis) -> bool:
     """Return whether an axis counts channels: of positions it may have absorbed the inner digits alone."""
-    return not any(f.root.inside or (f.root.what >= 0 and _is_outermost(f)) for f in axis)
+    return not any(f.root.inside or (f.root.what >= 0 and _is_outermost(f)) for f in _without_single(axis))
 
 
 def _is_outermost(factor: Factor) -> bool:
