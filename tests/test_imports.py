@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "src" / "foveate"
 
 # What the files of each room may import. A room may always import itself.
-BELOW_MECHANISMS = {"errors", "registry", "calls", "options", "files"}
+BELOW_MECHANISMS = {"errors", "registry", "calls", "options", "files", "user_code"}
 BELOW_INSERT = BELOW_MECHANISMS | {"mechanisms"}
 BELOW_MODELS = BELOW_INSERT | {"insert"}
 BELOW_DATA = BELOW_MODELS | {"models"}
@@ -23,10 +23,11 @@ MAY_IMPORT = {
     "calls": {"errors"},
     "options": {"errors"},
     "files": {"errors"},
+    "user_code": {"errors"},
     "mechanisms": BELOW_MECHANISMS,
     "explain": BELOW_INSERT,
     "cost": BELOW_INSERT,
-    "insert": BELOW_INSERT,
+    "insert": BELOW_INSERT | {"cost"},
     "models": BELOW_MODELS,
     "tasks": BELOW_DATA | {"data"},
     "data": BELOW_DATA,

@@ -74,10 +74,10 @@ def price(name: str, size: tuple[int, int, int], options: Mapping[str, object]) 
 def _on_paper(name: str, channels: int, options: Mapping[str, object]) -> Mechanism:
     import torch
 
-    from foveate.mechanisms import base
+    from foveate.insert.own import build_named, mechanism_class
 
     with torch.device("meta"):
-        return base.build(name, channels, **stand_ins(base.mechanisms[name]) | dict(options))
+        return build_named(name, channels, **stand_ins(mechanism_class(name)) | dict(options))
 
 
 def flow(name: str, size: tuple[int, int, int], options: Mapping[str, object]) -> dict[str, Any]:

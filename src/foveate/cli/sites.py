@@ -11,6 +11,7 @@ from foveate.errors import FoveateError
 
 if TYPE_CHECKING:
     from foveate.insert.sites import Site
+    from foveate.mechanisms.base import Mechanism
 
 EXAMPLE = """
     $ foveate sites resnet8 -m se -m cbam
@@ -57,7 +58,7 @@ def sites(
     Args:
         model: A model's name; see `foveate list models`.
         mechanism: Only the costs of this mechanism, options allowed: "se(reduction=8)"; may be given
-            several times. All mechanisms by default.
+            several times; or package.module:Class for your own. All mechanisms by default.
         size: Side of the images in pixels; the model's own by default.
         all: Every module, not only those with an alias.
         json: Print JSON.
@@ -103,10 +104,14 @@ def _of_site(name: str, site: Site) -> dict[str, object]:
     return {"classes": site.classes} if site.classes else {}
 
 
-def _is_gate(name: str) -> bool:
-    from foveate.mechanisms import mechanisms
+def _class(name: str) -> type[Mechanism]:
+    from foveate.insert.own import mechanism_class
 
-    return mechanisms[name].interface == "gate"
+    return mechanism_class(name)
+
+
+def _is_gate(name: str) -> bool:
+    return _class(name).interface == "gate"
 
 
 def _key(name: str, site: Site) -> Key:
@@ -114,14 +119,12 @@ def _key(name: str, site: Site) -> Key:
 
 
 def _suits(name: str, site: Site) -> bool:
-    from foveate.mechanisms import mechanisms
-
-    if site.aliases == ("input",) and "input" not in mechanisms[name].facets.sites:
+    if site.aliases == ("input",) and "input" not in _class(name).facets.sites:
         return False
     if _is_gate(name):
         return site.gating > 0
     kinds = {"refine": ("map", "grid", "tokens"), "pool": ("pool",), "label": ("scores",)}
-    return site.kind in kinds.get(mechanisms[name].interface, ())
+    return site.kind in kinds.get(_class(name).interface, ())
 
 
 def _shape(site: Site) -> Shape:

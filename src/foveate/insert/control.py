@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from foveate.errors import OptionError
+from foveate.insert.own import build_named
 from foveate.insert.spec import Spec, Term
-from foveate.mechanisms.base import Cost, Mechanism, build, mechanisms
+from foveate.mechanisms.base import Cost, Mechanism
 
 
 class Control(nn.Module):
@@ -261,7 +262,5 @@ def _control_term(term: Term) -> Term:
 
 def _unseen(like: str, channels: int, options: dict[str, object]) -> Mechanism:
     """Build the mechanism for its cost alone, without storage and without touching the random numbers."""
-    if like not in mechanisms:
-        mechanisms[like]  # raises, naming the nearest
     with torch.device("meta"):
-        return build(like, channels, **options)
+        return build_named(like, channels, **options)

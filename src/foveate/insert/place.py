@@ -14,6 +14,7 @@ from foveate.errors import SiteError
 from foveate.insert.attended import attend
 from foveate.insert.holder import CHILD, Inserted, Slot, Wire
 from foveate.insert.layout import Layout
+from foveate.insert.own import child_name
 from foveate.insert.plan import Step, make
 from foveate.insert.sites import Survey
 
@@ -30,7 +31,7 @@ def place(model: nn.Module, step: Step, survey: Survey, start: Start) -> None:
         )
     like = _tensor_of(model, host)
     holder = attend(host)
-    name = _free_name(holder, step.term.mechanism)
+    name = _free_name(holder, child_name(step.term.mechanism))
     with _own_seed(f"{site.path}/{name}"):
         mechanism = make(step, survey).to(device=like.device, dtype=like.dtype).train(host.training)
     in_line = step.role in ("before", "after")

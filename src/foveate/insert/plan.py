@@ -10,10 +10,10 @@ from torch import nn
 from foveate.errors import FoveateError, OptionError, ShapeError, SiteError
 from foveate.insert.control import Control
 from foveate.insert.holder import Role
+from foveate.insert.own import build_named, mechanism_class
 from foveate.insert.patterns import matches
 from foveate.insert.sites import Site, Survey
 from foveate.insert.spec import Spec, Term
-from foveate.mechanisms.base import build, mechanisms
 
 _MAPS = ("map", "grid", "tokens")
 _KINDS = {"refine": _MAPS, "gate": _MAPS, "pool": ("pool",), "label": ("scores",)}
@@ -89,7 +89,7 @@ def interface_of(term: Term) -> str:
             raise OptionError(
                 "control needs like=..., the mechanism whose cost it shall have, as in control(like=se)"
             )
-    return mechanisms[name].interface
+    return mechanism_class(name).interface
 
 
 def _build(term: Term, site: Site) -> nn.Module:
@@ -102,7 +102,7 @@ def _build(term: Term, site: Site) -> nn.Module:
     if term.mechanism == "control":
         like = str(options.pop("like"))
         return Control(site.channels, like=like, height=site.height, width=site.width, **options)
-    built = build(term.mechanism, site.channels, **options)
+    built = build_named(term.mechanism, site.channels, **options)
     returned = getattr(built, "out_channels", site.channels)
     if returned != site.channels:
         raise SiteError(
