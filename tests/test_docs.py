@@ -50,6 +50,7 @@ def workplace(tmp_path, monkeypatch):
     monkeypatch.setenv("FOVEATE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(mechanisms, "_entries", dict(mechanisms._entries))  # a page may register its own
     return tmp_path
 
 

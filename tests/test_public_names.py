@@ -23,6 +23,7 @@ PROMISED = {
     "load_insert",
     "load_published",
     "mechanisms",
+    "parameter_groups",
     "record",
     "remove",
     "save_insert",

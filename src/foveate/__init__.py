@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from foveate.models import create_model as create_model
     from foveate.models import list_models as list_models
     from foveate.models import load_published as load_published
+    from foveate.train.optimise import parameter_groups as parameter_groups
 
 __version__ = "0.1.0"
 
@@ -47,6 +48,7 @@ _HOME = {
     "load_insert": "foveate.insert.portable",
     "load_published": "foveate.models",
     "mechanisms": "foveate.mechanisms",
+    "parameter_groups": "foveate.train.optimise",
     "record": "foveate.explain.record",
     "remove": "foveate.insert.surgery",
     "save_insert": "foveate.insert.portable",

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -118,7 +119,7 @@ def _built(path: str, channels: int, options: dict[str, object]) -> nn.Module:
     return module
 
 
-def _called(path: str, cls: object, channels: int, options: dict[str, object]) -> Mechanism:
+def _called(path: str, cls: object, channels: int, options: dict[str, object]) -> Any:
     """Call the class with the channels first, if it takes anything by position."""
     call = cls if callable(cls) else type(cls)
     try:
