@@ -118,6 +118,15 @@ def test_table_of_mechanisms_is_the_generated_one(name, capsys):
     assert capsys.readouterr().out.strip() in (ROOT / name).read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("README.md", "criss-cross and {} more"), ("README.zh-CN.md", "criss-cross 等 {} 种机制")],
+)
+def test_the_number_of_mechanisms_is_the_present_one(name, said):
+    count = len(mechanisms) - (4 if name == "README.md" else 0)  # four are named in front
+    assert said.format(count) in (ROOT / name).read_text(encoding="utf-8"), "Do: python docs/write_pages.py"
+
+
 def test_every_mechanism_has_its_page_and_no_other_page_is_there():
     assert {page.stem for page in (ROOT / "docs" / "mechanisms").glob("*.md")} == set(mechanisms)
 
@@ -143,7 +152,7 @@ def test_commands_page_is_the_generated_one(capsys):
         main([name, "--help"])
         printed = "\n".join(line.rstrip() for line in capsys.readouterr().out.strip().splitlines())
         assert printed in page, (
-            f"docs/commands.md is not up to date for {name}. Do: python docs/write_commands.py"
+            f"docs/commands.md is not up to date for {name}. Do: python docs/write_pages.py"
         )
 
 
