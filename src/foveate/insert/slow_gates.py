@@ -43,7 +43,7 @@ def _check(optimizer: Optimizer, *_: Any) -> None:
 def _text(gates: int, rate: float) -> str:
     which = "1 gate" if gates == 1 else f"{gates} gates"
     return (
-        f"foveate: {which} of inserted attention learn at the rate of the weights, {rate:g}. A step moves a "
-        f"gate by about that much, so 100 steps open it to {100 * rate:g} at most, where 1 is full attention. "
+        f"foveate: {which} of inserted attention learn at the rate of the weights, {rate:g}. A step moves "
+        f"a gate by about that much, so 100 steps open it to {100 * rate:g}, where 1 is full attention. "
         "Give gates a rate of their own: torch.optim.AdamW(fv.parameter_groups(model, lr=..., steps=...))"
     )
