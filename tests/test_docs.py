@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from docs import write_study
 
 from foveate.cli.__main__ import main
 from foveate.mechanisms import mechanisms
@@ -125,6 +126,13 @@ def test_table_of_mechanisms_is_the_generated_one(name, capsys):
 def test_the_number_of_mechanisms_is_the_present_one(name, said):
     count = len(mechanisms) - (4 if name == "README.md" else 0)  # four are named in front
     assert said.format(count) in (ROOT / name).read_text(encoding="utf-8"), "Do: python docs/write_pages.py"
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
+def test_the_table_of_the_study_is_the_generated_one(name):
+    text = (ROOT / name).read_text(encoding="utf-8")
+    assert write_study.placed(text) == text, "Do: python docs/write_study.py FOLDER --readme"
+    assert "not yet known" in write_study.short_table()
 
 
 def test_every_mechanism_has_its_page_and_no_other_page_is_there():
