@@ -61,9 +61,9 @@ def parts(name: str) -> list[str]:
 
     Example:
         >>> parts("control(like=multi_head)@stage3")
-        ['control(', 'like=', 'multi_head)', '@stage3']
+        ['control(', 'like=', 'multi_', 'head)', '@stage3']
     """
-    return re.split(r"(?<=[(=,+])|(?=@)", name)
+    return re.split(r"(?<=[(=,+_])|(?=@)", name)
 
 
 def signed(value: float | None, digits: int = 2) -> str:
