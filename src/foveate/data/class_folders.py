@@ -1,29 +1,28 @@
 """Which folders are splits and which are classes, and where that is in doubt.
 
-All doubt about class folders is here: what looks like splits, like pictures with their masks, or like classes within
-classes is refused, with what was seen, what it would have been taken for, and how to say what is meant.
+All doubt about class folders is here: what looks like splits, like pictures with their masks, or like
+classes within classes is refused, with what was seen, what it would have been taken for, and how to say
+what is meant.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
-from foveate.data.decode import opened
 from foveate.data.folder_names import meaning, sibling_splits
+from foveate.data.masks.look import look_like_masks
 from foveate.data.masks.stems import core
 from foveate.data.tree import Tree, held
 from foveate.errors import DataError
 
 Level = Literal["outer", "inner", "path"]
 _SHOWN = 5
+_IMAGES = re.compile(r"(?:jpeg)?ima?ge?s?", re.IGNORECASE)  # a class is hardly ever called so
 _ALIKE = 0.8  # share of the files whose names two folders must have in common to pass for pictures and masks
-_LOOKED_AT = 4  # such pairs that are looked into
-_LEVELS, _FLAT = 4, 0.95  # a mask has that share of its pixels in so few of 16 grey levels
 
 
 @dataclass(frozen=True)
@@ -46,8 +45,8 @@ def find_class_folders(tree: Tree, level: Level | None) -> ClassFolders:
 
     Args:
         tree: The folder.
-        level: Which folders are the classes, where some lie in others: "outer", "inner", or "path", both joined. None:
-            the outer ones if they hold images; else they are in doubt.
+        level: Which folders are the classes, where some lie in others: "outer", "inner", or "path", both
+            joined. None: the outer ones if they hold images; else they are in doubt.
 
     Raises:
         DataError: there are none, a split is missing, or it is in doubt what the folders are.
@@ -62,6 +61,11 @@ def find_class_folders(tree: Tree, level: Level | None) -> ClassFolders:
         _check_masks(tree, parts)
         _check_levels(tree, parts)
     classes = {split: _by_class(part, level or "outer") for split, part in parts.items()}
+    for split in set(classes) - {None, "train"}:
+        if not set(classes[split]) & set(classes["train"]):  # a test set whose labels are kept back
+            names = _few(sorted(classes.pop(split)))
+            notes.append(f"{split} has no class of train, only {names}: it is left out")
+            del parts[split]
     if level is None and (deep := [file for part in classes.values() for file in _deeper(part)]):
         notes.append(f"{len(deep)} images lie in folders inside the folder of their class, such as {deep[0]}")
     if set(parts) == {"train"}:
@@ -141,7 +145,9 @@ def _deeper(classes: Mapping[str, Sequence[Path]]) -> Iterator[str]:
 def _check_depth(tree: Tree) -> None:
     """Refuse a folder whose only subfolder is the one that was meant, and one without class folders."""
     for folder in tree.filled.values():
-        split = any(s == "train" and folder.filled[n].filled for n, s in sibling_splits(folder.filled).items())
+        split = any(
+            s == "train" and folder.filled[n].filled for n, s in sibling_splits(folder.filled).items()
+        )
         classes = len(tree.filled) == 1 and sum(bool(f.own_images) for f in folder.filled.values()) > 1
         if split or classes:
             raise DataError(
@@ -157,12 +163,13 @@ def _check_splits(tree: Tree, parts: Mapping[str | None, Tree]) -> None:
         names = list(part.filled)
         splits = sibling_splits(names)
         odd = [name for name in names if name not in splits]
-        looks = [name for name in names if meaning(name).split is not None]
-        if len(set(splits.values())) > 1 or (len(looks) > 1 and len(looks) == len(names)):
+        if len(set(splits.values())) > 1 or (splits and not odd):
             raise DataError(
-                f"{part.path}: the folders {_few(looks or names)} look like splits"
-                f"{f' ({_few(odd)} beside them)' if odd else ''}, but hold images and not one folder a class: they "
-                f"would be taken for {len(names)} classes. Sort the images of each into class folders, or give a table "
+                f"{part.path}: the folders {_few(list(splits))} look like splits"
+                f"{f' ({_few(odd)} beside them)' if odd else ''}, but hold images and not one folder a "
+                "class: they "
+                f"would be taken for {len(names)} classes. Sort the images of each into class folders, or "
+                "give a table "
                 f"of path,label. If the folders are the classes, say so: {_said('outer')}."
             )
 
@@ -178,9 +185,12 @@ def _check_levels(tree: Tree, parts: Mapping[str | None, Tree]) -> None:
     paths = {f"{f.path.name}/{name}" for f in nested for name in f.filled}
     example = next(iter(sorted(paths)))
     raise DataError(
-        f"{tree.path}: {_few(sorted(names))} hold no images themselves, but folders of them one level further down: "
-        f"{_few(sorted(inner))}. Which are the classes? The {len(names)} outer ones, such as {nested[0].path.name}: "
-        f"{_said('outer')}. The {len(inner)} inner ones, such as {example.split('/')[1]}: {_said('inner')}. Both "
+        f"{tree.path}: {_few(sorted(names))} hold no images themselves, but folders of them one level "
+        "further down: "
+        f"{_few(sorted(inner))}. Which are the classes? The {len(names)} outer ones, such as "
+        f"{nested[0].path.name}: "
+        f"{_said('outer')}. The {len(inner)} inner ones, such as {example.split('/')[1]}: "
+        f"{_said('inner')}. Both "
         f"together, {len(paths)} such as {example}: {_said('path')}."
     )
 
@@ -189,16 +199,19 @@ def _check_masks(tree: Tree, parts: Mapping[str | None, Tree]) -> None:
     """Refuse pictures and their masks in folders of unusual names: they would pass for two classes."""
     for part in parts.values():
         folders = list(part.filled.values())
-        called = [f for f in folders if meaning(f.path.name).role == "image" and not meaning(f.path.name).rest]
+        called = [f for f in folders if _IMAGES.fullmatch(f.path.name)]
         for images in called or folders[:2]:
             for masks in folders:
                 pairs = _common(images, masks) if images is not masks else []
-                if pairs and (called or _look_like_masks(pairs)):
+                if pairs and (called or look_like_masks(pairs)):
                     raise DataError(
-                        f"{tree.path}: the files in {images.path.name} and {masks.path.name} have the same names, "
+                        f"{tree.path}: the files in {images.path.name} and {masks.path.name} have the "
+                        "same names, "
                         "as pictures and their masks do; they would be taken for two classes. If "
-                        f'{masks.path.name} holds masks: images="{images.path.name}", masks="{masks.path.name}" '
-                        f"(--images {images.path.name} --masks {masks.path.name} on the command line). If they are "
+                        f'{masks.path.name} holds masks: images="{images.path.name}", '
+                        f'masks="{masks.path.name}" '
+                        f"(--images {images.path.name} --masks {masks.path.name} on the command line). If "
+                        "they are "
                         f"classes: {_said('outer')}."
                     )
 
@@ -209,26 +222,6 @@ def _common(images: Tree, masks: Tree) -> list[tuple[Path, Path]]:
     right = {core(file.stem): file for file in masks.own_images}
     both = [(left[name], right[name]) for name in left if name in right]
     return both if both and len(both) >= _ALIKE * max(len(left), len(right)) else []
-
-
-def _look_like_masks(pairs: list[tuple[Path, Path]]) -> bool:
-    """Tell masks beside pictures of the same size by their few grey levels."""
-    step = max(len(pairs) // _LOOKED_AT, 1)
-    looks = [(_look(image), _look(mask)) for image, mask in pairs[::step][:_LOOKED_AT]]
-    return all(
-        image and mask and image[0] == mask[0] and mask[1] > _FLAT > image[1] for image, mask in looks
-    )
-
-
-def _look(path: Path) -> tuple[tuple[int, int], float] | None:
-    """Return the size of an image and the share of its pixels in its most frequent grey levels."""
-    try:
-        with opened(path) as image:
-            grey = np.asarray(image.convert("L")) >> 4
-    except DataError:
-        return None
-    counts = np.sort(np.bincount(grey.reshape(-1), minlength=16))[::-1]
-    return image.size, float(counts[:_LEVELS].sum() / counts.sum())
 
 
 def _said(level: Level) -> str:

@@ -1,8 +1,9 @@
 """Where COCO annotations and their images lie.
 
 Annotations are one JSON file, or one a split in a folder: ``annotations/instances_train2017.json``,
-``train/_annotations.coco.json``, ``train.json``. One file without a split (``annotations/instances_default.json``, as
-labelling tools export it) is the whole folder if no other may be meant.
+``train/_annotations.coco.json``, ``train.json``. One file without a split
+(``annotations/instances_default.json``, as labelling tools export it) is the whole folder if no other may
+be meant.
 """
 
 from __future__ import annotations
@@ -54,7 +55,8 @@ def lone_coco_file(path: Path) -> Path | None:
     if len(found) > 1:
         names = ", ".join(file.relative_to(path).as_posix() for file in found[:5])
         raise DataError(
-            f"{path}: {names} are all COCO annotations, and no name says which split they are for. Name the one that "
+            f"{path}: {names} are all COCO annotations, and no name says which split they are for. Name "
+            "the one that "
             "is meant instead of the folder, or call them train.json and test.json."
         )
     return found[0] if found else None

@@ -38,12 +38,13 @@ def open_folder(
         tree: What is in it, if somebody has looked already.
         seed: Decides the cut of a flat folder.
         shares: Of train, val and test, for a flat folder.
-        class_folders: Which folders are classes where folders lie in folders: "outer", "inner" (the last ones, which
-            hold the images), or "path", all names on the way joined. It is asked for where that is in doubt.
+        class_folders: Which folders are classes where folders lie in folders: "outer", "inner" (the last
+            ones, which hold the images), or "path", all names on the way joined. It is asked for where that
+            is in doubt.
 
     Raises:
-        DataError: there are no class folders with images, a split is missing, or it is in doubt what the folders
-            are.
+        DataError: there are no class folders with images, a split is missing, or it is in doubt what the
+            folders are.
         OptionError: an option is impossible.
     """
     if class_folders not in (None, *_LEVELS):
@@ -58,7 +59,7 @@ def open_folder(
         for file in files
     ]
     classes = tuple(sorted({entry.label for entry in entries}))
-    options = {"shares": list(shares)} if whole else {}
+    options: dict[str, object] = {"shares": list(shares)} if whole else {}
     if class_folders is not None:
         options["class_folders"] = class_folders
     return data_from_entries(

@@ -1,7 +1,7 @@
 """What the name of a folder, list or file says: its split, and whether pictures or masks are in it.
 
-A name is cut into words at separators, capitals and numbers, and words that are written as one (``trainannot``)
-are taken apart. Words that the table does not have are the ``rest``.
+A name is cut into words at separators, capitals and numbers, and words that are written as one
+(``trainannot``) are taken apart. Words that the table does not have are the ``rest``.
 """
 
 from __future__ import annotations
@@ -90,8 +90,8 @@ def split_named(name: str) -> str | None:
 def sibling_splits(names: Iterable[str]) -> dict[str, str]:
     """Return which of the names beside each other mean a split, with the split.
 
-    A name that holds a word of a split and unknown words (``bullet_train``) means one only if another name differs
-    from it in that word alone (``bullet_test``).
+    A name that holds a word of a split and unknown words (``bullet_train``) means one only if another name
+    differs from it in that word alone (``bullet_test``).
 
     Example:
         >>> sibling_splits(["DUTS-TR", "DUTS-TE", "readme"])

@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from foveate.data.base import ImageData
-from foveate.data.masks.class_table import Colours, Names
 from foveate.data.files import Entry, data_from_entries
 from foveate.data.folder_names import split_named
+from foveate.data.masks.class_table import Colours, Names
 from foveate.data.masks.folder import plain
 from foveate.data.masks.infer_code import Ignored, MaskOptions, infer_code
 from foveate.data.splits import SHARES, Shares

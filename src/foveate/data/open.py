@@ -106,6 +106,8 @@ def _open_folder(path: Path, options: dict[str, object]) -> ImageData:
     from foveate.data.masks.layout import find_pairs
     from foveate.data.tree import scan
 
+    if options.get("class_folders"):  # the user has said what it is
+        return _call("folder of classes", open_folder, options, path)
     if coco_files(path):
         return _call("COCO annotations", open_coco, options, path)
     tree = scan(path.resolve())
@@ -127,5 +129,10 @@ def _call(kind: str, opener: object, options: dict[str, object], *source: object
     known = [name for name, p in signature.parameters.items() if p.kind is p.KEYWORD_ONLY]
     unknown = [name for name in options if name not in known and not takes_any]
     if unknown:
-        raise OptionError(f"{kind}: no option is called {unknown[0]}. Options: {', '.join(known)}.")
+        flag = f"--{unknown[0].replace('_', '-')}"
+        raise OptionError(
+            f"{kind}: no option is called {unknown[0]}. Options: {', '.join(known)}. Leave {flag} out (in "
+            "Python "
+            f"{unknown[0]}=), or give data that it is for."
+        )
     return opener(*source, **options)  # type: ignore[operator]

@@ -1,7 +1,8 @@
 """What the pixels of mask files mean, and masks read by it.
 
 A mask file holds class numbers (grey, paletted, or 16 bits; of a palette the index counts, not the colour),
-one bit, 0 and 255, or colours that a table explains. ``layers`` and ``outlines`` have the codes of other masks.
+one bit, 0 and 255, or colours that a table explains. ``layers`` and ``outlines`` have the codes of other
+masks.
 
 Shapes  a mask is uint8 (H, W): a class number, or ``IGNORE``.
 """
@@ -65,7 +66,7 @@ class MaskCode:
         numbers = sorted(self.numbers.items())
         return f"MaskCode({self.kind}, {self.classes}, {numbers}, {self.rest}, {self.threshold})"
 
-    def read(self, files: Sequence[Path], image: Path) -> UInt8[np.ndarray, "h w"]:  # noqa: ARG002
+    def read(self, files: Sequence[Path], image: Path) -> UInt8[np.ndarray, "h w"]:
         """Return the mask in the one file that holds it, whatever its image.
 
         Raises:
@@ -74,7 +75,7 @@ class MaskCode:
         (path,) = files
         return self.classes_of(raw_mask(path, self.kind), str(path))
 
-    def key(self, files: Sequence[Path]) -> str:  # noqa: ARG002
+    def key(self, files: Sequence[Path]) -> str:
         """Return the code, which is that of every file."""
         return str(self)
 

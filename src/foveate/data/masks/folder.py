@@ -97,7 +97,7 @@ def _entry(root: Path, pair: Pair) -> Entry:
 
 
 def _with_truth(entries: list[Entry], code: Code) -> tuple[list[Entry], list[str]]:
-    """Leave out a part of which no pixel counts, as the test masks of Cityscapes are handed out; with a note."""
+    """Leave out a part of which no pixel counts, such as the test masks of Cityscapes; with a note."""
     blind = {split for split in ("val", "test") if _is_blind([e for e in entries if e.split == split], code)}
     notes = [f"every pixel of the masks of {split} is ignored: it is left out" for split in sorted(blind)]
     kept = [entry for entry in entries if entry.split not in blind]

@@ -5,9 +5,7 @@ Every decision that nobody asked for is said in a note.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,12 +26,12 @@ from foveate.data.masks.class_table import (
 )
 from foveate.data.masks.code import MaskCode
 from foveate.data.masks.known import known_code
-from foveate.data.masks.raw import form_of, palette_of, raw_mask, values_in
+from foveate.data.masks.raw import palette_of
+from foveate.data.masks.survey import LOOKED_AT, Seen, are_coloured, look, spread
 from foveate.data.palette import is_voc_brightness
 from foveate.errors import DataError, OptionError
 
 _BINARY = {0, 255}
-LOOKED_AT = 64  # masks that are looked at where the classes are known; all of them else
 _SHOWN = 12  # values named in an error
 _LIGHT = 200  # a grey level that no class number reaches where nobody says how many there are
 Ignored = int | str | Sequence[int | str]
@@ -87,12 +85,12 @@ def infer_code(root: Path, masks: Sequence[Path], options: MaskOptions) -> Infer
         return InferredCode(code, palette, (note,))
     if options.threshold is not None:
         return _by_threshold(options, named, notes)
-    if table is not None and (options.colours is not None or _coloured(masks)):
+    if table is not None and (options.colours is not None or are_coloured(masks)):
         return _by_colour(table, options, notes)
     if table is not None and named is None:
         named = tuple(dict.fromkeys(name for name, _ in table))
         notes.append("the masks hold class numbers: of the colour table only names and order are used")
-    seen = _look(masks if named is None else spread(masks, LOOKED_AT))
+    seen = look(masks if named is None else spread(masks, LOOKED_AT))
     if seen.values <= _BINARY and len(named or ()) <= 2 and options.ignore_index is None:
         return _binary(options, named, notes)
     return _index(masks, options, named, table, notes, seen)
@@ -109,22 +107,10 @@ def infer_from_values(values: frozenset[int], options: MaskOptions) -> InferredC
     named = None if options.classes is None else class_names(options.classes)
     if options.threshold is not None:
         return _by_threshold(options, named, notes)
-    seen = _Seen(values, None)
+    seen = Seen(values, None)
     if 255 in values and values <= _BINARY and len(named or ()) <= 2 and options.ignore_index is None:
         return _binary(options, named, notes)
     return _index((), options, named, None, notes, seen)
-
-
-def spread(masks: Sequence[Path], count: int) -> Sequence[Path]:
-    """Return ``count`` of the files, or all, evenly spread."""
-    step = max(len(masks) / count, 1.0)
-    return [masks[int(number * step)] for number in range(min(count, len(masks)))]
-
-
-@dataclass(frozen=True)
-class _Seen:
-    values: frozenset[int]
-    soft: Path | None  # a JPEG, which cannot hold class numbers
 
 
 def _told(
@@ -142,23 +128,6 @@ def _told(
             notes.append(f"classes are those of {found.name}")
     named = None if names is None else class_names(names)
     return named, None if colours is None else colour_table(colours)
-
-
-def _look(masks: Sequence[Path]) -> _Seen:
-    """Return all values that occur; one bit counts as 0 and 255."""
-
-    def one(path: Path) -> tuple[set[int], bool]:
-        mode, form = form_of(path)
-        return values_in(raw_mask(path, "binary" if mode == "1" else "index")), form == "JPEG"
-
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        looks = list(pool.map(one, masks))
-    soft = next((path for path, (_, jpeg) in zip(masks, looks, strict=True) if jpeg), None)
-    return _Seen(frozenset().union(*(values for values, _ in looks)), soft)
-
-
-def _coloured(masks: Sequence[Path]) -> bool:
-    return any(form_of(path)[0] in ("RGB", "RGBA") for path in spread(masks, LOOKED_AT))
 
 
 def _by_threshold(options: MaskOptions, named: tuple[str, ...] | None, notes: list[str]) -> InferredCode:
@@ -216,7 +185,7 @@ def _index(
     named: tuple[str, ...] | None,
     table: Sequence[tuple[str, Colour]] | None,
     notes: list[str],
-    seen: _Seen,
+    seen: Seen,
 ) -> InferredCode:
     given = options.ignore_index
     if given is None and named and named[-1].lower() in VOID:
@@ -248,7 +217,7 @@ def _index(
     return InferredCode(MaskCode("index", names, numbers), palette, tuple(notes))
 
 
-def _unnamed(options: MaskOptions, seen: _Seen, ignored: set[int]) -> tuple[str, ...]:
+def _unnamed(options: MaskOptions, seen: Seen, ignored: set[int]) -> tuple[str, ...]:
     """Return names for as many classes as there are numbers, if they look like class numbers."""
     values = sorted(seen.values - ignored)
     if not values:
@@ -266,7 +235,8 @@ def _unnamed(options: MaskOptions, seen: _Seen, ignored: set[int]) -> tuple[str,
         jpeg = f" ({seen.soft} is a JPEG, which blurs them)" if seen.soft else ""
         raise DataError(
             f"the masks hold {len(values)} values from {values[0]} to {values[-1]}, as 0/255 masks with soft "
-            f"edges do{jpeg}. Give threshold=128 (--threshold 128 on the command line), or better the masks before they were resized or compressed."
+            f"edges do{jpeg}. Give threshold=128 (--threshold 128 on the command line), or better the "
+            "masks before they were resized or compressed."
         )
     if values[0] < 0 or values[-1] + 1 > 2 * len(values) + 2:
         raise DataError(

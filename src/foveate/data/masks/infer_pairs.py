@@ -7,10 +7,11 @@ from jaxtyping import UInt8
 
 from foveate.data.masks.class_table import class_names
 from foveate.data.masks.code import Code
-from foveate.data.masks.infer_code import LOOKED_AT, MaskOptions, infer_code, spread
+from foveate.data.masks.infer_code import MaskOptions, infer_code
 from foveate.data.masks.layers import are_layers, infer_layers
 from foveate.data.masks.layout import Pairs
 from foveate.data.masks.outlines import infer_outlines
+from foveate.data.masks.survey import LOOKED_AT, spread
 from foveate.errors import OptionError
 
 

@@ -1,4 +1,4 @@
-"""What the class numbers of well-known sets mean, where their files carry the names that their authors gave them.
+"""What the class numbers of well-known sets mean, where the files have the names that their authors gave.
 
 Sources  Cityscapes: ``cityscapesscripts/helpers/labels.py``; Pascal VOC: the development kit's ``VOCinit``.
 """
@@ -39,7 +39,8 @@ _CITYSCAPES = (
 )
 _LABEL_IDS = 34  # 0 to 33; a licence plate, -1, is stored as 255
 _VOC = (
-    "background aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike person "
+    "background aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike "
+    "person "
     "pottedplant sheep sofa train tvmonitor"
 ).split()
 

@@ -1,7 +1,7 @@
 """Masks in several files an image: one for each class, or one for each object.
 
-In each file what is not 0 (above 1: from grey level 128 on) belongs to the class or object. Later files cover earlier
-ones.
+In each file what is not 0 (above 1: from grey level 128 on) belongs to the class or object. Later files
+cover earlier ones.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from foveate.data.base import BACKGROUND, IGNORE, MOST_CLASSES
 from foveate.data.masks.class_table import VOID
 from foveate.data.masks.pairs import OBJECT, Pair
 from foveate.data.masks.raw import raw_mask, values_in
+from foveate.data.masks.survey import LOOKED_AT, spread
 from foveate.errors import DataError, OptionError
 
 _HALF = 128
-_LOOKED_AT = 64  # files that are looked at before all are believed to be layers
 _FEW = 3  # values of a layer; soft edges are told from class numbers by the levels between
 FOREGROUND = "foreground"
 
@@ -50,15 +50,15 @@ class Layers:
         Raises:
             DataError: a file cannot be read, or two differ in size.
         """
-        mask = None
+        mask: UInt8[np.ndarray, "h w"] | None = None
         for file in sorted(files, key=lambda file: (self.numbers[file] == IGNORE, self.numbers[file])):
             region = _region(file, self.threshold)
             if mask is None:
                 mask = np.zeros(region.shape, dtype=np.uint8)
             if region.shape != mask.shape:
                 raise DataError(
-                    f"{file}: {region.shape[1]}x{region.shape[0]} pixels, but another mask of {image.name} has "
-                    f"{mask.shape[1]}x{mask.shape[0]}. Make them equal."
+                    f"{file}: {region.shape[1]}x{region.shape[0]} pixels, but another mask of {image.name} "
+                    f"has {mask.shape[1]}x{mask.shape[0]}. Make them equal."
                 )
             mask[region] = self.numbers[file]
         assert mask is not None
@@ -69,7 +69,9 @@ class Layers:
         return f"{self} {[self.numbers[file] for file in files]}"
 
 
-def infer_layers(pairs: Sequence[Pair], names: tuple[str, ...] | None, threshold: int | None) -> tuple[Layers, str]:
+def infer_layers(
+    pairs: Sequence[Pair], names: tuple[str, ...] | None, threshold: int | None
+) -> tuple[Layers, str]:
     """Return what the files of masks in several files mean, and a note that says so.
 
     Args:
@@ -83,8 +85,7 @@ def infer_layers(pairs: Sequence[Pair], names: tuple[str, ...] | None, threshold
     """
     files = [file for pair in pairs for file in pair.masks]
     found = sorted({label for pair in pairs for label in pair.labels} - {BACKGROUND}, key=_by_number)
-    step = max(len(files) / _LOOKED_AT, 1.0)
-    _check_layers([files[int(n * step)] for n in range(min(_LOOKED_AT, len(files)))])
+    _check_layers(spread(files, LOOKED_AT))
     objects = found == [OBJECT]
     own = [FOREGROUND] if objects else [label for label in found if label.lower() not in VOID]
     classes = _classes(own, names, objects=objects)
@@ -109,7 +110,8 @@ def _classes(own: list[str], names: tuple[str, ...] | None, *, objects: bool) ->
     if len(names) == len(own) + 1 and (objects or set(names[1:]) == set(own)):
         return names
     raise OptionError(
-        f"classes= names {', '.join(names)}, but there are mask files for {', '.join(own)}. Name these, with the "
+        f"classes= names {', '.join(names)}, but there are mask files for {', '.join(own)}. Name these, "
+        "with the "
         "background first or without it."
     )
 
@@ -134,7 +136,8 @@ def _check_layers(files: Sequence[Path]) -> None:
         if len(held) >= _FEW and max(held) < _HALF:
             raise DataError(
                 f"{file}: is one of several masks of an image, but holds the values "
-                f"{', '.join(map(str, sorted(held)[:6]))}. If these are class numbers, say which folder holds the "
+                f"{', '.join(map(str, sorted(held)[:6]))}. If these are class numbers, say which folder "
+                "holds the "
                 'masks that are meant: masks="..." (--masks on the command line); else save 0 and 255.'
             )
 

@@ -1,8 +1,8 @@
 """Recognise a folder of images and masks: what belongs together, and in which split.
 
-``roles`` tells images from masks, ``pairs`` brings them together. The split is what the folders say, or lists, or
-the names of all files. Official parts are never mixed: a part without masks is left out, and if only train has masks,
-train is cut.
+``roles`` tells images from masks, ``pairs`` brings them together. The split is what the folders say, or
+lists, or the names of all files. Official parts are never mixed: a part without masks is left out, and if
+only train has masks, train is cut.
 """
 
 from __future__ import annotations
@@ -56,15 +56,17 @@ def find_pairs(
         inside: Likewise of masks that say where to look.
 
     Raises:
-        DataError: several folders might hold the masks, several files might be the mask of one image, a list is
-            wrong, or there is no folder called ``images``, ``masks`` or ``inside``.
+        DataError: several folders might hold the masks, several files might be the mask of one image, a
+            list is wrong, or there is no folder called ``images``, ``masks`` or ``inside``.
     """
     named = Named(images, masks, inside)
     tree = tree if images or masks else _voc(tree)
     files = files_by_role(tree, named)
     if files is None:
         if images or masks:
-            raise DataError(f"{tree.path}: no folders {images or 'images'} and {masks or 'masks'}. {held(tree)}")
+            raise DataError(
+                f"{tree.path}: no folders {images or 'images'} and {masks or 'masks'}. {held(tree)}"
+            )
         return None
     found = paired(files)
     if not found.pairs:
@@ -81,11 +83,11 @@ def find_pairs(
         notes.append(f"{len(bare)} images have no text file, or an empty one: nothing but background")
         pairs = [*pairs, *(Pair(file.path, (), _split_of(file, pairs)) for file in bare)]
         bare = []
-    pairs, inside_notes = _within(tree, pairs, files, inside)
+    within, inside_notes = _within(tree, pairs, files, inside)
     spare = tuple(file.path for file in found.spare)
     return Pairs(
         tree.path,
-        tuple(pairs),
+        tuple(within),
         tuple(file.path for file in bare),
         spare,
         (*notes, *inside_notes),
@@ -135,7 +137,7 @@ def _split_in(stem: str) -> str | None:
 def _within(
     tree: Tree, pairs: Sequence[Pair], files: Files, inside: str | None
 ) -> tuple[Sequence[Pair], list[str]]:
-    """Return the pairs with the masks that say where to look, if those are wanted; else a note that there are some."""
+    """Return the pairs with the masks that say where to look, if those are wanted; else a note on them."""
     if not files.inside:
         return pairs, []
     folder = files.inside[0].path.parent
@@ -172,4 +174,3 @@ def _few(files: Sequence[File]) -> str:
 def _few_names(names: Sequence[str]) -> str:
     shown = ", ".join(names[:3])
     return f"{shown}, ... ({len(names)})" if len(names) > 3 else shown or "nothing"
-

@@ -1,19 +1,18 @@
 """Lists of files that say which image is in which split: train.txt, val.txt and test.txt.
 
 A line is a name, a path, or one of them with more behind it: the mask's path, as in CamVid's lists, or class
-numbers. Names may hold dots and blanks. Such lists often carry the paths of the machine that they were written on:
-of a path as much counts, from its end, as is needed to tell the images apart.
+numbers. Names may hold dots and blanks. Such lists often carry the paths of the machine that they were
+written on: of a path as much counts, from its end, as is needed to tell the images apart.
 """
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from foveate.data.folder_names import sibling_splits
-from foveate.data.tree import Tree, is_image
+from foveate.data.tree import Tree, is_image, stem_of
 from foveate.errors import DataError
 
 _FOLDERS = ("", "ImageSets/Segmentation", "ImageSets", "splits", "split", "lists", "list", "annotations")
@@ -28,7 +27,7 @@ def split_lists(tree: Tree) -> dict[str, Path]:
     """
     for place in _FOLDERS:
         folder = _below(tree, place)
-        stems = {os.path.splitext(name)[0]: name for name in folder.names if name.lower().endswith(".txt")}
+        stems = {stem_of(name): name for name in folder.names if name.lower().endswith(".txt")}
         splits = sibling_splits(stems)
         found: dict[str, Path] = {}
         for stem, split in splits.items():
@@ -112,7 +111,7 @@ class _Known:
 
 
 def _readings(line: str) -> Iterator[str]:
-    """Yield what the name in a line may be: all of it, or what stands before a separator, the longest first."""
+    """Yield what the name in a line may be: all of it, or the part before a separator, the longest first."""
     line = line.replace("\\", "/").strip()
     yield line
     for separator in ("\t", ",", ";"):

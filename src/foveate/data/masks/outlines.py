@@ -58,7 +58,7 @@ class Outlines:
                 mask[polygon_region(corners.tolist(), height, width)] = number + 1
         return mask
 
-    def key(self, files: Sequence[Path]) -> str:  # noqa: ARG002
+    def key(self, files: Sequence[Path]) -> str:
         """Return the code, which is that of every file."""
         return str(self)
 
@@ -82,7 +82,8 @@ def outlines_in(file: Path) -> list[tuple[int, list[float]]]:
             boxes = "it is a box, which does not say which pixels are meant" if len(points) == _BOX else ""
             raise DataError(
                 f"{file}, line {place}: not a class number and the outline of an object"
-                f"{f' ({boxes})' if boxes else ''}. Export the annotations for segmentation: polygons, or masks."
+                f"{f' ({boxes})' if boxes else ''}. Export the annotations for segmentation: polygons, or "
+                "masks."
             )
         found.append((number, points))
     return found
@@ -92,8 +93,10 @@ def is_outline_file(file: Path) -> bool:
     """Tell a text file of numbers, as YOLO's are, from any other."""
     try:
         lines = [line.split() for line in _text(file).splitlines() if line.strip()]
-        return bool(lines) and all(len(line) > _BOX and line[0].isdecimal() for line in lines) and all(
-            np.isfinite([float(word) for word in line]).all() for line in lines
+        return (
+            bool(lines)
+            and all(len(line) > _BOX and line[0].isdecimal() for line in lines)
+            and all(np.isfinite([float(word) for word in line]).all() for line in lines)
         )
     except (DataError, ValueError):
         return False
@@ -113,7 +116,10 @@ def infer_outlines(root: Path, files: Sequence[Path], given: tuple[str, ...] | N
     beside = next((root / name for name in NAMES if (root / name).is_file()), None)
     names, note = given, "the masks are drawn from outlines in text files, classes as given"
     if names is None and beside is not None:
-        names, note = names_in(beside), f"the masks are drawn from outlines in text files, classes are those of {beside.name}"
+        names, note = (
+            names_in(beside),
+            f"the masks are drawn from outlines in text files, classes are those of {beside.name}",
+        )
     if not names:
         numbers = {number for file in files for number, _ in outlines_in(file)}
         names = tuple(str(number) for number in range(max(numbers, default=0) + 1))

@@ -62,7 +62,7 @@ def raw_mask(path: Path, kind: Kind) -> Int32[np.ndarray, "h w"]:
 
 
 def form_of(path: Path) -> tuple[str, str]:
-    """Return the mode of a mask file as Pillow calls it ("1" for a bool array) and its format ("" for an array).
+    """Return the mode of a mask file as Pillow calls it, "1" for a bool array; and its format, or "".
 
     Raises:
         DataError: the file cannot be read.
@@ -96,12 +96,16 @@ def _of_array(path: Path, kind: Kind) -> Int32[np.ndarray, "h w"]:
     values = _array(path)
     if kind == "colour":
         if values.ndim != 3 or values.shape[2] not in (3, 4):
-            raise DataError(f"{path}: an array of shape {values.shape}, where colours (H, W, 3) are expected.")
+            raise DataError(
+                f"{path}: an array of shape {values.shape}, where colours (H, W, 3) are expected."
+            )
         return packed(values)
     if values.ndim == 3 and 1 in (values.shape[0], values.shape[2]):
         values = values.squeeze(0 if values.shape[0] == 1 else 2)
     if values.ndim != 2:
-        raise DataError(f"{path}: an array of shape {values.shape}. Save one class number a pixel, as (H, W).")
+        raise DataError(
+            f"{path}: an array of shape {values.shape}. Save one class number a pixel, as (H, W)."
+        )
     whole = _whole(path, values)
     return whole * 255 if values.dtype == bool and kind != "index" else whole
 
@@ -180,4 +184,5 @@ def palette_of(path: Path, count: int) -> UInt8[np.ndarray, "k 3"] | None:
 
 
 def word_for(value: int, coloured: bool) -> str:
+    """Return a value, or a colour, in words."""
     return f"({value >> 16}, {value >> 8 & 255}, {value & 255})" if coloured else str(value)

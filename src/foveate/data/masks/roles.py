@@ -1,26 +1,30 @@
 """Which files below a folder are images and which are masks, by the names of their folders and their own.
 
-The innermost folder whose name says so decides (``folder_names`` has the words). Where no folder does, ``x_mask.png``
-and ``x.txt`` beside ``x.jpg`` are masks.
+The innermost folder whose name says so decides (``folder_names`` has the words). Where no folder does,
+``x_mask.png`` and ``x.txt`` beside ``x.jpg`` are masks.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from foveate.data.folder_names import Role, meaning, sibling_splits
+from foveate.data.masks.look import look_like_masks
 from foveate.data.masks.outlines import is_outline_file
 from foveate.data.masks.raw import ARRAYS
-from foveate.data.masks.stems import unmarked, without_split
-from foveate.data.tree import Tree, held, is_image, scan
+from foveate.data.masks.stems import core, is_weak, unmarked, without_split
+from foveate.data.tree import Tree, held, is_image, scan, stem_of
 from foveate.errors import DataError
 
 OUTLINES = ".txt"
-# Of two kinds of masks, which one is meant. A mask beside what was drawn by hand is the field of view, as in DRIVE.
+_LOOKED_AT = 20  # text files beside images, until one is not empty
+_FOLD = re.compile(r"(?:fold|cv|split|run|k)[ _-]?\d+$", re.IGNORECASE)
+# Of two kinds of masks, which one is meant. A mask beside what was drawn by hand is the view (DRIVE).
 _BETTER = {"gtcoarse": "gtfine", "mask": "manual"}
 
 
@@ -96,7 +100,9 @@ def files_by_role(tree: Tree, named: Named) -> Files | None:
     found = [*_files(tree, tree.path, named)]
     for role, name in (("image", named.images), ("mask", named.masks), ("inside", named.inside)):
         found += _from_elsewhere(tree, named, role, name)  # type: ignore[arg-type]
-    roles = {role: [file for file in found if file.role == role] for role in ("image", "mask", "inside", None)}
+    roles = {
+        role: [file for file in found if file.role == role] for role in ("image", "mask", "inside", None)
+    }
     _check_named(tree, named, roles)
     masks, view, notes = _one_kind(tree, [f for f in roles["mask"] if _may_be_mask(f.path)])
     inside = [*roles["inside"], *view] if named.inside is None else roles["inside"]
@@ -106,6 +112,7 @@ def files_by_role(tree: Tree, named: Named) -> Files | None:
         images, masks = _beside(images, [f for f in found if f.path.suffix.lower() in (*ARRAYS, OUTLINES)])
     if not images or not masks:
         return None
+    _check_folds(tree, images)
     if any(file.split for file in images):
         stray = [file for file in images if file.split is None]
         notes += _left_out(tree.path, stray)
@@ -124,12 +131,14 @@ def _files(
 ) -> Iterable[File]:
     """Yield all files with what the names of their folders say, the inner ones last."""
     for name in tree.names:
-        yield File(tree.path / name, role, kind, split, place, os.path.splitext(name)[0])
+        yield File(tree.path / name, role, kind, split, place, stem_of(name))
     splits = sibling_splits(tree.folders)
     for name, folder in tree.folders.items():
         says = meaning(name)
         given = named.role(root, folder.path)
         own = given or (None if _is_overruled(says.role, named) else says.role)
+        if own == "image" and role == "mask" and given is None and re.search(r"\d", name):
+            own = None  # masks/img_007/1.png: the folder is called as an image is
         inner = splits.get(name)
         if split is not None and inner != split:
             inner = None
@@ -142,7 +151,7 @@ def _files(
 
 
 def _kind(name: str) -> str:
-    """Return a folder's name without its split, lower case: ``train_masks`` and ``test_masks`` are one kind."""
+    """Return a folder's name without its split: ``train_masks`` and ``test_masks`` are of one kind."""
     for word in ("gtfine", "gtcoarse", "manual"):
         if word in name.lower():
             return word
@@ -166,7 +175,7 @@ def _from_elsewhere(tree: Tree, named: Named, role: Role, name: str | None) -> I
     if folder is None or not folder.is_dir():
         return []
     if folder == tree.path:  # the images lie in the folder itself
-        return [File(folder / n, role, ".", None, (), os.path.splitext(n)[0]) for n in tree.names]
+        return [File(folder / n, role, ".", None, (), stem_of(n)) for n in tree.names]
     if folder.is_relative_to(tree.path):
         return []
     return _files(scan(folder), folder, named, role, folder.name)
@@ -178,9 +187,7 @@ def _check_named(tree: Tree, named: Named, roles: dict[str | None, list[File]]) 
         pair = f"no folders {named.images or 'images'} and {named.masks or 'masks'} side by side"
         raise DataError(f"{tree.path}: {pair}. {held(tree)}")
     if named.inside and not roles["inside"]:
-        raise DataError(
-            f'{tree.path}: no such folder, but ignore_outside="{named.inside}". {held(tree)}'
-        )
+        raise DataError(f'{tree.path}: no such folder, but ignore_outside="{named.inside}". {held(tree)}')
 
 
 def _may_be_mask(path: Path) -> bool:
@@ -198,7 +205,10 @@ def _one_kind(tree: Tree, masks: list[File]) -> tuple[list[File], list[File], li
     kinds: dict[object, set[str]] = defaultdict(set)
     for file in masks:
         kinds[file.where].add(file.kind)
-    worse = {place: {kind for kind in own if _BETTER.get(kind.removesuffix("s")) in own} for place, own in kinds.items()}
+    worse = {
+        place: {kind for kind in own if _BETTER.get(kind.removesuffix("s")) in own}
+        for place, own in kinds.items()
+    }
     for place, own in kinds.items():
         if len(own - worse[place]) > 1:
             names = sorted(own - worse[place])
@@ -218,24 +228,43 @@ def _one_kind(tree: Tree, masks: list[File]) -> tuple[list[File], list[File], li
 
 def _beside(images: list[File], others: list[File]) -> tuple[list[File], list[File]]:
     """Return images and masks that lie in one folder: x.jpg and x_mask.png, or x.jpg and x.txt."""
-    stems = {(file.where, file.stem): file for file in images}
-    by_name = [file for file in [*images, *others] if _of(file, stems)]
+    stems = {(file.where, file.stem) for file in images}
+    cores = {(file.where, core(file.stem)) for file in images if unmarked(file.stem) == file.stem}
+    by_name = [
+        file
+        for file in [*images, *others]
+        if unmarked(file.stem) != file.stem and (file.where, core(unmarked(file.stem))) in cores
+    ]
     texts = [f for f in others if f.path.suffix.lower() == OUTLINES and (f.where, f.stem) in stems]
-    if texts and not by_name and is_outline_file(texts[0].path):
+    if texts and not by_name and any(is_outline_file(file.path) for file in texts[:_LOOKED_AT]):
         by_name = texts
     chosen = {file.path for file in by_name}
     left = [file for file in images if file.path not in chosen]
-    masked = {(file.where, unmarked(file.stem)) for file in by_name}
+    masked = {(file.where, core(unmarked(file.stem))) for file in by_name}
     known = {file.split for file in by_name}
     wanted = [file for file in left if file.split in known]
-    mostly = 2 * sum((file.where, file.stem) in masked or by_name is texts for file in wanted) >= len(wanted)
-    return (left, by_name) if by_name and mostly else ([], [])
+    mostly = 2 * sum((file.where, core(file.stem)) in masked for file in wanted) >= len(wanted)
+    weak = all(is_weak(file.stem) for file in by_name) and by_name is not texts
+    if not by_name or not mostly or (weak and not _look_like_masks(left, by_name)):
+        return [], []
+    return left, by_name
 
 
-def _of(file: File, stems: dict[tuple[object, str], File]) -> bool:
-    """Tell a mask by its name: that of an image beside it, and a word for masks."""
-    bare = unmarked(file.stem)
-    return bare != file.stem and (file.where, bare) in stems
+def _look_like_masks(images: list[File], masks: list[File]) -> bool:
+    by_core = {(file.where, core(file.stem)): file.path for file in images}
+    pairs = [(by_core.get((mask.where, core(unmarked(mask.stem)))), mask.path) for mask in masks]
+    return look_like_masks([(image, mask) for image, mask in pairs if image is not None])
+
+
+def _check_folds(tree: Tree, images: list[File]) -> None:
+    """Refuse several folds of one data set at once, whose test images are training images of the others."""
+    folds = {file.place[0] for file in images if file.split and file.place and _FOLD.match(file.place[0])}
+    if len(folds) > 1:
+        shown = ", ".join(sorted(folds)[:3])
+        raise DataError(
+            f"{tree.path}: holds several folds ({shown}), each with its own splits. Did you mean "
+            f"{tree.path / min(folds)}?"
+        )
 
 
 def _left_out(root: Path, stray: Sequence[File]) -> list[str]:
@@ -244,4 +273,3 @@ def _left_out(root: Path, stray: Sequence[File]) -> list[str]:
     folders = sorted({file.path.parent.relative_to(root).as_posix() for file in stray})
     more = f" and {len(folders) - 3} more" if len(folders) > 3 else ""
     return [f"{len(stray)} images in {', '.join(folders[:3])}{more} are in no split and are left out"]
-

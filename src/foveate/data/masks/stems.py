@@ -1,8 +1,9 @@
-"""The names of an image's file and of its mask's, compared: what marks a file as one or the other does not count."""
+"""Compare the names of images and masks: what marks a file as one or the other does not count."""
 
 from __future__ import annotations
 
 import re
+from functools import cache
 
 from foveate.data.folder_names import meaning
 
@@ -12,7 +13,7 @@ _ALSO = {
 }
 _SEPARATOR = re.compile(r"[_.\- ()]+")
 _END = re.compile(
-    r"[_.\- ]+(?:masks?|labels?|lbl|gt|seg|segmentation|annot|anno|annotation|groundtruth|L|1stHO|2ndHO"
+    r"[_.\- ]+(?:masks?|labels?|lbl|gt|seg|segmentation|annot|anno|annotation|groundtruth|L|1stHO|2ndHO|ah|vk"
     r"|gtFine_labelIds)(?:[_\- ]?\d{1,3})?$",
     re.IGNORECASE,
 )
@@ -20,8 +21,13 @@ _COUNTED = re.compile(r"([a-z]+)\d+")
 
 
 def unmarked(stem: str) -> str:
-    """Return a mask's name without what follows the image's: ``_mask``, ``_gt``, ``_L``, ``_mask_2`` and the like."""
+    """Return a mask's name without what marks it at its end: ``_mask``, ``_gt``, ``_L``, ``_mask_2``."""
     return _END.sub("", stem)
+
+
+def is_weak(stem: str) -> bool:
+    """Tell a name whose end is a rater's or ``_L``, which may as well mean the left eye."""
+    return re.search(r"[_.\- ](?:l|ah|vk)$", stem, re.IGNORECASE) is not None
 
 
 def core(stem: str, *, splits: bool = False) -> str:
@@ -46,15 +52,14 @@ def without_split(name: str) -> str:
 
 
 def _bare(piece: str, first: bool, splits: bool) -> str:
-    """Return a piece of a name, the number alone of a first one like img007, or nothing if it is a marking word."""
-    if _marks(piece, splits):
-        return ""
+    """Return a piece of a name, the number alone of a first one like img007, or "" if it only marks."""
     counted = _COUNTED.fullmatch(piece)
     if counted and _marks(counted[1], splits):
         return piece.removeprefix(counted[1]) if first else ""
-    return piece
+    return "" if _marks(piece, splits) else piece
 
 
+@cache
 def _marks(word: str, splits: bool) -> bool:
     if any(word in words.split() for words in _ALSO.values()):
         return True
