@@ -34,7 +34,7 @@ _LETTER = re.compile(r"\s*(?:\d+|[A-Za-z])[.)]\s+")  # "a. Training Set", "1. Or
 _MEANING = {word: meaning for meaning, words in _TABLE.items() for word in words.split()}
 _GLUED = re.compile(f"(?:{'|'.join(sorted((w for w in _MEANING if len(w) > 1), key=len, reverse=True))})+s?")
 _TAKEN_APART = re.compile(f"{'|'.join(sorted((w for w in _MEANING if len(w) > 1), key=len, reverse=True))}")
-_LONG = 4  # letters of the longest known word in one that is taken apart
+_LONG = 6  # letters of a word that is taken apart; shorter ones ("trim") are words of their own
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def _words(name: str) -> list[str]:
     for piece in _WORD.findall(_LETTER.sub("", name, count=1)):
         word = piece.lower()
         parts = _TAKEN_APART.findall(word)
-        glued = _known(word) is None and _GLUED.fullmatch(word) and max(map(len, parts)) >= _LONG
+        glued = _known(word) is None and len(word) >= _LONG and _GLUED.fullmatch(word)
         found += parts if glued else [word]
     return found
 

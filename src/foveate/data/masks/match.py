@@ -1,8 +1,8 @@
 """Find the image that a mask belongs to, by place and name.
 
-A mask belongs to the image of the same name at the same place (``roles.File.where``), whatever marks it as a
-mask (``stems``); or the image's name is the beginning of its own; or it lies in a folder called as the image; or
-one of the two lies in further folders and no other image has the name.
+A mask belongs to the image of the same name at the same place (``roles.File.where``), whatever marks it as
+a mask (``stems``); or the image's name is the beginning of its own; or it lies in a folder called as the
+image; or one of the two lies in further folders and no other image has the name.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from foveate.data.decode import file_size
 from foveate.errors import DataError
 
 NAMES = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
+_LOOKED_AT = 64
 _BOX = 4  # numbers behind the class that make a box
 _CORNERS = 6  # numbers behind the class from which on there is an outline
 _ITEM = re.compile(r"""(?:-|(\d+)\s*:)\s*(['"]?)(.+?)\2\s*$""")
@@ -120,6 +121,8 @@ def infer_outlines(root: Path, files: Sequence[Path], given: tuple[str, ...] | N
             names_in(beside),
             f"the masks are drawn from outlines in text files, classes are those of {beside.name}",
         )
+    for file in files[:_LOOKED_AT]:  # boxes are told at once, not in the first epoch
+        outlines_in(file)
     if not names:
         numbers = {number for file in files for number, _ in outlines_in(file)}
         names = tuple(str(number) for number in range(max(numbers, default=0) + 1))

@@ -148,7 +148,8 @@ def _check_clear(matches: list[Match]) -> None:
             names = ", ".join("/".join(path.parts[-2:]) for path in own[:4])
             raise DataError(
                 f"{match.image.path}: several files might be its mask: {names}. Keep one, or say which "
-                f'folder is meant: masks="{own[0].parent.name}" (--masks {own[0].parent.name} on the command line).'
+                f'folder is meant: masks="{own[0].parent.name}" (--masks {own[0].parent.name} on the '
+                "command line)."
             )
 
 
