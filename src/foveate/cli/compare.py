@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from foveate.cli import output
+from foveate.cli.data_options import DataOptions
 from foveate.cli.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def compare(
     task: Literal["classification", "segmentation", "diagnosis"] | None = None,
     metric: str | None = None,
     recipe: Recipe = Recipe(),  # noqa: B008  # frozen
+    reading: DataOptions = DataOptions(),  # noqa: B008  # frozen
     dry_run: bool = False,
     json: bool = False,
 ) -> None:
@@ -72,6 +74,7 @@ def compare(
         task: What is learnt. By default segmentation where images have masks, else classification.
         metric: With masks: what is judged by, such as dice or "miou(background=False)". Default: miou.
         recipe: How to train.
+        reading: How the data is read.
         dry_run: Print the plan, with what every run costs and how long it takes, and stop.
         json: Print the plan or the result as JSON.
     """
@@ -79,7 +82,7 @@ def compare(
     from foveate.compare.study import compare as study
     from foveate.data.open import open_data
 
-    images = open_data(data)
+    images = open_data(data, **reading.given())
     found = study(
         images,
         model=model,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from foveate.cli import output
+from foveate.cli.data_options import DataOptions
 from foveate.cli.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def train(
     task: Literal["classification", "segmentation", "diagnosis"] | None = None,
     metric: str | None = None,
     recipe: Recipe = Recipe(),  # noqa: B008  # frozen
+    reading: DataOptions = DataOptions(),  # noqa: B008  # frozen
     json: bool = False,
 ) -> None:
     """Train one model on a set of images, and keep it. The same command goes on after a stop.
@@ -58,11 +60,12 @@ def train(
         task: What is learnt. By default segmentation where images have masks, else classification.
         metric: With masks: what is judged by, such as dice. Default: miou.
         recipe: How to train.
+        reading: How the data is read.
         json: Print the result as JSON.
     """
     from foveate.data.open import open_data
 
-    images = open_data(data)
+    images = open_data(data, **reading.given())
     begin = {"pretrained": pretrained, "weights": weights}
     what = {"model": model, "spec": attention, "start": start, "seed": seed}
     config = recipe.config(images, tuned=any(begin.values()), seed=seed)

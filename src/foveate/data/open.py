@@ -10,6 +10,7 @@ from foveate.data.base import ImageData
 from foveate.data.scenes import scenes
 from foveate.errors import DataError, OptionError
 
+_NAMED = {"images": "images", "masks": "masks", "inside": "ignore_outside"}
 MANIFESTS = (".csv", ".tsv", ".parquet")
 
 
@@ -98,17 +99,26 @@ def _open_path(path: Path, options: dict[str, object]) -> ImageData:
 
 def _open_folder(path: Path, options: dict[str, object]) -> ImageData:
     """Open a folder by what lies in it: COCO annotations, images and masks, or class folders."""
-    from foveate.data.coco import coco_files, open_coco
+    from foveate.data.coco import open_coco
+    from foveate.data.coco_files import coco_files, lone_coco_file
     from foveate.data.folder import open_folder
-    from foveate.data.mask_folder import open_mask_folder
-    from foveate.data.mask_layout import is_mask_folder
+    from foveate.data.masks.folder import open_mask_folder
+    from foveate.data.masks.layout import find_pairs
+    from foveate.data.tree import scan
 
+    if options.get("class_folders"):  # the user has said what it is
+        return _call("folder of classes", open_folder, options, path)
     if coco_files(path):
         return _call("COCO annotations", open_coco, options, path)
-    named = [options.get(what) for what in ("images", "masks")]
-    if any(named) or is_mask_folder(path):
-        return _call("folder of masks", open_mask_folder, options, path)
-    return _call("folder of classes", open_folder, options, path)
+    tree = scan(path.resolve())
+    named = {what: options.get(word) for what, word in _NAMED.items()}
+    pairs = find_pairs(tree, **named)  # type: ignore[arg-type]
+    if pairs is not None:
+        return _call("folder of masks", open_mask_folder, options, path, pairs)
+    if (lone := lone_coco_file(path)) is not None:
+        images = {"images": str(path.resolve() / str(images))} if (images := options.get("images")) else {}
+        return _call("COCO annotations", open_coco, options | images, lone)
+    return _call("folder of classes", open_folder, options, path, tree)
 
 
 def _call(kind: str, opener: object, options: dict[str, object], *source: object) -> ImageData:
@@ -119,5 +129,10 @@ def _call(kind: str, opener: object, options: dict[str, object], *source: object
     known = [name for name, p in signature.parameters.items() if p.kind is p.KEYWORD_ONLY]
     unknown = [name for name in options if name not in known and not takes_any]
     if unknown:
-        raise OptionError(f"{kind}: no option is called {unknown[0]}. Options: {', '.join(known)}.")
+        flag = f"--{unknown[0].replace('_', '-')}"
+        raise OptionError(
+            f"{kind}: no option is called {unknown[0]}. Options: {', '.join(known)}. Leave {flag} out (in "
+            "Python "
+            f"{unknown[0]}=), or give data that it is for."
+        )
     return opener(*source, **options)  # type: ignore[operator]
