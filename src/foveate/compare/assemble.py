@@ -51,7 +51,7 @@ def assemble(
     variants = [
         _variant(v, judged, records, models[v.name]) | {"latency": latency[v.name]} for v in plan.variants
     ]
-    choice = choose(plan, judged.named(), judged.gains(), records)
+    choice = choose(plan, judged.named(), judged.gains(), records, materials.task.metric)
     save_best(plan, choice, folder, materials.data)
     return {
         "format": 1,
@@ -67,7 +67,7 @@ def assemble(
         "runs": [
             _run(plan, key, record, materials) for key, record in records.items() if key[1] in plan.seeds
         ],
-        "pictures": _pictures(plan, materials, models, shown, judged.of_items()),
+        "pictures": _pictures(plan, materials, models, shown, judged),
     }
 
 
@@ -87,6 +87,7 @@ class Judgement:
             name: np.stack([item_scores(self.task, records) for records in runs])
             for name, runs in kept.items()
         }
+        self.span = effects.metric_span(self.metric, self.scores.values())
         self.targets = materials.splits["test"].targets
         self.items = len(self.targets)
         self.terms = Terms(self.metric.unit, plan.margin, self.metric.higher_is_better)
@@ -171,7 +172,7 @@ class Judgement:
             {name: self.scores[name] for name in against},
             level=self.plan.level,
             margin=self.plan.margin / self.metric.scale,
-            span=effects.metric_span(self.metric),
+            span=self.span,
         )
         return {name: effects.in_unit(d, self.metric) for name, d in found.items()}
 
@@ -251,7 +252,7 @@ def _pictures(
     materials: Materials,
     models: Mapping[str, nn.Module],
     shown: Mapping[str, np.ndarray],
-    scores: Mapping[str, np.ndarray],
+    judged: Judgement,
 ) -> list[dict[str, Any]]:
     test, (mean, std) = materials.splits["test"], plan.normalisation
     if materials.data.truth == "mask":
@@ -259,7 +260,7 @@ def _pictures(
             *(models, test),
             palette=materials.data.colours,
             answers=shown,
-            scores=scores,
+            scores=judged.of_items(),
             mean=mean,
             std=std,
         )
