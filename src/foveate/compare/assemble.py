@@ -16,6 +16,8 @@ from foveate import __version__
 from foveate.compare import effects, measured
 from foveate.compare.best import choose, save_best
 from foveate.compare.build import build
+from foveate.compare.by_class import confusion_data, confusion_matrix
+from foveate.compare.chance import chance_score, chance_sentence
 from foveate.compare.family import Difference, compare_all
 from foveate.compare.jackknife import class_scores, item_scores
 from foveate.compare.mask_pictures import mask_pictures
@@ -44,13 +46,17 @@ def assemble(
         folder: The study's folder.
         findings: What the check of the data found.
     """
-    kept, shown = _answers(plan, folder)
+    kept, shown, matrices = _answers(plan, materials, folder)
     judged = Judgement(plan, materials, kept)
     models = {v.name: _trained(plan, v, folder) for v in plan.variants}
     latency = measured.latencies(models, plan.size, plan.train.batch_size)
     variants = [
-        _variant(v, judged, records, models[v.name]) | {"latency": latency[v.name]} for v in plan.variants
+        _variant(v, judged, records, models[v.name])
+        | {"latency": latency[v.name], "confusion": confusion_data(matrices.get(v.name), plan.classes)}
+        for v in plan.variants
     ]
+    chance = materials.task.metric.scale * chance_score(materials.task, materials.splits, len(plan.classes))
+    lost = chance_sentence({v["name"]: v["score"] for v in variants}, chance, judged.terms)
     choice = choose(plan, judged.named(), judged.gains(), records, materials.task.metric)
     save_best(plan, choice, folder, materials.data)
     return {
@@ -58,7 +64,8 @@ def assemble(
         "foveate": __version__,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "question": _question(plan, materials),
-        "sentence": judged.sentence,
+        "sentence": f"{judged.sentence} {lost}".strip(),
+        "chance": chance,
         "could_have_found": judged.could_have_found,
         "best": asdict(choice),
         "variants": variants,
@@ -177,19 +184,25 @@ class Judgement:
         return {name: effects.in_unit(d, self.metric) for name, d in found.items()}
 
 
-def _answers(plan: StudyPlan, folder: Path) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Return records (S, N, ...) of every variant, and the answers (N, ...) of its first seed."""
-    kept, shown = {}, {}
+def _answers(
+    plan: StudyPlan, materials: Materials, folder: Path
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Return records (S, N, ...) of every variant, the answers (N, ...) of its first seed, and confusions."""
+    kept, shown, matrices = {}, {}, {}
+    targets = materials.splits["test"].targets
     for v in plan.variants:
         found = [answers(folder, v.name, seed) for seed in plan.seeds]
         whole = [entry for entry in found if entry is not None]
         if len(whole) < len(found):
             raise StudyError(
-                f"{folder}: answers of {v.name} are gone. Run the same command again; it makes them anew."
+                f"{folder}: answers of {v.name} are gone. Run the same command again; it makes them again."
             )
         kept[v.name] = np.stack([entry[0] for entry in whole])
         shown[v.name] = whole[0][1]
-    return kept, shown
+        if materials.one_class_each:
+            each = [confusion_matrix(entry[1], targets, len(plan.classes)) for entry in whole]
+            matrices[v.name] = np.sum(each, axis=0)
+    return kept, shown, matrices
 
 
 def _trained(plan: StudyPlan, v: PlannedVariant, folder: Path) -> nn.Module:

@@ -65,5 +65,16 @@ def confusions(matrix: Matrix, classes: Sequence[str], most: int = CONFUSIONS) -
     ]
 
 
+def confusion_data(matrix: Matrix | None, classes: Sequence[str]) -> dict[str, Any] | None:
+    """Return what a report shows of a matrix, summed over seeds; the matrix itself only of few classes."""
+    if matrix is None:
+        return None
+    return {
+        "matrix": matrix.tolist() if len(classes) <= MOST_DRAWN else None,
+        "by_class": told_by_class(matrix, classes),
+        "pairs": confusions(matrix, classes),
+    }
+
+
 def _percent(part: int, whole: int) -> float | None:
     return 100 * float(part) / float(whole) if whole else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -9,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from foveate.compare.verdict import Terms
 from foveate.data.cache import CachedSplit
-from foveate.tasks.base import Task
+from foveate.tasks.base import Metric, Task
 
 MOST = 256  # test images with masks that it is measured on
 _BATCH = 8
@@ -50,6 +52,31 @@ def chance_score(task: Task, splits: Mapping[str, CachedSplit], classes: int) ->
         outputs = outputs.expand(len(targets), -1, *(targets.shape[1:] if masked else ()))
         records.append(task.record(outputs, _Unseen(torch.empty(0), targets)))
     return task.value(torch.cat(records).double().numpy())
+
+
+def beats(score: float, chance: float, metric: Metric) -> bool:
+    """Return whether a score is better than another."""
+    return score > chance if metric.higher_is_better else score < chance
+
+
+def chance_sentence(scores: Mapping[str, Mapping[str, float | None]], chance: float, terms: Terms) -> str:
+    """Say so if no variant is shown to do better than chance; else nothing.
+
+    Args:
+        scores: Of each variant ``mean`` and, if there is an interval, ``low`` and ``high``, in the unit.
+        chance: What a model scores that does not look, in the unit.
+        terms: The unit, and whether more is better.
+    """
+    sure = "low" if terms.higher_is_better else "high"
+    worst = [entry["mean"] if entry[sure] is None else entry[sure] for entry in scores.values()]
+    sign = 1 if terms.higher_is_better else -1
+    if not math.isfinite(chance) or any(value is not None and sign * value > sign * chance for value in worst):
+        return ""
+    return (
+        f"Nothing here is shown to be better than chance: always answering how frequent the classes are scores "
+        f"{terms.number(chance)} {terms.unit}".rstrip()
+        + ". Before reading differences, train for longer, or check labels and learning rate."
+    )
 
 
 def _shares(train: CachedSplit, classes: int) -> np.ndarray:

@@ -41,6 +41,11 @@ class Materials:
     splits: Mapping[str, CachedSplit]
     task: Task
 
+    @property
+    def one_class_each(self) -> bool:
+        """Whether an answer is the one class of an image: neither masks nor several findings."""
+        return self.task.truth == "label" and self.task.name == "classification"
+
 
 def prepare(
     data: ImageData, size: Canvas, task: str | None, train: TrainConfig, metric: str | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -11,13 +12,12 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
 from foveate.compare.build import base_model, example, start_of
 from foveate.compare.by_class import confusion_matrix, confusions, told_by_class
-from foveate.compare.chance import chance_score
+from foveate.compare.chance import beats, chance_score
 from foveate.compare.draft import times
 from foveate.compare.materials import Materials, expect_task, expect_validation, fitting_size, prepare, usual_task
 from foveate.compare.plan import duration, pixels, short
@@ -77,8 +77,7 @@ class Training:
     @property
     def beats_chance(self) -> bool:
         """Whether the score is better than that of a model that does not look."""
-        better = self.score > self.chance if self.metric.higher_is_better else self.score < self.chance
-        return better or np.isnan(self.chance)
+        return not math.isfinite(self.chance) or beats(self.score, self.chance, self.metric)
 
     def predict(self, images: object) -> Any:
         """Return what the model sees in pictures; see ``fv.predict``."""
@@ -312,15 +311,10 @@ def _finished(job: _Job, what: Mapping[str, Any], result: FitResult) -> Training
 def _by_class(found: Evaluation, job: _Job) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Return how well each class is told, and what is confused, where each image has one class."""
     classes, test = job.materials.data.classes, job.materials.splits["test"]
-    if not one_class_each(job.materials):
+    if not job.materials.one_class_each:
         return [], []
     matrix = confusion_matrix(found.answers, test.targets, len(classes))
     return told_by_class(matrix, classes), confusions(matrix, classes)
-
-
-def one_class_each(materials: Materials) -> bool:
-    """Return whether an answer is one class of an image: not masks, not several findings."""
-    return materials.task.truth == "label" and materials.task.name == "classification"
 
 
 def _plan(job: _Job, what: Mapping[str, Any]) -> TrainingPlan:
