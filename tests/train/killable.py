@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 from train_samples import small, splits
 
-import foveate.train.checkpoint as checkpoint_module
+from foveate.train import checkpoint as checkpoint_module
 from foveate.tasks import tasks
 from foveate.train import TrainConfig, fit
 from foveate.train.progress import Silent

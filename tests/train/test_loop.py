@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from train_samples import Dropping, same, small, split, splits
 
-import foveate.train.checkpoint as checkpoint_module
+from foveate.train import checkpoint as checkpoint_module
 from foveate.data.batches import Batch, train_batches
 from foveate.errors import CheckpointError, DataError, ShapeError, TrainingError
 from foveate.insert.surgery import gate_parameters, insert

@@ -24,6 +24,7 @@ from foveate.data.decode import read, read_square, square, upright_rgb
 from foveate.errors import CheckpointError, DataError, ShapeError
 from foveate.infer.predict import segment
 from foveate.infer.run import asking, device_of
+from foveate.models.normalisation import expect_normalisation
 from foveate.tasks.base import tasks
 from foveate.train.evaluate import Triple
 from foveate.train.result import WEIGHTS
@@ -80,6 +81,8 @@ def load(path: str | Path) -> nn.Module:
         ) from None
     except Exception as error:
         raise CheckpointError(f"{home}: the model cannot be read ({error}). Run the study again.") from error
+    normalisation = config["normalisation"]
+    expect_normalisation(tuple(normalisation["mean"]), tuple(normalisation["std"]))
     model = rebuild(config)
     try:
         model.load_state_dict(state)
@@ -87,6 +90,12 @@ def load(path: str | Path) -> nn.Module:
         raise CheckpointError(
             f"{home}: the weights do not fit the model that {CONFIG} names. {error}"
         ) from None
+    broken = [n for n, value in state.items() if value.is_floating_point() and not value.isfinite().all()]
+    if broken:
+        raise CheckpointError(
+            f"{home}: the weights are not finite numbers in {len(broken)} places, such as {broken[0]}. The file "
+            "is damaged, or its training had failed: train again."
+        )
     return equip(model.eval(), config)
 
 

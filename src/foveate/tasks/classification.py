@@ -95,9 +95,11 @@ class Classification:
             )
 
     def loss(self, outputs: object, batch: Labelled, *, label_smoothing: float = 0.0) -> Float[Tensor, ""]:
-        """Return the mean cross-entropy, in nats."""
+        """Return the mean cross-entropy, in nats; 0 of a batch of nothing but classes that weigh nothing."""
         logits = main_output(outputs).float()
         weight = None if self.class_weights is None else self.class_weights.to(logits)
+        if weight is not None and not weight[batch.targets].any():
+            return (logits * 0.0).sum()
         return F.cross_entropy(logits, batch.targets, weight=weight, label_smoothing=label_smoothing)
 
     def record(self, outputs: object, batch: Labelled) -> Float64[Tensor, "b ..."]:
