@@ -74,8 +74,7 @@ def chance_sentence(scores: Mapping[str, Mapping[str, float | None]], chance: fl
         return ""
     return (
         f"Nothing here is shown to be better than chance: always answering how frequent the classes are scores "
-        f"{terms.number(chance)} {terms.unit}".rstrip()
-        + ". Before reading differences, train for longer, or check labels and learning rate."
+        f"{terms.amount(chance)}. Before reading differences, train for longer, or check labels and learning rate."
     )
 
 

@@ -172,7 +172,7 @@ class StudyPlan:
             "estimate, each at least its own.",
             f"Intervals hold together at {100 * self.level:g} % (Bonferroni), p-values by Holm; "
             "the verdict follows the interval.",
-            f"A difference of less than {self.margin:g} {self.unit} is not worth having.",
+            f"A difference of less than {f'{self.margin:g} {self.unit}'.rstrip()} is not worth having.",
             "All runs are made before any verdict: no peeking, no early stop.",
             "A variant helps as attention only if it also beats the control of equal cost without attention.",
         )

@@ -51,8 +51,8 @@ class Classification:
     ) -> None:
         if loss not in (None, "ce"):
             raise OptionError(f'classification: got loss="{loss}", expected "ce", the only one.')
-        self.classes, self.metric = tuple(classes), parse_label_metric(metric or "accuracy")
-        self.metric.check(len(self.classes))
+        self.classes = tuple(classes)
+        self.metric = parse_label_metric(metric or "accuracy").of(len(self.classes))
         self.class_weights = None if class_weights is None else torch.tensor(class_weights)
 
     def forward(self, model: nn.Module, batch: Labelled) -> object:

@@ -140,6 +140,7 @@ def _environment() -> jinja2.Environment:
     environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False}  # and in the order they have
     writers: tuple[Callable[..., str], ...] = (
         words.plain,
+        words.exactly,
         words.signed,
         words.span,
         words.spread,

@@ -8,7 +8,9 @@ Paper   Brier. Verification of Forecasts Expressed in Terms of Probability. Mont
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass, field
+from typing import Self
 
 import torch
 from jaxtyping import Float64, Int64
@@ -34,6 +36,12 @@ class Brier(LabelMetric):
     higher_is_better: bool = field(default=False, init=False)
     bounds: tuple[float, float] | None = field(default=(0.0, 2.0), init=False)
     margin: float = field(default=0.005, init=False)
+
+    def of(self, classes: int) -> Self:
+        """Return the metric with the bounds that it has for so many classes."""
+        found = copy(super().of(classes))
+        object.__setattr__(found, "bounds", (0.0, 1.0 if classes == 2 else 2.0))
+        return found
 
     def record(self, log_p: Float64[Tensor, "b k"], targets: Int64[Tensor, " b"]) -> Float64[Tensor, " b"]:
         """Return the squared error of each item, summed over the classes."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from abc import abstractmethod
 from dataclasses import dataclass, field
+from typing import Self
 
 import numpy as np
 from jaxtyping import Float64, Int64
@@ -61,8 +62,13 @@ class LabelMetric(Metric):
         """Return the same over all items but one, for each item in turn."""
         return None
 
-    def check(self, classes: int) -> None:
-        """Raise an ``OptionError`` if there is no such metric of so many classes."""
+    def of(self, classes: int) -> Self:
+        """Return the metric of so many classes; 0 if nobody knows how many.
+
+        Raises:
+            OptionError: There is no such metric of so many.
+        """
+        return self
 
     def __str__(self) -> str:
         """Return the name in the registry and every option that is not the default."""

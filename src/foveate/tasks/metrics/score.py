@@ -16,7 +16,6 @@ from foveate.tasks.metrics.auroc import auroc, mean_present
 from foveate.tasks.metrics.base import metrics, parse_metric
 from foveate.tasks.metrics.label_metric import LabelMetric, label_metrics, parse_label_metric
 from foveate.tasks.metrics.log_loss import LogLoss
-from foveate.tasks.metrics.top_k import TopK
 
 Lists = Sequence[Any] | np.ndarray | Tensor
 
@@ -73,7 +72,7 @@ def score(name: str, predictions: Lists, truths: Lists) -> float:
 
 def _of_labels(metric: LabelMetric, given: np.ndarray, true: np.ndarray) -> float:
     p, targets = _probabilities(metric, given, true)
-    metric.check(p.shape[1] if isinstance(metric, TopK) else 0)
+    metric = metric.of(p.shape[1])
     if isinstance(metric, LogLoss):  # as others do: a probability of 0 costs much, but not all
         least = np.finfo(given.dtype if given.dtype.kind == "f" else np.float64).eps
         p = p.clip(least, 1 - least)

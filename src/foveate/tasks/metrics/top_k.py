@@ -6,6 +6,7 @@ Record  1 where it is, else 0; of equally probable classes the first ones count,
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Self
 
 import torch
 from jaxtyping import Float64, Int64
@@ -39,13 +40,14 @@ class TopK(LabelMetric):
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", f"top-{whole('k', self.k)} accuracy")
 
-    def check(self, classes: int) -> None:
-        """Raise unless there are more than ``k`` classes: else every answer is right."""
+    def of(self, classes: int) -> Self:
+        """Return the metric if there are more than ``k`` classes: else every answer is right."""
         if classes and self.k >= classes:
             raise OptionError(
                 f"top_{self.k}: got {classes} classes, expected more than {self.k}: every answer would be "
                 "right. Choose a smaller k, or accuracy."
             )
+        return self
 
     def record(self, log_p: Float64[Tensor, "b k"], targets: Int64[Tensor, " b"]) -> Float64[Tensor, " b"]:
         """Return 1 where fewer than ``k`` classes come before the true one, else 0."""
