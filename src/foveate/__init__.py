@@ -11,10 +11,10 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from foveate.compare.predict import predict as predict
     from foveate.compare.study import Study as Study
     from foveate.compare.study import compare as compare
     from foveate.compare.study import load as load
-    from foveate.compare.predict import predict as predict
     from foveate.compare.training import Training as Training
     from foveate.compare.training import train as train
     from foveate.cost.count import cost as cost

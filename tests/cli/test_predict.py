@@ -1,4 +1,4 @@
-"""``predict`` on folders, lists and broken pictures; and whatever is printed on a terminal that is not UTF-8."""
+"""``predict`` on folders and broken pictures; what is printed on a terminal that is not UTF-8."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""Every metric of every task judges a study: the statistics run on made-up answers, and small studies on real ones."""
+"""Every metric of every task judges a study: statistics of made-up answers, small studies of real ones."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_chance_is_what_constant_answers_score(name, metric, classes):
         "log_loss": -(shares * np.log(np.maximum(shares, 1e-9))).sum(),
         "auroc_pixels": 0.5,
     }
-    if metric in known and task.truth == "label" or metric == "auroc_pixels":
+    if (metric in known and task.truth == "label") or metric == "auroc_pixels":
         assert found == pytest.approx(known[metric], abs=1e-6)
 
 
@@ -229,7 +229,7 @@ def test_what_no_metric_could_judge_is_told_before_training(home: Path, tmp_path
     usual = {"variants": ["se@stage3"], "epochs": 1, "out": tmp_path / "study"}
     with pytest.raises(ShapeError, match="one object before its background"):
         compare(masks, model="unet(encoder=resnet8)", metric="mae", **usual)
-    with pytest.raises(OptionError, match="keep_best.*no validation images"):
+    with pytest.raises(OptionError, match=r"keep_best.*no validation images"):
         compare(**words(train=TrainConfig(keep_best=True), out=tmp_path / "study"))
     with pytest.raises(ShapeError, match="pooling and a linear layer"):
         compare(**words(model="unet(encoder=resnet8)", out=tmp_path / "study"))
@@ -249,5 +249,3 @@ def test_a_metric_that_nothing_tells_is_told_before_training():
     task.check_metric(np.array([[1, 0], [0, 1]]))
     with pytest.raises(DataError, match="in all of them or in none"):
         task.check_metric(np.array([[1, 0], [1, 0]]))
-
-

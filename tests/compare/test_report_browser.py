@@ -246,7 +246,7 @@ def test_the_confusions_of_each_variant_can_be_seen(opened):
     assert section.get_by_role("region").first.get_attribute("tabindex") == "0"
 
 
-_CELLS = """[...document.querySelectorAll('#confusion [data-confusion="0"] td.hit, #confusion [data-confusion="0"] td.miss')]
+_CELLS = """[...document.querySelectorAll('#confusion [data-confusion="0"] .confusion td')]
     .map(cell => {
         const canvas = document.createElement('canvas').getContext('2d');
         const light = (colour) => {

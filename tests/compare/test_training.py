@@ -85,7 +85,9 @@ def test_another_run_is_refused_and_the_old_one_stays_whole(workplace: Path):
         ({"task": "diagnosis"}, "task was"),
         ({"epochs": 2}, "epochs was 1"),
     ):
-        with pytest.raises(CheckpointError, match=rf"kept holds another run: .*{text}.*Choose another folder"):
+        with pytest.raises(
+            CheckpointError, match=rf"kept holds another run: .*{text}.*Choose another folder"
+        ):
             trained(**{"data": data, **words})
     pictures(data, ("ant", "bee"), swapped=True)
     for wrong in [*data.glob("*/ant/0_*"), *data.glob("*/bee/1_*")]:

@@ -7,13 +7,13 @@ import torch
 from torch import nn
 from train_samples import Dropping, same, small, split, splits
 
-from foveate.train import checkpoint as checkpoint_module
 from foveate.data.batches import Batch, train_batches
 from foveate.errors import CheckpointError, DataError, ShapeError, TrainingError
 from foveate.insert.surgery import gate_parameters, insert
 from foveate.tasks import tasks
 from foveate.tasks.base import Metric
 from foveate.train import TrainConfig, evaluate, fit
+from foveate.train import checkpoint as checkpoint_module
 from foveate.train.progress import Silent
 
 CONFIG = TrainConfig(epochs=3, batch_size=8, lr=3e-3)

@@ -71,8 +71,8 @@ def compare(
         start: How attention starts: identity leaves the first output as it was, paper as published.
         branch_epochs: With --mode branch: passes after the branching. Half of --epochs by default.
         task: What is learnt. By default segmentation where images have masks, else classification.
-        metric: What is judged by: accuracy, balanced_accuracy, f1, auroc, log_loss, brier or top_5; with masks
-            such as dice or "miou(background=False)". Default: accuracy; miou.
+        metric: What is judged by: accuracy, balanced_accuracy, f1, auroc, log_loss, brier or top_5; with
+            masks such as dice or "miou(background=False)". Default: accuracy; miou.
         recipe: How to train.
         dry_run: Print the plan, with what every run costs and how long it takes, and stop.
         json: Print the plan or the result as JSON.

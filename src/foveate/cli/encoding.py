@@ -1,4 +1,4 @@
-"""Terminals and pipes that are not UTF-8, and names that are not text: printed all the same, in other letters."""
+"""Terminals and pipes that are not UTF-8, and names that are not text: printed in other letters."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _PLAIN = str.maketrans(
 
 
 def be_tolerant() -> None:
-    """Let standard output and error print what their encoding does not have: signs plainly, the rest escaped."""
+    """Let standard output and error print what their encoding lacks: signs plainly, the rest escaped."""
     codecs.register_error(HANDLER, _plainly)
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
@@ -39,7 +39,9 @@ def be_tolerant() -> None:
 
 def takes_all(stream: TextIO) -> bool:
     """Return whether a stream can print every letter."""
-    return (getattr(stream, "encoding", None) or "utf-8").lower().replace("-", "").startswith(("utf", "cp65001"))
+    return (
+        (getattr(stream, "encoding", None) or "utf-8").lower().replace("-", "").startswith(("utf", "cp65001"))
+    )
 
 
 def _plainly(error: UnicodeError) -> tuple[str, int]:

@@ -65,7 +65,7 @@ def predict(
 
 
 def _classify(model: Any, paths: Sequence[Path], *, json: bool) -> int | None:
-    """Tell the classes of each picture as soon as they are known; say which ones cannot be read, and go on."""
+    """Tell the classes of each picture as soon as they are known; name those that cannot be read."""
     from foveate.cli import output
     from foveate.compare.trained import answers
 

@@ -53,8 +53,8 @@ def train(
         weights: Start from this file of weights.
         seed: Decides weights, order and augmentation.
         task: What is learnt. By default segmentation where images have masks, else classification.
-        metric: What is judged by: accuracy, balanced_accuracy, f1, auroc, log_loss, brier or top_5; with masks
-            such as dice. Default: accuracy; miou.
+        metric: What is judged by: accuracy, balanced_accuracy, f1, auroc, log_loss, brier or top_5; with
+            masks such as dice. Default: accuracy; miou.
         recipe: How to train.
         dry_run: Print what would be trained, what it costs and how long it takes, and stop.
         json: Print the plan or the result as JSON.

@@ -25,7 +25,9 @@ def build(plan: StudyPlan, spec: str | None, seed: int) -> nn.Module:
         torch.manual_seed(seed)
         base = base_model(plan.model, len(plan.classes), pretrained=plan.pretrained, weights=plan.weights)
         return (
-            base if spec is None else insert(base, spec, example=example(plan.size), start=start_of(plan.start))
+            base
+            if spec is None
+            else insert(base, spec, example=example(plan.size), start=start_of(plan.start))
         )
 
 

@@ -34,7 +34,7 @@ def confusion_matrix(
 
 
 def told_by_class(matrix: Matrix, classes: Sequence[str]) -> list[dict[str, Any]]:
-    """Return items, precision, recall and F1 of each class, in percent; None where there is nothing to tell."""
+    """Return items, precision, recall and F1 of each class, in percent; None where nothing tells."""
     right, given, true = matrix.diagonal(), matrix.sum(axis=0), matrix.sum(axis=1)
     return [
         {
@@ -58,7 +58,7 @@ def confusions(matrix: Matrix, classes: Sequence[str], most: int = CONFUSIONS) -
             "true": classes[true],
             "given": classes[given],
             "items": int(wrong[true, given]),
-            "share": _percent(wrong[true, given], matrix[true].sum()),
+            "share": _percent(int(wrong[true, given]), int(matrix[true].sum())),
         }
         for true, given in pairs
         if wrong[true, given]

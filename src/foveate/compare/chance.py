@@ -70,11 +70,14 @@ def chance_sentence(scores: Mapping[str, Mapping[str, float | None]], chance: fl
     sure = "low" if terms.higher_is_better else "high"
     worst = [entry["mean"] if entry[sure] is None else entry[sure] for entry in scores.values()]
     sign = 1 if terms.higher_is_better else -1
-    if not math.isfinite(chance) or any(value is not None and sign * value > sign * chance for value in worst):
+    if not math.isfinite(chance) or any(
+        value is not None and sign * value > sign * chance for value in worst
+    ):
         return ""
     return (
-        f"Nothing here is shown to be better than chance: always answering how frequent the classes are scores "
-        f"{terms.amount(chance)}. Before reading differences, train for longer, or check labels and learning rate."
+        "Nothing here is shown to be better than chance: always answering how frequent the classes are "
+        f"scores {terms.amount(chance)}. Before reading differences, train for longer, or check labels and "
+        "learning rate."
     )
 
 

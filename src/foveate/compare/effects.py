@@ -15,6 +15,7 @@ from foveate.tasks.base import Metric
 
 _ROUNDING = 1e-9  # of pseudo-values that are the items' own scores
 
+
 def score(y: np.ndarray, metric: Metric, level: float) -> dict[str, Any]:
     """Return the mean score of a variant with its interval, from its scores (S, N), in the metric's unit."""
     c = components(y, span=None)

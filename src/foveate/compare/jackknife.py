@@ -25,10 +25,10 @@ def item_scores(task: Task, records: np.ndarray) -> np.ndarray:
     whole = task.value(records)
     if np.isnan(whole):
         raise StudyError(
-            f"{task.metric.name} says nothing about these {len(records)} test items: nothing in them is what it "
-            "measures. Check the test data, or judge by another metric in another folder."
+            f"{task.metric.name} says nothing about these {len(records)} test items: what it measures is not "
+            "in them. Check the test data, or judge by another metric in another folder."
         )
-    return _centred(np.float64(whole), lambda: task.value_without_each(records), len(records))
+    return _centred(np.asarray(whole), lambda: task.value_without_each(records), len(records))
 
 
 def class_scores(task: Task, records: np.ndarray) -> np.ndarray | None:

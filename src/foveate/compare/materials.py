@@ -61,8 +61,8 @@ def prepare(
 
     Raises:
         DataError: The task needs another kind of truth, or an image cannot be read.
-        OptionError, UnknownNameError: The task does not have such a loss or metric, or the metric says nothing
-            about the test images.
+        OptionError, UnknownNameError: The task does not have such a loss or metric, or the metric says
+            nothing about the test images.
     """
     build = expect_task(data, task)
     expect_validation(data, train)
@@ -110,8 +110,8 @@ def expect_validation(data: ImageData, train: TrainConfig) -> None:
     """
     if train.keep_best and "val" not in data.splits:
         raise OptionError(
-            f"keep_best: {data.name} has no validation images (splits: {', '.join(data.splits)}), which would "
-            "say which epoch is best. Leave it out, or give a split val."
+            f"keep_best: {data.name} has no validation images (splits: {', '.join(data.splits)}), which "
+            "would say which epoch is best. Leave it out, or give a split val."
         )
 
 

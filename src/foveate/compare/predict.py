@@ -37,8 +37,8 @@ def predict(model: nn.Module | Training | str | Path, inputs: object) -> Tensor 
         model = load(model)
     if "config" not in model.__dict__:
         raise CheckpointError(
-            f"predict: got a {type(model).__name__} that does not know its classes and size. Give the folder of a "
-            "study or of a training, or what fv.load or fv.train returned."
+            f"predict: got a {type(model).__name__} that does not know its classes and size. Give the folder "
+            "of a study or of a training, or what fv.load or fv.train returned."
         )
     return predicted(model, _pictures(inputs))
 

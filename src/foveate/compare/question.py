@@ -121,7 +121,8 @@ def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
     listed = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
     if not listed or len(set(listed)) < len(listed) or not all(is_seed(seed) for seed in listed):
         raise StudyError(
-            f"seeds: got {seeds!r}, expected how many, or a list of different whole numbers from 0 to below 2**63"
+            f"seeds: got {seeds!r}, expected how many, or a list of different whole numbers from 0 to below "
+            "2**63"
         )
     return tuple(int(seed) for seed in listed)
 

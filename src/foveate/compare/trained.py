@@ -93,7 +93,7 @@ def load(path: str | Path) -> nn.Module:
     broken = [n for n, value in state.items() if value.is_floating_point() and not value.isfinite().all()]
     if broken:
         raise CheckpointError(
-            f"{home}: the weights are not finite numbers in {len(broken)} places, such as {broken[0]}. The file "
+            f"{home}: {len(broken)} weights hold numbers that are not finite, such as {broken[0]}. The file "
             "is damaged, or its training had failed: train again."
         )
     return equip(model.eval(), config)

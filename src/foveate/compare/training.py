@@ -19,7 +19,14 @@ from foveate.compare.build import base_model, example, start_of
 from foveate.compare.by_class import confusion_matrix, confusions, told_by_class
 from foveate.compare.chance import beats, chance_score
 from foveate.compare.draft import times
-from foveate.compare.materials import Materials, expect_task, expect_validation, fitting_size, prepare, usual_task
+from foveate.compare.materials import (
+    Materials,
+    expect_task,
+    expect_validation,
+    fitting_size,
+    prepare,
+    usual_task,
+)
 from foveate.compare.plan import duration, pixels, short
 from foveate.compare.store import FILE as STUDY
 from foveate.compare.trained import CONFIG, description, equip
@@ -134,12 +141,12 @@ class TrainingPlan:
     def __str__(self) -> str:
         """Return the plan as text."""
         counts = ", ".join(f"{name} {count:,}" for name, count in self.data["items"].items())
-        attention = f" with {self.attention}" if self.attention else ""
+        model = f"{self.model} with {self.attention}" if self.attention else self.model
         recipe = self.recipe
         return "\n".join(
             (
                 f"data   {self.data['name']}: {len(self.classes)} classes; {counts}; {pixels(self.size)}",
-                f"model  {self.model}{attention}, {short(self.parameters)} parameters, {short(self.macs)} MACs",
+                f"model  {model}, {short(self.parameters)} parameters, {short(self.macs)} MACs",
                 f"task   {self.task}, judged by {self.metric}",
                 f"steps  {self.steps:,} in {recipe.epochs} epochs, batches of {recipe.batch_size}, "
                 f"{recipe.optimizer}, lr {recipe.lr:g}",
@@ -350,8 +357,8 @@ def _expect_own(folder: Path) -> None:
         raise CheckpointError(f"{folder} holds a study. Choose another folder for this training.")
     if (folder / CONFIG).exists() and not (folder / MARKER).exists():
         raise CheckpointError(
-            f"{folder} holds a model, but not the {MARKER} of the training that made it, so that it cannot be "
-            "told whether this is the same one. Choose another folder, or delete this one to train anew."
+            f"{folder} holds a model, but not the {MARKER} of the training that made it, so that nobody "
+            "knows whether this is the same one. Choose another folder, or delete this one to train anew."
         )
 
 

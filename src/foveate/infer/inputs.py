@@ -48,12 +48,14 @@ def _of(path: Path) -> list[Picture]:
     if path.is_dir():
         found = [Picture(file, file.relative_to(path).parent) for file in image_files(path)]
         if not found:
-            raise DataError(f"{path}: there is no picture in this folder. Name a folder of pictures, or files.")
+            raise DataError(
+                f"{path}: there is no picture in this folder. Name a folder of pictures, or files."
+            )
         return found
     if path.suffix.lower() in LISTS and path.is_file():
         return [Picture(_beside(path, line)) for line in _listed(path)]
     if not path.exists() and glob.has_magic(str(path)):
-        matching = sorted(glob.glob(str(path), recursive=True))
+        matching = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207  # of any path
         if not matching:
             raise DataError(f"{path}: no file matches this pattern. Look at the folder with: ls")
         return [picture for match in matching for picture in _of(Path(match))]
@@ -70,7 +72,9 @@ def _listed(path: Path) -> list[str]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read as a list of pictures ({error}). Save it as UTF-8.") from None
+        raise DataError(
+            f"{path}: cannot be read as a list of pictures ({error}). Save it as UTF-8."
+        ) from None
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     found = lines if path.suffix.lower() == ".txt" else _column(path, lines)
     if not found:
@@ -89,7 +93,7 @@ def _column(path: Path, lines: list[str]) -> list[str]:
         return [row[place] for row in rows[1:] if len(row) > place and row[place]]
     if len(heading) > 1:
         raise DataError(
-            f"{path}: none of the columns {', '.join(heading)} names files. Call it {COLUMNS[0]}, or write one "
-            "path a line."
+            f"{path}: none of the columns {', '.join(heading)} names files. Call it {COLUMNS[0]}, or write "
+            "one path a line."
         )
     return [row[0] for row in rows if row]

@@ -41,8 +41,9 @@ def expect_normalisation(mean: Triple, std: Triple) -> tuple[Triple, Triple]:
     fine = len(mean) == len(std) == 3 and all(math.isfinite(x) for x in (*mean, *std)) and min(std) > 0
     if not fine:
         raise OptionError(
-            f"normalisation: got mean={tuple(mean)} and std={tuple(std)}, expected three finite numbers each, and "
-            "deviations above 0: images are divided by them. Correct what the model or its config.json states."
+            f"normalisation: got mean={tuple(mean)} and std={tuple(std)}, expected three finite numbers "
+            "each, and deviations above 0: images are divided by them. Correct what the model or its config.json "
+            "states."
         )
     return mean, std
 

@@ -1,4 +1,4 @@
-"""What a model is made of that its name does not say: the bytes of a file of weights, the code of its modules."""
+"""What a model is made of that its name does not say: its file of weights, the code of its modules."""
 
 from __future__ import annotations
 

@@ -90,8 +90,8 @@ class Classification:
         fake = torch.zeros(len(targets), self._classes(targets)).double().log_softmax(dim=1)
         if np.isnan(self.metric.value(self.metric.record(fake, targets).numpy(), fake.shape[1])):
             raise DataError(
-                f"{self.metric} says nothing about these test images: all {len(targets)} are of one class. Add "
-                "test images of other classes, or choose another metric, such as accuracy."
+                f"{self.metric} says nothing about these test images: all {len(targets)} are of one class. "
+                "Add test images of other classes, or choose another metric, such as accuracy."
             )
 
     def loss(self, outputs: object, batch: Labelled, *, label_smoothing: float = 0.0) -> Float[Tensor, ""]:

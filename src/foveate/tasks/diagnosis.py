@@ -70,7 +70,7 @@ class Diagnosis:
         """Run the model on the images."""
         return model(batch.images)
 
-    def check(self, outputs: object, targets: Shaped[np.ndarray, "n *k"]) -> None:
+    def check(self, outputs: object, targets: Shaped[np.ndarray, n * k]) -> None:
         """Raise unless there is a logit for every finding.
 
         Raises:
@@ -108,8 +108,8 @@ class Diagnosis:
             truths = np.eye(max(2, int(np.max(truths)) + 1))[truths]
         if not ((truths == 1).any(axis=0) & (truths != 1).any(axis=0)).any():
             raise DataError(
-                f"auroc says nothing about these {len(truths)} test images: each finding is in all of them or "
-                "in none. Add test images with and without the findings."
+                f"auroc says nothing about these {len(truths)} test images: each finding is in all of them "
+                "or in none. Add test images with and without the findings."
             )
 
     def loss(self, outputs: object, batch: Labelled, *, label_smoothing: float = 0.0) -> Float[Tensor, ""]:

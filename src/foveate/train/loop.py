@@ -125,8 +125,8 @@ def rehearse(
 ) -> list[float]:
     """Take a few steps as ``fit`` would and return the seconds that each took; nothing is kept.
 
-    What ``fit`` refuses is refused here: see there for arguments and errors. A model that is trained in stages
-    takes its steps outside of them.
+    What ``fit`` refuses is refused here: see there for arguments and errors. A model that is trained in
+    stages takes its steps outside of them.
     """
     if stages_of(model):
         shared(config, list(stages_of(model)))

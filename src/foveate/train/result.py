@@ -88,7 +88,10 @@ def keep(folder: Path, result: FitResult, run: Mapping[str, object]) -> None:
     Raises:
         TrainingError: The disk does not take it.
     """
-    record = {name: getattr(result, name) for name in ("steps", "seconds", "images_per_second", "history", "val_score")}
+    record = {
+        name: getattr(result, name)
+        for name in ("steps", "seconds", "images_per_second", "history", "val_score")
+    }
     try:
         folder.mkdir(parents=True, exist_ok=True)
         save_weights(result.model.state_dict(), folder / WEIGHTS)
@@ -115,8 +118,8 @@ def finished(folder: Path, model: nn.Module, run: Mapping[str, object], stop: in
         return None
     expect_within(record["steps"], stop, folder)
     model.load_state_dict(load_file(folder / WEIGHTS))
-    figures = (record[name] for name in ("history", "steps", "seconds", "images_per_second"))
-    return FitResult(model.eval(), *figures, record.get("val_score"))
+    figures = {name: record[name] for name in ("history", "steps", "seconds", "images_per_second")}
+    return FitResult(model.eval(), **figures, val_score=record.get("val_score"))
 
 
 def expect_same(run: Mapping[str, object], stored: Mapping[str, object], folder: Path) -> None:

@@ -74,7 +74,7 @@ class ClassCounts(LabelMetric):
         return found
 
     def _without(self, given: Labels, true: Labels, classes: int) -> tuple[Scores, np.ndarray, np.ndarray]:
-        """Return every class's score; and, without each item, that of the class it was given and of its own."""
+        """Return all classes' scores; and, without each item, those of the class it was given and its own."""
         right, every_given, every_true = _counts(given, true, classes)
         less_right = self.class_scores(right - 1, every_given - 1, every_true - 1)
         less_given = self.class_scores(right, every_given - 1, every_true)

@@ -55,7 +55,9 @@ def score(name: str, predictions: Lists, truths: Lists) -> float:
         raise UnknownNameError("metric", name, {*label_metrics, *metrics, "top_5"})
     given, true = _array(predictions), _array(truths)
     if not len(true) or len(given) != len(true):
-        raise ShapeError(f"score: got {len(given)} predictions and {len(true)} truths, expected one for each.")
+        raise ShapeError(
+            f"score: got {len(given)} predictions and {len(true)} truths, expected one for each."
+        )
     if given.dtype.kind == "f" and np.isnan(given).any():
         raise DataError("score: a prediction is not a number (nan). Look for what the model did not compute.")
     if true.ndim >= 3 and bare in metrics:
@@ -84,21 +86,28 @@ def _of_labels(metric: LabelMetric, given: np.ndarray, true: np.ndarray) -> floa
 
 def _probabilities(metric: LabelMetric, given: np.ndarray, true: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return probabilities (N, K), 1 for a label that was given, and the number of each item's class."""
-    if given.ndim == 1 and (given.dtype.kind != "f" or (given % 1 == 0).all()) and not metric.needs_probabilities:
+    if (
+        given.ndim == 1
+        and (given.dtype.kind != "f" or (given % 1 == 0).all())
+        and not metric.needs_probabilities
+    ):
         if (given.dtype.kind in "US") != (true.dtype.kind in "US"):
-            raise ShapeError("score: got names on one side and numbers on the other, expected the same on both.")
+            raise ShapeError(
+                "score: got names on one side and numbers on the other, expected the same on both."
+            )
         known, numbers = np.unique(np.concatenate([given, true]), return_inverse=True)
         return np.eye(len(known))[numbers[: len(given)]], numbers[len(given) :]
     if given.dtype.kind not in "biuf" or given.ndim not in (1, 2):
         raise ShapeError(
-            f"score: got predictions of shape {given.shape} and type {given.dtype}, expected probabilities (N, K) "
-            "or, of the second of two classes, (N,)" + ("." if metric.needs_probabilities else ", or labels (N,).")
+            f"score: got predictions of shape {given.shape} and type {given.dtype}, expected probabilities "
+            "(N, K) or, of the second of two classes, (N,)"
+            + ("." if metric.needs_probabilities else ", or labels (N,).")
         )
     p = given.astype(np.float64)
     if (p < 0).any() or (p > 1).any() or (p.ndim == 2 and (abs(p.sum(axis=1) - 1) > 1e-2).any()):
         raise ShapeError(
-            f"score: got values from {p.min():g} to {p.max():g}, expected probabilities that sum to 1 over the "
-            "classes. Apply the softmax to logits."
+            f"score: got values from {p.min():g} to {p.max():g}, expected probabilities that sum to 1 over "
+            "the classes. Apply the softmax to logits."
         )
     p = np.stack([1 - p, p], axis=1) if p.ndim == 1 else p
     wrong = true.dtype.kind not in "biu" or true.min() < 0 or true.max() >= p.shape[1]
@@ -127,4 +136,6 @@ def _array(values: Lists) -> np.ndarray:
     try:
         return np.asarray(values)
     except ValueError:
-        raise ShapeError("score: got lists of different lengths, expected one row of equal length an item.") from None
+        raise ShapeError(
+            "score: got lists of different lengths, expected one row of equal length an item."
+        ) from None
