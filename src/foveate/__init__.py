@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from foveate.compare.study import Study as Study
     from foveate.compare.study import compare as compare
     from foveate.compare.study import load as load
+    from foveate.compare.train_one import train as train
     from foveate.compare.training import Training as Training
-    from foveate.compare.training import train as train
     from foveate.cost.count import cost as cost
     from foveate.errors import FoveateError as FoveateError
     from foveate.explain.record import record as record
@@ -58,7 +58,7 @@ _HOME = {
     "save_insert": "foveate.insert.portable",
     "score": "foveate.tasks.metrics.score",
     "sites": "foveate.insert.sites",
-    "train": "foveate.compare.training",
+    "train": "foveate.compare.train_one",
 }
 __all__ = sorted(_HOME)  # noqa: PLE0605  # one list of public names, not two
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from foveate.cli.__main__ import main
-from foveate.compare.training import train
+from foveate.compare.train_one import train
 from foveate.train.config import TrainConfig
 from foveate.train.progress import Silent
 

@@ -14,7 +14,8 @@ from PIL import Image
 from safetensors.torch import save_file
 
 import foveate as fv
-from foveate.compare.training import Training, TrainingPlan, train
+from foveate.compare.train_one import train
+from foveate.compare.training import Training, TrainingPlan
 from foveate.errors import CheckpointError, DataError, FoveateError, OptionError, ShapeError, StudyError
 from foveate.models import create_model
 from foveate.train.config import TrainConfig
@@ -117,10 +118,10 @@ class Stopping(Silent):
 
 @pytest.fixture(autouse=True)
 def checkpoint_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    from foveate.compare import training
+    from foveate.compare import train_one
 
-    fit = training.fit
-    monkeypatch.setattr(training, "fit", lambda *a, **k: fit(*a, **k, checkpoint_seconds=0.0))
+    fit = train_one.fit
+    monkeypatch.setattr(train_one, "fit", lambda *a, **k: fit(*a, **k, checkpoint_seconds=0.0))
 
 
 def test_a_folder_with_something_else_is_refused(workplace: Path):

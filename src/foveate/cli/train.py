@@ -59,8 +59,8 @@ def train(
         dry_run: Print what would be trained, what it costs and how long it takes, and stop.
         json: Print the plan or the result as JSON.
     """
+    from foveate.compare.train_one import train as train_one
     from foveate.compare.training import TrainingPlan
-    from foveate.compare.training import train as train_one
     from foveate.data.open import open_data
 
     images = open_data(data)

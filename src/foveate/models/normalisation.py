@@ -42,8 +42,8 @@ def expect_normalisation(mean: Triple, std: Triple) -> tuple[Triple, Triple]:
     if not fine:
         raise OptionError(
             f"normalisation: got mean={tuple(mean)} and std={tuple(std)}, expected three finite numbers "
-            "each, and deviations above 0: images are divided by them. Correct what the model or its config.json "
-            "states."
+            "each, and deviations above 0: images are divided by them. Correct what the model or its "
+            "config.json states."
         )
     return mean, std
 
