@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from numbers import Integral
 
 from foveate.errors import OptionError
 
@@ -24,6 +25,22 @@ def whole(option: str, value: int, least: int = 1) -> int:
     """
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise OptionError(f"{option}: got {value!r}, expected a whole number of at least {least}")
+    return value
+
+
+def is_seed(value: object) -> bool:
+    """Return whether ``value`` can seed every generator there is: a whole number from 0 to below 2**63."""
+    return isinstance(value, Integral) and not isinstance(value, bool) and 0 <= int(value) < 2**63
+
+
+def seed_number(option: str, value: int) -> int:
+    """Return ``value`` if it can be a seed.
+
+    Raises:
+        OptionError: It cannot; the text names ``option``.
+    """
+    if not is_seed(value):
+        raise OptionError(f"{option}: got {value!r}, expected a whole number from 0 to below 2**63")
     return value
 
 

@@ -56,7 +56,7 @@ def test_no_line_is_wider_than_80():
     [
         ({"margin": 1.0}, "margin: 0.5 there, 1.0 here"),
         ({"seeds": (0, 1, 2)}, "seeds: [0, 1] there, [0, 1, 2] here"),
-        ({"fingerprint": "g"}, "fingerprint: f there, g here"),
+        ({"fingerprint": "g"}, "data: its images, labels or splits have changed"),
         ({"train": TrainConfig(epochs=4, batch_size=32, lr=0.1)}, "train.lr: 0.001 there, 0.1 here"),
         ({"variants": plan().variants[:1]}, "variants: baseline, se@stage3 there, baseline here"),
     ],

@@ -12,9 +12,9 @@ import torch
 from safetensors.torch import load_file
 from train_samples import small, splits
 
-import foveate.train.checkpoint as checkpoint_module
 from foveate.tasks import tasks
 from foveate.train import TrainConfig, fit
+from foveate.train import checkpoint as checkpoint_module
 from foveate.train.progress import Silent
 
 CONFIG = TrainConfig(epochs=6, batch_size=8, lr=3e-3, accumulate=2, ema=0.9, warmup=0.2)

@@ -3,6 +3,7 @@ import torch
 from safetensors.torch import load_file
 
 from foveate.errors import CheckpointError
+from foveate.train import checkpoint
 from foveate.train.checkpoint import Checkpoints, save_weights
 
 WEIGHTS = {"a": torch.arange(24.0).reshape(1, 2, 3, 4).contiguous(memory_format=torch.channels_last)}
@@ -56,7 +57,7 @@ def test_weights_that_share_memory_are_found_under_every_name(tmp_path):
 def test_weights_that_cannot_be_written_leave_the_old_file(tmp_path, monkeypatch):
     file = tmp_path / "w.safetensors"
     save_weights({"a": torch.ones(2)}, file)
-    monkeypatch.setattr("foveate.train.checkpoint.save_file", _full)
+    monkeypatch.setattr(checkpoint, "save_file", _full)
     with pytest.raises(OSError, match="No space"):
         save_weights({"a": torch.zeros(2)}, file)
     assert torch.equal(load_file(file)["a"], torch.ones(2))

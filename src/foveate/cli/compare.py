@@ -33,7 +33,7 @@ def compare(
     out: Path | None = None,
     mode: Literal["scratch", "pretrained", "branch"] = "scratch",
     control: Literal["largest", "each", "none"] = "largest",
-    margin: float = 0.5,
+    margin: float | None = None,
     level: float = 0.95,
     pretrained: bool = False,
     weights: Path | None = None,
@@ -65,14 +65,16 @@ def compare(
         mode: Train from scratch; start all from pretrained weights; or branch: train the baseline once
             a seed, insert, and go on with all.
         control: For which variants there is a control: the largest, each, or none.
-        margin: The least difference worth having, in points.
+        margin: The least difference worth having, in the metric's unit. Default: 0.5 points; 0.01 nats of
+            log_loss; 0.005 of brier.
         level: Confidence of all intervals together.
         pretrained: Start from published weights.
         weights: Start from this file of weights.
         start: How attention starts: identity leaves the first output as it was, paper as published.
         branch_epochs: With --mode branch: passes after the branching. Half of --epochs by default.
         task: What is learnt. By default segmentation where images have masks, else classification.
-        metric: With masks: what is judged by, such as dice or "miou(background=False)". Default: miou.
+        metric: What is judged by: accuracy, balanced_accuracy, f1, auroc, log_loss, brier or top_5; with
+            masks such as dice or "miou(background=False)". Default: accuracy; miou.
         recipe: How to train.
         reading: How the data is read.
         dry_run: Print the plan, with what every run costs and how long it takes, and stop.

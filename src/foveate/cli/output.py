@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from foveate.cli.encoding import takes_all
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -57,8 +59,8 @@ def shares(parts: Iterable[tuple[str, float]]) -> None:
 
 
 def machine(value: Any) -> None:
-    """Print JSON."""
-    print(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    """Print JSON; in escapes where the stream does not have every letter."""
+    print(json.dumps(value, indent=2, ensure_ascii=not takes_all(sys.stdout), default=str))
 
 
 def short(number: float) -> str:

@@ -13,6 +13,7 @@ from foveate.compare.plan import StudyPlan
 from foveate.data.canvas import Canvas
 from foveate.insert.surgery import Start, insert
 from foveate.models import create_model
+from foveate.options import one_of
 
 
 def build(plan: StudyPlan, spec: str | None, seed: int) -> nn.Module:
@@ -24,7 +25,9 @@ def build(plan: StudyPlan, spec: str | None, seed: int) -> nn.Module:
         torch.manual_seed(seed)
         base = base_model(plan.model, len(plan.classes), pretrained=plan.pretrained, weights=plan.weights)
         return (
-            base if spec is None else insert(base, spec, example=example(plan.size), start=_start(plan.start))
+            base
+            if spec is None
+            else insert(base, spec, example=example(plan.size), start=start_of(plan.start))
         )
 
 
@@ -47,7 +50,7 @@ def rebuild(config: Mapping[str, Any]) -> nn.Module:
         model = base_model(str(config["model"]), len(config["classes"]))
         if config["spec"] is None:
             return model
-        start = _start(str(config["start"]))
+        start = start_of(str(config["start"]))
         return insert(model, str(config["spec"]), example=example(config_size(config)), start=start)
 
 
@@ -57,5 +60,11 @@ def config_size(config: Mapping[str, Any]) -> Canvas:
     return int(height), int(width)
 
 
-def _start(start: str) -> Start:
+def start_of(start: str) -> Start:
+    """Return how attention starts, as ``insert`` takes it.
+
+    Raises:
+        OptionError: It is neither ``identity`` nor ``paper``.
+    """
+    one_of("start", start, ("identity", "paper"))
     return "paper" if start == "paper" else "identity"

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import cycle, islice
 from statistics import median
 
 from torch import nn
@@ -15,14 +13,11 @@ from foveate.compare.materials import Materials
 from foveate.compare.plan import BASELINE, REPORT, TRUNK, PlannedVariant, StudyPlan
 from foveate.cost.count import cost
 from foveate.errors import StudyError
-from foveate.infer.run import device_of
 from foveate.insert.control import control_spec
 from foveate.insert.spec import parse
-from foveate.train.device import build_fabric
-from foveate.train.evaluate import to_device
-from foveate.train.feed import batches_of
-from foveate.train.optimise import build_optimizer
-from foveate.train.seed import own_randomness
+from foveate.models.normalisation import Triple
+from foveate.train.config import TrainConfig
+from foveate.train.loop import rehearse
 
 CONTROLS = ("largest", "each", "none")
 TIMED = 3  # steps; one more goes before them, which pays for what the first step sets up
@@ -91,31 +86,25 @@ def _control(variant: PlannedVariant, tried: Sequence[PlannedVariant]) -> Planne
 
 
 def with_times(plan: StudyPlan, materials: Materials) -> StudyPlan:
-    """Return the plan with the time of a training step and of evaluating an image, measured on a few."""
+    """Return the plan with the time of a training step and of evaluating an image, measured on a few.
+
+    Raises:
+        FoveateError: What a run of the plan would refuse, such as fewer epochs than a model has stages.
+    """
     timed = []
+    lengths = {run.variant: run.epochs for run in plan.runs}
     for variant in plan.variants:
-        step, image = _times(build(plan, variant.spec, plan.seeds[0]), plan, materials)
+        config = replace(plan.train, epochs=min(lengths[variant.name], plan.train.epochs))
+        step, image = times(build(plan, variant.spec, plan.seeds[0]), config, plan.normalisation, materials)
         timed.append(replace(variant, step_seconds=step, image_seconds=image))
     return replace(plan, variants=tuple(timed))
 
 
-def _times(model: nn.Module, plan: StudyPlan, materials: Materials) -> tuple[float, float]:
-    """Return seconds a step and seconds an evaluated image."""
-    config, (mean, std) = plan.train, plan.normalisation
-    fabric = build_fabric(config.precision)
-    with own_randomness(fabric.device):
-        wrapped, optimizer = fabric.setup(model, build_optimizer(model, config))
-        batches = cycle(batches_of(materials.splits["train"], config, 0, mean=mean, std=std))
-        spans = []
-        for _ in range(TIMED + 1):
-            began = time.perf_counter()
-            for stored in islice(batches, config.accumulate):
-                batch = to_device(stored, device_of(model))
-                loss = materials.task.loss(materials.task.forward(wrapped.train(), batch), batch)
-                fabric.backward(loss)
-            optimizer.step()
-            optimizer.zero_grad()
-            float(loss.detach())  # waits for the device
-            spans.append(time.perf_counter() - began)
+def times(
+    model: nn.Module, config: TrainConfig, normalisation: tuple[Triple, Triple], materials: Materials
+) -> tuple[float, float]:
+    """Return seconds a step and seconds an evaluated image, from a few real steps of training."""
+    mean, std = normalisation
+    spans = rehearse(model, materials.task, materials.splits, config, TIMED + 1, mean=mean, std=std)
     # A step is about three forward passes; evaluation is one of them, without a graph.
     return median(spans[1:]), median(spans[1:]) / (3 * config.batch_size * config.accumulate)

@@ -28,6 +28,7 @@ from foveate.data.open import open_data
 from foveate.errors import DataError
 from foveate.train.config import TrainConfig
 from foveate.train.progress import Progress, progress_for
+from foveate.train.seed import warn_of_threads
 
 __all__ = ["Study", "compare", "load"]
 SHOWN = 5  # files named for each problem in an error
@@ -85,7 +86,7 @@ def compare(
     mode: str = "scratch",
     out: str | Path | None = None,
     control: str = "largest",
-    margin: float = 0.5,
+    margin: float | None = None,
     level: float = 0.95,
     size: int | None = None,
     pretrained: bool = False,
@@ -115,7 +116,8 @@ def compare(
             ``branch``: the baseline is trained once a seed, then all go on from there for ``branch_epochs``.
         out: The study's folder; one under ``runs/`` that belongs to this plan if None.
         control: Which variants get a control of equal cost without attention: largest, each or none.
-        margin: The least difference worth having, in the metric's unit (points of accuracy).
+        margin: The least difference worth having, in the metric's unit; what is usual for it if None, half a
+            point of accuracy.
         level: Confidence of all intervals together, in (0, 1).
         size: Side of the images in pixels, the short side of images with masks; what suits data and model if
             None.
@@ -189,6 +191,8 @@ class _Session:
         self.store = Store.open(folder, plan, timed=lambda: with_times(plan, materials))
         # Times and wording are those of the first sitting; where the data lies now is what counts.
         self.plan = replace(self.store.plan(), origin=plan.origin)
+        if self.store.unfinished():
+            warn_of_threads(self.plan.threads, f"the study in {folder}")
         self.progress: Progress | None = None
 
     def make(self, engine: Engine, progress: Progress | None) -> Study:

@@ -9,6 +9,7 @@ from pathlib import Path
 from foveate.data.base import ImageData
 from foveate.data.scenes import scenes
 from foveate.errors import DataError, OptionError
+from foveate.options import seed_number
 
 _NAMED = {"images": "images", "masks": "masks", "inside": "ignore_outside"}
 MANIFESTS = (".csv", ".tsv", ".parquet")
@@ -36,6 +37,7 @@ def open_data(source: object = None, *, seed: int = 0, **options: object) -> Ima
     """
     if isinstance(source, ImageData):
         return source
+    seed_number("seed", seed)
     if source is None or (isinstance(source, str) and source.partition("(")[0].strip() == "scenes"):
         return _call("scenes", scenes, {"seed": seed, **scene_words(source), **options})
     if isinstance(source, (str, Path)):

@@ -106,6 +106,12 @@ def put_weights(model: nn.Module, state: Mapping[str, Tensor], classes: int, ori
         raise CheckpointError(
             f"{origin} does not fit the model. {_misfits(missing, foreign, shapes, state, own)}"
         )
+    broken = [n for n, value in state.items() if value.is_floating_point() and not value.isfinite().all()]
+    if broken:
+        raise CheckpointError(
+            f"{origin}: {len(broken)} weights hold numbers that are not finite (nan or inf), such as "
+            f"{_some(broken)}. The training that wrote them had failed; use an earlier checkpoint."
+        )
     model.load_state_dict({n: value for n, value in state.items() if n not in head}, strict=False)
     if head:
         _say_left_out(origin, head)
