@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from foveate.mechanisms.base import Mechanism
 from foveate.models.layouts import translated
 from foveate.models.normalisation import keep_normalisation
-from foveate.models.segmentation.segmenter import Segmenter
 from foveate.models.weights import put_weights, read_weights
 
 _log = logging.getLogger("foveate")
@@ -65,8 +64,8 @@ def _without_mechanism(model: nn.Module, own: dict[str, Tensor], state: dict[str
 
 
 def _classes(model: nn.Module) -> int:
-    """Return the length of the output: a segmenter's classes, or the length of the last linear layer."""
-    if isinstance(model, Segmenter):
-        return model.classes
+    """Return the length of the output: what the model says of it, or the length of the last linear layer."""
+    if isinstance(stated := getattr(model, "classes", None), int):
+        return stated
     heads = [module for module in model.modules() if isinstance(module, nn.Linear)]
     return heads[-1].out_features if heads else 0
