@@ -14,7 +14,7 @@ import torchvision
 from torch import nn
 
 from foveate.calls import parse_call
-from foveate.errors import OptionError, UnknownNameError
+from foveate.errors import FoveateError, OptionError, UnknownNameError
 from foveate.models.base import models
 from foveate.models.imported import import_model
 from foveate.models.library import from_timm, from_torchvision
@@ -126,6 +126,8 @@ def _own(name: str, classes: int, pretrained: bool, options: Mapping[str, object
     options = {**options, "pretrained_encoder": True} if pretrained else options
     try:
         return models[name](classes=classes, **options)
+    except FoveateError:
+        raise
     except TypeError as error:
         raise OptionError(f"{name} cannot be built with {', '.join(options)}: {error}") from error
 
