@@ -8,6 +8,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from foveate.mechanisms.base import Mechanism
+from foveate.models.form import check_form
 from foveate.models.layouts import translated
 from foveate.models.normalisation import keep_normalisation
 from foveate.models.weights import put_weights, read_weights
@@ -33,7 +34,8 @@ def load_published(model: nn.Module, path: Path | str) -> tuple[str, ...]:
         the file is of the plain network. The log says so too.
 
     Raises:
-        CheckpointError: The file cannot be read, or is of another network; the text lists what does not fit.
+        CheckpointError: The file cannot be read, or is of another network, or of another form of it; the text
+            lists what does not fit.
 
     Example:
         >>> import tempfile, torch, torchvision
@@ -44,6 +46,7 @@ def load_published(model: nn.Module, path: Path | str) -> tuple[str, ...]:
         32
     """
     origin = str(path)
+    check_form(model, Path(path))
     state = translated(read_weights(Path(path)), model)
     own = model.state_dict()
     fresh = _without_mechanism(model, own, state)

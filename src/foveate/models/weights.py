@@ -22,6 +22,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from foveate.errors import CheckpointError, nearest
+from foveate.models.form import check_form
 from foveate.models.layouts import translated
 
 _NESTS = ("state_dict_ema", "state_dict", "model_state_dict", "model_state", "model")
@@ -44,8 +45,10 @@ def load_weights(model: nn.Module, path: Path, classes: int) -> tuple[str, ...]:
         The names that were left out, all of them of the head.
 
     Raises:
-        CheckpointError: The file cannot be read, or something other than the head does not fit.
+        CheckpointError: The file cannot be read, something other than the head does not fit, or the file says
+            that it is of another form of the network.
     """
+    check_form(model, path)
     return put_weights(model, read_weights(path), classes, origin=str(path))
 
 

@@ -49,7 +49,9 @@ class ECAResNet(ResNet):
         if kernel_sizes is not None and "kernel_size" in options:
             raise OptionError("kernel_sizes and kernel_size are both given; the first is one for each stage")
         if kernel_sizes is not None and (
-            not isinstance(kernel_sizes, Sequence) or isinstance(kernel_sizes, str) or len(kernel_sizes) != STAGES
+            not isinstance(kernel_sizes, Sequence)
+            or isinstance(kernel_sizes, str)
+            or len(kernel_sizes) != STAGES
         ):
             raise OptionError(
                 f"kernel_sizes: got {kernel_sizes!r}, expected four odd numbers, one a stage, such as (3, 5, 7, 7)"

@@ -86,7 +86,9 @@ def second_looks(images: Float[Tensor, "b 3 h w"], boxes: Int64[Tensor, "b 4"]) 
         images: Normalised by ImageNet's mean and deviation.
         boxes: As ``OtsuBox`` gives them.
     """
-    shown = [_look(each, box) for each, box in zip(images.detach().cpu().float(), boxes.tolist(), strict=True)]
+    shown = [
+        _look(each, box) for each, box in zip(images.detach().cpu().float(), boxes.tolist(), strict=True)
+    ]
     mean, std = (torch.tensor(x)[:, None, None] for x in (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD))
     looks = torch.stack(shown).float() / (LEVELS - 1) if shown else images.cpu()
     return ((looks - mean) / std).to(images)

@@ -78,7 +78,9 @@ class RefinedSegmenter(Segmenter):
     def pictures(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Return normalised images as grey levels, to the nearest whole one."""
         mean, std = model_normalisation(self) if x.shape[1] == len(HALF) else (HALF, HALF)
-        scale, shift = (x.new_tensor(v, dtype=torch.float32)[None, : x.shape[1], None, None] for v in (std, mean))
+        scale, shift = (
+            x.new_tensor(v, dtype=torch.float32)[None, : x.shape[1], None, None] for v in (std, mean)
+        )
         if x.shape[1] != len(HALF):
             scale, shift = scale[:, :1], shift[:, :1]
         return ((x.detach().float() * scale + shift) * LEVELS).round()

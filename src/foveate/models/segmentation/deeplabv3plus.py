@@ -28,7 +28,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.errors import OptionError
+from foveate.errors import CheckpointError, OptionError
 from foveate.mechanisms.base import BatchNorm, build, mechanisms
 from foveate.models.base import models
 from foveate.models.classification.resnet_blocks import initialise
@@ -40,6 +40,11 @@ from foveate.models.segmentation.xception import Xception65
 from foveate.options import one_of, whole
 
 Separable = Literal["none", "decoder", "all"]
+_NAMES = (  # what the layouts call their weights, and a name that only they have
+    ("jfzhang95", JFZHANG, r"^aspp\.aspp1\."),
+    ("vainf", VAINF, r"^classifier\.aspp\."),
+    ("smp", SMP, r"^decoder\.aspp\."),
+)
 ATTENTION = {"pam": "position", "cc": "criss_cross", "psa": "point_wise", "gate": "attention_gate"}
 FINE = 48  # channels that the fine map is brought to
 
@@ -73,7 +78,9 @@ class Layout:
 
 LAYOUTS = {
     "paper": Layout(convolutions=2, align_corners=True),
-    "jfzhang95": Layout(convolutions=2, align_corners=True, dropout=0.5, between=(0.5, 0.1), dilate_first=True),
+    "jfzhang95": Layout(
+        convolutions=2, align_corners=True, dropout=0.5, between=(0.5, 0.1), dilate_first=True
+    ),
     "vainf": Layout(fine_first=True),
     "smp": Layout(
         extra=True,
@@ -84,6 +91,8 @@ LAYOUTS = {
         dilate_first=True,
     ),
 }
+
+
 @models.register("deeplabv3plus")
 class DeepLabV3Plus(Segmenter):
     """Atrous spatial pyramid pooling, and a decoder that joins it with a fine map.
@@ -184,10 +193,19 @@ class DeepLabV3Plus(Segmenter):
         return {"out": self.head(self.decoder(torch.cat(both, dim=1)))}
 
     def from_published(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return the weights of jfzhang95, VainF or segmentation-models-pytorch under the names of this network."""
-        for layout, rules in (("jfzhang95", JFZHANG), ("vainf", VAINF), ("smp", SMP)):
-            if self.layout == LAYOUTS[layout]:
-                return self._of_encoder(renamed(state, rules, self.state_dict(), spare=TWICE))
+        """Return the weights of jfzhang95, VainF or segmentation-models-pytorch under the names of this network.
+
+        Raises:
+            CheckpointError: They are those of another layout.
+        """
+        for layout, rules, mark in _NAMES:
+            if not any(re.search(mark, name) for name in state):
+                continue
+            if self.layout != LAYOUTS[layout]:
+                raise CheckpointError(
+                    f'these weights have the names of layout="{layout}". Create the network with that layout.'
+                )
+            return self._of_encoder(renamed(state, rules, self.state_dict(), spare=TWICE))
         return dict(state)
 
     def _of_encoder(self, state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -44,9 +44,13 @@ class DRN(Encoder):
     def __init__(self, bottleneck: bool, levels: tuple[int, ...], *, output_stride: int = STRIDE) -> None:
         super().__init__()
         if output_stride != STRIDE:
-            raise OptionError(f"output_stride: got {output_stride}, a DRN has {STRIDE}. Write output_stride=8.")
+            raise OptionError(
+                f"output_stride: got {output_stride}, a DRN has {STRIDE}. Write output_stride=8."
+            )
         self.layer0 = nn.Sequential(
-            nn.Conv2d(3, WIDTHS[0], 7, padding=3, bias=False), nn.BatchNorm2d(WIDTHS[0]), nn.ReLU(inplace=True)
+            nn.Conv2d(3, WIDTHS[0], 7, padding=3, bias=False),
+            nn.BatchNorm2d(WIDTHS[0]),
+            nn.ReLU(inplace=True),
         )
         self.layer1 = _convolutions(WIDTHS[0], WIDTHS[0], levels[0])
         self.layer2 = _convolutions(WIDTHS[0], WIDTHS[1], levels[1], stride=2)
