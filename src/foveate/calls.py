@@ -1,8 +1,8 @@
 """A name with options in one string, such as ``unet(encoder=timm/resnet18)``: its reader and its printer.
 
 Models, losses, metrics and the terms of a spec are all written this way. Nothing is ever evaluated: values
-are Python literals (numbers, strings, True, False, None, tuples), or bare words that stand for themselves, also with
-options of their own: ``crf_rnn(model=unet(encoder=resnet18))``.
+are Python literals (numbers, strings, True, False, None, tuples), or bare words that stand for themselves,
+also with options of their own: ``crf_rnn(model=unet(encoder=resnet18))``.
 """
 
 from __future__ import annotations

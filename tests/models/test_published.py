@@ -63,6 +63,7 @@ def timm_resnet50(**attention):
     return lambda: timm.create_model("resnet50", block_args=attention)
 
 
+@pytest.mark.parity("classification.gc_resnet", "classification.sknet")
 @pytest.mark.parametrize(
     ("name", "options", "theirs"),
     [
@@ -138,6 +139,7 @@ def gate(kind, state, path):
     return hook
 
 
+@pytest.mark.parity("classification.cbam_resnet")
 @pytest.mark.parametrize(
     ("name", "kind", "options", "prefix", "nest"),
     [

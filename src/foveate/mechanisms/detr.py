@@ -40,10 +40,10 @@ _RULES = (
 
 
 def detr_sines(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "1 c h w"]:
-    """Return the sines of every position, in the type of ``x``: half of the channels of the row, then of the column.
+    """Return sines of every position in the type of ``x``: half the channels of its row, half of its column.
 
-    Rows and columns count from 1 and are scaled so that the last is 2 pi; sine and cosine of a wave stand side by
-    side.
+    Rows and columns count from 1 and are scaled so that the last is 2 pi; sine and cosine of a wave stand
+    side by side.
 
     Args:
         x: Gives the size; C is a multiple of 4.
@@ -75,7 +75,7 @@ def from_authors(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     if any(name.startswith(_FIRST) for name in state):
         raise CheckpointError(
             "these weights have self-attention in the first layer of the decoder (the authors' "
-            "--keep_first_self_attn_dec), which query2label does not have. Their published files do not either."
+            "--keep_first_self_attn_dec), which query2label does not have, nor do their published files."
         )
     return {
         _ours(name): value.squeeze(0) if name in ("fc.W", "fc.b") else value for name, value in state.items()

@@ -1,4 +1,4 @@
-"""Which form of a network a file of weights is for: its options, where the shapes of weights do not show them."""
+"""Which form of a network a file of weights is for: its options, as shapes of weights do not tell all."""
 
 from __future__ import annotations
 
@@ -20,10 +20,8 @@ METADATA = "foveate.model"  # the entry of a safetensors file's header
 _ATTRIBUTE = "foveate_form"
 _CONFIG = "config.json"  # beside the weights, of before they said it themselves
 # What changes nothing that a trained network computes, or is meant to be changed afterwards.
-_FREE = frozenset(
-    ("pretrained_encoder", "in_channels", "dropout", "side", "aux_width", "trainable")
-    + ("iterations", "inference_iterations", "method", "twice")
-)
+_TRAINING = {"pretrained_encoder", "in_channels", "dropout", "side", "aux_width", "trainable", "twice"}
+_FREE = _TRAINING | {"iterations", "inference_iterations", "method"}
 
 
 def keep_form(model: nn.Module, name: str, options: Mapping[str, object]) -> None:
@@ -67,7 +65,7 @@ def check_form(model: nn.Module, path: Path) -> None:
 
 
 def _stated(path: Path) -> tuple[str, dict[str, object]] | None:
-    """Return the name and options that a file, or config.json beside it, gives of one of foveate's networks."""
+    """Return the name and options of one of our networks that a file gives, or config.json beside it."""
     try:
         text = _in_header(path) or _beside(path)
         name, options = parse_call(text) if text else ("", {})

@@ -80,7 +80,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def _loaded(path: Path) -> Any:
-    """Return what a PyTorch file holds: tensors, and what is often beside them: scores of NumPy, settings, paths.
+    """Return what a PyTorch file holds: tensors, and what often lies beside them: scores, settings, paths.
 
     All of these are data: nothing in the file is executed.
     """

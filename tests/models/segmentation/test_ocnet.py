@@ -1,3 +1,4 @@
+import pytest
 import torch
 from torch import nn
 
@@ -48,6 +49,7 @@ class Theirs(AuthorsResNet):
         return self.dsn(third), self.cls(self.context(last))
 
 
+@pytest.mark.parity("segmentation.ocnet")
 def test_a_checkpoint_of_the_authors_computes_what_it_did(tmp_path):
     theirs = drawn(everywhere_in_place(Theirs(18, 512, 5)))
     ours = loaded(theirs, "ocnet", tmp_path, classes=5, encoder="resnet18")

@@ -95,7 +95,8 @@ class ClassSpecificResidualAttention(Label):
             return dict(state)
         if len(heads) != self.heads:
             raise CheckpointError(
-                f"these weights are of {len(heads)} heads, here are {self.heads}. Create it with heads={len(heads)}."
+                f"these weights are of {len(heads)} heads, here are {self.heads}. Create it with "
+                f"heads={len(heads)}."
             )
         rest = {name: value for name, value in state.items() if not name.startswith("multi_head.")}
         return {**rest, "classifier.weight": torch.cat([heads[k] for k in sorted(heads)])}

@@ -3,9 +3,9 @@
 Paper   Wang, Wu, Zhu, Li, Zuo, Hu. ECA-Net: Efficient Channel Attention for Deep Convolutional Neural
         Networks. CVPR 2020. arXiv:1910.03151, section 4.
 Cost    with 1000 classes: eca_resnet50 25,557,118 parameters, 86 more than without.
-Differs the kernel grows with the channels as equation 12 says; the authors' five files have kernels of their own
-        choice for each stage, which their names give: k3577 for 18 layers, k3557 for 50, k3357 for 34, 101 and
-        152 (kernel_sizes=(3, 5, 7, 7) and so on).
+Differs the kernel grows with the channels as equation 12 says; the authors' five files have kernels of their
+        own choice for each stage, which their names give: k3577 for 18 layers, k3557 for 50, k3357 for 34,
+        101 and 152 (kernel_sizes=(3, 5, 7, 7) and so on).
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ class ECAResNet(ResNet):
             or len(kernel_sizes) != STAGES
         ):
             raise OptionError(
-                f"kernel_sizes: got {kernel_sizes!r}, expected four odd numbers, one a stage, such as (3, 5, 7, 7)"
+                f"kernel_sizes: got {kernel_sizes!r}, expected four odd numbers, one a stage, such as "
+                "(3, 5, 7, 7)"
             )
         self.kernel_sizes = kernel_sizes
         super().__init__(plan, "eca", classes=classes, **options)
@@ -69,14 +70,15 @@ class ECAResNet(ResNet):
         """Return published weights under the names that this network has.
 
         Raises:
-            CheckpointError: Their kernels have other sizes, or they are of a network that computes something else.
+            CheckpointError: Their kernels have other sizes, or they are of a network that computes something
+                else.
         """
         named = super().from_published(state)
         theirs, ours = _sizes(named), _sizes(self.state_dict())
         if len(theirs) == len(ours) == STAGES and theirs != ours:
             raise CheckpointError(
-                f"these weights have kernels of {', '.join(map(str, theirs))} channels in the four stages, this "
-                f"network of {', '.join(map(str, ours))}. Create it with kernel_sizes={theirs}."
+                f"these weights have kernels of {', '.join(map(str, theirs))} channels in the four stages, "
+                f"this network of {', '.join(map(str, ours))}. Create it with kernel_sizes={theirs}."
             )
         return named
 

@@ -1,4 +1,4 @@
-"""The form of classifiers whose classes look at the map each for itself: an encoder, and a head over its last map."""
+"""Classifiers whose classes look at the map each for itself: an encoder, and a head over its last map."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ POSITIONS = 7  # a side of the last map, at the size of image that networks of s
 
 
 class TokenEncoder(Encoder):
-    """A vision transformer of timm, its last tokens laid out as a map; class and register tokens are left out.
+    """A vision transformer of timm, its last tokens laid out as a map, without class and register tokens.
 
     Args:
         network: From ``timm.create_model``, without a classifier.
@@ -41,7 +41,7 @@ class TokenEncoder(Encoder):
 
 
 class LabelNetwork(nn.Module):
-    """Images to one logit a class, each to be read through a sigmoid where several classes can be there at once.
+    """Images to one logit a class, to be read through a sigmoid where several classes can be there at once.
 
     Args:
         encoder: Images to maps.

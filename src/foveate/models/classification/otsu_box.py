@@ -1,14 +1,15 @@
 """Where AG-CNN's published networks (Ien001/AG-CNN) look a second time, and what they see there.
 
-Formula H = sum_c f_c, scaled to grey levels 0 to 255; M = H > Otsu's threshold; box = the tight box of the largest
-        connected component of M, without its last row and column; the second look is what the box cuts out of
-        the image's middle third enlarged to the whole, the numbers of the image read as if the colours came last
-Paper   Otsu. A Threshold Selection Method from Gray-Level Histograms. IEEE SMC 1979; the code accompanies no
-        paper of its own: see ``attended_box`` for the one that it implements.
+Formula H = sum_c f_c, scaled to grey levels 0 to 255; M = H > Otsu's threshold; box = the tight box of the
+        largest connected component of M, without its last row and column; the second look is what the box
+        cuts out of the image's middle third enlarged to the whole, the image's numbers read as if its
+        colours came last
+Paper   Otsu. A Threshold Selection Method from Gray-Level Histograms. IEEE SMC 1979; for the network see
+        ``attended_box``.
 Shapes  features (B, C, h, w) -> heat (B, 1, h, w) -> boxes (B, 4) -> second looks (B, 3, H, W)
 Cost    no parameters; all of it on the CPU.
-Differs grey levels of the enlarged heat map are rounded where OpenCV has fixed-point numbers, so that a level may
-        be one off. A constant map attends to the whole image, a box of one row or column to that one; the
+Differs grey levels of the enlarged heat map are rounded where OpenCV has fixed-point numbers, so that a level
+        may be one off. A constant map attends to the whole image, a box of one row or column to that one; the
         published code fails there.
 """
 

@@ -4,9 +4,10 @@ Formula y = CRF(f(x), picture), where the picture is x with its normalisation un
 Paper   crf_rnn: Zheng et al. Conditional Random Fields as Recurrent Neural Networks. ICCV 2015.
         arXiv:1502.03240; dense_crf: Chen, Papandreou, Kokkinos, Murphy, Yuille. DeepLab. TPAMI 2018.
         arXiv:1606.00915, section 3.3.
-Shapes  images (B, C, H, W) -> logits (B, classes, H, W); map (B, 1, H, W): the share of each pixel's probability
-        that the CRF gave to other labels, formed only while recording.
-Cost    the network's, and 3 * classes^2 parameters (crf_rnn), or 2 * classes^2 (dense_crf with trainable=True).
+Shapes  images (B, C, H, W) -> logits (B, classes, H, W); map (B, 1, H, W): the share of each pixel's
+        probability that the CRF gave to other labels, formed only while recording.
+Cost    the network's, and 3 * classes^2 parameters (crf_rnn), or 2 * classes^2 (dense_crf with
+        trainable=True).
 Differs any segmentation network, where crf_rnn's authors have FCN-8s and start from its trained weights.
 """
 
@@ -68,7 +69,7 @@ class RefinedSegmenter(Segmenter):
         return {**logits, "out": refined}
 
     def refines(self) -> bool:
-        """Return whether the CRF works on what the network says: in training only if there is something to learn."""
+        """Return whether the CRF works on what the network says: in training only if it learns."""
         return not self.training or any(True for _ in self.crf.parameters())
 
     def fitted(self, logits: Tensor, images: Tensor) -> Tensor:
@@ -112,7 +113,7 @@ class RefinedSegmenter(Segmenter):
 
 @models.register("crf_rnn")
 class CRFRNN(RefinedSegmenter):
-    """A segmentation network trained together with a CRF whose kernels and labels are weighed by what it learns.
+    """A segmentation network, and a CRF that learns with it what its kernels and labels weigh.
 
     Args:
         classes: Channels of the output, at least 2.
@@ -167,7 +168,7 @@ class CRFRNN(RefinedSegmenter):
 
 @models.register("dense_crf")
 class DenseCRFSegmenter(RefinedSegmenter):
-    """A segmentation network with a dense CRF behind it, which by default is not trained and works in evaluation only.
+    """A segmentation network with a dense CRF behind it: by default not trained, and in evaluation only.
 
     Args:
         classes: Channels of the output, at least 2.

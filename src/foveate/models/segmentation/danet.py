@@ -142,7 +142,7 @@ class DANet(Dilated):
         """
         if self.multi_grid is None and any(name.startswith("pretrained.layer4.") for name in state):
             _log.warning(
-                "nothing in the file shows the dilations of its last blocks: the released Cityscapes model is "
-                "danet(multi_grid=(1, 2, 4)), and this one has no multi_grid"
+                "nothing in the file shows the dilations of its last blocks: the released Cityscapes model "
+                "has multi_grid=(1, 2, 4), this one has none"
             )
         return renamed(state, RULES, self.state_dict(), spare=SPARE)

@@ -193,7 +193,7 @@ class DeepLabV3Plus(Segmenter):
         return {"out": self.head(self.decoder(torch.cat(both, dim=1)))}
 
     def from_published(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return the weights of jfzhang95, VainF or segmentation-models-pytorch under the names of this network.
+        """Return weights of jfzhang95, VainF or segmentation-models-pytorch under the names of this network.
 
         Raises:
             CheckpointError: They are those of another layout.

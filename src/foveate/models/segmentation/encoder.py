@@ -66,9 +66,9 @@ def build_encoder(
     Args:
         name: A residual network of torchvision or foveate's own (``"resnet50"``, ``"se_resnet50"``,
             ``"sknet50"``, ``"resnet8"`` for small images), ``"mobilenet_v2"``, ``"densenet121"``,
-            ``"xception"``, ``"xception39"``, ``"xception65"``, ``"drn_d_54"`` (of stride 8); another of torchvision that is a chain of layers
-            (``"efficientnet_b0"``, ``"mobilenet_v3_large"``, ``"vgg16_bn"``, ``"convnext_tiny"``,
-            ``"regnet_y_400mf"``, ``"swin_t"``); or ``"timm/NAME"``.
+            ``"xception"``, ``"xception39"``, ``"xception65"``, ``"drn_d_54"`` (of stride 8); another of
+            torchvision that is a chain of layers (``"efficientnet_b0"``, ``"mobilenet_v3_large"``,
+            ``"vgg16_bn"``, ``"convnext_tiny"``, ``"regnet_y_400mf"``, ``"swin_t"``); or ``"timm/NAME"``.
         in_channels: Channels of the images.
         output_stride: The greatest stride: 8, 16 or 32.
         pretrained: Fetch the weights of the published classifier. With other than 3 channels the first

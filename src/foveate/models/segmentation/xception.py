@@ -7,12 +7,13 @@ Paper   Chollet. Xception: Deep Learning with Depthwise Separable Convolutions. 
 Shapes  images (B, C, H, W) -> 39: 8, 8, 64, 128 and 256 channels at strides 2, 4, 8, 16 and 32; 65: 64, 256
         (or 128), 256, 728 and 2048 at the same.
 Cost    39: 299,448 parameters, 65: 37,867,312, for 3 channels.
-Differs 39: nothing. 65: normalisations add 1e-5 to a variance, as everywhere in PyTorch; the authors' code, and
-        weights converted from it (timm's, whose names load), add 1e-3 (eps=1e-3). The paper has a ReLU after
-        every depthwise convolution (middle_relu=True), their code in the exit flow only. layout="jfzhang95" is
-        that of jfzhang95/pytorch-deeplab-xception, whose names load: shortcuts carry what a block's first ReLU
-        lets through, the exit flow has its ReLUs before the depthwise convolutions, the last convolution
-        before it is never dilated, and the first block's 128 channels are the fine map (low_level="block1").
+Differs 39: nothing. 65: normalisations add 1e-5 to a variance, as everywhere in PyTorch; the authors' code,
+        and weights converted from it (timm's, whose names load), add 1e-3 (eps=1e-3). The paper has a ReLU
+        after every depthwise convolution (middle_relu=True), their code in the exit flow only.
+        layout="jfzhang95" is that of jfzhang95/pytorch-deeplab-xception, whose names load: shortcuts carry
+        what a block's first ReLU lets through, the exit flow has its ReLUs before the depthwise convolutions,
+        the last convolution before them is never dilated, and the first block's 128 channels are the fine map
+        (low_level="block1").
 """
 
 from __future__ import annotations
