@@ -53,7 +53,9 @@ def test_xception_is_timms():
 @mark.parity("segmentation.drn")
 def test_drn_is_the_authors():
     theirs, ours = drawn(unset(DRN54)), unset(build_encoder, "drn_d_54", output_stride=8).eval()
-    put_weights(ours, {**theirs.state_dict(), "fc.weight": torch.ones(1)}, classes=1000, origin="the authors'")
+    put_weights(
+        ours, {**theirs.state_dict(), "fc.weight": torch.ones(1)}, classes=1000, origin="the authors'"
+    )
     with torch.no_grad():
         maps, (fine, last) = ours(image()), theirs(image())
     same(maps[2], fine)
