@@ -145,7 +145,7 @@ def test_the_sines_of_detr_written_out() -> None:
 def authors_state(
     width: int = 8, hidden: int = 12, classes: int = 3, embed: bool = True
 ) -> dict[str, Tensor]:
-    """Random weights under the names and in the shapes of the authors, one layer of encoder, two of decoder."""
+    """Random weights under the authors' names and in their shapes, one layer of encoder, two of decoder."""
     shapes: dict[str, tuple[int, ...]] = {"query_embed.weight": (classes, width), "fc.W": (1, classes, width)}
     shapes |= {"fc.b": (1, classes), "transformer.decoder.norm.weight": (width,)}
     shapes |= {"transformer.decoder.norm.bias": (width,)}

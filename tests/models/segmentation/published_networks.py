@@ -84,7 +84,7 @@ class JFXception(nn.Module):
 
 
 class JFMobile(nn.Module):
-    """MobileNetV2 whose blocks pad what comes in, with all layers of a block in one row; two names a layer."""
+    """MobileNetV2 whose blocks pad what comes in, the layers of a block in one row; two names a layer."""
 
     def __init__(self, stride):
         super().__init__()
@@ -136,10 +136,10 @@ class DRN54(nn.Module):
         self.layer2 = chain((16, 32, 3, 2))
         channels = 32
         levels = ((64, 3, 2, 1), (128, 4, 2, 1), (256, 6, 1, 2), (512, 3, 1, 4))
-        for level, (width, count, stride, dilation) in enumerate(levels, start=3):
+        for level, (width, count, step, dilation) in enumerate(levels, start=3):
             blocks = []
             for number in range(count):
-                blocks.append(DRNBlock(channels, width, 1 if number else stride, dilation))
+                blocks.append(DRNBlock(channels, width, 1 if number else step, dilation))
                 channels = 4 * width
             self.add_module(f"layer{level}", nn.Sequential(*blocks))
         self.layer7, self.layer8 = chain((2048, 512, 3, 1, 2)), chain((512, 512, 3))
@@ -152,7 +152,7 @@ class DRN54(nn.Module):
 
 
 def dilated_resnet(stride):
-    """torchvision's ResNet-50 dilated as jfzhang95 has it: whole stages, the last by 1, 2 and 4 times more."""
+    """torchvision's ResNet-50 dilated as jfzhang95 has it: whole stages, the last by 1, 2 and 4 times."""
     net = torchvision.models.resnet50()
     for layer, rates in ((net.layer3, [2] * 6), (net.layer4, [4, 8, 16])) if stride == 8 else (
         (net.layer4, [2, 4, 8]),
@@ -210,7 +210,7 @@ class JFZhang(nn.Module):
 
 
 class VainFXception(nn.Module):
-    """timm's Xception up to its last convolution, dilated as VainF has it: that of the last two without more padding."""
+    """timm's Xception up to its last convolution, dilated as VainF has it, the last two not padded more."""
 
     def __init__(self):
         super().__init__()

@@ -1,4 +1,4 @@
-"""DeepLabv3+ with the weights of much-used repositories: loaded under their names, computing what they compute."""
+"""DeepLabv3+ with the weights of much-used repositories: loaded, and computing the same."""
 
 import published_networks as networks
 import torch

@@ -13,6 +13,7 @@ Differs any segmentation network, where crf_rnn's authors have FCN-8s and start 
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Mapping
 from typing import Any
@@ -237,7 +238,9 @@ def _network(
     if whole("classes", classes) < 2:
         raise OptionError("classes: got 1, expected at least 2: the labels of a CRF compete with each other")
     wrong = OptionError(f'model: {name} is not a segmentation network of foveate for images. Try "unet".')
-    if resolve(name)[0] in ("timm", "torchvision"):
+    source, bare = resolve(name)
+    foreign = source in ("timm", "torchvision")
+    if foreign or (source == "foveate" and "in_channels" not in inspect.signature(models[bare]).parameters):
         raise wrong
     more = {**options, "pretrained_encoder": True} if pretrained else options
     network = create_model(name, classes=classes, in_channels=in_channels, **more)
