@@ -143,14 +143,12 @@ def test_a_file_of_ecas_authors_computes_what_it_did(tmp_path):
     same_output(model, plain)
 
 
-@pytest.mark.parametrize(
-    "options",
-    [{"kernel_sizes": (3, 5, 7)}, {"kernel_sizes": 5}, {"kernel_sizes": (3, 5, 7, 8)}]
-    + [{"kernel_sizes": (3, 5, 7, 7), "kernel_size": 3}],
-)
-def test_impossible_kernels_are_told(options):
+@pytest.mark.parametrize("sizes", [(3, 5, 7), 5, "3577", (3, 5, 7, 8)])
+def test_impossible_kernels_are_told(sizes):
     with pytest.raises(OptionError, match="kernel_size"):
-        create_model("eca_resnet18", **options)
+        create_model("eca_resnet18", kernel_sizes=sizes)
+    with pytest.raises(OptionError, match="both given"):
+        create_model("eca_resnet18", kernel_sizes=(3, 5, 7, 7), kernel_size=3)
 
 
 @pytest.mark.parametrize("theirs", ["senet154", "legacy_senet154"])

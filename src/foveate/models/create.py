@@ -14,7 +14,7 @@ import torchvision
 from torch import nn
 
 from foveate.calls import parse_call
-from foveate.errors import FoveateError, OptionError, UnknownNameError
+from foveate.errors import OptionError, UnknownNameError
 from foveate.models.base import models
 from foveate.models.form import keep_form
 from foveate.models.imported import import_model
@@ -127,8 +127,8 @@ def _own(name: str, classes: int, pretrained: bool, options: Mapping[str, object
     options = {**options, "pretrained_encoder": True} if pretrained else options
     try:
         model = models[name](classes=classes, **options)
-    except FoveateError:
-        raise
+    except OptionError as error:
+        raise OptionError(f"{name}: {error}") from error
     except TypeError as error:
         raise OptionError(f"{name} cannot be built with {', '.join(options)}: {error}") from error
     keep_form(model, name, options)

@@ -239,11 +239,16 @@ def _network(
         raise OptionError("classes: got 1, expected at least 2: the labels of a CRF compete with each other")
     wrong = OptionError(f'model: {name} is not a segmentation network of foveate for images. Try "unet".')
     source, bare = resolve(name)
-    foreign = source in ("timm", "torchvision")
-    if foreign or (source == "foveate" and "in_channels" not in inspect.signature(models[bare]).parameters):
+    if source in ("timm", "torchvision") or (source == "foveate" and not _takes_channels(bare)):
         raise wrong
     more = {**options, "pretrained_encoder": True} if pretrained else options
     network = create_model(name, classes=classes, in_channels=in_channels, **more)
     if not isinstance(network, Segmenter) or network.dimensions != 2:
         raise wrong
     return network
+
+
+def _takes_channels(name: str) -> bool:
+    """Return whether one of our networks takes images of any number of channels, as every segmenter does."""
+    parameters = inspect.signature(models[name]).parameters
+    return "in_channels" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
