@@ -1,7 +1,8 @@
 """A name with options in one string, such as ``unet(encoder=timm/resnet18)``: its reader and its printer.
 
 Models, losses, metrics and the terms of a spec are all written this way. Nothing is ever evaluated: values
-are Python literals (numbers, strings, True, False, None, tuples), or bare words that stand for themselves.
+are Python literals (numbers, strings, True, False, None, tuples), or bare words that stand for themselves,
+also with options of their own: ``crf_rnn(model=unet(encoder=resnet18))``.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ def _option(option: str, part: str) -> tuple[str, object]:
     key, equals, written = (piece.strip() for piece in option.partition("="))
     if not equals or not key.isidentifier() or not written:
         raise SpecError(f'cannot read "{option.strip()}" in "{part}": expected an option as key=value')
-    if _is_word(written):
+    if _is_word(written) or _is_call(written, part):
         return key, written
     try:
         return key, _frozen(ast.literal_eval(written))
@@ -80,6 +81,19 @@ def _option(option: str, part: str) -> tuple[str, object]:
             f'cannot read "{written}" in "{part}": expected a number, a word, "a string", True, False, None '
             "or a tuple of these"
         ) from None
+
+
+def _is_call(text: str, part: str) -> bool:
+    """Tell words with options, such as ``unet(encoder=resnet18)``, which are read by whoever gets them.
+
+    Raises:
+        SpecError: The options cannot be read.
+    """
+    match = _CALL.fullmatch(text)
+    if match is None or not match["options"] or not _is_word(match["name"]):
+        return False
+    options_in(match["options"], part)
+    return True
 
 
 def _frozen(value: object) -> object:

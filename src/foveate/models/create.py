@@ -16,6 +16,7 @@ from torch import nn
 from foveate.calls import parse_call
 from foveate.errors import OptionError, UnknownNameError
 from foveate.models.base import models
+from foveate.models.form import keep_form
 from foveate.models.imported import import_model
 from foveate.models.library import from_timm, from_torchvision
 from foveate.models.weights import load_weights
@@ -125,9 +126,13 @@ def _own(name: str, classes: int, pretrained: bool, options: Mapping[str, object
         raise OptionError(f"{name} has no published weights. Train it from scratch, or write weights=PATH.")
     options = {**options, "pretrained_encoder": True} if pretrained else options
     try:
-        return models[name](classes=classes, **options)
+        model = models[name](classes=classes, **options)
+    except OptionError as error:
+        raise OptionError(f"{name}: {error}") from error
     except TypeError as error:
         raise OptionError(f"{name} cannot be built with {', '.join(options)}: {error}") from error
+    keep_form(model, name, options)
+    return model
 
 
 def _imported(name: str, classes: int, pretrained: bool, options: Mapping[str, object]) -> nn.Module:

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from foveate.errors import CheckpointError, TrainingError
+from foveate.models.form import form_of
 from foveate.tasks.base import Metric
 from foveate.train.checkpoint import save_weights
 
@@ -94,7 +95,7 @@ def keep(folder: Path, result: FitResult, run: Mapping[str, object]) -> None:
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        save_weights(result.model.state_dict(), folder / WEIGHTS)
+        save_weights(result.model.state_dict(), folder / WEIGHTS, form_of(result.model))
         write_json(folder / MARKER, {"format": 1, "run": dict(run), **record})
     except OSError as error:
         raise TrainingError(

@@ -8,8 +8,9 @@ Shapes  x (B, C, H, W) -> (B, C, H, W); maps channel.map (B, C, 1, 1) and spatia
         (0, 1).
 Cost    with R = max(1, C // reduction): parameters 2*C*R + C + R + 2*k*k + 2, MACs 4*C*R + 2*k*k*H*W;
         20 bytes of running statistics.
-Differs nothing from the authors' code; equation 2 prints no biases, and the paper does not mention the
-        normalisation, whose scale starts at 0: the fresh position gates are all 0.5.
+Differs nothing from the authors' code; equation 2 prints no biases (bias=False, which is timm's default and
+        C + R parameters fewer), and the paper does not mention the normalisation, whose scale starts at 0:
+        the fresh position gates are all 0.5.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from foveate.mechanisms.interfaces import Refine
 from foveate.mechanisms.pointwise import pointwise
 from foveate.mechanisms.reads import maximum
 from foveate.mechanisms.spatial.spatial import SpatialAttention
-from foveate.options import reduced
+from foveate.options import flag, reduced
 
 
 class ChannelGate(nn.Module):
@@ -33,13 +34,14 @@ class ChannelGate(nn.Module):
     Args:
         channels: C of the map that it will receive.
         reduction: How many times narrower the hidden layer is.
+        bias: Whether its two layers have biases.
     """
 
-    def __init__(self, channels: int, reduction: int) -> None:
+    def __init__(self, channels: int, reduction: int, bias: bool) -> None:
         super().__init__()
         hidden = reduced(channels, reduction)
-        self.squeeze = nn.Conv2d(channels, hidden, kernel_size=1)
-        self.excite = nn.Conv2d(hidden, channels, kernel_size=1)
+        self.squeeze = nn.Conv2d(channels, hidden, kernel_size=1, bias=bias)
+        self.excite = nn.Conv2d(hidden, channels, kernel_size=1, bias=bias)
         self.map = MapTap("b c 1 1")
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> tuple[Tensor, Float[Tensor, "b c 1 1"]]:
@@ -60,6 +62,7 @@ class ConvolutionalBlockAttention(Refine):
         channels: C of the map that it will receive.
         reduction: How many times narrower the hidden layer of the channel gate is. Paper: 16.
         kernel_size: Width and height of the position gate's convolution, in positions; odd. Paper: 7.
+        bias: Whether the layers of the channel gate have biases.
 
     Example:
         >>> import torch
@@ -73,12 +76,15 @@ class ConvolutionalBlockAttention(Refine):
         weighting="soft",
         sites=("features", "skip", "pool"),
     )
-    variants = {"reduction": 4, "kernel_size": 3}
+    variants = {"reduction": 4, "kernel_size": 3, "bias": False}
 
-    def __init__(self, channels: int, *, reduction: int = 16, kernel_size: int = 7) -> None:
+    def __init__(
+        self, channels: int, *, reduction: int = 16, kernel_size: int = 7, bias: bool = True
+    ) -> None:
         super().__init__()
+        self.bias = flag("bias", bias)
         self.channels, self.hidden = channels, reduced(channels, reduction)
-        self.channel = ChannelGate(channels, reduction)
+        self.channel = ChannelGate(channels, reduction, bias)
         self.spatial = SpatialAttention(channels, kernel_size=kernel_size)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
@@ -96,6 +102,6 @@ class ConvolutionalBlockAttention(Refine):
     def cost(self, height: int, width: int) -> Cost:
         """Return the closed form of the header."""
         weights = 2 * self.channels * self.hidden
-        parameters = weights + self.channels + self.hidden
+        parameters = weights + (self.channels + self.hidden) * self.bias
         # The two layers run twice, on the means and on the maxima.
         return Cost(parameters, macs=2 * weights, bytes=4 * parameters) + self.spatial.cost(height, width)

@@ -10,11 +10,20 @@ Shapes  x (B, C, H, W) -> (B, C, H, W); map (B, C, H, W), M in (0, 1).
 Cost    with R = max(1, C // reduction), a unit: U = 2*C*R + 9*R*R + 2*C + 4*R parameters and
         V = (2*C*R + 9*R*R)*H*W MACs at its size; parameters (2*p + t + 2*r*levels)*U + 2*C*C + 5*C,
         MACs (2*p + t)*V + 2*C*C*H*W + 2*r*V a level; 8*C + 16*R + 24 bytes of statistics a unit, 16*C + 16.
+        With layout "authors" or "tengshaofeng" U and V more at each level but the last, and C parameters
+        fewer.
 Differs two levels by default, where the paper has 3, 2 and 1 from its first to its last stage, as its maps
-        halve. For lightness no unit stands on the way across the hourglass, from d to the sum.
+        halve. For lightness no unit stands on the way across the hourglass, from d to the sum, and what is
+        small is enlarged by half pixels, which does not shift it. layout="authors" has the unit, enlarges
+        with aligned corners, pools without padding, rounding up, and has no b2, as their Caffe networks do;
+        "tengshaofeng", the much-used PyTorch one, pads, and adds the larger map, d or T(z), to each enlarged
+        one.
 """
 
 from __future__ import annotations
+
+import re
+from collections.abc import Mapping
 
 import torch
 from jaxtyping import Float
@@ -23,7 +32,17 @@ from torch.nn.functional import interpolate, max_pool2d
 
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Refine
-from foveate.options import reduced, whole
+from foveate.options import one_of, reduced, whole
+
+LAYOUTS = ("light", "authors", "tengshaofeng")
+UNIT = {
+    "bn1": "0",
+    "conv1": "2",
+    "bn2": "3",
+    "conv2": "5",
+    "bn3": "6",
+    "conv3": "8",
+}  # in tengshaofeng's names
 
 
 class Unit(nn.Module):
@@ -58,6 +77,7 @@ class ResidualAttention(Refine):
         mask: Residual units at each step of the hourglass. Paper: r = 1.
         levels: How often the hourglass halves the map. Paper: 3, 2 or 1, the smaller the map the fewer.
         reduction: How many times narrower the middle of a residual unit is. Paper: 4.
+        layout: ``"light"``, ``"authors"`` or ``"tengshaofeng"``: whose hourglass; see Differs.
 
     Raises:
         OptionError: An option is out of range.
@@ -71,7 +91,14 @@ class ResidualAttention(Refine):
     facets = Facets(
         over=("channels", "positions"), driven_by="input", weighting="soft", sites=("features", "bottleneck")
     )
-    variants = {"around": 0, "trunk": 1, "mask": 2, "levels": 1, "reduction": 2}
+    variants = {
+        "around": 0,
+        "trunk": 1,
+        "mask": 2,
+        "levels": 1,
+        "reduction": 2,
+        "layout": "tengshaofeng",
+    }
 
     def __init__(
         self,
@@ -82,8 +109,11 @@ class ResidualAttention(Refine):
         mask: int = 1,
         levels: int = 2,
         reduction: int = 4,
+        layout: str = "light",
     ) -> None:
         super().__init__()
+        one_of("layout", layout, LAYOUTS)
+        self.layout, crosses = layout, layout != "light"
         self.channels, self.hidden = channels, reduced(channels, reduction)
         whole("around", around, least=0)
         self.units = 2 * around + whole("trunk", trunk)
@@ -91,9 +121,10 @@ class ResidualAttention(Refine):
         self.before, self.trunk, self.after = (self._units(count) for count in (around, trunk, around))
         self.down = nn.ModuleList(self._units(mask) for _ in range(levels))
         self.up = nn.ModuleList(self._units(mask) for _ in range(levels))
+        self.across = nn.ModuleList(self._units(1) for _ in range(levels - 1 if crosses else 0))
         self.logits = nn.Sequential(
             *(BatchNorm(channels), nn.ReLU(), nn.Conv2d(channels, channels, 1, bias=False)),
-            *(BatchNorm(channels), nn.ReLU(), nn.Conv2d(channels, channels, 1)),
+            *(BatchNorm(channels), nn.ReLU(), nn.Conv2d(channels, channels, 1, bias=not crosses)),
         )
         self.map = MapTap("b c h w")
 
@@ -104,25 +135,75 @@ class ResidualAttention(Refine):
         """Return the trunk's map times one plus the mask, between the units around them."""
         self._check(x)
         x = self.before(x)
-        trunk, mask = self.trunk(x), self.map(self.logits(self.hourglass(x)).sigmoid())
+        trunk, mask = self.trunk(x), self.hourglass(x)
+        if self.layout == "tengshaofeng":
+            mask = mask + trunk
+        mask = self.map(self.logits(mask).sigmoid())
         return self.after(torch.addcmul(trunk, trunk, mask.to(trunk.dtype)))
 
     def hourglass(self, x: Float[Tensor, "b c h w"], level: int = 0) -> Float[Tensor, "b c h w"]:
         """Return what the coarser levels see, enlarged to the size of ``x``."""
-        coarse = self.down[level](max_pool2d(x, kernel_size=3, stride=2, padding=1))
+        near = self.down[level](self._halved(x))
+        coarse = near
         if level + 1 < self.levels:
-            coarse = coarse + self.hourglass(coarse, level + 1)
-        return interpolate(self.up[level](coarse), size=x.shape[2:], mode="bilinear", align_corners=False)
+            coarse = self.hourglass(near, level + 1) + (self.across[level](near) if self.across else near)
+            if self.layout == "tengshaofeng":
+                coarse = coarse + near
+        aligned = self.layout != "light"
+        return interpolate(self.up[level](coarse), size=x.shape[2:], mode="bilinear", align_corners=aligned)
+
+    def _halved(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c i j"]:
+        if self.layout != "authors" or 1 in x.shape[2:]:
+            return max_pool2d(x, kernel_size=3, stride=2, padding=1)
+        return max_pool2d(x, kernel_size=3, stride=2, ceil_mode=True)
+
+    def from_published(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return weights in the names of tengshaofeng/ResidualAttentionNetwork-pytorch under our own.
+
+        Its units have a fourth convolution that nothing passes; it is left out.
+        """
+        named = {authors_name(name, self.levels): value for name, value in state.items()}
+        return {name: value for name, value in named.items() if not re.search(r"\.conv4\.", name)}
 
     def cost(self, height: int, width: int) -> Cost:
         """Return the closed form of the header."""
         channels, hidden = self.channels, self.hidden
         weights, ends = 2 * channels * hidden + 9 * hidden**2, 2 * channels**2
-        units = self.units + 2 * self.mask * self.levels
-        parameters = units * (weights + 2 * channels + 4 * hidden) + ends + 5 * channels
+        units = self.units + 2 * self.mask * self.levels + len(self.across)
+        parameters = units * (weights + 2 * channels + 4 * hidden) + ends + 4 * channels
+        parameters += channels * (self.layout == "light")
         macs = (self.units * weights + ends) * height * width
-        for _ in range(self.levels):
-            height, width = (height + 1) // 2, (width + 1) // 2
-            macs += 2 * self.mask * weights * height * width
+        for level in range(self.levels):
+            height, width = self._half(height, width)
+            macs += (2 * self.mask + (level < len(self.across))) * weights * height * width
         statistics = units * (8 * channels + 16 * hidden + 24) + 16 * channels + 16
         return Cost(parameters, macs, bytes=4 * parameters + statistics)
+
+    def _half(self, height: int, width: int) -> tuple[int, int]:
+        if self.layout != "authors" or 1 in (height, width):
+            return (height + 1) // 2, (width + 1) // 2
+        return max(1, height // 2), max(1, width // 2)
+
+
+def authors_name(name: str, levels: int) -> str:
+    """Return our name for a weight of one of tengshaofeng's attention modules of so many levels."""
+    places = {"first_residual_blocks": "before.0", "last_blocks": "after.0"}
+    for level in range(1, levels):
+        places[f"softmax{level}_blocks"] = f"down.{level - 1}.0"
+        places[f"skip{level}_connection_residual_block"] = f"across.{level - 1}.0"
+        places[f"softmax{2 * levels - level}_blocks"] = f"up.{level - 1}.0"
+    block, _, rest = name.partition(".")
+    if block == "trunk_branches":
+        at, _, rest = rest.partition(".")
+        return _in_unit(f"trunk.{at}", rest)
+    if block == f"softmax{levels}_blocks":  # the lowest two units, one after the other
+        at, _, rest = rest.partition(".")
+        return _in_unit(f"{('down', 'up')[int(at)]}.{levels - 1}.0", rest)
+    if block == f"softmax{2 * levels}_blocks":
+        return f"logits.{rest}"
+    return _in_unit(places[block], rest) if block in places else name
+
+
+def _in_unit(place: str, rest: str) -> str:
+    layer, _, part = rest.partition(".")
+    return f"{place}.change.{UNIT[layer]}.{part}" if layer in UNIT else f"{place}.{rest}"
