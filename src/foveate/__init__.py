@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from foveate.models import create_model as create_model
     from foveate.models import list_models as list_models
     from foveate.models import load_published as load_published
-    from foveate.train.optimise import parameter_groups as parameter_groups
     from foveate.tasks.metrics.score import score as score
+    from foveate.train.optimise import parameter_groups as parameter_groups
 
 __version__ = "0.1.0"
 
