@@ -21,12 +21,13 @@ from foveate.insert.contents import (
     openings,
 )
 from foveate.insert.equal import equal
-from foveate.insert.holder import CHILD
+from foveate.insert.holder import BYPASS, CHILD
 from foveate.insert.place import Start, place
 from foveate.insert.plan import plan
 from foveate.insert.probe import at_rest, call_with
 from foveate.insert.sites import Survey, example_shape
 from foveate.insert.spec import Spec, parse
+from foveate.mechanisms.switch import Block
 
 __all__ = [
     "Start",
@@ -101,16 +102,13 @@ def remove(model: nn.Module) -> nn.Module:
 
 @contextmanager
 def bypass(model: nn.Module) -> Iterator[nn.Module]:
-    """Switch the inserted attention off in a ``with`` block: the model computes what the plain one would."""
-    holders = list(inserted(model).values())
-    before = [holder.bypassed for holder in holders]
-    try:
-        for holder in holders:
-            holder.bypassed = True
+    """Switch the inserted attention off in a ``with`` block: the model computes what the plain one would.
+
+    It is off for the code in the block, and on for all other threads that run the model meanwhile. A compiled
+    model runs uncompiled inside the block.
+    """
+    with BYPASS.on(Block(inserted(model).values())):
         yield model
-    finally:
-        for holder, value in zip(holders, before, strict=True):
-            holder.bypassed = value
 
 
 def _verify(model: nn.Module, example: object, spec: Spec, start: Start) -> None:
