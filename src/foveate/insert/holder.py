@@ -72,7 +72,8 @@ class Slot:
         asked_argument: The argument that holds the deeper map; None if none does.
         asked_wire: Brings the deeper map from elsewhere. With neither it lies in the same tensor.
         site: The path that the spec names; the host may be the last module in it, or the first.
-        old_name: Its name in a holder of the site's own; empty where that is where it is.
+        levels: How many modules deep in the site the host is; 0 where it is the site itself.
+        old_name: For a host in the site: the name that it had when the site itself was the host.
     """
 
     name: str
@@ -87,6 +88,7 @@ class Slot:
     asked_argument: str | None = None
     asked_wire: Wire | None = None
     site: str = ""
+    levels: int = 0
     old_name: str = ""
 
     @property
@@ -244,6 +246,8 @@ class Inserted(nn.Module):
             tracer: Any = tensors[0].tracer
             return tracer.create_proxy("call_module", tracer.path_of_module(self), (what, index, *tensors), {})
         if self.bypassed and what not in ("lay_out", "lay_out_asked"):
+            if self.swaps:
+                raise RuntimeError(f"foveate: the graph holds no {self.slots[index].site} to run in its place")
             return tensors[0]
         return _DOINGS[what](self, self.slots[index], *tensors)
 
@@ -252,6 +256,12 @@ class Inserted(nn.Module):
         return ", ".join(
             f"{s.name} {s.role}" + (f", {s.gate}" if s.gate else "") for s in self.slots if s.name
         )
+
+
+def holders(model: nn.Module) -> dict[str, Inserted]:
+    """Return every holder in a model by the path of its host."""
+    found = {path: module for path, module in model.named_modules() if isinstance(module, Inserted)}
+    return {path.removesuffix(CHILD).removesuffix("."): holder for path, holder in found.items()}
 
 
 _DOINGS: dict[str, Callable[..., Any]] = {
