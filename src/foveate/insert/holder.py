@@ -72,6 +72,7 @@ class Slot:
         asked_argument: The argument that holds the deeper map; None if none does.
         asked_wire: Brings the deeper map from elsewhere. With neither it lies in the same tensor.
         site: The path that the spec names; the host may be the last module in it, or the first.
+        serves: For a source: what needs the map, such as ``csra at fc``.
         levels: How many modules deep in the site the host is; 0 where it is the site itself.
         old_name: For a host in the site: the name that it had when the site itself was the host.
     """
@@ -88,13 +89,15 @@ class Slot:
     asked_argument: str | None = None
     asked_wire: Wire | None = None
     site: str = ""
+    serves: str = ""
     levels: int = 0
     old_name: str = ""
 
     @property
     def title(self) -> str:
         """What sits where, for messages."""
-        return f"{self.name or 'the source of a map'} at {self.site or 'the model itself'}"
+        what = f"{self.name} at" if self.name else f"the map for {self.serves}, from"
+        return f"{what} {self.site or 'the model itself'}"
 
     @property
     def order(self) -> tuple[int, bool]:

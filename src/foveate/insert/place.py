@@ -44,12 +44,12 @@ def place(model: nn.Module, step: Step, survey: Survey, start: Start) -> None:
         slot.gate = f"{name}_gate"
         gate = nn.Parameter(torch.zeros(1, device=like.device, dtype=like.dtype))
     if site.source is not None and site.source != (site.path, "before"):
-        slot.wire = _wire(model, survey, site.source, site.map)
+        slot.wire = _wire(model, survey, site.source, site.map, slot.title)
         slot.side = "before" if site.where == "before" else "after"
     if site.deeper is not None and getattr(mechanism, "interface", "") == "gate":
         slot.asked, slot.asked_argument = site.deeper.layout, site.deeper.argument
         if site.deeper.source is not None:
-            slot.asked_wire = _wire(model, survey, site.deeper.source, site.deeper.layout)
+            slot.asked_wire = _wire(model, survey, site.deeper.source, site.deeper.layout, slot.title)
     holder.add(slot, mechanism, gate)
     if path != site.path:
         slot.levels, slot.old_name = len(_parts(path)) - len(_parts(site.path)), old_name
@@ -70,14 +70,17 @@ def _check_forward(host: nn.Module, path: str) -> None:
         )
 
 
-def _wire(model: nn.Module, survey: Survey, source: tuple[str, str], layout: Layout) -> Wire:
+def _wire(
+    model: nn.Module, survey: Survey, source: tuple[str, str], layout: Layout, serves: str
+) -> Wire:
     """Return what brings a map from the module that makes or takes it."""
     named, where = cast(tuple[str, Literal["before", "after"]], source)
     path = within(model, survey.notes, named, where)
     host = model.get_submodule(path)
     _check_forward(host, path)
     wire = Wire()
-    attend(host).add(Slot("", "source", layout, wire=wire, side=where, site=named), None, None)
+    sends = Slot("", "source", layout, wire=wire, side=where, site=named, serves=serves)
+    attend(host).add(sends, None, None)
     see_every_layer(model, path)
     return wire
 
