@@ -12,7 +12,8 @@ FoveateError
 ├── StudyError (ValueError)          a study that cannot be planned, continued or reported
 └── MissingExtraError (ImportError)  an optional dependency; says what to install
 
-Every text says what came, what was expected and what to do.
+Every text says what came, what was expected and what to do. ``SiteWarning`` (UserWarning) is the one warning:
+a change of a model has taken attention away.
 """
 
 from __future__ import annotations
@@ -63,6 +64,10 @@ class SpecError(FoveateError, ValueError):
 
 class SiteError(FoveateError, ValueError):
     """A site that matches nothing, or where the mechanism cannot sit."""
+
+
+class SiteWarning(UserWarning):
+    """Attention that a later change of the model has taken away."""
 
 
 class DataError(FoveateError, ValueError):

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from foveate.errors import CheckpointError, nearest
 from foveate.insert.contents import insert_config
 from foveate.insert.holder import CHILD
+from foveate.insert.sequence import renamed
 from foveate.insert.surgery import insert
 
 _FORMAT = "foveate-insert-1"
@@ -74,7 +75,7 @@ def load_insert(model: nn.Module, path: str | Path, *, example: object) -> nn.Mo
         raise CheckpointError(_differs(model, header, path))
     config = json.loads(header["insert"])
     made = insert(model, config["spec"], example=example, start=config["start"])
-    expected = _inserted_state(made)
+    expected, weights = _inserted_state(made), renamed(made, weights)
     if expected.keys() != weights.keys():
         odd = sorted(expected.keys() ^ weights.keys())
         raise CheckpointError(

@@ -146,6 +146,11 @@ def probe(model: nn.Module, example: object) -> Probe:
             f"example: got {type(example).__name__} without an image tensor, expected what the model takes, "
             "such as torch.rand(1, 3, 224, 224)"
         )
+    if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
+        raise SiteError(
+            "got a TorchScript model, into which nothing can be put. Give the model that it was made from, and "
+            "trace it (torch.jit.trace) or export it (torch.export) afterwards."
+        )
     listener = _Listener()
     with ExitStack() as stack:
         stack.enter_context(at_rest(model))

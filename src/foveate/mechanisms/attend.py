@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -31,9 +31,8 @@ def tokens(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b n c"]:
     The fused CPU kernel asks for that stride and falls back to an N*N matrix without a word if it is missing.
     """
     laid_out = x.flatten(2).transpose(1, 2)
-    if (
-        x.shape[1] == 1
-    ):  # contiguous whatever its stride, by PyTorch's definition: only a copy sets the stride
+    tracing = torch.jit.is_tracing()  # type: ignore[attr-defined]
+    if not tracing and x.shape[1] == 1:  # contiguous whatever its stride: only a copy sets the stride
         return laid_out.clone(memory_format=torch.contiguous_format)
     return laid_out.contiguous()
 
@@ -47,6 +46,20 @@ def like_input(y: Float[Tensor, "b c h w"], x: Float[Tensor, "b _ h w"]) -> Floa
     """Return ``y`` in the type and memory format of ``x``, for a mechanism that adds no ``x`` to it."""
     last = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
     return y.to(x.dtype).contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
+
+
+def at_least_one(count: int) -> int:
+    """Return ``count``, or 1 where it is less, for sizes that a compiler or a tracer knows as symbols only."""
+    if isinstance(count, Tensor):
+        return cast(int, count.clamp_min(1))  # as torch.jit.trace has them
+    return cast(int, torch.sym_max(1, count))
+
+
+def at_most(count: int, limit: int) -> int:
+    """Return ``count``, or ``limit`` where it is more, likewise."""
+    if isinstance(count, Tensor):
+        return cast(int, count.clamp_max(limit))
+    return cast(int, torch.sym_min(count, limit))
 
 
 def widen(x: Tensor) -> Tensor:

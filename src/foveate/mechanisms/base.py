@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from foveate.errors import OptionError, ShapeError
+from foveate.mechanisms.switch import Switch
 from foveate.options import whole
 from foveate.registry import Registry
 
@@ -81,6 +82,9 @@ class Cost:
         return Cost(*(getattr(self, f.name) - getattr(other, f.name) for f in fields(self)))
 
 
+RECORD = Switch("record")  # on for the taps that somebody records in this context
+
+
 class MapTap(nn.Identity):
     """An identity that the weights of a mechanism flow through, so that a forward hook can read them.
 
@@ -95,14 +99,30 @@ class MapTap(nn.Identity):
             nothing normalises, as in involution, go from ``-inf`` to ``inf``.
 
     Attributes:
-        recording: True only while ``fv.record`` listens. A mechanism whose fast path never forms its weights
-            forms them when this is True.
+        recording: True only where ``fv.record`` listens, which is in the block's own thread. A mechanism
+            whose fast path never forms its weights forms them when this is True. Setting it is for code that
+            hooks the tap itself; it holds in all threads.
     """
+
+    _always = False
 
     def __init__(self, axes: str, *, sums: str = "", low: float = 0.0, high: float = 1.0) -> None:
         super().__init__()
         self.axes, self.sums, self.low, self.high = axes, sums, low, high
-        self.recording = False
+
+    @property
+    def recording(self) -> bool:
+        """Whether the weights are to be formed and sent through this tap."""
+        return self._always or bool(RECORD.blocks(self))
+
+    @recording.setter
+    def recording(self, value: bool) -> None:
+        self._always = value
+
+    def _replicate_for_data_parallel(self) -> Any:
+        replica = super()._replicate_for_data_parallel()  # type: ignore[no-untyped-call]
+        RECORD.carry(self, replica)
+        return replica
 
     def extra_repr(self) -> str:
         """Return the axes for ``print(model)``."""
@@ -198,6 +218,8 @@ class Mechanism(nn.Module, metaclass=Placed):
 
     def _check(self, x: Tensor) -> None:
         """Raise a ShapeError unless ``x`` is a (B, C, H, W) map with the channels this was built for."""
+        if torch.jit.is_tracing():  # type: ignore[attr-defined]
+            return  # a trace knows no size
         name = type(self).__name__
         if x.ndim != 4:
             raise ShapeError(

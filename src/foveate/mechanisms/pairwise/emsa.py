@@ -105,7 +105,8 @@ class EfficientSelfAttention(Refine):
         return x + read if self.residual else like_input(read, x)
 
     def _read(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        if self.map.recording or torch.compiler.is_compiling():
+        tracing = torch.jit.is_tracing()  # type: ignore[attr-defined]
+        if self.map.recording or torch.compiler.is_compiling() or tracing:
             weights = self._centred(query, key)
             if self.mixes:
                 weights = weights * (weights.square().mean(dim=(2, 3), keepdim=True) + EPS).rsqrt()

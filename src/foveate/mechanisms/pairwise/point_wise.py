@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.attend import full_precision, tokens, untoken, widen
+from foveate.mechanisms.attend import at_most, full_precision, tokens, untoken, widen
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Refine
 from foveate.options import one_of, reduced, whole
@@ -158,10 +158,7 @@ class Branch(nn.Module):
     def _weights(self, hidden: Tensor) -> Float[Tensor, "b n m"]:
         """Return for each position (rows) the weight of each that it takes from."""
         height, width = hidden.shape[2:]
-        down, along = (
-            torch.sym_min(height, self.size) - 1,
-            torch.sym_min(width, self.size) - 1,
-        )  # furthest steps
+        down, along = at_most(height, self.size) - 1, at_most(width, self.size) - 1  # furthest steps
         centre = self.size - 1
         used = self.mask[:, centre - down : centre + down + 1, centre - along : centre + along + 1]
         masks = tokens(hidden) @ widen(used).flatten(1)  # (B, N, steps that occur)

@@ -16,14 +16,13 @@ Differs the pyramid has one channel, as in segmentation-models-pytorch, whose bl
 from __future__ import annotations
 
 import math
-from typing import cast
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, max_pool2d, pad
 
-from foveate.mechanisms.attend import like_input
+from foveate.mechanisms.attend import at_least_one, like_input
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Refine
 from foveate.options import whole
@@ -126,7 +125,7 @@ def _halved(x: Tensor) -> Tensor:
 
 def _hats(to: int, of: int, places: Tensor) -> Tensor:
     """Return (to, places): how much each of ``of`` places counts in the ``to`` that they become."""
-    step = (of - 1) / cast(int, torch.sym_max(1, to - 1))
+    step = (of - 1) / at_least_one(to - 1)
     at = torch.arange(to, device=places.device, dtype=places.dtype) * step
     return (1 - (at[:, None] - places).abs()).clamp(min=0)
 
