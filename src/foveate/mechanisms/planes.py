@@ -17,6 +17,7 @@ from torch.nn.functional import pad
 from torch.nn.grad import conv2d_input, conv2d_weight
 
 from foveate.mechanisms.gated import BLOCK, traced
+from foveate.mechanisms.precision import as_saved
 
 FEW = 1 << 14  # numbers below which conv2d is as fast
 
@@ -76,6 +77,7 @@ class _Convolution(torch.autograd.Function):
         return summed.unsqueeze(1)
 
     @staticmethod
+    @as_saved
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
         planes, weight = ctx.saved_tensors
         (count, k), taps = weight.shape[1:3], _taps(weight)

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn.functional import adaptive_max_pool2d
 
 from foveate.mechanisms.gated import BLOCK, blocks, channels_last, fusing, part, plain, total, weighted
+from foveate.mechanisms.precision import as_saved
 
 AXES = {"channels": 1, "rows": 2, "columns": 3}
 
@@ -120,6 +121,7 @@ class _WeightedSum(torch.autograd.Function):
         return x.view_as(x), weighted(x, weight, over)
 
     @staticmethod
+    @as_saved
     def backward(ctx: Any, grad: Tensor, grad_sums: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         grad_weight = None
@@ -149,6 +151,7 @@ class _Maximum(torch.autograd.Function):
         return x.view_as(x), maxima
 
     @staticmethod
+    @as_saved
     def backward(ctx: Any, grad: Tensor, grad_maxima: Tensor) -> tuple[Tensor | None, ...]:
         x, places, *given = ctx.saved_tensors
         axis = 2 if ctx.over == "positions" else 1
@@ -180,6 +183,7 @@ class _LineMaximum(torch.autograd.Function):
         return x.view_as(x), maxima
 
     @staticmethod
+    @as_saved
     def backward(ctx: Any, grad: Tensor, grad_maxima: Tensor) -> tuple[Tensor | None, ...]:
         x, maxima = ctx.saved_tensors
         if torch.is_grad_enabled():

@@ -16,10 +16,10 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.attend import full_precision, widen
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.gated import gated
 from foveate.mechanisms.interfaces import Refine
+from foveate.mechanisms.precision import full_precision, precise, widen
 from foveate.options import whole
 
 SUMS = 4  # that are learnt of each row of the covariance matrix
@@ -61,8 +61,11 @@ class GlobalSecondOrderPooling(Refine):
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Return ``x`` with every channel multiplied by its gate."""
         self._check(x)
-        rows = self.row_norm(covariance(self.norm(self.squeeze(x)).relu()).unsqueeze(3))
-        return gated(x, self.map(self.excite(self.row_sums(rows)).sigmoid()))
+        narrow = self.norm(self.squeeze(x)).relu()
+        with full_precision(x):  # covariances are of second order: the square of what half precision holds
+            rows = self.row_norm(covariance(narrow).unsqueeze(3))
+            gates = self.map(precise(self.excite, precise(self.row_sums, rows)).sigmoid())
+        return gated(x, gates.to(x.dtype))
 
     def cost(self, height: int, width: int) -> Cost:
         """Return the closed form of the header."""
@@ -73,8 +76,8 @@ class GlobalSecondOrderPooling(Refine):
 
 
 def covariance(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c c"]:
-    """Return the covariances of the channels over the positions, divided by H*W."""
+    """Return the covariances of the channels over the positions, divided by H*W, in float32 at least."""
     with full_precision(x):
         positions = widen(x).flatten(2)
         centred = positions - positions.mean(dim=2, keepdim=True)
-        return (centred @ centred.transpose(1, 2) / positions.shape[2]).to(x.dtype)
+        return centred @ centred.transpose(1, 2) / positions.shape[2]

@@ -17,9 +17,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from foveate.errors import OptionError
-from foveate.mechanisms.attend import widen
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Label
+from foveate.mechanisms.precision import widen
 from foveate.options import whole
 
 MAXIMUM = 99.0  # from this temperature on, a head takes the maximum

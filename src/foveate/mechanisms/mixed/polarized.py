@@ -21,10 +21,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from foveate.mechanisms.attend import full_precision, widen
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.gated import gated, gated_by_sum
 from foveate.mechanisms.interfaces import Refine
+from foveate.mechanisms.precision import full_precision, widen
 from foveate.options import one_of, reduced
 
 

@@ -19,10 +19,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from foveate.errors import OptionError
-from foveate.mechanisms.attend import like_input, widen
+from foveate.mechanisms.attend import like_input
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.gated import gated
 from foveate.mechanisms.interfaces import Refine
+from foveate.mechanisms.precision import widen
 from foveate.options import whole
 
 

@@ -25,9 +25,10 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.attend import like_input, widen
+from foveate.mechanisms.attend import like_input
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Refine
+from foveate.mechanisms.precision import widen
 from foveate.options import odd, one_of, reduced, whole
 
 

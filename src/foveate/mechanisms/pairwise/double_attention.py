@@ -16,9 +16,10 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.attend import full_precision, like_input, project, widen
+from foveate.mechanisms.attend import like_input, project
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Refine
+from foveate.mechanisms.precision import full_precision, widen
 from foveate.options import reduced, whole
 
 

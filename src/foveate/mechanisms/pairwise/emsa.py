@@ -22,9 +22,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from foveate.mechanisms.attend import ROWS, full_precision, like_input, tokens, untoken, widen
+from foveate.mechanisms.attend import ROWS, like_input, tokens, untoken
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Refine
+from foveate.mechanisms.precision import full_precision, widen
 from foveate.options import heads_of, whole
 
 EPS = 1e-5  # added to the variance, as nn.InstanceNorm2d does

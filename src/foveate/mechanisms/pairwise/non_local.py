@@ -20,10 +20,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.attend import attend, full_precision, tokens, untoken, widen
+from foveate.mechanisms.attend import attend, tokens, untoken
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Refine
 from foveate.mechanisms.pointwise import pointwise
+from foveate.mechanisms.precision import full_precision, widen
 from foveate.options import one_of, reduced
 
 FORMS = ("embedded", "gaussian", "dot", "concat")

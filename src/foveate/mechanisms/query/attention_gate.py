@@ -26,11 +26,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from foveate.errors import OptionError, ShapeError
-from foveate.mechanisms.attend import widen
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.gated import gated
 from foveate.mechanisms.interfaces import Gate
 from foveate.mechanisms.mixture import resized
+from foveate.mechanisms.precision import widen
 from foveate.options import reduced, whole
 
 

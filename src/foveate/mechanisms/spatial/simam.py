@@ -20,10 +20,10 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from foveate.errors import OptionError
-from foveate.mechanisms.attend import widen
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.gated import BLOCK, BLOCKS, gated, plain
 from foveate.mechanisms.interfaces import Refine
+from foveate.mechanisms.precision import as_saved, widen
 from foveate.mechanisms.reads import whole_channels
 from foveate.options import whole
 
@@ -93,6 +93,7 @@ class _Gated(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
+    @as_saved
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         """With d = x - mu, q = 1 / (4 (v + lam)) and h = g x s (1 - s), the slope of the gates' logits."""
         (x,) = ctx.saved_tensors
