@@ -95,10 +95,13 @@ class PointWiseAttention(Refine):
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Return ``x`` plus what every position took."""
         self._check(x)
-        return x + self.read(x).to(x.dtype)
+        return (x + self._read(x)).to(x.dtype)
 
     def read(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Return what every position took: what ``forward`` adds, and what PSANet puts beside ``x``."""
+        return self._read(x).to(x.dtype)
+
+    def _read(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         small = tuple((side - 1) // self.shrink + 1 for side in x.shape[2:])
         taken = [self.get_submodule(each)(x, small) for each in self.directions]
         convolve, norm, rectify = self.merge

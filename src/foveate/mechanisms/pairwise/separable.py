@@ -59,8 +59,8 @@ class SeparableSelfAttention(Refine):
         weights = self.map(weights).to(key.dtype).flatten(2)  # (B, 1, N)
         context = (key.flatten(2) @ weights.transpose(1, 2)).unsqueeze(3)  # (B, C, 1, 1)
         value = value if self.normed else roomy(value)
-        read = precise(self.merge, value.relu() * context).to(x.dtype)
-        return x + read if self.residual else like_input(read, x)
+        read = precise(self.merge, value.relu() * context)
+        return (x + read).to(x.dtype) if self.residual else like_input(read, x)
 
     def cost(self, height: int, width: int) -> Cost:
         """Return the closed form of the header."""
