@@ -13,6 +13,7 @@ from torch import nn
 from foveate.errors import SiteError
 from foveate.insert.attended import attend
 from foveate.insert.holder import CHILD, Inserted, Slot, Wire
+from foveate.insert.idle import freeze
 from foveate.insert.layout import Layout
 from foveate.insert.plan import Step, make
 from foveate.insert.sites import Survey
@@ -49,7 +50,8 @@ def place(model: nn.Module, step: Step, survey: Survey, start: Start) -> None:
             slot.asked_wire = _wire(model, site.deeper.source, site.deeper.layout)
     holder.add(slot, mechanism, gate)
     if holder.swaps:
-        _idle(host, holder)
+        plain = [p for name, p in host.named_parameters() if CHILD not in name.split(".") and p.requires_grad]
+        freeze(holder, plain)
 
 
 def _wire(model: nn.Module, source: tuple[str, str], layout: Layout) -> Wire:
@@ -58,14 +60,6 @@ def _wire(model: nn.Module, source: tuple[str, str], layout: Layout) -> Wire:
     wire = Wire()
     attend(model.get_submodule(path)).add(Slot("", "source", layout, wire=wire, side=where), None, None)
     return wire
-
-
-def _idle(host: nn.Module, holder: Inserted) -> None:
-    """Let the host's own parameters rest: nothing runs them, and DDP would wait for their gradients."""
-    plain = [p for name, p in host.named_parameters() if CHILD not in name.split(".") and p.requires_grad]
-    for parameter in plain:
-        parameter.requires_grad_(False)
-    holder.__dict__.setdefault("idle", []).extend(plain)
 
 
 def _free_name(holder: Inserted, mechanism: str) -> str:

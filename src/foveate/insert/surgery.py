@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import get_args
+from typing import cast, get_args
 
 from torch import nn
 
@@ -22,6 +22,7 @@ from foveate.insert.contents import (
 )
 from foveate.insert.equal import equal
 from foveate.insert.holder import CHILD
+from foveate.insert.idle import rest_unused, wake
 from foveate.insert.place import Start, place
 from foveate.insert.plan import plan
 from foveate.insert.probe import at_rest, call_with
@@ -82,6 +83,8 @@ def insert(model: nn.Module, spec: str | Spec, *, example: object, start: Start 
     for step in plan(survey, spec):
         place(made, step, survey, start)
     _verify(made, example, spec, start)
+    if start == "paper":
+        rest_unused(made, example)
     written = f"{earlier['spec']}+{spec}" if earlier else str(spec)
     made.__dict__[CONFIG] = {"spec": written, "start": start, "example": example_shape(example)}
     return made
@@ -92,8 +95,7 @@ def remove(model: nn.Module) -> nn.Module:
     plain = copy.deepcopy(model)
     for holder_path in list(inserted(plain)):
         host = plain.get_submodule(holder_path)
-        for parameter in host._modules[CHILD].__dict__.get("idle", []):
-            parameter.requires_grad_(True)
+        wake(cast(nn.Module, host._modules[CHILD]))
         release(host)
     plain.__dict__.pop(CONFIG, None)
     return plain

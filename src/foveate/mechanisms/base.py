@@ -169,8 +169,14 @@ class Placed(ABCMeta):
         dtype: torch.dtype | None = None,
         **options: Any,
     ) -> Any:
-        """Build the mechanism on ``device`` and convert it to ``dtype``."""
-        with nullcontext() if device is None else torch.device(device):
+        """Build the mechanism on ``device`` and convert it to ``dtype``.
+
+        Raises:
+            OptionError: There is no such device, or ``dtype`` is not a floating-point type.
+        """
+        if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+            raise OptionError(f"dtype: got {dtype!r}, expected a floating-point type, such as torch.float16")
+        with nullcontext() if device is None else _device(device):
             module = super().__call__(*args, **options)
         return module if dtype is None else module.to(dtype)
 
@@ -180,6 +186,15 @@ class Placed(ABCMeta):
         own = list(inspect.signature(cls.__init__).parameters.values())[1:]  # type: ignore[misc]
         keyword = inspect.Parameter.KEYWORD_ONLY
         return inspect.Signature([*own, *(inspect.Parameter(n, keyword, default=None) for n in PLACED)])
+
+
+def _device(device: torch.device | str) -> torch.device:
+    try:
+        return torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise OptionError(
+            f'device: got {device!r}, expected a device of PyTorch, such as "cpu", "cuda:0" or "meta"'
+        ) from error
 
 
 PLACED = ("device", "dtype")

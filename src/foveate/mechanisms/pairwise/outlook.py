@@ -100,7 +100,9 @@ class OutlookAttention(Refine):
     def _weights(self, normed: Tensor, x: Tensor) -> Float[Tensor, "b k s p m"]:
         if self.stride > 1:
             normed = tokens(F.avg_pool2d(untoken(normed, like=x), self.stride, self.stride, ceil_mode=True))
-        energies = precise(self.predict, normed).unflatten(2, (self.heads, self.places, self.places)).transpose(1, 2)
+        energies = (
+            precise(self.predict, normed).unflatten(2, (self.heads, self.places, self.places)).transpose(1, 2)
+        )
         scale = (self.channels // self.heads) ** -0.5
         return widen(energies * scale).softmax(dim=-1)
 
