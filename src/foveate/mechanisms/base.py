@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from foveate.errors import OptionError, ShapeError
 from foveate.mechanisms.precision import widen
+from foveate.mechanisms.ranks import taken
 from foveate.options import whole
 from foveate.registry import Registry
 
@@ -88,9 +89,9 @@ class MapTap(nn.Identity):
 
     Args:
         axes: The axes of the weights, by einops' habit: ``b`` batch, ``c`` channels, ``h`` ``w`` rows and
-            columns, ``n`` positions (h*w), ``m`` the positions, channels or slots looked at, ``k`` heads or
-            groups, ``s`` scales, branches or layers, ``t`` queries (steps), ``q`` classes, ``p`` places in a
-            kernel, ``1`` for one.
+            columns, ``d`` slices of a volume, ``n`` positions (h*w), ``m`` the positions, channels or slots
+            looked at, ``k`` heads or groups, ``s`` scales, branches or layers, ``t`` queries (steps), ``q``
+            classes, ``p`` places in a kernel, ``1`` for one.
         sums: Axes over which the weights sum to one, such as ``"m"`` or ``"h w"``; empty for gates.
         low: The least value that a weight can take.
         high: The greatest value that a weight can take. Gates and softmaxes stay in [0, 1]; weights that
@@ -114,6 +115,8 @@ class MapTap(nn.Identity):
 class BatchNorm(nn.BatchNorm2d):
     """Batch normalisation that also trains on a single value per channel, and on a single image.
 
+    Of signals, maps and volumes.
+
     One value has no variance, and ``nn.BatchNorm2d`` raises: a last batch of one image with a 1 x 1 map ends
     the run. There the running statistics stand in, as in eval; they are not updated.
 
@@ -132,10 +135,13 @@ class BatchNorm(nn.BatchNorm2d):
             return self._plainly(input, training=self.training and not alone)
         output = super().forward(input)
         if not torch.compiler.is_compiling() and output.requires_grad and len(input) == 1:
-            last = output.is_contiguous(memory_format=torch.channels_last) and not output.is_contiguous()
-            layout = torch.channels_last if last else torch.contiguous_format
-            output.register_hook(functools.partial(_packed, layout))
+            output.register_hook(functools.partial(_packed, _layout(output)))
         return output
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        """Take signals and volumes too."""
+        if not 3 <= input.ndim <= 5:
+            super()._check_input_dim(input)
 
     def _plainly(self, input: Tensor, *, training: bool) -> Tensor:
         """Normalise in the type of ``input``, float32 in a model of half precision too."""
@@ -148,6 +154,13 @@ class BatchNorm(nn.BatchNorm2d):
             self.running_var.copy_(variance)  # type: ignore[union-attr]
             self.num_batches_tracked.add_(1)  # type: ignore[union-attr]
         return normed
+
+
+def _layout(x: Tensor) -> torch.memory_format:
+    last = {4: torch.channels_last, 5: torch.channels_last_3d}.get(x.ndim)
+    if last is None or x.is_contiguous() or not x.is_contiguous(memory_format=last):
+        return torch.contiguous_format
+    return last
 
 
 def _packed(layout: torch.memory_format, grad: Tensor | None) -> Tensor | None:
@@ -206,6 +219,9 @@ class Mechanism(nn.Module, metaclass=Placed):
     Class attributes:
         interface: One of the seven, in lower case; set by the interface.
         facets: The answers to the four questions.
+        dims: How many axes of positions the map may have: 1 for signals (B, C, L), 2 for maps (B, C, H, W), 3
+            for volumes (B, C, D, H, W). One with the option ``dimensions`` is built for one of them. Empty
+            where no map comes in.
         variants: For each option another value than the default; the contract tests that it has an effect.
         gate: The dotted name of a parameter of its own that starts at zero and so makes the fresh mechanism
             return its input, such as ``"gamma"``; None for a mechanism that does not start as the identity.
@@ -213,22 +229,26 @@ class Mechanism(nn.Module, metaclass=Placed):
 
     interface: ClassVar[str]
     facets: ClassVar[Facets]
+    dims: tuple[int, ...] = (2,)
+    dimensions: int = 2
     variants: ClassVar[Mapping[str, object]] = {}
     gate: ClassVar[str | None] = None
     channels: int
 
     @abstractmethod
     def cost(self, height: int, width: int) -> Cost:
-        """Return the cost for one (C, height, width) map, by the closed form in the file's header."""
+        """Return the cost for one (C, height, width) map, by the closed form in the file's header.
+
+        A mechanism that takes signals and volumes is asked with (length) or (depth, height, width) too.
+        """
 
     def _check(self, x: Tensor) -> None:
-        """Raise a ShapeError unless ``x`` is a (B, C, H, W) map with the channels this was built for."""
+        """Raise a ShapeError unless ``x`` is a map with the channels and the axes this was built for."""
         name = type(self).__name__
-        if x.ndim != 4:
-            raise ShapeError(
-                f"{name}: got a tensor of shape {tuple(x.shape)}, expected a map (B, {self.channels}, H, W). "
-                "For tokens (B, N, C) insert it with fv.insert, which lays them out as a map."
-            )
+        ranks = (self.dimensions,) if "dimensions" in vars(self) else self.dims
+        if x.ndim - 2 not in ranks:
+            raise ShapeError(f"{name}: got a tensor of shape {tuple(x.shape)}, {self._expected(x.ndim - 2)}")
+        self._check_tokens(x)
         if x.shape[1] != self.channels:
             raise ShapeError(
                 f"{name}: got a map of {x.shape[1]} channels, built for {self.channels}. "
@@ -238,6 +258,24 @@ class Mechanism(nn.Module, metaclass=Placed):
             raise ShapeError(
                 f"{name}: got a map of {x.dtype} with {self.channels} channels, expected floating point. "
                 "Convert it first, for images with x.float() / 255."
+            )
+
+    def _expected(self, rank: int) -> str:
+        """Say what is taken instead of a tensor with ``rank`` axes behind batch and channels."""
+        if "dimensions" not in options_of(type(self)):
+            tokens = " For tokens (B, N, C) insert it with fv.insert, which lays them out." * (rank == 1)
+            return f"expected {taken(self.dims, self.channels)}.{tokens}"
+        built = f"expected {taken((self.dimensions,), self.channels)}, for which it was built"
+        ways = " or ".join(f"dimensions={n}" for n in self.dims if n != self.dimensions)
+        return f"{built}. Build it with {f'dimensions={rank}' if rank in self.dims else ways} for others."
+
+    def _check_tokens(self, x: Tensor) -> None:
+        """Raise a ShapeError where tokens (B, N, C) come for a signal (B, C, L)."""
+        if x.ndim == 3 and x.shape[1] != self.channels == x.shape[2]:
+            raise ShapeError(
+                f"{type(self).__name__}: got {tuple(x.shape)}, which are tokens (B, N, C) if C is "
+                f"{self.channels}, expected a signal (B, {self.channels}, L). Insert it with fv.insert, "
+                "which lays tokens out, or give x.transpose(1, 2)."
             )
 
 

@@ -23,10 +23,12 @@ from foveate.mechanisms.attend import project, tokens
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Refine
 from foveate.mechanisms.precision import full_precision, precise, widen
+from foveate.mechanisms.ranks import any_rank
 from foveate.options import whole
 
 
 @mechanisms.register("context_encoding")
+@any_rank
 class ContextEncoding(Refine):
     """Raise each channel by up to twice, by a code of what the whole map consists of.
 

@@ -25,11 +25,13 @@ from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.gated import fusing, gated, plain, weighted
 from foveate.mechanisms.interfaces import Refine
 from foveate.mechanisms.precision import widen
+from foveate.mechanisms.ranks import any_rank
 from foveate.mechanisms.reads import weighted_sum
 from foveate.options import one_of, reduced
 
 
 @mechanisms.register("gc")
+@any_rank
 class GlobalContext(Refine):
     """Add to every position, or gate every channel by, a function of one context for the whole map.
 

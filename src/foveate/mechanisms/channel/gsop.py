@@ -20,12 +20,14 @@ from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.gated import gated
 from foveate.mechanisms.interfaces import Refine
 from foveate.mechanisms.precision import full_precision, precise, widen
+from foveate.mechanisms.ranks import any_rank
 from foveate.options import whole
 
 SUMS = 4  # that are learnt of each row of the covariance matrix
 
 
 @mechanisms.register("gsop")
+@any_rank
 class GlobalSecondOrderPooling(Refine):
     """Gate each channel by a function of the covariances of a few channels made from all.
 

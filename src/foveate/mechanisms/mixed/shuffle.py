@@ -24,10 +24,12 @@ from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.gated import gated
 from foveate.mechanisms.interfaces import Refine
 from foveate.mechanisms.precision import widen
+from foveate.mechanisms.ranks import any_rank
 from foveate.options import whole
 
 
 @mechanisms.register("shuffle")
+@any_rank
 class ShuffleAttention(Refine):
     """Gate, in each group, half the channels as a whole and half by position; interleave the halves.
 

@@ -19,10 +19,12 @@ from foveate.mechanisms.attend import like_input
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Refine
 from foveate.mechanisms.precision import precise, roomy, widen
+from foveate.mechanisms.ranks import any_rank
 from foveate.options import whole
 
 
 @mechanisms.register("separable")
+@any_rank
 class SeparableSelfAttention(Refine):
     """Multiply the values of every position by one weighted sum of the keys of all positions.
 

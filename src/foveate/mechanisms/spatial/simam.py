@@ -24,11 +24,13 @@ from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.gated import BLOCK, BLOCKS, gated, plain
 from foveate.mechanisms.interfaces import Refine
 from foveate.mechanisms.precision import as_saved, widen
+from foveate.mechanisms.ranks import any_rank
 from foveate.mechanisms.reads import whole_channels
 from foveate.options import whole
 
 
 @mechanisms.register("simam")
+@any_rank
 class SimpleAttention(Refine):
     """Gate each value by how far it lies from the mean of its channel, in units of the channel's variance.
 
