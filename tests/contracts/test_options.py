@@ -84,6 +84,23 @@ def test_impossible_channels_are_refused(name: str, channels: object) -> None:
         new(name, channels)
 
 
+@EVERY_BUILD
+def test_every_option_can_be_built_anywhere(name: str, options: dict[str, object]) -> None:
+    module = new(name, jitter=False, device="meta", dtype=torch.bfloat16, **options)
+    tensors = [*module.parameters(), *module.buffers()]
+    assert all(t.device.type == "meta" for t in tensors)
+    assert all(t.dtype == torch.bfloat16 for t in tensors if t.is_floating_point())
+
+
+@pytest.mark.parametrize(
+    "placed", [{"device": "gpu"}, {"device": 3.5}, {"dtype": "float16"}, {"dtype": torch.int64}], ids=str
+)
+def test_no_device_and_no_type_is_explained(placed: dict[str, object]) -> None:
+    (option,) = placed
+    with pytest.raises(OptionError, match=f"{option}: got"):
+        new("se", **placed)
+
+
 # The file (parity is each mechanism's own test)
 
 
@@ -131,6 +148,8 @@ def test_the_shapes_in_the_annotations_hold(name: str) -> None:
         context = output[0] if module.interface == "read" else output
         assert tuple(context.shape) == promised(module, tensors)
     with pytest.raises(jaxtyping.TypeCheckError):
+        forward(module, *call_arguments(module, like(inputs(module), Tensor.flatten)))
+    with pytest.raises((jaxtyping.TypeCheckError, ShapeError)):
         forward(module, *call_arguments(module, like(inputs(module), lambda t: t[0])))
 
 

@@ -215,6 +215,7 @@ ERRORS = [
     ("multi_head(heads=7)@layer2", (OptionError, SiteError), "7"),
     ("cbma@layer2", UnknownNameError, "Nearest: cbam"),
     ("se(reductoin=2)@layer2", OptionError, "reduction"),
+    ("se(device=cpu)@layer2", OptionError, "device"),
     ("control@layer2", OptionError, "like="),
     ("se@layer2@", SpecError, "cannot read"),
 ]

@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
 from torch.fx import Proxy
 
 from foveate.insert.layout import Layout
+from foveate.mechanisms.gated import traced
 from foveate.mechanisms.switch import Switch
 
 CHILD = "foveate"  # the name of the holder in its host
@@ -228,11 +229,30 @@ class Inserted(nn.Module):
         return self._blend(slot, plain, getattr(self, slot.name)(source).reshape(plain.shape))
 
     def _blend(self, slot: Slot, plain: Tensor, weighed: Tensor) -> Tensor:
-        """Return ``plain`` to the bit at gate 0 and ``weighed`` at gate 1."""
-        weighed = weighed.to(plain.dtype)
-        if not slot.gate:
+        """Return ``plain`` to the bit at gate 0, whatever ``weighed`` is, and ``weighed`` at gate 1.
+
+        The gate is the outer one, or the mechanism's own. Where ``weighed`` is not finite a closed gate gets
+        no gradient; an open one lets it through, for whoever watches the loss to see.
+        """
+        weighed, gate = weighed.to(plain.dtype), self._gate(slot)
+        if gate is None:
             return weighed
-        return torch.lerp(plain, weighed, getattr(self, slot.gate).to(plain.dtype))
+        closed = ~gate.any()
+        if not traced(plain) and not closed:  # open, it costs a look at the gate and no more
+            return torch.lerp(plain, weighed, gate.to(plain.dtype)) if slot.gate else weighed
+        broken = closed & ~(weighed - plain).isfinite()
+        start, end = (part.masked_fill(broken, 0) for part in (plain, weighed))
+        blended = torch.lerp(start, end, gate.to(plain.dtype)) if slot.gate else end
+        return torch.where(broken, plain, blended)
+
+    def _gate(self, slot: Slot) -> Tensor | None:
+        """Return the outer gate, or the mechanism's own where it stands in line; None without one."""
+        if slot.gate:
+            return cast(Tensor, getattr(self, slot.gate))
+        found: Any = getattr(self, slot.name)
+        for name in slot.own_gate.split(".") if slot.role in ("before", "after") and slot.own_gate else ():
+            found = getattr(found, name)
+        return found if isinstance(found, nn.Parameter) else None
 
     def forward(self, what: object, index: int = -1, *tensors: Any) -> Any:
         """Do one thing for one slot, as a graph of torch.fx calls it.

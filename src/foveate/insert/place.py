@@ -14,6 +14,7 @@ from foveate.errors import SiteError
 from foveate.insert.attended import attend
 from foveate.insert.fused import see_every_layer
 from foveate.insert.holder import CHILD, Inserted, Slot, Wire, holders
+from foveate.insert.idle import freeze
 from foveate.insert.layout import Layout
 from foveate.insert.own import child_name
 from foveate.insert.plan import Step, make
@@ -58,7 +59,8 @@ def place(model: nn.Module, step: Step, survey: Survey, start: Start) -> None:
         read_old_names(model.get_submodule(site.path))
     see_every_layer(model, path)
     if holder.swaps:
-        _idle(host, holder)
+        plain = [p for name, p in host.named_parameters() if CHILD not in name.split(".") and p.requires_grad]
+        freeze(holder, plain)
 
 
 def _parts(path: str) -> list[str]:
@@ -85,14 +87,6 @@ def _wire(
     attend(host).add(sends, None, None)
     see_every_layer(model, path)
     return wire
-
-
-def _idle(host: nn.Module, holder: Inserted) -> None:
-    """Let the host's own parameters rest: nothing runs them, and DDP would wait for their gradients."""
-    plain = [p for name, p in host.named_parameters() if CHILD not in name.split(".") and p.requires_grad]
-    for parameter in plain:
-        parameter.requires_grad_(False)
-    holder.__dict__.setdefault("idle", []).extend(plain)
 
 
 def _free_name(holder: Inserted, mechanism: str) -> str:

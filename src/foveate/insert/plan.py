@@ -14,6 +14,7 @@ from foveate.insert.own import build_named, mechanism_class
 from foveate.insert.patterns import matches
 from foveate.insert.sites import Site, Survey
 from foveate.insert.spec import Spec, Term
+from foveate.mechanisms.base import PLACED
 
 _MAPS = ("map", "grid", "tokens")
 _KINDS = {"refine": _MAPS, "gate": _MAPS, "pool": ("pool",), "label": ("scores",)}
@@ -94,6 +95,9 @@ def interface_of(term: Term) -> str:
 
 def _build(term: Term, site: Site) -> nn.Module:
     options = dict(term.options)
+    for option in PLACED:
+        if option in options:
+            raise OptionError(f"{term}: {option} cannot be said in a spec; attention gets that of the model")
     interface = interface_of(term)
     if interface == "label":
         options.setdefault("classes", site.classes)

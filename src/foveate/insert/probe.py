@@ -120,12 +120,15 @@ def call_with(model: nn.Module, example: object) -> object:
 
 
 @contextmanager
-def at_rest(model: nn.Module) -> Iterator[None]:
-    """Run the model as it is used: eval mode, no gradients, a fixed seed; all of it restored at the end."""
+def at_rest(model: nn.Module, *, gradients: bool = False) -> Iterator[None]:
+    """Run the model as it is used: eval mode, a fixed seed, and, unless asked for, without gradients.
+
+    All of it is restored at the end.
+    """
     modes = {module: module.training for module in model.modules()}
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
     try:
-        with torch.random.fork_rng(devices=devices), torch.no_grad():
+        with torch.random.fork_rng(devices=devices), torch.set_grad_enabled(gradients):
             torch.manual_seed(0)
             model.eval()
             yield

@@ -8,7 +8,6 @@ it. Sequences of single layers are hosts themselves.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 from torch import nn

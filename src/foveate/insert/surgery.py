@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import get_args
+from typing import cast, get_args
 
 from torch import nn
 
@@ -21,6 +21,7 @@ from foveate.insert.contents import (
 )
 from foveate.insert.fused import fuse_again
 from foveate.insert.holder import BYPASS, CHILD
+from foveate.insert.idle import rest_unused, wake
 from foveate.insert.place import Start, place
 from foveate.insert.plan import plan
 from foveate.insert.sequence import forget_old_names
@@ -83,6 +84,8 @@ def insert(model: nn.Module, spec: str | Spec, *, example: object, start: Start 
     for step in plan(survey, spec):
         place(made, step, survey, start)
     verify(made, example, spec, model if start == "identity" else None)
+    if start == "paper":
+        rest_unused(made, example)
     written = f"{earlier['spec']}+{spec}" if earlier else str(spec)
     made.__dict__[CONFIG] = {"spec": written, "start": start, "example": example_shape(example)}
     return made
@@ -98,8 +101,7 @@ def remove(model: nn.Module) -> nn.Module:
                 f"the attention at {path} is part of the graph of this {type(model).__name__}, as torch.fx "
                 "makes it: remove it from the model that was traced"
             )
-        for parameter in host._modules[CHILD].__dict__.get("idle", []):
-            parameter.requires_grad_(True)
+        wake(cast(nn.Module, host._modules[CHILD]))
         release(host)
     fuse_again(plain)
     forget_old_names(plain)

@@ -21,10 +21,11 @@ from collections.abc import Mapping
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.attend import full_precision, widen
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.gated import gated
 from foveate.mechanisms.interfaces import Refine
+from foveate.mechanisms.precision import full_precision, precise, widen
+from foveate.mechanisms.ranks import any_rank
 from foveate.options import flag, whole
 
 SUMS = 4  # that are learnt of each row of the covariance matrix
@@ -38,6 +39,7 @@ _AUTHORS = {
 
 
 @mechanisms.register("gsop")
+@any_rank
 class GlobalSecondOrderPooling(Refine):
     """Gate each channel by a function of the covariances of a few channels made from all.
 
@@ -76,9 +78,11 @@ class GlobalSecondOrderPooling(Refine):
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Return ``x`` with every channel multiplied by its gate."""
         self._check(x)
-        read = self.squeeze(x.relu() if self.rectify else x)
-        rows = self.row_norm(covariance(self.norm(read).relu()).unsqueeze(3))
-        return gated(x, self.map(self.excite(self.row_sums(rows)).sigmoid()))
+        narrow = self.norm(self.squeeze(x.relu() if self.rectify else x)).relu()
+        with full_precision(x):  # covariances are of second order: the square of what half precision holds
+            rows = self.row_norm(covariance(narrow).unsqueeze(3))
+            gates = self.map(precise(self.excite, precise(self.row_sums, rows)).sigmoid())
+        return gated(x, gates.to(x.dtype))
 
     def from_published(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return weights in the authors' names (of a block of GSoP-Net) under our own."""
@@ -96,8 +100,8 @@ class GlobalSecondOrderPooling(Refine):
 
 
 def covariance(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c c"]:
-    """Return the covariances of the channels over the positions, divided by H*W."""
+    """Return the covariances of the channels over the positions, divided by H*W, in float32 at least."""
     with full_precision(x):
         positions = widen(x).flatten(2)
         centred = positions - positions.mean(dim=2, keepdim=True)
-        return (centred @ centred.transpose(1, 2) / positions.shape[2]).to(x.dtype)
+        return centred @ centred.transpose(1, 2) / positions.shape[2]

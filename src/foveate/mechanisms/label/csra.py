@@ -18,9 +18,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from foveate.errors import CheckpointError, OptionError
-from foveate.mechanisms.attend import widen
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Label
+from foveate.mechanisms.precision import widen
+from foveate.mechanisms.ranks import any_rank
 from foveate.options import whole
 
 MAXIMUM = 99.0  # from this temperature on, a head takes the maximum
@@ -34,6 +35,7 @@ TEMPERATURES: dict[int, tuple[float, ...]] = {
 
 
 @mechanisms.register("csra")
+@any_rank
 class ClassSpecificResidualAttention(Label):
     """Score each class by the mean of its score map plus ``lam`` times the mean where the map is high.
 

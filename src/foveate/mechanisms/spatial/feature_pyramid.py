@@ -25,6 +25,7 @@ from torch.nn.functional import interpolate, max_pool2d, pad
 from foveate.mechanisms.attend import at_least_one, like_input
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Refine
+from foveate.mechanisms.precision import precise, roomy
 from foveate.options import whole
 
 
@@ -61,14 +62,15 @@ class FeaturePyramidAttention(Refine):
         self.from_quarter = _layer(1, 1, 5)
         self.from_half = _layer(1, 1, 7)
         back = self.width < channels
-        self.expand = nn.Conv2d(self.width, channels, kernel_size=1) if back else nn.Identity()
+        self.expand = nn.Conv2d(self.width, channels, kernel_size=1) if back else None
         self.map = MapTap("b 1 h w", low=-math.inf, high=math.inf)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Return the weighed map, with the global mean added."""
         self._check(x)
         overall = self.overall(x.mean(dim=(2, 3), keepdim=True))  # (B, R, 1, 1)
-        return like_input(self.expand(self.map(self._pyramid(x)) * self.values(x) + overall), x)
+        weighed = roomy(self.map(self._pyramid(x))) * self.values(x) + overall
+        return like_input(weighed if self.expand is None else precise(self.expand, weighed), x)
 
     def _pyramid(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 1 h w"]:
         """Return the weights, from the coarsest map up."""

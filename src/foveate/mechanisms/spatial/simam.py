@@ -20,15 +20,18 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from foveate.errors import OptionError
-from foveate.mechanisms.attend import at_least_one, widen
+from foveate.mechanisms.attend import at_least_one
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.gated import BLOCK, BLOCKS, gated, plain
 from foveate.mechanisms.interfaces import Refine
+from foveate.mechanisms.precision import as_saved, widen
+from foveate.mechanisms.ranks import any_rank
 from foveate.mechanisms.reads import whole_channels
 from foveate.options import whole
 
 
 @mechanisms.register("simam")
+@any_rank
 class SimpleAttention(Refine):
     """Gate each value by how far it lies from the mean of its channel, in units of the channel's variance.
 
@@ -93,6 +96,7 @@ class _Gated(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
+    @as_saved
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         """With d = x - mu, q = 1 / (4 (v + lam)) and h = g x s (1 - s), the slope of the gates' logits."""
         (x,) = ctx.saved_tensors
