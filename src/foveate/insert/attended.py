@@ -17,7 +17,7 @@ from torch import nn
 from torch.fx import Proxy
 from torch.nn.utils.parametrize import is_parametrized
 
-from foveate.insert.follow import follow
+from foveate.insert.exchange import follow
 from foveate.insert.holder import CHILD, Inserted, first_tensor
 
 PLAIN = "foveate_plain"  # the keyword by which a graph of torch.fx calls a host without its attention

@@ -31,7 +31,7 @@ def find_blocks(notes: Probe, maps: Maps) -> list[Call]:
     nesting = _nesting(calls)
     calls = [c for c in calls if c.path not in nesting and not past.finer(past.arguments(c).values())]
     kinds = Counter(type(call.module) for call in calls)
-    adding = {type(c.module) for c in calls if _adds(c)}
+    adding = {type(c.module) for c in calls if _adds(c, maps)}
     repeated = _hoisted(
         [c for c in calls if type(c.module) in adding and kinds[type(c.module)] > 1], notes, maps
     )
@@ -48,15 +48,19 @@ def find_blocks(notes: Probe, maps: Maps) -> list[Call]:
     return sorted(found, key=lambda call: call.started)
 
 
-def _adds(call: Call) -> bool:
-    """Return whether a module sums maps of its output's shape, or tokens that it then lays out as a map."""
+def _adds(call: Call, maps: Maps) -> bool:
+    """Return whether a module sums maps of its output's shape, or tokens that it then lays out as a map.
+
+    Both come from the images: a position embedding is added too, and has the shape of one image's tokens.
+    """
     if call.output is None:
         return False
     shape = tuple(call.output.shape)
+    summed = {maps.shape(node) for node in call.adds if maps.sums_images(node)}
     unfolded = [
-        s for s in call.adds if len(s) < len(shape) and (s[0], math.prod(s)) == (shape[0], math.prod(shape))
+        s for s in summed if len(s) < len(shape) and (s[0], math.prod(s)) == (shape[0], math.prod(shape))
     ]
-    return shape in call.adds or bool(unfolded)
+    return shape in summed or bool(unfolded)
 
 
 def _in_line(found: list[Call], calls: list[Call]) -> list[Call]:

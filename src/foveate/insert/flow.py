@@ -113,13 +113,7 @@ class Flow:
 
     def makes_map(self, call: Call) -> bool:
         """Return whether a map of the whole batch comes out of ``call``."""
-        layout = self.maps.output(call)
-        return (
-            bool(call.path)
-            and layout is not None
-            and call.output is not None
-            and (call.output.shape[0] == self.maps.batch)
-        )
+        return bool(call.path) and self.maps.output(call) is not None
 
     def positions(self, call: Call) -> int:
         """Return the number of positions of the map that comes out, 0 if none does."""
@@ -152,7 +146,7 @@ class Flow:
     def in_front(self, call: Call, node: int) -> Place | None:
         """Return the place where a map goes into ``call``, None if it is no map."""
         at = call.arrived.index(node)
-        name, key, tensor = call.inputs[at]
-        layout = self.maps.of(tensor, key, call.started)
+        name = call.inputs[at][0]
+        layout = self.maps.at(node)
         alone = [n for n, _, _ in call.inputs].count(name) == 1
         return Place(call.path, "before", layout, argument=name if at else "") if layout and alone else None

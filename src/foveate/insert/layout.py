@@ -12,7 +12,7 @@ from torch import Tensor
 
 from foveate.errors import ShapeError
 
-Kind = Literal["map", "grid", "tokens"]
+Kind = Literal["map", "grid", "tokens", "flat", "sequence"]
 
 
 @dataclass(frozen=True)
@@ -20,13 +20,18 @@ class Layout:
     """Where channels and positions lie.
 
     Args:
-        kind: ``map`` (B, C, H, W), ``grid`` (B, H, W, C) or ``tokens`` (B, prefix + H * W, C).
+        kind: ``map`` (B, C, H, W), ``grid`` (B, H, W, C), ``tokens`` (B, prefix + H * W + suffix, C), ``flat``
+            (B, C, H * W) or ``sequence`` (H * W, B, C).
         channels: C.
         height: H on the example.
         width: W on the example.
         prefix: Class and register tokens in front of the positions; they are left alone.
         first: For a map that is joined with others: the channel at which it begins.
         within: Channels of all of them; 0 for a map that is alone.
+        suffix: Tokens behind the positions; they are left alone.
+        parts: For positions in another order than row by row, such as window by window: the sizes of the
+            axes that they are split into, as they lie. They may take several axes of the tensor.
+        order: Which of ``parts`` comes first, second ... row by row.
     """
 
     kind: Kind
@@ -36,6 +41,9 @@ class Layout:
     prefix: int = 0
     first: int = 0
     within: int = 0
+    suffix: int = 0
+    parts: tuple[int, ...] = ()
+    order: tuple[int, ...] = ()
 
     def apply(self, x: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
         """Return ``x`` with ``function``, map to map, applied to its positions."""
@@ -44,10 +52,16 @@ class Layout:
             return _laid_out_as(x, torch.cat((before, function(own), behind), dim=1))
         if self.kind == "map":
             return function(x)
+        refined = function(self.as_map(x))
         if self.kind == "grid":
-            return function(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-        refined = function(self.as_map(x)).flatten(2).transpose(1, 2)
-        return torch.cat((x[:, : self.prefix], refined), dim=1) if self.prefix else refined
+            return _laid_out_as(x, refined.permute(0, 2, 3, 1))
+        tokens, places = self._in_line(x), self._in_order(refined.flatten(2).transpose(1, 2), back=True)
+        if self.prefix or self.suffix:
+            end = tokens.shape[1] - self.suffix
+            places = torch.cat((tokens[:, : self.prefix], places, tokens[:, end:]), dim=1)
+        if self.kind in _TURNED:
+            places = places.transpose(*_TURNED[self.kind])
+        return _laid_out_as(x, places.reshape(x.shape))
 
     def as_map(self, x: Tensor) -> Tensor:
         """Return the positions of ``x`` as a map (B, C, H, W)."""
@@ -57,19 +71,35 @@ class Layout:
             return x
         if self.kind == "grid":
             return x.permute(0, 3, 1, 2)
-        height, width = self.grid_of(x.shape[1] - self.prefix)
-        return x[:, self.prefix :].transpose(1, 2).unflatten(2, (height, width))
+        tokens = self._in_line(x)
+        count = tokens.shape[1] - self.prefix - self.suffix
+        height, width = self.grid_of(count)
+        tokens = self._in_order(tokens[:, self.prefix : self.prefix + count])
+        return tokens.transpose(1, 2).unflatten(2, (height, width))
 
     @property
     def _split(self) -> list[int]:
         """The channels before the map, its own, and those behind it."""
         return [self.first, self.channels, self.within - self.first - self.channels]
 
+    def _in_line(self, x: Tensor) -> Tensor:
+        """Return all tokens as (B, N, C)."""
+        return x.transpose(*_TURNED[self.kind]) if self.kind in _TURNED else x.flatten(1, -2)
+
+    def _in_order(self, x: Tensor, back: bool = False) -> Tensor:
+        """Return positions (B, N, C) row by row, or put those back as they lay."""
+        if not self.parts:
+            return x
+        sizes = [self.parts[n] for n in self.order] if back else self.parts
+        order = [self.order.index(n) for n in range(len(sizes))] if back else self.order
+        return x.unflatten(1, sizes).permute(0, *(n + 1 for n in order), -1).flatten(1, -2)
+
     def grid_of(self, positions: int) -> tuple[int, int]:
         """Return rows and columns of ``positions`` tokens: as on the example, or nearest to its aspect.
 
         Raises:
-            ShapeError: There are not enough tokens for one position.
+            ShapeError: There are not enough tokens for one position, or others than on the example where
+                their order depends on their number.
         """
         if positions == self.height * self.width:
             return self.height, self.width
@@ -77,14 +107,25 @@ class Layout:
             raise ShapeError(
                 f"got {positions + self.prefix} tokens, expected more than the prefix of {self.prefix}"
             )
+        if self.parts:
+            raise ShapeError(
+                f"got {positions} tokens, expected {self.height * self.width} as on the example: here they "
+                "are not in the order of rows, so that only images of the example's size can be taken. "
+                "Insert with an example of this size"
+            )
         rows = [n for n in range(1, positions + 1) if positions % n == 0]
         wanted = math.log(self.height / self.width)
         height = min(rows, key=lambda n: abs(math.log(n * n / positions) - wanted))
         return height, positions // height
 
 
+_TURNED: dict[str, tuple[int, int]] = {"flat": (1, 2), "sequence": (0, 1)}  # what makes them (B, N, C)
+
+
 def _laid_out_as(x: Tensor, y: Tensor) -> Tensor:
     """Return ``y`` in the memory format of ``x``: what follows then computes the same, to the bit."""
-    if x.ndim == 4 and not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last):
+    if x.is_contiguous():
+        return y.contiguous()
+    if x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last):
         return y.contiguous(memory_format=torch.channels_last)
     return y

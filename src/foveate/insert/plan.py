@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import get_args
 
 import torch
 from torch import nn
@@ -10,13 +11,14 @@ from torch import nn
 from foveate.errors import FoveateError, OptionError, ShapeError, SiteError
 from foveate.insert.control import Control
 from foveate.insert.holder import Role
+from foveate.insert.layout import Kind
 from foveate.insert.own import build_named, mechanism_class
 from foveate.insert.patterns import matches
 from foveate.insert.sites import Site, Survey
 from foveate.insert.spec import Spec, Term
 from foveate.mechanisms.base import PLACED
 
-_MAPS = ("map", "grid", "tokens")
+_MAPS = get_args(Kind)
 _KINDS = {"refine": _MAPS, "gate": _MAPS, "pool": ("pool",), "label": ("scores",)}
 _WORDS = {
     "refine": "weighs a map and returns one of the same shape",

@@ -38,6 +38,8 @@ class Call:
         arrived: The nodes of ``inputs`` in the trace.
         left: The node of ``output``.
         again: The nodes of what came out when the module ran again.
+        adds: The nodes of sums of two maps of one shape in its own ``forward``.
+        joins: How many maps it joins there.
         returns: How many tensors with a batch and channels came out.
     """
 
@@ -49,7 +51,7 @@ class Call:
     output: Tensor | None = None
     output_key: Key = (0, 0)
     plain: bool = False
-    adds: set[tuple[int, ...]] = field(default_factory=set)
+    adds: list[int] = field(default_factory=list)
     joins: int = 0
     arrived: list[int] = field(default_factory=list)
     left: int = -1
@@ -242,7 +244,7 @@ class _Operations(TorchDispatchMode):
             name, call = func._schema.name, self.listener.running[-1]
             self.listener.trace.note(name, args, dict(kwargs or {}), result, self.listener.clock)
             if name in ("aten::add", "aten::add_") and _same_maps(args[0], args[1]):
-                call.adds.add(tuple(result.shape))
+                call.adds.append(self.listener.trace.number(result, self.listener.clock))
             elif name == "aten::cat" and len(args[0]) > 1 and result.ndim == 4:
                 call.joins += 1
         return result

@@ -24,14 +24,18 @@ class Site:
     Args:
         path: The module's path, as a spec names it; ``""`` for the model itself.
         aliases: The names that hold for every model, such as ``stage4``.
-        kind: What flows there: ``map`` (B, C, H, W), ``grid`` (B, H, W, C), ``tokens`` (B, N, C); ``pool``
-            where a map becomes one vector; ``scores`` where a classifier's logits are made.
+        kind: What flows there: ``map`` (B, C, H, W), ``grid`` (B, H, W, C), ``tokens`` (B, N, C), ``flat``
+            (B, C, N), ``sequence`` (N, B, C); ``pool`` where a map becomes one vector; ``scores`` where a
+            classifier's logits are made.
         channels: C of the map; for ``pool`` and ``scores`` of the map before pooling.
         height: Its rows on the example.
         width: Its columns on the example.
         where: ``after`` for what the module returns, ``before`` for what it takes.
-        layout: How the map lies: ``map``, ``grid`` or ``tokens``.
+        layout: How the map lies: ``map``, ``grid``, ``tokens``, ``flat`` or ``sequence``.
         prefix: Class and register tokens before the positions; they are left alone.
+        suffix: Tokens behind the positions; they are left alone.
+        parts: For positions that do not lie row by row, such as window by window: the sizes of their parts.
+        order: Which of ``parts`` comes first, second ... row by row.
         argument: The argument that holds the map, where it is not the first.
         source: For ``pool`` and ``scores``: the module at which the map before pooling flows, and on
             which side. For a map that is summed here with a deeper one: where it flows before that.
@@ -50,6 +54,9 @@ class Site:
     where: str = "after"
     layout: Kind = "map"
     prefix: int = 0
+    suffix: int = 0
+    parts: tuple[int, ...] = ()
+    order: tuple[int, ...] = ()
     argument: str = ""
     source: tuple[str, str] | None = None
     classes: int = 0
@@ -61,7 +68,7 @@ class Site:
     def map(self) -> Layout:
         """How the map that a mechanism receives here lies in its tensor."""
         place = (self.channels, self.height, self.width, self.prefix, self.first, self.within)
-        return Layout(self.layout, *place)
+        return Layout(self.layout, *place, self.suffix, self.parts, self.order)
 
     @property
     def gating(self) -> int:
@@ -214,6 +221,9 @@ def _site(place: Place, aliases: list[str]) -> Site:
         where=place.where,
         layout=layout.kind,
         prefix=layout.prefix,
+        suffix=layout.suffix,
+        parts=layout.parts,
+        order=layout.order,
         argument=place.argument,
         source=place.source,
         classes=place.classes,

@@ -90,14 +90,9 @@ class _Search:
         deep = next(
             n for (n, _, _), node in zip(call.inputs, call.arrived, strict=True) if node == meeting.deep
         )
-        layout, asked = self._layout(call, meeting.fine), self._layout(call, meeting.deep)
+        layout, asked = self.flow.maps.at(meeting.fine), self.flow.maps.at(meeting.deep)
         if layout is not None and asked is not None:
             yield Place(call.path, "before", layout, argument=name, deeper=Deeper(asked, argument=deep))
-
-    def _layout(self, call: Call, node: int) -> Layout | None:
-        at = call.arrived.index(node)
-        _, key, tensor = call.inputs[at]
-        return self.flow.maps.of(tensor, key, call.started)
 
     # --- an operation joins them
 

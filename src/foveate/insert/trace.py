@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
@@ -18,6 +18,13 @@ from foveate.insert.holder import tensors_of
 JOIN = "cat"
 SUM = "add"
 PRODUCT = "mul"
+
+
+class Operand(NamedTuple):
+    """A tensor that an operation was given: its node, -1 for weights and whatever else was not traced."""
+
+    node: int
+    shape: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -30,12 +37,16 @@ class Node:
         parents: The nodes that it was made from, in order, weights left out.
         shape: Its shape.
         made: When, by the clock of the calls.
+        arguments: What the operation was given; each tensor as an :class:`Operand`.
+        place: Which of the operation's results it is.
     """
 
     operation: str
     parents: tuple[int, ...]
     shape: tuple[int, ...]
     made: int
+    arguments: tuple[object, ...] = ()
+    place: int = 0
 
     @property
     def is_map(self) -> bool:
@@ -80,9 +91,21 @@ class Trace:
             arrived = tensors_of((*args, *kwargs.values()))
             parents = tuple(int(self._numbers[tensor]) for tensor in arrived if tensor in self._numbers)
         if parents:
-            for tensor in tensors_of(result):
+            given = self._written(args)
+            for place, tensor in enumerate(tensors_of(result)):
                 if tensor.is_floating_point():
-                    self._add(tensor, Node(name, parents, tuple(tensor.shape), clock))
+                    self._add(tensor, Node(name, parents, tuple(tensor.shape), clock, given, place))
+
+    def _written(self, values: Sequence[Any]) -> tuple[object, ...]:
+        """Return arguments with each tensor as its number and shape."""
+        return tuple(
+            Operand(self._numbers.get(value, -1), tuple(value.shape))
+            if isinstance(value, Tensor)
+            else self._written(value)
+            if isinstance(value, list | tuple)
+            else value
+            for value in values
+        )
 
     def _add(self, tensor: Tensor, node: Node) -> None:
         self._numbers[tensor] = number = len(self.nodes)
