@@ -8,8 +8,9 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from foveate.insert.contents import inserted, inserted_parameters
-from foveate.insert.holder import tensors_of
+from foveate.insert.holder import BYPASS, tensors_of
 from foveate.insert.probe import at_rest, call_with
+from foveate.mechanisms.switch import Block
 
 
 def rest_unused(model: nn.Module, example: object) -> None:
@@ -19,13 +20,8 @@ def rest_unused(model: nn.Module, example: object) -> None:
     """
     holders = list(inserted(model).values())
     reached = _reached(model, example)
-    for holder in holders:
-        holder.bypassed = True
-    try:
+    with BYPASS.on(Block(holders)):
         plain = _reached(model, example)
-    finally:
-        for holder in holders:
-            holder.bypassed = False
     known = plain | set(inserted_parameters(model))
     freeze(holders[0], [p for p in model.parameters() if p.requires_grad and p in known - reached])
 
