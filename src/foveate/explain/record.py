@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from foveate.mechanisms.base import MapTap, Mechanism
+from foveate.mechanisms.ranks import as_it_lay
 
 
 @contextmanager
@@ -28,7 +29,8 @@ def record(model: nn.Module) -> Iterator[Mapping[str, Tensor]]:
     Yields:
         A mapping that fills as the model runs: path of the mechanism -> its weights in the last forward pass,
         detached, with the axes that the tap states (see ``taps``). A mechanism with several maps
-        stands there once per map, by the path of the tap.
+        stands there once per map, by the path of the tap. Weights with rows (``h``) of a volume have its
+        slices (``d``) in front of these; those of a signal have no rows.
 
     Example:
         >>> from foveate.mechanisms.channel.se import SqueezeExcitation
@@ -79,7 +81,7 @@ def _owner(path: str, modules: Mapping[str, nn.Module]) -> str:
 
 
 def _keep(maps: dict[str, Tensor], path: str) -> Any:
-    def hook(_tap: nn.Module, _inputs: object, weights: Tensor) -> None:
-        maps[path] = weights.detach()
+    def hook(tap: MapTap, _inputs: object, weights: Tensor) -> None:
+        maps[path] = as_it_lay(weights.detach(), tap.axes)
 
     return hook

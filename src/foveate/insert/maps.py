@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from torch import Tensor, nn
 
 from foveate.insert.layout import Layout
-from foveate.insert.probe import Call, Key, Probe
+from foveate.insert.probe import SIGNAL_LAYERS, Call, Key, Probe
 
 _MOST_PREFIX = 16  # class, distillation and register tokens in front of the positions
 _CHANNELS_FIRST = (
@@ -20,6 +21,15 @@ _CHANNELS_FIRST = (
     nn.AvgPool2d,
     nn.AdaptiveAvgPool2d,
     nn.AdaptiveMaxPool2d,
+    nn.Conv3d,
+    nn.ConvTranspose3d,
+    nn.BatchNorm3d,
+    nn.InstanceNorm3d,
+    nn.MaxPool3d,
+    nn.AvgPool3d,
+    nn.AdaptiveAvgPool3d,
+    nn.AdaptiveMaxPool3d,
+    *SIGNAL_LAYERS,
 )
 
 
@@ -28,8 +38,7 @@ class _Grid:
     """The size of a map that tokens may have come from."""
 
     made: int
-    height: int
-    width: int
+    size: tuple[int, ...]
 
 
 class Maps:
@@ -40,7 +49,8 @@ class Maps:
     """
 
     def __init__(self, notes: Probe) -> None:
-        self.batch = notes.batch.shape[0] if notes.batch.ndim == 4 else 1
+        self.rank = notes.rank
+        self.batch = notes.batch.shape[0] if notes.batch.ndim == 2 + notes.rank else 1
         self._by_key: dict[Key, bool] = {}
         self._by_shape: dict[tuple[int, ...], bool] = {}
         self._grids: list[_Grid] = []
@@ -63,14 +73,17 @@ class Maps:
         """Return the layout of a tensor that was seen at a time, None if it is no map."""
         if not tensor.is_floating_point():
             return None
-        if tensor.ndim == 4:
-            if self._is_grid(tensor, key):
-                return Layout("grid", tensor.shape[3], tensor.shape[1], tensor.shape[2])
-            return Layout("map", tensor.shape[1], tensor.shape[2], tensor.shape[3])
+        told = self._by_key.get(key, self._by_shape.get(tuple(tensor.shape)))
+        if tensor.ndim in self._axes and (tensor.ndim > 3 or told is False):
+            if told:
+                return Layout.of("grid", tensor.shape[-1], tensor.shape[1:-1])
+            return Layout.of("map", tensor.shape[1], tensor.shape[2:])
         return self._tokens(tensor, seen) if tensor.ndim == 3 else None
 
-    def _is_grid(self, tensor: Tensor, key: Key) -> bool:
-        return self._by_key.get(key, self._by_shape.get(tuple(tensor.shape), False))
+    @property
+    def _axes(self) -> tuple[int, ...]:
+        """How many axes a map can have: those of an image, and those of what comes in."""
+        return (4, 2 + self.rank)
 
     def _learn(self, call: Call) -> None:
         """Note what a telling layer says about what it took and what it made."""
@@ -81,15 +94,19 @@ class Maps:
         if call.output is not None:
             tensors.append((call.output_key, call.output))
         for key, tensor in tensors:
-            if tensor.ndim == 4:
+            if tensor.ndim in self._axes:
                 self._by_key.setdefault(key, last)
                 self._by_shape.setdefault(tuple(tensor.shape), last)
 
     def _remember_grid(self, call: Call) -> None:
-        if call.output is not None and call.output.ndim == 4 and call.output.shape[0] == self.batch:
-            layout = self.of(call.output, call.output_key, call.ended)
-            if layout is not None and layout.height * layout.width > 1:
-                self._grids.append(_Grid(call.ended, layout.height, layout.width))
+        """Tokens of a video come from volumes; what has four axes there are the weights of heads."""
+        if call.output is None or call.output.ndim not in self._axes or call.output.shape[0] != self.batch:
+            return
+        if self.rank == 3 and call.output.ndim == 4:
+            return
+        layout = self.of(call.output, call.output_key, call.ended)
+        if layout is not None and layout.kind != "tokens" and layout.positions > 1:
+            self._grids.append(_Grid(call.ended, layout.size))
 
     def _tokens(self, tensor: Tensor, seen: int) -> Layout | None:
         """Lay tokens out on the latest map before them that has nearly as many positions."""
@@ -97,9 +114,9 @@ class Maps:
             return None
         count = tensor.shape[1]
         for grid in reversed(self._grids):
-            prefix = count - grid.height * grid.width
+            prefix = count - math.prod(grid.size)
             if grid.made <= seen and 0 <= prefix <= min(_MOST_PREFIX, count // 2):
-                return Layout("tokens", tensor.shape[2], grid.height, grid.width, prefix)
+                return Layout.of("tokens", tensor.shape[2], grid.size, prefix=prefix)
         return None
 
 
@@ -110,11 +127,11 @@ def _channels_last(call: Call) -> bool | None:
     shape, module = call.inputs[0][2].shape, call.module
     if isinstance(module, _CHANNELS_FIRST):
         return False
-    if len(shape) != 4:
+    if not 3 <= len(shape) <= 5:
         return None
     if isinstance(module, nn.Linear):
         return True
     if isinstance(module, nn.LayerNorm):
         channels = module.normalized_shape[-1]
-        return shape[3] == channels and "2d" not in type(module).__name__.lower()
+        return shape[-1] == channels and "2d" not in type(module).__name__.lower()
     return None

@@ -6,6 +6,7 @@ graph holds numbers only; the tensors themselves are let go of as in any other r
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -30,41 +31,46 @@ class Node:
         parents: The nodes that it was made from, in order, weights left out.
         shape: Its shape.
         made: When, by the clock of the calls.
+        is_map: Whether it has the axes of a map, none of them empty.
     """
 
     operation: str
     parents: tuple[int, ...]
     shape: tuple[int, ...]
     made: int
-
-    @property
-    def is_map(self) -> bool:
-        """Whether it has four axes, none of them empty."""
-        return len(self.shape) == 4 and all(self.shape)
+    is_map: bool
 
     @property
     def positions(self) -> int:
         """Rows times columns, for a map with channels first; 0 for anything else."""
-        return self.shape[2] * self.shape[3] if self.is_map else 0
+        return math.prod(self.shape[2:]) if self.is_map else 0
 
 
 class Trace:
     """All tensors of one run.
+
+    Args:
+        rank: Axes of the positions of what comes in; tensors of four axes can be maps whatever it is.
 
     Attributes:
         nodes: Each tensor, in the order in which they were made.
         uses: For each node the nodes that were made from it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, rank: int = 2) -> None:
+        self._axes = (4, 2 + rank)
         self.nodes: list[Node] = []
         self.uses: list[list[int]] = []
         self._numbers: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
 
+    def has_map_axes(self, tensor: Tensor) -> bool:
+        """Return whether a tensor has as many axes as a map."""
+        return tensor.ndim in self._axes
+
     def number(self, tensor: Tensor, clock: int) -> int:
         """Return the number of a tensor's node; one seen for the first time comes from outside."""
         if tensor not in self._numbers:
-            self._add(tensor, Node("", (), tuple(tensor.shape), clock))
+            self._add(tensor, self._node("", (), tensor, clock))
         return int(self._numbers[tensor])
 
     def note(
@@ -82,7 +88,11 @@ class Trace:
         if parents:
             for tensor in tensors_of(result):
                 if tensor.is_floating_point():
-                    self._add(tensor, Node(name, parents, tuple(tensor.shape), clock))
+                    self._add(tensor, self._node(name, parents, tensor, clock))
+
+    def _node(self, name: str, parents: tuple[int, ...], tensor: Tensor, clock: int) -> Node:
+        shape = tuple(tensor.shape)
+        return Node(name, parents, shape, clock, is_map=len(shape) in self._axes and all(shape))
 
     def _add(self, tensor: Tensor, node: Node) -> None:
         self._numbers[tensor] = number = len(self.nodes)
