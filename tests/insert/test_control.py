@@ -20,7 +20,7 @@ INSERTED = [name for name, cls in mechanisms.items() if cls.interface in ("refin
 def made(name: str, channels: int = 96, height: int = 14, width: int = 14) -> Control:
     torch.manual_seed(0)
     options = {"classes": 10} if mechanisms[name].interface == "label" else {}
-    return Control(channels, like=name, height=height, width=width, **options)
+    return Control(channels, like=name, size=(height, width), options=options)
 
 
 @pytest.mark.parametrize("name", INSERTED)
@@ -104,14 +104,14 @@ def test_a_spec_of_controls() -> None:
 
 def test_wrong_names_and_options_are_named() -> None:
     with pytest.raises(UnknownNameError, match="sq"):
-        Control(8, like="sq", height=2, width=2)
+        Control(8, like="sq", size=(2, 2))
     with pytest.raises(OptionError, match="reduction"):
-        Control(8, like="se", height=2, width=2, redaction=2)
+        Control(8, like="se", size=(2, 2), options={"redaction": 2})
 
 
 def test_building_one_draws_no_more_numbers_than_its_own_weights() -> None:
     torch.manual_seed(4)
-    control = Control(16, like="se", height=4, width=4)
+    control = Control(16, like="se", size=(4, 4))
     after = torch.rand(1)
     torch.manual_seed(4)
     narrow, widen = control.inert.narrow, control.inert.widen

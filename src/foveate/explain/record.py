@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from foveate.mechanisms.base import RECORD, MapTap, Mechanism
+from foveate.mechanisms.ranks import as_it_lay
 from foveate.mechanisms.switch import SERIAL, Block, replica_number
 
 
@@ -29,7 +30,8 @@ def record(model: nn.Module) -> Iterator[Mapping[str, Tensor]]:
     Yields:
         A mapping that fills as the model runs: path of the mechanism -> its weights in the last forward pass,
         detached, with the axes that the tap states (see ``taps``). A mechanism with several maps
-        stands there once per map, by the path of the tap.
+        stands there once per map, by the path of the tap. Weights with rows (``h``) of a volume have its
+        slices (``d``) in front of these; those of a signal have no rows.
 
     Example:
         >>> from foveate.mechanisms.channel.se import SqueezeExcitation
@@ -66,7 +68,7 @@ class _Recording(Block):
 
         def hook(tap: nn.Module, _inputs: object, weights: Tensor) -> None:
             if self in RECORD.blocks(tap):  # and was not run by somebody else
-                self.maps[path] = self._joined(path, tap, weights.detach())
+                self.maps[path] = as_it_lay(self._joined(path, tap, weights.detach()), str(tap.axes))
 
         return hook
 

@@ -20,7 +20,7 @@ from foveate.insert.maps import Maps
 from foveate.insert.probe import Call, Probe
 
 _PLAIN = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
-_WEIGHTS = (nn.Conv2d, nn.Linear)
+_WEIGHTS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 _SAME_ASPECT = math.log(1.6)
 
 
@@ -113,9 +113,9 @@ def _is_picture(layout: Layout | None, call: Call, notes: Probe, maps: Maps) -> 
     """Return whether a map still has the batch and about the aspect of the image."""
     if layout is None or call.output is None or call.output.shape[0] != maps.batch:
         return False
-    height, width = notes.batch.shape[-2:]
-    if min(layout.height, layout.width) < 2:
+    if layout.dims == 1 or min(layout.height, layout.width) < 2:
         return True
+    height, width = notes.batch.shape[-2:]
     return abs(math.log(layout.height / layout.width) - math.log(height / width)) < _SAME_ASPECT
 
 

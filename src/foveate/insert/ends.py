@@ -12,7 +12,7 @@ from foveate.insert.probe import Call
 def find_input(flow: Flow) -> list[Place]:
     """Return the innermost module through which alone the image enters."""
     started = sorted(flow.calls, key=lambda call: call.started)
-    inside = next((c for c in started if c.inputs and c.inputs[0][2].ndim == 4), None)
+    inside = next((c for c in started if c.inputs and c.inputs[0][2].ndim == 2 + flow.maps.rank), None)
     if inside is None:
         return []
     while True:
@@ -77,10 +77,12 @@ def _pools(flow: Flow, call: Call) -> bool:
     if layout is None or layout.kind == "tokens" or call.output is None or not flow.once(call):
         return False
     shape = tuple(call.output.shape)
-    column = len(shape) == 4 and layout.channels in shape[1:] and sum(n != 1 for n in shape[1:]) <= 1
+    column = (
+        len(shape) == 2 + layout.dims and layout.channels in shape[1:] and sum(n != 1 for n in shape[1:]) <= 1
+    )
     if not column and shape != (flow.maps.batch, layout.channels):
         return False
-    return layout.height * layout.width > 1 or "pool" in type(call.module).__name__.lower()
+    return layout.positions > 1 or "pool" in type(call.module).__name__.lower()
 
 
 def _pooled_by_function(flow: Flow) -> list[Place]:

@@ -92,7 +92,7 @@ class Flow:
     @property
     def is_dense(self) -> bool:
         """Whether the model returns one map of scores for each image."""
-        return self._returns(4)
+        return self._returns(2 + self.maps.rank)
 
     def _returns(self, axes: int) -> bool:
         result = self.result
@@ -118,7 +118,7 @@ class Flow:
     def positions(self, call: Call) -> int:
         """Return the number of positions of the map that comes out, 0 if none does."""
         layout = self.maps.output(call)
-        return 0 if layout is None else layout.height * layout.width
+        return 0 if layout is None else layout.positions
 
     def outer(self, call: Call) -> Call:
         """Return the outermost module that returns the very tensor that ``call`` made and holds no block."""

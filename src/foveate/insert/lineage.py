@@ -114,5 +114,5 @@ def _sizes(notes: Probe, maps: Maps) -> dict[int, int]:
     for call in notes.calls.values():
         layout = maps.output(call)
         if layout is not None:
-            found.setdefault(call.left, layout.height * layout.width)
+            found.setdefault(call.left, layout.positions)
     return found

@@ -19,6 +19,7 @@ from foveate.cost.count import cost as counted
 from foveate.errors import OptionError, ShapeError
 from foveate.mechanisms.base import Cost, Facets, Mechanism, build, mechanisms
 from foveate.mechanisms.interfaces import Refine
+from foveate.mechanisms.ranks import RANKS
 from foveate.user_code import import_callable, is_import_path
 
 
@@ -39,6 +40,7 @@ class Own(Refine):
     """
 
     facets = Facets(over=(), driven_by="input", weighting="soft", sites=("features", "skip", "bottleneck"))
+    dims = RANKS
 
     def __init__(self, channels: int, *, path: str, **options: object) -> None:
         super().__init__()
@@ -60,11 +62,11 @@ class Own(Refine):
             )
         return y
 
-    def cost(self, height: int, width: int) -> Cost:
-        """Return parameters, bytes, and the multiply-adds counted on one (C, height, width) map."""
+    def cost(self, *size: int) -> Cost:
+        """Return parameters, bytes, and the multiply-adds counted on one map of that size."""
         held = next((t for t in [*self.parameters(), *self.buffers()] if t.is_floating_point()), None)
         like = torch.zeros(()) if held is None else held
-        return counted(self.module, torch.zeros(1, self.channels, height, width).to(like))
+        return counted(self.module, torch.zeros(1, self.channels, *size).to(like))
 
 
 def mechanism_class(name: str) -> type[Mechanism]:

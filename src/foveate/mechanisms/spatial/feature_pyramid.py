@@ -62,7 +62,7 @@ class FeaturePyramidAttention(Refine):
         self.from_quarter = _layer(1, 1, 5)
         self.from_half = _layer(1, 1, 7)
         back = self.width < channels
-        self.expand = nn.Conv2d(self.width, channels, kernel_size=1) if back else None
+        self.expand = nn.Conv2d(self.width, channels, kernel_size=1) if back else nn.Identity()
         self.map = MapTap("b 1 h w", low=-math.inf, high=math.inf)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
@@ -70,7 +70,8 @@ class FeaturePyramidAttention(Refine):
         self._check(x)
         overall = self.overall(x.mean(dim=(2, 3), keepdim=True))  # (B, R, 1, 1)
         weighed = roomy(self.map(self._pyramid(x))) * self.values(x) + overall
-        return like_input(weighed if self.expand is None else precise(self.expand, weighed), x)
+        expand = self.expand
+        return like_input(precise(expand, weighed) if isinstance(expand, nn.Conv2d) else expand(weighed), x)
 
     def _pyramid(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 1 h w"]:
         """Return the weights, from the coarsest map up."""
