@@ -87,3 +87,14 @@ def test_numbers_for_people():
         "1e+03k",
     ]
     assert [duration(s) for s in (0.2, 59, 130, 7300)] == ["<1 s", "59 s", "2 min", "2.0 h"]
+
+
+def test_a_plan_of_an_older_version_is_read_and_stays_the_same_study():
+    new = plan(sources={"weights": "1"}, threads=2)
+    plain = new.to_dict()
+    old = StudyPlan.from_dict(
+        {key: value for key, value in plain.items() if key not in ("sources", "threads")}
+    )
+    assert old.sources == {} and old.threads is None
+    assert old.differences(new) == [] and plan(threads=3).digest() == plan().digest()
+    assert plan(sources={"weights": "2"}).differences(new) == ["weights: another file lies at this path now"]

@@ -248,7 +248,7 @@ def test_the_confusions_of_each_variant_can_be_seen(opened):
 
 _CELLS = """[...document.querySelectorAll('#confusion [data-confusion="0"] .confusion td')]
     .map(cell => {
-        const canvas = document.createElement('canvas').getContext('2d');
+        const canvas = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
         const light = (colour) => {
             canvas.fillStyle = colour;
             canvas.fillRect(0, 0, 1, 1);

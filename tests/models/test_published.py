@@ -282,7 +282,7 @@ def test_a_plain_network_leaves_the_mechanism_fresh_and_says_so(tmp_path, caplog
 
 
 def test_a_head_for_other_classes_stays_fresh(tmp_path):
-    path = saved(tmp_path, unset(timm.create_model, "legacy_seresnet50", num_classes=7).state_dict())
+    path = saved(tmp_path, drawn(unset(timm.create_model, "legacy_seresnet50", num_classes=7)).state_dict())
     model = create_model("se_resnet50", classes=5, caffe=True)
     assert load_published(model, path) == ("fc.weight", "fc.bias")
 

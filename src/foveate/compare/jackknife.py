@@ -15,7 +15,9 @@ def item_scores(task: Task, records: np.ndarray) -> np.ndarray:
 
     Where the records are the items' scores they are it. Otherwise they are pseudo-values, shifted by the
     jackknife's correction of bias so that what a report calls the metric stays the metric; those of a metric
-    that is an average are the items' own scores.
+    that is an average are the items' own scores. Where an item is the only one that the metric speaks of,
+    nothing is left without it. That counts as 0: the score rests on this item, which makes its pseudo-value
+    great and the interval as wide as it should be.
 
     Raises:
         StudyError: The metric says nothing about these items.
@@ -28,11 +30,11 @@ def item_scores(task: Task, records: np.ndarray) -> np.ndarray:
             f"{task.metric.name} says nothing about these {len(records)} test items: what it measures is not "
             "in them. Check the test data, or judge by another metric in another folder."
         )
-    return _centred(np.asarray(whole), lambda: task.value_without_each(records), len(records))
+    return _centred(np.asarray(whole), lambda: np.nan_to_num(task.value_without_each(records)), len(records))
 
 
 def class_scores(task: Task, records: np.ndarray) -> np.ndarray | None:
-    """Return one score an item for each class (N, K); NaN in all of a class that the metric does not know.
+    """Return one score an item for each class (N, K); NaN where one item alone, or none, speaks of the class.
 
     None where the task does not have a metric of a class over all items.
     """
@@ -49,14 +51,10 @@ def class_scores(task: Task, records: np.ndarray) -> np.ndarray | None:
 
 
 def _centred(whole: np.ndarray, without_each: Callable[[], np.ndarray], items: int) -> np.ndarray:
-    """Return pseudo-values whose mean is the metric; of one item, the metric itself.
-
-    Where an item is the only one that the metric speaks of, nothing is left without it. That counts as 0: the
-    score rests on this item, which makes its pseudo-value great and the interval as wide as it should be.
-    """
+    """Return pseudo-values whose mean is the metric; of one item, the metric itself."""
     if items < 2:
         return whole[None]
-    found = from_left_out(whole, np.nan_to_num(without_each()))
+    found = from_left_out(whole, without_each())
     return found - found.mean(axis=0) + whole
 
 

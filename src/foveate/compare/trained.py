@@ -170,7 +170,7 @@ def answers(model: nn.Module, images: Iterable[object]) -> Iterator[Tensor | Dat
 def is_segmenter(model: nn.Module) -> bool:
     """Return whether a model that ``load`` returned answers for every pixel."""
     config = model.__dict__["config"]
-    return tasks[config["task"]](config["classes"]).truth == "mask"
+    return tasks[config["task"]](model.__dict__["classes"]).truth == "mask"
 
 
 def _each(images: object) -> Sequence[object]:
