@@ -92,5 +92,5 @@ def _defaults(name: str, model: nn.Module) -> dict[str, object]:
     """Return the options that a network has if none are given; those of its mechanism too."""
     own = {n: p.default for n, p in inspect.signature(models[name]).parameters.items()}
     mechanism = getattr(model, "mechanism", None)
-    inner = options_of(mechanisms[mechanism]) if mechanism in mechanisms else {}
+    inner = options_of(mechanisms[mechanism]) if isinstance(mechanism, str) else {}
     return {**inner, **own}

@@ -87,7 +87,8 @@ def _loaded(path: Path) -> Any:
     scalar: Any = np.float64(0).__reduce__()[0]
     names = [f"numpy.{core}.multiarray.scalar" for core in ("core", "_core")]
     kinds = [type(np.dtype(kind)) for kind in ("float32", "float64", "int64")]
-    settings = [argparse.Namespace, *((pathlib.PurePath, f"pathlib.{name}") for name in _PATHS), *_CONTAINERS]
+    paths = [(pathlib.PurePath, f"pathlib.{name}") for name in _PATHS]
+    settings: list[Any] = [argparse.Namespace, *paths, *_CONTAINERS]
     with torch.serialization.safe_globals([*((scalar, name) for name in names), np.dtype, *kinds, *settings]):
         return torch.load(path, "cpu", weights_only=True)
 

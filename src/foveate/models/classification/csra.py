@@ -44,6 +44,8 @@ class CSRA(LabelNetwork):
         torch.Size([2, 5])
     """
 
+    attention: ClassSpecificResidualAttention
+
     def __init__(
         self,
         *,

@@ -49,6 +49,8 @@ class LabelNetwork(nn.Module):
         classes: Length of the output.
     """
 
+    attention: Label
+
     def __init__(self, encoder: Encoder, attention: Label, classes: int) -> None:
         super().__init__()
         self.encoder, self.attention = encoder, attention

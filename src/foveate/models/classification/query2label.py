@@ -54,6 +54,8 @@ class Query2LabelNetwork(LabelNetwork):
         torch.Size([2, 5])
     """
 
+    attention: Query2Label
+
     def __init__(
         self,
         *,

@@ -91,14 +91,13 @@ class Block(nn.Module):
     def __init__(self, channels: int, width: int, stride: int, dilation: int, bottleneck: bool) -> None:
         super().__init__()
         self.out_channels = 4 * width if bottleneck else width
-        far = {"padding": dilation, "dilation": dilation}
         if bottleneck:
             self.conv1 = nn.Conv2d(channels, width, 1, bias=False)
-            self.conv2 = nn.Conv2d(width, width, 3, stride=stride, bias=False, **far)
+            self.conv2 = nn.Conv2d(width, width, 3, stride, dilation, dilation, bias=False)
             self.conv3, self.bn3 = nn.Conv2d(width, 4 * width, 1, bias=False), nn.BatchNorm2d(4 * width)
         else:
-            self.conv1 = nn.Conv2d(channels, width, 3, stride=stride, bias=False, **far)
-            self.conv2 = nn.Conv2d(width, width, 3, bias=False, **far)
+            self.conv1 = nn.Conv2d(channels, width, 3, stride, dilation, dilation, bias=False)
+            self.conv2 = nn.Conv2d(width, width, 3, 1, dilation, dilation, bias=False)
         self.bn1, self.bn2, self.bottleneck = nn.BatchNorm2d(width), nn.BatchNorm2d(width), bottleneck
         self.relu = nn.ReLU(inplace=True)
         keeps = stride == 1 and channels == self.out_channels
@@ -119,14 +118,8 @@ def _convolutions(
 ) -> nn.Sequential:
     layers: list[nn.Module] = []
     for number in range(count):
-        conv = nn.Conv2d(
-            channels if number == 0 else width,
-            *(width, 3),
-            stride=stride if number == 0 else 1,
-            padding=dilation,
-            dilation=dilation,
-            bias=False,
-        )
+        come, step = (channels, stride) if number == 0 else (width, 1)
+        conv = nn.Conv2d(come, width, 3, step, dilation, dilation, bias=False)
         layers += [conv, nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers)
 
