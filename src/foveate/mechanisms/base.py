@@ -218,7 +218,8 @@ class Placed(ABCMeta):
         """The constructor's own arguments, then device and dtype."""
         own = list(inspect.signature(cls.__init__).parameters.values())[1:]  # type: ignore[misc]
         keyword = inspect.Parameter.KEYWORD_ONLY
-        return inspect.Signature([*own, *(inspect.Parameter(n, keyword, default=None) for n in PLACED)])
+        placed = [inspect.Parameter(n, keyword, default=None) for n in PLACED]
+        return inspect.Signature(sorted([*own, *placed], key=lambda parameter: parameter.kind))
 
 
 def _device(device: torch.device | str) -> torch.device:
