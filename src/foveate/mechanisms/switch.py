@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import nn
 
-_GENERATORS = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
+_GENERATORS = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 _CONTEXTLIB = contextmanager.__code__.co_filename
 SERIAL = itertools.count()  # one clock for replicas and what they give
 
