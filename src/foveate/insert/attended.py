@@ -40,13 +40,13 @@ def _attended_forward(plain: Callable[..., Any]) -> Callable[..., Any]:
     def forward(self: Any, *args: Any, **kwargs: Any) -> Any:
         """Run the host with its attention, or the host alone while it is bypassed."""
         holder: Inserted = self.foveate
-        if kwargs and kwargs.pop(PLAIN, False):
-            return plain(self, *args, **kwargs)
         if isinstance(args, Proxy):
             raise RuntimeError(
                 f"foveate: torch.fx cannot trace attention that sits at {type(self).__name__} itself, the "
                 "module that is traced. Put it at a module inside, or use torch.export"
             )
+        if kwargs and kwargs.pop(PLAIN, False):
+            return plain(self, *args, **kwargs)
         if holder.bypassed:
             return _run(self, plain, args, kwargs)
         args, kwargs = holder.enter(args, kwargs)

@@ -43,7 +43,7 @@ def _tell(old: nn.Module, new: nn.Module | None) -> None:
     kept = set(_sites(new)) if new is not None else set()
     gone = [site for site in dict.fromkeys(_sites(old)) if site not in kept]
     if gone:
-        by = "nothing" if new is None else f"another {type(new).__name__}"
+        by = "nothing" if new is None else f"a new {type(new).__name__}"
         warnings.warn(
             f"{', '.join(gone)}: the module that attention sits at was replaced by {by}, and the attention "
             "is gone with it. Change the model first and insert then, or insert again: fv.insert(model, spec, "

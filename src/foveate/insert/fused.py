@@ -9,16 +9,20 @@ from __future__ import annotations
 from torch import nn
 
 _SAVED = "_foveate_fused"  # the attribute of a module that says what was turned off in it
-_SWITCHES = ((nn.TransformerEncoderLayer, "activation_relu_or_gelu", 0), (nn.TransformerEncoder, "use_nested_tensor", False))
+_SWITCHES = (
+    (nn.TransformerEncoderLayer, "activation_relu_or_gelu", 0),
+    (nn.TransformerEncoder, "use_nested_tensor", False),
+)
 
 
 def see_every_layer(model: nn.Module, path: str) -> None:
     """Turn off what would pass by a host at ``path``: fused layers around it, and padding left out of maps."""
     parts = path.split(".") if path else []
-    for length in range(len(parts)):
+    for length in range(len(parts) + 1):
         around = model.get_submodule(".".join(parts[:length]))
         for kind, name, off in _SWITCHES:
-            if isinstance(around, kind) and getattr(around, name, off) != off:
+            fuses_host = length == len(parts) and kind is nn.TransformerEncoderLayer  # and attention behind it
+            if isinstance(around, kind) and not fuses_host and getattr(around, name, off) != off:
                 around.__dict__[_SAVED] = getattr(around, name)
                 setattr(around, name, off)
 

@@ -97,7 +97,7 @@ class Slot:
     @property
     def title(self) -> str:
         """What sits where, for messages."""
-        what = f"{self.name} at" if self.name else f"the map for {self.serves}, from"
+        what = f"{self.old_name or self.name} at" if self.name else f"the map for {self.serves}, from"
         return f"{what} {self.site or 'the model itself'}"
 
     @property

@@ -34,9 +34,11 @@ def place(model: nn.Module, step: Step, survey: Survey, start: Start) -> None:
     _check_forward(host, path)
     like = _tensor_of(model, host)
     holder = attend(host)
-    called = child_name(step.term.mechanism)
-    name = _free_name(holder, called)
-    old_name = name if path == site.path else _name_at(model, site.path, called)
+    called, moved = child_name(step.term.mechanism), path != site.path
+    here = {slot.name for slot in holder.slots}
+    name = old_name = _free_name(_names_at(model, site.path) if moved else here, called)
+    if moved:
+        name = _free_name(here, f"{called}_at_{site.path.replace('.', '_') or 'model'}")
     with _own_seed(f"{site.path}/{old_name}"):
         mechanism = make(step, survey).to(device=like.device, dtype=like.dtype).train(host.training)
     in_line = step.role in ("before", "after")
@@ -54,7 +56,7 @@ def place(model: nn.Module, step: Step, survey: Survey, start: Start) -> None:
         if site.deeper.source is not None:
             slot.asked_wire = _wire(model, survey, site.deeper.source, site.deeper.layout, slot.title)
     holder.add(slot, mechanism, gate)
-    if path != site.path:
+    if moved:
         slot.levels, slot.old_name = len(_parts(path)) - len(_parts(site.path)), old_name
         read_old_names(model.get_submodule(site.path))
     see_every_layer(model, path)
@@ -89,18 +91,15 @@ def _wire(
     return wire
 
 
-def _free_name(holder: Inserted, mechanism: str) -> str:
-    taken = {slot.name for slot in holder.slots}
-    names = [mechanism, *(f"{mechanism}_{n}" for n in range(2, len(taken) + 2))]
+def _free_name(taken: set[str], wanted: str) -> str:
+    names = [wanted, *(f"{wanted}_{n}" for n in range(2, len(taken) + 2))]
     return next(name for name in names if name not in taken)
 
 
-def _name_at(model: nn.Module, site: str, mechanism: str) -> str:
-    """Return the name that a mechanism would have in a holder of the site itself."""
+def _names_at(model: nn.Module, site: str) -> set[str]:
+    """Return the names that mechanisms have, or would have, in a holder of the site itself."""
     slots = [slot for holder in holders(model).values() for slot in holder.slots if slot.site == site]
-    taken = {slot.old_name or slot.name for slot in slots}
-    names = [mechanism, *(f"{mechanism}_{n}" for n in range(2, len(taken) + 2))]
-    return next(name for name in names if name not in taken)
+    return {slot.old_name or slot.name for slot in slots}
 
 
 def _tensor_of(model: nn.Module, host: nn.Module) -> torch.Tensor:

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import nn
 
-_GENERATORS = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
+_GENERATORS = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 _CONTEXTLIB = contextmanager.__code__.co_filename
 SERIAL = itertools.count()  # one clock for replicas and what they give
 
@@ -159,14 +159,14 @@ def _generator() -> FrameType | None:
     A generator that ``contextlib`` drives is a context manager: its block is that of whoever uses it.
     """
     frame: Any = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename != _CONTEXTLIB:  # what makes the block
+        frame = frame.f_back
     while frame is not None and _passes_on(frame):
         frame = frame.f_back
-    is_generator = frame is not None and frame.f_code.co_flags & _GENERATORS
-    return frame if is_generator else None
+    return frame if frame is not None and frame.f_code.co_flags & _GENERATORS else None
 
 
 def _passes_on(frame: FrameType) -> bool:
-    caller = frame.f_back
-    files = (__file__, _CONTEXTLIB)
-    driven = caller is not None and caller.f_code.co_filename == _CONTEXTLIB
-    return frame.f_code.co_filename in files or (bool(frame.f_code.co_flags & _GENERATORS) and driven)
+    driven = frame.f_back is not None and frame.f_back.f_code.co_filename == _CONTEXTLIB
+    is_generator = bool(frame.f_code.co_flags & _GENERATORS)
+    return frame.f_code.co_filename == _CONTEXTLIB or (is_generator and driven)
