@@ -239,7 +239,9 @@ def _spatial(step: _Step) -> Axes:
         return others(step.shape)
     declares = step.is_of_images(axes[0]) and len(axes) == step.rank
     places = [
-        whole(n - 2, after) if declares and not is_tracked(axis) else resized(axis, before, after)
+        whole(n - 2, after)
+        if declares and not is_tracked(axis) and (before, after) != (1, 1)
+        else resized(axis, before, after)
         for n, (axis, before, after) in enumerate(zip(axes, x.shape, step.shape, strict=True))
     ]
     return (axes[0], _channels(step, x, axes[1]), *places[2:])

@@ -98,6 +98,11 @@ class Layout:
         return tokens.transpose(1, 2).unflatten(2, size)
 
     @property
+    def positions(self) -> int:
+        """Rows times columns."""
+        return self.height * self.width
+
+    @property
     def _split(self) -> list[int]:
         """The channels before the map, its own, and those behind it."""
         return [self.first, self.channels, self.within - self.first - self.channels]

@@ -53,6 +53,10 @@ class Maps:
         """Return the shape of a tensor."""
         return self._nodes[node].shape
 
+    def has_positions(self, node: int) -> bool:
+        """Return whether a tensor still counts rows or columns: what was pooled to 1 x 1 does not."""
+        return any(f.root.what >= 0 or f.root.inside for axis in self._axes[node] or () for f in axis)
+
     def sums_images(self, node: int) -> bool:
         """Return whether a tensor was made of several that were made from the images, not of weights."""
         parents = self._nodes[node].parents

@@ -50,7 +50,7 @@ class Call:
         again: The nodes of what came out when the module ran again.
         adds: The nodes of sums of two maps of one shape in its own ``forward``.
         joins: How many maps it joins there.
-        returns: How many tensors with a batch and channels came out.
+        out: The nodes of all tensors with a batch and channels that came out.
     """
 
     path: str
@@ -66,7 +66,12 @@ class Call:
     arrived: list[int] = field(default_factory=list)
     left: int = -1
     again: list[int] = field(default_factory=list)
-    returns: int = 0
+    out: list[int] = field(default_factory=list)
+
+    @property
+    def returns(self) -> int:
+        """How many tensors with a batch and channels came out."""
+        return len(self.out)
 
     @property
     def parent(self) -> str:
@@ -236,7 +241,9 @@ class _Listener:
             call = self.running.pop()
             call.ended = self.tick()
             call.output = first_tensor(output)
-            call.returns = sum(t.ndim > 2 and t.is_floating_point() for t in tensors_of(output))
+            tensors = [t for t in tensors_of(output) if t.ndim > 2 and t.is_floating_point()]
+            call.out = [self.trace.number(t, self.clock) for t in tensors]
+            self.kept += tensors
             call.plain = call.output is not None and not isinstance(output, Mapping)
             if call.output is not None:
                 call.output_key = key_of(call.output)
