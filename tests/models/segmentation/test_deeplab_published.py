@@ -2,7 +2,7 @@
 
 import published_networks as networks
 import torch
-from pytest import mark, raises
+from pytest import mark, param, raises
 
 import foveate as fv
 from drawn import drawn, unset
@@ -32,7 +32,13 @@ def loaded(tmp_path, theirs, **options):
 
 @mark.parametrize(
     "encoder, stride",
-    [("mobilenet_v2", 16), ("mobilenet_v2", 8), ("xception65", 16), ("resnet50", 16), ("drn_d_54", 8)],
+    [
+        ("mobilenet_v2", 16),
+        ("mobilenet_v2", 8),
+        ("xception65", 16),
+        param("resnet50", 16, marks=mark.slow),
+        ("drn_d_54", 8),
+    ],
 )
 def test_jfzhang95s_networks_compute_what_they_did(tmp_path, encoder, stride):
     theirs = jfzhang(encoder, stride)
