@@ -164,7 +164,8 @@ class StudyPlan:
             "the verdict follows the interval.",
             f"A difference of less than {self.margin:g} {self.unit} is not worth having.",
             "All runs are made before any verdict: no peeking, no early stop.",
-            "A variant helps as attention only if it also beats the control of equal cost without attention.",
+            "A variant helps as attention only if it also beats the control of equal cost without attention; "
+            "one that no control costs as much as is not judged as attention.",
         )
 
     def config(self, run: PlannedRun) -> TrainConfig:
@@ -215,7 +216,13 @@ class StudyPlan:
 
     def differences(self, other: StudyPlan) -> list[str]:
         """Return what another plan has otherwise, one line each: empty for the same study."""
-        return list(_differences(self.identity(), other.identity(), ""))
+        found = [self.identity(), other.identity()]
+        for (
+            plan
+        ) in found:  # which control a variant has to beat follows from the rest; the first sitting's counts
+            for variant in plan["variants"]:
+                variant.pop("control")
+        return list(_differences(*found, ""))
 
     def __str__(self) -> str:
         """Return the plan as text, no line wider than 80."""
