@@ -26,7 +26,15 @@ from foveate.compare.pictures import pictures
 from foveate.compare.plan import BASELINE, Key, PlannedVariant, StudyPlan
 from foveate.compare.recipe import recipe
 from foveate.compare.run import answers, run_folder
-from foveate.compare.verdict import Terms, Verdict, could_have_found, credit, judge, study_sentence
+from foveate.compare.verdict import (
+    Terms,
+    Verdict,
+    could_have_found,
+    credit,
+    judge,
+    not_credited,
+    study_sentence,
+)
 from foveate.data.finding import Finding
 from foveate.errors import StudyError
 from foveate.train.result import WEIGHTS
@@ -145,6 +153,8 @@ class Judgement:
         attention = None
         if difference is not None and control is not None:
             attention = credit(difference, control, self.terms)
+        elif v.role == "variant" and self.plan.control != "none":
+            attention = not_credited(v.name)
         return {
             "score": effects.score(self.scores[v.name], self.metric, self.plan.level),
             "difference": None if difference is None else effects.as_data(difference),

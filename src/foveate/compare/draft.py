@@ -20,6 +20,7 @@ from foveate.train.config import TrainConfig
 from foveate.train.loop import rehearse
 
 CONTROLS = ("largest", "each", "none")
+SAME = 0.01  # of a model's cost: what two that are said to cost the same may differ by
 TIMED = 3  # steps; one more goes before them, which pays for what the first step sets up
 
 
@@ -56,6 +57,9 @@ def with_costs(plan: StudyPlan) -> StudyPlan:
 def with_controls(plan: StudyPlan) -> StudyPlan:
     """Return the plan with controls of equal cost, priced, behind the variants that they stand for.
 
+    With one control, for the largest variant, a smaller variant has it to beat only if it costs as much:
+    beating a dearer one would say nothing about attention, and the verdict would call it equal.
+
     Raises:
         StudyError: ``plan.control`` is none of ``CONTROLS``.
     """
@@ -67,11 +71,18 @@ def with_controls(plan: StudyPlan) -> StudyPlan:
     largest = max(tried, key=lambda v: (v.parameters, v.macs))
     chosen = tried if plan.control == "each" else [largest]
     controls = {v.name: _control(v, tried) for v in chosen}
-    own = {v.name: controls.get(v.name, controls.get(largest.name)) for v in tried}
-    linked = [replace(v, control=own[v.name].name) if own.get(v.name) else v for v in plan.variants]  # type: ignore[union-attr]
     unique = {c.spec: c for c in controls.values()}
-    priced = with_costs(replace(plan, variants=tuple(unique.values())))
-    return replace(plan, variants=(*linked, *priced.variants))
+    priced = with_costs(replace(plan, variants=tuple(unique.values()))).variants
+    alike = {v.name: next((c.name for c in priced if _costs_the_same(v, c)), None) for v in tried}
+    own = alike | {name: unique[control.spec].name for name, control in controls.items()}
+    linked = [replace(v, control=own[v.name]) if v.name in own else v for v in plan.variants]
+    return replace(plan, variants=(*linked, *priced))
+
+
+def _costs_the_same(variant: PlannedVariant, control: PlannedVariant) -> bool:
+    """Return whether two models have nearly as many parameters and multiply-adds."""
+    pairs = (variant.parameters, control.parameters), (variant.macs, control.macs)
+    return all(abs(a - b) <= SAME * max(a, b) for a, b in pairs)
 
 
 def _control(variant: PlannedVariant, tried: Sequence[PlannedVariant]) -> PlannedVariant:

@@ -174,7 +174,8 @@ class StudyPlan:
             "the verdict follows the interval.",
             f"A difference of less than {f'{self.margin:g} {self.unit}'.rstrip()} is not worth having.",
             "All runs are made before any verdict: no peeking, no early stop.",
-            "A variant helps as attention only if it also beats the control of equal cost without attention.",
+            "A variant helps as attention only if it also beats the control of equal cost without attention; "
+            "one that no control costs as much as is not judged as attention.",
         )
 
     def config(self, run: PlannedRun) -> TrainConfig:
@@ -229,6 +230,8 @@ class StudyPlan:
         if not (self.sources and other.sources):  # an older study does not know them
             mine.pop("sources", None)
             theirs.pop("sources", None)
+        for variant in (*mine["variants"], *theirs["variants"]):
+            variant.pop("control")  # follows from the rest; that of the first sitting counts
         return list(_differences(mine, theirs, ""))
 
     def __str__(self) -> str:

@@ -104,6 +104,14 @@ def credit(d: Difference, control: Difference, terms: Terms) -> str:
     return f"Not shown to help, as attention or otherwise: {against}."
 
 
+def not_credited(variant: str) -> str:
+    """Say that there is no control of equal cost for a variant, and how to get one."""
+    return (
+        f"Not judged as attention: no control here costs what {variant} costs. "
+        'control="each" (--control each) gives every variant its own.'
+    )
+
+
 def study_sentence(
     verdicts: Mapping[str, Verdict],
     differences: Mapping[str, Difference],

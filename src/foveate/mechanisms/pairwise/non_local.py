@@ -22,7 +22,7 @@ import math
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import max_pool2d, max_pool3d
+from torch.nn.functional import max_pool3d
 
 from foveate.mechanisms.attend import attend, tokens, untoken
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
@@ -85,6 +85,7 @@ class NonLocal(Refine):
         self.value = nn.Conv2d(channels, self.width, kernel_size=1)
         if pairwise == "concat":
             self.compare = nn.Parameter(torch.randn(2, self.width) * self.width**-0.5)  # w_f
+        self.pool = nn.MaxPool2d(2, ceil_mode=True) if subsample else nn.Identity()
         self.merge = nn.Conv2d(self.width, channels, kernel_size=1)
         self.norm = BatchNorm(channels)
         nn.init.zeros_(self.norm.weight)  # section 4.1: the block starts as the identity
@@ -104,11 +105,10 @@ class NonLocal(Refine):
 
     def _pooled(self, x: Float[Tensor, "b r h w"], slices: torch.Size) -> Float[Tensor, "b r *small"]:
         """Return the maxima of 2 x 2 positions; those of a volume lie in one slice."""
-        if not self.subsample:
-            return x
-        if slices:
+        if slices and self.subsample:
             return max_pool3d(x.unflatten(2, (*slices, -1)), (1, 2, 2), ceil_mode=True)
-        return max_pool2d(x, 2, ceil_mode=True)
+        pooled: Tensor = self.pool(x)
+        return pooled
 
     def _by_softmax(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         return attend(query, key, value, self.map, scale=self.scale)
