@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "src" / "foveate"
 
 # What the files of each room may import. A room may always import itself.
-BELOW_MECHANISMS = {"errors", "registry", "calls", "options", "files"}
+BELOW_MECHANISMS = {"errors", "registry", "calls", "options", "files", "trust", "typed"}
 BELOW_INSERT = BELOW_MECHANISMS | {"mechanisms"}
 BELOW_MODELS = BELOW_INSERT | {"insert"}
 BELOW_DATA = BELOW_MODELS | {"models"}
@@ -21,8 +21,10 @@ MAY_IMPORT = {
     "errors": set(),
     "registry": {"errors"},
     "calls": {"errors"},
-    "options": {"errors"},
+    "options": {"errors", "typed"},
+    "typed": {"errors"},
     "files": {"errors"},
+    "trust": {"errors"},
     "mechanisms": BELOW_MECHANISMS,
     "explain": BELOW_INSERT,
     "cost": BELOW_INSERT,

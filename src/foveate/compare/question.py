@@ -101,7 +101,8 @@ def _mode(mode: str, tuned: bool) -> Mode:
 
 
 def _recipe(recipe: TrainConfig, epochs: int | None, size: int | None) -> TrainConfig:
-    return replace(recipe, epochs=epochs or recipe.epochs, size=size or recipe.size, seed=0)
+    said = {name: value for name, value in (("epochs", epochs), ("size", size)) if value is not None}
+    return replace(recipe, **said, seed=0)
 
 
 def _branch_epochs(asked: int | None, epochs: int) -> int:
@@ -112,7 +113,7 @@ def _branch_epochs(asked: int | None, epochs: int) -> int:
 
 def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
     """Return the seeds: the first so many, or those that are listed."""
-    listed = tuple(range(seeds)) if isinstance(seeds, int) else tuple(int(seed) for seed in seeds)
+    listed = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
     if not listed or len(set(listed)) < len(listed) or min(listed) < 0:
         raise StudyError(
             f"seeds: got {seeds!r}, expected how many, or a list of different whole numbers from 0 up"

@@ -26,6 +26,7 @@ from foveate.data.check import check
 from foveate.data.finding import Finding
 from foveate.data.open import open_data
 from foveate.errors import DataError
+from foveate.options import checked
 from foveate.train.config import TrainConfig
 from foveate.train.progress import Progress, progress_for
 
@@ -158,6 +159,7 @@ def compare(
         "task": task,
         "metric": metric,
     }
+    words = checked("compare", compare, words)
     make = engines[engine]
     opened = open_data(data)
     said = data if isinstance(data, str | Path) else None

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from foveate.errors import OptionError, ShapeError
-from foveate.options import whole
+from foveate.options import checked, whole
 from foveate.registry import Registry
 
 Over = Literal[
@@ -159,7 +159,15 @@ class Placed(ABCMeta):
         dtype: torch.dtype | None = None,
         **options: Any,
     ) -> Any:
-        """Build the mechanism on ``device`` and convert it to ``dtype``."""
+        """Build the mechanism on ``device`` and convert it to ``dtype``.
+
+        Raises:
+            OptionError: A value is not of the type that the constructor states.
+        """
+        names = list(inspect.signature(cls.__init__).parameters)[1 : 1 + len(args)]  # type: ignore[misc]
+        given = checked(_called(cls), cls, {**dict(zip(names, args, strict=False)), **options})
+        args = (*(given.pop(name) for name in names), *args[len(names) :])
+        options = given
         with nullcontext() if device is None else torch.device(device):
             module = super().__call__(*args, **options)
         return module if dtype is None else module.to(dtype)
@@ -173,6 +181,11 @@ class Placed(ABCMeta):
 
 
 PLACED = ("device", "dtype")
+
+
+def _called(cls: type) -> str:
+    """Return the registry's name of a mechanism, or the class's."""
+    return next((name for name, entry in mechanisms.items() if entry is cls), cls.__name__)
 
 
 class Mechanism(nn.Module, metaclass=Placed):

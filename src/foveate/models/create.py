@@ -14,13 +14,16 @@ import torchvision
 from torch import nn
 
 from foveate.calls import parse_call
-from foveate.errors import OptionError, UnknownNameError
+from foveate.errors import FoveateError, OptionError, UnknownNameError
 from foveate.models.base import models
 from foveate.models.imported import import_model
 from foveate.models.library import from_timm, from_torchvision
 from foveate.models.weights import load_weights
+from foveate.options import flag
+from foveate.trust import may_download
 
 Source = Literal["foveate", "torchvision", "timm", "import"]
+_HUBS = ("hf-hub", "hf_hub", "local-dir")
 
 
 def create_model(
@@ -35,8 +38,9 @@ def create_model(
 
     Args:
         name: foveate's own (``resnet8``, ``resnet20``), ``torchvision/NAME``, ``timm/NAME``; a bare name is
-            looked for in this order. Or ``package.module:function``, called with ``classes=...``, for the
-            user's own. Options may stand behind the name: ``unet(encoder=timm/resnet18)``.
+            looked for in this order. Or ``package.module:function``, imported and called with
+            ``classes=...``, for the user's own. Options may stand behind the name:
+            ``unet(encoder=timm/resnet18)``.
         classes: Length of the output.
         pretrained: Fetch the published weights, as timm and torchvision do it; a head of another length
             starts anew. Of a segmentation network, those of its encoder.
@@ -48,6 +52,7 @@ def create_model(
         OptionError: The builder does not know an option, or both ``pretrained`` and ``weights`` are given.
         SpecError: The options behind the name cannot be read.
         CheckpointError: The weights cannot be fetched or read, or do not fit.
+        TrustError: The name was read from a file, and would run code that the caller does not trust.
 
     Example:
         >>> sum(p.numel() for p in create_model("resnet20", classes=10).parameters())
@@ -58,7 +63,9 @@ def create_model(
             "pretrained=True and weights=... are both given; the weights can come from one place only"
         )
     source, bare = resolve(name)
-    model = _BUILDERS[source](bare, classes, pretrained, {**parse_call(name)[1], **options})
+    written = {**parse_call(name)[1], **options}
+    pretrained = flag("pretrained", written.pop("pretrained", pretrained))  # type: ignore[arg-type]
+    model = _BUILDERS[source](bare, classes, pretrained, written)
     if weights is not None:
         load_weights(model, Path(weights), classes)
     return model
@@ -91,6 +98,11 @@ def resolve(name: str) -> tuple[Source, str]:
         SpecError: The options behind the name cannot be read.
     """
     name, _ = parse_call(name)
+    if name.removeprefix("timm/").partition(":")[0] in _HUBS:
+        raise OptionError(
+            f"{name}: models are not built from a hub's or a folder's own description. Name the network, such "
+            "as timm/resnet18, and give its weights with weights=PATH."
+        )
     if ":" in name:
         return "import", name
     prefix, _, bare = name.rpartition("/")
@@ -126,12 +138,15 @@ def _own(name: str, classes: int, pretrained: bool, options: Mapping[str, object
     options = {**options, "pretrained_encoder": True} if pretrained else options
     try:
         return models[name](classes=classes, **options)
+    except FoveateError:
+        raise
     except TypeError as error:
         raise OptionError(f"{name} cannot be built with {', '.join(options)}: {error}") from error
 
 
 def _imported(name: str, classes: int, pretrained: bool, options: Mapping[str, object]) -> nn.Module:
-    return import_model(name, classes, {**options, "pretrained": True} if pretrained else options)
+    fetch = pretrained and may_download()
+    return import_model(name, classes, {**options, "pretrained": True} if fetch else options)
 
 
 _BUILDERS: dict[Source, Callable[[str, int, bool, Mapping[str, object]], nn.Module]] = {

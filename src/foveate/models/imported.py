@@ -13,6 +13,7 @@ from types import ModuleType
 from torch import nn
 
 from foveate.errors import OptionError, UnknownNameError
+from foveate.trust import expect_trusted
 
 _CLASSES = ("classes", "num_classes")
 
@@ -26,7 +27,9 @@ def import_model(path: str, classes: int, options: Mapping[str, object]) -> nn.M
     Raises:
         UnknownNameError: There is no such module or function.
         OptionError: It does not take the arguments, or returns something else than a model.
+        TrustError: The path was read from a file that the caller does not trust.
     """
+    expect_trusted(path)
     module_name, _, name = path.partition(":")
     with _current_directory():
         function = _function(_module(module_name, path), name, path)

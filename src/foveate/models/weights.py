@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import functools
 import logging
+import pickle
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -54,6 +56,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(f"{path}: there is no such file of weights")
     try:
         content: Any = load_file(path) if path.suffix == ".safetensors" else _loaded(path)
+    except pickle.UnpicklingError as error:  # its text advises to run the file's code
+        raise CheckpointError(f"{path} {_pickled(error)}") from None
     except Exception as error:
         raise CheckpointError(
             f"{path} cannot be read as weights ({in_one_line(error)}). Expected a "
@@ -121,6 +125,21 @@ def in_one_line(error: Exception) -> str:
     """Return what kind of error it is, and the first line of what it says."""
     said = str(error).strip().splitlines()
     return ": ".join([type(error).__name__, *said[:1]])
+
+
+def _pickled(error: pickle.UnpicklingError) -> str:
+    """Return in our words why PyTorch refused a file."""
+    named = re.search(r"(?:GLOBAL|class) ([\w.]+)", str(error))
+    if named is None:
+        return (
+            "cannot be read as weights: it is damaged, or not a file of tensors. Expected a safetensors file, "
+            "or a PyTorch file of tensors: torch.save(model.state_dict(), path)."
+        )
+    return (
+        f"cannot be read as weights: beside tensors it holds {named[1]}, which would be run to read it, and "
+        "foveate runs nothing that a file of weights names. Where the model was made, write its tensors alone: "
+        "torch.save(model.state_dict(), path), or a safetensors file."
+    )
 
 
 def _without_prefix(state: dict[str, Tensor]) -> dict[str, Tensor]:

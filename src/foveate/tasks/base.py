@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from foveate.data.base import Truth
 from foveate.errors import ShapeError
+from foveate.options import check_fields
 from foveate.registry import Registry
 
 
@@ -46,6 +47,9 @@ class Metric:
     scale: float
     higher_is_better: bool = True
     averages: bool = True
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 class Task(Protocol):

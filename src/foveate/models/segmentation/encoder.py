@@ -20,7 +20,7 @@ from foveate.models.classification.resnet import PLANS, ResNet
 from foveate.models.classification.resnet_small import SmallResNet
 from foveate.models.create import create_model, resolve
 from foveate.models.layouts import translated
-from foveate.models.library import packaged_weights
+from foveate.models.library import expect_no_files, packaged_weights
 from foveate.models.normalisation import keep_normalisation, model_normalisation
 from foveate.models.segmentation.backbones import Encoder, MobileNetV2Encoder, ResNetEncoder, TimmEncoder
 from foveate.models.segmentation.densenet import DenseNetEncoder
@@ -29,6 +29,7 @@ from foveate.models.segmentation.staged import StagedEncoder
 from foveate.models.segmentation.xception import XCEPTIONS
 from foveate.models.weights import in_one_line, read_weights
 from foveate.options import whole
+from foveate.trust import may_download
 
 __all__ = ["Encoder", "build_encoder"]
 
@@ -86,6 +87,7 @@ def build_encoder(
     if output_stride not in OUTPUT_STRIDES:
         raise OptionError(f"output_stride: got {output_stride!r}, expected 8, 16 or 32")
     whole("in_channels", in_channels)
+    pretrained = pretrained and may_download()
     encoder = _built(name, output_stride, pretrained, options, in_channels)
     if encoder.in_channels != in_channels:
         _receive(encoder, in_channels, pretrained)
@@ -135,11 +137,12 @@ def _network(name: str, pretrained: bool, options: dict[str, Any]) -> nn.Module:
 def _of_timm(
     name: str, output_stride: int, pretrained: bool, options: dict[str, Any], in_channels: int
 ) -> Encoder:
+    expect_no_files(f"timm/{name}", options)
     options = options if output_stride == 32 else {**options, "output_stride": output_stride}
     build = functools.partial(timm.create_model, name, features_only=True, in_chans=in_channels, **options)
     try:
         network: Any = build()
-    except (TypeError, RuntimeError, AttributeError, NotImplementedError, AssertionError) as error:
+    except Exception as error:  # whatever the network makes of what it does not take
         said = ", ".join(["features_only", *options])
         hint = (
             "" if output_stride == 32 else " Many networks of timm cannot be dilated: try output_stride=32."
