@@ -9,11 +9,13 @@ import inspect
 import numbers
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
-from foveate.errors import OptionError, nearest
+from foveate.errors import FoveateError, OptionError, nearest
 from foveate.typed import Misfit, fitted, hints
 
+T = TypeVar("T")
 _WORDS = {"true": True, "false": False, "none": None}
 
 
@@ -60,6 +62,27 @@ def check_fields(options: object, owner: str = "") -> None:
         if field.init:
             value = _fitted(owner, field.name, getattr(options, field.name), types)
             object.__setattr__(options, field.name, value)
+
+
+def read_record(kind: type[T], plain: object, path: Path, error: type[FoveateError], advice: str) -> T:
+    """Return a record from what a JSON file holds; what the record does not know is left out.
+
+    Args:
+        kind: A dataclass or TypedDict, whose annotations are the file's schema.
+        plain: What the file holds.
+        path: The file, for messages.
+        error: Raised if it is something else.
+        advice: What to do then, as a sentence.
+
+    Raises:
+        FoveateError: ``error``; the text names the entry, what came and what was expected.
+    """
+    try:
+        found: T = fitted(plain, kind)
+    except Misfit as misfit:
+        entry = misfit.path or "its content"
+        raise error(f"{path}: {entry} is {misfit.got}, expected {misfit.expected}. {advice}") from None
+    return found
 
 
 def _fitted(owner: str, name: str, value: object, types: Mapping[str, Any]) -> Any:

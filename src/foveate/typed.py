@@ -19,6 +19,9 @@ import typing
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, Union, get_args, get_origin
 
+_NAN = "or not finite"
+AnyFloat = typing.Annotated[float, _NAN]  # for scores that may be undefined
+_WRAPPING = (typing.Annotated, typing.Required, typing.NotRequired)
 _SEQUENCES = (list, tuple, collections.abc.Sequence, collections.abc.Iterable, collections.abc.Collection)
 _MAPPINGS = (dict, collections.abc.Mapping)
 _LONGEST = 60  # letters of a value that a message quotes
@@ -54,7 +57,9 @@ def fitted(value: object, annotation: Any, path: str = "") -> Any:
         (1, 2)
     """
     origin, inner = get_origin(annotation), get_args(annotation)
-    if origin is typing.Annotated:
+    if origin is typing.Annotated and _NAN in inner and isinstance(value, float):
+        return value
+    if origin in _WRAPPING:
         return fitted(value, inner[0], path)
     if origin in (Union, types.UnionType):
         return _one_of(value, annotation, path)
@@ -84,7 +89,7 @@ def expected(annotation: Any) -> str:
         'a whole number or None'
     """
     origin, inner = get_origin(annotation), get_args(annotation)
-    if origin is typing.Annotated:
+    if origin in _WRAPPING:
         return expected(inner[0])
     if origin in (Union, types.UnionType):
         return " or ".join(dict.fromkeys(expected(member) for member in inner))
@@ -174,7 +179,7 @@ def _record(
     missing = sorted(set(needed) - set(value))
     if missing:
         raise Misfit(_below(path, missing[0]), "nothing", "it to be there")
-    known = typing.get_type_hints(kind) if typing.is_typeddict(kind) else _resolved_fields(kind)
+    known = typing.get_type_hints(kind, include_extras=True) if typing.is_typeddict(kind) else _resolved_fields(kind)
     return make(
         **{name: fitted(value[name], hint, _below(path, name)) for name, hint in known.items() if name in value}
     )

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.torch import load_file
 from torch import nn
 
 from foveate import __version__
@@ -27,6 +26,7 @@ from foveate.compare.run import answers, run_folder
 from foveate.compare.verdict import Terms, Verdict, could_have_found, credit, judge, study_sentence
 from foveate.data.finding import Finding
 from foveate.errors import StudyError
+from foveate.tensor_file import load_tensors
 from foveate.train.result import WEIGHTS
 
 Records = Mapping[Key, Mapping[str, Any]]
@@ -194,7 +194,7 @@ def _answers(plan: StudyPlan, folder: Path) -> tuple[dict[str, np.ndarray], dict
 def _trained(plan: StudyPlan, v: PlannedVariant, folder: Path) -> nn.Module:
     """Return the trained model of a variant's first seed."""
     model = build(plan, v.spec, plan.seeds[0])
-    model.load_state_dict(load_file(run_folder(folder, v.name, plan.seeds[0]) / WEIGHTS))
+    model.load_state_dict(load_tensors(run_folder(folder, v.name, plan.seeds[0]) / WEIGHTS))
     return model.eval()
 
 

@@ -17,11 +17,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from foveate.errors import CheckpointError, nearest
 from foveate.models.layouts import translated
+from foveate.tensor_file import load_tensors
 
 _NESTS = ("state_dict_ema", "state_dict", "model_state_dict", "model_state", "model")
 _PREFIXES = ("module.", "_orig_mod.")
@@ -55,7 +55,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise CheckpointError(f"{path}: there is no such file of weights")
     try:
-        content: Any = load_file(path) if path.suffix == ".safetensors" else _loaded(path)
+        content: Any = load_tensors(path) if path.suffix == ".safetensors" else _loaded(path)
     except pickle.UnpicklingError as error:  # its text advises to run the file's code
         raise CheckpointError(f"{path} {_pickled(error)}") from None
     except Exception as error:
