@@ -28,18 +28,22 @@ _STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\
 _COMPARED = 200  # letters of a name that are compared with others, which takes the square of them
 
 
-def shown(text: str) -> str:
+def shown(text: str, *, json: bool = False) -> str:
     r"""Return a text that is safe to print: what would steer a terminal or reorder the line is escaped.
+
+    Args:
+        text: Any text.
+        json: Whether it is JSON, which has one form of escapes.
 
     Example:
         >>> print(shown("evil\x1b[2Jname"))
         evil\x1b[2Jname
     """
-    return _STEERING.sub(lambda found: _escape(ord(found[0])), text)
+    return _STEERING.sub(lambda found: _escape(ord(found[0]), json), text)
 
 
-def _escape(number: int) -> str:
-    return f"\\x{number:02x}" if number < 256 else f"\\u{number:04x}"
+def _escape(number: int, json: bool) -> str:
+    return f"\\x{number:02x}" if number < 256 and not json else f"\\u{number:04x}"
 
 
 class FoveateError(Exception):

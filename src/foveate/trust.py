@@ -8,7 +8,7 @@ for calls ``expect_trusted`` first, and whoever is about to download asks ``may_
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -20,23 +20,21 @@ from foveate.errors import TrustError
 @dataclass(frozen=True)
 class _Reading:
     path: Path
-    trusted: bool | frozenset[str]
+    trusted: bool
 
 
 _reading: ContextVar[_Reading | None] = ContextVar("reading", default=None)
 
 
 @contextmanager
-def reading(path: str | Path, trusted: bool | Collection[str] = False) -> Iterator[None]:
+def reading(path: str | Path, trusted: bool = False) -> Iterator[None]:
     """Build what a file describes in a ``with`` block: no foreign code runs in it, nothing is downloaded.
 
     Args:
         path: The file, for the error.
-        trusted: True if the caller trusts all code that the file names; or the names that the user wrote
-            on this call, which are trusted wherever they stand.
+        trusted: Whether the caller trusts all code that the file names.
     """
-    names = trusted if isinstance(trusted, bool) else frozenset(trusted)
-    token = _reading.set(_Reading(Path(path), names))
+    token = _reading.set(_Reading(Path(path), trusted))
     try:
         yield
     finally:
@@ -53,7 +51,7 @@ def expect_trusted(code: str) -> None:
         TrustError: The name was read from a file that the caller does not trust.
     """
     now = _reading.get()
-    if now is None or now.trusted is True or (now.trusted and code in now.trusted):
+    if now is None or now.trusted:
         return
     module, _, function = code.partition(":")
     raise TrustError(

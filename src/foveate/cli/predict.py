@@ -34,6 +34,7 @@ def predict(
     /,
     *images: Path,
     masks: Masks = Masks(),  # noqa: B008  # frozen
+    trust_code: bool = False,
     json: bool = False,
 ) -> int | None:
     """Classify or segment pictures with the best model of a study, or with one from `foveate train`.
@@ -42,6 +43,8 @@ def predict(
         folder: The folder that `foveate compare` or `foveate train` wrote.
         images: Pictures, in any format that Pillow reads.
         masks: With a model that segments.
+        trust_code: Import and run code that the folder names and that is not of foveate, timm or
+            torchvision, such as a model of your own.
         json: Print JSON, with the probability of every class, or its share of the pixels.
     """
     from foveate.cli import output
@@ -50,7 +53,7 @@ def predict(
 
     if not images:
         raise DataError("predict: no picture is named. Do: foveate predict FOLDER IMAGE...")
-    model: Any = load(folder)
+    model: Any = load(folder, trust_code=trust_code)
     if tasks[model.config["task"]](model.classes).truth == "mask":
         return masks.write(model, images, json=json)
     if masks != Masks():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -61,6 +60,7 @@ def train(
         json: Print the result as JSON.
     """
     from foveate.data.open import open_data
+    from foveate.models.create import names_code
 
     images = open_data(data)
     begin = {"pretrained": pretrained, "weights": weights}
@@ -70,7 +70,7 @@ def train(
     if json:
         output.machine(told)
     else:
-        _print(told, out)
+        _print(told, out, trust=names_code(model))
 
 
 def _train(
@@ -84,9 +84,12 @@ def _train(
     """Train, judge on the test images, and leave ``config.json`` beside the weights, for ``fv.load``."""
     from foveate.compare.build import example
     from foveate.compare.materials import canvas, expect_task, natural_size, prepare
+    from foveate.compare.saved import CONFIG
     from foveate.compare.trained import description
+    from foveate.files import write_json
     from foveate.insert.surgery import insert
     from foveate.models import model_normalisation
+    from foveate.tensor_file import tensor_sum
     from foveate.train.evaluate import evaluate
     from foveate.train.loop import fit
     from foveate.train.progress import progress_for
@@ -113,7 +116,8 @@ def _train(
         )
     test, judge = materials.splits["test"], materials.task
     found = evaluate(result.model, judge, test, batch_size=config.batch_size, mean=mean, std=std)
-    _keep(out, what | description(judge.name, images, size, (mean, std)))
+    kept = what | {"pretrained": begin["pretrained"]} | description(judge.name, images, size, (mean, std))
+    write_json(out / CONFIG, kept | {"checksum": tensor_sum(result.model.cpu().state_dict())})
     return {
         "metric": judge.metric.name,
         "unit": judge.metric.unit,
@@ -135,12 +139,7 @@ def _seeded(what: dict[str, Any], classes: int, begin: dict[str, Any]) -> nn.Mod
     return create_model(what["model"], classes=classes, **begin)
 
 
-def _keep(out: Path, config: dict[str, Any]) -> None:
-    text = json_.dumps(config, indent=1, ensure_ascii=False)
-    (out / "config.json").write_text(text + "\n", encoding="utf-8")
-
-
-def _print(told: dict[str, Any], out: Path) -> None:
+def _print(told: dict[str, Any], out: Path, *, trust: bool) -> None:
     output.say(
         f"{told['metric']} {told['score']:.1f} {told['unit']} on {told['test_images']} test images, "
         f"after {told['steps']} steps in {told['seconds']:.0f} s"
@@ -149,4 +148,4 @@ def _print(told: dict[str, Any], out: Path) -> None:
         output.say(f"  {name} {value:.1f}")
     for site, opening in told["history"][-1]["openings"].items():
         output.say(f"  gate at {site}: {opening:+.3f}")
-    output.say(f"{out}: foveate predict {out} IMAGE...")
+    output.say(f"{out}: foveate predict {out} IMAGE...{' --trust-code' * trust}")

@@ -9,7 +9,8 @@ from typing import Any
 
 from foveate.compare.plan import BASELINE, Key, StudyPlan
 from foveate.compare.run import run_folder
-from foveate.compare.trained import CONFIG, FOLDER, description
+from foveate.compare.saved import CONFIG
+from foveate.compare.trained import FOLDER, description
 from foveate.compare.verdict import HELPS
 from foveate.data.base import ImageData
 from foveate.files import write_json
@@ -63,7 +64,7 @@ def save_best(plan: StudyPlan, choice: Choice, folder: Path, data: ImageData) ->
     (target / CONFIG).unlink(missing_ok=True)  # written last: where it is, the weights belong to it
     weights = load_tensors(run_folder(folder, choice.variant, choice.seed) / WEIGHTS)
     total = save_tensors(weights, target / WEIGHTS)
-    write_json(target / CONFIG, _config(plan, choice, data) | {"weights": total})
+    write_json(target / CONFIG, _config(plan, choice, data) | {"checksum": total})
     return target
 
 

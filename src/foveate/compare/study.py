@@ -21,7 +21,7 @@ from foveate.compare.report import read_result, repr_html, write_report
 from foveate.compare.run import execute, left
 from foveate.compare.store import Store, told
 from foveate.compare.table import Table, table
-from foveate.compare.trained import load
+from foveate.compare.trained import load, load_trusting
 from foveate.data.check import check
 from foveate.data.finding import Finding
 from foveate.data.open import open_data
@@ -41,10 +41,12 @@ class Study:
     Args:
         folder: Where its files are; ``report.html`` is the one to open.
         result: Everything as plain data, as in ``study.json``.
+        typed: Model and specs as the user wrote them on the call that made the study: ``best`` runs their code.
     """
 
     folder: Path
     result: Mapping[str, Any]
+    typed: frozenset[str | None] = frozenset()
 
     @property
     def table(self) -> Table:
@@ -63,7 +65,7 @@ class Study:
 
     def best(self) -> nn.Module:
         """Return the model that the study recommends, trained; see ``load``."""
-        return load(self.folder)
+        return load_trusting(self.folder, lambda saved: {saved.model, saved.spec} <= self.typed)
 
     def __str__(self) -> str:
         """Return the answer, the table and where the report is."""
@@ -203,7 +205,8 @@ class _Session:
                 stack.enter_context(shown)
             self.progress = progress
             engine(self.store, self._work)
-        return Study(self.folder, read_result(self.folder))
+        typed = frozenset((self.plan.model, *(variant.spec for variant in self.plan.variants)))
+        return Study(self.folder, read_result(self.folder), typed)
 
     def _work(self, key: Key) -> Mapping[str, Any]:
         if key[0] == REPORT:

@@ -118,6 +118,13 @@ def resolve(name: str) -> tuple[Source, str]:
     raise UnknownNameError("model", name, known, see="foveate list models")
 
 
+def names_code(name: str) -> bool:
+    """Return whether building a model of this name runs code of another package, also behind its options."""
+    bare, options = parse_call(name)
+    nested = (value for value in options.values() if isinstance(value, str) and ":" in value)
+    return ":" in bare or any(names_code(value) for value in nested)
+
+
 def _catalogue() -> dict[Source, list[str]]:
     return {
         "foveate": list(models),

@@ -40,14 +40,14 @@ class Epoch(TypedDict):
 
 
 class _Record(TypedDict):
-    """What the marker holds; ``weights``, the checksum of the weights, is younger than the rest."""
+    """What the marker holds; ``checksum``, of the weights, is younger than the rest."""
 
     run: dict[str, object]
     steps: int
     seconds: float
     images_per_second: float
     history: list[Epoch]
-    weights: NotRequired[str]
+    checksum: NotRequired[str]
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def keep(folder: Path, result: FitResult, run: Mapping[str, object]) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         total = save_tensors(result.model.state_dict(), folder / WEIGHTS)
-        write_json(folder / MARKER, {"format": 1, "run": dict(run), **record, "weights": total})
+        write_json(folder / MARKER, {"format": 1, "run": dict(run), **record, "checksum": total})
     except OSError as error:
         raise TrainingError(
             f"the trained model cannot be written to {folder}: {error}. Make room and run the same "
