@@ -27,6 +27,14 @@ _MAPPINGS = (dict, collections.abc.Mapping)
 _LONGEST = 60  # letters of a value that a message quotes
 
 
+@dataclasses.dataclass(frozen=True)
+class Range:
+    """Bounds of a number, both included, for ``Annotated[float, Range(0, 1)]``."""
+
+    least: float
+    most: float
+
+
 class Misfit(Exception):  # noqa: N818  # caught here and turned into an error of the package
     """A value that does not fit.
 
@@ -60,7 +68,10 @@ def fitted(value: object, annotation: Any, path: str = "") -> Any:
     if origin is typing.Annotated and _NAN in inner and isinstance(value, float):
         return value
     if origin in _WRAPPING:
-        return fitted(value, inner[0], path)
+        found = fitted(value, inner[0], path)
+        if any(isinstance(note, Range) and not note.least <= found <= note.most for note in inner[1:]):
+            raise _misfit(value, annotation, path)
+        return found
     if origin in (Union, types.UnionType):
         return _one_of(value, annotation, path)
     if origin is Literal:
@@ -90,7 +101,8 @@ def expected(annotation: Any) -> str:
     """
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin in _WRAPPING:
-        return expected(inner[0])
+        ranges = [f" from {r.least:g} to {r.most:g}" for r in inner[1:] if isinstance(r, Range)]
+        return expected(inner[0]) + "".join(ranges)
     if origin in (Union, types.UnionType):
         return " or ".join(dict.fromkeys(expected(member) for member in inner))
     if origin is Literal:
@@ -194,7 +206,7 @@ def _is_one(value: object, kind: Any) -> bool:
     if kind is None or kind is type(None):
         return value is None
     if kind is float:
-        return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+        return isinstance(value, numbers.Real) and not isinstance(value, bool) and _finite(value)
     if kind is int:
         return isinstance(value, numbers.Integral) and not isinstance(value, bool)
     if kind is bool:
@@ -205,6 +217,13 @@ def _is_one(value: object, kind: Any) -> bool:
         return isinstance(value, kind)
     except TypeError:  # a type variable, or Any: nothing is said
         return True
+
+
+def _finite(value: numbers.Real) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number beyond all floats
+        return False
 
 
 def _below(path: str, name: str) -> str:

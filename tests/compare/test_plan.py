@@ -7,6 +7,7 @@ import pytest
 from study_samples import plan
 
 from foveate.compare.plan import StudyPlan, duration, short
+from foveate.typed import fitted
 from foveate.errors import StudyError
 from foveate.train.config import TrainConfig
 
@@ -34,7 +35,7 @@ def test_branches_follow_their_trunk_and_see_other_orders():
 
 
 def test_a_plan_survives_json():
-    assert StudyPlan.from_dict(json.loads(json.dumps(plan().to_dict()))) == plan()
+    assert fitted(json.loads(json.dumps(plan().to_dict())), StudyPlan) == plan()
 
 
 def test_only_weights_known_to_be_new_are_called_so():

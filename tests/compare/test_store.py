@@ -13,10 +13,12 @@ from pathlib import Path
 import pytest
 from study_samples import plan
 
+from foveate.compare import claims
 from foveate.compare import store as module
 from foveate.compare.engine import engines, local
 from foveate.compare.plan import REPORT
-from foveate.compare.store import Store, abandoned, told, whoami
+from foveate.compare.claims import Watch, abandoned, whoami
+from foveate.compare.store import Store, told
 from foveate.errors import StudyError
 
 
@@ -82,8 +84,8 @@ def test_a_claim_is_free_again_when_its_holder_is_gone(tmp_path: Path):
     here = whoami()
     host, pid, started = here.rsplit("/", 2)
     assert not abandoned(here, 30.0)  # alive, however long it was silent under the limit
-    assert abandoned(here, module.STALE + 1)
-    assert abandoned(f"{host}/{pid}/1", module.DEAD + 1)  # the number was given to another process
+    assert abandoned(here, claims.STALE + 1)
+    assert abandoned(f"{host}/{pid}/1", claims.DEAD + 1)  # the number was given to another process
     assert not abandoned(f"{host}/{pid}/1", 0.1)
     assert not abandoned(f"elsewhere/{pid}/{started}", 30.0) and abandoned(None, 0.0)
 
@@ -91,7 +93,7 @@ def test_a_claim_is_free_again_when_its_holder_is_gone(tmp_path: Path):
 def test_a_run_that_was_taken_over_is_not_finished_by_its_first_holder(tmp_path: Path, monkeypatch):
     store = Store.open(tmp_path, plan(), owner="elsewhere/1/1")
     key = store.claim()
-    monkeypatch.setattr(module, "STALE", -1.0)
+    monkeypatch.setattr(claims, "STALE", -1.0)
     other = Store(tmp_path)
     assert other.claim() == key
     assert not store.finish(key, {"from": "first"})
@@ -100,7 +102,7 @@ def test_a_run_that_was_taken_over_is_not_finished_by_its_first_holder(tmp_path:
 
 
 def test_the_heartbeat_goes_on_while_a_run_is_held(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(module, "BEAT", 0.02)
+    monkeypatch.setattr(claims, "BEAT", 0.02)
     store = Store.open(tmp_path, plan())
     key = store.claim()
 

@@ -6,8 +6,8 @@ import hashlib
 import json
 import textwrap
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Literal, Self
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
 
 from foveate.data.canvas import Canvas
 from foveate.errors import StudyError, nearest
@@ -202,16 +202,6 @@ class StudyPlan:
         """Return plain data, as JSON holds it."""
         plain: dict[str, Any] = json.loads(json.dumps(asdict(self), default=str))
         return plain
-
-    @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> Self:
-        """Return the plan that ``to_dict`` wrote."""
-        known = {f.name: plain[f.name] for f in fields(cls)}
-        known["variants"] = tuple(PlannedVariant(**v) for v in plain["variants"])
-        known["train"] = TrainConfig(**plain["train"])
-        known |= {name: tuple(plain[name]) for name in ("classes", "seeds", "size")}
-        known["normalisation"] = tuple(tuple(triple) for triple in plain["normalisation"])
-        return cls(**known)
 
     def differences(self, other: StudyPlan) -> list[str]:
         """Return what another plan has otherwise, one line each: empty for the same study."""

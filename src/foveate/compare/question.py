@@ -49,10 +49,6 @@ def outline(
         DataError: The task needs another kind of truth.
         UnknownNameError: There is no such model, task or metric.
     """
-    if isinstance(variants, str) or not variants:
-        raise StudyError(
-            f'variants: got {variants!r}, expected a list of specs, such as ["se@blocks", "cbam@stage3"]'
-        )
     judged = expect_task(data, task)(data.classes, metric=metric)
     pretrained = pretrained or (mode == "pretrained" and weights is None)
     tuned = pretrained or weights is not None
@@ -84,6 +80,18 @@ def outline(
         unit=judged.metric.unit,
         command=command,
     )
+
+
+def expect_specs(variants: object) -> None:
+    """Check that there are variants, in a list or by name.
+
+    Raises:
+        StudyError: There are none, or one as bare text.
+    """
+    if isinstance(variants, str) or not variants:
+        raise StudyError(
+            f'variants: got {variants!r}, expected a list of specs, such as ["se@blocks", "cbam@stage3"]'
+        )
 
 
 def call(words: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 from torch import Tensor
@@ -24,7 +24,8 @@ from foveate.train.evaluate import evaluate
 from foveate.train.loop import fit
 from foveate.train.position import Budget
 from foveate.train.progress import Progress
-from foveate.train.result import WEIGHTS, FitResult
+from foveate.train.result import WEIGHTS, Epoch, FitResult
+from foveate.typed import AnyFloat, Misfit, fitted
 
 ANSWERS = "test.npz"
 EVALUATED = 256  # images a forward pass; as many as in training where each pixel has an answer
@@ -94,6 +95,28 @@ def answers(folder: Path, variant: str, seed: int) -> tuple[np.ndarray, np.ndarr
             return file["records"], file["answers"]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError):
         return None
+
+
+class _Record(TypedDict):
+    """What is kept of a run; a trunk has no score."""
+
+    steps: int
+    images: int
+    seconds: float
+    images_per_second: float
+    history: list[Epoch]
+    score: NotRequired[AnyFloat]
+    loss: NotRequired[AnyFloat]
+    figures: NotRequired[dict[str, AnyFloat]]
+
+
+def is_record(run: PlannedRun, record: object) -> bool:
+    """Return whether a stored record is one that ``execute`` returned."""
+    try:
+        found = fitted(record, _Record)
+    except Misfit:
+        return False
+    return run.role == TRUNK or "score" in found
 
 
 def left(folder: Path, run: PlannedRun) -> bool:

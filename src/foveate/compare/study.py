@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -16,12 +17,12 @@ from foveate.compare.draft import with_controls, with_costs, with_times
 from foveate.compare.engine import Engine, engines
 from foveate.compare.materials import Materials, prepare
 from foveate.compare.plan import REPORT, Key, StudyPlan
-from foveate.compare.question import call, outline
-from foveate.compare.report import read_result, repr_html, write_report
-from foveate.compare.run import execute, left
+from foveate.compare.question import call, expect_specs, outline
+from foveate.compare.report import is_written, read_result, repr_html, write_report
+from foveate.compare.run import execute, is_record, left
 from foveate.compare.store import Store, told
 from foveate.compare.table import Table, table
-from foveate.compare.trained import load, load_trusting
+from foveate.compare.trained import FOLDER, is_sound, load, load_trusting
 from foveate.data.check import check
 from foveate.data.finding import Finding
 from foveate.data.open import open_data
@@ -31,6 +32,7 @@ from foveate.train.config import TrainConfig
 from foveate.train.progress import Progress, progress_for
 
 __all__ = ["Study", "compare", "load"]
+_log = logging.getLogger("foveate")
 SHOWN = 5  # files named for each problem in an error
 
 
@@ -161,6 +163,7 @@ def compare(
         "task": task,
         "metric": metric,
     }
+    expect_specs(variants)
     words = checked("compare", compare, words)
     make = engines[engine]
     opened = open_data(data)
@@ -219,12 +222,15 @@ class _Session:
         return {"report": write_report(result, self.folder).name, "best": result["best"]}
 
     def _reopen(self) -> None:
-        """Make runs again whose files somebody has deleted or damaged."""
+        """Make runs again whose files or records somebody has deleted or damaged, and the report likewise."""
+        for key in self.store.repair():
+            _log.warning("%s: the state of %s, seed %d was damaged; it is made again", self.folder, *key)
         done = self.store.records()
         for run in self.plan.runs:
-            if run.key in done and not left(self.folder, run):
+            if run.key in done and not (left(self.folder, run) and is_record(run, done[run.key])):
+                _log.warning("%s: what %s, seed %d left is gone or damaged; it is made again", self.folder, *run.key)
                 self.store.reopen(run.key)
-        if (REPORT, 0) in done and not (self.folder / "study.json").is_file():
+        if (REPORT, 0) in done and not (is_written(self.folder) and is_sound(self.folder / FOLDER)):
             self.store.reopen((REPORT, 0))
 
 

@@ -101,6 +101,15 @@ def load_trusting(path: str | Path, trusts: Callable[[SavedModel], bool]) -> nn.
     return equip(model.eval(), {**config, "classes": list(saved.classes), "size": list(saved.canvas)})
 
 
+def is_sound(home: Path) -> bool:
+    """Return whether a folder holds a saved model whose description and weights can be read."""
+    try:
+        _state(home / WEIGHTS, read_saved(home / CONFIG)[0])
+    except CheckpointError:
+        return False
+    return True
+
+
 def _state(path: Path, saved: SavedModel) -> dict[str, Tensor]:
     """Return the weights, which are those that the description was written for."""
     again = "Run the command that made the folder again, or bring a sound copy of it."

@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from foveate.errors import OptionError, ShapeError
+from foveate.errors import FoveateError, OptionError, ShapeError
 from foveate.options import checked, whole
 from foveate.registry import Registry
 
@@ -166,11 +166,17 @@ class Placed(ABCMeta):
         """
         names = list(inspect.signature(cls.__init__).parameters)[1 : 1 + len(args)]  # type: ignore[misc]
         given = checked(_called(cls), cls, {**dict(zip(names, args, strict=False)), **options})
-        args = (*(given.pop(name) for name in names), *args[len(names) :])
-        options = given
-        with nullcontext() if device is None else torch.device(device):
-            module = super().__call__(*args, **options)
-        return module if dtype is None else module.to(dtype)
+        rest, values = args[len(names) :], [given.pop(name) for name in names]
+        try:
+            with nullcontext() if device is None else torch.device(device):
+                module = super().__call__(*values, *rest, **given)
+            return module if dtype is None else module.to(dtype)
+        except (RuntimeError, MemoryError, OverflowError, ValueError, ZeroDivisionError) as error:
+            if isinstance(error, FoveateError):
+                raise
+            written = ", ".join(f"{name}={value!r}" for name, value in (*zip(names, values), *given.items()))
+            text = f"{_called(cls)} cannot be built with {written}: {error}"
+            raise OptionError(text) from error
 
     @property
     def __signature__(cls) -> inspect.Signature:

@@ -14,11 +14,12 @@ from typing import Any
 
 from foveate.compare.report.figure import draw
 from foveate.compare.report.page import render
-from foveate.compare.report.result import Result, complete, plain_data
+from foveate.compare.report.result import Result, complete, plain_data, read_result
 from foveate.errors import StudyError
 from foveate.files import write_bytes
 
 _FORMULA = tuple("=+-@|%＝＋－＠")  # also the wide forms, which some spreadsheets take for the same
+FILES = ("study.json", "pictures.json", "runs.csv", "figure.png", "figure.svg", "report.html")
 COLUMNS = ("variant", "seed", "score", "seconds", "images_per_second", "steps", "parameters")
 
 
@@ -46,6 +47,15 @@ def write_report(result: Result, folder: Path) -> Path:
     for name, data in files.items():
         _put(folder / name, data)
     return folder / "report.html"
+
+
+def is_written(folder: Path) -> bool:
+    """Return whether all that ``write_report`` writes for a study is there, and its numbers can be read."""
+    try:
+        read_result(folder)
+        return all((folder / name).stat().st_size > 0 for name in FILES)
+    except (OSError, StudyError):
+        return False
 
 
 def _json(value: Any) -> str:
