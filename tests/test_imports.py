@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "src" / "foveate"
 
 # What the files of each room may import. A room may always import itself.
-BELOW_MECHANISMS = {"errors", "registry", "calls", "options", "files", "tensor_file", "trust", "typed"}
+BELOW_MECHANISMS = {"errors", "registry", "calls", "options", "files", "inputs", "tensor_file", "trust", "typed"}
 BELOW_INSERT = BELOW_MECHANISMS | {"mechanisms"}
 BELOW_MODELS = BELOW_INSERT | {"insert"}
 BELOW_DATA = BELOW_MODELS | {"models"}
@@ -24,6 +24,7 @@ MAY_IMPORT = {
     "options": {"errors", "typed"},
     "typed": {"errors"},
     "files": {"errors"},
+    "inputs": {"errors", "typed"},
     "tensor_file": {"errors", "files"},
     "trust": {"errors"},
     "mechanisms": BELOW_MECHANISMS,

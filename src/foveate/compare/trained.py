@@ -22,6 +22,7 @@ from foveate.data.decode import read, read_square, square, upright_rgb
 from foveate.errors import CheckpointError, ShapeError
 from foveate.infer.predict import segment
 from foveate.infer.run import device_of, evaluating
+from foveate.options import checked
 from foveate.tasks.base import tasks
 from foveate.tensor_file import SUM, read_tensors, tensor_sum
 from foveate.train.evaluate import Triple
@@ -74,6 +75,7 @@ def load(path: str | Path, *, trust_code: bool = False) -> nn.Module:
         CheckpointError: There is no such model, it is damaged, or its weights do not fit.
         TrustError: The folder names code of another package, and is not trusted.
     """
+    checked("load", load, {"path": path, "trust_code": trust_code})
     return load_trusting(path, lambda _: trust_code)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from foveate.inputs import expect_model
 from foveate.mechanisms.base import MapTap, Mechanism
 
 
@@ -30,6 +31,9 @@ def record(model: nn.Module) -> Iterator[Mapping[str, Tensor]]:
         detached, with the axes that the tap states (see ``taps``). A mechanism with several maps
         stands there once per map, by the path of the tap.
 
+    Raises:
+        ShapeError: The model is not a module.
+
     Example:
         >>> from foveate.mechanisms.channel.se import SqueezeExcitation
         >>> model = nn.Sequential(SqueezeExcitation(16))
@@ -38,6 +42,7 @@ def record(model: nn.Module) -> Iterator[Mapping[str, Tensor]]:
         >>> {path: tuple(weights.shape) for path, weights in maps.items()}
         {'0': (2, 16, 1, 1)}
     """
+    expect_model(model)
     maps: dict[str, Tensor] = {}
     with ExitStack() as undo:
         undo.enter_context(uncompiled())

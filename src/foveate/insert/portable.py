@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from foveate.errors import CheckpointError, nearest
+from foveate.inputs import expect_model
 from foveate.insert.contents import insert_config
 from foveate.insert.holder import CHILD
 from foveate.insert.surgery import Start, insert
@@ -56,6 +57,7 @@ def save_insert(model: nn.Module, path: str | Path) -> Path:
     Returns:
         The path of the file.
     """
+    expect_model(model)
     path = Path(path)
     header = {
         "format": _FORMAT,
@@ -89,6 +91,7 @@ def load_insert(
         SiteError: The sites of the file are not in this model.
         TrustError: The file names code of another package, and is not trusted.
     """
+    expect_model(model)
     path = Path(path)
     header, weights = _read(path)
     if header["fingerprint"] != fingerprint(model):

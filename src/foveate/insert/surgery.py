@@ -10,6 +10,7 @@ from typing import get_args
 from torch import nn
 
 from foveate.errors import OptionError, SiteError
+from foveate.inputs import expect_model
 from foveate.insert.attended import release
 from foveate.insert.contents import (
     CONFIG,
@@ -61,6 +62,7 @@ def insert(model: nn.Module, spec: str | Spec, *, example: object, start: Start 
         SiteError: A pattern matches nothing, or a mechanism cannot sit there.
         UnknownNameError: No mechanism has this name.
         OptionError: A mechanism does not have this option.
+        ShapeError: The model is not a module, or the example holds no tensor to compute with.
 
     Example:
         >>> import torch
@@ -69,6 +71,7 @@ def insert(model: nn.Module, spec: str | Spec, *, example: object, start: Start 
         >>> list(openings(attended))
         ['1.foveate.se']
     """
+    expect_model(model)
     spec = parse(spec)
     if start not in get_args(Start):
         raise OptionError(f'start: got {start!r}, expected "identity" or "paper"')
@@ -89,6 +92,7 @@ def insert(model: nn.Module, spec: str | Spec, *, example: object, start: Start 
 
 def remove(model: nn.Module) -> nn.Module:
     """Return a copy of ``model`` without the attention: the plain model, with the weights that it has now."""
+    expect_model(model)
     plain = copy.deepcopy(model)
     for holder_path in list(inserted(plain)):
         host = plain.get_submodule(holder_path)
@@ -102,6 +106,7 @@ def remove(model: nn.Module) -> nn.Module:
 @contextmanager
 def bypass(model: nn.Module) -> Iterator[nn.Module]:
     """Switch the inserted attention off in a ``with`` block: the model computes what the plain one would."""
+    expect_model(model)
     holders = list(inserted(model).values())
     before = [holder.bypassed for holder in holders]
     try:

@@ -19,8 +19,10 @@ import torch
 from torch import Tensor, nn
 
 from foveate.errors import FoveateError, OptionError, ShapeError
+from foveate.inputs import fault
 from foveate.options import checked, whole
 from foveate.registry import Registry
+from foveate.typed import quoted
 
 Over = Literal[
     "channels", "positions", "heads", "scales", "branches", "layers", "steps", "classes", "patches"
@@ -171,9 +173,9 @@ class Placed(ABCMeta):
             with nullcontext() if device is None else torch.device(device):
                 module = super().__call__(*values, *rest, **given)
             return module if dtype is None else module.to(dtype)
-        except (RuntimeError, MemoryError, OverflowError, ValueError, ZeroDivisionError) as error:
-            if isinstance(error, FoveateError):
-                raise
+        except FoveateError:
+            raise
+        except Exception as error:  # more memory than there is, a device that is not there
             written = ", ".join(f"{name}={value!r}" for name, value in (*zip(names, values), *given.items()))
             text = f"{_called(cls)} cannot be built with {written}: {error}"
             raise OptionError(text) from error
@@ -215,9 +217,19 @@ class Mechanism(nn.Module, metaclass=Placed):
     def cost(self, height: int, width: int) -> Cost:
         """Return the cost for one (C, height, width) map, by the closed form in the file's header."""
 
+    def _check_tensor(self, x: Tensor, expected: str) -> None:
+        """Raise a ShapeError unless ``x`` is a tensor that can be computed with."""
+        name = type(self).__name__
+        if not hasattr(x, "is_floating_point"):  # None, or an array of NumPy
+            raise ShapeError(f"{name}: got {quoted(x)}, expected {expected}, a torch.Tensor.")
+        abstract = not x.is_meta or all(p.is_meta for p in self.parameters())
+        if why := fault(x, abstract):
+            raise ShapeError(f"{name}: got a tensor of shape {tuple(x.shape)}{why}, expected {expected}.")
+
     def _check(self, x: Tensor) -> None:
         """Raise a ShapeError unless ``x`` is a (B, C, H, W) map with the channels this was built for."""
         name = type(self).__name__
+        self._check_tensor(x, f"a map (B, {self.channels}, H, W)")
         if x.ndim != 4:
             raise ShapeError(
                 f"{name}: got a tensor of shape {tuple(x.shape)}, expected a map (B, {self.channels}, H, W). "

@@ -19,7 +19,7 @@ from foveate.models.base import models
 from foveate.models.imported import import_model
 from foveate.models.library import from_timm, from_torchvision
 from foveate.models.weights import load_weights
-from foveate.options import flag
+from foveate.options import checked, flag, whole
 from foveate.trust import may_download
 
 Source = Literal["foveate", "torchvision", "timm", "import"]
@@ -58,6 +58,9 @@ def create_model(
         >>> sum(p.numel() for p in create_model("resnet20", classes=10).parameters())
         269722
     """
+    given = {"name": name, "classes": classes, "pretrained": pretrained, "weights": weights}
+    checked("create_model", create_model, given)
+    whole("classes", classes, 0)
     if pretrained and weights is not None:
         raise OptionError(
             "pretrained=True and weights=... are both given; the weights can come from one place only"
@@ -82,6 +85,7 @@ def list_models(pattern: str = "*") -> list[str]:
         >>> list_models("resnet?")
         ['resnet8']
     """
+    checked("list_models", list_models, {"pattern": pattern})
     return [
         name
         for names in _catalogue().values()
