@@ -32,7 +32,10 @@ def left(folder: Path) -> list[str]:
 @pytest.mark.parametrize("kind", ["file", "folder"])
 def test_what_does_not_end_well_leaves_the_old_file_and_nothing_else(tmp_path, error, kind):
     write_bytes(tmp_path / "a", b"old")
-    with pytest.raises(type(error) if isinstance(error, OSError) else error), replacing(tmp_path / "a") as part:
+    with (
+        pytest.raises(type(error) if isinstance(error, OSError) else error),
+        replacing(tmp_path / "a") as part,
+    ):
         part.mkdir() if kind == "folder" else part.write_bytes(b"half")
         raise error
     assert left(tmp_path) == ["a"] and (tmp_path / "a").read_bytes() == b"old"
@@ -50,7 +53,12 @@ def test_a_killed_writer_leaves_a_part_that_the_next_start_removes(tmp_path):
 def test_what_a_living_process_or_somebody_else_writes_is_left_alone(tmp_path, monkeypatch):
     with replacing(tmp_path / "mine") as part:
         part.write_bytes(b"half")
-        theirs = [f".a.1.{files._here()}-{os.getppid()}.part", "film.mkv.part", ".x.part", ".a.1.0badcafe-1.part"]
+        theirs = [
+            f".a.1.{files._here()}-{os.getppid()}.part",
+            "film.mkv.part",
+            ".x.part",
+            ".a.1.0badcafe-1.part",
+        ]
         for name in theirs:
             (tmp_path / name).touch()
         sweep(tmp_path)
@@ -66,7 +74,9 @@ def test_a_name_as_long_as_the_disk_takes_can_be_written(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"{", b"\xff\xfe", b"[" * 100_000 + b"]" * 100_000, None], ids=["empty", "cut", "latin", "deep", "fifo"]
+    "content",
+    [b"", b"{", b"\xff\xfe", b"[" * 100_000 + b"]" * 100_000, None],
+    ids=["empty", "cut", "latin", "deep", "fifo"],
 )
 def test_what_is_not_json_is_told_with_advice(tmp_path, content):
     path = tmp_path / "a.json"
@@ -94,11 +104,17 @@ def test_tensors_come_back_and_no_flipped_bit_is_used(tmp_path):
     found = load_tensors(path)
     assert all(torch.equal(found[name], value) for name, value in TENSORS.items())
     whole = path.read_bytes()
+    for _ in range(5):  # one content, one file
+        save_tensors(TENSORS, path, {"more": "words", "and": "more"})
+        first = path.read_bytes()
+        save_tensors(TENSORS, path, {"and": "more", "more": "words"})
+        assert path.read_bytes() == first
+    path.write_bytes(whole)
     for place in range(len(whole) - 40, len(whole)):  # the tensors stand at the end, 38 bytes of them
         flipped = bytearray(whole)
         flipped[place] ^= 1
         path.write_bytes(flipped)
-        with pytest.raises(CheckpointError, match="damaged|cannot be read"):
+        with pytest.raises(CheckpointError, match=r"damaged|cannot be read"):
             load_tensors(path)
 
 

@@ -10,7 +10,17 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "src" / "foveate"
 
 # What the files of each room may import. A room may always import itself.
-BELOW_MECHANISMS = {"errors", "registry", "calls", "options", "files", "inputs", "tensor_file", "trust", "typed"}
+BELOW_MECHANISMS = {
+    "errors",
+    "registry",
+    "calls",
+    "options",
+    "files",
+    "inputs",
+    "tensor_file",
+    "trust",
+    "typed",
+}
 BELOW_INSERT = BELOW_MECHANISMS | {"mechanisms"}
 BELOW_MODELS = BELOW_INSERT | {"insert"}
 BELOW_DATA = BELOW_MODELS | {"models"}

@@ -13,8 +13,8 @@ FoveateError
 ├── TrustError (ValueError)          code that a file names and that nobody said to trust
 └── MissingExtraError (ImportError)  an optional dependency; says what to install
 
-Every text says what came, what was expected and what to do. Text that comes from names and files is shown with
-its control characters escaped, so that no file can write to a terminal what it likes.
+Every text says what came, what was expected and what to do. Text that comes from names and files is shown
+with its control characters escaped, so that no file can write to a terminal what it likes.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class FoveateError(Exception):
     """The root of all errors that a user can cause."""
 
     def __str__(self) -> str:
-        """Return the text alone, without what would steer a terminal: ``KeyError`` would show it in quotes."""
+        """Return the text alone, safe to print: ``KeyError`` would show it in quotes."""
         return shown(" ".join(str(part) for part in self.args))
 
 

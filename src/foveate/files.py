@@ -1,8 +1,8 @@
 """Files that appear whole or not at all, and files that are read with care.
 
-``replacing`` is how the package writes: beside the place, forced to the disk, then renamed, which happens at once
-or not at all. Whatever a killed process left beside is removed when something is next written there, or by
-``sweep``. ``read_json`` reads nothing but regular files of bounded size.
+``replacing`` is how the package writes: beside the place, forced to the disk, then renamed, which happens
+at once or not at all. Whatever a killed process left beside is removed when something is next written
+there, or by ``sweep``. ``read_json`` reads nothing but regular files of bounded size.
 """
 
 from __future__ import annotations

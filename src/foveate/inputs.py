@@ -32,7 +32,8 @@ def expect_inputs(example: object, model: nn.Module) -> None:
         model: What will run on it.
 
     Raises:
-        ShapeError: It holds no tensor, an array of NumPy, or a tensor that is sparse, empty or without values.
+        ShapeError: It holds no tensor, an array of NumPy, or a tensor that is sparse, empty or without
+            values.
     """
     abstract = any(p.is_meta for p in model.parameters())
     leaves = list(_leaves(example))
@@ -45,7 +46,9 @@ def expect_inputs(example: object, model: nn.Module) -> None:
     for leaf in leaves:
         why = fault(leaf, abstract) if isinstance(leaf, Tensor) else ""
         if why or _is_array(leaf):
-            raise ShapeError(f"example: got {quoted(leaf)}{why}, expected a tensor such as torch.rand(1, 3, 224, 224)")
+            raise ShapeError(
+                f"example: got {quoted(leaf)}{why}, expected a tensor such as torch.rand(1, 3, 224, 224)"
+            )
 
 
 def fault(x: Tensor, abstract: bool = False) -> str:

@@ -57,7 +57,7 @@ def check_fields(options: object, owner: str = "") -> None:
     Raises:
         OptionError: A value is not of its field's type.
     """
-    types = hints(type(options))
+    types = hints(options.__class__)
     for field in fields(options):  # type: ignore[arg-type]
         if field.init:
             value = _fitted(owner, field.name, getattr(options, field.name), types)

@@ -1,12 +1,13 @@
 """Files of tensors by name (safetensors) that carry a checksum: damage is found when they are read, not used.
 
-The checksum is of names, types, shapes and bytes, and stands in the file's header. Files that others wrote have
-none and are read as they are.
+The checksum is of names, types, shapes and bytes, and stands in the file's header. Files that others wrote
+have none and are read as they are.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -21,9 +22,7 @@ from foveate.files import replacing
 SUM = "sha256"
 
 
-def save_tensors(
-    tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str] | None = None
-) -> str:
+def save_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str] | None = None) -> str:
     """Write tensors in place of an older file, whole or not at all, and return their checksum.
 
     Tensors that share memory are written once for each name, so that any reader finds every key.
@@ -48,7 +47,20 @@ def save_tensors(
             save_file(plain, part, metadata={"format": "pt", **(metadata or {}), SUM: digest})
         except Exception as error:  # safetensors has an exception of its own for what the disk says
             raise OSError(str(error)) from error
+        _settle(part)
     return digest
+
+
+def _settle(path: Path) -> None:
+    """Bring the entries of a file's header into one order: safetensors writes them in another each time."""
+    with path.open("r+b") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+        if len(text) <= length:  # blanks fill up what is left, as in every such file
+            file.seek(8)
+            file.write(text.ljust(length))
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
@@ -70,13 +82,13 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         with safe_open(path, framework="pt") as file:
             header: dict[str, str] = dict(file.metadata() or {})
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no mapping
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # no mapping
     except Exception as error:  # safetensors has several
         raise CheckpointError(f"{path} cannot be read as a safetensors file ({error})") from None
     stated = header.get(SUM)
     if stated is not None and stated != tensor_sum(tensors):
         raise CheckpointError(
-            f"{path}: is damaged: its tensors are not those that were written. Bring a sound copy of the file."
+            f"{path}: is damaged: its tensors are not those that were written. Bring a sound copy."
         )
     return tensors, header
 

@@ -1,9 +1,9 @@
 """Whose code runs.
 
-A name that the user writes on this very call is trusted: ``create_model("mine:build")`` imports and runs it. A
-name that is read from a file is not: inside ``reading``, nothing but foveate, timm and torchvision is imported,
-and nothing is downloaded, unless the caller trusts the file. Whoever is about to import code that a name asks
-for calls ``expect_trusted`` first, and whoever is about to download asks ``may_download``.
+A name that the user writes on this very call is trusted: ``create_model("mine:build")`` imports and runs
+it. A name that is read from a file is not: inside ``reading``, nothing but foveate, timm and torchvision is
+imported, and nothing is downloaded, unless the caller trusts the file. Whoever is about to import code that
+a name asks for calls ``expect_trusted`` first, and whoever is about to download asks ``may_download``.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """Whether a value fits an annotation: the one reader behind options, configurations and files.
 
-``fitted`` returns the value as the annotation has it (a list where a tuple is meant becomes a tuple, a mapping
-where a dataclass is meant becomes one) or raises a ``Misfit`` that says where, what came and what was expected.
-It is stricter than Python: True is not a number, text is not a sequence, and a number is finite. Annotations
-that say nothing about plain values (type variables, shapes of arrays) let everything pass.
+``fitted`` returns the value as the annotation has it (a list where a tuple is meant becomes a tuple, a
+mapping where a dataclass is meant becomes one) or raises a ``Misfit`` that says where, what came and what
+was expected. It is stricter than Python: True is not a number, text is not a sequence, and a number is
+finite. Annotations that say nothing about plain values (type variables, shapes of arrays) let everything
+pass.
 """
 
 from __future__ import annotations
@@ -117,7 +118,9 @@ def expected(annotation: Any) -> str:
 
 @functools.lru_cache(maxsize=1024)
 def hints(of: Callable[..., object]) -> Mapping[str, Any]:
-    """Return the annotations of what a function or class takes, by name; those that resolve to nothing left out."""
+    """Return the annotations of what is taken, by name; those that resolve to nothing left out."""
+    if isinstance(of, functools.partial):
+        return hints(of.func)
     call = of.__init__ if isinstance(of, type) else of  # type: ignore[misc]
     call = inspect.unwrap(call)
     space = getattr(call, "__globals__", {})
@@ -166,9 +169,13 @@ def _sequence(value: object, annotation: Any, path: str) -> Any:
     each = inner[:1] * len(value) if origin is not tuple or inner[1:] == (...,) else inner
     if inner and len(each) != len(value):
         raise Misfit(path, f"{len(value)} values", f"{len(each)}")
-    items = value if not inner else [
-        fitted(item, kind, f"{path}[{n}]") for n, (item, kind) in enumerate(zip(value, each, strict=True))
-    ]
+    items = (
+        value
+        if not inner
+        else [
+            fitted(item, kind, f"{path}[{n}]") for n, (item, kind) in enumerate(zip(value, each, strict=True))
+        ]
+    )
     return list(items) if origin is list else tuple(items)
 
 
@@ -182,18 +189,24 @@ def _mapping(value: object, annotation: Any, path: str) -> dict[Any, Any]:
     }
 
 
-def _record(
-    value: object, kind: Any, path: str, needed: Iterable[str], make: Callable[..., Any]
-) -> Any:
+def _record(value: object, kind: Any, path: str, needed: Iterable[str], make: Callable[..., Any]) -> Any:
     """Return a record from its fields by name; fields that it does not know are left out."""
     if not isinstance(value, Mapping):
         raise _misfit(value, kind, path)
     missing = sorted(set(needed) - set(value))
     if missing:
         raise Misfit(_below(path, missing[0]), "nothing", "it to be there")
-    known = typing.get_type_hints(kind, include_extras=True) if typing.is_typeddict(kind) else _resolved_fields(kind)
+    known = (
+        typing.get_type_hints(kind, include_extras=True)
+        if typing.is_typeddict(kind)
+        else _resolved_fields(kind)
+    )
     return make(
-        **{name: fitted(value[name], hint, _below(path, name)) for name, hint in known.items() if name in value}
+        **{
+            name: fitted(value[name], hint, _below(path, name))
+            for name, hint in known.items()
+            if name in value
+        }
     )
 
 

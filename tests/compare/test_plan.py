@@ -7,9 +7,9 @@ import pytest
 from study_samples import plan
 
 from foveate.compare.plan import StudyPlan, duration, short
-from foveate.typed import fitted
 from foveate.errors import StudyError
 from foveate.train.config import TrainConfig
+from foveate.typed import fitted
 
 
 def test_every_run_has_the_same_budget_whatever_its_variant():

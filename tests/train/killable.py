@@ -65,9 +65,7 @@ def _die_at(number: int) -> None:
 
         return wrapped
 
-    tensor_module.save_file = deadly(
-        tensor_module.save_file, lambda _, path: Path(path).write_bytes(b"half")
-    )
+    tensor_module.save_file = deadly(tensor_module.save_file, lambda _, path: Path(path).write_bytes(b"half"))
     torch.save = deadly(torch.save, lambda _, file: (file.write(b"half"), file.flush()))
     os.fsync = deadly(os.fsync)
     Path.rename = deadly(Path.rename)  # type: ignore[method-assign]

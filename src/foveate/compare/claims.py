@@ -17,8 +17,8 @@ STALE = 60.0  # of a holder that this machine cannot ask after
 class Watch:
     """How long the holders of runs have been silent, by clocks that may be set while one waits.
 
-    The heartbeat is a time of day. Where it lies in the future, because a clock was set back or another machine's
-    is ahead, what counts is how long this process has seen it unchanged.
+    The heartbeat is a time of day. Where it lies in the future, because a clock was set back or another
+    machine's is ahead, what counts is how long this process has seen it unchanged.
     """
 
     def __init__(self) -> None:

@@ -80,6 +80,7 @@ def _expect_progress(store: Store, idle: int) -> None:
     """
     if idle > IDLE:
         raise StudyError(
-            f"{store.path}: no run can be begun and nobody is at one, so the study's state is damaged. Run the "
-            "same command again; if that does not help, move the file away: what is trained stays trained."
+            f"{store.path}: no run can be begun and nobody is at one, so the study's state is damaged. Run "
+            "the same command again; if that does not help, move the file away: what is trained stays "
+            "trained."
         )

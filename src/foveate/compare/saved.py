@@ -18,8 +18,8 @@ CONFIG = "config.json"
 _LARGEST = 2**15  # pixels of a side
 _COLOURS = 256
 _ADVICE = (
-    "The file is damaged, or foveate did not write it: run the command that made the folder again, or bring a "
-    "sound copy of it."
+    "The file is damaged, or foveate did not write it: run the command that made the folder again, or bring "
+    "a sound copy of it."
 )
 Triple = tuple[float, float, float]
 

@@ -22,6 +22,7 @@ from typing import Any
 from foveate.compare import claims
 from foveate.compare.plan import REPORT, Key, StudyPlan
 from foveate.errors import OptionError, StudyError
+from foveate.files import sweep
 from foveate.options import read_record
 
 FILE = "study.sqlite"
@@ -45,8 +46,8 @@ CREATE TABLE IF NOT EXISTS runs (
 
 
 _DAMAGED = (
-    "The study's state is damaged. Move the file away and run the same command again: runs whose folders under "
-    "runs/ are sound are not trained again."
+    "The study's state is damaged. Move the file away and run the same command again: runs whose folders "
+    "under runs/ are sound are not trained again."
 )
 _Row = tuple[Key, int, list[Key]]
 
@@ -87,6 +88,8 @@ class Store:
         store = cls(folder, owner)
         with told(folder):
             store.folder.mkdir(parents=True, exist_ok=True)
+            for home in (store.folder, store.folder / "best"):
+                sweep(home)
             if timed is not None and not store._begun():
                 plan = timed()
             with store._transaction() as db:
@@ -122,7 +125,9 @@ class Store:
             ).fetchall()
             done = {(variant, seed) for variant, seed, _, state, _, _ in rows if state == "done"}
             for variant, seed, needs, state, owner, beat in rows:
-                free = state == "free" or (state == "claimed" and self._given_up((variant, seed), owner, beat))
+                free = state == "free" or (
+                    state == "claimed" and self._given_up((variant, seed), owner, beat)
+                )
                 if free and all(key in done for key in self._needs(needs)):
                     _take(db, (variant, seed), self.owner, time.time())
                     return variant, seed
@@ -205,7 +210,9 @@ class Store:
             known = [key for key, *_ in _rows(plan)]
             found = {
                 (variant, seed): (state, record)
-                for variant, seed, state, record in db.execute("SELECT variant, seed, state, record FROM runs")
+                for variant, seed, state, record in db.execute(
+                    "SELECT variant, seed, state, record FROM runs"
+                )
             }
             odd = [key for key in found if not _is_sound(*found[key])]
             missing = [row for row in _rows(plan) if row[0] not in found]

@@ -43,7 +43,8 @@ class Study:
     Args:
         folder: Where its files are; ``report.html`` is the one to open.
         result: Everything as plain data, as in ``study.json``.
-        typed: Model and specs as the user wrote them on the call that made the study: ``best`` runs their code.
+        typed: Model and specs as the user wrote them on the call that made the study; ``best`` runs their
+            code.
     """
 
     folder: Path
@@ -228,7 +229,9 @@ class _Session:
         done = self.store.records()
         for run in self.plan.runs:
             if run.key in done and not (left(self.folder, run) and is_record(run, done[run.key])):
-                _log.warning("%s: what %s, seed %d left is gone or damaged; it is made again", self.folder, *run.key)
+                _log.warning(
+                    "%s: what %s, seed %d left is gone or damaged; it is made again", self.folder, *run.key
+                )
                 self.store.reopen(run.key)
         if (REPORT, 0) in done and not (is_written(self.folder) and is_sound(self.folder / FOLDER)):
             self.store.reopen((REPORT, 0))

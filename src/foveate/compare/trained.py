@@ -88,7 +88,8 @@ def load_trusting(path: str | Path, trusts: Callable[[SavedModel], bool]) -> nn.
         if not (home / name).exists():
             raise CheckpointError(
                 f"{path}: no model is there ({name} is missing). Give the folder of a finished study, or one "
-                f"with {WEIGHTS} and {CONFIG}. If it was lost, the command that made the folder makes it again."
+                f"with {WEIGHTS} and {CONFIG}. If it was lost, the command that made the folder makes it "
+                "again."
             )
     saved, config = read_saved(home / CONFIG)
     state = _state(home / WEIGHTS, saved)

@@ -71,9 +71,7 @@ def scene_words(source: object) -> dict[str, object]:
     try:
         return parse_call(source)[1]
     except SpecError as error:
-        raise OptionError(
-            f"{error}. Write scenes(size=48, train=2000): names and whole numbers."
-        ) from None
+        raise OptionError(f"{error}. Write scenes(size=48, train=2000): names and whole numbers.") from None
 
 
 def _open_path(path: Path, options: dict[str, object]) -> ImageData:
@@ -109,5 +107,7 @@ def _open_folder(path: Path, options: dict[str, object]) -> ImageData:
     return _call("folder of classes", open_folder, options, path)
 
 
-def _call(kind: str, opener: Callable[..., ImageData], options: dict[str, object], *source: object) -> ImageData:
+def _call(
+    kind: str, opener: Callable[..., ImageData], options: dict[str, object], *source: object
+) -> ImageData:
     return opener(*source, **checked(kind, opener, options))

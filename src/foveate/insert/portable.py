@@ -70,7 +70,9 @@ def save_insert(model: nn.Module, path: str | Path) -> Path:
     try:
         save_tensors(_inserted_state(model), path, header)
     except OSError as error:
-        raise CheckpointError(f"{path}: cannot be written ({error}). Make room or choose another place.") from None
+        raise CheckpointError(
+            f"{path}: cannot be written ({error}). Make room or choose another place."
+        ) from None
     return path
 
 

@@ -167,6 +167,9 @@ class Placed(ABCMeta):
             OptionError: A value is not of the type that the constructor states.
         """
         names = list(inspect.signature(cls.__init__).parameters)[1 : 1 + len(args)]  # type: ignore[misc]
+        twice = sorted(set(names) & set(options))
+        if twice:
+            raise OptionError(f"{_called(cls)}: {twice[0]} is given twice")
         given = checked(_called(cls), cls, {**dict(zip(names, args, strict=False)), **options})
         rest, values = args[len(names) :], [given.pop(name) for name in names]
         try:
@@ -176,7 +179,9 @@ class Placed(ABCMeta):
         except FoveateError:
             raise
         except Exception as error:  # more memory than there is, a device that is not there
-            written = ", ".join(f"{name}={value!r}" for name, value in (*zip(names, values), *given.items()))
+            written = ", ".join(
+                f"{name}={value!r}" for name, value in (*zip(names, values, strict=True), *given.items())
+            )
             text = f"{_called(cls)} cannot be built with {written}: {error}"
             raise OptionError(text) from error
 

@@ -104,8 +104,8 @@ def resolve(name: str) -> tuple[Source, str]:
     name, _ = parse_call(name)
     if name.removeprefix("timm/").partition(":")[0] in _HUBS:
         raise OptionError(
-            f"{name}: models are not built from a hub's or a folder's own description. Name the network, such "
-            "as timm/resnet18, and give its weights with weights=PATH."
+            f"{name}: models are not built from a hub's or a folder's own description. Name the network, "
+            "such as timm/resnet18, and give its weights with weights=PATH."
         )
     if ":" in name:
         return "import", name
@@ -147,12 +147,16 @@ def _own(name: str, classes: int, pretrained: bool, options: Mapping[str, object
     if pretrained and not on_encoder:
         raise OptionError(f"{name} has no published weights. Train it from scratch, or write weights=PATH.")
     options = {**options, "pretrained_encoder": True} if pretrained else options
+    options = checked(name, models[name], options)
     try:
         return models[name](classes=classes, **options)
     except FoveateError:
         raise
-    except TypeError as error:
-        raise OptionError(f"{name} cannot be built with {', '.join(options)}: {error}") from error
+    except Exception as error:  # two options that do not go together, or more memory than there is
+        if not options:
+            raise
+        written = ", ".join(f"{key}={value!r}" for key, value in options.items())
+        raise OptionError(f"{name} cannot be built with {written}: {error}") from error
 
 
 def _imported(name: str, classes: int, pretrained: bool, options: Mapping[str, object]) -> nn.Module:

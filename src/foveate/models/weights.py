@@ -135,13 +135,13 @@ def _pickled(error: pickle.UnpicklingError) -> str:
     named = re.search(r"(?:GLOBAL|class) ([\w.]+)", str(error))
     if named is None:
         return (
-            "cannot be read as weights: it is damaged, or not a file of tensors. Expected a safetensors file, "
-            "or a PyTorch file of tensors: torch.save(model.state_dict(), path)."
+            "cannot be read as weights: it is damaged, or not a file of tensors. Expected a safetensors "
+            "file, or a PyTorch file of tensors: torch.save(model.state_dict(), path)."
         )
     return (
         f"cannot be read as weights: beside tensors it holds {named[1]}, which would be run to read it, and "
-        "foveate runs nothing that a file of weights names. Where the model was made, write its tensors alone: "
-        "torch.save(model.state_dict(), path), or a safetensors file."
+        "foveate runs nothing that a file of weights names. Where the model was made, write its tensors "
+        "alone: torch.save(model.state_dict(), path), or a safetensors file."
     )
 
 

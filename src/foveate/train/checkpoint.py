@@ -109,7 +109,7 @@ def _expect_sound(folder: Path) -> None:
 
 
 def _serialised(training: Mapping[str, object]) -> memoryview:
-    """Return training state as bytes: in memory first, so that a full disk or Ctrl-C meets no half archive."""
+    """Return training state as bytes, so that a full disk or Ctrl-C meets no half archive."""
     buffer = io.BytesIO()
     torch.save(dict(training), buffer)
     return buffer.getbuffer()

@@ -102,7 +102,8 @@ def finished(folder: Path, model: nn.Module, run: Mapping[str, object], stop: in
     The log says so.
 
     Raises:
-        CheckpointError: ``folder`` holds another run, or one that went on for longer, or its record is damaged.
+        CheckpointError: ``folder`` holds another run, or one that went on for longer, or its record is
+            damaged.
     """
     sweep(folder)
     marker = folder / MARKER

@@ -1,7 +1,7 @@
 """The schema of ``study.json`` and ``pictures.json``: what stands in them, and what may be missing.
 
-Only ``format`` must be there; everything else has a default (``result.complete``). Entries that the schema does
-not know are let through, so that a report can be written again by an earlier version.
+Only ``format`` must be there; everything else has a default (``result.complete``). Entries that the schema
+does not know are let through, so that a report can be written again by an earlier version.
 """
 
 from __future__ import annotations
@@ -115,7 +115,9 @@ class Memory(TypedDict):
     training: Real
 
 
-ClassScore = TypedDict("ClassScore", {"class": str, "items": Count, "mean": Number, "low": Number, "high": Number})
+ClassScore = TypedDict(
+    "ClassScore", {"class": str, "items": Count, "mean": Number, "low": Number, "high": Number}
+)
 
 
 class Gate(TypedDict):

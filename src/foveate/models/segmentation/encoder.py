@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import inspect
 import re
 from collections.abc import Callable
 from typing import Any
@@ -28,7 +27,7 @@ from foveate.models.segmentation.resnet_small import SmallResNetEncoder
 from foveate.models.segmentation.staged import StagedEncoder
 from foveate.models.segmentation.xception import XCEPTIONS
 from foveate.models.weights import in_one_line, read_weights
-from foveate.options import whole
+from foveate.options import checked, whole
 from foveate.trust import may_download
 
 __all__ = ["Encoder", "build_encoder"]
@@ -179,11 +178,7 @@ def _fill(network: nn.Module, state: dict[str, Tensor], in_channels: int) -> Non
 
 
 def _called(name: str, cls: Callable[..., Encoder], options: dict[str, Any], **fixed: Any) -> Encoder:
-    known = [n for n, p in inspect.signature(cls).parameters.items() if p.kind is p.KEYWORD_ONLY]
-    for option in options:
-        if option not in known:
-            raise OptionError(f'{name} has no option "{option}". Its options: {", ".join(known)}')
-    return cls(**fixed, **options)
+    return cls(**fixed, **checked(name, cls, options))
 
 
 def _receive(encoder: Encoder, in_channels: int, pretrained: bool) -> None:
