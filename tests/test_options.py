@@ -75,6 +75,21 @@ def test_a_mechanism_takes_no_value_of_another_type(which: tuple[str, str], valu
     _answers(name, make, option, hints(mechanisms[name])[option], value)
 
 
+@pytest.mark.parametrize(
+    ("name", "option", "value"),
+    [
+        ("criss_cross", "recurrence", 10**12),
+        ("gumbel", "tau", 1e-300),
+        ("csra", "lam", 1e300),
+        ("mobilevit", "depth", 10**12),
+        ("csra", "temperatures", (1.0, 1e300)),
+    ],
+)
+def test_a_slip_of_the_keyboard_is_told_at_once(name: str, option: str, value: object) -> None:
+    with pytest.raises(OptionError, match=rf"{option}: got .*, expected"):
+        build(name, 16, **{**NEEDED.get(mechanisms[name].interface, {}), option: value})
+
+
 @settings(max_examples=150, deadline=None)
 @given(st.data(), odd)
 def test_a_loss_or_metric_takes_no_value_of_another_type(data: st.DataObject, value: object) -> None:

@@ -16,6 +16,7 @@ from foveate.errors import FoveateError, OptionError, nearest
 from foveate.typed import Misfit, fitted, hints
 
 T = TypeVar("T")
+_MOST, _TINY = 2**16, 1e-12
 _WORDS = {"true": True, "false": False, "none": None}
 
 
@@ -57,11 +58,30 @@ def check_fields(options: object, owner: str = "") -> None:
     Raises:
         OptionError: A value is not of its field's type.
     """
-    types = hints(options.__class__)
+    kind: Any = type(options)
+    types = hints(kind)
     for field in fields(options):  # type: ignore[arg-type]
         if field.init:
             value = _fitted(owner, field.name, getattr(options, field.name), types)
             object.__setattr__(options, field.name, value)
+
+
+def sensible(owner: str, options: Mapping[str, Any]) -> None:
+    """Refuse numbers with which no layer can be built or computed, as by a slip of the keyboard.
+
+    Raises:
+        OptionError: A whole number above 65536, or a number that is neither 0 nor of 1e-12 to 1e12.
+    """
+    for name, value in options.items():
+        for number in value if isinstance(value, tuple | list) else (value,):
+            if isinstance(number, int) and abs(number) > _MOST:
+                raise OptionError(
+                    f"{owner}: {name}: got {number}, expected a whole number of at most {_MOST}"
+                )
+            if isinstance(number, float) and number and not _TINY <= abs(number) <= 1 / _TINY:
+                raise OptionError(
+                    f"{owner}: {name}: got {number}, expected 0 or a number of {_TINY:g} to {1 / _TINY:g}"
+                )
 
 
 def read_record(kind: type[T], plain: object, path: Path, error: type[FoveateError], advice: str) -> T:

@@ -2,7 +2,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from foveate.errors import CheckpointError
+from foveate.errors import CheckpointError, TrainingError
 from foveate.tensor_file import save_tensors
 from foveate.train.checkpoint import Checkpoints
 
@@ -62,6 +62,35 @@ def test_weights_that_cannot_be_written_leave_the_old_file(tmp_path, monkeypatch
         save_tensors({"a": torch.zeros(2)}, file)
     assert torch.equal(load_file(file)["a"], torch.ones(2))
     assert [p.name for p in tmp_path.iterdir()] == ["w.safetensors"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(28, "No space left on device")])
+@pytest.mark.parametrize("what", ["foveate.tensor_file.save_file", "torch.save", "os.fsync"])
+def test_what_stops_a_checkpoint_leaves_the_one_before_and_nothing_else(tmp_path, monkeypatch, what, error):
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(3, WEIGHTS, {"steps": 3})
+
+    def stop(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(what, stop)
+    with pytest.raises(KeyboardInterrupt if isinstance(error, KeyboardInterrupt) else TrainingError):
+        checkpoints.save(4, WEIGHTS, {"steps": 4})
+    monkeypatch.undo()
+    assert [p.name for p in checkpoints.folder.iterdir()] == ["000000003"]
+    assert checkpoints.load()[1] == {"steps": 3}
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "training.pt", "checksums.json"])
+def test_a_flipped_bit_is_found(tmp_path, file):
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(3, WEIGHTS, {"steps": 3, "optimizer": torch.ones(100)})
+    path = checkpoints.folder / "000000003" / file
+    stored = bytearray(path.read_bytes())
+    stored[-30] ^= 1
+    path.write_bytes(stored)
+    with pytest.raises(CheckpointError, match=r"000000003 cannot be read.*Delete .*000000003"):
+        checkpoints.load()
 
 
 def _full(tensors: object, path: object, metadata: object) -> None:

@@ -109,8 +109,12 @@ def _mode(mode: str, tuned: bool) -> Mode:
 
 
 def _recipe(recipe: TrainConfig, epochs: int | None, size: int | None) -> TrainConfig:
-    said = {name: value for name, value in (("epochs", epochs), ("size", size)) if value is not None}
-    return replace(recipe, **said, seed=0)
+    return replace(
+        recipe,
+        epochs=recipe.epochs if epochs is None else epochs,
+        size=recipe.size if size is None else size,
+        seed=0,
+    )
 
 
 def _branch_epochs(asked: int | None, epochs: int) -> int:

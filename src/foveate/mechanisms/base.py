@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from foveate.errors import FoveateError, OptionError, ShapeError
 from foveate.inputs import fault
-from foveate.options import checked, whole
+from foveate.options import checked, sensible, whole
 from foveate.registry import Registry
 from foveate.typed import quoted
 
@@ -171,6 +171,7 @@ class Placed(ABCMeta):
         if twice:
             raise OptionError(f"{_called(cls)}: {twice[0]} is given twice")
         given = checked(_called(cls), cls, {**dict(zip(names, args, strict=False)), **options})
+        sensible(_called(cls), given)
         rest, values = args[len(names) :], [given.pop(name) for name in names]
         try:
             with nullcontext() if device is None else torch.device(device):
