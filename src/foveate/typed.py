@@ -25,6 +25,7 @@ AnyFloat = typing.Annotated[float, _NAN]  # for scores that may be undefined
 _WRAPPING = (typing.Annotated, typing.Required, typing.NotRequired)
 _SEQUENCES = (list, tuple, collections.abc.Sequence, collections.abc.Iterable, collections.abc.Collection)
 _MAPPINGS = (dict, collections.abc.Mapping)
+_ABSENT = "nothing"
 _LONGEST = 60  # letters of a value that a message quotes
 
 
@@ -151,13 +152,13 @@ def _resolved(text: object, space: Mapping[str, Any]) -> Any:
 
 
 def _one_of(value: object, annotation: Any, path: str) -> Any:
-    deeper: Misfit | None = None
+    deeper: list[Misfit] = []  # of records, in which one entry is at fault
     for member in get_args(annotation):
         try:
             return fitted(value, member, path)
         except Misfit as misfit:
-            deeper = misfit if misfit.path != path else deeper
-    raise deeper or _misfit(value, annotation, path)
+            deeper += [misfit] if misfit.path != path else []
+    raise min(deeper, key=lambda m: m.got == _ABSENT, default=_misfit(value, annotation, path))
 
 
 def _sequence(value: object, annotation: Any, path: str) -> Any:
@@ -195,7 +196,7 @@ def _record(value: object, kind: Any, path: str, needed: Iterable[str], make: Ca
         raise _misfit(value, kind, path)
     missing = sorted(set(needed) - set(value))
     if missing:
-        raise Misfit(_below(path, missing[0]), "nothing", "it to be there")
+        raise Misfit(_below(path, missing[0]), _ABSENT, "it to be there")
     known = (
         typing.get_type_hints(kind, include_extras=True)
         if typing.is_typeddict(kind)
