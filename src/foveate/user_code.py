@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from foveate.errors import UnknownNameError
+from foveate.trust import expect_trusted
 
 
 def is_import_path(name: str) -> bool:
@@ -33,12 +34,14 @@ def import_callable(path: str, kind: str) -> Callable[..., Any]:
         kind: What is looked for, in the singular, such as ``"function"``; the error says it.
 
     Raises:
+        TrustError: The path was read from a file that the caller does not trust.
         UnknownNameError: There is no such module, or it has no such callable.
 
     Example:
         >>> import_callable("torch.nn:Hardswish", "class").__name__
         'Hardswish'
     """
+    expect_trusted(path)
     module_name, _, name = path.partition(":")
     with current_directory():
         module = _module(module_name, path)

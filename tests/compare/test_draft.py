@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from study_samples import plan
 
 from foveate.compare.draft import name_variants, with_controls, with_costs
 from foveate.compare.plan import StudyPlan
 from foveate.compare.verdict import not_credited
+from foveate.errors import StudyError
+from foveate.options import read_record
 
 SPECS = ["non_local@stage1+non_local@stage2+non_local@stage3", "se@stage3", "channel@stage3"]
 
@@ -55,7 +59,7 @@ def test_which_control_it_is_makes_no_other_study() -> None:
     earlier = made.to_dict()
     for variant in earlier["variants"]:
         variant["control"] = control if variant["role"] == "variant" else None
-    assert StudyPlan.from_dict(earlier).differences(made) == []
+    assert read_record(StudyPlan, earlier, Path("study.sqlite"), StudyError, "").differences(made) == []
 
 
 @pytest.mark.parametrize(

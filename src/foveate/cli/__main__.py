@@ -17,7 +17,7 @@ from foveate import __version__
 from foveate.cli import check, compare, cost, crf, demo, invocation, predict, report, show, sites, train
 from foveate.cli import list as list_
 from foveate.cli.encoding import be_tolerant
-from foveate.errors import FoveateError
+from foveate.errors import FoveateError, shown
 
 HELP = """Insert visual attention into your model, compare variants, look at the result.
 
@@ -125,7 +125,7 @@ def _command(words: list[str]) -> str:
 
 
 def _say(text: str, code: int) -> int:
-    print(text, file=sys.stderr)
+    print(shown(text), file=sys.stderr)
     return code
 
 

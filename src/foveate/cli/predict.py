@@ -36,6 +36,7 @@ def predict(
     /,
     *images: str,
     masks: Masks = Masks(),  # noqa: B008  # frozen
+    trust_code: bool = False,
     json: bool = False,
 ) -> int | None:
     """Classify or segment pictures with the best model of a study, or with one from `foveate train`.
@@ -45,6 +46,8 @@ def predict(
         images: Pictures; folders of them; lists of them (.txt with a path a line, .csv with a column path);
             or patterns, such as "photos/**/*.jpg".
         masks: With a model that segments.
+        trust_code: Import and run code that the folder names and that is not of foveate, timm or
+            torchvision, such as a model of your own.
         json: Print JSON, with the probability of every class, or its share of the pixels.
     """
     from foveate.compare.trained import is_segmenter, load
@@ -52,7 +55,7 @@ def predict(
 
     if not images:
         raise DataError("predict: no picture is named. Do: foveate predict FOLDER IMAGE...")
-    model: Any = load(folder)
+    model: Any = load(folder, trust_code=trust_code)
     pictures = pictures_of(images)
     if is_segmenter(model):
         return masks.write(model, pictures, json=json)

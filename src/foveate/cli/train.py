@@ -65,6 +65,7 @@ def train(
     from foveate.compare.train_one import train as train_one
     from foveate.compare.training import TrainingPlan
     from foveate.data.open import open_data
+    from foveate.models.create import names_code
 
     images = open_data(data, **reading.given())
     found = train_one(
@@ -86,10 +87,10 @@ def train(
     elif isinstance(found, TrainingPlan):
         output.say(str(found))
     else:
-        _print(found)
+        _print(found, trust=names_code(model))
 
 
-def _print(found: Training) -> None:
+def _print(found: Training, *, trust: bool) -> None:
     digits = 1 if found.metric.scale >= 100 else 3
     height, width = found.size
     output.say(
@@ -108,4 +109,4 @@ def _print(found: Training) -> None:
         output.say(f"  {pair['items']} of {pair['true']} taken for {pair['given']}")
     for site, opening in found.history[-1]["openings"].items():
         output.say(f"  gate at {site}: {opening:+.3f}")
-    output.say(f"{found.folder}: foveate predict {found.folder} IMAGE...")
+    output.say(f"{found.folder}: foveate predict {found.folder} IMAGE...{' --trust-code' * trust}")

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.torch import load_file
 from torch import nn
 
 from foveate import __version__
@@ -37,6 +36,7 @@ from foveate.compare.verdict import (
 )
 from foveate.data.finding import Finding
 from foveate.errors import StudyError
+from foveate.tensor_file import load_tensors
 from foveate.train.result import WEIGHTS
 
 Records = Mapping[Key, Mapping[str, Any]]
@@ -218,7 +218,7 @@ def _answers(
 def _trained(plan: StudyPlan, v: PlannedVariant, folder: Path) -> nn.Module:
     """Return the trained model of a variant's first seed."""
     model = build(plan, v.spec, plan.seeds[0])
-    model.load_state_dict(load_file(run_folder(folder, v.name, plan.seeds[0]) / WEIGHTS))
+    model.load_state_dict(load_tensors(run_folder(folder, v.name, plan.seeds[0]) / WEIGHTS))
     return model.eval()
 
 

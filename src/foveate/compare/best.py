@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +10,13 @@ from typing import Any
 
 from foveate.compare.plan import BASELINE, Key, StudyPlan
 from foveate.compare.run import run_folder
-from foveate.compare.trained import CONFIG, FOLDER, description
+from foveate.compare.saved import CONFIG
+from foveate.compare.trained import FOLDER, description
 from foveate.compare.verdict import HELPS
 from foveate.data.base import ImageData
+from foveate.files import write_json
 from foveate.tasks.base import Metric
+from foveate.tensor_file import read_tensors, save_tensors
 from foveate.train.config import TrainConfig
 from foveate.train.result import WEIGHTS
 
@@ -68,13 +69,9 @@ def save_best(plan: StudyPlan, choice: Choice, folder: Path, data: ImageData) ->
     target = Path(folder) / FOLDER
     target.mkdir(parents=True, exist_ok=True)
     (target / CONFIG).unlink(missing_ok=True)  # written last: where it is, the weights belong to it
-    part = target / f"{WEIGHTS}.part"
-    shutil.copyfile(run_folder(folder, choice.variant, choice.seed) / WEIGHTS, part)
-    part.replace(target / WEIGHTS)
-    part = target / f"{CONFIG}.part"
-    text = json.dumps(_config(plan, choice, data), indent=1, ensure_ascii=False)
-    part.write_text(f"{text}\n", encoding="utf-8")
-    part.replace(target / CONFIG)
+    weights, header = read_tensors(run_folder(folder, choice.variant, choice.seed) / WEIGHTS)
+    total = save_tensors(weights, target / WEIGHTS, header)  # the header says which form of a network it is
+    write_json(target / CONFIG, _config(plan, choice, data) | {"checksum": total})
     return target
 
 
@@ -102,6 +99,7 @@ def _config(plan: StudyPlan, choice: Choice, data: ImageData) -> dict[str, Any]:
         "variant": choice.variant,
         "spec": plan.variant(choice.variant).spec,
         "start": plan.start,
+        "pretrained": plan.pretrained,
         "seed": choice.seed,
         "chosen": choice.reason,
     } | description(plan.task, data, plan.size, plan.normalisation)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +10,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from foveate.compare.build import config_size, example
+from foveate.compare.build import example
+from foveate.compare.saved import CONFIG, read_saved
 from foveate.data.base import ImageData
 from foveate.data.batches import Batch
 from foveate.data.cache import CachedSplit, cache
 from foveate.data.canvas import Canvas, choose_canvas, image_size
-from foveate.errors import DataError, FoveateError, OptionError, ShapeError
+from foveate.errors import CheckpointError, DataError, FoveateError, OptionError, ShapeError
 from foveate.infer.run import asking
 from foveate.models.create import resolve
 from foveate.models.weights import in_one_line
@@ -227,8 +227,8 @@ def _published(name: str) -> bool:
 def _trained_at(weights: Path) -> int | None:
     """Return the size that a file of weights was trained at, from the ``config.json`` beside it."""
     try:
-        height, width = config_size(json.loads((weights.parent / "config.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError):
+        height, width = read_saved(weights.parent / CONFIG)[0].canvas
+    except CheckpointError:  # it is somebody else's, or there is none
         return None
     return height if height == width and height > 0 else None
 

@@ -6,8 +6,8 @@ import hashlib
 import json
 import textwrap
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, Literal, Self
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
 
 from foveate.data.canvas import Canvas
 from foveate.errors import StudyError, nearest
@@ -17,7 +17,6 @@ from foveate.train.position import Budget
 Mode = Literal["scratch", "pretrained", "branch"]
 Role = Literal["baseline", "variant", "control", "trunk", "report"]
 BASELINE, TRUNK, REPORT = "baseline", "trunk", "report"
-_LATER = ("sources", "threads")  # fields that plans of older studies do not have
 _CHANGED = {  # what is known by a hash alone
     "sources.weights": "weights: another file lies at this path now",
     "sources.code": "model: its code has changed",
@@ -213,16 +212,6 @@ class StudyPlan:
         """Return plain data, as JSON holds it."""
         plain: dict[str, Any] = json.loads(json.dumps(asdict(self), default=str))
         return plain
-
-    @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> Self:
-        """Return the plan that ``to_dict`` wrote."""
-        known = {f.name: plain[f.name] for f in fields(cls) if f.name in plain or f.name not in _LATER}
-        known["variants"] = tuple(PlannedVariant(**v) for v in plain["variants"])
-        known["train"] = TrainConfig(**plain["train"])
-        known |= {name: tuple(plain[name]) for name in ("classes", "seeds", "size")}
-        known["normalisation"] = tuple(tuple(triple) for triple in plain["normalisation"])
-        return cls(**known)
 
     def differences(self, other: StudyPlan) -> list[str]:
         """Return what another plan has otherwise, one line each: empty for the same study."""

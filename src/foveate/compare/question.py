@@ -52,10 +52,6 @@ def outline(
         DataError: The task needs another kind of truth.
         UnknownNameError: There is no such model, task or metric.
     """
-    if isinstance(variants, str) or not variants:
-        raise StudyError(
-            f'variants: got {variants!r}, expected a list of specs, such as ["se@blocks", "cbam@stage3"]'
-        )
     judged = expect_task(data, task)(data.classes, loss=train.loss if train else None, metric=metric)
     pretrained = pretrained or (mode == "pretrained" and weights is None)
     tuned = pretrained or weights is not None
@@ -92,6 +88,18 @@ def outline(
     )
 
 
+def expect_specs(variants: object) -> None:
+    """Check that there are variants, in a list or by name.
+
+    Raises:
+        StudyError: There are none, or one as bare text.
+    """
+    if isinstance(variants, str) or not variants:
+        raise StudyError(
+            f'variants: got {variants!r}, expected a list of specs, such as ["se@blocks", "cbam@stage3"]'
+        )
+
+
 def call(words: Mapping[str, Any]) -> str:
     """Return the Python call that makes the study again; words that are None are left out."""
     said = {name: str(word) if isinstance(word, Path) else word for name, word in words.items()}
@@ -107,7 +115,12 @@ def _mode(mode: str, tuned: bool) -> Mode:
 
 
 def _recipe(recipe: TrainConfig, epochs: int | None, size: int | None) -> TrainConfig:
-    return replace(recipe, epochs=epochs or recipe.epochs, size=size or recipe.size, seed=0)
+    return replace(
+        recipe,
+        epochs=recipe.epochs if epochs is None else epochs,
+        size=recipe.size if size is None else size,
+        seed=0,
+    )
 
 
 def _branch_epochs(asked: int | None, epochs: int) -> int:

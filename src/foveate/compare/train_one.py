@@ -26,23 +26,26 @@ from foveate.compare.materials import (
     prepare,
     usual_task,
 )
+from foveate.compare.saved import CONFIG
 from foveate.compare.store import FILE as STUDY
-from foveate.compare.trained import CONFIG, description, equip
+from foveate.compare.trained import description, equip
 from foveate.compare.training import Training, TrainingPlan
 from foveate.cost.count import cost
 from foveate.data.base import ImageData
 from foveate.data.canvas import Canvas
 from foveate.data.open import open_data
 from foveate.errors import CheckpointError
+from foveate.files import write_json
 from foveate.insert.surgery import insert
 from foveate.models.normalisation import Triple, model_normalisation
 from foveate.models.source import sources
+from foveate.tensor_file import SUM, read_tensors
 from foveate.train.config import TrainConfig, usual_recipe
 from foveate.train.evaluate import Evaluation, evaluate
 from foveate.train.loop import fit
 from foveate.train.position import Budget
 from foveate.train.progress import Progress, progress_for
-from foveate.train.result import MARKER, FitResult, write_json
+from foveate.train.result import MARKER, WEIGHTS, FitResult
 
 
 @dataclass(frozen=True)
@@ -184,7 +187,12 @@ def _finished(job: _Job, what: Mapping[str, Any], result: FitResult) -> Training
     (mean, std), judge, data = job.normalisation, job.materials.task, job.materials.data
     test = job.materials.splits["test"]
     found = evaluate(result.model, judge, test, batch_size=job.config.batch_size, mean=mean, std=std)
-    config = {**what, **description(judge.name, data, job.size, job.normalisation)}
+    config = {
+        **what,
+        "pretrained": job.identity["pretrained"],
+        **description(judge.name, data, job.size, job.normalisation),
+        "checksum": read_tensors(job.folder / WEIGHTS)[1][SUM],
+    }
     write_json(job.folder / CONFIG, config)
     by_class, confused = _by_class(found, job)
     scale = judge.metric.scale

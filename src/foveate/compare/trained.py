@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from types import MethodType
@@ -13,11 +12,11 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 from PIL import Image
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from foveate.compare.build import config_size, rebuild
+from foveate.compare.build import rebuild
 from foveate.compare.pictures import normalised
+from foveate.compare.saved import CONFIG, SavedModel, read_saved
 from foveate.data.base import ImageData
 from foveate.data.canvas import Canvas
 from foveate.data.decode import read, read_square, square, upright_rgb
@@ -25,12 +24,14 @@ from foveate.errors import CheckpointError, DataError, ShapeError
 from foveate.infer.predict import segment
 from foveate.infer.run import asking, device_of
 from foveate.models.normalisation import expect_normalisation
+from foveate.options import checked
 from foveate.tasks.base import tasks
+from foveate.tensor_file import SUM, read_tensors, tensor_sum
 from foveate.train.evaluate import Triple
 from foveate.train.result import WEIGHTS
+from foveate.trust import reading
 
 FOLDER = "best"
-CONFIG = "config.json"
 _BATCH = 64
 
 
@@ -57,7 +58,7 @@ def description(
     }
 
 
-def load(path: str | Path) -> nn.Module:
+def load(path: str | Path, *, trust_code: bool = False) -> nn.Module:
     """Return a trained model from a study's folder, or from a folder with its weights and ``config.json``.
 
     The model is in evaluation mode. It has ``.classes`` (names in the order of its outputs), ``.config`` (all
@@ -65,38 +66,72 @@ def load(path: str | Path) -> nn.Module:
     brings them to the model's size and normalisation, and returns probabilities (N, classes); a network that
     segments returns those of the pixels, (K, H, W) for each picture, at its own size.
 
+    Nothing is downloaded, and no code runs but that of foveate, timm and torchvision.
+
+    Args:
+        path: The folder.
+        trust_code: Whether code of other packages that the folder names, such as the function of the user's
+            own that built the model, may be imported and run.
+
     Raises:
-        CheckpointError: There is no such model, or its weights do not fit.
+        CheckpointError: There is no such model, it is damaged, or its weights do not fit.
+        TrustError: The folder names code of another package, and is not trusted.
     """
+    checked("load", load, {"path": path, "trust_code": trust_code})
+    return load_trusting(path, lambda _: trust_code)
+
+
+def load_trusting(path: str | Path, trusts: Callable[[SavedModel], bool]) -> nn.Module:
+    """Return what ``load`` returns; ``trusts`` decides when it has seen what the folder names."""
     home = Path(path)
     if (home / FOLDER / CONFIG).is_file():
         home = home / FOLDER
-    try:
-        config = json.loads((home / CONFIG).read_text(encoding="utf-8"))
-        state = load_file(home / WEIGHTS)
-    except FileNotFoundError as error:
-        raise CheckpointError(
-            f"{path}: no model is there ({Path(str(error.filename or home)).name} is missing). "
-            f"Give the folder of a finished study, or one with {WEIGHTS} and {CONFIG}."
-        ) from None
-    except Exception as error:
-        raise CheckpointError(f"{home}: the model cannot be read ({error}). Run the study again.") from error
-    normalisation = config["normalisation"]
-    expect_normalisation(tuple(normalisation["mean"]), tuple(normalisation["std"]))
-    model = rebuild(config)
+    for name in (CONFIG, WEIGHTS):
+        if not (home / name).exists():
+            raise CheckpointError(
+                f"{path}: no model is there ({name} is missing). Give the folder of a finished study, or one "
+                f"with {WEIGHTS} and {CONFIG}. If it was lost, the command that made the folder makes it "
+                "again."
+            )
+    saved, config = read_saved(home / CONFIG)
+    expect_normalisation(saved.normalisation["mean"], saved.normalisation["std"])
+    state = _state(home / WEIGHTS, saved)
+    with reading(home / CONFIG, trusts(saved)):
+        model = rebuild(saved)
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
         raise CheckpointError(
             f"{home}: the weights do not fit the model that {CONFIG} names. {error}"
         ) from None
+    return equip(model.eval(), {**config, "classes": list(saved.classes), "size": list(saved.canvas)})
+
+
+def is_sound(home: Path) -> bool:
+    """Return whether a folder holds a saved model whose description and weights can be read."""
+    try:
+        _state(home / WEIGHTS, read_saved(home / CONFIG)[0])
+    except CheckpointError:
+        return False
+    return True
+
+
+def _state(path: Path, saved: SavedModel) -> dict[str, Tensor]:
+    """Return the weights, which are those that the description was written for."""
+    again = "Run the command that made the folder again, or bring a sound copy of it."
+    try:
+        state, header = read_tensors(path)
+    except (OSError, CheckpointError) as error:
+        raise CheckpointError(f"{error} {again}") from None
+    if saved.checksum is not None and saved.checksum != (header.get(SUM) or tensor_sum(state)):
+        raise CheckpointError(f"{path}: are not the weights that {CONFIG} was written for. {again}")
     broken = [n for n, value in state.items() if value.is_floating_point() and not value.isfinite().all()]
     if broken:
         raise CheckpointError(
-            f"{home}: {len(broken)} weights hold numbers that are not finite, such as {broken[0]}. The file "
-            "is damaged, or its training had failed: train again."
+            f"{path}: {len(broken)} weights hold numbers that are not finite, such as {broken[0]}. The file "
+            f"is damaged, or its training had failed. {again}"
         )
-    return equip(model.eval(), config)
+    return state
 
 
 def equip(model: nn.Module, config: Mapping[str, Any]) -> nn.Module:
@@ -145,7 +180,7 @@ def answers(model: nn.Module, images: Iterable[object]) -> Iterator[Tensor | Dat
     """
     config: Mapping[str, Any] = model.__dict__["config"]
     mean, std = (tuple(config["normalisation"][key]) for key in ("mean", "std"))
-    task, size = tasks[config["task"]](config["classes"]), config_size(config)
+    task, size = tasks[config["task"]](config["classes"]), tuple(config["size"])
     if task.truth == "mask":
         for image in images:
             pixels = _opened(image, None)

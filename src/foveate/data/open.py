@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import ast
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from foveate.calls import parse_call
 from foveate.data.base import ImageData
 from foveate.data.scenes import scenes
-from foveate.errors import DataError, OptionError
-from foveate.options import seed_number
+from foveate.errors import DataError, OptionError, SpecError
+from foveate.options import checked, seed_number
 
 _NAMED = {"images": "images", "masks": "masks", "inside": "ignore_outside"}
 MANIFESTS = (".csv", ".tsv", ".parquet")
@@ -71,14 +71,9 @@ def scene_words(source: object) -> dict[str, object]:
     if not isinstance(source, str) or source.strip() == "scenes":
         return {}
     try:
-        call = ast.parse(source.strip(), mode="eval").body
-        if not isinstance(call, ast.Call) or call.args or any(word.arg is None for word in call.keywords):
-            raise ValueError
-        return {str(word.arg): ast.literal_eval(word.value) for word in call.keywords}
-    except (SyntaxError, ValueError):
-        raise OptionError(
-            f'"{source}" cannot be read. Write scenes(size=48, train=2000): names and whole numbers.'
-        ) from None
+        return parse_call(source)[1]
+    except SpecError as error:
+        raise OptionError(f"{error}. Write scenes(size=48, train=2000): names and whole numbers.") from None
 
 
 def _open_path(path: Path, options: dict[str, object]) -> ImageData:
@@ -123,18 +118,7 @@ def _open_folder(path: Path, options: dict[str, object]) -> ImageData:
     return _call("folder of classes", open_folder, options, path, tree)
 
 
-def _call(kind: str, opener: object, options: dict[str, object], *source: object) -> ImageData:
-    import inspect
-
-    signature = inspect.signature(opener)  # type: ignore[arg-type]
-    takes_any = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
-    known = [name for name, p in signature.parameters.items() if p.kind is p.KEYWORD_ONLY]
-    unknown = [name for name in options if name not in known and not takes_any]
-    if unknown:
-        flag = f"--{unknown[0].replace('_', '-')}"
-        raise OptionError(
-            f"{kind}: no option is called {unknown[0]}. Options: {', '.join(known)}. Leave {flag} out (in "
-            "Python "
-            f"{unknown[0]}=), or give data that it is for."
-        )
-    return opener(*source, **options)  # type: ignore[operator]
+def _call(
+    kind: str, opener: Callable[..., ImageData], options: dict[str, object], *source: object
+) -> ImageData:
+    return opener(*source, **checked(kind, opener, options))

@@ -11,6 +11,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor, nn
 
+from foveate.inputs import expect_model
 from foveate.mechanisms.base import RECORD, MapTap, Mechanism
 from foveate.mechanisms.ranks import as_it_lay
 from foveate.mechanisms.switch import SERIAL, Block, replica_number
@@ -33,6 +34,9 @@ def record(model: nn.Module) -> Iterator[Mapping[str, Tensor]]:
         stands there once per map, by the path of the tap. Weights with rows (``h``) of a volume have its
         slices (``d``) in front of these; those of a signal have no rows.
 
+    Raises:
+        ShapeError: The model is not a module.
+
     Example:
         >>> from foveate.mechanisms.channel.se import SqueezeExcitation
         >>> model = nn.Sequential(SqueezeExcitation(16))
@@ -41,6 +45,7 @@ def record(model: nn.Module) -> Iterator[Mapping[str, Tensor]]:
         >>> {path: tuple(weights.shape) for path, weights in maps.items()}
         {'0': (2, 16, 1, 1)}
     """
+    expect_model(model)
     found = taps(model)
     recording = _Recording(found.values())  # hooks are seen by all threads, and each asks whose pass it is
     with ExitStack() as undo:

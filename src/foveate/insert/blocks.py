@@ -114,7 +114,9 @@ def _in_line(found: list[Call], calls: list[Call]) -> list[Call]:
     width.
     """
     lines = Counter(line_of(c) for c in found if line_of(c) != c.path)
-    beside = [c for c in calls if lines[line_of(c)] > 1 and c not in found and not isinstance(c.module, PLAIN)]
+    beside = [
+        c for c in calls if lines[line_of(c)] > 1 and c not in found and not isinstance(c.module, PLAIN)
+    ]
     return [c for c in beside if sum(c.holds(o) and isinstance(o.module, _WEIGHTS) for o in calls) > 1]
 
 

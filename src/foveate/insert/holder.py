@@ -41,8 +41,8 @@ class Wire(threading.local):
         value, self.value = self.value, None
         if value is None:
             raise RuntimeError(
-                "foveate: a map was needed before the module that makes it had run. Both belong to one forward "
-                "pass: call the model as a whole, and keep them in one part where parts are checkpointed"
+                "foveate: a map was needed before the module that makes it had run. Both belong to one "
+                "forward pass: call the model as a whole, and keep them in one part where parts are checkpointed"
             )
         return value
 
@@ -52,7 +52,7 @@ class Wire(threading.local):
 
 def _drop_after_backward(wire: Wire) -> None:
     state = wire.__dict__  # of this thread; the engine may call back from another
-    torch.autograd.Variable._execution_engine.queue_callback(state.clear)  # type: ignore[attr-defined]
+    torch.autograd.Variable._execution_engine.queue_callback(state.clear)
 
 
 @dataclass
@@ -136,7 +136,7 @@ class Inserted(nn.Module):
         return bool(BYPASS.blocks(self))
 
     def _replicate_for_data_parallel(self) -> Any:
-        replica = super()._replicate_for_data_parallel()  # type: ignore[no-untyped-call]
+        replica = super()._replicate_for_data_parallel()
         BYPASS.carry(self, replica)
         return replica
 
@@ -257,7 +257,7 @@ class Inserted(nn.Module):
     def forward(self, what: object, index: int = -1, *tensors: Any) -> Any:
         """Do one thing for one slot, as a graph of torch.fx calls it.
 
-        All else is refused: a host that runs all of its children would run its attention as one of its layers.
+        All else is refused: a host that runs all of its children would run attention as one of its layers.
         """
         if not isinstance(what, str) or what not in _DOINGS:
             titles = ", ".join(slot.title for slot in self.slots if slot.name)
@@ -267,10 +267,14 @@ class Inserted(nn.Module):
             )
         if isinstance(tensors[0], Proxy):
             tracer: Any = tensors[0].tracer
-            return tracer.create_proxy("call_module", tracer.path_of_module(self), (what, index, *tensors), {})
+            return tracer.create_proxy(
+                "call_module", tracer.path_of_module(self), (what, index, *tensors), {}
+            )
         if self.bypassed and what not in ("lay_out", "lay_out_asked"):
             if self.swaps:
-                raise RuntimeError(f"foveate: the graph holds no {self.slots[index].site} to run in its place")
+                raise RuntimeError(
+                    f"foveate: the graph holds no {self.slots[index].site} to run in its place"
+                )
             return tensors[0]
         return _DOINGS[what](self, self.slots[index], *tensors)
 

@@ -20,8 +20,8 @@ class Layout:
     """Where channels and positions lie.
 
     Args:
-        kind: ``map`` (B, C, H, W), ``grid`` (B, H, W, C), ``tokens`` (B, prefix + H * W + suffix, C), ``flat``
-            (B, C, H * W) or ``sequence`` (H * W, B, C). A volume has D before H, a signal has W alone.
+        kind: ``map`` (B, C, H, W), ``grid`` (B, H, W, C), ``tokens`` (B, prefix + H * W + suffix, C),
+            ``flat`` (B, C, H * W) or ``sequence`` (H * W, B, C). A volume has D before H, a signal has W alone.
         channels: C.
         height: H on the example; 1 for a signal.
         width: W on the example.
@@ -96,11 +96,6 @@ class Layout:
         size = self.grid_of(count)
         tokens = self._in_order(tokens[:, self.prefix : self.prefix + count])
         return tokens.transpose(1, 2).unflatten(2, size)
-
-    @property
-    def positions(self) -> int:
-        """Rows times columns."""
-        return self.height * self.width
 
     @property
     def _split(self) -> list[int]:

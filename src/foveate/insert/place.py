@@ -13,7 +13,7 @@ from torch import nn
 from foveate.errors import SiteError
 from foveate.insert.attended import attend
 from foveate.insert.fused import see_every_layer
-from foveate.insert.holder import CHILD, Inserted, Slot, Wire, holders
+from foveate.insert.holder import CHILD, Slot, Wire, holders
 from foveate.insert.idle import freeze
 from foveate.insert.layout import Layout
 from foveate.insert.own import child_name
@@ -76,9 +76,7 @@ def _check_forward(host: nn.Module, path: str) -> None:
         )
 
 
-def _wire(
-    model: nn.Module, survey: Survey, source: tuple[str, str], layout: Layout, serves: str
-) -> Wire:
+def _wire(model: nn.Module, survey: Survey, source: tuple[str, str], layout: Layout, serves: str) -> Wire:
     """Return what brings a map from the module that makes or takes it."""
     named, where = cast(tuple[str, Literal["before", "after"]], source)
     path = within(model, survey.notes, named, where)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from foveate.errors import SiteError
+from foveate.inputs import expect_inputs, expect_model
 from foveate.insert.holder import CHILD, first_tensor, tensors_of
 from foveate.insert.trace import Trace
 
@@ -161,7 +162,10 @@ def probe(model: nn.Module, example: object) -> Probe:
 
     Raises:
         SiteError: The model does not run on the example, or no picture can be found in it.
+        ShapeError: The model is not a module, or the example holds no tensor to compute with.
     """
+    expect_model(model)
+    expect_inputs(example, model)
     images = [t for t in tensors_of(example) if t.ndim in (3, 4, 5) and t.is_floating_point()]
     if not images:
         raise SiteError(
@@ -170,8 +174,8 @@ def probe(model: nn.Module, example: object) -> Probe:
         )
     if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
         raise SiteError(
-            "got a TorchScript model, into which nothing can be put. Give the model that it was made from, and "
-            "trace it (torch.jit.trace) or export it (torch.export) afterwards."
+            "got a TorchScript model, into which nothing can be put. Give the model that it was made from, "
+            "and trace it (torch.jit.trace) or export it (torch.export) afterwards."
         )
     rank = _rank(model, example, images[0])
     listener = _Listener(rank)

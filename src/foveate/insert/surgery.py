@@ -9,6 +9,7 @@ from typing import cast, get_args
 from torch import nn
 
 from foveate.errors import OptionError, SiteError
+from foveate.inputs import expect_model
 from foveate.insert.attended import Attended, release
 from foveate.insert.contents import (
     CONFIG,
@@ -63,6 +64,7 @@ def insert(model: nn.Module, spec: str | Spec, *, example: object, start: Start 
         SiteError: A pattern matches nothing, a mechanism cannot sit there, or the model goes around it there.
         UnknownNameError: No mechanism has this name.
         OptionError: A mechanism does not have this option.
+        ShapeError: The model is not a module, or the example holds no tensor to compute with.
 
     Example:
         >>> import torch
@@ -71,6 +73,7 @@ def insert(model: nn.Module, spec: str | Spec, *, example: object, start: Start 
         >>> list(openings(attended))
         ['1.foveate.se']
     """
+    expect_model(model)
     spec = parse(spec)
     if start not in get_args(Start):
         raise OptionError(f'start: got {start!r}, expected "identity" or "paper"')
@@ -93,6 +96,7 @@ def insert(model: nn.Module, spec: str | Spec, *, example: object, start: Start 
 
 def remove(model: nn.Module) -> nn.Module:
     """Return a copy of ``model`` without the attention: the plain model, with the weights that it has now."""
+    expect_model(model)
     plain = copied(model)
     for path in inserted(plain):
         host = plain.get_submodule(path)

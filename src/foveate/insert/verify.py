@@ -1,8 +1,8 @@
 """Look at a model after the insertion: does it start as it was, and does it go through all that was inserted?
 
 A closed gate hides whether anybody goes through it. So every inserted mechanism must have run, and something
-that the model returns must have been made of what left it. Where no operation shows that, the mechanism's place
-is filled with values that are not numbers, and the result must change.
+that the model returns must have been made of what left it. Where no operation shows that, the mechanism's
+place is filled with values that are not numbers, and the result must change.
 """
 
 from __future__ import annotations

@@ -19,12 +19,14 @@ from typing import Any, ClassVar, Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from foveate.errors import OptionError, ShapeError
+from foveate.errors import FoveateError, OptionError, ShapeError
+from foveate.inputs import fault
 from foveate.mechanisms.precision import widen
 from foveate.mechanisms.ranks import taken
 from foveate.mechanisms.switch import Switch
-from foveate.options import whole
+from foveate.options import checked, sensible, whole
 from foveate.registry import Registry
+from foveate.typed import quoted
 
 Over = Literal[
     "channels", "positions", "heads", "scales", "branches", "layers", "steps", "classes", "patches"
@@ -123,7 +125,7 @@ class MapTap(nn.Identity):
         self._always = value
 
     def _replicate_for_data_parallel(self) -> Any:
-        replica = super()._replicate_for_data_parallel()  # type: ignore[no-untyped-call]
+        replica = super()._replicate_for_data_parallel()
         RECORD.carry(self, replica)
         return replica
 
@@ -205,13 +207,30 @@ class Placed(ABCMeta):
         """Build the mechanism on ``device`` and convert it to ``dtype``.
 
         Raises:
-            OptionError: There is no such device, or ``dtype`` is not a floating-point type.
+            OptionError: A value is not of the type that the constructor states, there is no such device, or
+                ``dtype`` is not a floating-point type.
         """
         if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
             raise OptionError(f"dtype: got {dtype!r}, expected a floating-point type, such as torch.float16")
-        with nullcontext() if device is None else _device(device):
-            module = super().__call__(*args, **options)
-        return module if dtype is None else module.to(dtype)
+        names = list(inspect.signature(cls.__init__).parameters)[1 : 1 + len(args)]  # type: ignore[misc]
+        twice = sorted(set(names) & set(options))
+        if twice:
+            raise OptionError(f"{_called(cls)}: {twice[0]} is given twice")
+        given = checked(_called(cls), cls, {**dict(zip(names, args, strict=False)), **options})
+        sensible(_called(cls), given)
+        rest, values = args[len(names) :], [given.pop(name) for name in names]
+        try:
+            with nullcontext() if device is None else _device(device):
+                module = super().__call__(*values, *rest, **given)
+            return module if dtype is None else module.to(dtype)
+        except FoveateError:
+            raise
+        except Exception as error:  # more memory than there is, a device that is not there
+            written = ", ".join(
+                f"{name}={value!r}" for name, value in (*zip(names, values, strict=True), *given.items())
+            )
+            text = f"{_called(cls)} cannot be built with {written}: {error}"
+            raise OptionError(text) from error
 
     @property
     def __signature__(cls) -> inspect.Signature:
@@ -232,6 +251,11 @@ def _device(device: torch.device | str) -> torch.device:
 
 
 PLACED = ("device", "dtype")
+
+
+def _called(cls: type) -> str:
+    """Return the registry's name of a mechanism, or the class's."""
+    return next((name for name, entry in mechanisms.items() if entry is cls), cls.__name__)
 
 
 class Mechanism(nn.Module, metaclass=Placed):
@@ -263,12 +287,22 @@ class Mechanism(nn.Module, metaclass=Placed):
         A mechanism that takes signals and volumes is asked with (length) or (depth, height, width) too.
         """
 
+    def _check_tensor(self, x: Tensor, expected: str) -> None:
+        """Raise a ShapeError unless ``x`` is a tensor that can be computed with."""
+        name = type(self).__name__
+        if not hasattr(x, "is_floating_point"):  # None, or an array of NumPy
+            raise ShapeError(f"{name}: got {quoted(x)}, expected {expected}, a torch.Tensor.")
+        abstract = not x.is_meta or all(p.is_meta for p in self.parameters())
+        if why := fault(x, abstract):
+            raise ShapeError(f"{name}: got a tensor of shape {tuple(x.shape)}{why}, expected {expected}.")
+
     def _check(self, x: Tensor) -> None:
         """Raise a ShapeError unless ``x`` is a map with the channels and the axes this was built for."""
         if torch.jit.is_tracing():  # type: ignore[attr-defined]
             return  # a trace knows no size
         name = type(self).__name__
         ranks = (self.dimensions,) if "dimensions" in vars(self) else self.dims
+        self._check_tensor(x, taken(ranks, self.channels))
         if x.ndim - 2 not in ranks:
             raise ShapeError(f"{name}: got a tensor of shape {tuple(x.shape)}, {self._expected(x.ndim - 2)}")
         self._check_tokens(x)

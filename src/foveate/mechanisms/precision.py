@@ -50,7 +50,7 @@ def precise(layer: nn.Conv2d | nn.Linear, x: Tensor) -> Tensor:
         return F.conv2d(x, weight, bias, layer.stride, layer.padding, layer.dilation, layer.groups)
 
 
-def as_saved(backward: Callable[..., Any]) -> Callable[..., Any]:
+def as_saved(backward: Callable[..., Any]) -> Any:
     """Keep autocast out of a backward pass that is written by hand.
 
     What it multiplies has the types of the forward pass; inside of autocast, where ``loss.backward()`` may

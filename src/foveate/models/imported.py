@@ -22,6 +22,7 @@ def import_model(path: str, classes: int, options: Mapping[str, object]) -> nn.M
     Raises:
         UnknownNameError: There is no such module or function.
         OptionError: It does not take the arguments, or returns something else than a model.
+        TrustError: The path was read from a file that the caller does not trust.
     """
     function = import_callable(path, "function")
     with current_directory():  # what it imports late may lie there too

@@ -12,18 +12,20 @@ import collections
 import functools
 import logging
 import pathlib
+import pickle
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from foveate.errors import CheckpointError, nearest
 from foveate.models.form import check_form
 from foveate.models.layouts import translated
+from foveate.tensor_file import load_tensors
 
 _NESTS = ("state_dict_ema", "state_dict", "model_state_dict", "model_state", "model")
 _PREFIXES = ("module.", "_orig_mod.")
@@ -61,7 +63,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise CheckpointError(f"{path}: there is no such file of weights")
     try:
-        content: Any = load_file(path) if path.suffix == ".safetensors" else _loaded(path)
+        content: Any = load_tensors(path) if path.suffix == ".safetensors" else _loaded(path)
+    except pickle.UnpicklingError as error:  # its text advises to run the file's code
+        raise CheckpointError(f"{path} {_pickled(error)}") from None
     except Exception as error:
         raise CheckpointError(
             f"{path} cannot be read as weights ({in_one_line(error)}). Expected a "
@@ -109,6 +113,9 @@ def put_weights(model: nn.Module, state: Mapping[str, Tensor], classes: int, ori
         CheckpointError: Something other than the head does not fit.
     """
     state = translated(state, model)
+    for name, value in state.items():
+        if value.is_floating_point() and value.isnan().any():
+            raise CheckpointError(f"{origin}: {name} holds values that are not numbers (NaN)")
     head = _head(model, state, classes)
     own = model.state_dict()
     # Files from before PyTorch 0.4.1 do not count batches; nothing computes with the number.
@@ -140,6 +147,21 @@ def in_one_line(error: Exception) -> str:
     """Return what kind of error it is, and the first line of what it says."""
     said = str(error).strip().splitlines()
     return ": ".join([type(error).__name__, *said[:1]])
+
+
+def _pickled(error: pickle.UnpicklingError) -> str:
+    """Return in our words why PyTorch refused a file."""
+    named = re.search(r"(?:GLOBAL|class) ([\w.]+)", str(error))
+    if named is None:
+        return (
+            "cannot be read as weights: it is damaged, or not a file of tensors. Expected a safetensors "
+            "file, or a PyTorch file of tensors: torch.save(model.state_dict(), path)."
+        )
+    return (
+        f"cannot be read as weights: beside tensors it holds {named[1]}, which would be run to read it, and "
+        "foveate runs nothing that a file of weights names. Where the model was made, write its tensors "
+        "alone: torch.save(model.state_dict(), path), or a safetensors file."
+    )
 
 
 def _without_prefix(state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from foveate.data.base import Truth
 from foveate.errors import ShapeError
+from foveate.options import check_fields
 from foveate.registry import Registry
 
 
@@ -50,6 +51,9 @@ class Metric:
     averages: bool = True
     bounds: tuple[float, float] | None = (0.0, 1.0)
     margin: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 class Task(Protocol):

@@ -96,7 +96,7 @@ class ResidualAttentionNetwork(nn.Module):
             )
             stages.append(nn.Sequential(Widen(channels, out, 1 if channels == 64 else 2), *attention))
         self.layer1, self.layer2, self.layer3 = stages
-        units = (Unit(LAST, LAST // 4) for _ in range(2))
+        units = (Unit(LAST, LAST // 4, nn.Conv2d) for _ in range(2))
         self.layer4 = nn.Sequential(Widen(WIDTHS[-1], LAST, 2), *units, nn.BatchNorm2d(LAST), nn.ReLU())
         self.avgpool, self.flatten = nn.AdaptiveAvgPool2d(1), nn.Flatten()
         self.fc = nn.Linear(LAST, whole("classes", classes))

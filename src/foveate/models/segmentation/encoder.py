@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import inspect
 import re
 from collections.abc import Callable
 from typing import Any
@@ -20,7 +19,7 @@ from foveate.models.classification.resnet import PLANS, ResNet
 from foveate.models.classification.resnet_small import SmallResNet
 from foveate.models.create import create_model, resolve
 from foveate.models.layouts import translated
-from foveate.models.library import packaged_weights
+from foveate.models.library import expect_no_files, packaged_weights
 from foveate.models.normalisation import keep_normalisation, model_normalisation
 from foveate.models.segmentation.backbones import Encoder, MobileNetV2Encoder, ResNetEncoder, TimmEncoder
 from foveate.models.segmentation.densenet import DenseNetEncoder
@@ -29,7 +28,8 @@ from foveate.models.segmentation.resnet_small import SmallResNetEncoder
 from foveate.models.segmentation.staged import StagedEncoder
 from foveate.models.segmentation.xception import XCEPTIONS
 from foveate.models.weights import in_one_line, read_weights
-from foveate.options import whole
+from foveate.options import checked, whole
+from foveate.trust import may_download
 
 __all__ = ["Encoder", "build_encoder"]
 
@@ -90,6 +90,7 @@ def build_encoder(
     if output_stride not in OUTPUT_STRIDES:
         raise OptionError(f"output_stride: got {output_stride!r}, expected 8, 16 or 32")
     whole("in_channels", in_channels)
+    pretrained = pretrained and may_download()
     encoder = _built(name, output_stride, pretrained, options, in_channels)
     if encoder.in_channels != in_channels:
         _receive(encoder, in_channels, pretrained)
@@ -139,11 +140,12 @@ def _network(name: str, pretrained: bool, options: dict[str, Any]) -> nn.Module:
 def _of_timm(
     name: str, output_stride: int, pretrained: bool, options: dict[str, Any], in_channels: int
 ) -> Encoder:
+    expect_no_files(f"timm/{name}", options)
     options = options if output_stride == 32 else {**options, "output_stride": output_stride}
     build = functools.partial(timm.create_model, name, features_only=True, in_chans=in_channels, **options)
     try:
         network: Any = build()
-    except (TypeError, RuntimeError, AttributeError, NotImplementedError, AssertionError) as error:
+    except Exception as error:  # whatever the network makes of what it does not take
         said = ", ".join(["features_only", *options])
         hint = (
             "" if output_stride == 32 else " Many networks of timm cannot be dilated: try output_stride=32."
@@ -180,11 +182,7 @@ def _fill(network: nn.Module, state: dict[str, Tensor], in_channels: int) -> Non
 
 
 def _called(name: str, cls: Callable[..., Encoder], options: dict[str, Any], **fixed: Any) -> Encoder:
-    known = [n for n, p in inspect.signature(cls).parameters.items() if p.kind is p.KEYWORD_ONLY]
-    for option in options:
-        if option not in known:
-            raise OptionError(f'{name} has no option "{option}". Its options: {", ".join(known)}')
-    return cls(**fixed, **options)
+    return cls(**fixed, **checked(name, cls, options))
 
 
 def _receive(encoder: Encoder, in_channels: int, pretrained: bool) -> None:
