@@ -42,7 +42,8 @@ class Wire(threading.local):
         if value is None:
             raise RuntimeError(
                 "foveate: a map was needed before the module that makes it had run. Both belong to one "
-                "forward pass: call the model as a whole, and keep them in one part where parts are checkpointed"
+                "forward pass: call the model as a whole, and keep them in one part where parts are "
+                "checkpointed"
             )
         return value
 

@@ -21,7 +21,8 @@ class Layout:
 
     Args:
         kind: ``map`` (B, C, H, W), ``grid`` (B, H, W, C), ``tokens`` (B, prefix + H * W + suffix, C),
-            ``flat`` (B, C, H * W) or ``sequence`` (H * W, B, C). A volume has D before H, a signal has W alone.
+            ``flat`` (B, C, H * W) or ``sequence`` (H * W, B, C). A volume has D before H, a
+            signal has W alone.
         channels: C.
         height: H on the example; 1 for a signal.
         width: W on the example.

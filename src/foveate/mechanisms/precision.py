@@ -9,11 +9,13 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+Backward = TypeVar("Backward", bound=Callable[..., Any])
 
 
 def widen(x: Tensor) -> Tensor:
@@ -50,7 +52,7 @@ def precise(layer: nn.Conv2d | nn.Linear, x: Tensor) -> Tensor:
         return F.conv2d(x, weight, bias, layer.stride, layer.padding, layer.dilation, layer.groups)
 
 
-def as_saved(backward: Callable[..., Any]) -> Any:
+def as_saved(backward: Backward) -> Backward:
     """Keep autocast out of a backward pass that is written by hand.
 
     What it multiplies has the types of the forward pass; inside of autocast, where ``loss.backward()`` may
@@ -62,4 +64,4 @@ def as_saved(backward: Callable[..., Any]) -> Any:
         with full_precision(grad):
             return backward(ctx, grad, *more)
 
-    return run
+    return cast(Backward, run)
