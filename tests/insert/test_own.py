@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import foveate as fv
-from foveate.errors import FoveateError, OptionError, SiteError, UnknownNameError
+from foveate.errors import FoveateError, OptionError, SiteError, TrustError, UnknownNameError
 from foveate.insert.control import control_spec
 from foveate.insert.own import Own, child_name
 from foveate.insert.spec import parse
@@ -68,7 +68,9 @@ def test_the_inserted_part_is_saved_and_loaded(plain: torch.nn.Module, tmp_path:
     attended = fv.insert(plain, f"{HERE}:ScaleGate@stage1", example=X).eval()
     gate_parameters(attended)[0].data.fill_(0.7)
     fv.save_insert(attended, tmp_path / "gate.safetensors")
-    again = fv.load_insert(plain, tmp_path / "gate.safetensors", example=X).eval()
+    with pytest.raises(TrustError, match="ScaleGate"):
+        fv.load_insert(plain, tmp_path / "gate.safetensors", example=X)
+    again = fv.load_insert(plain, tmp_path / "gate.safetensors", example=X, trust_code=True).eval()
     assert torch.equal(again(X), attended(X))
 
 
@@ -76,7 +78,7 @@ def test_records_the_maps_that_are_known_and_nothing_of_ones_own(plain: torch.nn
     attended = fv.insert(plain, f"{HERE}:ScaleGate@stage1+se@stage2", example=X)
     with fv.record(attended) as maps:
         attended(X)
-    assert [path.split(".")[-1] for path in maps] == ["se"]
+    assert [path.split(".")[-1] for path in maps] == ["se_at_layer2"]
 
 
 @pytest.mark.parametrize(
