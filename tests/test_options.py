@@ -64,7 +64,7 @@ def _answers(owner: str, make: Callable[..., object], option: str, kind: Any, va
 MECHANISM_OPTIONS = [(name, option) for name in mechanisms for option in options_of(mechanisms[name])]
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(st.sampled_from(MECHANISM_OPTIONS), odd.filter(lambda v: not isinstance(v, int) or abs(v) < 500))
 def test_a_mechanism_takes_no_value_of_another_type(which: tuple[str, str], value: object) -> None:
     name, option = which
@@ -91,7 +91,7 @@ def test_a_slip_of_the_keyboard_is_told_at_once(name: str, option: str, value: o
         build(name, 16, **{**NEEDED.get(mechanisms[name].interface, {}), option: value})
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.data(), odd)
 def test_a_loss_or_metric_takes_no_value_of_another_type(data: st.DataObject, value: object) -> None:
     registry: Mapping[str, Any] = data.draw(st.sampled_from([losses, metrics]))
@@ -100,7 +100,7 @@ def test_a_loss_or_metric_takes_no_value_of_another_type(data: st.DataObject, va
     _answers(name, registry[name], option, hints(registry[name])[option], value)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.sampled_from(sorted(hints(TrainConfig))), odd)
 def test_a_recipe_takes_no_value_of_another_type(option: str, value: object) -> None:
     _answers("TrainConfig", TrainConfig, option, hints(TrainConfig)[option], value)
@@ -164,7 +164,7 @@ def test_text_is_no_boolean() -> None:
     assert parse(str(parse("x(a='false')@b"))) == parse("x(a='false')@b")
 
 
-def test_forty_thousand_options_are_read_in_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ten_thousand_options_are_read_in_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Counted, not timed: no option is compared with all others."""
     compared = 0
 
@@ -181,7 +181,7 @@ def test_forty_thousand_options_are_read_in_a_moment(monkeypatch: pytest.MonkeyP
     from foveate import calls
 
     monkeypatch.setattr(calls, "_option", lambda option, part: (Key(option), 1))
-    assert len(calls.options_in(f"({','.join(f'a{n}' for n in range(40_000))})", "")) == 40_000
+    assert len(calls.options_in(f"({','.join(f'a{n}' for n in range(10_000))})", "")) == 10_000
     assert compared < 1000
 
 
@@ -237,7 +237,7 @@ def test_what_does_not_fit_is_told_with_its_place(value: object, kind: Any, word
         fitted(value, kind)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(
     odd,
     st.sampled_from(

@@ -315,11 +315,11 @@ def test_every_way_of_printing_escapes(capsys: pytest.CaptureFixture[str]) -> No
     assert "\x1b" not in told.out + told.err and "\x9b" not in told.out and "\\x1b[2J" in told.out
 
 
-@pytest.mark.parametrize("name", ["=1+1", "+1", "-1+1", "@SUM(A1)", "\t=1", " =1", "|calc", "＝1"])
-def test_no_cell_of_a_table_is_a_formula(name: str, tmp_path: Path) -> None:
-    run = {"variant": name, "seed": 0, "score": -1.5, name: name}
-    write_report({"question": {}, "variants": [], "runs": [run]}, tmp_path)
+def test_no_cell_of_a_table_is_a_formula(tmp_path: Path) -> None:
+    names = ["=1+1", "+1", "-1+1", "@SUM(A1)", "\t=1", " =1", "|calc", "＝1"]
+    runs = [{"variant": name, "seed": 0, "score": -1.5, name: name} for name in names]
+    write_report({"question": {}, "variants": [], "runs": runs}, tmp_path)
     with (tmp_path / "runs.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.reader(file))
-    assert rows[1][0] == f"'{name}" and rows[0][-1] == f"'{name}"
-    assert rows[1][2] == "-1.5"
+    assert [row[0] for row in rows[1:]] == rows[0][-len(names) :] == [f"'{name}" for name in names]
+    assert {row[2] for row in rows[1:]} == {"-1.5"}
