@@ -62,7 +62,9 @@ def test_what_is_inner_comes_first_whatever_the_order_of_the_terms() -> None:
 
 def test_states_with_the_old_names_load() -> None:
     model = attended()
-    state = {key: torch.rand_like(value) for key, value in model.state_dict().items() if value.is_floating_point()}
+    state = {
+        key: torch.rand_like(value) for key, value in model.state_dict().items() if value.is_floating_point()
+    }
     renamed = old(state)
     assert renamed.keys() != state.keys()
     for target in (copy.deepcopy(model), nn.Sequential(copy.deepcopy(model))):

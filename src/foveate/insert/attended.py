@@ -2,8 +2,8 @@
 
 A wrapper would rename ``layer3.0.conv1.weight``; a hook would not show in ``print(model)``. A subclass made
 on the fly, as torch's own parametrizations do it, gives both. Copies and pickles rebuild the class from the
-host's own. Where a host is parametrized (spectral or weight normalisation), torch's class stays the outermost,
-so that torch can take it away again.
+host's own. Where a host is parametrized (spectral or weight normalisation), torch's class stays the
+outermost, so that torch can take it away again.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Attended:
     plain: ClassVar[type[nn.Module]]
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
-        state: Any = self.__getstate__()  # type: ignore[attr-defined]
+        state: Any = self.__getstate__()
         return _blank, (plain_class(cast(nn.Module, self)),), state.copy() if type(state) is dict else state
 
 
@@ -58,7 +58,7 @@ def _attended_forward(plain: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _run(host: Any, plain: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Run the host alone; while torch.fx traces, note a layer of torch's own as one call, as for any other."""
+    """Run the host alone; while torch.fx traces, note a layer of torch's own as one call, as usual."""
     if host.plain.__module__.startswith(("torch.nn.", "torch.ao.nn.")) and not isinstance(host, _Container):
         found: object = first_tensor((args, kwargs))
         if isinstance(found, Proxy):

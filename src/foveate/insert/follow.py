@@ -1,7 +1,7 @@
 """What happens to attention when a host is exchanged for another module: it goes along, or a warning tells.
 
-``SyncBatchNorm.convert_sync_batchnorm`` and its like build a new layer and give it the children of the old one,
-the holder among them: then the new layer is the host. A new ``fc``, ``reset_classifier`` and any other
+``SyncBatchNorm.convert_sync_batchnorm`` and its like build a new layer and give it the children of the old
+one, the holder among them: then the new layer is the host. A new ``fc``, ``reset_classifier`` and any other
 ``model.layer = ...`` give the new module nothing: then a warning names the sites that are gone.
 """
 
@@ -46,8 +46,8 @@ def _tell(old: nn.Module, new: nn.Module | None) -> None:
         by = "nothing" if new is None else f"a new {type(new).__name__}"
         warnings.warn(
             f"{', '.join(gone)}: the module that attention sits at was replaced by {by}, and the attention "
-            "is gone with it. Change the model first and insert then, or insert again: fv.insert(model, spec, "
-            "example=...)",
+            "is gone with it. Change the model first and insert then, or insert again: "
+            "fv.insert(model, spec, example=...)",
             SiteWarning,
             stacklevel=4,
         )

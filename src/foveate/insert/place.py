@@ -13,11 +13,12 @@ from torch import nn
 from foveate.errors import SiteError
 from foveate.insert.attended import attend
 from foveate.insert.fused import see_every_layer
-from foveate.insert.holder import CHILD, Inserted, Slot, Wire, holders
+from foveate.insert.holder import CHILD, Inserted, holders
 from foveate.insert.layout import Layout
 from foveate.insert.plan import Step, make
 from foveate.insert.sequence import read_old_names, within
 from foveate.insert.sites import Survey
+from foveate.insert.slot import Slot, Wire
 
 Start = Literal["identity", "paper"]
 
@@ -33,7 +34,9 @@ def place(model: nn.Module, step: Step, survey: Survey, start: Start) -> None:
     like = _tensor_of(model, host)
     holder = attend(host)
     mechanism_name, moved = step.term.mechanism, path != site.path
-    old_name = _free_name(_names_at(model, site.path) if moved else {s.name for s in holder.slots}, mechanism_name)
+    old_name = _free_name(
+        _names_at(model, site.path) if moved else {s.name for s in holder.slots}, mechanism_name
+    )
     name = old_name
     if moved:
         suffix = site.path.replace(".", "_") or "model"
@@ -74,9 +77,7 @@ def _check_forward(host: nn.Module, path: str) -> None:
         )
 
 
-def _wire(
-    model: nn.Module, survey: Survey, source: tuple[str, str], layout: Layout, serves: str
-) -> Wire:
+def _wire(model: nn.Module, survey: Survey, source: tuple[str, str], layout: Layout, serves: str) -> Wire:
     """Return what brings a map from the module that makes or takes it."""
     named, where = cast(tuple[str, Literal["before", "after"]], source)
     path = within(model, survey.notes, named, where)

@@ -148,8 +148,8 @@ def probe(model: nn.Module, example: object) -> Probe:
         )
     if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
         raise SiteError(
-            "got a TorchScript model, into which nothing can be put. Give the model that it was made from, and "
-            "trace it (torch.jit.trace) or export it (torch.export) afterwards."
+            "got a TorchScript model, into which nothing can be put. Give the model that it was made from, "
+            "and trace it (torch.jit.trace) or export it (torch.export) afterwards."
         )
     listener = _Listener()
     with ExitStack() as stack:

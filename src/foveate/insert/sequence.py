@@ -1,14 +1,13 @@
 """Which module in an ``nn.Sequential`` hosts what is named behind or before the whole.
 
 Others run the layers of a sequence themselves: activation checkpointing, feature extractors, a loop in a
-``forward``. What stands behind the sequence stands behind its last block as well, and there nobody goes around
-it. Sequences of single layers are hosts themselves.
+``forward``. What stands behind the sequence stands behind its last block as well, and there nobody goes
+around it. Sequences of single layers are hosts themselves.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 from torch import nn
@@ -33,7 +32,9 @@ def within(model: nn.Module, notes: Probe, path: str, where: str, *, argument: s
 def _is_stack(module: nn.Module) -> bool:
     """Return whether a module is a sequence of others that hold layers of their own."""
     plain = getattr(type(module), "plain", type(module))
-    blocks = any(any(True for _ in child.children()) for name, child in module.named_children() if name != CHILD)
+    blocks = any(
+        any(True for _ in child.children()) for name, child in module.named_children() if name != CHILD
+    )
     return isinstance(module, nn.Sequential) and plain.forward is nn.Sequential.forward and blocks
 
 

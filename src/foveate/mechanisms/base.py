@@ -120,7 +120,7 @@ class MapTap(nn.Identity):
         self._always = value
 
     def _replicate_for_data_parallel(self) -> Any:
-        replica = super()._replicate_for_data_parallel()  # type: ignore[no-untyped-call]
+        replica = super()._replicate_for_data_parallel()
         RECORD.carry(self, replica)
         return replica
 

@@ -101,7 +101,7 @@ class Switch:
 
 
 def replica_number(module: nn.Module) -> int | None:
-    """Return which of a model's replicas a module is in, by the time it was made; None for the model itself."""
+    """Return which replica of a model a module is in, by when it was made; None for the model itself."""
     number: int | None = module.__dict__.get("_replica")
     return number
 
@@ -147,8 +147,8 @@ def _is_traced() -> bool:
         return False
     if _uncompiled.count:
         raise RuntimeError(
-            "foveate: torch.compile was used for the first time inside of fv.bypass or fv.record. Compile the "
-            "model, or import torch._dynamo, before the block."
+            "foveate: torch.compile was used for the first time inside of fv.bypass or fv.record. Compile "
+            "the model, or import torch._dynamo, before the block."
         )
     return True
 
