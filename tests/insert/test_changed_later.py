@@ -55,8 +55,25 @@ def output(made: object) -> Tensor:
     return made if isinstance(made, Tensor) else made(IMAGES)
 
 
-@pytest.mark.parametrize("kind", HOSTS)
-@pytest.mark.parametrize("tool", KEEPING, ids=lambda tool: tool.__name__)
+SLOW = {"trace", "prepare_for_quantisation", "extract_features", "fuse_norms", "spectral_norm"}
+FIRST = {"norm", "scores", "inside a fused layer"}  # the hosts that every tool meets in each run of the tests
+
+
+def pairs(tools: tuple[Tool, ...]) -> list[object]:
+    """Return every tool with every kind of host; what takes long is marked."""
+    return [
+        pytest.param(
+            tool,
+            kind,
+            id=f"{tool.__name__}-{kind}",
+            marks=[pytest.mark.slow] if tool.__name__ in SLOW and kind not in FIRST else [],
+        )
+        for tool in tools
+        for kind in HOSTS
+    ]
+
+
+@pytest.mark.parametrize(("tool", "kind"), pairs(KEEPING))
 def test_attention_is_there_or_its_site_is_named(tool: Tool, kind: str) -> None:
     model = opened(kind)
     before = model(IMAGES).detach()
@@ -66,8 +83,7 @@ def test_attention_is_there_or_its_site_is_named(tool: Tool, kind: str) -> None:
         torch.testing.assert_close(output(made).detach(), before, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("kind", HOSTS)
-@pytest.mark.parametrize("tool", CHANGING, ids=lambda tool: tool.__name__)
+@pytest.mark.parametrize(("tool", "kind"), pairs(CHANGING))
 def test_every_mechanism_still_runs(tool: Tool, kind: str) -> None:
     model = opened(kind)
     count = len(titles(model))

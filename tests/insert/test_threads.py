@@ -84,7 +84,7 @@ def test_a_thread_started_in_a_block_is_not_in_it(model: nn.Module) -> None:
 
 
 def test_generators_that_take_turns_end_what_they_began(model: nn.Module) -> None:
-    x, _ = images(2)
+    x = images(1)[0]
 
     def plain() -> Iterator[Tensor]:
         with bypass(model):
@@ -214,7 +214,7 @@ def test_the_compiler_is_told_of_a_block_that_it_cannot_see() -> None:
     attended = insert(nn.Sequential(nn.Conv2d(3, 4, 3)), "se@0", example=images(1)[0])
     _uncompiled.count += 1  # as in a block that was entered before the compiler was imported
     try:
-        with pytest.raises(Exception, match=r"torch.compile was used for the first time inside of fv"):
+        with pytest.raises(Exception, match="used for the first time inside of fv"):
             torch.compile(attended, backend="eager", fullgraph=True)(images(1)[0])
     finally:
         _uncompiled.count -= 1

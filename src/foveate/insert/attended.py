@@ -58,7 +58,7 @@ def _attended_forward(plain: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _run(host: Any, plain: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Run the host alone; while torch.fx traces, note a layer of torch's own as one call, as any other."""
+    """Run the host alone; while torch.fx traces, note a layer of torch's own as one call, as usual."""
     if host.plain.__module__.startswith(("torch.nn.", "torch.ao.nn.")) and not isinstance(host, _Container):
         found: object = first_tensor((args, kwargs))
         if isinstance(found, Proxy):

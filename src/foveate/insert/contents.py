@@ -8,7 +8,8 @@ from typing import cast
 from torch import nn
 
 from foveate.errors import SiteError
-from foveate.insert.holder import CHILD, Inserted, Slot, holders
+from foveate.insert.holder import CHILD, Inserted, holders
+from foveate.insert.slot import Slot
 
 CONFIG = "_foveate"  # the plain attribute of an inserted model that says how it was made
 

@@ -1,4 +1,4 @@
-"""Layers of ``nn.TransformerEncoder`` that run in inference as one fused operation, past what sits in them.
+"""Layers of ``nn.TransformerEncoder`` that run in inference as one fused operation, past what sits inside.
 
 PyTorch takes that path by itself in eval mode without gradients: a model would be trained with its attention
 and used without. So a layer that hosts attention inside runs as written, always.
@@ -16,7 +16,7 @@ _SWITCHES = (
 
 
 def see_every_layer(model: nn.Module, path: str) -> None:
-    """Turn off what would pass by a host at ``path``: fused layers around it, padding left out of maps."""
+    """Turn off what passes by a host at ``path``: fused layers around it, and padding left out of maps."""
     parts = path.split(".") if path else []
     for length in range(len(parts) + 1):
         around = model.get_submodule(".".join(parts[:length]))

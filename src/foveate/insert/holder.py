@@ -2,111 +2,34 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any, Literal, cast
+from dataclasses import fields, is_dataclass, replace
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.fx import Proxy
 
-from foveate.insert.layout import Layout
+from foveate.insert.slot import Slot, Wire
 from foveate.mechanisms.gated import traced
 from foveate.mechanisms.switch import Switch
+
+# Models that an earlier version pickled look for Slot and Wire here.
+__all__ = [
+    "BYPASS",
+    "CHILD",
+    "Inserted",
+    "Slot",
+    "Wire",
+    "first_tensor",
+    "holders",
+    "tensors_of",
+    "with_first",
+]
 
 CHILD = "foveate"  # the name of the holder in its host
 
 BYPASS = Switch("bypass")  # on for the holders whose hosts run plain in this context
-
-Role = Literal["before", "after", "replace", "pool", "label", "source"]
-
-
-class Wire(threading.local):
-    """Carries one map from the module that makes it to the module that needs it, within one forward pass.
-
-    Every thread sees a value of its own, so that several may run one model at the same time.
-    """
-
-    value: Any = None
-
-    def send(self, value: Any) -> None:
-        """Keep a map until it is taken."""
-        self.value = value
-        if not torch.compiler.is_dynamo_compiling() and torch._C._current_graph_task_id() != -1:
-            _drop_after_backward(self)  # run again for the backward pass, where nobody may take it
-
-    def take(self) -> Any:
-        """Return what was sent and let go of it."""
-        value, self.value = self.value, None
-        if value is None:
-            raise RuntimeError(
-                "foveate: a map was needed before the module that makes it had run. Both belong to one "
-                "forward pass: call the model as a whole, and keep them in one part where parts are "
-                "checkpointed"
-            )
-        return value
-
-    def __reduce__(self) -> tuple[type[Wire], tuple[()]]:
-        return Wire, ()
-
-
-def _drop_after_backward(wire: Wire) -> None:
-    state = wire.__dict__  # of this thread; the engine may call back from another
-    torch.autograd.Variable._execution_engine.queue_callback(state.clear)
-
-
-@dataclass
-class Slot:
-    """One mechanism in a host.
-
-    Args:
-        name: The child's name in the holder, such as ``se``; empty for a source, which only sends its map on.
-        role: What it does there.
-        layout: How the map that it receives lies in the tensor.
-        gate: The name of its outer gate in the holder, such as ``se_gate``; empty without one.
-        own_gate: The dotted name of the mechanism's own zero-start parameter; empty without one.
-        side: For a pool or a source: whether the map is what flows into the host or out of it.
-        argument: For ``before``: the argument that holds the map; empty for the first tensor.
-        wire: Brings the map from elsewhere, or takes it there. A map that is brought before or behind the
-            host is part of the sum that flows there.
-        asked: How the deeper map lies that a gate asks; None for all else.
-        asked_argument: The argument that holds the deeper map; None if none does.
-        asked_wire: Brings the deeper map from elsewhere. With neither it lies in the same tensor.
-        site: The path that the spec names; the host may be the last module in it, or the first.
-        serves: For a source: what needs the map, such as ``csra at fc``.
-        levels: How many modules deep in the site the host is; 0 where it is the site itself.
-        old_name: For a host in the site: the name that it had when the site itself was the host.
-    """
-
-    name: str
-    role: Role
-    layout: Layout
-    gate: str = ""
-    own_gate: str = ""
-    side: Literal["before", "after"] = "before"
-    argument: str = ""
-    wire: Wire | None = None
-    asked: Layout | None = None
-    asked_argument: str | None = None
-    asked_wire: Wire | None = None
-    site: str = ""
-    serves: str = ""
-    levels: int = 0
-    old_name: str = ""
-
-    @property
-    def title(self) -> str:
-        """What sits where, for messages."""
-        what = f"{self.old_name or self.name} at" if self.name else f"the map for {self.serves}, from"
-        return f"{what} {self.site or 'the model itself'}"
-
-    @property
-    def order(self) -> tuple[int, bool]:
-        """What sorts the slots of one side as the map meets their sites; it is sent on in the end."""
-        depth = self.site.count(".")
-        comes = self.role == "before" or (self.role != "after" and self.side == "before")
-        return depth if comes else -depth, self.role == "source"
 
 
 class Inserted(nn.Module):
@@ -258,7 +181,7 @@ class Inserted(nn.Module):
     def forward(self, what: object, index: int = -1, *tensors: Any) -> Any:
         """Do one thing for one slot, as a graph of torch.fx calls it.
 
-        All else is refused: a host that runs all of its children would run attention as one of its layers.
+        All else is refused: a host that runs all of its children would run its attention as one of them.
         """
         if not isinstance(what, str) or what not in _DOINGS:
             titles = ", ".join(slot.title for slot in self.slots if slot.name)

@@ -13,13 +13,14 @@ from torch import nn
 from foveate.errors import SiteError
 from foveate.insert.attended import attend
 from foveate.insert.fused import see_every_layer
-from foveate.insert.holder import CHILD, Slot, Wire, holders
+from foveate.insert.holder import CHILD, holders
 from foveate.insert.idle import freeze
 from foveate.insert.layout import Layout
 from foveate.insert.own import child_name
 from foveate.insert.plan import Step, make
 from foveate.insert.sequence import read_old_names, within
 from foveate.insert.sites import Survey
+from foveate.insert.slot import Slot, Wire
 
 Start = Literal["identity", "paper"]
 

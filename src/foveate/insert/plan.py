@@ -10,11 +10,11 @@ from torch import nn
 
 from foveate.errors import FoveateError, OptionError, ShapeError, SiteError
 from foveate.insert.control import Control
-from foveate.insert.holder import Role
 from foveate.insert.layout import Kind
 from foveate.insert.own import build_named, mechanism_class
 from foveate.insert.patterns import matches
 from foveate.insert.sites import Site, Survey
+from foveate.insert.slot import Role
 from foveate.insert.spec import Spec, Term
 from foveate.mechanisms.base import PLACED, mechanisms, options_of
 from foveate.mechanisms.ranks import taken

@@ -1,8 +1,8 @@
 """Look at a model after the insertion: does it start as it was, and does it go through all that was inserted?
 
 A closed gate hides whether anybody goes through it. So every inserted mechanism must have run, and something
-that the model returns must have been made of what left it. Where no operation shows that, the mechanism's
-place is filled with values that are not numbers, and the result must change.
+that the model returns must have been made of what left it. Where no operation shows that, the mechanism
+returns values that are not numbers once, and the result must change.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from foveate.errors import SiteError
 from foveate.insert.equal import equal
-from foveate.insert.holder import BYPASS, Inserted, Slot, holders, tensors_of
+from foveate.insert.holder import BYPASS, Inserted, holders, tensors_of
 from foveate.insert.probe import at_rest, call_with
+from foveate.insert.slot import Slot
 from foveate.insert.spec import Spec
 from foveate.insert.trace import Trace
 from foveate.mechanisms.switch import Block

@@ -49,7 +49,7 @@ def like_input(y: Float[Tensor, "b c h w"], x: Float[Tensor, "b _ h w"]) -> Floa
 
 
 def at_least_one(count: int) -> int:
-    """Return ``count``, or 1 where it is less, for sizes that a compiler or a tracer knows as symbols."""
+    """Return ``count``, or 1 where it is less, for sizes that a compiler or tracer knows as symbols."""
     if isinstance(count, Tensor):
         return cast(int, count.clamp_min(1))  # as torch.jit.trace has them
     return cast(int, torch.sym_max(1, count))

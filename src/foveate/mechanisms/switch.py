@@ -101,7 +101,7 @@ class Switch:
 
 
 def replica_number(module: nn.Module) -> int | None:
-    """Return which of a model's replicas a module is in, by when it was made; None for the model itself."""
+    """Return which replica of a model a module is in, by when it was made; None for the model itself."""
     number: int | None = module.__dict__.get("_replica")
     return number
 
