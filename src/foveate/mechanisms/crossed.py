@@ -101,8 +101,8 @@ class _Cross(torch.autograd.Function):
         return out
 
     @staticmethod
-    @once_differentiable
     @as_saved
+    @once_differentiable
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, ...]:
         x, asks, project, *kept = ctx.saved_tensors
         grad_x, grads = None, [x.new_zeros(p.shape) for p in (asks, asks[:, 0], project, project[:, 0])]

@@ -109,8 +109,8 @@ class _Blocks(torch.autograd.Function):
         return torch.cat([placed_weights(q, key, y, x) @ value for q, y, x in blocks], dim=-2)
 
     @staticmethod
-    @once_differentiable
     @as_saved
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
         query, key, value, down, along = ctx.saved_tensors
         found, grad_key, grad_value = [], torch.zeros_like(key), torch.zeros_like(value)

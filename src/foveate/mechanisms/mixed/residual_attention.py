@@ -60,7 +60,7 @@ class Unit(nn.Module):
         layer: The class of its convolutions.
     """
 
-    def __init__(self, channels: int, hidden: int, layer: type[nn.Conv2d]) -> None:
+    def __init__(self, channels: int, hidden: int, layer: type[nn.Conv2d] = nn.Conv2d) -> None:
         super().__init__()
         self.change = nn.Sequential(
             *(BatchNorm(channels), nn.ReLU(), layer(channels, hidden, 1, bias=False)),

@@ -95,8 +95,8 @@ class _Gated(torch.autograd.Function):
         return y
 
     @staticmethod
-    @once_differentiable
     @as_saved
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         """With d = x - mu, q = 1 / (4 (v + lam)) and h = g x s (1 - s), the slope of the gates' logits."""
         (x,) = ctx.saved_tensors
