@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.fx import Proxy
 
 from foveate.insert.slot import Slot, Wire
+from foveate.insert.slow_gates import watch
 from foveate.mechanisms.gated import traced
 from foveate.mechanisms.switch import Switch
 
@@ -53,6 +54,17 @@ class Inserted(nn.Module):
         self.slots.append(slot)
         self.slots.sort(key=lambda s: s.order)
         self.swaps = any(s.role == "replace" and not s.gate for s in self.slots)
+        self._watch_gates()
+
+    def __setstate__(self, state: Any) -> None:
+        super().__setstate__(state)
+        self._watch_gates()  # a copy's gates are parameters of their own
+
+    def _watch_gates(self) -> None:
+        gates = [self._gate(slot) for slot in self.slots if slot.name]
+        for gate in gates:
+            if isinstance(gate, nn.Parameter):
+                watch(gate)
 
     @property
     def bypassed(self) -> bool:
