@@ -14,13 +14,16 @@ from foveate.errors import CheckpointError
 from foveate.infer.inputs import pictures_of
 
 
-def predict(model: nn.Module | Training | str | Path, inputs: object) -> Tensor | list[Tensor]:
+def predict(
+    model: nn.Module | Training | str | Path, inputs: object, *, trust_code: bool = False
+) -> Tensor | list[Tensor]:
     """Return probabilities for pictures: (N, classes), or of a network that segments a list of (K, H, W).
 
     Args:
         model: What ``fv.load`` or ``fv.train`` returned, or the folder of a study or of a training.
         inputs: Files, folders, lists (.txt, .csv) or patterns (``photos/*.jpg``); PIL pictures; arrays
             (H, W, 3) or (N, H, W, 3) uint8; or a sequence of such.
+        trust_code: Whether to run code of other packages that the folder of a model names; see ``fv.load``.
 
     Returns:
         Of a classifier one row a picture, float32; of a segmenter the probabilities of the pixels of each
@@ -28,13 +31,14 @@ def predict(model: nn.Module | Training | str | Path, inputs: object) -> Tensor 
 
     Raises:
         CheckpointError: There is no model in the folder, or the module is not one that was trained here.
+        TrustError: The folder names code of another package, and ``trust_code`` is False.
         DataError: A picture cannot be read, or none is meant.
         ShapeError: Something other than pictures came.
     """
     if isinstance(model, Training):
         model = model.model
     elif isinstance(model, str | Path):
-        model = load(model)
+        model = load(model, trust_code=trust_code)
     if "config" not in model.__dict__:
         raise CheckpointError(
             f"predict: got a {type(model).__name__} that does not know its classes and size. Give the folder "
