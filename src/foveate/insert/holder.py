@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.fx import Proxy
 
-from foveate.insert.slot import Slot
-from foveate.insert.slot import Wire as Wire  # pickled models name it here
+from foveate.insert.slot import Slot, Wire  # noqa: F401  # pickled models name Wire here
+
 from foveate.mechanisms.switch import Switch
 
 CHILD = "foveate"  # the name of the holder in its host
