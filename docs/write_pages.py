@@ -62,7 +62,15 @@ def main() -> None:
         text = re.sub(
             r"\| family \| what .*?\n(?!\|)", lambda _: f"{families}\n", page.read_text("utf-8"), flags=re.S
         )
-        page.write_text(text, encoding="utf-8")
+        page.write_text(counted(text), encoding="utf-8")
+
+
+def counted(text: str) -> str:
+    """Return a README with the number of mechanisms that there are."""
+    from foveate.mechanisms import mechanisms
+
+    text = re.sub(r"criss-cross and \d+ more", f"criss-cross and {len(mechanisms) - 4} more", text)
+    return re.sub(r"criss-cross 等 \d+ 种机制", f"criss-cross 等 {len(mechanisms)} 种机制", text)
 
 
 def write_mechanisms() -> None:

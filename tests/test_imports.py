@@ -20,6 +20,7 @@ BELOW_MECHANISMS = {
     "tensor_file",
     "trust",
     "typed",
+    "user_code",
 }
 BELOW_INSERT = BELOW_MECHANISMS | {"mechanisms"}
 BELOW_MODELS = BELOW_INSERT | {"insert"}
@@ -34,13 +35,14 @@ MAY_IMPORT = {
     "options": {"errors", "typed"},
     "typed": {"errors"},
     "files": {"errors"},
+    "user_code": {"errors", "trust"},
     "inputs": {"errors", "typed"},
     "tensor_file": {"errors", "files"},
     "trust": {"errors"},
     "mechanisms": BELOW_MECHANISMS,
     "explain": BELOW_INSERT,
     "cost": BELOW_INSERT,
-    "insert": BELOW_INSERT,
+    "insert": BELOW_INSERT | {"cost"},
     "models": BELOW_MODELS,
     "tasks": BELOW_DATA | {"data"},
     "data": BELOW_DATA,

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foveate.calls import parse_call
-from foveate.data import coco, dataset, folder, manifest, mask_folder, scene_layout, scenes
+from foveate.data import coco, dataset, folder, manifest, scene_layout, scenes
+from foveate.data.masks import folder as mask_folder
 from foveate.errors import FoveateError, OptionError, SpecError
 from foveate.insert.spec import parse
 from foveate.mechanisms import mechanisms

@@ -1,8 +1,9 @@
 """A name with options in one string, such as ``unet(encoder=timm/resnet18)``: its reader and its printer.
 
 Models, losses, metrics and the terms of a spec are all written this way. Nothing is ever evaluated: values
-are Python literals (numbers, strings, True, False, None, tuples), or bare words that stand for themselves;
-but ``true`` and ``false`` are True and False, however they are spelt.
+are Python literals (numbers, strings, True, False, None, tuples), or bare words that stand for themselves,
+also with options of their own: ``crf_rnn(model=unet(encoder=resnet18))``; but ``true`` and ``false`` are True
+and False, however they are spelt.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ def _option(option: str, part: str) -> tuple[str, object]:
         raise SpecError(f'cannot read "{option.strip()}" in "{part}": expected an option as key=value')
     if written.lower() in _BOOLEANS:
         return key, _BOOLEANS[written.lower()]
-    if _is_word(written):
+    if _is_word(written) or _is_call(written, part):
         return key, written
     try:
         return key, _frozen(ast.literal_eval(written))
@@ -85,6 +86,19 @@ def _option(option: str, part: str) -> tuple[str, object]:
             f'cannot read "{written}" in "{part}": expected a number, a word, "a string", True, False, None '
             "or a tuple of these"
         ) from None
+
+
+def _is_call(text: str, part: str) -> bool:
+    """Tell words with options, such as ``unet(encoder=resnet18)``, which are read by whoever gets them.
+
+    Raises:
+        SpecError: The options cannot be read.
+    """
+    match = _CALL.fullmatch(text)
+    if match is None or not match["options"] or not _is_word(match["name"]):
+        return False
+    options_in(match["options"], part)
+    return True
 
 
 def _frozen(value: object) -> object:

@@ -14,7 +14,8 @@ FoveateError
 └── MissingExtraError (ImportError)  an optional dependency; says what to install
 
 Every text says what came, what was expected and what to do. Text that comes from names and files is shown
-with its control characters escaped, so that no file can write to a terminal what it likes.
+with its control characters escaped, so that no file can write to a terminal what it likes. ``SiteWarning``
+(UserWarning) is the one warning: a change of a model has taken attention away.
 """
 
 from __future__ import annotations
@@ -88,6 +89,10 @@ class SpecError(FoveateError, ValueError):
 
 class SiteError(FoveateError, ValueError):
     """A site that matches nothing, or where the mechanism cannot sit."""
+
+
+class SiteWarning(UserWarning):
+    """Attention that a later change of the model has taken away."""
 
 
 class DataError(FoveateError, ValueError):

@@ -138,6 +138,22 @@ def whole(option: str, value: int, least: int = 1) -> int:
     return int(value)
 
 
+def is_seed(value: object) -> bool:
+    """Return whether ``value`` can seed every generator there is: a whole number from 0 to below 2**63."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and 0 <= int(value) < 2**63
+
+
+def seed_number(option: str, value: int) -> int:
+    """Return ``value`` if it can be a seed.
+
+    Raises:
+        OptionError: It cannot; the text names ``option``.
+    """
+    if not is_seed(value):
+        raise OptionError(f"{option}: got {value!r}, expected a whole number from 0 to below 2**63")
+    return value
+
+
 def odd(option: str, value: int) -> int:
     """Return ``value`` if it is an odd whole number, as a kernel that is centred on its pixel needs.
 

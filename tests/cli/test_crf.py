@@ -2,8 +2,12 @@ import json
 
 import numpy as np
 import pytest
+import torch
+from mask_samples import make_masks
 from PIL import Image
+from safetensors import safe_open
 
+import foveate as fv
 from foveate.cli.__main__ import main
 
 
@@ -59,3 +63,31 @@ def test_mistakes_are_told(picture, arguments, text, capsys, monkeypatch):
     np.save("bad.npy", np.full((2, 24, 30), 3.0))
     assert main(["crf", *arguments]) == 2
     assert text in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "name", ["crf_rnn(model=unet(encoder=resnet8))", "dense_crf(model=unet, encoder=resnet8)"]
+)
+def test_a_network_with_a_crf_is_trained_kept_looked_at_and_asked(name, tmp_path, capsys):
+    data, out = make_masks(tmp_path / "data", each=4), tmp_path / "out"
+    assert (
+        main(["train", str(data), "--model", name, "--epochs", "1", "--size", "24", "--out", str(out)]) == 0
+    )
+    assert "mIoU" in capsys.readouterr().out
+    with safe_open(out / "model.safetensors", "pt") as file:
+        assert file.metadata()["foveate.model"].split("(")[0] == name.split("(")[0]
+    model = fv.load(out)
+    picture = next((data / "test" / "images").iterdir())
+    with fv.record(model) as maps:
+        [probabilities] = model.predict(picture)
+    assert maps["map"].shape[1] == 1
+    torch.testing.assert_close(probabilities.sum(0), torch.ones(probabilities.shape[1:]))
+    again = fv.create_model(name, classes=3, weights=out / "model.safetensors")
+    assert all(torch.equal(v, model.state_dict()[n]) for n, v in again.state_dict().items())
+
+
+def test_a_network_with_a_crf_can_be_studied(tmp_path, capsys):
+    data, out = make_masks(tmp_path / "data", each=4), tmp_path / "study"
+    asked = ["--model", "crf_rnn(model=unet(encoder=resnet8))", "--try", "se@bottleneck", "--dry-run"]
+    assert main(["compare", str(data), *asked, "--epochs", "1", "--size", "16", "--out", str(out)]) == 0
+    assert "se@bottleneck" in capsys.readouterr().out

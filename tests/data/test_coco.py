@@ -172,3 +172,53 @@ def test_faults_are_named(root):
     file.write_text("{")
     with pytest.raises(DataError, match="cannot be read as JSON"):
         open_data(file)
+
+
+def export(root, file, images, names):
+    """One file as a labelling tool exports it, and its images."""
+    for n, name in enumerate(names):
+        save(root / images / name, n, 12, 16)
+    (root / file).parent.mkdir(parents=True, exist_ok=True)
+    notes = [
+        {"image_id": 10 + n, "category_id": 7, "segmentation": box(1, 2, 5, 9)} for n in range(len(names))
+    ]
+    (root / file).write_text(json.dumps(annotations(names, notes)))
+
+
+@pytest.mark.parametrize(
+    "file, images",
+    [
+        ("annotations/instances_default.json", "images/default"),
+        ("annotations/instances_default.json", "images"),
+        ("result.json", "images"),
+        ("_annotations.coco.json", ""),
+    ],
+)
+def test_one_export_opens_by_its_folder_and_by_its_file(tmp_path, file, images):
+    export(tmp_path, file, images, [f"{n}.png" for n in range(10)])
+    by_folder, by_file = open_data(tmp_path), open_data(tmp_path / file)
+    assert by_folder.fingerprint == by_file.fingerprint
+    assert {name: len(split) for name, split in by_folder.splits.items()} == {"train": 7, "val": 1, "test": 2}
+    assert by_folder.splits["train"].masks(0).max() == 2
+    assert reopen(by_folder.origin).fingerprint == by_folder.fingerprint
+
+
+def test_exports_by_part_open_and_two_without_one_are_asked_for(tmp_path):
+    for split in ("Train", "Validation"):
+        export(
+            tmp_path, f"annotations/instances_{split}.json", f"images/{split}", [f"{n}.png" for n in range(3)]
+        )
+    data = open_data(tmp_path)
+    assert {name: len(split) for name, split in data.splits.items()} == {"train": 3, "test": 3}
+    assert all("images/Validation" in str(file) for file in data.splits["test"].files)
+    (tmp_path / "annotations/instances_Train.json").rename(tmp_path / "annotations/a.json")
+    (tmp_path / "annotations/instances_Validation.json").rename(tmp_path / "annotations/b.json")
+    with pytest.raises(DataError, match=r"annotations/a\.json, annotations/b\.json are all COCO"):
+        open_data(tmp_path)
+
+
+def test_annotations_of_train_alone_are_cut(tmp_path):
+    export(tmp_path, "train/_annotations.coco.json", "train", [f"{n}.png" for n in range(10)])
+    data = open_data(tmp_path)
+    assert {name: len(split) for name, split in data.splits.items()} == {"train": 7, "val": 1, "test": 2}
+    assert any("only train has annotations" in note for note in data.origin["notes"])

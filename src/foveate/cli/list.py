@@ -23,6 +23,7 @@ def list_(
     weighting: str | None = None,
     site: str | None = None,
     interface: str | None = None,
+    dims: str | None = None,
     families: bool = False,
     markdown: bool = False,
     json: bool = False,
@@ -38,6 +39,8 @@ def list_(
         weighting: Only those that weigh softly (soft), or pick (hard).
         site: Only those that can sit here: input, features, pool, skip, bottleneck or output.
         interface: Only those of this interface: refine, pool, gate, fuse, read, select or label.
+        dims: Only those that take maps with so many axes of positions: 1 for signals, 2 for images, 3 for
+            volumes and videos.
         families: One row for each family instead of one for each mechanism.
         markdown: Print a Markdown table, of mechanisms with maps, costs and papers.
         json: Print JSON.
@@ -51,6 +54,7 @@ def list_(
         "weighting": weighting,
         "sites": site,
         "interface": interface,
+        "dims": dims,
     }
     form = "json" if json else "markdown" if markdown else "table"
     _list_mechanisms(pattern, wanted, form, families)
@@ -77,11 +81,14 @@ def _list_mechanisms(pattern: str, wanted: dict[str, str | None], form: str, fam
         print(mechanism_facts.markdown_table(chosen))
     elif chosen:
         rows = [
-            (name, cls.interface, ", ".join(f.over), f.driven_by, f.weighting, ", ".join(f.sites))
+            (
+                *(name, cls.interface, ", ".join(f.over), f.driven_by, f.weighting),
+                *(mechanism_facts.dims_told(cls), ", ".join(f.sites)),
+            )
             for name, cls in chosen.items()
             for f in [cls.facets]
         ]
-        output.table(["name", "interface", "weighs", "asks", "how", "can sit at"], rows)
+        output.table(["name", "interface", "weighs", "asks", "how", "dims", "can sit at"], rows)
     else:
         output.say("No mechanism answers all of these. Drop one of the filters.")
 

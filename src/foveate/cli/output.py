@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from foveate.cli.encoding import takes_all
 from foveate.errors import shown
 
 if TYPE_CHECKING:
@@ -62,8 +63,9 @@ def shares(parts: Iterable[tuple[str, float]]) -> None:
 
 
 def machine(value: Any) -> None:
-    """Print JSON."""
-    print(shown(json.dumps(value, indent=2, ensure_ascii=False, default=str), json=True))
+    """Print JSON; in escapes where the stream does not have every letter."""
+    text = json.dumps(value, indent=2, ensure_ascii=not takes_all(sys.stdout), default=str)
+    print(shown(text, json=True))
 
 
 def short(number: float) -> str:

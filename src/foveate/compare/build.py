@@ -12,6 +12,7 @@ from foveate.compare.saved import SavedModel
 from foveate.data.canvas import Canvas
 from foveate.insert.surgery import Start, insert
 from foveate.models import create_model
+from foveate.options import one_of
 
 
 def build(plan: StudyPlan, spec: str | None, seed: int) -> nn.Module:
@@ -23,7 +24,9 @@ def build(plan: StudyPlan, spec: str | None, seed: int) -> nn.Module:
         torch.manual_seed(seed)
         base = base_model(plan.model, len(plan.classes), pretrained=plan.pretrained, weights=plan.weights)
         return (
-            base if spec is None else insert(base, spec, example=example(plan.size), start=_start(plan.start))
+            base
+            if spec is None
+            else insert(base, spec, example=example(plan.size), start=start_of(plan.start))
         )
 
 
@@ -52,5 +55,11 @@ def rebuild(saved: SavedModel) -> nn.Module:
         return insert(model, saved.spec, example=example(saved.canvas), start=saved.start)
 
 
-def _start(start: str) -> Start:
+def start_of(start: str) -> Start:
+    """Return how attention starts, as ``insert`` takes it.
+
+    Raises:
+        OptionError: It is neither ``identity`` nor ``paper``.
+    """
+    one_of("start", start, ("identity", "paper"))
     return "paper" if start == "paper" else "identity"

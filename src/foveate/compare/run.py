@@ -45,7 +45,7 @@ def execute(
 
     Returns:
         Plain data: score (the metric, in its own unit), figures, loss, steps, images, seconds,
-        images_per_second, history.
+        images_per_second, history, val_score.
 
     Raises:
         StudyError: The run took another number of steps than planned.
@@ -150,4 +150,5 @@ def _record(run: PlannedRun, result: FitResult, plan: StudyPlan) -> dict[str, An
         "seconds": result.seconds,
         "images_per_second": result.images_per_second,
         "history": [dict(entry) for entry in result.history],
+        "val_score": result.val_score,
     }

@@ -30,6 +30,7 @@ from foveate.errors import DataError
 from foveate.options import checked
 from foveate.train.config import TrainConfig
 from foveate.train.progress import Progress, progress_for
+from foveate.train.seed import warn_of_threads
 
 __all__ = ["Study", "compare", "load"]
 _log = logging.getLogger("foveate")
@@ -91,7 +92,7 @@ def compare(
     mode: str = "scratch",
     out: str | Path | None = None,
     control: str = "largest",
-    margin: float = 0.5,
+    margin: float | None = None,
     level: float = 0.95,
     size: int | None = None,
     pretrained: bool = False,
@@ -121,7 +122,8 @@ def compare(
             ``branch``: the baseline is trained once a seed, then all go on from there for ``branch_epochs``.
         out: The study's folder; one under ``runs/`` that belongs to this plan if None.
         control: Which variants get a control of equal cost without attention: largest, each or none.
-        margin: The least difference worth having, in the metric's unit (points of accuracy).
+        margin: The least difference worth having, in the metric's unit; what is usual for it if None, half a
+            point of accuracy.
         level: Confidence of all intervals together, in (0, 1).
         size: Side of the images in pixels, the short side of images with masks; what suits data and model if
             None.
@@ -197,6 +199,8 @@ class _Session:
         self.store = Store.open(folder, plan, timed=lambda: with_times(plan, materials))
         # Times and wording are those of the first sitting; where the data lies now is what counts.
         self.plan = replace(self.store.plan(), origin=plan.origin)
+        if self.store.unfinished():
+            warn_of_threads(self.plan.threads, f"the study in {folder}")
         self.progress: Progress | None = None
 
     def make(self, engine: Engine, progress: Progress | None) -> Study:

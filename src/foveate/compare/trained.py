@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from types import MethodType
 from typing import Any
@@ -19,9 +20,10 @@ from foveate.compare.saved import CONFIG, SavedModel, read_saved
 from foveate.data.base import ImageData
 from foveate.data.canvas import Canvas
 from foveate.data.decode import read, read_square, square, upright_rgb
-from foveate.errors import CheckpointError, ShapeError
+from foveate.errors import CheckpointError, DataError, ShapeError
 from foveate.infer.predict import segment
-from foveate.infer.run import device_of, evaluating
+from foveate.infer.run import asking, device_of
+from foveate.models.normalisation import expect_normalisation
 from foveate.options import checked
 from foveate.tasks.base import tasks
 from foveate.tensor_file import SUM, read_tensors, tensor_sum
@@ -92,6 +94,7 @@ def load_trusting(path: str | Path, trusts: Callable[[SavedModel], bool]) -> nn.
                 "again."
             )
     saved, config = read_saved(home / CONFIG)
+    expect_normalisation(saved.normalisation["mean"], saved.normalisation["std"])
     state = _state(home / WEIGHTS, saved)
     with reading(home / CONFIG, trusts(saved)):
         model = rebuild(saved)
@@ -122,9 +125,12 @@ def _state(path: Path, saved: SavedModel) -> dict[str, Tensor]:
         raise CheckpointError(f"{error} {again}") from None
     if saved.checksum is not None and saved.checksum != (header.get(SUM) or tensor_sum(state)):
         raise CheckpointError(f"{path}: are not the weights that {CONFIG} was written for. {again}")
-    for name, value in state.items():
-        if value.is_floating_point() and value.isnan().any():
-            raise CheckpointError(f"{path}: {name} holds values that are not numbers (NaN). {again}")
+    broken = [n for n, value in state.items() if value.is_floating_point() and not value.isfinite().all()]
+    if broken:
+        raise CheckpointError(
+            f"{path}: {len(broken)} weights hold numbers that are not finite, such as {broken[0]}. The file "
+            f"is damaged, or its training had failed. {again}"
+        )
     return state
 
 
@@ -150,19 +156,56 @@ def predict(model: nn.Module, images: object) -> Tensor | list[Tensor]:
         ShapeError: Something else came.
         DataError: A file cannot be read.
     """
+    found = []
+    for answer in answers(model, _each(images)):
+        if isinstance(answer, DataError):
+            raise answer
+        found.append(answer)
+    if is_segmenter(model):
+        return found
+    return torch.stack(found) if found else torch.zeros(0, len(model.__dict__["config"]["classes"]))
+
+
+def answers(model: nn.Module, images: Iterable[object]) -> Iterator[Tensor | DataError]:
+    """Yield what a model says of each picture in turn, or what is wrong with its file.
+
+    Only a batch of pictures is in memory at a time.
+
+    Args:
+        model: What ``load`` returned.
+        images: Paths, pictures or arrays.
+
+    Raises:
+        ShapeError: Something else came.
+    """
     config: Mapping[str, Any] = model.__dict__["config"]
     mean, std = (tuple(config["normalisation"][key]) for key in ("mean", "std"))
     task, size = tasks[config["task"]](config["classes"]), tuple(config["size"])
     if task.truth == "mask":
-        return [
-            segment(model, _pixels(image, None), size=size, mean=mean, std=std) for image in _each(images)
-        ]
-    found = [torch.zeros(0, len(config["classes"]))]
-    with evaluating(model), torch.no_grad():
-        for part in _batches([_pixels(image, size[0]) for image in _each(images)]):
-            outputs = model(normalised(part, mean, std, device_of(model)))
-            found.append(task.predict(outputs).cpu())
-    return torch.cat(found)
+        for image in images:
+            pixels = _opened(image, None)
+            yield (
+                pixels
+                if isinstance(pixels, DataError)
+                else segment(model, pixels, size=size, mean=mean, std=std)
+            )
+        return
+    rest = iter(images)
+    while opened := [_opened(image, size[0]) for image in islice(rest, _BATCH)]:
+        good = [pixels for pixels in opened if not isinstance(pixels, DataError)]
+        rows = iter(())
+        if good:
+            with asking(model):
+                batch = np.stack(good).transpose(0, 3, 1, 2)
+                rows = iter(task.predict(model(normalised(batch, mean, std, device_of(model)))).cpu())
+        for pixels in opened:
+            yield pixels if isinstance(pixels, DataError) else next(rows)
+
+
+def is_segmenter(model: nn.Module) -> bool:
+    """Return whether a model that ``load`` returned answers for every pixel."""
+    config = model.__dict__["config"]
+    return tasks[config["task"]](model.__dict__["classes"]).truth == "mask"
 
 
 def _each(images: object) -> Sequence[object]:
@@ -171,9 +214,11 @@ def _each(images: object) -> Sequence[object]:
     return list(images) if isinstance(images, list | tuple) else [images]
 
 
-def _batches(pixels: Sequence[UInt8[np.ndarray, "s s 3"]]) -> Iterator[UInt8[np.ndarray, "b 3 s s"]]:
-    for first in range(0, len(pixels), _BATCH):
-        yield np.stack(pixels[first : first + _BATCH]).transpose(0, 3, 1, 2)
+def _opened(image: object, side: int | None) -> UInt8[np.ndarray, "h w 3"] | DataError:
+    try:
+        return _pixels(image, side)
+    except DataError as error:
+        return error
 
 
 def _pixels(image: object, side: int | None) -> UInt8[np.ndarray, "h w 3"]:

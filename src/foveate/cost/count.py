@@ -21,6 +21,7 @@ from foveate.errors import FoveateError, ShapeError
 from foveate.inputs import expect_inputs, expect_model
 from foveate.mechanisms.base import Cost
 from foveate.mechanisms.gated import as_written
+from foveate.mechanisms.switch import uncompiled
 
 
 def cost(model: nn.Module, example: Example) -> Cost:
@@ -91,7 +92,7 @@ def unfused_modules() -> Iterator[None]:
     fast = torch.backends.mha.get_fastpath_enabled()
     try:
         torch.backends.mha.set_fastpath_enabled(False)
-        with torch.compiler.set_stance("force_eager"):
+        with uncompiled():
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)

@@ -101,7 +101,9 @@ def check_source(source: object, *, seed: int = 0, **options: object) -> list[Fi
     try:
         data = open_data(source, seed=seed, **options)
     except FoveateError as error:
-        pairs = check_pairs(Path(source)) if isinstance(source, (str, Path)) and Path(source).is_dir() else ()
+        named = {what: str(options[what]) for what in ("images", "masks") if options.get(what)}
+        is_folder = isinstance(source, (str, Path)) and Path(source).is_dir()
+        pairs = check_pairs(Path(str(source)), **named) if is_folder else ()
         return _sorted([Finding("cannot_open", "error", str(error)), *pairs, *_loose_files(source)])
     return check(data)
 

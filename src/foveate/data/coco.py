@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,15 +20,14 @@ import numpy as np
 from jaxtyping import UInt8
 
 from foveate.data.base import BACKGROUND, IGNORE, SPLITS, ImageData, Split
+from foveate.data.coco_files import coco_files, image_folder
 from foveate.data.coco_shapes import polygon_region, run_length_region
 from foveate.data.contents import hash_files, hash_splits
 from foveate.data.decode import read
-from foveate.data.splits import SHARES, WORDS, Shares, cut
-from foveate.data.walk import visible_folders
+from foveate.data.splits import SHARES, Shares, cut
 from foveate.errors import DataError
 
 _SHOWN = 5  # files named in an error
-_OTHER = ("captions", "keypoints", "panoptic", "stuff")  # COCO's files of other tasks
 
 
 @dataclass(frozen=True)
@@ -76,9 +74,12 @@ def open_coco(
     number = {category: place + len(classes) - len(names) for place, category in enumerate(names)}
     parts = {split: _items(files[split], content, number, root, images) for split, content in read_in.items()}
     notes = ["later annotations cover earlier ones; crowds are ignored"]
-    if set(parts) == {""}:
-        chosen = cut(np.zeros(len(parts[""]), dtype=np.int64), seed=seed, shares=shares)
-        parts = {split: [parts[""][item] for item in items] for split, items in chosen.items()}
+    if len(parts) == 1:  # one file, or train alone
+        (whole,) = parts.values()
+        if set(parts) == {"train"}:
+            notes.append("only train has annotations: it is cut into train, val and test")
+        chosen = cut(np.zeros(len(whole), dtype=np.int64), seed=seed, shares=shares)
+        parts = {split: [whole[item] for item in items] for split, items in chosen.items()}
     elif "test" not in parts and "val" in parts:
         parts["test"] = parts.pop("val")
         notes.append("there is no test split: validation images are the test images")
@@ -98,41 +99,6 @@ def open_coco(
         },
         fingerprint=hash_splits(classes, splits, contents),
     )
-
-
-def coco_files(path: Path) -> dict[str, Path]:
-    """Return COCO files by split (one alone under the empty name); empty if there are none."""
-    if path.suffix.lower() == ".json":
-        return {"": path}
-    if not path.is_dir():
-        return {}
-    nearby = [*sorted(path.glob("annotations/*.json")), *sorted(path.glob("*.json"))]
-    nearby += [
-        file
-        for folder in visible_folders(path)
-        if folder.name.lower() in WORDS
-        for file in sorted(folder.glob("*.json"))
-    ]
-    named = {file: split for file in nearby if (split := _split_of(path, file))}
-    files = [
-        file for file in named if not any(word in file.stem.lower() for word in _OTHER) and _is_coco(file)
-    ]
-    found: dict[str, Path] = {}
-    for file in sorted(files, key=lambda file: "instances" not in file.stem.lower()):  # instances first
-        found.setdefault(named[file], file)
-    return found if "train" in found else {}
-
-
-def _split_of(root: Path, file: Path) -> str | None:
-    words = re.findall(r"[a-z]+", file.stem.lower())
-    if file.parent != root:
-        words.append(file.parent.name.lower())
-    return next((WORDS[word] for word in words if word in WORDS), None)
-
-
-def _is_coco(file: Path) -> bool:
-    text = file.read_bytes()
-    return all(word in text for word in (b'"images"', b'"annotations"', b'"categories"'))
 
 
 def _read(file: Path) -> Mapping[str, Any]:
@@ -174,7 +140,7 @@ def _items(
                 )
             label = IGNORE if note.get("iscrowd") else number[category]
             shapes.setdefault(note["image_id"], []).append((label, note["segmentation"]))
-    folder = _image_folder(file, content, root, images)
+    folder = image_folder(file, content, root, images)
     items = [
         _Item(
             folder / str(image["file_name"]),
@@ -192,27 +158,6 @@ def _items(
             f"{file}: no such image in {folder}: {', '.join(missing[:_SHOWN])}{more}. Give images=."
         )
     return sorted(items, key=lambda item: item.name)
-
-
-def _image_folder(file: Path, content: Mapping[str, Any], root: Path, images: str | None) -> Path:
-    """Return the folder in which the first image lies."""
-    if not content["images"]:
-        raise DataError(f"{file}: lists no images.")
-    if images is not None:
-        return root / images
-    first = str(content["images"][0]["file_name"])
-    return next((place for place in _places(file, root) if (place / first).is_file()), root)
-
-
-def _places(file: Path, root: Path) -> Iterator[Path]:
-    """Yield where images may lie, the likeliest first."""
-    split = _split_of(root, file)
-    for place in dict.fromkeys((file.parent, root, root / "images", root.parent, root.parent / "images")):
-        if place.is_dir():
-            yield place
-            folders = visible_folders(place)
-            alike = [f for f in folders if split and WORDS.get(re.sub(r"\d+", "", f.name.lower())) == split]
-            yield from [*alike, *folders]
 
 
 def _split(items: list[_Item], ground: int) -> Split:

@@ -17,9 +17,10 @@ from jaxtyping import Int64, UInt8
 from foveate.data.base import SPLITS, ImageData, Split
 from foveate.data.contents import hash_splits
 from foveate.data.dataset_items import Dataset, Truth, read_item
-from foveate.data.mask_code import MaskCode
-from foveate.data.mask_learn import Ignored, Wishes, learn_values
-from foveate.data.splits import SHARES, WORDS, Shares, cut
+from foveate.data.folder_names import split_named
+from foveate.data.masks.code import MaskCode
+from foveate.data.masks.infer_code import Ignored, MaskOptions, infer_from_values
+from foveate.data.splits import SHARES, Shares, cut
 from foveate.errors import DataError, OptionError
 
 
@@ -62,8 +63,8 @@ def open_dataset(
     """
     given = _by_split(source)
     read = {split: _read(f"{name}, split {split}", dataset) for split, dataset in given.items()}
-    wishes = Wishes(classes, ignore_index, background=background, threshold=threshold)
-    code, notes = _meaning(name, given, read, wishes)
+    options = MaskOptions(classes, ignore_index, background=background, threshold=threshold)
+    code, notes = _meaning(name, given, read, options)
     if code is not None:
         names = code.classes
     else:
@@ -97,7 +98,7 @@ def _by_split(source: object) -> dict[str, Dataset]:
         return {"": _sized("dataset", source)}
     given: dict[str, Dataset] = {}
     for key, dataset in source.items():
-        split = WORDS.get(str(key).lower())
+        split = split_named(str(key))
         if split is None or split in given:
             raise DataError(
                 f"splits came as {', '.join(map(str, source))}. Use the keys train, val (optional), test."
@@ -144,20 +145,20 @@ def _read(where: str, dataset: Dataset) -> _Read:
 
 
 def _meaning(
-    name: str, given: Mapping[str, Dataset], read: Mapping[str, _Read], wishes: Wishes
+    name: str, given: Mapping[str, Dataset], read: Mapping[str, _Read], options: MaskOptions
 ) -> tuple[MaskCode | None, Sequence[str]]:
     """Return what the masks mean and what has been decided unasked; None if there are labels."""
     values = [part.values for part in read.values() if part.values is not None]
     if not values:
-        if wishes != Wishes(wishes.classes):
+        if options != MaskOptions(options.classes):
             raise OptionError(f"{name}: ignore_index, background and threshold are for masks; it has labels.")
         return None, ()
     if len(values) < len(read):
         raise DataError(f"{name}: some splits have masks, others labels. Give one kind.")
-    if wishes.classes is None:
-        wishes = replace(wishes, classes=_own_classes(given))
-    learnt = learn_values(frozenset().union(*values), wishes)
-    return learnt.code, learnt.notes
+    if options.classes is None:
+        options = replace(options, classes=_own_classes(given))
+    found = infer_from_values(frozenset().union(*values), options)
+    return found.code, found.notes
 
 
 def _hash(image: np.ndarray, truth: Truth) -> str:

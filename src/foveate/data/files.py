@@ -12,7 +12,7 @@ from jaxtyping import UInt8
 from foveate.data.base import SPLITS, ImageData, Split
 from foveate.data.contents import hash_files, hash_splits
 from foveate.data.decode import read
-from foveate.data.mask_code import MaskCode, masked
+from foveate.data.masks.code import Code, MaskCode, masked
 from foveate.data.splits import Shares, cut
 
 
@@ -26,7 +26,7 @@ class Entry:
         label: Its class's name; empty if it has a mask.
         split: train, val or test; None if the data comes in one piece.
         group: What it must stay together with, or None.
-        mask: The file of its mask, or None if it has a label.
+        masks: The files of its mask; None if it has a label.
         inside: A file that is 0 where its mask does not count, or None.
     """
 
@@ -35,7 +35,7 @@ class Entry:
     label: str = ""
     split: str | None = None
     group: str | None = None
-    mask: Path | None = None
+    masks: tuple[Path, ...] | None = None
     inside: Path | None = None
 
 
@@ -47,7 +47,7 @@ def data_from_entries(
     seed: int,
     shares: Shares,
     options: Mapping[str, object],
-    code: MaskCode | None = None,
+    code: Code | None = None,
     palette: UInt8[np.ndarray, "k 3"] | None = None,
     notes: Sequence[str] = (),
 ) -> ImageData:
@@ -106,15 +106,16 @@ def _parts(
     return {name: [entries[item] for item in items] for name, items in chosen.items()}
 
 
-def _split(entries: Sequence[Entry], classes: tuple[str, ...], code: MaskCode | None) -> Split:
+def _split(entries: Sequence[Entry], classes: tuple[str, ...], code: Code | None) -> Split:
     number = _numbers(classes)
     files = tuple(entry.path for entry in entries)
-    masks = tuple(entry.mask for entry in entries if entry.mask is not None)
+    single = tuple(entry.masks[0] for entry in entries if entry.masks and len(entry.masks) == 1)
     grouped = any(entry.group is not None for entry in entries)
 
     def mask(item: int) -> UInt8[np.ndarray, "h w"]:
         assert code is not None
-        return masked(code, masks[item], entries[item].inside)
+        entry = entries[item]
+        return masked(code, entry.masks or (), entry.path, entry.inside)
 
     return Split(
         names=tuple(entry.name for entry in entries),
@@ -123,7 +124,7 @@ def _split(entries: Sequence[Entry], classes: tuple[str, ...], code: MaskCode | 
         groups=tuple(entry.group or entry.name for entry in entries) if grouped else None,
         files=files,
         masks=None if code is None else mask,
-        mask_files=None if code is None else masks,
+        mask_files=single if isinstance(code, MaskCode) else None,
     )
 
 
@@ -132,15 +133,15 @@ def _numbers(classes: tuple[str, ...]) -> dict[str, int]:
     return {"": 0} | {label: target for target, label in enumerate(classes)}
 
 
-def _contents(entries: Sequence[Entry], code: MaskCode | None) -> list[str]:
+def _contents(entries: Sequence[Entry], code: Code | None) -> list[str]:
     """Return a hash of each item: of its image, and of its mask and what that means."""
     hashes = hash_files([entry.path for entry in entries])
     if code is None:
         return hashes
-    masks = hash_files([entry.mask for entry in entries if entry.mask is not None])
-    insides = iter(hash_files([entry.inside for entry in entries if entry.inside is not None]))
-    parts = zip(entries, hashes, masks, strict=True)
+    files = hash_files([file for entry in entries for file in entry.masks or ()])
+    masks, insides = iter(files), iter(hash_files([e.inside for e in entries if e.inside is not None]))
     return [
-        f"{image} {mask} {next(insides) if entry.inside is not None else ''} {code}"
-        for entry, image, mask in parts
+        f"{image} {' '.join(next(masks) for _ in entry.masks or ())} "
+        f"{next(insides) if entry.inside is not None else ''} {code.key(entry.masks or ())}"
+        for entry, image in zip(entries, hashes, strict=True)
     ]

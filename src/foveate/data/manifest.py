@@ -14,11 +14,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from foveate.data.base import ImageData
-from foveate.data.class_table import Colours, Names
 from foveate.data.files import Entry, data_from_entries
-from foveate.data.mask_folder import plain
-from foveate.data.mask_learn import Ignored, Wishes, learn
-from foveate.data.splits import SHARES, WORDS, Shares
+from foveate.data.folder_names import split_named
+from foveate.data.masks.class_table import Colours, Names
+from foveate.data.masks.folder import plain
+from foveate.data.masks.infer_code import Ignored, MaskOptions, infer_code
+from foveate.data.splits import SHARES, Shares
 from foveate.errors import DataError, MissingExtraError, OptionError, nearest
 
 COLUMNS = ("path", "label", "mask", "split", "group")
@@ -57,7 +58,7 @@ def open_manifest(
         OptionError: options for masks, but the table has labels; or they contradict each other.
         MissingExtraError: Parquet needs pyarrow.
     """
-    wishes = Wishes(classes, ignore_index, colours, background, threshold)
+    asked = MaskOptions(classes, ignore_index, colours, background, threshold)
     path = path.resolve()
     rows = _read_parquet(path) if path.suffix.lower() == ".parquet" else _read_text(path)
     _check_columns(path, rows)
@@ -67,20 +68,20 @@ def open_manifest(
     _check_groups(path, entries)
     options: dict[str, object] = {} if "split" in rows[0] else {"shares": list(shares)}
     if "mask" in rows[0]:
-        learnt = learn(path.parent, [entry.mask for entry in entries if entry.mask is not None], wishes)
+        found = infer_code(path.parent, [file for entry in entries for file in entry.masks or ()], asked)
         return data_from_entries(
             path,
             entries,
-            learnt.code.classes,
+            found.code.classes,
             seed=seed,
             shares=shares,
-            options=options | plain(vars(wishes)),
-            code=learnt.code,
-            palette=learnt.palette,
-            notes=learnt.notes,
+            options=options | plain(vars(asked)),
+            code=found.code,
+            palette=found.palette,
+            notes=found.notes,
         )
-    if wishes != Wishes():
-        given = ", ".join(plain(vars(wishes)))
+    if asked != MaskOptions():
+        given = ", ".join(plain(vars(asked)))
         raise OptionError(f"manifest: {given} is for masks, but {path.name} has labels. Leave it out.")
     labels = {entry.label for entry in entries}
     # 2 before 10, if every label is a number.
@@ -123,7 +124,7 @@ def _check_columns(path: Path, rows: Sequence[Row]) -> None:
         raise DataError(f"{path}: has no rows. Write a header path,label,split,group and one row per image.")
     if "label" in rows[0] and "mask" in rows[0]:
         raise DataError(
-            f"{path}: has both columns label and mask. Leave one out: it is the truth to be learnt."
+            f"{path}: has both columns label and mask. Leave one out: it is the truth to be found."
         )
     for column in ("path",) if "mask" in rows[0] else ("path", "label"):
         if column not in rows[0]:
@@ -143,7 +144,7 @@ def _check_cells(path: Path, rows: Sequence[Row]) -> None:
 def _entry(manifest: Path, line: int, row: Row) -> Entry:
     split = None
     if "split" in row:
-        split = WORDS.get(row["split"].lower())
+        split = split_named(row["split"])
         if split is None:
             raise DataError(
                 f'{manifest}, line {line}: split "{row["split"]}" is unknown. Write train, val or test.'
@@ -155,13 +156,13 @@ def _entry(manifest: Path, line: int, row: Row) -> Entry:
         row.get("label", ""),
         split,
         row.get("group") or None,
-        folder / mask if mask else None,
+        (folder / mask,) if mask else None,
     )
 
 
 def _check_files(path: Path, entries: Sequence[Entry]) -> None:
     missing = [entry.name for entry in entries if not entry.path.is_file()]
-    missing += [str(entry.mask) for entry in entries if entry.mask is not None and not entry.mask.is_file()]
+    missing += [str(file) for entry in entries for file in entry.masks or () if not file.is_file()]
     if missing:
         raise DataError(f"{path}: {_listed('no such file:', missing)}. Paths are relative to {path.parent}.")
     lines: dict[str, list[int]] = {}

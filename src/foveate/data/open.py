@@ -9,8 +9,9 @@ from foveate.calls import parse_call
 from foveate.data.base import ImageData
 from foveate.data.scenes import scenes
 from foveate.errors import DataError, OptionError, SpecError
-from foveate.options import checked
+from foveate.options import checked, seed_number
 
+_NAMED = {"images": "images", "masks": "masks", "inside": "ignore_outside"}
 MANIFESTS = (".csv", ".tsv", ".parquet")
 
 
@@ -36,6 +37,7 @@ def open_data(source: object = None, *, seed: int = 0, **options: object) -> Ima
     """
     if isinstance(source, ImageData):
         return source
+    seed_number("seed", seed)
     if source is None or (isinstance(source, str) and source.partition("(")[0].strip() == "scenes"):
         return _call("scenes", scenes, {"seed": seed, **scene_words(source), **options})
     if isinstance(source, (str, Path)):
@@ -94,17 +96,26 @@ def _open_path(path: Path, options: dict[str, object]) -> ImageData:
 
 def _open_folder(path: Path, options: dict[str, object]) -> ImageData:
     """Open a folder by what lies in it: COCO annotations, images and masks, or class folders."""
-    from foveate.data.coco import coco_files, open_coco
+    from foveate.data.coco import open_coco
+    from foveate.data.coco_files import coco_files, lone_coco_file
     from foveate.data.folder import open_folder
-    from foveate.data.mask_folder import open_mask_folder
-    from foveate.data.mask_layout import is_mask_folder
+    from foveate.data.masks.folder import open_mask_folder
+    from foveate.data.masks.layout import find_pairs
+    from foveate.data.tree import scan
 
+    if options.get("class_folders"):  # the user has said what it is
+        return _call("folder of classes", open_folder, options, path)
     if coco_files(path):
         return _call("COCO annotations", open_coco, options, path)
-    named = [options.get(what) for what in ("images", "masks")]
-    if any(named) or is_mask_folder(path):
-        return _call("folder of masks", open_mask_folder, options, path)
-    return _call("folder of classes", open_folder, options, path)
+    tree = scan(path.resolve())
+    named = {what: options.get(word) for what, word in _NAMED.items()}
+    pairs = find_pairs(tree, **named)  # type: ignore[arg-type]
+    if pairs is not None:
+        return _call("folder of masks", open_mask_folder, options, path, pairs)
+    if (lone := lone_coco_file(path)) is not None:
+        images = {"images": str(path.resolve() / str(images))} if (images := options.get("images")) else {}
+        return _call("COCO annotations", open_coco, options | images, lone)
+    return _call("folder of classes", open_folder, options, path, tree)
 
 
 def _call(

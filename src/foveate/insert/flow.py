@@ -92,7 +92,7 @@ class Flow:
     @property
     def is_dense(self) -> bool:
         """Whether the model returns one map of scores for each image."""
-        return self._returns(4)
+        return self._returns(2 + self.maps.rank)
 
     def _returns(self, axes: int) -> bool:
         result = self.result
@@ -113,18 +113,12 @@ class Flow:
 
     def makes_map(self, call: Call) -> bool:
         """Return whether a map of the whole batch comes out of ``call``."""
-        layout = self.maps.output(call)
-        return (
-            bool(call.path)
-            and layout is not None
-            and call.output is not None
-            and (call.output.shape[0] == self.maps.batch)
-        )
+        return bool(call.path) and self.maps.output(call) is not None
 
     def positions(self, call: Call) -> int:
         """Return the number of positions of the map that comes out, 0 if none does."""
         layout = self.maps.output(call)
-        return 0 if layout is None else layout.height * layout.width
+        return 0 if layout is None else layout.positions
 
     def outer(self, call: Call) -> Call:
         """Return the outermost module that returns the very tensor that ``call`` made and holds no block."""
@@ -152,7 +146,7 @@ class Flow:
     def in_front(self, call: Call, node: int) -> Place | None:
         """Return the place where a map goes into ``call``, None if it is no map."""
         at = call.arrived.index(node)
-        name, key, tensor = call.inputs[at]
-        layout = self.maps.of(tensor, key, call.started)
+        name = call.inputs[at][0]
+        layout = self.maps.at(node)
         alone = [n for n, _, _ in call.inputs].count(name) == 1
         return Place(call.path, "before", layout, argument=name if at else "") if layout and alone else None

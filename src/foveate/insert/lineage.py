@@ -13,7 +13,7 @@ from foveate.insert.maps import Maps
 from foveate.insert.probe import Call, Probe
 from foveate.insert.trace import JOIN, PRODUCT, SUM, Node
 
-_SUMMARIES = {"mean", "amax", "max", "_adaptive_avg_pool2d", "adaptive_avg_pool2d", "adaptive_max_pool2d"}
+SUMMARIES = {"mean", "amax", "max", "_adaptive_avg_pool2d", "adaptive_avg_pool2d", "adaptive_max_pool2d"}
 _RESIZE = {"convolution", "max_pool2d_with_indices", "avg_pool2d"}
 
 
@@ -35,7 +35,7 @@ class Lineage:
     def __init__(self, notes: Probe, maps: Maps, blocks: list[Call]) -> None:
         self.nodes, self.uses = notes.trace.nodes, notes.trace.uses
         self._blocks = sorted(blocks, key=lambda block: block.started)
-        self._sizes = _sizes(notes, maps)
+        self._maps, self._sizes = maps, _sizes(notes, maps)
         self._summary: list[bool] = []
         self.coarsest: list[float] = []
         self.decoded: list[bool] = []
@@ -81,13 +81,26 @@ class Lineage:
             return []
         return [p for p in dict.fromkeys(node.parents) if self.nodes[p].positions == node.positions]
 
+    def ancestors(self, node: int) -> set[int]:
+        """Return a node and all that it was made from."""
+        found, ahead = set[int](), [node]
+        while ahead:
+            number = ahead.pop()
+            if number not in found:
+                found.add(number)
+                ahead += self._parents(number, self.nodes[number])
+        return found
+
     def _block_of(self, node: Node) -> Call | None:
         return next((block for block in self._blocks if block.held(node.made)), None)
 
     def _parents(self, number: int, node: Node) -> tuple[int, ...]:
-        """Return what a tensor was made of; inside of a block, what the block was given."""
+        """Return what a tensor was made of; inside of a block, the map that the block was given first."""
         block = self._block_of(node)
-        return node.parents if block is None else tuple(a for a in block.arrived if a < number)
+        if block is None:
+            return node.parents
+        given = tuple(a for a in block.arrived if a < number)
+        return next(((a,) for a in given if self._maps.at(a) is not None), given)
 
     def _past(self, number: int, node: Node, parents: tuple[int, ...]) -> float:
         past = min((self.coarsest[parent] for parent in parents), default=math.inf)
@@ -102,7 +115,7 @@ class Lineage:
     def _is_summary(self, node: Node) -> bool:
         """Return whether a tensor sums up a map, or was made from such alone and is no finer."""
         parents = [self.nodes[parent] for parent in node.parents]
-        if node.operation in _SUMMARIES and parents and parents[0].is_map:
+        if node.operation in SUMMARIES and parents and parents[0].is_map:
             return node.positions < parents[0].positions
         grows = node.is_map and any(p.is_map and p.positions < node.positions for p in parents)
         return bool(parents) and not grows and all(self._summary[parent] for parent in node.parents)
@@ -113,6 +126,6 @@ def _sizes(notes: Probe, maps: Maps) -> dict[int, int]:
     found: dict[int, int] = {}
     for call in notes.calls.values():
         layout = maps.output(call)
-        if layout is not None and call.output is not None and call.output.shape[0] == maps.batch:
-            found.setdefault(call.left, layout.height * layout.width)
+        if layout is not None:
+            found.setdefault(call.left, layout.positions)
     return found

@@ -20,6 +20,7 @@ from foveate.errors import CheckpointError, nearest
 from foveate.inputs import expect_model
 from foveate.insert.contents import insert_config
 from foveate.insert.holder import CHILD
+from foveate.insert.sequence import renamed
 from foveate.insert.surgery import Start, insert
 from foveate.options import read_record
 from foveate.tensor_file import read_tensors, save_tensors
@@ -101,7 +102,7 @@ def load_insert(
     config = header["insert"]
     with reading(path, trust_code):
         made = insert(model, config["spec"], example=example, start=config["start"])
-    expected = _inserted_state(made)
+    expected, weights = _inserted_state(made), renamed(made, weights)
     if expected.keys() != weights.keys():
         odd = sorted(expected.keys() ^ weights.keys())
         raise CheckpointError(

@@ -21,6 +21,16 @@ from foveate.inputs import expect_inputs, expect_model
 from foveate.insert.holder import CHILD, first_tensor, tensors_of
 from foveate.insert.trace import Trace
 
+SIGNAL_LAYERS = (  # what tells that a tensor (B, C, L) is a signal, not tokens (B, N, C)
+    nn.Conv1d,
+    nn.ConvTranspose1d,
+    nn.BatchNorm1d,
+    nn.InstanceNorm1d,
+    nn.MaxPool1d,
+    nn.AvgPool1d,
+    nn.AdaptiveAvgPool1d,
+    nn.AdaptiveMaxPool1d,
+)
 Key = tuple[int, int]  # a tensor as it was at one moment: identity, version
 
 
@@ -39,7 +49,9 @@ class Call:
         arrived: The nodes of ``inputs`` in the trace.
         left: The node of ``output``.
         again: The nodes of what came out when the module ran again.
-        returns: How many tensors with a batch and channels came out.
+        adds: The nodes of sums of two maps of one shape in its own ``forward``.
+        joins: How many maps it joins there.
+        out: The nodes of all tensors with a batch and channels that came out.
     """
 
     path: str
@@ -50,12 +62,17 @@ class Call:
     output: Tensor | None = None
     output_key: Key = (0, 0)
     plain: bool = False
-    adds: set[tuple[int, ...]] = field(default_factory=set)
+    adds: list[int] = field(default_factory=list)
     joins: int = 0
     arrived: list[int] = field(default_factory=list)
     left: int = -1
     again: list[int] = field(default_factory=list)
-    returns: int = 0
+    out: list[int] = field(default_factory=list)
+
+    @property
+    def returns(self) -> int:
+        """How many tensors with a batch and channels came out."""
+        return len(self.out)
 
     @property
     def parent(self) -> str:
@@ -81,6 +98,7 @@ class Probe:
         result: What the model returned.
         image: The first image of the example.
         trace: What every tensor was made from.
+        rank: Axes of the positions of what comes in: 1 for signals, 2 for images, 3 for volumes and videos.
     """
 
     calls: dict[str, Call]
@@ -88,12 +106,13 @@ class Probe:
     result: object
     image: Tensor
     trace: Trace
+    rank: int = 2
 
     @property
     def batch(self) -> Tensor:
-        """The images as the first layer takes them: (B, C, H, W)."""
+        """What comes in as the first layer takes it: images (B, C, H, W), signals or volumes."""
         arriving = (c.inputs[0][2] for c in self.calls.values() if c.inputs)
-        return next((t for t in arriving if t.ndim == 4), self.image)
+        return next((t for t in arriving if t.ndim == 2 + self.rank), self.image)
 
     def once(self, path: str) -> bool:
         """Return whether a module runs once, or once in every run of a network that the model runs again.
@@ -121,12 +140,15 @@ def call_with(model: nn.Module, example: object) -> object:
 
 
 @contextmanager
-def at_rest(model: nn.Module) -> Iterator[None]:
-    """Run the model as it is used: eval mode, no gradients, a fixed seed; all of it restored at the end."""
+def at_rest(model: nn.Module, *, gradients: bool = False) -> Iterator[None]:
+    """Run the model as it is used: eval mode, a fixed seed, and, unless asked for, without gradients.
+
+    All of it is restored at the end.
+    """
     modes = {module: module.training for module in model.modules()}
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
     try:
-        with torch.random.fork_rng(devices=devices), torch.no_grad():
+        with torch.random.fork_rng(devices=devices), torch.set_grad_enabled(gradients):
             torch.manual_seed(0)
             model.eval()
             yield
@@ -144,13 +166,19 @@ def probe(model: nn.Module, example: object) -> Probe:
     """
     expect_model(model)
     expect_inputs(example, model)
-    images = [t for t in tensors_of(example) if t.ndim in (3, 4) and t.is_floating_point()]
+    images = [t for t in tensors_of(example) if t.ndim in (3, 4, 5) and t.is_floating_point()]
     if not images:
         raise SiteError(
             f"example: got {type(example).__name__} without an image tensor, expected what the model takes, "
             "such as torch.rand(1, 3, 224, 224)"
         )
-    listener = _Listener()
+    if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
+        raise SiteError(
+            "got a TorchScript model, into which nothing can be put. Give the model that it was made from, "
+            "and trace it (torch.jit.trace) or export it (torch.export) afterwards."
+        )
+    rank = _rank(model, example, images[0])
+    listener = _Listener(rank)
     with ExitStack() as stack:
         stack.enter_context(at_rest(model))
         stack.enter_context(fast_path_off())
@@ -166,7 +194,14 @@ def probe(model: nn.Module, example: object) -> Probe:
                 f"{type(model).__name__} does not run on the example: {type(error).__name__}: {error}. "
                 "Give example= what the model takes."
             ) from error
-    return Probe(listener.calls, listener.counts, result, images[0], listener.trace)
+    return Probe(listener.calls, listener.counts, result, images[0], listener.trace, rank)
+
+
+def _rank(model: nn.Module, example: object, image: Tensor) -> int:
+    """Return how many axes the positions have of what comes in; a list holds images one by one (C, H, W)."""
+    if image.ndim == 3 and not isinstance(example, list):
+        return 1 if any(isinstance(module, SIGNAL_LAYERS) for module in model.modules()) else 2
+    return 3 if image.ndim == 5 else 2
 
 
 @contextmanager
@@ -183,13 +218,13 @@ def fast_path_off() -> Iterator[None]:
 class _Listener:
     """The hooks of one run, and the stack of modules that are running."""
 
-    def __init__(self) -> None:
+    def __init__(self, rank: int) -> None:
         self.calls: dict[str, Call] = {}
         self.counts: dict[str, int] = {}
         self.running: list[Call] = []
         self.kept: list[Tensor] = []  # alive until the end, so that no identity is used twice
         self.clock = 0
-        self.trace = Trace()
+        self.trace = Trace(rank)
 
     def tick(self) -> int:
         self.clock += 1
@@ -210,7 +245,9 @@ class _Listener:
             call = self.running.pop()
             call.ended = self.tick()
             call.output = first_tensor(output)
-            call.returns = sum(t.ndim > 2 and t.is_floating_point() for t in tensors_of(output))
+            tensors = [t for t in tensors_of(output) if t.ndim > 2 and t.is_floating_point()]
+            call.out = [self.trace.number(t, self.clock) for t in tensors]
+            self.kept += tensors
             call.plain = call.output is not None and not isinstance(output, Mapping)
             if call.output is not None:
                 call.output_key = key_of(call.output)
@@ -238,8 +275,8 @@ class _Operations(TorchDispatchMode):
             name, call = func._schema.name, self.listener.running[-1]
             self.listener.trace.note(name, args, dict(kwargs or {}), result, self.listener.clock)
             if name in ("aten::add", "aten::add_") and _same_maps(args[0], args[1]):
-                call.adds.add(tuple(result.shape))
-            elif name == "aten::cat" and len(args[0]) > 1 and result.ndim == 4:
+                call.adds.append(self.listener.trace.number(result, self.listener.clock))
+            elif name == "aten::cat" and len(args[0]) > 1 and self.listener.trace.has_map_axes(result):
                 call.joins += 1
         return result
 

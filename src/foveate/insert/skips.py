@@ -90,14 +90,9 @@ class _Search:
         deep = next(
             n for (n, _, _), node in zip(call.inputs, call.arrived, strict=True) if node == meeting.deep
         )
-        layout, asked = self._layout(call, meeting.fine), self._layout(call, meeting.deep)
+        layout, asked = self.flow.maps.at(meeting.fine), self.flow.maps.at(meeting.deep)
         if layout is not None and asked is not None:
             yield Place(call.path, "before", layout, argument=name, deeper=Deeper(asked, argument=deep))
-
-    def _layout(self, call: Call, node: int) -> Layout | None:
-        at = call.arrived.index(node)
-        _, key, tensor = call.inputs[at]
-        return self.flow.maps.of(tensor, key, call.started)
 
     # --- an operation joins them
 
@@ -173,8 +168,8 @@ class _Search:
         parents = self.nodes[joined].parents
         widths = [self.nodes[parent].shape[1] for parent in parents]
         at = parents.index(operand)
-        _, _, height, width = self.nodes[joined].shape
-        return Layout("map", widths[at], height, width, first=sum(widths[:at]), within=sum(widths))
+        size = self.nodes[joined].shape[2:]
+        return Layout.of("map", widths[at], size, first=sum(widths[:at]), within=sum(widths))
 
     def _asking(self, place: Place, meeting: Meeting, clock: int) -> Place:
         """Add the last map that was made on the way to the deeper one before the place is reached."""

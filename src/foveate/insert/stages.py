@@ -1,19 +1,23 @@
-"""The stem, and the stages: blocks at one resolution."""
+"""The stem, and the stages: the last map of each resolution, as blocks or layers make them."""
 
 from __future__ import annotations
 
+from torch import nn
+
+from foveate.insert.blocks import line_of
 from foveate.insert.flow import Flow, Place
 from foveate.insert.probe import Call
 
 
 def find_stem(flow: Flow) -> list[Place]:
-    """Return the last map before the first block, or what the first layer makes."""
+    """Return the last map before the first block or stage, or what the first layer makes."""
     layers = [c for c in flow.trunk if flow.makes_map(c)]
-    if flow.every_block:
-        layers = [c for c in layers if c.ended < flow.every_block[0].started]
+    begun = [call.started for call in (*flow.every_block, *_stages_without_blocks(flow))]
+    if begun:
+        layers = [c for c in layers if c.ended < min(begun)]
     if not layers:
         return []
-    last = max(layers, key=lambda c: c.ended) if flow.every_block else layers[0]
+    last = max(layers, key=lambda c: c.ended) if begun else layers[0]
     first = next(
         c for c in layers if c.output_key == last.output_key
     )  # before layers that pass it on untouched
@@ -22,9 +26,8 @@ def find_stem(flow: Flow) -> list[Place]:
 
 def find_stages(flow: Flow) -> list[Call]:
     """Return the module at the end of each stage, down to the lowest resolution."""
-    steps = flow.blocks or [c for c in flow.hosts if flow.is_leaf(c)]
     groups: list[list[Call]] = []
-    for step in (s for s in steps if flow.makes_map(s) and _is_encoder(flow, s)):
+    for step in _steps(flow):
         size = flow.positions(step)
         last = groups[-1][-1] if groups else step
         if size > flow.positions(last):
@@ -36,6 +39,40 @@ def find_stages(flow: Flow) -> list[Call]:
         groups = [_trimmed(flow, group) for group in groups]
     ends = [_end(flow, group) for group in groups]
     return [end for end in ends if flow.once(end)]
+
+
+def _steps(flow: Flow) -> list[Call]:
+    """Return the blocks, or layers, that the deepest map is made through, in the order in which they ran.
+
+    Others are on a way of their own that meets the trunk later, and may be at any resolution.
+    """
+    if flow.blocks:
+        steps = sorted((*flow.blocks, *_stages_without_blocks(flow)), key=lambda c: c.started)
+    else:
+        steps = [c for c in flow.hosts if flow.is_leaf(c) and flow.maps.has_positions(c.left)]
+    steps = [s for s in steps if flow.makes_map(s) and _is_encoder(flow, s)]
+    if not steps:
+        return []
+    deepest = min(reversed(steps), key=flow.positions)
+    trunk = flow.lineage.ancestors(deepest.left)
+    return [step for step in steps if step.left in trunk]
+
+
+def _stages_without_blocks(flow: Flow) -> list[Call]:
+    """Return modules that stand in line with those that hold blocks, and hold none themselves.
+
+    Such as the first stages of MobileNetV4, which are plain convolutions.
+    """
+    calls = flow.notes.calls
+    holders = [calls[block.parent] for block in flow.blocks if block.parent in calls]
+    alike = {_standing(c) for c in holders if line_of(c) != c.path}
+    beside = [c for c in flow.hosts if _standing(c) in alike and flow.makes_map(c)]
+    return [c for c in beside if not any(c.holds(block) for block in flow.every_block)]
+
+
+def _standing(call: Call) -> tuple[str, type[nn.Module]]:
+    """Return what the modules share that stand in a line and are of one class."""
+    return line_of(call), type(call.module)
 
 
 def _is_encoder(flow: Flow, step: Call) -> bool:
@@ -71,16 +108,24 @@ def _widens(flow: Flow, last: Call, step: Call) -> bool:
     if not flow.blocks or last.parent == step.parent:
         return False
     before, now = flow.maps.output(last), flow.maps.output(step)
-    return before is not None and now is not None and now.channels >= 2 * before.channels
+    if before is None or now is None or now.channels < 2 * before.channels:
+        return False
+    inside = [c.module for c in flow.calls if c.path.startswith(f"{step.parent}.")]
+    return any(max(module.dilation) > 1 for module in inside if isinstance(module, nn.Conv2d))
 
 
 def _end(flow: Flow, group: list[Call]) -> Call:
-    """Return the outermost module that holds blocks of this stage alone and ends with its last map."""
+    """Return the outermost module that holds blocks of this stage alone and ends with its last map.
+
+    One of several that stand in line may change the width at its end, as where a stage joins two ways.
+    """
     end = group[-1]
     others = [b for b in flow.every_block if b not in group]
+    alike = {_standing(c) for other in others for c in flow.notes.ancestors(other.path)}
     for around in flow.notes.ancestors(end.path):
+        wider = _standing(around) in alike and flow.positions(around) == flow.positions(end)
         same = flow.maps.output(around) == flow.maps.output(end)
-        if not same or not flow.once(around) or any(around.holds(other) for other in others):
+        if not (same or wider) or not flow.once(around) or any(around.holds(other) for other in others):
             break
         if around.returns > 1 or flow.lineage.decoded[around.left]:
             break

@@ -6,9 +6,10 @@ graph holds numbers only; the tensors themselves are let go of as in any other r
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
@@ -18,6 +19,13 @@ from foveate.insert.holder import tensors_of
 JOIN = "cat"
 SUM = "add"
 PRODUCT = "mul"
+
+
+class Operand(NamedTuple):
+    """A tensor that an operation was given: its node, -1 for weights and whatever else was not traced."""
+
+    node: int
+    shape: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -30,41 +38,50 @@ class Node:
         parents: The nodes that it was made from, in order, weights left out.
         shape: Its shape.
         made: When, by the clock of the calls.
+        arguments: What the operation was given; each tensor as an :class:`Operand`.
+        place: Which of the operation's results it is.
+        is_map: Whether it has the axes of a map, none of them empty.
     """
 
     operation: str
     parents: tuple[int, ...]
     shape: tuple[int, ...]
     made: int
-
-    @property
-    def is_map(self) -> bool:
-        """Whether it has four axes, none of them empty."""
-        return len(self.shape) == 4 and all(self.shape)
+    arguments: tuple[object, ...] = ()
+    place: int = 0
+    is_map: bool = False
 
     @property
     def positions(self) -> int:
         """Rows times columns, for a map with channels first; 0 for anything else."""
-        return self.shape[2] * self.shape[3] if self.is_map else 0
+        return math.prod(self.shape[2:]) if self.is_map else 0
 
 
 class Trace:
     """All tensors of one run.
+
+    Args:
+        rank: Axes of the positions of what comes in; tensors of four axes can be maps whatever it is.
 
     Attributes:
         nodes: Each tensor, in the order in which they were made.
         uses: For each node the nodes that were made from it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, rank: int = 2) -> None:
+        self._axes = (4, 2 + rank)
         self.nodes: list[Node] = []
         self.uses: list[list[int]] = []
         self._numbers: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
 
+    def has_map_axes(self, tensor: Tensor) -> bool:
+        """Return whether a tensor has as many axes as a map."""
+        return tensor.ndim in self._axes
+
     def number(self, tensor: Tensor, clock: int) -> int:
         """Return the number of a tensor's node; one seen for the first time comes from outside."""
         if tensor not in self._numbers:
-            self._add(tensor, Node("", (), tuple(tensor.shape), clock))
+            self._add(tensor, self._node("", (), tensor, clock))
         return int(self._numbers[tensor])
 
     def note(
@@ -80,9 +97,34 @@ class Trace:
             arrived = tensors_of((*args, *kwargs.values()))
             parents = tuple(int(self._numbers[tensor]) for tensor in arrived if tensor in self._numbers)
         if parents:
-            for tensor in tensors_of(result):
+            given = self._written(args)
+            for place, tensor in enumerate(tensors_of(result)):
                 if tensor.is_floating_point():
-                    self._add(tensor, Node(name, parents, tuple(tensor.shape), clock))
+                    self._add(tensor, self._node(name, parents, tensor, clock, given, place))
+
+    def _node(
+        self,
+        name: str,
+        parents: tuple[int, ...],
+        tensor: Tensor,
+        clock: int,
+        given: tuple[object, ...] = (),
+        place: int = 0,
+    ) -> Node:
+        shape = tuple(tensor.shape)
+        is_map = len(shape) in self._axes and all(shape)
+        return Node(name, parents, shape, clock, given, place, is_map)
+
+    def _written(self, values: Sequence[Any]) -> tuple[object, ...]:
+        """Return arguments with each tensor as its number and shape."""
+        return tuple(
+            Operand(self._numbers.get(value, -1), tuple(value.shape))
+            if isinstance(value, Tensor)
+            else self._written(value)
+            if isinstance(value, list | tuple)
+            else value
+            for value in values
+        )
 
     def _add(self, tensor: Tensor, node: Node) -> None:
         self._numbers[tensor] = number = len(self.nodes)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from foveate.errors import ShapeError
 from foveate.mechanisms.base import Mechanism
+from foveate.mechanisms.ranks import taken
 from foveate.typed import quoted
 
 
@@ -52,13 +53,14 @@ class Gate(Mechanism):
     ) -> Float[Tensor, "b o *space"]:
         """Weigh parts of ``x`` by the coarser map ``gating``."""
 
-    def _check_gating(self, gating: Tensor) -> None:
-        """Raise a ShapeError unless ``gating`` is a map with the channels this was built for."""
+    def _check_gating(self, x: Tensor, gating: Tensor) -> None:
+        """Raise a ShapeError unless ``gating`` has the axes of ``x`` and the channels this was built for."""
         self._check_tensor(gating, f"a gating map (B, {self.gating}, h, w)")
-        if gating.ndim < 4 or gating.shape[1] != self.gating or not gating.is_floating_point():
+        if gating.ndim != x.ndim or gating.shape[1] != self.gating or not gating.is_floating_point():
+            expected = taken((x.ndim - 2,), self.gating)
             raise ShapeError(
                 f"{type(self).__name__}: got a gating map of shape {tuple(gating.shape)} and {gating.dtype}, "
-                f"expected floating point (B, {self.gating}, h, w). Build it with gating= its channels."
+                f"expected floating point, {expected}. Build it with gating= its channels."
             )
 
 
@@ -101,6 +103,7 @@ class Read(Mechanism):
     """A query reads a memory; takes ``channels`` of the memory, and ``query``, the query's if they differ."""
 
     interface = "read"
+    dims = ()
     query_channels: int
 
     @abstractmethod

@@ -16,6 +16,7 @@ from torch import nn
 from foveate.calls import parse_call
 from foveate.errors import FoveateError, OptionError, UnknownNameError
 from foveate.models.base import models
+from foveate.models.form import keep_form
 from foveate.models.imported import import_model
 from foveate.models.library import from_timm, from_torchvision
 from foveate.models.weights import load_weights
@@ -149,7 +150,9 @@ def _own(name: str, classes: int, pretrained: bool, options: Mapping[str, object
     options = {**options, "pretrained_encoder": True} if pretrained else options
     options = checked(name, models[name], options)
     try:
-        return models[name](classes=classes, **options)
+        model = models[name](classes=classes, **options)
+    except OptionError as error:
+        raise OptionError(f"{name}: {error}") from error
     except FoveateError:
         raise
     except Exception as error:  # two options that do not go together, or more memory than there is
@@ -157,6 +160,8 @@ def _own(name: str, classes: int, pretrained: bool, options: Mapping[str, object
             raise
         written = ", ".join(f"{key}={value!r}" for key, value in options.items())
         raise OptionError(f"{name} cannot be built with {written}: {error}") from error
+    keep_form(model, name, options)
+    return model
 
 
 def _imported(name: str, classes: int, pretrained: bool, options: Mapping[str, object]) -> nn.Module:

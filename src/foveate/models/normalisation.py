@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import timm
 import torchvision
 from torch import nn
+
+from foveate.errors import OptionError
 
 Triple = tuple[float, float, float]
 HALF: Triple = (0.5, 0.5, 0.5)
@@ -22,9 +25,30 @@ def model_normalisation(model: nn.Module | str) -> tuple[Triple, Triple]:
 
     Args:
         model: A model, or a name that ``create_model`` takes.
+
+    Raises:
+        OptionError: What the model states cannot be: a deviation of 0, or a number that is not finite.
     """
-    if isinstance(model, str):
-        return _of_name(model)
+    return expect_normalisation(*(_of_name(model) if isinstance(model, str) else _of_model(model)))
+
+
+def expect_normalisation(mean: Triple, std: Triple) -> tuple[Triple, Triple]:
+    """Return the two if images can be brought to them.
+
+    Raises:
+        OptionError: They are not three numbers each, one is not finite, or a deviation is not above 0.
+    """
+    fine = len(mean) == len(std) == 3 and all(math.isfinite(x) for x in (*mean, *std)) and min(std) > 0
+    if not fine:
+        raise OptionError(
+            f"normalisation: got mean={tuple(mean)} and std={tuple(std)}, expected three finite numbers "
+            "each, and deviations above 0: images are divided by them. Correct what the model or its "
+            "config.json states."
+        )
+    return mean, std
+
+
+def _of_model(model: nn.Module) -> tuple[Triple, Triple]:
     kept = getattr(model, _ATTRIBUTE, None)
     if isinstance(kept, tuple):
         return kept

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from foveate.errors import OptionError
-from foveate.options import check_fields
+from foveate.options import check_fields, seed_number
 
 Optimiser = Literal["adamw", "sgd"]
 ClassWeights = Literal["inverse", "median_frequency", "effective", "log"]
@@ -94,6 +94,7 @@ class TrainConfig:
         check_fields(self)
         for name in ("epochs", "batch_size", "accumulate"):
             self._expect(name, getattr(self, name) >= 1, "a whole number >= 1")
+        seed_number("seed", self.seed)
         for name in ("warmup", "gate_warmup", "label_smoothing"):
             self._expect(name, 0 <= getattr(self, name) < 1, "a share in [0, 1)")
         self._expect("optimizer", self.optimizer in ("adamw", "sgd"), '"adamw" or "sgd"')

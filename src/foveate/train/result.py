@@ -12,6 +12,7 @@ from torch import nn
 
 from foveate.errors import CheckpointError, TrainingError
 from foveate.files import read_json, sweep, write_json
+from foveate.models.form import form_of
 from foveate.options import read_record
 from foveate.tasks.base import Metric
 from foveate.tensor_file import load_tensors, save_tensors
@@ -19,6 +20,14 @@ from foveate.typed import AnyFloat
 
 MARKER = "result.json"
 WEIGHTS = "model.safetensors"
+_NAMED = 4  # differences that an error lists
+_LETTERS = 120  # of a value that it shows
+_HASHED = {  # what a run knows by a hash, and what it means if that differs
+    "data": "the data has changed (its images, labels or splits)",
+    "weights": "the file of weights to start from has changed",
+    "code": "the code of the model has changed",
+    "model": "the model has other layers",
+}
 
 
 _log = logging.getLogger("foveate")
@@ -40,7 +49,7 @@ class Epoch(TypedDict):
 
 
 class _Record(TypedDict):
-    """What the marker holds; ``checksum``, of the weights, is younger than the rest."""
+    """What the marker holds; ``checksum``, of the weights, and ``val_score`` are younger than the rest."""
 
     run: dict[str, object]
     steps: int
@@ -48,6 +57,7 @@ class _Record(TypedDict):
     images_per_second: float
     history: list[Epoch]
     checksum: NotRequired[str]
+    val_score: NotRequired[AnyFloat | None]
 
 
 @dataclass(frozen=True)
@@ -61,6 +71,7 @@ class FitResult:
         steps: Steps taken, over all sittings.
         seconds: Wall time, over all sittings: training, evaluation and checkpoints.
         images_per_second: Throughput of the training steps alone.
+        val_score: Score of the weights that are kept on the validation images, if there are any.
     """
 
     model: nn.Module = field(repr=False)
@@ -68,6 +79,7 @@ class FitResult:
     steps: int
     seconds: float
     images_per_second: float
+    val_score: float | None = None
 
 
 def described(entry: Epoch, epochs: int, metric: Metric) -> str:
@@ -83,10 +95,13 @@ def keep(folder: Path, result: FitResult, run: Mapping[str, object]) -> None:
     Raises:
         TrainingError: The disk does not take it.
     """
-    record = {name: getattr(result, name) for name in ("steps", "seconds", "images_per_second", "history")}
+    record = {
+        name: getattr(result, name)
+        for name in ("steps", "seconds", "images_per_second", "history", "val_score")
+    }
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        total = save_tensors(result.model.state_dict(), folder / WEIGHTS)
+        total = save_tensors(result.model.state_dict(), folder / WEIGHTS, form_of(result.model))
         write_json(folder / MARKER, {"format": 1, "run": dict(run), **record, "checksum": total})
     except OSError as error:
         raise TrainingError(
@@ -123,21 +138,36 @@ def finished(folder: Path, model: nn.Module, run: Mapping[str, object], stop: in
         _log.warning("%s: the weights of this finished run %s; it is trained again", folder, why)
         return None
     figures = (record["history"], record["steps"], record["seconds"], record["images_per_second"])
-    return FitResult(model.eval(), *figures)
+    return FitResult(model.eval(), *figures, val_score=record.get("val_score"))
 
 
 def expect_same(run: Mapping[str, object], stored: Mapping[str, object], folder: Path) -> None:
     """Raise unless the run in ``folder`` is the one that is asked for.
 
     Raises:
-        CheckpointError: It is another one; the first difference is named.
+        CheckpointError: It is another one; what differs is named.
     """
-    for key in (*run, *stored):
-        if run.get(key) != stored.get(key):
-            raise CheckpointError(
-                f"{folder} holds another run: {key} was {stored.get(key)!r}, now it is {run.get(key)!r}. "
-                "Choose another folder, or delete this one."
-            )
+    differ = [key for key in dict.fromkeys((*run, *stored)) if run.get(key) != stored.get(key)]
+    if differ:
+        listed = "; ".join(_difference(key, run, stored) for key in differ[:_NAMED])
+        more = f"; and {len(differ) - _NAMED} more" if len(differ) > _NAMED else ""
+        raise CheckpointError(
+            f"{folder} holds another run: {listed}{more}. Choose another folder, or delete this one to train "
+            "anew."
+        )
+
+
+def _difference(key: str, run: Mapping[str, object], stored: Mapping[str, object]) -> str:
+    if key in _HASHED and key in stored and key in run:
+        return _HASHED[key]
+    if key not in stored:
+        return f"it does not say its {key}, as an older version made it"
+    return f"{key} was {_short(stored[key])}, now it is {_short(run.get(key))}"
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _LETTERS else f"{text[:_LETTERS]}…"
 
 
 def expect_within(steps: int, stop: int, folder: Path) -> None:

@@ -27,6 +27,7 @@ _VARIANT: dict[str, Any] = {
     "latency": None,
     "memory": None,
     "per_class": [],
+    "confusion": None,
     "figures": [],
     "gates": [],
     "curves": [],
@@ -56,7 +57,14 @@ _RECIPE: dict[str, Any] = {
     "seeds": [],
     "rules": [],
 }
-_TOP: dict[str, Any] = {"foveate": "", "created": "", "sentence": "", "could_have_found": "", "best": None}
+_TOP: dict[str, Any] = {
+    "foveate": "",
+    "created": "",
+    "sentence": "",
+    "could_have_found": "",
+    "chance": None,
+    "best": None,
+}
 
 
 def read_result(folder: Path) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from foveate.models.library import expect_no_files, packaged_weights
 from foveate.models.normalisation import keep_normalisation, model_normalisation
 from foveate.models.segmentation.backbones import Encoder, MobileNetV2Encoder, ResNetEncoder, TimmEncoder
 from foveate.models.segmentation.densenet import DenseNetEncoder
+from foveate.models.segmentation.drn import DRNS
 from foveate.models.segmentation.resnet_small import SmallResNetEncoder
 from foveate.models.segmentation.staged import StagedEncoder
 from foveate.models.segmentation.xception import XCEPTIONS
@@ -39,7 +40,10 @@ _OWN = (
     "ceil_pool",
     "widen",
     "early_padding",
+    "pad_image",
+    "late_dilation",
 )  # an encoder's options; the rest are the network's
+_NAMED: dict[str, Callable[..., Encoder]] = {**XCEPTIONS, **DRNS}
 _ENCODERS: dict[type[nn.Module], Callable[..., Encoder]] = {
     ResNet: ResNetEncoder,
     torchvision.models.ResNet: ResNetEncoder,
@@ -62,9 +66,9 @@ def build_encoder(
     Args:
         name: A residual network of torchvision or foveate's own (``"resnet50"``, ``"se_resnet50"``,
             ``"sknet50"``, ``"resnet8"`` for small images), ``"mobilenet_v2"``, ``"densenet121"``,
-            ``"xception39"``, ``"xception65"``; another of torchvision that is a chain of layers
-            (``"efficientnet_b0"``, ``"mobilenet_v3_large"``, ``"vgg16_bn"``, ``"convnext_tiny"``,
-            ``"regnet_y_400mf"``, ``"swin_t"``); or ``"timm/NAME"``.
+            ``"xception"``, ``"xception39"``, ``"xception65"``, ``"drn_d_54"`` (of stride 8); another of
+            torchvision that is a chain of layers (``"efficientnet_b0"``, ``"mobilenet_v3_large"``,
+            ``"vgg16_bn"``, ``"convnext_tiny"``, ``"regnet_y_400mf"``, ``"swin_t"``); or ``"timm/NAME"``.
         in_channels: Channels of the images.
         output_stride: The greatest stride: 8, 16 or 32.
         pretrained: Fetch the weights of the published classifier. With other than 3 channels the first
@@ -99,10 +103,10 @@ def build_encoder(
 def _built(
     name: str, output_stride: int, pretrained: bool, options: dict[str, Any], in_channels: int
 ) -> Encoder:
-    if name in XCEPTIONS:
+    if name in _NAMED:
         if pretrained:
             raise OptionError(f"pretrained: {name} has no published classifier here")
-        return _called(name, XCEPTIONS[name], options, output_stride=output_stride)
+        return _called(name, _NAMED[name], options, output_stride=output_stride)
     source, bare = resolve(name)
     if source == "timm":
         encoder = _of_timm(bare, output_stride, pretrained, options, in_channels)

@@ -1,0 +1,53 @@
+"""``fv.predict``: what a trained model sees in pictures, wherever they lie."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor, nn
+
+from foveate.compare.trained import load
+from foveate.compare.trained import predict as predicted
+from foveate.compare.training import Training
+from foveate.errors import CheckpointError
+from foveate.infer.inputs import pictures_of
+
+
+def predict(model: nn.Module | Training | str | Path, inputs: object) -> Tensor | list[Tensor]:
+    """Return probabilities for pictures: (N, classes), or of a network that segments a list of (K, H, W).
+
+    Args:
+        model: What ``fv.load`` or ``fv.train`` returned, or the folder of a study or of a training.
+        inputs: Files, folders, lists (.txt, .csv) or patterns (``photos/*.jpg``); PIL pictures; arrays
+            (H, W, 3) or (N, H, W, 3) uint8; or a sequence of such.
+
+    Returns:
+        Of a classifier one row a picture, float32; of a segmenter the probabilities of the pixels of each
+        picture, at its own size.
+
+    Raises:
+        CheckpointError: There is no model in the folder, or the module is not one that was trained here.
+        DataError: A picture cannot be read, or none is meant.
+        ShapeError: Something other than pictures came.
+    """
+    if isinstance(model, Training):
+        model = model.model
+    elif isinstance(model, str | Path):
+        model = load(model)
+    if "config" not in model.__dict__:
+        raise CheckpointError(
+            f"predict: got a {type(model).__name__} that does not know its classes and size. Give the folder "
+            "of a study or of a training, or what fv.load or fv.train returned."
+        )
+    return predicted(model, _pictures(inputs))
+
+
+def _pictures(inputs: object) -> object:
+    if isinstance(inputs, np.ndarray) or not isinstance(inputs, str | Path | list | tuple):
+        return inputs
+    found: list[object] = []
+    for one in [inputs] if isinstance(inputs, str | Path) else inputs:
+        is_name = isinstance(one, str | Path)
+        found += [picture.path for picture in pictures_of([one])] if is_name else [one]
+    return found

@@ -1,0 +1,52 @@
+"""The names of torchvision's and timm's models, without the seconds that importing the two takes.
+
+Both register a model by a decorator above the function that is called like it, so the names stand in their
+sources. A test holds what is read there against what the libraries list themselves.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import re
+from pathlib import Path
+from typing import Literal
+
+Library = Literal["torchvision", "timm"]
+
+_MODEL = re.compile(
+    r'^@register_model(?:\((?:name="(?P<name>\w+)")?\))?\n'  # the decorator
+    r"(?:@.*\n(?:[ )].*\n)*)*"  # other decorators
+    r"def (?P<function>\w+)\(",
+    re.MULTILINE,
+)
+
+
+@functools.cache
+def library_names(library: Library) -> tuple[str, ...]:
+    """Return the names of a library's models, sorted.
+
+    Example:
+        >>> "resnet18" in library_names("torchvision")
+        True
+    """
+    spec = importlib.util.find_spec(library)
+    home = Path(spec.origin).parent / "models" if spec is not None and spec.origin else None
+    files = sorted(home.rglob("*.py")) if home is not None else []
+    found = {
+        match["name"] or match["function"]
+        for file in files
+        for match in _MODEL.finditer(file.read_text(encoding="utf-8"))
+    }
+    return tuple(sorted(found)) if found else _listed(library)
+
+
+def _listed(library: Library) -> tuple[str, ...]:
+    """Ask the library itself, where its sources are not at hand."""
+    if library == "timm":
+        import timm
+
+        return tuple(sorted(timm.list_models()))
+    import torchvision
+
+    return tuple(sorted(torchvision.models.list_models()))
