@@ -39,6 +39,7 @@ def matches(cls: Class, wanted: Mapping[str, str | None]) -> bool:
 def _has(cls: Class, facet: str, value: str) -> bool:
     from foveate.mechanisms import base
 
+    has: str | tuple[str, ...]
     if facet == "dims":
         known, has = ["1", "2", "3"], tuple(str(rank) for rank in cls.dims)
     elif facet == "interface":
@@ -259,7 +260,7 @@ def parse_map_size(text: str) -> tuple[int, ...]:
     words = text.split(",")
     if not 2 <= len(words) <= 4 or not all(word.strip().isdigit() and int(word) > 0 for word in words):
         raise OptionError(
-            f'--size: got "{text}", expected channels, height and width, such as 64,14,14, channels and length '
-            "of a signal, or channels, depth, height and width of a volume"
+            f'--size: got "{text}", expected channels, height and width, such as 64,14,14; channels and '
+            "length of a signal; or channels, depth, height and width of a volume"
         )
     return tuple(int(word) for word in words)

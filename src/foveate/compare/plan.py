@@ -216,13 +216,10 @@ class StudyPlan:
 
     def differences(self, other: StudyPlan) -> list[str]:
         """Return what another plan has otherwise, one line each: empty for the same study."""
-        found = [self.identity(), other.identity()]
-        for (
-            plan
-        ) in found:  # which control a variant has to beat follows from the rest; the first sitting's counts
-            for variant in plan["variants"]:
-                variant.pop("control")
-        return list(_differences(*found, ""))
+        here, there = self.identity(), other.identity()
+        for variant in (*here["variants"], *there["variants"]):
+            variant.pop("control")  # follows from the rest; that of the first sitting counts
+        return list(_differences(here, there, ""))
 
     def __str__(self) -> str:
         """Return the plan as text, no line wider than 80."""

@@ -19,6 +19,8 @@ Differs adds x, which the authors concatenate, so that C stays. Masks cover maps
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -105,7 +107,7 @@ class PointWiseAttention(Refine):
         small = tuple((side - 1) // self.shrink + 1 for side in x.shape[2:])
         taken = [self.get_submodule(each)(x, small) for each in self.directions]
         convolve, norm, rectify = self.merge
-        read: Tensor = rectify(norm(precise(convolve, torch.cat(taken, dim=1))))
+        read: Tensor = rectify(norm(precise(cast(nn.Conv2d, convolve), torch.cat(taken, dim=1))))
         if self.shrink > 1:
             read = F.interpolate(read, x.shape[2:], mode="bilinear", align_corners=True)
         return read
