@@ -9,11 +9,11 @@ if TYPE_CHECKING:
     from foveate.cli.catalogue import Facts
 
 EXAMPLE = """
-    $ foveate list --interface label
-    name         interface  weighs                     asks   how   can sit at
-    ───────────────────────────────────────────────────────────────────────────
-    csra         label      classes, positions         query  soft  output
-    query2label  label      classes, positions, heads  query  soft  output
+    $ foveate list --interface gate
+    name             interface  weighs     asks   how   dims     can sit at
+    ────────────────────────────────────────────────────────────────────────
+    attention_gate   gate       positions  query  soft  1, 2, 3  skip
+    global_upsample  gate       channels   query  soft  1, 2, 3  skip
 """
 
 

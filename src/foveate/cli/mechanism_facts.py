@@ -196,7 +196,7 @@ def parse_map_size(text: str) -> tuple[int, ...]:
     words = text.split(",")
     if not 2 <= len(words) <= 4 or not all(word.strip().isdigit() and int(word) > 0 for word in words):
         raise OptionError(
-            f'--size: got "{text}", expected channels, height and width, such as 64,14,14, channels and '
-            "length of a signal, or channels, depth, height and width of a volume"
+            f'--size: got "{text}", expected channels, height and width, such as 64,14,14; channels and '
+            "length of a signal; or channels, depth, height and width of a volume"
         )
     return tuple(int(word) for word in words)

@@ -22,7 +22,6 @@ from foveate.inputs import expect_inputs, expect_model
 from foveate.mechanisms.base import Cost
 from foveate.mechanisms.gated import as_written
 from foveate.mechanisms.switch import uncompiled
-from foveate.mechanisms.switch import uncompiled
 
 
 def cost(model: nn.Module, example: Example) -> Cost:
