@@ -65,7 +65,9 @@ def train(
     from foveate.compare.train_one import train as train_one
     from foveate.compare.training import TrainingPlan
     from foveate.data.open import open_data
+    from foveate.insert.spec import parse
     from foveate.models.create import names_code
+    from foveate.user_code import is_import_path
 
     images = open_data(data, **reading.given())
     found = train_one(
@@ -87,7 +89,9 @@ def train(
     elif isinstance(found, TrainingPlan):
         output.say(str(found))
     else:
-        _print(found, trust=names_code(model))
+        terms = parse(attention).terms if attention else ()
+        own = names_code(model) or any(is_import_path(term.mechanism) for term in terms)
+        _print(found, trust=own)
 
 
 def _print(found: Training, *, trust: bool) -> None:

@@ -120,5 +120,6 @@ def bypass(model: nn.Module) -> Iterator[nn.Module]:
     It is off for the code in the block, and on for all other threads that run the model meanwhile. A compiled
     model runs uncompiled inside the block.
     """
+    expect_model(model)
     with BYPASS.on(Block(inserted(model).values())):
         yield model
