@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from torch.fx import Proxy
 
 from foveate.insert.slot import Slot, Wire  # noqa: F401  # pickled models name Wire here
-
 from foveate.mechanisms.switch import Switch
 
 CHILD = "foveate"  # the name of the holder in its host
