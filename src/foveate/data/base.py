@@ -16,6 +16,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Int64, UInt8
 
+from foveate.data.decode import USUAL, Reading
 from foveate.data.palette import default_palette
 from foveate.errors import DataError
 
@@ -42,6 +43,7 @@ class Split:
             nobody says; or None if labels are the truth. Safe to call from several threads; raises
             ``DataError`` where a mask cannot be used.
         mask_files: The file behind each mask, or None if there are no such files.
+        how: How the files become eight bits, the same for all files of the data.
 
     Raises:
         DataError: names, targets, groups or files differ in number.
@@ -56,6 +58,7 @@ class Split:
     many: Callable[[int, int], UInt8[np.ndarray, "count h w 3"]] | None = None
     masks: Callable[[int], UInt8[np.ndarray, "h w"]] | None = None
     mask_files: tuple[Path, ...] | None = None
+    how: Reading = USUAL
 
     def __post_init__(self) -> None:
         for what in ("targets", "groups", "files", "mask_files"):

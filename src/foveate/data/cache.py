@@ -1,8 +1,7 @@
 """Decode once: every image of a split, uint8, in one memory-mapped file; and every mask in another.
 
 A file holds one split at one size as NumPy's .npy, images (N, H, W, 3) or masks (N, H, W) on disk, and is
-named by a hash
-Images with labels are cut square; images with masks are fitted onto one canvas, see ``canvas``.
+named by a hash of the contents. Images with labels are cut square; images with masks are fitted onto one canvas, see ``canvas``.
 
 Shapes  ``CachedSplit.images`` uint8 (N, 3, H, W), a view of the file with the channels last in memory.
 """
@@ -27,7 +26,7 @@ from foveate.data.canvas import Canvas, choose_canvas
 from foveate.data.rows import fitted, fitted_masks, squares
 from foveate.errors import DataError, OptionError
 
-VERSION = 1  # raise it whenever a decoded pixel could change
+VERSION = 2  # raise it whenever a decoded pixel could change
 _CHUNK = 512  # images decoded between two writes, if they are small
 _CHUNK_BYTES = 2**26  # and this much at most
 _STALE = 3600.0  # seconds without a write after which a temporary file's builder is taken for dead

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
 
 from foveate.data.base import SPLITS, ImageData, Split
-from foveate.data.contents import hash_files, hash_splits
-from foveate.data.decode import read
+from foveate.data.contents import hash_files, hash_images, hash_splits
+from foveate.data.decode import MOST_PIXELS, Reading, read
+from foveate.data.deep_files import common_reading
 from foveate.data.mask_code import MaskCode, masked
+from foveate.data.names import printable
 from foveate.data.splits import Shares, cut
 
 
@@ -50,6 +52,7 @@ def data_from_entries(
     code: MaskCode | None = None,
     palette: UInt8[np.ndarray, "k 3"] | None = None,
     notes: Sequence[str] = (),
+    max_pixels: int = MOST_PIXELS,
 ) -> ImageData:
     """Return data of labelled or masked files, cut into splits here if none states its split.
 
@@ -63,24 +66,28 @@ def data_from_entries(
         code: What the pixels of the masks mean; None for labels.
         palette: Colours of the classes.
         notes: What was decided unasked.
+        max_pixels: Pixels of the largest picture that is decoded.
 
     Raises:
         DataError: a file cannot be opened, or train or test would be empty.
         OptionError: the shares are impossible.
     """
+    entries, classes = [_printable(entry) for entry in entries], tuple(map(printable, classes))
     parts = _parts(entries, classes, seed, shares)
-    notes = list(notes)
+    how, said = common_reading([entry.path for entry in entries], max_pixels)
+    notes = [*notes, *said]
+    options = dict(options) | ({"max_pixels": max_pixels} if max_pixels != MOST_PIXELS else {})
     if "test" not in parts and "val" in parts:
         parts["test"] = parts.pop("val")
         notes.append("there is no test split: validation images are the test images")
     parts = {name: sorted(parts[name], key=lambda entry: entry.name) for name in SPLITS if parts.get(name)}
-    splits = {name: _split(part, classes, code) for name, part in parts.items()}
-    contents = {name: _contents(part, code) for name, part in parts.items()}
+    splits = {name: _split(part, classes, code, how) for name, part in parts.items()}
+    contents = {name: _contents(part, code, how) for name, part in parts.items()}
     return ImageData(
-        name=source.stem if source.is_file() else source.name,
+        name=printable(source.stem if source.is_file() else source.name),
         classes=classes,
         splits=splits,
-        origin={"source": str(source), "seed": seed, "options": dict(options), "notes": notes},
+        origin={"source": printable(str(source)), "seed": seed, "options": options, "notes": notes},
         fingerprint=hash_splits(classes, splits, contents),
         palette=palette,
     )
@@ -106,7 +113,9 @@ def _parts(
     return {name: [entries[item] for item in items] for name, items in chosen.items()}
 
 
-def _split(entries: Sequence[Entry], classes: tuple[str, ...], code: MaskCode | None) -> Split:
+def _split(
+    entries: Sequence[Entry], classes: tuple[str, ...], code: MaskCode | None, how: Reading
+) -> Split:
     number = _numbers(classes)
     files = tuple(entry.path for entry in entries)
     masks = tuple(entry.mask for entry in entries if entry.mask is not None)
@@ -119,11 +128,12 @@ def _split(entries: Sequence[Entry], classes: tuple[str, ...], code: MaskCode | 
     return Split(
         names=tuple(entry.name for entry in entries),
         targets=np.array([number[entry.label] for entry in entries], dtype=np.int64),
-        load=lambda item: read(files[item]),
+        load=lambda item: read(files[item], how),
         groups=tuple(entry.group or entry.name for entry in entries) if grouped else None,
         files=files,
         masks=None if code is None else mask,
         mask_files=None if code is None else masks,
+        how=how,
     )
 
 
@@ -132,12 +142,16 @@ def _numbers(classes: tuple[str, ...]) -> dict[str, int]:
     return {"": 0} | {label: target for target, label in enumerate(classes)}
 
 
-def _contents(entries: Sequence[Entry], code: MaskCode | None) -> list[str]:
-    """Return a hash of each item: of its image, and of its mask and what that means."""
-    hashes = hash_files([entry.path for entry in entries])
+def _printable(entry: Entry) -> Entry:
+    return replace(entry, name=printable(entry.name), label=printable(entry.label))
+
+
+def _contents(entries: Sequence[Entry], code: MaskCode | None, how: Reading) -> list[str]:
+    """Return a hash of each item: of its image and its levels, and of its mask and what that means."""
+    hashes = hash_images([entry.path for entry in entries], how)
     if code is None:
         return hashes
-    masks = hash_files([entry.mask for entry in entries if entry.mask is not None])
+    masks = hash_files([entry.mask for entry in entries if entry.mask is not None], how.max_pixels)
     insides = iter(hash_files([entry.inside for entry in entries if entry.inside is not None]))
     parts = zip(entries, hashes, masks, strict=True)
     return [

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from foveate.data.base import ImageData
-from foveate.data.decode import SUFFIXES
+from foveate.data.decode import MOST_PIXELS, SUFFIXES
 from foveate.data.files import Entry, data_from_entries
 from foveate.data.mask_layout import IMAGES, found_in
 from foveate.data.splits import SHARES, WORDS, Shares
@@ -21,13 +21,14 @@ from foveate.data.walk import visible_files, visible_folders
 from foveate.errors import DataError
 
 
-def open_folder(path: Path, *, seed: int = 0, shares: Shares = SHARES) -> ImageData:
+def open_folder(path: Path, *, seed: int = 0, shares: Shares = SHARES, max_pixels: int = MOST_PIXELS) -> ImageData:
     """Open a folder of class folders.
 
     Args:
         path: The folder.
         seed: Decides the cut of a flat folder.
         shares: Of train, val and test, for a flat folder.
+        max_pixels: Pixels of the largest picture that is decoded.
 
     Raises:
         DataError: there are no class folders with images, or a split is missing.
@@ -43,7 +44,7 @@ def open_folder(path: Path, *, seed: int = 0, shares: Shares = SHARES) -> ImageD
     classes = tuple(sorted({entry.label for entry in entries}))
     _check_not_masks(path, classes)
     options = {} if parts else {"shares": list(shares)}
-    return data_from_entries(path, entries, classes, seed=seed, shares=shares, options=options)
+    return data_from_entries(path, entries, classes, seed=seed, shares=shares, options=options, max_pixels=max_pixels)
 
 
 def split_folders(path: Path) -> dict[str, Path]:

@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Int32, UInt8
 
 from foveate.data.base import IGNORE
-from foveate.data.decode import opened
+from foveate.data.decode import opened, upright
 from foveate.errors import DataError
 
 Kind = Literal["index", "binary", "colour", "threshold"]
@@ -104,7 +104,8 @@ def raw_mask(path: Path, kind: Kind) -> Int32[np.ndarray, "h w"]:
     Raises:
         DataError: the file cannot be read, or holds colours where values are wanted.
     """
-    with opened(path) as image:
+    with opened(path) as file:
+        image = upright(file)  # as its image is turned
         mode = image.mode
         if kind == "colour":
             wide = mode in _DEEP

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from foveate.data.base import ImageData
 from foveate.data.class_table import Colours, Names
+from foveate.data.decode import MOST_PIXELS
 from foveate.data.files import Entry, data_from_entries
 from foveate.data.mask_layout import Pairs, find_pairs
 from foveate.data.mask_learn import Ignored, Wishes, learn
@@ -32,6 +33,7 @@ def open_mask_folder(
     ignore_outside: str | None = None,
     images: str | None = None,
     masks: str | None = None,
+    max_pixels: int = MOST_PIXELS,
 ) -> ImageData:
     """Open a folder of images and masks.
 
@@ -50,6 +52,7 @@ def open_mask_folder(
         ignore_outside: Name of a folder of masks, beside that of the masks; what is 0 there does not count.
         images: Name of the folders of images, if it is none of the usual; or the path to one.
         masks: Likewise of masks.
+        max_pixels: Pixels of the largest picture that is decoded.
 
     Raises:
         DataError: it is no such folder, images have no mask, a mask cannot be read, or nobody can tell what
@@ -100,6 +103,7 @@ def open_mask_folder(
         code=learnt.code,
         palette=learnt.palette,
         notes=notes,
+        max_pixels=max_pixels,
     )
 
 
