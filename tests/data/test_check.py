@@ -43,7 +43,8 @@ def test_every_trait_is_found_on_its_file_alone(root):
     exif = Image.Exif()
     exif[0x0112] = 6
     save(folder / "turned.jpg", 21, exif=exif)
-    Image.fromarray(np.dstack([pixels(22), pixels(23)[:, :, 0]])).save(folder / "clear.png")
+    Image.fromarray(np.dstack([pixels(22), pixels(23)[:, :, 0] // 128 * 255])).save(folder / "clear.png")
+    Image.fromarray(np.dstack([pixels(27), pixels(28)[:, :, 0]])).save(folder / "infrared.png")
     Image.fromarray(pixels(24)).convert("CMYK").save(folder / "print.jpg")
     Image.fromarray(pixels(25)[:, :, 0].astype(np.uint16) * 200).save(folder / "deep.png")
     frames = [Image.fromarray(pixels(26 + n)) for n in range(2)]
@@ -53,6 +54,7 @@ def test_every_trait_is_found_on_its_file_alone(root):
         "wrong_extension": "png.jpg",
         "exif_rotation": "turned.jpg",
         "alpha": "clear.png",
+        "not_alpha": "infrared.png",
         "cmyk": "print.jpg",
         "sixteen_bit": "deep.png",
         "animated": "moving.gif",

@@ -89,7 +89,7 @@ def test_missing_files_are_named(tmp_path):
 
 
 def test_a_file_that_is_no_table_is_told(tmp_path):
-    (tmp_path / "data.csv").write_bytes(b"\xff\xfe\x00\x01")
+    (tmp_path / "data.csv").write_bytes(b"\x00\x01\xff")
     with pytest.raises(DataError, match="UTF-8"):
         open_data(tmp_path / "data.csv")
     pytest.importorskip("pyarrow")

@@ -35,7 +35,7 @@ def hash_images(files: Sequence[Path], how: Reading) -> list[str]:
     Raises:
         DataError: a file cannot be opened, is a pipe or a device, or is too large.
     """
-    levels = "" if how.levels in (None, SIXTEEN) else f" {how.levels}"
+    levels = "" if how.levels == SIXTEEN else f" {how.levels}"
     return [f"{content}{levels}" for content in hash_files(files, how.max_pixels)]
 
 

@@ -2,7 +2,7 @@
 
 EXIF rotation is applied, transparency is laid over white, of an animation or a stack the first frame counts. Values of more
 than eight bits are scaled, in all files of a data set alike: see ``levels``. A fourth channel is transparency
-only if at least half of it is 0 or 255; else it is something else (near infrared, say) and is left out. A JPEG is
+only if at least half of it is 0 or 255, or it has few levels; else it is something else (near infrared, say) and is left out. A JPEG is
 decoded at a reduced scale where a small image is all that is wanted.
 
 Limits  a picture of more than ``MOST_PIXELS`` pixels, or a file of more than ``BYTES_A_PIXEL`` times as many
@@ -45,6 +45,7 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }  # its values, with what makes such an image upright
 _ON_THEIR_SIDE = (5, 6, 7, 8)  # those that swap height and width
+_FEW = 16  # levels of a transparency that is neither opaque nor clear
 _SPARE = 2  # a JPEG is decoded at no less than this many times the size wanted, then resized
 _HUGE = 2**26  # pixels; larger pictures are decoded one at a time
 _ONE_AT_A_TIME, _LIMIT = Lock(), Lock()
@@ -129,13 +130,17 @@ def square(image: Image.Image | UInt8[np.ndarray, "h w 3"], size: int) -> UInt8[
 
 def upright(image: Image.Image) -> Image.Image:
     """Return an opened image, rotated as its EXIF says."""
+    image.load()  # a TIFF is turned by Pillow itself then
     turn = _TURNS.get(_orientation(image))
     return image if turn is None else image.transpose(turn)
 
 
 def lies(image: Image.Image) -> bool:
-    """Tell whether an image's EXIF turns it by a quarter, so that height and width change places."""
-    return _orientation(image) in _ON_THEIR_SIDE
+    """Tell whether an opened image's height and width change places when it is turned as its EXIF says.
+
+    Pillow states the size of a TIFF as it is after turning.
+    """
+    return image.format != "TIFF" and _orientation(image) in _ON_THEIR_SIDE
 
 
 def upright_rgb(image: Image.Image, levels: Levels | None = None) -> Image.Image:
@@ -147,6 +152,7 @@ def upright_rgb(image: Image.Image, levels: Levels | None = None) -> Image.Image
     """
     # First: reading a PNG's EXIF decodes it, and then nothing tells how deep it was.
     values = None if levels == SIXTEEN else deep_colour(image)
+    image.load()  # and a TIFF is turned by Pillow itself then
     turn = _TURNS.get(_orientation(image))
     if image.mode in DEEP:
         values = np.asarray(image)
@@ -169,9 +175,9 @@ def has_alpha(image: Image.Image) -> bool:
 
 
 def is_transparency(image: Image.Image) -> bool:
-    """Tell whether the fourth channel of an RGBA image is mostly opaque or clear, as transparency is."""
+    """Tell whether the fourth channel of an RGBA image is mostly opaque or clear, or has few levels."""
     counts = image.getchannel("A").histogram()
-    return 2 * (counts[0] + counts[255]) >= sum(counts)
+    return 2 * (counts[0] + counts[255]) >= sum(counts) or sum(map(bool, counts)) <= _FEW
 
 
 @contextmanager

@@ -37,15 +37,18 @@ def common_reading(files: Sequence[Path], max_pixels: int) -> tuple[Reading, tup
         found = [look for look in looks if look is not None]
     if not found:
         return how, ()
+    if len({look.whole for look in found}) > 1:
+        note = "some files hold whole numbers of more than 8 bits, others fractions: each is scaled by its own range"
+        return replace(how, levels=None), (note,)
     together = reduce(or_, found)
-    low, high = together.levels
-    if together.levels == SIXTEEN:
+    low, high = levels = together.common_levels
+    if levels == SIXTEEN:
         return how, ()
     note = (
         f"files of more than 8 bits are scaled alike: {low:g} becomes black and {high:g} white (their values "
         f"go from {together.low:g} to {together.high:g})"
     )
-    return replace(how, levels=together.levels), (note,)
+    return replace(how, levels=levels), (note,)
 
 
 def _spread(files: Sequence[Path]) -> list[Path]:

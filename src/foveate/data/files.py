@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Int64, UInt8
 
 from foveate.data.base import SPLITS, ImageData, Split
 from foveate.data.contents import hash_files, hash_images, hash_splits
 from foveate.data.decode import MOST_PIXELS, Reading, read
 from foveate.data.deep_files import common_reading
+from foveate.data.label_sets import as_truths, strata
 from foveate.data.mask_code import MaskCode, masked
 from foveate.data.names import printable
 from foveate.data.splits import Shares, cut
@@ -25,11 +26,12 @@ class Entry:
     Args:
         name: Path relative to the source, with forward slashes.
         path: Where it is.
-        label: Its class's name; empty if it has a mask.
+        label: Its class's name; empty if it has a mask or several labels.
         split: train, val or test; None if the data comes in one piece.
         group: What it must stay together with, or None.
         mask: The file of its mask, or None if it has a label.
         inside: A file that is 0 where its mask does not count, or None.
+        labels: The names of the classes that hold, if there may be several.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Entry:
     group: str | None = None
     mask: Path | None = None
     inside: Path | None = None
+    labels: tuple[str, ...] | None = None
 
 
 def data_from_entries(
@@ -103,8 +106,7 @@ def _parts(
         return parts
     # Sorted first: the cut depends on the set of files and the seed, not on the order of a listing.
     entries = sorted(entries, key=lambda entry: entry.name)
-    number = _numbers(classes)
-    targets = np.array([number[entry.label] for entry in entries], dtype=np.int64)
+    targets = strata(_targets(entries, classes))
     grouped = any(entry.group is not None for entry in entries)
     groups = (
         [entry.group if entry.group is not None else entry.name for entry in entries] if grouped else None
@@ -116,7 +118,6 @@ def _parts(
 def _split(
     entries: Sequence[Entry], classes: tuple[str, ...], code: MaskCode | None, how: Reading
 ) -> Split:
-    number = _numbers(classes)
     files = tuple(entry.path for entry in entries)
     masks = tuple(entry.mask for entry in entries if entry.mask is not None)
     grouped = any(entry.group is not None for entry in entries)
@@ -127,7 +128,7 @@ def _split(
 
     return Split(
         names=tuple(entry.name for entry in entries),
-        targets=np.array([number[entry.label] for entry in entries], dtype=np.int64),
+        targets=_targets(entries, classes),
         load=lambda item: read(files[item], how),
         groups=tuple(entry.group or entry.name for entry in entries) if grouped else None,
         files=files,
@@ -137,13 +138,18 @@ def _split(
     )
 
 
-def _numbers(classes: tuple[str, ...]) -> dict[str, int]:
-    """Return each label's class; that of an image with a mask is 0."""
-    return {"": 0} | {label: target for target, label in enumerate(classes)}
+def _targets(entries: Sequence[Entry], classes: tuple[str, ...]) -> Int64[np.ndarray, "n ..."]:
+    """Return each item's class (that of an image with a mask is 0), or the truth of every class."""
+    several = [entry.labels for entry in entries if entry.labels is not None]
+    if several:
+        return as_truths(several, classes)
+    number = {"": 0} | {label: target for target, label in enumerate(classes)}
+    return np.array([number[entry.label] for entry in entries], dtype=np.int64)
 
 
 def _printable(entry: Entry) -> Entry:
-    return replace(entry, name=printable(entry.name), label=printable(entry.label))
+    labels = None if entry.labels is None else tuple(map(printable, entry.labels))
+    return replace(entry, name=printable(entry.name), label=printable(entry.label), labels=labels)
 
 
 def _contents(entries: Sequence[Entry], code: MaskCode | None, how: Reading) -> list[str]:

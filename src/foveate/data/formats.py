@@ -52,6 +52,7 @@ def _is_read(form: str) -> bool:
 
 
 FORMATS = tuple(form for form in _BY_FORMAT if _is_read(form))
+_OPENED = tuple(form for form in FORMATS if form != "MPO")  # which Pillow opens as a JPEG
 SUFFIXES = frozenset(suffix for form in FORMATS for suffix in _BY_FORMAT[form])
 UNREAD = {
     **{suffix: "Install a Pillow that reads it" for known in _BY_FORMAT.values() for suffix in known},
@@ -63,7 +64,7 @@ UNREAD = {suffix: advice for suffix, advice in UNREAD.items() if suffix not in S
 def formats_for(path: Path) -> tuple[str, ...]:
     """Return the formats that a file may hold; TGA, which has no mark of its own, by name only."""
     _register()
-    return FORMATS if path.suffix.lower() == ".tga" else tuple(form for form in FORMATS if form != "TGA")
+    return _OPENED if path.suffix.lower() == ".tga" else tuple(form for form in _OPENED if form != "TGA")
 
 
 def usual_suffixes(form: str) -> tuple[str, ...]:

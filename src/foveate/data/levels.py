@@ -1,8 +1,8 @@
 """Black and white of pictures of more than eight bits a channel: decided once, for all files of a data set.
 
 Whole numbers go from 0 to the largest value of 8, 10, 12, 14 or 16 bits that holds them all, floats from 0 to 1
-or 255. Where they fall below zero, or use less than a quarter of that, they go from the least to the greatest
-value that occurs. What is not a number becomes black.
+or 255, or to the greatest that occurs if it is far from that. Where values fall below zero, or all files of a set use less
+than a quarter, they go from the least to the greatest that occurs. What is not a number becomes black.
 
 Shapes  values (H, W) or (H, W, 3), whole numbers or floats.
 """
@@ -45,13 +45,21 @@ class Seen:
         """The values that become black and white."""
         if self.low > self.high:  # not one finite value
             return SIXTEEN
+        if self.low < 0:
+            return self.low, max(self.high, self.low + 1)
         tops = _DEPTHS if self.whole else _TOPS
         top = float(next((top for top in tops if top >= self.high), self.high))
-        if self.low == self.high:
-            return min(self.low, 0.0), max(top, self.low + 1)
-        if self.low < 0 or self.high - self.low < _LEAST_SHARE * top:
-            return self.low, self.high
+        if not self.whole and 0 < self.high < _LEAST_SHARE * top:
+            top = self.high
         return 0.0, top
+
+    @property
+    def common_levels(self) -> Levels:
+        """The same, for all pictures of a set: the values themselves, if they use less than a quarter of that."""
+        low, high = self.levels
+        if low == 0 and 0 < self.high - self.low < _LEAST_SHARE * high:
+            return self.low, self.high
+        return low, high
 
 
 def levels_of(values: Shaped[np.ndarray, "..."]) -> Levels:

@@ -43,7 +43,7 @@ class Diagnosis:
     """
 
     name = "diagnosis"
-    truth: Truth = "label"
+    truth: Truth = "labels"
     metric = Metric("AUROC", unit="points", scale=100.0, averages=False)
 
     def __init__(
@@ -88,7 +88,7 @@ class Diagnosis:
         elif least < 0 or most >= max(2, logits.shape[1]):
             raise DataError(
                 f"targets go from {least} to {most}, but the model has {logits.shape[1]} outputs. Create the "
-                f"model with classes={most + 1}, or mend the labels."
+                f"model with classes={most + 1}, or fix the labels."
             )
 
     def loss(self, outputs: object, batch: Labelled, *, label_smoothing: float = 0.0) -> Float[Tensor, ""]:
