@@ -5,6 +5,7 @@ import pytest
 from image_samples import make_folder, pixels, save
 from PIL import Image
 
+from foveate.data import probe
 from foveate.data.check import check, check_source
 from foveate.data.open import open_data
 
@@ -66,8 +67,8 @@ def test_every_trait_is_found_on_its_file_alone(root):
 def test_bombs_are_errors_and_are_not_decoded(root, monkeypatch):
     save(root / "train/cat/bomb.png", 30, 400, 400)
     save(root / "train/cat/large.png", 31, 300, 300)
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 70_000)
-    found = findings(root)
+    monkeypatch.setattr(probe, "_LARGE", 70_000)
+    found = {finding.kind: finding for finding in check(open_data(root, max_pixels=140_000))}
     assert found["bomb"].items[0].startswith("train/cat/bomb.png") and found["bomb"].severity == "error"
     assert found["large"].items == ("train/cat/large.png",)
 

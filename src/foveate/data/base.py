@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Bool, Int64, UInt8
 
 from foveate.data.decode import USUAL, Reading
+from foveate.data.levels import Levels
 from foveate.data.palette import default_palette
 from foveate.errors import DataError
 
@@ -116,6 +117,11 @@ class ImageData:
         if train.masks is not None:
             return "mask"
         return "label" if train.targets.ndim == 1 else "labels"
+
+    @property
+    def levels(self) -> Levels | None:
+        """Return the values that become black and white in files of more than 8 bits; each file's own if None."""
+        return self.splits["train"].how.levels
 
     @property
     def colours(self) -> UInt8[np.ndarray, "k 3"]:

@@ -56,8 +56,8 @@ class Reading:
     """How the files of a data set become eight bits a channel.
 
     Args:
-        levels: The values that become black and white where a file has more than eight bits; each file's own
-            if None.
+        levels: The values that become black and white where a file has more than eight bits, ``SIXTEEN`` for all
+            of its sixteen; each file's own if None.
         max_pixels: Pixels of the largest picture that is decoded.
     """
 
@@ -158,7 +158,9 @@ def upright_rgb(image: Image.Image, levels: Levels | None = None) -> Image.Image
         values = np.asarray(image)
     if values is not None:
         alpha = image.getchannel("A") if image.mode == "RGBA" else None
-        image = Image.fromarray(eight_bits(values, levels or levels_of(values)))
+        if levels is None or (levels == SIXTEEN and values.dtype.kind == "f"):  # 16 bits say nothing of fractions
+            levels = levels_of(values)
+        image = Image.fromarray(eight_bits(values, levels))
         if alpha is not None:
             image.putalpha(alpha)
     if has_alpha(image):
@@ -236,8 +238,9 @@ def kind_of(mode: int) -> str:
     return next((word for is_so, word in kinds if is_so(mode)), "a device")
 
 
-def open_image(path: Path, max_pixels: int) -> ImageFile.ImageFile:
-    """Return an opened file of one of the formats that are read.
+@contextmanager
+def open_image(path: Path, max_pixels: int) -> Iterator[ImageFile.ImageFile]:
+    """Give an opened file of one of the formats that are read.
 
     Raises:
         TooLargeError: it has more than ``max_pixels`` pixels.
@@ -246,23 +249,33 @@ def open_image(path: Path, max_pixels: int) -> ImageFile.ImageFile:
     try:
         image = Image.open(path, formats=formats_for(path))
     except Image.DecompressionBombError:
-        image = _trusted(path)
+        image = None
+    if image is not None:
+        with image:
+            _check_pixels(path, image, max_pixels)
+            yield image
+        return
+    with _unlimited(), Image.open(path, formats=formats_for(path)) as image:
+        _check_pixels(path, image, max_pixels)
+        yield image
+
+
+def _check_pixels(path: Path, image: Image.Image, max_pixels: int) -> None:
     pixels = image.width * image.height
     if pixels > max_pixels:
-        image.close()
         raise TooLargeError(
             f"{path}: a picture of {image.width}x{image.height} pixels, more than {max_pixels:,}. If you "
             f"trust it, give --max-pixels {pixels} (in Python max_pixels=)."
         )
-    return image
 
 
-def _trusted(path: Path) -> ImageFile.ImageFile:
-    """Open a file without Pillow's own limit, which cannot be stated for one file alone."""
+@contextmanager
+def _unlimited() -> Iterator[None]:
+    """Lift Pillow's own limit, which can only be stated for all files at once, while one file is decoded."""
     with _LIMIT:
         before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
-            return Image.open(path, formats=formats_for(path))
+            yield
         finally:
             Image.MAX_IMAGE_PIXELS = before
 

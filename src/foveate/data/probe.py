@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from foveate.data.decode import (
     USUAL,
@@ -93,16 +93,10 @@ def probe_pixels(image: UInt8[np.ndarray, "h w 3"]) -> Probe:
 
 
 def _probe_file(path: Path, file: BinaryIO, digest: str, how: Reading) -> Probe:
+    size = (0, 0)
     try:
-        image = open_image(path, how.max_pixels)
-    except TooLargeError as error:
-        return Probe(problem="bomb", detail=_told(error, path), digest=digest)
-    except Exception as error:  # Pillow raises anything from OSError to struct.error for broken files
-        detail = "not an image of a format that is read" if "cannot identify" in str(error) else str(error)
-        return Probe(problem="unreadable", detail=detail, digest=digest)
-    with image:
-        size = image.size
-        try:
+        with open_image(path, how.max_pixels) as image:
+            size = image.size
             if is_cut(file, image.format):
                 return Probe(problem="truncated", detail="the file ends too early", digest=digest, size=size)
             picture = None if not is_deep_colour(image) else upright_rgb(image, how.levels)
@@ -111,10 +105,14 @@ def _probe_file(path: Path, file: BinaryIO, digest: str, how: Reading) -> Probe:
             image.draft(None, (4 * THUMB, 4 * THUMB))
             look, thumb = _from_afar(picture or upright_rgb(image, how.levels))
             traits |= _decoded_traits(image, how)
-        except Exception as error:
-            cut_short = "truncated" in str(error) or "EOF" in str(error) or isinstance(error, EOFError)
-            problem = "truncated" if cut_short else "unreadable"
-            return Probe(problem=problem, detail=f"{type(error).__name__}: {error}", digest=digest, size=size)
+    except TooLargeError as error:
+        return Probe(problem="bomb", detail=_told(error, path), digest=digest)
+    except UnidentifiedImageError:
+        return Probe(problem="unreadable", detail="not an image of a format that is read", digest=digest)
+    except Exception as error:  # Pillow raises anything from OSError to struct.error for broken files
+        cut_short = "truncated" in str(error) or "EOF" in str(error) or isinstance(error, EOFError)
+        problem = "truncated" if cut_short and size != (0, 0) else "unreadable"
+        return Probe(problem=problem, detail=f"{type(error).__name__}: {error}", digest=digest, size=size)
     return Probe(digest=digest, size=size, traits=traits, look=look, thumb=thumb)
 
 
