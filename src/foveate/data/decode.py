@@ -35,7 +35,7 @@ MOST_OF_A_MASK = 2**30  # likewise, at one byte a pixel
 BYTES_A_PIXEL = 8  # of a file at most: four channels of 16 bits, not compressed
 _ALPHA = ("RGBA", "LA", "PA", "RGBa", "La")
 _ORIENTATION = 0x0112  # the EXIF tag
-_TURNS = {
+TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -131,7 +131,7 @@ def square(image: Image.Image | UInt8[np.ndarray, "h w 3"], size: int) -> UInt8[
 def upright(image: Image.Image) -> Image.Image:
     """Return an opened image, rotated as its EXIF says."""
     image.load()  # a TIFF is turned by Pillow itself then
-    turn = _TURNS.get(_orientation(image))
+    turn = TURNS.get(orientation(image))
     return image if turn is None else image.transpose(turn)
 
 
@@ -140,7 +140,7 @@ def lies(image: Image.Image) -> bool:
 
     Pillow states the size of a TIFF as it is after turning.
     """
-    return image.format != "TIFF" and _orientation(image) in _ON_THEIR_SIDE
+    return image.format != "TIFF" and orientation(image) in _ON_THEIR_SIDE
 
 
 def upright_rgb(image: Image.Image, levels: Levels | None = None) -> Image.Image:
@@ -153,7 +153,7 @@ def upright_rgb(image: Image.Image, levels: Levels | None = None) -> Image.Image
     # First: reading a PNG's EXIF decodes it, and then nothing tells how deep it was.
     values = None if levels == SIXTEEN else deep_colour(image)
     image.load()  # and a TIFF is turned by Pillow itself then
-    turn = _TURNS.get(_orientation(image))
+    turn = TURNS.get(orientation(image))
     if image.mode in DEEP:
         values = np.asarray(image)
     if values is not None:
@@ -296,6 +296,7 @@ def _reduced(image: Image.Image, size: int | None) -> Image.Image:
     return image.reduce(factor) if factor > 1 else image
 
 
-def _orientation(image: Image.Image) -> int:
+def orientation(image: Image.Image) -> int:
+    """Return what an image's EXIF says of how it lies, 1 to 8; 1 if it says nothing."""
     found = image.getexif().get(_ORIENTATION, 1)
     return found if isinstance(found, int) else 1
