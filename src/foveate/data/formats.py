@@ -6,7 +6,6 @@ Only the formats named here are decoded. Pillow knows more, among them some that
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 from functools import cache
 from importlib.util import find_spec
@@ -30,8 +29,8 @@ _BY_FORMAT = {
     "HEIF": _HEIF,
     "TGA": (".tga",),
 }
-_PLUGIN = "Do: pip install pillow-heif"
-_CONVERT = "Convert them to PNG or TIFF"
+_PLUGIN = "pip install pillow-heif"
+_CONVERT = "convert them to PNG or TIFF"
 _UNREAD = dict.fromkeys(_HEIF, _PLUGIN) | dict.fromkeys(
     (
         *(".dcm", ".dicom", ".nii", ".mha", ".nrrd", ".czi", ".nd2", ".lif", ".svs", ".ndpi", ".mrxs"),
@@ -55,7 +54,7 @@ FORMATS = tuple(form for form in _BY_FORMAT if _is_read(form))
 _OPENED = tuple(form for form in FORMATS if form != "MPO")  # which Pillow opens as a JPEG
 SUFFIXES = frozenset(suffix for form in FORMATS for suffix in _BY_FORMAT[form])
 UNREAD = {
-    **{suffix: "Install a Pillow that reads it" for known in _BY_FORMAT.values() for suffix in known},
+    **{suffix: "install a Pillow that reads them" for known in _BY_FORMAT.values() for suffix in known},
     **_UNREAD,
 }
 UNREAD = {suffix: advice for suffix, advice in UNREAD.items() if suffix not in SUFFIXES}
@@ -79,9 +78,8 @@ def unread_pictures(files: Iterable[Path]) -> tuple[Path, ...]:
 
 def unread_advice(files: Iterable[Path]) -> str:
     """Return what can be done about pictures that are not read, in one sentence a kind."""
-    kinds = Counter(file.suffix.lower() for file in files)
     by_advice: dict[str, list[str]] = {}
-    for suffix in kinds:
+    for suffix in sorted({file.suffix.lower() for file in files}):
         by_advice.setdefault(UNREAD[suffix], []).append(suffix)
     return " ".join(f"{', '.join(suffixes)}: {advice}." for advice, suffixes in by_advice.items())
 

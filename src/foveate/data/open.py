@@ -98,7 +98,12 @@ def scene_words(source: object) -> dict[str, object]:
 
 
 def _open_path(path: Path, options: dict[str, object]) -> ImageData:
-    if path.is_dir() or path.suffix.lower() == ".json":
+    if path.is_dir():
+        try:
+            return _open_folder(path, options)
+        except DataError as error:
+            raise DataError(f"{error}{_about_unread(path)}") from None
+    if path.suffix.lower() == ".json":
         return _open_folder(path, options)
     if path.suffix.lower() in MANIFESTS and path.is_file():
         from foveate.data.manifest import open_manifest
@@ -113,6 +118,18 @@ def _open_path(path: Path, options: dict[str, object]) -> ImageData:
         f"{path}: neither a folder nor one of {', '.join(MANIFESTS)}, .json. Give a folder of class folders, "
         "or of images and masks."
     )
+
+
+def _about_unread(path: Path) -> str:
+    """Return a sentence on the pictures of a folder that are of formats which are not read; "" if there are none."""
+    from foveate.data.formats import unread_advice, unread_pictures
+    from foveate.data.walk import visible_files
+
+    try:
+        unread = unread_pictures(visible_files(path))
+    except DataError:
+        return ""
+    return f" {len(unread)} pictures are of formats that are not read. {unread_advice(unread)}" if unread else ""
 
 
 def _open_folder(path: Path, options: dict[str, object]) -> ImageData:
