@@ -2,6 +2,9 @@ import shutil
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
 from image_samples import make_folder, pixels, save
 from PIL import Image
 
@@ -168,3 +171,30 @@ def test_a_dataset_is_checked_item_by_item():
     found = {finding.kind: finding for finding in check(data)}
     assert found["unreadable"].items == ("train:3 (RuntimeError: lost)",)
     assert found["duplicate_within_split"].items == ("train:0 = train:19",)
+
+
+MASKS = st.one_of(
+    st.binary(max_size=60),
+    arrays.arrays(
+        st.sampled_from([np.uint8, np.uint16, np.int32, np.float32, np.bool_]),
+        st.sampled_from([(24, 32), (3, 4), (24, 32, 3), (24, 32, 4), (24, 32, 2)]),
+    ),
+)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(masks=st.lists(MASKS, min_size=1, max_size=3), orientation=st.sampled_from([1, 3, 6]))
+def test_masks_of_any_content_end_in_findings(tmp_path, masks, orientation):
+    for number in range(6):
+        if not (tmp_path / f"images/{number}.tif").exists():
+            save(tmp_path / f"images/{number}.tif", number)
+        path, content = tmp_path / f"masks/{number}.tif", masks[number % len(masks)]
+        path.parent.mkdir(exist_ok=True)
+        if isinstance(content, bytes) or (content.ndim == 3 and content.dtype != np.uint8):
+            path.write_bytes(bytes(content)[:60])
+        else:
+            exif = Image.Exif()
+            exif[0x0112] = orientation
+            Image.fromarray(content).save(path, exif=exif)
+    for finding in check_source(tmp_path):
+        "".join((finding.message, *finding.items)).encode()

@@ -85,8 +85,9 @@ def _decoded(data: bytes) -> tuple[str, str]:
 def _delimiter(text: str, suffix: str) -> tuple[str, str, int]:
     """Return what parts the cells, the text without Excel's line that says so, and how many lines that is."""
     head, _, rest = text.partition("\n")
-    if head.lower().startswith("sep=") and len(head.strip()) == len("sep=;"):
-        return head.strip()[-1], rest, 1
+    head = head.rstrip("\r")
+    if head.lower().startswith("sep=") and len(head) == len("sep=;"):
+        return head[-1], rest, 1
     if suffix == ".tsv" and "\t" in head:
         return "\t", text, 0
     return max(_DELIMITERS, key=head.count), text, 0  # the first of them if there is none
