@@ -91,7 +91,9 @@ def test_mistakes_are_told(picture, arguments, text, capsys, monkeypatch):
     assert text in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("form", ["0 and 255", "0, 1 and unknown", "one bit", "turned", "one channel", "two axes"])
+@pytest.mark.parametrize(
+    "form", ["0 and 255", "0, 1 and unknown", "one bit", "turned", "one channel", "two axes"]
+)
 def test_every_form_of_a_mask_of_two_classes_gives_the_same_object(picture, form):
     home, true = picture
     with Image.open(home / "mask.png") as mask:

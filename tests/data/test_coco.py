@@ -189,7 +189,7 @@ WHOLE = note(box(1, 2, 5, 9))
 def drawn(data):
     """The pixels of all masks that hold a class, by the image's name."""
     return {
-        name: int(((mask := split.masks(item)) > 0).sum())
+        name: int((split.masks(item) > 0).sum())
         for split in data.splits.values()
         for item, name in enumerate(split.names)
     }
@@ -232,7 +232,11 @@ def test_nothing_to_draw_at_all_is_an_error_that_says_why(tmp_path):
         open_data(path)
     data = open_data(path, truth="labels", shares=(0.5, 0, 0.5))
     assert data.truth == "labels" and data.classes == ("cat", "dog")
-    assert sorted(row for split in data.splits.values() for row in split.targets.tolist()) == [[0, 0], [0, 0], [0, 1]]
+    assert sorted(row for split in data.splits.values() for row in split.targets.tolist()) == [
+        [0, 0],
+        [0, 0],
+        [0, 1],
+    ]
 
 
 @pytest.mark.parametrize(
@@ -263,7 +267,9 @@ def test_ids_may_be_texts_and_sizes_may_be_missing_and_slashes_those_of_windows(
     (tmp_path / "notes.json").write_bytes(b"\xef\xbb\xbf" + content.encode())
     data = open_data(tmp_path / "notes.json")
     assert data.classes == usual.classes and set(drawn(data).values()) == set(drawn(usual).values())
-    assert sorted(name for split in data.splits.values() for name in split.names) == [f"sub/{n}.png" for n in range(3)]
+    assert sorted(name for split in data.splits.values() for name in split.names) == [
+        f"sub/{n}.png" for n in range(3)
+    ]
 
 
 def test_an_image_of_another_size_than_stated_is_named_before_anything_is_drawn(tmp_path):
@@ -293,30 +299,48 @@ def test_outlines_on_the_pixels_as_they_lie_are_turned_with_their_image(tmp_path
 
 
 def test_categories_of_exporting_tools_are_left_out_and_names_are_unique(tmp_path):
-    categories = [{"id": 0, "name": "pets", "supercategory": "none"}, {"id": 3, "name": "cat"}, {"id": 7, "name": "dog"}]
+    categories = [
+        {"id": 0, "name": "pets", "supercategory": "none"},
+        {"id": 3, "name": "cat"},
+        {"id": 7, "name": "dog"},
+    ]
     path = one_file(tmp_path, [WHOLE])
     content = json.loads(path.read_text())
     path.write_text(json.dumps(content | {"categories": categories}))
     data = open_data(path)
     assert data.classes == ("background", "cat", "dog") and 'category 0, "pets"' in data.origin["notes"][0]
-    path.write_text(json.dumps(content | {"categories": [{"id": 7, "name": "dog"}, {"id": 3, "name": "dog"}]}))
+    path.write_text(
+        json.dumps(content | {"categories": [{"id": 7, "name": "dog"}, {"id": 3, "name": "dog"}]})
+    )
     assert open_data(path).classes == ("background", "dog")
     path.write_text(
-        json.dumps(content | {"categories": [{"id": 7, "name": "dog"}, {"id": 3, "name": "dog"}], "annotations": [WHOLE, note(box(0, 0, 2, 2), category=3)]})
+        json.dumps(
+            content
+            | {
+                "categories": [{"id": 7, "name": "dog"}, {"id": 3, "name": "dog"}],
+                "annotations": [WHOLE, note(box(0, 0, 2, 2), category=3)],
+            }
+        )
     )
-    with pytest.raises(DataError, match='categories 7, 3 are all called|categories 3, 7 are all called'):
+    with pytest.raises(DataError, match=r"categories (7, 3|3, 7) are all called"):
         open_data(path)
 
 
 def test_pictures_that_are_not_listed_are_told(tmp_path):
     path = one_file(tmp_path, [WHOLE])
     save(tmp_path / "stray.png", 9)
-    assert any("1 pictures are not listed" in text and "stray.png" in text for text in open_data(path).origin["notes"])
+    assert any(
+        "1 pictures are not listed" in text and "stray.png" in text
+        for text in open_data(path).origin["notes"]
+    )
 
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(codec=None), max_size=8),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["id", "name", "counts", "size"]), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.sampled_from(["id", "name", "counts", "size"]), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 OBJECT = st.fixed_dictionaries(
@@ -333,7 +357,9 @@ OBJECT = st.fixed_dictionaries(
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     notes=st.lists(OBJECT | JSON, max_size=4) | JSON,
-    images=st.none() | JSON | st.lists(st.fixed_dictionaries({"id": JSON, "file_name": JSON | st.just("0.png")}), max_size=3),
+    images=st.none()
+    | JSON
+    | st.lists(st.fixed_dictionaries({"id": JSON, "file_name": JSON | st.just("0.png")}), max_size=3),
     categories=st.none() | JSON | st.lists(st.fixed_dictionaries({"id": JSON, "name": JSON}), max_size=3),
 )
 def test_any_json_opens_or_is_refused_in_our_words(tmp_path, notes, images, categories):
@@ -342,7 +368,9 @@ def test_any_json_opens_or_is_refused_in_our_words(tmp_path, notes, images, cate
         one_file(tmp_path, [WHOLE])
     whole = annotations([f"{n}.png" for n in range(3)], [])
     whole |= {"annotations": notes}
-    whole |= {key: value for key, value in (("images", images), ("categories", categories)) if value is not None}
+    whole |= {
+        key: value for key, value in (("images", images), ("categories", categories)) if value is not None
+    }
     path.write_text(json.dumps(whole))
     try:
         data = open_data(path)

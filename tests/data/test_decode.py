@@ -68,7 +68,9 @@ def test_a_mask_is_turned_as_its_image_is(tmp_path, orientation):
     values = np.random.default_rng(0).integers(0, 3, (5, 7), dtype=np.uint8)
     Image.fromarray(values * 100).save(tmp_path / "image.png", exif=exif)
     Image.fromarray(values).save(tmp_path / "mask.png", exif=exif)
-    np.testing.assert_array_equal(raw_mask(tmp_path / "mask.png", "index") * 100, read(tmp_path / "image.png")[..., 0])
+    np.testing.assert_array_equal(
+        raw_mask(tmp_path / "mask.png", "index") * 100, read(tmp_path / "image.png")[..., 0]
+    )
 
 
 def test_palette_transparency_is_laid_over_white(tmp_path):

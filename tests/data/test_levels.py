@@ -87,7 +87,12 @@ def test_one_scale_for_all_files_of_a_set_and_for_new_pictures(tmp_path):
     data = open_data(folder(tmp_path / "scans", lambda n: (ramp * (4000 if n else 900)).astype(np.uint16)))
     assert data.levels == (0, 4095)
     assert any("0 becomes black and 4095 white" in note for note in data.origin["notes"])
-    dark = next(g for s in data.splits.values() for g, name in zip(grey(s), s.names, strict=True) if "0.tif" in name and "10" not in name)
+    dark = next(
+        g
+        for s in data.splits.values()
+        for g, name in zip(grey(s), s.names, strict=True)
+        if "0.tif" in name and "10" not in name
+    )
     np.testing.assert_allclose(dark, ramp * 900 / 4095 * 255, atol=1)
     square = cache(data, size=24, folder=tmp_path / "cache")
     assert square["train"].images.max() > 200
@@ -114,7 +119,14 @@ def test_no_set_is_left_with_few_grey_levels(tmp_path, make, levels):
 
 def test_whole_numbers_and_fractions_in_one_set_are_scaled_each_by_itself(tmp_path):
     data = open_data(
-        folder(tmp_path, lambda n: pixels(n)[..., 0].astype(np.float32) / 255 if n % 3 else pixels(n)[..., 0].astype(np.uint16) * 257)
+        folder(
+            tmp_path,
+            lambda n: (
+                pixels(n)[..., 0].astype(np.float32) / 255
+                if n % 3
+                else pixels(n)[..., 0].astype(np.uint16) * 257
+            ),
+        )
     )
     assert data.levels is None and all(len(np.unique(g)) > 50 for s in data.splits.values() for g in grey(s))
 

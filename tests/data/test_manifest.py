@@ -108,10 +108,14 @@ def plain_rows(folder, count=10):
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 @pytest.mark.parametrize(
-    ("encoding", "head"), [*((code, head) for code in ("utf-8", "utf-8-sig", "cp1252") for head in ("", "sep")), ("utf-16", "")]
+    ("encoding", "head"),
+    [*((code, head) for code in ("utf-8", "utf-8-sig", "cp1252") for head in ("", "sep")), ("utf-16", "")],
 )
 def test_tables_of_any_spreadsheet_say_the_same(tmp_path, delimiter, encoding, head):
-    lines = [("Path", "LABEL"), *((name, "für" if label == "a" else label) for name, label in plain_rows(tmp_path))]
+    lines = [
+        ("Path", "LABEL"),
+        *((name, "für" if label == "a" else label) for name, label in plain_rows(tmp_path)),
+    ]
     text = "\r\n".join(delimiter.join(line) for line in lines)
     text = f"sep={delimiter}\r\n{text}" if head else text
     (tmp_path / "data.csv").write_bytes(text.encode(encoding))
@@ -122,8 +126,7 @@ def test_tables_of_any_spreadsheet_say_the_same(tmp_path, delimiter, encoding, h
 
 def test_slashes_of_windows_and_names_in_old_bytes_are_found(tmp_path):
     rows = [("sub\\" + name, label) for name, label in plain_rows(tmp_path / "sub")]
-    old = os.path.join(os.fsencode(tmp_path), b"caf\xe9.png")
-    os.rename(os.fsencode(tmp_path / "sub" / "3.png"), old)
+    (tmp_path / "sub" / "3.png").rename(tmp_path / os.fsdecode(b"caf\xe9.png"))
     rows[3] = ("café.png", "b")
     text = "\n".join(",".join(row) for row in [("path", "label"), *rows])
     (tmp_path / "data.csv").write_bytes(text.encode("cp1252"))
@@ -152,8 +155,15 @@ def test_a_table_that_is_not_whole_is_told(tmp_path, text, said):
 
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    columns=st.lists(st.sampled_from(["path", "label", "mask", "split", "group", "a", ""]), min_size=1, max_size=4),
-    cells=st.lists(st.sampled_from(["0.png", "1.png", "a", "a|b", "1", "0", "0.5", "nan", "", "train", "test", '"', "\0", ".", "é"]), max_size=24),
+    columns=st.lists(
+        st.sampled_from(["path", "label", "mask", "split", "group", "a", ""]), min_size=1, max_size=4
+    ),
+    cells=st.lists(
+        st.sampled_from(
+            ["0.png", "1.png", "a", "a|b", "1", "0", "0.5", "nan", "", "train", "test", '"', "\0", ".", "é"]
+        ),
+        max_size=24,
+    ),
     encoding=st.sampled_from(["utf-8", "cp1252", "utf-16"]),
     tail=st.binary(max_size=6),
 )

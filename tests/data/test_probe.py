@@ -92,7 +92,10 @@ def test_a_whole_file_of_many_parts_is_sound(tmp_path, kind):
     assert probe_file(path).problem == "truncated"
 
 
-@given(data=st.binary(max_size=300), head=st.sampled_from([b"", b"GIF89a", b"\x89PNG\r\n\x1a\n", b"II*\0", b"P5\n"]))
+@given(
+    data=st.binary(max_size=300),
+    head=st.sampled_from([b"", b"GIF89a", b"\x89PNG\r\n\x1a\n", b"II*\0", b"P5\n"]),
+)
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_bytes_are_a_problem_and_never_an_exception(tmp_path, data, head):
     for suffix in (".png", ".tga"):

@@ -35,14 +35,16 @@ def crf(
     iterations: int = 5,
     method: Literal["auto", "exact", "fine", "fast"] = "auto",
     certainty: float = 0.7,
+    max_pixels: int | None = None,
     json: bool = False,
 ) -> None:
     """Refine the probabilities of a picture's pixels, or a mask, by a fully connected CRF.
 
     Args:
         image: The picture, in any format that Pillow reads.
-        probabilities: What `foveate predict --probabilities` wrote, .npy (classes, height, width), or (height, width)
-            of the foreground; or a mask, .png with class numbers, 255 where nobody knows, or of 0 and 255 alone.
+        probabilities: What `foveate predict --probabilities` wrote, .npy (classes, height, width), or
+            (height, width) of the foreground; or a mask, .png with class numbers, 255 where nobody knows, or
+            of 0 and 255 alone.
         out: The refined mask, .png; or probabilities, .npy.
         position: Spatial standard deviation of the bilateral kernel, in pixels.
         colour: Standard deviation of colours in the bilateral kernel, of 0 to 255.
@@ -52,21 +54,27 @@ def crf(
         iterations: Of mean field.
         method: exact for all pairs of pixels, fine or fast for a lattice; auto is exact or fine.
         certainty: How probable the class that a mask names is taken to be.
+        max_pixels: Pixels of the largest picture that is read, for files that you trust.
         json: Print the result as JSON.
     """
     from foveate.cli import output
-    from foveate.data.decode import read
+    from foveate.data.decode import Reading, read
     from foveate.data.palette import default_palette
     from foveate.infer.files import write_mask, write_probabilities
     from foveate.models.crf.refine import check_probabilities, refine
 
     if out.suffix.lower() not in (".png", ".npy"):
-        raise OptionError(f"--out: got {out}, expected a name that ends in .png (a mask) or .npy (probabilities)")
-    picture = read(image)
+        raise OptionError(
+            f"--out: got {out}, expected a name that ends in .png (a mask) or .npy (probabilities)"
+        )
+    picture = read(image, Reading() if max_pixels is None else Reading(max_pixels=max_pixels))
     before = _read(probabilities, certainty)
     if before.shape[1:] != picture.shape[:2]:
         (height, width), (tall, wide) = picture.shape[:2], before.shape[1:]
-        raise DataError(f"{probabilities}: {wide}x{tall} pixels, but {image} has {width}x{height}. Resize one to the other.")
+        raise DataError(
+            f"{probabilities}: {wide}x{tall} pixels, but {image} has {width}x{height}. Resize one to the "
+            "other."
+        )
     try:
         check_probabilities(before)
     except DataError as error:
@@ -125,8 +133,8 @@ def _probabilities(path: Path) -> np.ndarray:
         found = found[None]
     if found.ndim != 3 or found.dtype.kind != "f" or not found.size:
         raise DataError(
-            f"{path}: got {found.dtype} {found.shape}, expected probabilities (classes, height, width), or (height, "
-            "width) of the foreground. `foveate predict --probabilities` writes such."
+            f"{path}: got {found.dtype} {found.shape}, expected probabilities (classes, height, width), or "
+            "(height, width) of the foreground. `foveate predict --probabilities` writes such."
         )
     found = found.astype(np.float32)
     return np.concatenate([1 - found, found]) if len(found) == 1 else found
@@ -165,8 +173,8 @@ def _of_labels(path: Path, labels: np.ndarray, certainty: float) -> np.ndarray:
     named = values[values != _UNKNOWN]
     if len(values) > _SOFT and values[-1] == _UNKNOWN and named[-1] >= _LIGHT:
         raise DataError(
-            f"{path}: holds {len(values)} values from 0 to {values[-1]}, as masks of 0 and 255 with soft edges do. Save "
-            "it with two values."
+            f"{path}: holds {len(values)} values from 0 to {values[-1]}, as masks of 0 and 255 with soft "
+            "edges do. Save it with two values."
         )
     if len(named) < 2:
         what = f"class {named[0]} alone" if len(named) else f"{_UNKNOWN} alone, which stands for unknown"

@@ -85,8 +85,8 @@ def expect_task(data: ImageData, name: str | None) -> Builder:
     if data.truth != needed and (data.truth, needed) != ("label", "labels"):  # one label is a case of several
         have = {"mask": "masks", "label": "one label an image", "labels": "several labels an image"}
         raise DataError(
-            f"{data.name} has {have[data.truth]}, but {name} needs {have[needed]}. "
-            f"Leave the task out, or write {usual_task(data)}."
+            f"{data.name} has {have[data.truth]}, but {name} needs {have[needed]}. Leave the task out, or "
+            f"write {usual_task(data)}."
         )
     return build
 

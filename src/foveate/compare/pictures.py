@@ -1,6 +1,7 @@
 """The same test pictures under every variant, with the maps of their attention, where they disagree first.
 
-Shapes  images uint8 (N, 3, S, S); predictions float (N, K), probabilities; targets int (N,) or, of several labels, (N, K).
+Shapes  images uint8 (N, 3, S, S); predictions float (N, K), probabilities; targets int (N,) or, of several
+        labels, (N, K).
 """
 
 from __future__ import annotations

@@ -127,10 +127,15 @@ def predict(model: nn.Module, images: object, *, max_pixels: int = MOST_PIXELS) 
     """
     config: Mapping[str, Any] = model.__dict__["config"]
     mean, std = (tuple(config["normalisation"][key]) for key in ("mean", "std"))
-    task, size, how = tasks[config["task"]](config["classes"]), config_size(config), reading(config, max_pixels)
+    task, size, how = (
+        tasks[config["task"]](config["classes"]),
+        config_size(config),
+        reading(config, max_pixels),
+    )
     if task.truth == "mask":
         return [
-            segment(model, _pixels(image, None, how), size=size, mean=mean, std=std) for image in _each(images)
+            segment(model, _pixels(image, None, how), size=size, mean=mean, std=std)
+            for image in _each(images)
         ]
     found = [torch.zeros(0, len(config["classes"]))]
     with evaluating(model), torch.no_grad():

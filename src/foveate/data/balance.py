@@ -23,7 +23,9 @@ def check_labels(data: ImageData) -> Iterator[Finding]:
         )
         return
     for name, split in data.splits.items():
-        counts = split.targets.sum(axis=0) if several else np.bincount(split.targets, minlength=len(data.classes))
+        counts = (
+            split.targets.sum(axis=0) if several else np.bincount(split.targets, minlength=len(data.classes))
+        )
         if several:
             yield from _everywhere(data, name, counts)
         yield from _missing(data, name, counts)
@@ -50,7 +52,9 @@ def _everywhere(data: ImageData, split: str, counts: np.ndarray) -> Iterator[Fin
     """Find labels that every image has: no score tells how well they are told."""
     full = tuple(data.classes[number] for number in np.flatnonzero(counts == len(data.splits[split])))
     if full:
-        text = f"{len(full)} labels hold for every image of {split}: nothing can be said about them. Add images."
+        text = (
+            f"{len(full)} labels hold for every image of {split}: nothing can be said about them. Add images."
+        )
         yield Finding("constant_label", "warning", text, full)
 
 

@@ -1,6 +1,7 @@
 """What image data is, wherever it comes from: named splits of items that can be loaded one by one.
 
-The truth is one class an item (a label), any number of classes an item (labels), or one class a pixel (masks).
+The truth is one class an item (a label), any number of classes an item (labels), or one class a pixel
+(masks).
 
 Shapes  an image is uint8 (H, W, 3), RGB, upright; its mask is uint8 (H, W), each pixel a class number or
         ``IGNORE``; a mask of where to look is bool (H, W).
@@ -87,8 +88,8 @@ class ImageData:
         palette: A colour for each class, uint8 (K, 3), RGB, if the data comes with them.
 
     Raises:
-        DataError: train or test is missing, a target is not a class, only some splits have masks, there are more
-            classes than masks can tell apart, or the palette does not fit them.
+        DataError: train or test is missing, a target is not a class, only some splits have masks, there are
+            more classes than masks can tell apart, or the palette does not fit them.
     """
 
     name: str
@@ -103,8 +104,8 @@ class ImageData:
             if needed not in self.splits or not len(self.splits[needed]):
                 have = ", ".join(f"{name} ({len(split)})" for name, split in self.splits.items()) or "none"
                 raise DataError(
-                    f"{self.name}: no item in split {needed}; splits: {have}. "
-                    "Give train and test (val is optional), or one flat set to be split."
+                    f"{self.name}: no item in split {needed}; splits: {have}. Give train and test (val is "
+                    "optional), or one flat set to be split."
                 )
         for name, split in self.splits.items():
             _check_targets(f"{self.name}, split {name}", split, len(self.classes))
@@ -120,7 +121,7 @@ class ImageData:
 
     @property
     def levels(self) -> Levels | None:
-        """Return the values that become black and white in files of more than 8 bits; each file's own if None."""
+        """Return the values that become black and white in deep files; each file's own if None."""
         return self.splits["train"].how.levels
 
     @property
@@ -168,7 +169,8 @@ def _check_truths(where: str, split: Split, classes: int) -> None:
     """Check targets of several classes an item."""
     if split.targets.shape[1] != classes:
         raise DataError(
-            f"{where}: {split.targets.shape[1]} truths an image for {classes} classes. Give one for each class."
+            f"{where}: {split.targets.shape[1]} truths an image for {classes} classes. Give one for each "
+            "class."
         )
     wrong = np.argwhere(~np.isin(split.targets, (0, 1)))
     if len(wrong):

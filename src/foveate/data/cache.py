@@ -1,7 +1,8 @@
 """Decode once: every image of a split, uint8, in one memory-mapped file; and every mask in another.
 
 A file holds one split at one size as NumPy's .npy, images (N, H, W, 3) or masks (N, H, W) on disk, and is
-named by a hash of the contents. Images with labels are cut square; images with masks are fitted onto one canvas, see ``canvas``.
+named by a hash of the contents. Images with labels are cut square; images with masks are fitted onto one
+canvas, see ``canvas``.
 
 Shapes  ``CachedSplit.images`` uint8 (N, 3, H, W), a view of the file with the channels last in memory.
 """

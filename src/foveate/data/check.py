@@ -37,7 +37,7 @@ _PROBLEMS: dict[str, str] = {
     "unreadable": "{n} that cannot be read as images. Remove or replace them.",
     "truncated": "{n} cut short: the end of the image is missing. Copy them again or remove them.",
     "bomb": (
-        "{n} of more pixels or bytes than are decoded without a word (decompression bombs, perhaps). Shrink or remove "
+        "{n} of more pixels or bytes than are decoded unasked (decompression bombs?). Shrink or remove "
         "them; if you trust them, --max-pixels raises the limit."
     ),
 }
@@ -54,8 +54,8 @@ _TRAITS: dict[str, tuple[Severity, str]] = {
     ),
     "not_alpha": (
         "warning",
-        "{n} with a fourth channel that is not transparency (near infrared?): most of its values are neither 0 "
-        "nor 255. It is left out.",
+        "{n} with a fourth channel that is not transparency (near infrared?): most of its values are neither "
+        "0 nor 255. It is left out.",
     ),
     "animated": (
         "warning",
@@ -222,7 +222,10 @@ def _exact(items: Sequence[_Item]) -> Iterator[Finding]:
         if len({member.target for member in members}) > 1:
             torn.append(text)
     if across:
-        text = f"{len(across)} images are in several splits, byte for byte: test scores would be optimistic. Remove one."
+        text = (
+            f"{len(across)} images are in several splits, byte for byte: test scores would be optimistic. "
+            "Remove one."
+        )
         yield Finding("duplicate_across_splits", "warning", text, tuple(across))
     if torn:
         text = f"{len(torn)} images occur with different labels or masks. Decide which is right."
@@ -255,7 +258,8 @@ def _loose_files(source: object) -> Iterator[Finding]:
         lambda first, count: [probe_file(path) for path in files[first : first + count]], len(files)
     )
     items = [
-        _Item(printable(str(file.relative_to(source))), "", 0, probe) for file, probe in zip(files, probes, strict=True)
+        _Item(printable(str(file.relative_to(source))), "", 0, probe)
+        for file, probe in zip(files, probes, strict=True)
     ]
     yield from _problems(items)
     yield from _traits(items)

@@ -1,8 +1,9 @@
-"""COCO annotations: instances, as polygons or run lengths, become one class a pixel, or several labels an image.
+"""COCO annotations: instances become one class a pixel, or several labels an image.
 
-The categories are the classes, in the order of their ids; for masks, behind a background. Later annotations of an
-image cover earlier ones. A crowd region (``iscrowd``) is ignored wherever no single object lies over it. ``coco_schema``
-reads the file; an object that cannot be used is left out, and a warning says how many and why.
+The categories are the classes, in the order of their ids; for masks, behind a background. Later annotations
+of an image cover earlier ones. A crowd region (``iscrowd``) is ignored wherever no single object lies over
+it. ``coco_schema`` reads the file; an object that cannot be used is left out, and a warning says how many and
+why.
 
 Accepted are one JSON file, and a folder with one a split: ``annotations/instances_train2017.json``,
 ``train/_annotations.coco.json``, ``train.json``.
@@ -82,11 +83,13 @@ def open_coco(
         shares: Of train, val and test, likewise.
         images: Folder of the images, from where the annotations are opened; searched for nearby if None.
         background: Name of the class of what nothing covers; "ignore" leaves it out of the classes.
-        truth: "mask", one class a pixel; or "labels", which categories an image has, boxes and crowds included.
+        truth: "mask", one class a pixel; or "labels", which categories an image has, boxes and crowds
+            included.
         max_pixels: Pixels of the largest picture that is decoded.
 
     Raises:
-        DataError: a file cannot be read, lacks what is needed, or an image is missing; or no object can be drawn.
+        DataError: a file cannot be read, lacks what is needed, or an image is missing; or no object can be
+            drawn.
         OptionError: ``truth`` is something else.
     """
     if truth not in ("mask", "labels"):
@@ -183,7 +186,7 @@ def _is_coco(file: Path) -> bool:
 def _classes(
     files: Mapping[str, Path], contents: Mapping[str, Content]
 ) -> tuple[Mapping[str, str], list[str]]:
-    """Return the name of each category by id, the same in all files, without those that only exporting tools made."""
+    """Return the names of the categories by id, the same in all files, and what is left out."""
     first = next(iter(contents))
     names, used = dict(contents[first].categories), set()
     for split, content in contents.items():
@@ -196,7 +199,8 @@ def _classes(
         strange = next((one for one in content.objects if one.category not in names), None)
         if strange is not None:
             raise DataError(
-                f"{files[split]}: annotation {strange.number} is of category {strange.category}, which is not listed."
+                f"{files[split]}: annotation {strange.number} is of category {strange.category}, which is "
+                "not listed."
             )
     if not names:
         raise DataError(f"{files[first]}: lists no categories. Export it with them.")
@@ -204,7 +208,9 @@ def _classes(
     for key, name in list(names.items()):
         twice = list(names.values()).count(name) > 1
         if key not in used and len(names) > 1 and (key == _DUMMY or twice):
-            notes.append(f'category {key}, "{name}", is left out: nothing is drawn in it, as exporting tools leave it')
+            notes.append(
+                f'category {key}, "{name}", is left out: nothing is drawn in it, as exporting tools leave it'
+            )
             del names[key]
         elif twice:
             others = ", ".join(other for other in names if names[other] == name)
@@ -232,20 +238,21 @@ def _paths(file: Path, content: Content, root: Path, images: str | None) -> dict
     for key, path in found.items():
         if owner.setdefault(path, key) != key:
             raise DataError(
-                f"{file}: images {owner[path]} and {key} are both {path.name}. Export it again, each image once."
+                f"{file}: images {owner[path]} and {key} are both {path.name}. Export it again, each image "
+                "once."
             )
     return found
 
 
 def _file(folder: Path, name: str) -> Path | None:
-    """Return an image's file: by its name as it is, with the slashes of Windows turned, or by its last part alone."""
+    """Return an image's file: by its name, that with the slashes of Windows turned, or the last part."""
     turned = name.replace("\\", "/")
     for written in (name, turned, turned.rsplit("/", 1)[-1]):
         try:
             if written and (folder / written).is_file():
                 return folder / written
-        except (OSError, ValueError):  # too long, a zero byte or half a character in it: not the name of a file
-            continue
+        except (OSError, ValueError):
+            continue  # too long, a zero byte or half a character in it: not the name of a file
     return None
 
 
@@ -286,7 +293,7 @@ def _unlisted(file: Path, found: Mapping[str, Path]) -> list[str]:
 def _items(
     content: Content, paths: Mapping[str, Path], number: Mapping[str, int], truth: str, max_pixels: int
 ) -> list[_Item]:
-    """Return the images with what is drawn on them; what cannot be drawn is counted in ``content.left_out``."""
+    """Return the images with what is drawn on them; ``content.left_out`` counts what cannot be."""
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         grids = pool.map(partial(_grid, paths, max_pixels), content.images)
         items = {image.key: item for image, item in zip(content.images, grids, strict=True)}
@@ -302,7 +309,7 @@ def _items(
 
 
 def _grid(paths: Mapping[str, Path], max_pixels: int, image: Listed) -> _Item:
-    """Return an image with the grid that its objects are drawn on: that of its pixels, upright or as they lie."""
+    """Return an image with the grid that its objects are drawn on: its pixels, upright or as they lie."""
     path, name = paths[image.key], printable(image.name.replace("\\", "/"))
     try:
         with opened(path, max_pixels) as file:

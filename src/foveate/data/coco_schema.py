@@ -49,7 +49,8 @@ class Object:
         image: The image's id.
         category: The category's id.
         crowd: Whether it is a crowd, which is ignored.
-        segmentation: What it covers, as the file states it, checked; see ``shapes_of``. Empty if there is no outline.
+        segmentation: What it covers, as the file states it, checked; see ``shapes_of``. Empty if there is no
+            outline.
         problem: What is wrong with its segmentation, which then cannot be drawn, or "".
     """
 
@@ -167,7 +168,9 @@ def _images(file: Path, listed: Sequence[object]) -> tuple[Listed, ...]:
     for place, image in enumerate(listed):
         where = f"{file}: image {place} of the list"
         if not isinstance(image, dict):
-            raise DataError(f"{where} is {_kind(image)}, not an object with id and file_name. Export it again.")
+            raise DataError(
+                f"{where} is {_kind(image)}, not an object with id and file_name. Export it again."
+            )
         key, name = _key(image.get("id")), image.get("file_name")
         if key is None or not isinstance(name, str) or not name.strip():
             raise DataError(f"{where} has no id or no file_name: {_short(image)}. Export it again.")
@@ -209,7 +212,7 @@ def shapes_of(given: object) -> tuple[Outline | RunLengths, ...]:
     Raises:
         ValueError: it is not of a form that it may have.
     """
-    if given is None or given == [] or given == {} or given == "":
+    if not given and (given is None or isinstance(given, (list, dict, str))):
         return ()
     if isinstance(given, dict):
         return (_run_lengths(given),)
@@ -226,7 +229,9 @@ def _outline(given: object) -> Outline:
     if not isinstance(given, list) or not all(_is_number(value) for value in given):
         raise _OddError("an outline that is not a list of numbers")
     if len(given) < 2 * _LEAST_POINTS or len(given) % 2:
-        raise _OddError(f"an outline of {len(given)} numbers (at least {_LEAST_POINTS} points x, y are needed)")
+        raise _OddError(
+            f"an outline of {len(given)} numbers (at least {_LEAST_POINTS} points x, y are needed)"
+        )
     points = np.array([float(value) for value in given]).reshape(-1, 2)
     if not (np.abs(points) <= _FAR).all():  # NaN too
         raise _OddError("an outline with coordinates that are not numbers of pixels")
@@ -291,4 +296,6 @@ def _short(value: object) -> str:
 def _left_out(file: Path, reason: str, numbers: Sequence[int]) -> str:
     shown = ", ".join(map(str, numbers[:_SHOWN]))
     more = f" and {len(numbers) - _SHOWN} more" if len(numbers) > _SHOWN else ""
-    return f"{file.name}: {len(numbers)} objects are left out, for {reason} (annotations {shown}{more}, from 0)"
+    return (
+        f"{file.name}: {len(numbers)} objects are left out, for {reason} (annotations {shown}{more}, from 0)"
+    )

@@ -30,7 +30,7 @@ def hash_files(files: Sequence[Path], max_pixels: int = MOST_PIXELS) -> list[str
 
 
 def hash_images(files: Sequence[Path], how: Reading) -> list[str]:
-    """Return the hash of each file's bytes, and of the levels that they are scaled by if those are not the usual ones.
+    """Return the hash of each file's bytes, and the levels that they are scaled by if those are not usual.
 
     Raises:
         DataError: a file cannot be opened, is a pipe or a device, or is too large.

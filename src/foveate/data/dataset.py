@@ -57,8 +57,8 @@ def open_dataset(
         threshold: With masks, the grey level from which on a pixel is foreground.
 
     Raises:
-        DataError: it has no length, an item is not (image, label), (image, labels) or (image, mask), a label is a
-            fraction or NaN, or it gives a different image each time.
+        DataError: it has no length, an item is not (image, label), (image, labels) or (image, mask), a label
+            is a fraction or NaN, or it gives a different image each time.
         OptionError: options for masks, but there are labels.
     """
     given = _by_split(source)
@@ -156,11 +156,13 @@ def _column(where: str, targets: Sequence[int | tuple[int, ...]]) -> Int64[np.nd
     return np.array(targets, dtype=np.int64)
 
 
-def _classes_of_one_hot(name: str, read: Mapping[str, _Read]) -> tuple[Mapping[str, _Read], list[str]]:
+def _classes_of_one_hot(name: str, read: dict[str, _Read]) -> tuple[dict[str, _Read], list[str]]:
     """Return class numbers where every vector of every item names exactly one class."""
     dimensions = {part.targets.shape[1:] for part in read.values() if len(part.targets)}
     if len(dimensions) > 1:
-        raise DataError(f"{name}: the splits differ in how many labels an item has. Give all of them the same.")
+        raise DataError(
+            f"{name}: the splits differ in how many labels an item has. Give all of them the same."
+        )
     if dimensions in (set(), {()}) or any((part.targets.sum(axis=1) != 1).any() for part in read.values()):
         return read, []
     numbers = {split: replace(part, targets=part.targets.argmax(axis=1)) for split, part in read.items()}

@@ -1,8 +1,9 @@
 """Items of a Python dataset: (image, label), (image, labels) or (image, mask), of any kind, as arrays.
 
 An image is a PIL image, an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), or a tensor (C, H, W); uint8, or
-float in [0, 1]. A label is a whole number; labels are a vector of 0 and 1, one for each class: an array, a tensor or a
-sequence. A mask is a PIL image, an array or a tensor (``tv_tensors.Mask``, say), (H, W) or (1, H, W), of whole numbers.
+float in [0, 1]. A label is a whole number; labels are a vector of 0 and 1, one for each class: an array, a
+tensor or a sequence. A mask is a PIL image, an array or a tensor (``tv_tensors.Mask``, say), (H, W) or (1, H,
+W), of whole numbers.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ def read_item(where: str, dataset: Dataset, item: int) -> tuple[UInt8[np.ndarray
     """Return an item's image, and its label, its labels (0 or 1 for each class) or what its mask holds.
 
     Raises:
-        DataError: it is neither (image, label) nor (image, mask), the mask is not as large as the image, or a label is
-            a fraction or not a number.
+        DataError: it is neither (image, label) nor (image, mask), the mask is not as large as the image, or a
+            label is a fraction or not a number.
     """
     got = dataset[item]
     if not isinstance(got, (tuple, list)) or len(got) != 2:
@@ -88,8 +89,8 @@ def _to_labels(where: str, truth: object) -> int | tuple[int, ...]:
         numbers = [_whole(where, value) for value in values]
         if not numbers or not set(numbers) <= {0, 1}:
             raise DataError(
-                f"{where}: labels {_short(truth)}. Several labels are a vector of 0 and 1, one for each class; one "
-                "label is a whole number."
+                f"{where}: labels {_short(truth)}. Several labels are a vector of 0 and 1, one for each "
+                "class; one label is a whole number."
             )
         return tuple(numbers)
     return _whole(where, values)
@@ -101,11 +102,11 @@ def _whole(where: str, value: object) -> int:
         number = float(value)  # type: ignore[arg-type]
         if isinstance(value, (str, bytes)) or not number.is_integer():
             raise ValueError
-        return int(value)  # type: ignore[call-overload, no-any-return]
+        return int(value)  # type: ignore[call-overload]
     except (TypeError, ValueError, OverflowError):
         raise DataError(
-            f"{where}: label {_short(value)} is not a class number. Number the classes from 0; fractions and NaN are "
-            "not classes."
+            f"{where}: label {_short(value)} is not a class number. Number the classes from 0; fractions "
+            "and NaN are not classes."
         ) from None
 
 

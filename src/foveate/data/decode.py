@@ -1,9 +1,10 @@
 """From a file to pixels: upright, RGB, eight bits, whatever the file held.
 
-EXIF rotation is applied, transparency is laid over white, of an animation or a stack the first frame counts. Values of more
-than eight bits are scaled, in all files of a data set alike: see ``levels``. A fourth channel is transparency
-only if at least half of it is 0 or 255, or it has few levels; else it is something else (near infrared, say) and is left out. A JPEG is
-decoded at a reduced scale where a small image is all that is wanted.
+EXIF rotation is applied, transparency is laid over white, of an animation or a stack the first frame counts.
+Values of more than eight bits are scaled, in all files of a data set alike: see ``levels``. A fourth channel
+is transparency only if at least half of it is 0 or 255, or it has few levels; else it is something else (near
+infrared, say) and is left out. A JPEG is decoded at a reduced scale where a small image is all that is
+wanted.
 
 Limits  a picture of more than ``MOST_PIXELS`` pixels, or a file of more than ``BYTES_A_PIXEL`` times as many
         bytes, is refused unless ``max_pixels`` allows it; pipes, sockets and devices are never opened.
@@ -56,8 +57,8 @@ class Reading:
     """How the files of a data set become eight bits a channel.
 
     Args:
-        levels: The values that become black and white where a file has more than eight bits, ``SIXTEEN`` for all
-            of its sixteen; each file's own if None.
+        levels: The values that become black and white where a file has more than eight bits, ``SIXTEEN`` for
+            all of its sixteen; each file's own if None.
         max_pixels: Pixels of the largest picture that is decoded.
     """
 
@@ -158,7 +159,8 @@ def upright_rgb(image: Image.Image, levels: Levels | None = None) -> Image.Image
         values = np.asarray(image)
     if values is not None:
         alpha = image.getchannel("A") if image.mode == "RGBA" else None
-        if levels is None or (levels == SIXTEEN and values.dtype.kind == "f"):  # 16 bits say nothing of fractions
+        fractions = values.dtype.kind == "f"  # of which sixteen bits say nothing
+        if levels is None or (levels == SIXTEEN and fractions):
             levels = levels_of(values)
         image = Image.fromarray(eight_bits(values, levels))
         if alpha is not None:

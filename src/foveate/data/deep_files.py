@@ -15,11 +15,23 @@ import numpy as np
 from foveate.data.decode import Reading, check_file, opened
 from foveate.data.levels import DEEP, SIXTEEN, Seen, deep_colour, is_deep_colour, seen
 from foveate.errors import DataError
+from foveate.options import whole
 
 _LOOKED_AT = 256  # files whose values are looked at, evenly spread
 _HEAD = 32  # bytes
 _PNG, _PNG_DEPTH = b"\x89PNG\r\n\x1a\n", 24  # where a PNG says its bits a channel
-_MAY_BE_DEEP = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"P5", b"P6", b"Pf", b"PF", b"\0\0\0\x0cjP", b"\xffO\xffQ")
+_MAY_BE_DEEP = (
+    b"II*\0",
+    b"MM\0*",
+    b"II+\0",
+    b"MM\0+",
+    b"P5",
+    b"P6",
+    b"Pf",
+    b"PF",
+    b"\0\0\0\x0cjP",
+    b"\xffO\xffQ",
+)
 
 
 def common_reading(files: Sequence[Path], max_pixels: int) -> tuple[Reading, tuple[str, ...]]:
@@ -29,7 +41,7 @@ def common_reading(files: Sequence[Path], max_pixels: int) -> tuple[Reading, tup
         files: All of them.
         max_pixels: Pixels of the largest picture that is decoded.
     """
-    how = Reading(SIXTEEN, max_pixels)
+    how = Reading(SIXTEEN, whole("max_pixels", max_pixels))
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         marked = pool.map(_may_be_deep, files, chunksize=256)
         some = [file for file, is_so in zip(files, marked, strict=True) if is_so]
@@ -38,7 +50,7 @@ def common_reading(files: Sequence[Path], max_pixels: int) -> tuple[Reading, tup
     if not found:
         return how, ()
     if len({look.whole for look in found}) > 1:
-        note = "some files hold whole numbers of more than 8 bits, others fractions: each is scaled by its own range"
+        note = "some files hold whole numbers, others fractions: each is scaled by its own range"
         return replace(how, levels=None), (note,)
     together = reduce(or_, found)
     low, high = levels = together.common_levels
@@ -70,7 +82,7 @@ def _may_be_deep(path: Path) -> bool:
 
 
 def _look(max_pixels: int, path: Path) -> Seen | None:
-    """Return what values a file holds; None if it has eight bits, or cannot be read, which the check names."""
+    """Return what values a file holds; None if it has eight bits or cannot be read."""
     try:
         with opened(path, max_pixels) as image:
             if is_deep_colour(image):

@@ -115,9 +115,7 @@ def _parts(
     return {name: [entries[item] for item in items] for name, items in chosen.items()}
 
 
-def _split(
-    entries: Sequence[Entry], classes: tuple[str, ...], code: MaskCode | None, how: Reading
-) -> Split:
+def _split(entries: Sequence[Entry], classes: tuple[str, ...], code: MaskCode | None, how: Reading) -> Split:
     files = tuple(entry.path for entry in entries)
     masks = tuple(entry.mask for entry in entries if entry.mask is not None)
     grouped = any(entry.group is not None for entry in entries)

@@ -21,7 +21,9 @@ from foveate.data.walk import visible_files, visible_folders
 from foveate.errors import DataError
 
 
-def open_folder(path: Path, *, seed: int = 0, shares: Shares = SHARES, max_pixels: int = MOST_PIXELS) -> ImageData:
+def open_folder(
+    path: Path, *, seed: int = 0, shares: Shares = SHARES, max_pixels: int = MOST_PIXELS
+) -> ImageData:
     """Open a folder of class folders.
 
     Args:
@@ -44,7 +46,9 @@ def open_folder(path: Path, *, seed: int = 0, shares: Shares = SHARES, max_pixel
     classes = tuple(sorted({entry.label for entry in entries}))
     _check_not_masks(path, classes)
     options = {} if parts else {"shares": list(shares)}
-    return data_from_entries(path, entries, classes, seed=seed, shares=shares, options=options, max_pixels=max_pixels)
+    return data_from_entries(
+        path, entries, classes, seed=seed, shares=shares, options=options, max_pixels=max_pixels
+    )
 
 
 def split_folders(path: Path) -> dict[str, Path]:

@@ -22,7 +22,8 @@ def parted(labels: Sequence[str], separator: str | None) -> list[tuple[str, ...]
 
     Args:
         labels: One text an item.
-        separator: What stands between labels. None: ``SEPARATOR`` if it occurs and no part is empty; "": nothing.
+        separator: What stands between labels. None: ``SEPARATOR`` if it occurs and no part is empty; "":
+            nothing.
     """
     if separator == "" or (separator is None and not any(SEPARATOR in label for label in labels)):
         return None
@@ -61,7 +62,7 @@ def as_truths(labels: Sequence[tuple[str, ...]], classes: Sequence[str]) -> Trut
 
 
 def strata(targets: Int64[np.ndarray, "n ..."]) -> Int64[np.ndarray, " n"]:
-    """Return what items are cut by in proportion: their class, or the rarest of their labels (K if they have none)."""
+    """Return what items are cut by: their class, or the rarest of their labels (K if they have none)."""
     if targets.ndim == 1:
         return targets
     order = np.argsort(targets.sum(axis=0), kind="stable")

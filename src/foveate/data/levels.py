@@ -1,8 +1,9 @@
 """Black and white of pictures of more than eight bits a channel: decided once, for all files of a data set.
 
-Whole numbers go from 0 to the largest value of 8, 10, 12, 14 or 16 bits that holds them all, floats from 0 to 1
-or 255, or to the greatest that occurs if it is far from that. Where values fall below zero, or all files of a set use less
-than a quarter, they go from the least to the greatest that occurs. What is not a number becomes black.
+Whole numbers go from 0 to the largest value of 8, 10, 12, 14 or 16 bits that holds them all, floats from 0 to
+1 or 255, or to the greatest that occurs if it is far from that. Where values fall below zero, or all files of
+a set use less than a quarter, they go from the least to the greatest that occurs. What is not a number
+becomes black.
 
 Shapes  values (H, W) or (H, W, 3), whole numbers or floats.
 """
@@ -13,6 +14,7 @@ import re
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Shaped, UInt8, UInt16
@@ -55,19 +57,19 @@ class Seen:
 
     @property
     def common_levels(self) -> Levels:
-        """The same, for all pictures of a set: the values themselves, if they use less than a quarter of that."""
+        """The same for a whole set: the values' own range, if they use less than a quarter of that."""
         low, high = self.levels
         if low == 0 and 0 < self.high - self.low < _LEAST_SHARE * high:
             return self.low, self.high
         return low, high
 
 
-def levels_of(values: Shaped[np.ndarray, "..."]) -> Levels:
+def levels_of(values: Shaped[np.ndarray, "*shape"]) -> Levels:
     """Return the values that become black and white in one picture alone."""
     return seen(values).levels
 
 
-def seen(values: Shaped[np.ndarray, "..."]) -> Seen:
+def seen(values: Shaped[np.ndarray, "*shape"]) -> Seen:
     """Return what values occur in a picture."""
     found = Seen(whole=values.dtype.kind != "f")
     for part in _strips(values):
@@ -77,7 +79,7 @@ def seen(values: Shaped[np.ndarray, "..."]) -> Seen:
     return found
 
 
-def eight_bits(values: Shaped[np.ndarray, "..."], levels: Levels) -> UInt8[np.ndarray, "..."]:
+def eight_bits(values: Shaped[np.ndarray, "*shape"], levels: Levels) -> UInt8[np.ndarray, "*shape"]:
     """Scale values so that ``levels`` become 0 and 255; what lies beyond is cut off, NaN becomes 0."""
     low, high = levels
     out = np.empty(values.shape, dtype=np.uint8)
@@ -92,9 +94,10 @@ def _strips(values: np.ndarray) -> Iterable[np.ndarray]:
 
 
 def deep_colour(image: Image.Image) -> UInt16[np.ndarray, "h w 3"] | None:
-    """Return the values of a colour picture of sixteen bits a channel, not turned; None if it is something else.
+    """Return the values of a colour picture of sixteen bits a channel, not turned; None if it is another.
 
-    Pillow gives the upper eight bits of such. Read with the bytes in the other order, it gives the lower eight.
+    Pillow gives the upper eight bits of such. Read with the bytes in the other order, it gives the lower
+    eight.
 
     Args:
         image: What was opened, not yet decoded.
@@ -105,17 +108,19 @@ def deep_colour(image: Image.Image) -> UInt16[np.ndarray, "h w 3"] | None:
         with Image.open(image.filename, formats=(str(image.format),)) as other:
             other.tile = [tile._replace(args=_swapped(tile.args)) for tile in other.tile]
             low = np.asarray(other)[..., :3]
-    except (ValueError, OSError, Image.DecompressionBombError):  # no such order is known: the upper bits have to do
-        return None
+    except (ValueError, OSError, Image.DecompressionBombError):
+        return None  # no such order of bytes is known: the upper bits have to do
     return np.asarray(image)[..., :3].astype(np.uint16) << 8 | low
 
 
 def is_deep_colour(image: Image.Image) -> bool:
-    """Tell colour of sixteen bits a channel, which Pillow opens as eight: only the tiles' raw mode still says so."""
-    return image.mode in ("RGB", "RGBA") and any(";16" in str(tile.args) for tile in getattr(image, "tile", ()))
+    """Tell colour of sixteen bits a channel, which Pillow opens as eight: its tiles still say so."""
+    return image.mode in ("RGB", "RGBA") and any(
+        ";16" in str(tile.args) for tile in getattr(image, "tile", ())
+    )
 
 
-def _swapped(args: object) -> object:
+def _swapped(args: Any) -> Any:
     """Return a decoder's arguments with the other order of bytes."""
     if isinstance(args, tuple):
         return (_swapped(args[0]), *args[1:])

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
@@ -63,9 +63,10 @@ def open_manifest(
         colours: Colour table of RGB masks.
         background: Name of what nothing claims.
         threshold: Grey level from which on a pixel is foreground.
-        separator: What stands between the labels of an image. "|" is seen unasked; "" takes every cell for one label.
-        labels: The columns of 0 and 1 that are labels (a sequence, or one text with commas); all but path, split and
-            group if None, in a table without the columns label and mask.
+        separator: What stands between the labels of an image. "|" is seen unasked; "" takes every cell for
+            one label.
+        labels: The columns of 0 and 1 that are labels (a sequence, or one text with commas); all but path,
+            split and group if None, in a table without the columns label and mask.
         max_pixels: Pixels of the largest picture that is decoded.
 
     Raises:
@@ -156,11 +157,7 @@ def _label_columns(path: Path, table: Table, asked: Sequence[str] | str | None) 
     if not telling:
         _refuse_column(path, "label", table.columns)
     if odd:
-        line, cell = next(
-            (line, row[odd[0]])
-            for line, row in zip(table.lines, table.rows, strict=True)
-            if truth_of(row[odd[0]]) is None
-        )
+        line, cell = next(pair for pair in _column(table, odd[0]) if truth_of(pair[1]) is None)
         raise DataError(
             f'{path}: has no column label, and not all others hold 0 and 1: {odd[0]} is "{cell}" in line '
             f"{line}. Say which columns are labels: --labels "
@@ -177,22 +174,23 @@ def _refuse_column(path: Path, column: str, columns: Sequence[str]) -> NoReturn:
 
 
 def _check_cells(path: Path, table: Table, chosen: Sequence[str]) -> None:
-    for column in (name for name in COLUMNS[:4] if name in table.columns and not (chosen and name in COLUMNS[1:3])):
-        empty = _lines(table, lambda row, column=column: not row[column])
+    needed = ("path", "split") if chosen else COLUMNS[:4]
+    for column in (name for name in needed if name in table.columns):
+        empty = [line for line, cell in _column(table, column) if not cell]
         if empty:
             raise DataError(f"{path}: column {column} is empty in {_listed('line', empty)}. Fill it in.")
     for column in chosen:
-        odd = _lines(table, lambda row, column=column: truth_of(row[column]) is None)
+        odd = [f'{line}: "{cell}"' for line, cell in _column(table, column) if truth_of(cell) is None]
         if odd:
-            cell = next(row[column] for row in table.rows if truth_of(row[column]) is None)
             raise DataError(
-                f'{path}: column {column} is neither 0 nor 1 in {_listed("line", odd)}: "{cell}". Decide, or '
-                "leave the row out."
+                f"{path}: column {column} is neither 0 nor 1 in {_listed('line', odd)}. Decide, or leave the "
+                "rows out."
             )
 
 
-def _lines(table: Table, wanted: Callable[[Row], bool]) -> list[int]:
-    return [line for line, row in zip(table.lines, table.rows, strict=True) if wanted(row)]
+def _column(table: Table, name: str) -> list[tuple[int, str]]:
+    """Return the cells of a column with their lines."""
+    return [(line, row[name]) for line, row in zip(table.lines, table.rows, strict=True)]
 
 
 def _labelled(
@@ -231,9 +229,11 @@ def _whole(path: Path, table: Table, labels: Sequence[str]) -> list[str]:
     Raises:
         DataError: one is NaN, or all are numbers and some are not whole.
     """
-    nan = [line for line, label in zip(table.lines, labels, strict=True) if label.lower() in _NAN]
+    nan = [line for line, label in _column(table, "label") if label.lower() in _NAN]
     if nan:
-        raise DataError(f"{path}: column label is NaN in {_listed('line', nan)}. Fill it in, or leave the rows out.")
+        raise DataError(
+            f"{path}: column label is NaN in {_listed('line', nan)}. Fill it in, or leave the rows out."
+        )
     try:
         numbers = [float(label) for label in labels]
     except ValueError:
@@ -245,10 +245,13 @@ def _whole(path: Path, table: Table, labels: Sequence[str]) -> list[str]:
     ]
     if odd:
         raise DataError(
-            f"{path}: {_listed('labels are fractions:', odd)}. Classes are expected: write a word or a whole number "
-            "for each image."
+            f"{path}: {_listed('labels are fractions:', odd)}. Classes are expected: write a word or a "
+            "whole number for each image."
         )
-    return [label if label.lstrip("+-").isdecimal() else str(int(number)) for label, number in zip(labels, numbers, strict=True)]
+    return [
+        label if label.lstrip("+-").isdecimal() else str(int(number))
+        for label, number in zip(labels, numbers, strict=True)
+    ]
 
 
 def _entry(manifest: Path, line: int, row: Row) -> Entry:

@@ -8,7 +8,7 @@ _BYTE = 0xDC00
 
 
 def printable(name: str) -> str:
-    r"""Return a name in which bytes that are not UTF-8, and lone halves of characters, are written as escapes.
+    r"""Return a name with escapes for bytes that are not UTF-8, and for lone halves of characters.
 
     Example:
         >>> print(printable("caf\udce9"))

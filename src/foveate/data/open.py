@@ -20,8 +20,8 @@ def open_data(source: object = None, *, seed: int = 0, **options: object) -> Ima
     Args:
         source: None or "scenes" or "scenes(size=48, train=2000)" for the built-in scenes; the path of a
             folder of class folders or of images and masks, of a .csv or .parquet manifest, or of COCO
-            annotations; a dataset that yields (image, label), (image, labels) or (image, mask), or a mapping from
-            split names to such; an ``ImageData`` passes through. A folder called scenes is "./scenes".
+            annotations; a dataset that yields (image, label), (image, labels) or (image, mask), or a mapping
+            from split names to such; an ``ImageData`` passes through. A folder called scenes is "./scenes".
         seed: Decides how data that comes in one piece is split, and what the scenes show.
         options: Passed to the opener: ``scenes``, ``open_folder``, ``open_mask_folder``, ``open_coco``,
             ``open_manifest`` or ``open_dataset``.
@@ -72,8 +72,8 @@ def _means_scenes(source: object) -> bool:
     there = os.path.lexists(source)
     if there and source.strip() == "scenes":
         raise OptionError(
-            '"scenes" is the name of the built-in data, and here is something of this name. Write ./scenes for '
-            "what is here, scenes() for the built-in data."
+            '"scenes" is the name of the built-in data, and here is something of this name. Write ./scenes '
+            "for what is here, scenes() for the built-in data."
         )
     return not there
 
@@ -121,7 +121,7 @@ def _open_path(path: Path, options: dict[str, object]) -> ImageData:
 
 
 def _about_unread(path: Path) -> str:
-    """Return a sentence on the pictures of a folder that are of formats which are not read; "" if there are none."""
+    """Return a sentence on pictures of formats that are not read; "" if there are none."""
     from foveate.data.formats import unread_advice, unread_pictures
     from foveate.data.walk import visible_files
 
@@ -129,7 +129,9 @@ def _about_unread(path: Path) -> str:
         unread = unread_pictures(visible_files(path))
     except DataError:
         return ""
-    return f" {len(unread)} pictures are of formats that are not read. {unread_advice(unread)}" if unread else ""
+    return (
+        f" {len(unread)} pictures are of formats that are not read. {unread_advice(unread)}" if unread else ""
+    )
 
 
 def _open_folder(path: Path, options: dict[str, object]) -> ImageData:

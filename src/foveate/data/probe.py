@@ -46,8 +46,8 @@ class Probe:
         detail: What exactly is wrong, in words.
         digest: Hash of the bytes, or of the pixels if there is no file.
         size: Width and height in pixels; (0, 0) if unknown.
-        traits: Of "wrong_extension", "exif_rotation", "alpha", "not_alpha", "cmyk", "sixteen_bit", "beyond_levels",
-            "not_finite", "animated", "large".
+        traits: Of "wrong_extension", "exif_rotation", "alpha", "not_alpha", "cmyk", "sixteen_bit",
+            "beyond_levels", "not_finite", "animated", "large".
         look: 64 signs of differences of neighbouring brightness, as one number.
         thumb: Grey thumbnail (THUMB, THUMB), or None if the image could not be decoded.
     """
@@ -121,7 +121,7 @@ def _told(error: DataError, path: Path) -> str:
 
 
 def _traits(image: ImageFile.ImageFile, suffix: str, *, deep: bool) -> frozenset[str]:
-    """Return what the head of a file tells, and whether it is ``deep`` colour, which is gone once it is decoded."""
+    """Return what the head of a file tells; ``deep`` colour cannot be told once it is decoded."""
     known = usual_suffixes(image.format or "")
     found = {
         "wrong_extension": bool(known) and suffix not in known,

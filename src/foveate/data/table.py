@@ -1,7 +1,7 @@
 """A table in a file: CSV as spreadsheets of any country write it, or Parquet, as rows of text.
 
-Commas, semicolons and tabs are told by the header; UTF-8 and UTF-16 with or without a byte-order mark are read, and what is
-neither as Windows-1252.
+Commas, semicolons and tabs are told by the header; UTF-8 and UTF-16 with or without a byte-order mark are
+read, and what is neither as Windows-1252.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ def read_table(path: Path) -> Table:
     """Return the table in a .csv, .tsv or .parquet file.
 
     Raises:
-        DataError: it cannot be read, two columns have one name, or a row has more cells than there are columns.
+        DataError: it cannot be read, two columns have one name, or a row has more cells than there are
+            columns.
         MissingExtraError: Parquet needs pyarrow.
     """
     return _read_parquet(path) if path.suffix.lower() == ".parquet" else _read_text(path)
@@ -102,8 +103,8 @@ def _check_shape(
     for line, row in zip(lines, rows, strict=True):
         if len(row) > len(columns):
             raise DataError(
-                f"{path}, line {line}: {len(row)} cells for {len(columns)} columns. Quote cells that hold the "
-                "separator."
+                f"{path}, line {line}: {len(row)} cells for {len(columns)} columns. Quote cells that hold "
+                "the separator."
             )
 
 

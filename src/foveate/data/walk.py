@@ -1,4 +1,4 @@
-"""Files and folders below a folder: sorted, only visible ones; symbolic links are followed, but never back up.
+"""Files and folders below a folder: sorted, only visible ones; links are followed, but never back up.
 
 A link to the folder that it lies in, or to one above, would show every file again and again: it is left out.
 """
@@ -33,7 +33,9 @@ def visible_folders(path: Path) -> list[Path]:
         children = sorted(path.iterdir())
     except OSError as error:
         _refuse(error)
-    return [child for child in children if child.is_dir() and not _hidden(child.name) and not _goes_back(child)]
+    return [
+        child for child in children if child.is_dir() and not _hidden(child.name) and not _goes_back(child)
+    ]
 
 
 def image_files(folder: Path) -> list[Path]:
@@ -46,7 +48,7 @@ def image_files(folder: Path) -> list[Path]:
 
 
 def links_back(folder: Path) -> tuple[Path, ...]:
-    """Return visible links, at any depth, to the folder that they lie in or to one above: nobody follows them."""
+    """Return visible links, at any depth, to the folder that they lie in or to one above."""
     return tuple(sorted(Path(place, name) for place, links, _ in _walk(folder) for name in links))
 
 

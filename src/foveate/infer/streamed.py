@@ -18,11 +18,11 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor, nn
 
+from foveate.data.decode import USUAL, Reading
 from foveate.infer.augmented import Views
 from foveate.infer.drawing import overlay, with_legend
 from foveate.infer.files import completed, mask_file, probability_file
 from foveate.infer.predict import PLAIN, probability_bands, segment
-from foveate.data.decode import USUAL, Reading
 from foveate.infer.rows import Rows, open_rows
 from foveate.infer.windows import Tiling
 from foveate.models.normalisation import Triple

@@ -22,8 +22,8 @@ def refine(
     """Return the probabilities of a picture's pixels after mean field.
 
     Args:
-        probabilities: Of each class at each pixel: at least two classes, in [0, 1], summing to 1 up to the rounding of
-            float16.
+        probabilities: Of each class at each pixel: at least two classes, in [0, 1], summing to 1 up to the
+            rounding of float16.
         image: The picture.
         options: Those of ``DenseCRF``: standard deviations, weights, iterations.
 
@@ -62,24 +62,26 @@ def check_probabilities(probabilities: Float[Tensor, "k h w"]) -> None:
     classes = len(probabilities)
     if classes < 2:
         raise ShapeError(
-            f"got probabilities of {classes} class, expected at least two. Of p, the probability of the foreground, "
-            "make torch.stack([1 - p, p])."
+            f"got probabilities of {classes} class, expected at least two. Of p, the probability of the "
+            "foreground, make torch.stack([1 - p, p])."
         )
     odd = int((~probabilities.isfinite()).any(dim=0).sum())
     if odd:
         raise DataError(
-            f"{odd} pixels have probabilities that are NaN or infinite. Look for them where the probabilities were made."
+            f"{odd} pixels have probabilities that are NaN or infinite. Look for them where the "
+            "probabilities were made."
         )
     low, high = (float(end) for end in torch.aminmax(probabilities))
     if low < -_ROUNDED or high > 1 + _ROUNDED:
         raise DataError(
-            f"probabilities go from {low:.4g} to {high:.4g}, expected [0, 1]. Of logits, give the softmax over classes."
+            f"probabilities go from {low:.4g} to {high:.4g}, expected [0, 1]. Of logits, give the softmax "
+            "over classes."
         )
     sums = probabilities.float().sum(dim=0)
     off = (sums - 1).abs() > 1e-3 + classes * _ROUNDED
     if off.any():
         raise DataError(
             f"the probabilities of {int(off.sum())} pixels do not sum to 1 over the classes (one sums to "
-            f"{float(sums[off][0]):.4g}). Give those of a softmax; if a pixel may be of several classes, refine each "
-            "class by itself, as [1 - p, p]."
+            f"{float(sums[off][0]):.4g}). Give those of a softmax; if a pixel may be of several classes, "
+            "refine each class by itself, as [1 - p, p]."
         )
