@@ -73,6 +73,7 @@ class Masks:
         """
         import numpy as np
 
+        from foveate.compare.trained import reading
         from foveate.infer.augmented import Views
         from foveate.infer.streamed import segment_file
         from foveate.infer.windows import Tiling
@@ -95,6 +96,7 @@ class Masks:
                 _numbers("rotations", self.rotations, int),
             ),
             "refine": refine if self.crf else None,
+            "how": reading(config),
         }
         answers, failed = [], False
         for image, wanted in zip(images, self._wanted(images), strict=True):

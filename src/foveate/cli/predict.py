@@ -33,6 +33,7 @@ def predict(
     folder: Path,
     /,
     *images: Path,
+    max_pixels: int | None = None,
     masks: Masks = Masks(),  # noqa: B008  # frozen
     json: bool = False,
 ) -> int | None:
@@ -41,6 +42,7 @@ def predict(
     Args:
         folder: The folder that `foveate compare` or `foveate train` wrote.
         images: Pictures, in any format that Pillow reads.
+        max_pixels: Pixels of the largest picture that is classified, for files that you trust.
         masks: With a model that segments.
         json: Print JSON, with the probability of every class, or its share of the pixels.
     """
@@ -58,7 +60,7 @@ def predict(
             f"{folder}: this model classifies whole pictures, and writes no files. Options other than --json "
             "are for models that segment: leave them out."
         )
-    rows = model.predict(images)
+    rows = model.predict(images, **({} if max_pixels is None else {"max_pixels": max_pixels}))
     answers = [(str(path), _ranked(row, model.classes)) for path, row in zip(images, rows, strict=True)]
     if json:
         output.machine([{"image": image, "classes": dict(ranked)} for image, ranked in answers])

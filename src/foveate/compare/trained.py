@@ -19,7 +19,8 @@ from foveate.compare.build import config_size, rebuild
 from foveate.compare.pictures import normalised
 from foveate.data.base import ImageData
 from foveate.data.canvas import Canvas
-from foveate.data.decode import read, read_square, square, upright_rgb
+from foveate.data.decode import MOST_PIXELS, Reading, read, read_square, square, upright_rgb
+from foveate.data.levels import SIXTEEN
 from foveate.errors import CheckpointError, ShapeError
 from foveate.infer.predict import segment
 from foveate.infer.run import device_of, evaluating
@@ -52,7 +53,19 @@ def description(
         "size": list(size),
         "example": [1, 3, *size],
         "normalisation": {"mean": list(mean), "std": list(std)},
+        "levels": None if data.levels is None else list(data.levels),
     }
+
+
+def reading(config: Mapping[str, Any], max_pixels: int = MOST_PIXELS) -> Reading:
+    """Return how pictures are read for a model: as those that it was trained on.
+
+    Args:
+        config: What ``description`` returned; older ones do not speak of levels.
+        max_pixels: Pixels of the largest picture that is decoded.
+    """
+    levels = config.get("levels", SIXTEEN)
+    return Reading(None if levels is None else (levels[0], levels[1]), max_pixels)
 
 
 def load(path: str | Path) -> nn.Module:
@@ -100,12 +113,13 @@ def equip(model: nn.Module, config: Mapping[str, Any]) -> nn.Module:
     return model
 
 
-def predict(model: nn.Module, images: object) -> Tensor | list[Tensor]:
+def predict(model: nn.Module, images: object, *, max_pixels: int = MOST_PIXELS) -> Tensor | list[Tensor]:
     """Return probabilities for pictures: (N, classes), or of a network that segments a list of (K, H, W).
 
     Args:
         model: What ``load`` returned.
         images: A path, a picture, an array (H, W, 3) or (N, H, W, 3) uint8, or a sequence of such.
+        max_pixels: Pixels of the largest file that is decoded.
 
     Raises:
         ShapeError: Something else came.
@@ -113,14 +127,19 @@ def predict(model: nn.Module, images: object) -> Tensor | list[Tensor]:
     """
     config: Mapping[str, Any] = model.__dict__["config"]
     mean, std = (tuple(config["normalisation"][key]) for key in ("mean", "std"))
-    task, size = tasks[config["task"]](config["classes"]), config_size(config)
+    task, size, how = (
+        tasks[config["task"]](config["classes"]),
+        config_size(config),
+        reading(config, max_pixels),
+    )
     if task.truth == "mask":
         return [
-            segment(model, _pixels(image, None), size=size, mean=mean, std=std) for image in _each(images)
+            segment(model, _pixels(image, None, how), size=size, mean=mean, std=std)
+            for image in _each(images)
         ]
     found = [torch.zeros(0, len(config["classes"]))]
     with evaluating(model), torch.no_grad():
-        for part in _batches([_pixels(image, size[0]) for image in _each(images)]):
+        for part in _batches([_pixels(image, size[0], how) for image in _each(images)]):
             outputs = model(normalised(part, mean, std, device_of(model)))
             found.append(task.predict(outputs).cpu())
     return torch.cat(found)
@@ -137,12 +156,12 @@ def _batches(pixels: Sequence[UInt8[np.ndarray, "s s 3"]]) -> Iterator[UInt8[np.
         yield np.stack(pixels[first : first + _BATCH]).transpose(0, 3, 1, 2)
 
 
-def _pixels(image: object, side: int | None) -> UInt8[np.ndarray, "h w 3"]:
+def _pixels(image: object, side: int | None, how: Reading) -> UInt8[np.ndarray, "h w 3"]:
     """Return one picture, whole, or cut square like the images that the model was trained on."""
     if isinstance(image, str | Path):
-        return read(Path(image)) if side is None else read_square(Path(image), side)
+        return read(Path(image), how) if side is None else read_square(Path(image), side, how)
     if isinstance(image, Image.Image):
-        picture = upright_rgb(image)
+        picture = upright_rgb(image, how.levels)
         return np.asarray(picture) if side is None else square(picture, side)
     if isinstance(image, np.ndarray) and image.ndim == 3 and image.shape[2] == 3 and image.dtype == np.uint8:
         return image if side is None else square(image, side)
