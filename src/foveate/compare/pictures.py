@@ -68,7 +68,7 @@ def pictures(
     Returns:
         The ``pictures`` of a report, plain data.
     """
-    guesses = {name: np.asarray(predictions[name]) for name in models}
+    guesses, targets = {name: np.asarray(predictions[name]) for name in models}, np.asarray(targets)
     chosen, disagreement = choose(guesses, count)
     images = np.stack([np.ascontiguousarray(split.images[i]) for i in chosen]) if len(chosen) else None
     if images is None:
@@ -164,7 +164,7 @@ def _answer(name: str, guess: np.ndarray, classes: Sequence[str], target: np.nda
         "name": name,
         "prediction": classes[best],
         "confidence": float(guess[best]),
-        "right": best == target,
+        "right": best == int(target),
     }
 
 
