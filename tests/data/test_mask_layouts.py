@@ -1,4 +1,4 @@
-"""Sets of images and masks as their authors hand them out open right: every mask with its image, in its split."""
+"""Sets of images and masks open as their authors hand them out: every mask with its image, in its split."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ def binary(number):
 
 
 def build(root, parts):
-    """Write images and masks by patterns: for each part the image's, the mask's (or None), and the numbers."""
+    """Write images and masks: for each part the pattern of both (None: no masks), and the numbers."""
     for where, mask, numbers in parts:
         for n in numbers:
             save(root / where.format(n=n), n)
@@ -320,7 +320,7 @@ def test_boxes_and_unknown_numbers_in_text_files_are_told(tmp_path):
         open_data(tmp_path)
     for n in range(6):
         outline(tmp_path / "labels" / f"{n}.txt", f"{n} 0.1 0.1 0.9 0.1 0.9 0.9")
-    with pytest.raises(DataError, match="class [2-5] is not one of 0 to 1"):
+    with pytest.raises(DataError, match=r"class [2-5] is not one of 0 to 1"):
         data = open_data(tmp_path, classes=["a", "b"])
         [split.masks(item) for split in data.splits.values() for item in range(len(split))]
 

@@ -10,17 +10,21 @@ from torch import Tensor, nn
 from foveate.compare.trained import load
 from foveate.compare.trained import predict as predicted
 from foveate.compare.training import Training
+from foveate.data.decode import MOST_PIXELS
 from foveate.errors import CheckpointError
 from foveate.infer.inputs import pictures_of
 
 
-def predict(model: nn.Module | Training | str | Path, inputs: object) -> Tensor | list[Tensor]:
+def predict(
+    model: nn.Module | Training | str | Path, inputs: object, *, max_pixels: int = MOST_PIXELS
+) -> Tensor | list[Tensor]:
     """Return probabilities for pictures: (N, classes), or of a network that segments a list of (K, H, W).
 
     Args:
         model: What ``fv.load`` or ``fv.train`` returned, or the folder of a study or of a training.
         inputs: Files, folders, lists (.txt, .csv) or patterns (``photos/*.jpg``); PIL pictures; arrays
             (H, W, 3) or (N, H, W, 3) uint8; or a sequence of such.
+        max_pixels: Pixels of the largest file that is decoded.
 
     Returns:
         Of a classifier one row a picture, float32; of a segmenter the probabilities of the pixels of each
@@ -40,7 +44,7 @@ def predict(model: nn.Module | Training | str | Path, inputs: object) -> Tensor 
             f"predict: got a {type(model).__name__} that does not know its classes and size. Give the folder "
             "of a study or of a training, or what fv.load or fv.train returned."
         )
-    return predicted(model, _pictures(inputs))
+    return predicted(model, _pictures(inputs), max_pixels=max_pixels)
 
 
 def _pictures(inputs: object) -> object:
