@@ -3,7 +3,7 @@ import zlib
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from image_samples import pixels
@@ -71,6 +71,7 @@ def test_the_levels_of_a_picture(values, levels):
         st.sampled_from([np.uint16, np.int32, np.float32]), st.tuples(st.integers(1, 5), st.integers(1, 5))
     )
 )
+@example(np.full((1, 1), -(2.0**54), np.float32))
 def test_any_values_become_bytes_in_their_order(values):
     low, high = levels_of(values)
     assert low < high

@@ -10,6 +10,7 @@ Shapes  values (H, W) or (H, W, 3), whole numbers or floats.
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 from collections.abc import Iterable
@@ -48,7 +49,7 @@ class Seen:
         if self.low > self.high:  # not one finite value
             return SIXTEEN
         if self.low < 0:
-            return self.low, max(self.high, self.low + 1)
+            return self.low, max(self.high, self.low + 1, math.nextafter(self.low, np.inf))
         tops = _DEPTHS if self.whole else _TOPS
         top = float(next((top for top in tops if top >= self.high), self.high))
         if not self.whole and 0 < self.high < _LEAST_SHARE * top:
