@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import re
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -33,6 +34,7 @@ from foveate.compare.training import Training, TrainingPlan
 from foveate.cost.count import cost
 from foveate.data.base import ImageData
 from foveate.data.canvas import Canvas
+from foveate.data.check import opening_warnings
 from foveate.data.open import open_data
 from foveate.errors import CheckpointError
 from foveate.files import write_json
@@ -46,6 +48,8 @@ from foveate.train.loop import fit
 from foveate.train.position import Budget
 from foveate.train.progress import Progress, progress_for
 from foveate.train.result import MARKER, WEIGHTS, FitResult
+
+_log = logging.getLogger("foveate")
 
 
 @dataclass(frozen=True)
@@ -112,6 +116,8 @@ def train(
         SpecError, SiteError, OptionError, UnknownNameError: A word is impossible.
     """
     opened = open_data(data)
+    for finding in opening_warnings(opened):
+        _log.warning("%s: %s", opened.name, finding.message)
     recipe = train or usual_recipe(opened, tuned=pretrained or weights is not None)
     recipe = replace(recipe, epochs=epochs or recipe.epochs, size=size or recipe.size, seed=seed)
     begin = {"pretrained": pretrained, "weights": weights}
