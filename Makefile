@@ -1,20 +1,25 @@
 # Everything here sets itself up: Python >= 3.11 and make are enough. `make PYTHON=python3.12 test` picks another Python.
 PYTHON ?= python3
 BIN := .venv/bin
+CORE := .venv/.core
 READY := .venv/.ready
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PYTEST := $(BIN)/pytest --numprocesses $(JOBS) --dist worksteal
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check nightly bench clean
 
-demo: $(READY)  ## a whole study on built-in pictures, in minutes: runs/demo/report.html
+demo: $(CORE)  ## a whole study on built-in pictures, in minutes: runs/demo/report.html
 	$(BIN)/foveate demo --out runs/demo
 
-test: $(READY)  ## the tests, but for the slow ones: under ten minutes
-	$(PYTEST) -m "not slow"
+test: $(READY)  ## the tests, but for the slow ones: about five minutes
+	$(PYTEST) -m "not slow and not nightly"
 
-check: $(READY)  ## the gate, which CI runs: format, lint, types, and every test, the slow ones too
-	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(PYTEST)
+check: $(READY)  ## the gate, which CI runs: format, lint, types, and every test but the nightly ones
+	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(PYTEST) -m "not nightly"
+
+nightly: $(READY)  ## what takes too long for the gate: every model family, every mechanism in every export
+	$(PYTEST) -m nightly
 
 bench: $(READY)  ## the figures that README and docs state; benchmarks/README.md lists each one
 	@for name in $$(grep -l __main__ benchmarks/*.py); do \
@@ -23,8 +28,12 @@ bench: $(READY)  ## the figures that README and docs state; benchmarks/README.md
 clean:  ## what was made: environment and caches; studies in runs/ stay
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-$(READY): pyproject.toml
+$(CORE): pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and f"foveate needs Python 3.11 or newer; {sys.executable} is {v[0]}.{v[1]}. Do: make PYTHON=/path/to/python3.11")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]"
+	$(PIP) -e .
+	touch $@
+
+$(READY): $(CORE)
+	$(PIP) -e ".[dev]"
 	touch $@

@@ -1,4 +1,4 @@
-"""Write what is generated: the pages of commands and mechanisms, and the tables in both READMEs.
+"""Write what is generated: pages of commands and mechanisms, the READMEs' tables, the names behind `list`.
 
 python docs/write_pages.py
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import re
 from pathlib import Path
@@ -46,8 +47,11 @@ def printed(*words: str) -> str:
 
 def main() -> None:
     """Write all of it."""
+    from foveate.cli import catalogue
     from foveate.cli.__main__ import COMMANDS
 
+    text = json.dumps(catalogue.current(), indent=1)
+    catalogue.FILE.write_text(f"{text}\n", encoding="utf-8")
     os.environ |= {"COLUMNS": "80", "NO_COLOR": "1"}
     pages = [f"\n## foveate\n\n```text\n{printed('--help')}\n```\n"]
     pages += [f"\n## foveate {name}\n\n```text\n{printed(name, '--help')}\n```\n" for name in COMMANDS]
@@ -62,7 +66,15 @@ def main() -> None:
         text = re.sub(
             r"\| family \| what .*?\n(?!\|)", lambda _: f"{families}\n", page.read_text("utf-8"), flags=re.S
         )
-        page.write_text(text, encoding="utf-8")
+        page.write_text(counted(text), encoding="utf-8")
+
+
+def counted(text: str) -> str:
+    """Return a README with the number of mechanisms that there are."""
+    from foveate.mechanisms import mechanisms
+
+    text = re.sub(r"criss-cross and \d+ more", f"criss-cross and {len(mechanisms) - 4} more", text)
+    return re.sub(r"criss-cross 等 \d+ 种机制", f"criss-cross 等 {len(mechanisms)} 种机制", text)
 
 
 def write_mechanisms() -> None:

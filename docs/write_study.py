@@ -1,6 +1,7 @@
 """Print the table and the verdicts of a study as Markdown, for a page of ``docs/studies``.
 
 python docs/write_study.py runs/mine
+python docs/write_study.py runs/helps --readme  # and make it the one that both READMEs show
 """
 
 from __future__ import annotations
@@ -12,10 +13,19 @@ from typing import Any
 
 from foveate.compare.plan import pixels
 
+ROOT = Path(__file__).parents[1]
+SHOWN = ROOT / "docs" / "studies" / "scenes.json"  # the study of the READMEs: what their table needs of it
+BEGIN, END = "<!-- the study of docs/studies/scenes.md -->", "<!-- end of the study -->"
+
 
 def main() -> None:
     """Print the page of the study whose folder the command line names."""
     study = json.loads((Path(sys.argv[1]) / "study.json").read_text(encoding="utf-8"))
+    if "--readme" in sys.argv:
+        keep(study)
+        for name in ("README.md", "README.zh-CN.md"):
+            page = ROOT / name
+            page.write_text(placed(page.read_text(encoding="utf-8")), encoding="utf-8")
     question = study["question"]
     print(f"> {study['sentence']}\n")
     head = (
@@ -42,6 +52,39 @@ def main() -> None:
     print(f"\n{len(study['runs'])} runs of this table, {seconds / 60:.0f} minutes of training; ", end="")
     train, test, size = (question[key] for key in ("train_items", "items", "size"))
     print(f"{train} images to train on, {test} to test, {pixels(size)}.")
+
+
+def keep(study: dict[str, Any]) -> None:
+    """Keep what the READMEs show of a study."""
+    shown = {
+        "sentence": study["sentence"],
+        "variants": [
+            {
+                "name": v["name"],
+                "score": {"mean": v["score"]["mean"]},
+                "difference": v["difference"] and {n: v["difference"][n] for n in ("mean", "low", "high")},
+                "verdict": v["verdict"],
+            }
+            for v in study["variants"]
+        ],
+    }
+    SHOWN.write_text(json.dumps(shown, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def placed(text: str) -> str:
+    """Return a README with the table of the study that is kept."""
+    before, rest = text.split(f"{BEGIN}\n", 1)
+    return f"{before}{BEGIN}\n{short_table()}\n{END}{rest.split(END, 1)[1]}"
+
+
+def short_table() -> str:
+    """Return the table of the study that is kept: score, difference and verdict."""
+    study = json.loads(SHOWN.read_text(encoding="utf-8"))
+    lines = ["| variant | points | difference (95 %) | verdict |", "| --- | --- | --- | --- |"]
+    for v in study["variants"]:
+        cells = (f"`{v['name']}`", f"{v['score']['mean']:.1f}", interval(v["difference"]), v["verdict"])
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
 
 
 def row(variant: dict[str, Any]) -> list[str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from docs import write_study
 
 from foveate.cli.__main__ import main
 from foveate.mechanisms import mechanisms
@@ -50,6 +51,7 @@ def workplace(tmp_path, monkeypatch):
     monkeypatch.setenv("FOVEATE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(mechanisms, "_entries", dict(mechanisms._entries))  # a page may register its own
     return tmp_path
 
 
@@ -117,6 +119,22 @@ def test_table_of_mechanisms_is_the_generated_one(name, capsys):
     assert capsys.readouterr().out.strip() in (ROOT / name).read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("README.md", "criss-cross and {} more"), ("README.zh-CN.md", "criss-cross 等 {} 种机制")],
+)
+def test_the_number_of_mechanisms_is_the_present_one(name, said):
+    count = len(mechanisms) - (4 if name == "README.md" else 0)  # four are named in front
+    assert said.format(count) in (ROOT / name).read_text(encoding="utf-8"), "Do: python docs/write_pages.py"
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
+def test_the_table_of_the_study_is_the_generated_one(name):
+    text = (ROOT / name).read_text(encoding="utf-8")
+    assert write_study.placed(text) == text, "Do: python docs/write_study.py FOLDER --readme"
+    assert "not yet known" in write_study.short_table()
+
+
 def test_every_mechanism_has_its_page_and_no_other_page_is_there():
     assert {page.stem for page in (ROOT / "docs" / "mechanisms").glob("*.md")} == set(mechanisms)
 
@@ -142,7 +160,7 @@ def test_commands_page_is_the_generated_one(capsys):
         main([name, "--help"])
         printed = "\n".join(line.rstrip() for line in capsys.readouterr().out.strip().splitlines())
         assert printed in page, (
-            f"docs/commands.md is not up to date for {name}. Do: python docs/write_commands.py"
+            f"docs/commands.md is not up to date for {name}. Do: python docs/write_pages.py"
         )
 
 

@@ -10,7 +10,19 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "src" / "foveate"
 
 # What the files of each room may import. A room may always import itself.
-BELOW_MECHANISMS = {"errors", "registry", "calls", "options", "files"}
+BELOW_MECHANISMS = {
+    "errors",
+    "registry",
+    "calls",
+    "options",
+    "files",
+    "inputs",
+    "model_names",
+    "tensor_file",
+    "trust",
+    "typed",
+    "user_code",
+}
 BELOW_INSERT = BELOW_MECHANISMS | {"mechanisms"}
 BELOW_MODELS = BELOW_INSERT | {"insert"}
 BELOW_DATA = BELOW_MODELS | {"models"}
@@ -21,12 +33,18 @@ MAY_IMPORT = {
     "errors": set(),
     "registry": {"errors"},
     "calls": {"errors"},
-    "options": {"errors"},
+    "options": {"errors", "typed"},
+    "typed": {"errors"},
     "files": {"errors"},
+    "user_code": {"errors", "trust"},
+    "inputs": {"errors", "typed"},
+    "model_names": set(),
+    "tensor_file": {"errors", "files"},
+    "trust": {"errors"},
     "mechanisms": BELOW_MECHANISMS,
     "explain": BELOW_INSERT,
     "cost": BELOW_INSERT,
-    "insert": BELOW_INSERT,
+    "insert": BELOW_INSERT | {"cost"},
     "models": BELOW_MODELS,
     "tasks": BELOW_DATA | {"data"},
     "data": BELOW_DATA,

@@ -13,6 +13,7 @@ PROMISED = {
     "FoveateError",
     "Site",
     "Study",
+    "Training",
     "bypass",
     "compare",
     "cost",
@@ -23,10 +24,14 @@ PROMISED = {
     "load_insert",
     "load_published",
     "mechanisms",
+    "parameter_groups",
+    "predict",
     "record",
     "remove",
     "save_insert",
+    "score",
     "sites",
+    "train",
 }
 
 
@@ -50,7 +55,7 @@ def test_star_import_gives_the_names():
 
 
 # The verbs that share their name with a folder: whoever imports the folder first must not win.
-SHADOWED = ["insert", "compare", "cost", "mechanisms"]
+SHADOWED = ["insert", "compare", "cost", "mechanisms", "train"]
 
 
 @pytest.mark.parametrize(("first", "second"), list(itertools.permutations(["folder", "verb"])))

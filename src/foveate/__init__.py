@@ -11,9 +11,12 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from foveate.compare.predict import predict as predict
     from foveate.compare.study import Study as Study
     from foveate.compare.study import compare as compare
     from foveate.compare.study import load as load
+    from foveate.compare.train_one import train as train
+    from foveate.compare.training import Training as Training
     from foveate.cost.count import cost as cost
     from foveate.errors import FoveateError as FoveateError
     from foveate.explain.record import record as record
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
     from foveate.models import create_model as create_model
     from foveate.models import list_models as list_models
     from foveate.models import load_published as load_published
+    from foveate.tasks.metrics.score import score as score
+    from foveate.train.optimise import parameter_groups as parameter_groups
 
 __version__ = "0.1.0"
 
@@ -37,6 +42,7 @@ _HOME = {
     "FoveateError": "foveate.errors",
     "Site": "foveate.insert.sites",
     "Study": "foveate.compare.study",
+    "Training": "foveate.compare.training",
     "bypass": "foveate.insert.surgery",
     "compare": "foveate.compare.study",
     "cost": "foveate.cost.count",
@@ -47,10 +53,14 @@ _HOME = {
     "load_insert": "foveate.insert.portable",
     "load_published": "foveate.models",
     "mechanisms": "foveate.mechanisms",
+    "parameter_groups": "foveate.train.optimise",
+    "predict": "foveate.compare.predict",
     "record": "foveate.explain.record",
     "remove": "foveate.insert.surgery",
     "save_insert": "foveate.insert.portable",
+    "score": "foveate.tasks.metrics.score",
     "sites": "foveate.insert.sites",
+    "train": "foveate.compare.train_one",
 }
 __all__ = sorted(_HOME)  # noqa: PLE0605  # one list of public names, not two
 

@@ -1,7 +1,9 @@
 """A name with options in one string, such as ``unet(encoder=timm/resnet18)``: its reader and its printer.
 
 Models, losses, metrics and the terms of a spec are all written this way. Nothing is ever evaluated: values
-are Python literals (numbers, strings, True, False, None, tuples), or bare words that stand for themselves.
+are Python literals (numbers, strings, True, False, None, tuples), or bare words that stand for themselves,
+also with options of their own: ``crf_rnn(model=unet(encoder=resnet18))``; but ``true`` and ``false`` are True
+and False, however they are spelt.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from collections.abc import Iterator
 from foveate.errors import SpecError
 
 _CALL = re.compile(r"(?P<name>[^()@+=,\s]+)\s*(?P<options>\(.*\))?", re.DOTALL)
+_BOOLEANS = {"true": True, "false": False}
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
 
 
@@ -36,10 +39,11 @@ def parse_call(text: str) -> tuple[str, dict[str, object]]:
 def options_in(written: str | None, part: str) -> tuple[tuple[str, object], ...]:
     """Read options in their brackets, each once."""
     options = tuple(_option(option, part) for option in split((written or "()")[1:-1], ","))
-    keys = [key for key, _ in options]
-    for key in keys:
-        if keys.count(key) > 1:
+    seen: set[str] = set()
+    for key, _ in options:
+        if key in seen:
             raise SpecError(f'cannot read "{part}": the option {key} is given twice')
+        seen.add(key)
     return options
 
 
@@ -71,7 +75,9 @@ def _option(option: str, part: str) -> tuple[str, object]:
     key, equals, written = (piece.strip() for piece in option.partition("="))
     if not equals or not key.isidentifier() or not written:
         raise SpecError(f'cannot read "{option.strip()}" in "{part}": expected an option as key=value')
-    if _is_word(written):
+    if written.lower() in _BOOLEANS:
+        return key, _BOOLEANS[written.lower()]
+    if _is_word(written) or _is_call(written, part):
         return key, written
     try:
         return key, _frozen(ast.literal_eval(written))
@@ -80,6 +86,19 @@ def _option(option: str, part: str) -> tuple[str, object]:
             f'cannot read "{written}" in "{part}": expected a number, a word, "a string", True, False, None '
             "or a tuple of these"
         ) from None
+
+
+def _is_call(text: str, part: str) -> bool:
+    """Tell words with options, such as ``unet(encoder=resnet18)``, which are read by whoever gets them.
+
+    Raises:
+        SpecError: The options cannot be read.
+    """
+    match = _CALL.fullmatch(text)
+    if match is None or not match["options"] or not _is_word(match["name"]):
+        return False
+    options_in(match["options"], part)
+    return True
 
 
 def _frozen(value: object) -> object:
@@ -93,6 +112,8 @@ def _frozen(value: object) -> object:
 
 def _is_word(text: str) -> bool:
     """Tell bare words: names, and names with a place in front such as ``timm/resnet18``."""
+    if text.lower() in _BOOLEANS:
+        return False
     return text.isascii() and all(p.isidentifier() and not keyword.iskeyword(p) for p in text.split("/"))
 
 

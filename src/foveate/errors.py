@@ -10,23 +10,49 @@ FoveateError
 ├── CheckpointError (ValueError)     a file of weights that does not fit
 ├── TrainingError (RuntimeError)     a run that cannot go on, such as a loss that is not a number
 ├── StudyError (ValueError)          a study that cannot be planned, continued or reported
+├── TrustError (ValueError)          code that a file names and that nobody said to trust
 └── MissingExtraError (ImportError)  an optional dependency; says what to install
 
-Every text says what came, what was expected and what to do.
+Every text says what came, what was expected and what to do. Text that comes from names and files is shown
+with its control characters escaped, so that no file can write to a terminal what it likes. ``SiteWarning``
+(UserWarning) is the one warning: a change of a model has taken attention away.
 """
 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
+
+# Controls but tab and line feed, marks that turn the direction of text around, and lone surrogates.
+_STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_COMPARED = 200  # letters of a name that are compared with others, which takes the square of them
+
+
+def shown(text: str, *, json: bool = False) -> str:
+    r"""Return a text that is safe to print: what would steer a terminal or reorder the line is escaped.
+
+    Args:
+        text: Any text.
+        json: Whether it is JSON, which has one form of escapes.
+
+    Example:
+        >>> print(shown("evil\x1b[2Jname"))
+        evil\x1b[2Jname
+    """
+    return _STEERING.sub(lambda found: _escape(ord(found[0]), json), text)
+
+
+def _escape(number: int, json: bool) -> str:
+    return f"\\x{number:02x}" if number < 256 and not json else f"\\u{number:04x}"
 
 
 class FoveateError(Exception):
     """The root of all errors that a user can cause."""
 
     def __str__(self) -> str:
-        """Return the text alone: ``KeyError`` would show it in quotes."""
-        return " ".join(str(part) for part in self.args)
+        """Return the text alone, safe to print: ``KeyError`` would show it in quotes."""
+        return shown(" ".join(str(part) for part in self.args))
 
 
 class UnknownNameError(FoveateError, KeyError):
@@ -65,6 +91,10 @@ class SiteError(FoveateError, ValueError):
     """A site that matches nothing, or where the mechanism cannot sit."""
 
 
+class SiteWarning(UserWarning):
+    """Attention that a later change of the model has taken away."""
+
+
 class DataError(FoveateError, ValueError):
     """Images, labels or manifests that cannot be used."""
 
@@ -79,6 +109,10 @@ class TrainingError(FoveateError, RuntimeError):
 
 class StudyError(FoveateError, ValueError):
     """A study that cannot be planned, continued or reported."""
+
+
+class TrustError(FoveateError, ValueError):
+    """Code that a file names and that nobody said to trust."""
 
 
 class MissingExtraError(FoveateError, ImportError):
@@ -104,7 +138,7 @@ class MissingExtraError(FoveateError, ImportError):
 def nearest(name: str, known: Iterable[str], count: int = 4) -> str:
     """Return a sentence that names the known names nearest to ``name``, or all of them if they are few."""
     known = list(known)
-    close = difflib.get_close_matches(name, known, n=count, cutoff=0.4)
+    close = difflib.get_close_matches(name[:_COMPARED], known, n=count, cutoff=0.4)
     if close:
         return f"Nearest: {', '.join(close)}."
     if len(known) <= 3 * count:

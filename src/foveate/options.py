@@ -1,10 +1,121 @@
-"""Checks of option values, each with an error that names the option."""
+"""Checks of option values, each with an error that names the option.
+
+``checked`` compares options with the annotations of what takes them; the other functions check ranges.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import inspect
+import numbers
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, TypeVar
 
-from foveate.errors import OptionError
+from foveate.errors import FoveateError, OptionError, nearest
+from foveate.typed import Misfit, fitted, hints
+
+T = TypeVar("T")
+_MOST, _TINY = 2**16, 1e-12
+_WORDS = {"true": True, "false": False, "none": None}
+
+
+def checked(owner: str, takes: Callable[..., object], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options as the annotations of what takes them have it: a list where a tuple is meant as a tuple.
+
+    Args:
+        owner: Whose options they are, for messages.
+        takes: A function or class; a parameter without an annotation takes any value.
+        given: Options by name.
+
+    Raises:
+        OptionError: An option does not exist, or its value is not of its type; the text names it, says what
+            came and what was expected.
+
+    Example:
+        >>> def blur(sigma: float, *, bias: bool = True): ...
+        >>> checked("blur", blur, {"bias": "false"})
+        Traceback (most recent call last):
+            ...
+        foveate.errors.OptionError: blur: bias: got 'false', expected True or False. Write bias=False.
+    """
+    parameters = inspect.signature(takes).parameters
+    known = [n for n, p in parameters.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+    if len(known) == len(parameters):
+        for name in given:
+            if name not in known:
+                options = [n for n in known if parameters[n].kind is inspect.Parameter.KEYWORD_ONLY] or known
+                near = f" {nearest(name, options)}" if options else ""
+                listed = ", ".join(options) or "none"
+                raise OptionError(f'{owner} has no option "{name}".{near} Its options: {listed}')
+    types = hints(takes)
+    return {name: _fitted(owner, name, value, types) for name, value in given.items()}
+
+
+def check_fields(options: object, owner: str = "") -> None:
+    """Check every field of a dataclass against its annotation, for ``__post_init__``.
+
+    Raises:
+        OptionError: A value is not of its field's type.
+    """
+    kind: Any = type(options)
+    types = hints(kind)
+    for field in fields(options):  # type: ignore[arg-type]
+        if field.init:
+            value = _fitted(owner, field.name, getattr(options, field.name), types)
+            object.__setattr__(options, field.name, value)
+
+
+def sensible(owner: str, options: Mapping[str, Any]) -> None:
+    """Refuse numbers with which no layer can be built or computed, as by a slip of the keyboard.
+
+    Raises:
+        OptionError: A whole number above 65536, or a number that is neither 0 nor of 1e-12 to 1e12.
+    """
+    for name, value in options.items():
+        for number in value if isinstance(value, tuple | list) else (value,):
+            if isinstance(number, int) and abs(number) > _MOST:
+                raise OptionError(
+                    f"{owner}: {name}: got {number}, expected a whole number of at most {_MOST}"
+                )
+            if isinstance(number, float) and number and not _TINY <= abs(number) <= 1 / _TINY:
+                raise OptionError(
+                    f"{owner}: {name}: got {number}, expected 0 or a number of {_TINY:g} to {1 / _TINY:g}"
+                )
+
+
+def read_record(kind: type[T], plain: object, path: Path, error: type[FoveateError], advice: str) -> T:
+    """Return a record from what a JSON file holds; what the record does not know is left out.
+
+    Args:
+        kind: A dataclass or TypedDict, whose annotations are the file's schema.
+        plain: What the file holds.
+        path: The file, for messages.
+        error: Raised if it is something else.
+        advice: What to do then, as a sentence.
+
+    Raises:
+        FoveateError: ``error``; the text names the entry, what came and what was expected.
+    """
+    try:
+        found: T = fitted(plain, kind)
+    except Misfit as misfit:
+        entry = misfit.path or "its content"
+        raise error(f"{path}: {entry} is {misfit.got}, expected {misfit.expected}. {advice}") from None
+    return found
+
+
+def _fitted(owner: str, name: str, value: object, types: Mapping[str, Any]) -> Any:
+    if name not in types:
+        return value
+    try:
+        return fitted(value, types[name], name)
+    except Misfit as misfit:
+        word = value.strip().lower() if isinstance(value, str) else ""
+        hint = f". Write {name}={_WORDS[word]}." if word in _WORDS and misfit.path == name else ""
+        whose = f"{owner}: " if owner else ""
+        text = f"{whose}{misfit.path}: got {misfit.got}, expected {misfit.expected}{hint}"
+        raise OptionError(text) from None
 
 
 def reduced(channels: int, reduction: int, least: int = 1) -> int:
@@ -22,8 +133,24 @@ def whole(option: str, value: int, least: int = 1) -> int:
     Raises:
         OptionError: It is not; the text names ``option``.
     """
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < least:
         raise OptionError(f"{option}: got {value!r}, expected a whole number of at least {least}")
+    return int(value)
+
+
+def is_seed(value: object) -> bool:
+    """Return whether ``value`` can seed every generator there is: a whole number from 0 to below 2**63."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and 0 <= int(value) < 2**63
+
+
+def seed_number(option: str, value: int) -> int:
+    """Return ``value`` if it can be a seed.
+
+    Raises:
+        OptionError: It cannot; the text names ``option``.
+    """
+    if not is_seed(value):
+        raise OptionError(f"{option}: got {value!r}, expected a whole number from 0 to below 2**63")
     return value
 
 
@@ -39,12 +166,13 @@ def odd(option: str, value: int) -> int:
 
 
 def positive(option: str, value: float) -> float:
-    """Return ``value`` as a float if it is above 0.
+    """Return ``value`` as a float if it is finite and above 0.
 
     Raises:
         OptionError: It is not; the text names ``option``.
     """
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
+    number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not number or not 0 < value < float("inf"):
         raise OptionError(f"{option}: got {value!r}, expected a number above 0")
     return float(value)
 
@@ -55,7 +183,7 @@ def between(option: str, value: float, least: float, most: float = float("inf"))
     Raises:
         OptionError: It is not; the text names ``option``.
     """
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    number = isinstance(value, numbers.Real) and not isinstance(value, bool)
     if not number or not least <= value <= most or value == float("inf"):
         wanted = f"from {least:g} to {most:g}" if most < float("inf") else f"of at least {least:g}"
         raise OptionError(f"{option}: got {value!r}, expected a number {wanted}")
@@ -80,7 +208,7 @@ def one_of(option: str, value: str, known: Iterable[str]) -> None:
         OptionError: It is not; the text lists the words.
     """
     words = list(known)
-    if value not in words:
+    if not isinstance(value, str) or value not in words:
         raise OptionError(f"{option}: got {value!r}, expected one of {', '.join(words)}")
 
 

@@ -165,8 +165,13 @@ def test_impossible_options_are_refused(words, text, capsys):
 
 
 def test_options_of_masks_are_refused_for_whole_pictures(capsys, monkeypatch):
-    model = SimpleNamespace(config={"task": "classification"}, classes=("a", "b"))
-    model.predict = lambda images: torch.tensor([[0.25, 0.75]] * len(images))
+    model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 2))
+    nn.init.zeros_(model[1].weight)
+    model[1].bias.data = torch.tensor([0.25, 0.75]).log()
+    model.__dict__["classes"] = ("a", "b")
+    normalisation = {"mean": [0.5] * 3, "std": [0.5] * 3}
+    model.__dict__["config"] = {"task": "classification", "classes": ["a", "b"], "size": [8, 8]}
+    model.__dict__["config"]["normalisation"] = normalisation
     monkeypatch.setattr(TRAINED, "load", lambda folder: model)
     assert "classifies whole pictures" in run(capsys, "one.png", "--out", "found", code=2).err
     assert run(capsys, "one.png").out == "one.png\n  75.0 %  b\n  25.0 %  a\n"

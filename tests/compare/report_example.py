@@ -9,7 +9,10 @@ import math
 import random
 import re
 
+import numpy as np
 from PIL import Image, ImageDraw
+
+from foveate.compare.by_class import confusion_data
 
 EVIL = "<script>alert(1)</script>"
 QUOTES = """he said "5 > 3" & it's 'so'"""
@@ -221,6 +224,7 @@ def _variant(row: tuple, seeds: int, rng: random.Random, *, latency: bool) -> di
         if latency
         else None,
         "per_class": [_class(c, difference, rng, interval=seeds > 1) for c in CLASSES],
+        "confusion": _confusion(rng),
         "gates": [] if role == "baseline" else [_gate(n, spec, seeds, rng) for n in range(3)],
         "curves": [_curve(seed, mean, spec and re.split("[@(]", spec)[0], rng) for seed in SEEDS[:seeds]],
     }
@@ -264,6 +268,14 @@ def _class(name: str, difference: tuple | None, rng: random.Random, *, interval:
         "low": mean - 2.1 if interval else None,
         "high": mean + 2.1 if interval else None,
     }
+
+
+def _confusion(rng: random.Random) -> dict:
+    matrix = [[rng.choice([0, 0, 3, 20]) for _ in CLASSES] for _ in CLASSES]
+    for k in range(len(CLASSES)):
+        matrix[k][k] = 600 - sum(matrix[k])
+    counts = np.array(matrix)
+    return confusion_data(counts, CLASSES)
 
 
 def _gate(number: int, spec: str, seeds: int, rng: random.Random) -> dict:

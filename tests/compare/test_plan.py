@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from study_samples import plan
 
 from foveate.compare.plan import StudyPlan, duration, short
 from foveate.errors import StudyError
+from foveate.options import read_record
 from foveate.train.config import TrainConfig
+from foveate.typed import fitted
 
 
 def test_every_run_has_the_same_budget_whatever_its_variant():
@@ -34,7 +37,7 @@ def test_branches_follow_their_trunk_and_see_other_orders():
 
 
 def test_a_plan_survives_json():
-    assert StudyPlan.from_dict(json.loads(json.dumps(plan().to_dict()))) == plan()
+    assert fitted(json.loads(json.dumps(plan().to_dict())), StudyPlan) == plan()
 
 
 def test_only_weights_known_to_be_new_are_called_so():
@@ -56,7 +59,7 @@ def test_no_line_is_wider_than_80():
     [
         ({"margin": 1.0}, "margin: 0.5 there, 1.0 here"),
         ({"seeds": (0, 1, 2)}, "seeds: [0, 1] there, [0, 1, 2] here"),
-        ({"fingerprint": "g"}, "fingerprint: f there, g here"),
+        ({"fingerprint": "g"}, "data: its images, labels or splits have changed"),
         ({"train": TrainConfig(epochs=4, batch_size=32, lr=0.1)}, "train.lr: 0.001 there, 0.1 here"),
         ({"variants": plan().variants[:1]}, "variants: baseline, se@stage3 there, baseline here"),
     ],
@@ -87,3 +90,13 @@ def test_numbers_for_people():
         "1e+03k",
     ]
     assert [duration(s) for s in (0.2, 59, 130, 7300)] == ["<1 s", "59 s", "2 min", "2.0 h"]
+
+
+def test_a_plan_of_an_older_version_is_read_and_stays_the_same_study():
+    new = plan(sources={"weights": "1"}, threads=2)
+    plain = new.to_dict()
+    older = {key: value for key, value in plain.items() if key not in ("sources", "threads")}
+    old = read_record(StudyPlan, older, Path("study.sqlite"), StudyError, "")
+    assert old.sources == {} and old.threads is None
+    assert old.differences(new) == [] and plan(threads=3).digest() == plan().digest()
+    assert plan(sources={"weights": "2"}).differences(new) == ["weights: another file lies at this path now"]

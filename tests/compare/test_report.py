@@ -9,6 +9,7 @@ import pytest
 from markupsafe import Markup
 from report_example import CJK, EVIL, QUOTES, example
 
+from foveate.compare.by_class import confusion_data
 from foveate.compare.report import (
     axes,
     curves,
@@ -64,6 +65,7 @@ def test_sections_come_in_the_promised_order(page):
         "cost",
         "curves",
         "classes",
+        "confusion",
         "gates",
         "pictures",
         "checks",
@@ -117,9 +119,34 @@ def test_numbers_are_written_as_they_are(page):
 
 def test_each_chart_has_its_numbers_as_a_table(page):
     captions = re.findall(r"<caption>(.*?)</caption>", page)
-    assert len(captions) == 5
+    assert len(captions) == 5 + 6  # and the matrix of each variant
     rows = re.search(r"<caption>Opening of every gate.*?</table>", page, re.S).group(0).count("<tr>")
     assert rows == 1 + 5 * 3 * 3  # heading; variants, sites, seeds
+
+
+def test_confusions_are_told_in_numbers_and_in_words(page):
+    matrix = re.search(r'<table class="confusion">.*?</table>', page, re.S).group(0)
+    assert matrix.count("<tr>") == 1 + 10 and matrix.count('class="hit"') == 10
+    first = example()["variants"][0]["confusion"]
+    assert re.findall(r'scope="col" class="corner"|<span class="hear">(.*?)</span>', matrix)
+    pair = first["pairs"][0]
+    assert f"{pair['items']} ({pair['share']:.1f} % of it)" in page
+    worst = min(first["by_class"], key=lambda row: row["f1"])
+    table = re.search(r'<table class="by-class">.*?</table>', page, re.S).group(0)
+    assert f'<td class="n">{worst["f1"]:.1f}</td>' in table.split("</tr>")[1]
+
+
+def test_of_very_many_classes_the_matrix_is_left_out():
+    many = [f"class {k}" for k in range(80)]
+    result = example()
+    result["question"]["classes"] = many
+    counts = np.eye(80, dtype=int) * 9
+    counts[3, 5] = 4
+    for variant in result["variants"]:
+        variant["confusion"] = confusion_data(counts, many)
+    page = render(result)
+    assert '<table class="confusion">' not in page and "taken for <bdi>class 5</bdi>: 4" in page
+    assert "20 better told classes are in study.json" in page
 
 
 @pytest.mark.parametrize("seeds", [1, 2])

@@ -235,6 +235,38 @@ def test_the_cost_can_be_switched(opened):
     assert page.locator("#curves [data-curve]:visible").get_attribute("data-curve") == "train_loss"
 
 
+def test_the_confusions_of_each_variant_can_be_seen(opened):
+    page = opened(400, "dark")
+    section = page.locator("#confusion")
+    assert section.locator("table.confusion:visible").count() == 1
+    section.get_by_role("radio", name="se@blocks", exact=True).check()
+    shown = section.locator("table.confusion:visible")
+    assert shown.count() == 1 and shown.locator("caption").inner_text().startswith("se@blocks")
+    assert shown.get_by_role("rowheader").count() == 10
+    assert section.get_by_role("region").first.get_attribute("tabindex") == "0"
+
+
+_CELLS = """[...document.querySelectorAll('#confusion [data-confusion="0"] .confusion td')]
+    .map(cell => {
+        const canvas = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
+        const light = (colour) => {
+            canvas.fillStyle = colour;
+            canvas.fillRect(0, 0, 1, 1);
+            const linear = [...canvas.getImageData(0, 0, 1, 1).data].slice(0, 3).map(v => v / 255)
+                .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+            return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2];
+        };
+        const style = getComputedStyle(cell), a = light(style.color), b = light(style.backgroundColor);
+        return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    })"""
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_cells_of_the_matrix_have_contrast_aa(opened, theme):
+    found = opened(theme=theme).evaluate(_CELLS)
+    assert len(found) == 100 and min(found) > 4.5
+
+
 def test_the_table_turns_into_cards_on_a_narrow_screen(opened):
     def display(width):
         return opened(width).evaluate("getComputedStyle(document.querySelector('.variants td')).display")

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import errno
+import os
 import resource
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -13,10 +15,13 @@ from pathlib import Path
 import pytest
 from study_samples import plan
 
+from foveate.compare import claims
+from foveate.compare import engine as engine_module
 from foveate.compare import store as module
+from foveate.compare.claims import Watch, abandoned, whoami
 from foveate.compare.engine import engines, local
 from foveate.compare.plan import REPORT
-from foveate.compare.store import Store, abandoned, told, whoami
+from foveate.compare.store import Store, told
 from foveate.errors import StudyError
 
 
@@ -82,8 +87,8 @@ def test_a_claim_is_free_again_when_its_holder_is_gone(tmp_path: Path):
     here = whoami()
     host, pid, started = here.rsplit("/", 2)
     assert not abandoned(here, 30.0)  # alive, however long it was silent under the limit
-    assert abandoned(here, module.STALE + 1)
-    assert abandoned(f"{host}/{pid}/1", module.DEAD + 1)  # the number was given to another process
+    assert abandoned(here, claims.STALE + 1)
+    assert abandoned(f"{host}/{pid}/1", claims.DEAD + 1)  # the number was given to another process
     assert not abandoned(f"{host}/{pid}/1", 0.1)
     assert not abandoned(f"elsewhere/{pid}/{started}", 30.0) and abandoned(None, 0.0)
 
@@ -91,7 +96,7 @@ def test_a_claim_is_free_again_when_its_holder_is_gone(tmp_path: Path):
 def test_a_run_that_was_taken_over_is_not_finished_by_its_first_holder(tmp_path: Path, monkeypatch):
     store = Store.open(tmp_path, plan(), owner="elsewhere/1/1")
     key = store.claim()
-    monkeypatch.setattr(module, "STALE", -1.0)
+    monkeypatch.setattr(claims, "STALE", -1.0)
     other = Store(tmp_path)
     assert other.claim() == key
     assert not store.finish(key, {"from": "first"})
@@ -100,7 +105,7 @@ def test_a_run_that_was_taken_over_is_not_finished_by_its_first_holder(tmp_path:
 
 
 def test_the_heartbeat_goes_on_while_a_run_is_held(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(module, "BEAT", 0.02)
+    monkeypatch.setattr(claims, "BEAT", 0.02)
     store = Store.open(tmp_path, plan())
     key = store.claim()
 
@@ -178,3 +183,106 @@ except StudyError as error:
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     assert list(store.records()) == [("baseline", 0)]
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY  # ours is untouched
+
+
+def rows(store: Store, text: str, *values: object) -> None:
+    with sqlite3.connect(store.path) as db:
+        db.execute("PRAGMA ignore_check_constraints = ON")
+        db.execute(text, values)
+
+
+DAMAGE = {
+    "state": "UPDATE runs SET state = 'lost' WHERE place = 1",
+    "record": "UPDATE runs SET record = '{cut' WHERE place = 1",
+    "kind": "UPDATE runs SET record = '3' WHERE place = 1",
+    "row": "DELETE FROM runs WHERE place = 1",
+    "report": "DELETE FROM runs WHERE variant = 'report'",
+    "foreign": "INSERT INTO runs (variant, seed, place) VALUES ('stranger', 0, 99)",
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_a_damaged_row_is_put_right_and_sound_records_stay(tmp_path: Path, kind: str):
+    store = Store.open(tmp_path, plan())
+    engines["local"](store, lambda key: {"key": list(key)})
+    before = store.records()
+    rows(store, DAMAGE[kind])
+    store.repair()
+    again: list[tuple[str, int]] = []
+    engines["local"](store, lambda key: again.append(key) or {"key": list(key)})
+    assert store.records() == before
+    assert len(again) <= 2 and store.repair() == []
+
+
+def test_a_lost_run_keeps_its_record_until_it_is_made_again(tmp_path: Path):
+    store = Store.open(tmp_path, plan())
+    engines["local"](store, lambda key: {"score": 1})
+    store.reopen(("se@stage3", 1))
+    with sqlite3.connect(store.path) as db:
+        kept = db.execute("SELECT record FROM runs WHERE variant = 'se@stage3' AND seed = 1").fetchone()
+    assert kept == ('{"score": 1}',)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "UPDATE runs SET state = 'lost' WHERE place = 0",
+        "UPDATE runs SET needs = '[[\"nobody\", 0]]' WHERE place = 0",
+    ],
+)
+def test_a_state_in_which_nothing_can_begin_is_told_and_not_waited_for(
+    tmp_path: Path, monkeypatch, text: str
+):
+    monkeypatch.setattr(engine_module, "WAIT", 0.0)
+    store = Store.open(tmp_path, plan())
+    rows(store, text)
+    with pytest.raises(StudyError, match=r"nobody is at one.*damaged"):
+        local(store, lambda key: {})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "UPDATE runs SET needs = 'x' WHERE place = 0",
+        "UPDATE plan SET json = '{'",
+        "UPDATE plan SET json = '[]'",
+        "UPDATE plan SET json = json_remove(json, '$.seeds')",
+        "UPDATE plan SET json = json_set(json, '$.size', 'large')",
+        "UPDATE plan SET json = json_set(json, '$.train.epochs', -1)",
+        "UPDATE plan SET json = json_set(json, '$.variants[0].macs', 'many')",
+    ],
+)
+def test_a_damaged_state_is_told(tmp_path: Path, text: str):
+    store = Store.open(tmp_path, plan())
+    rows(store, text)
+    with pytest.raises(StudyError, match=r"study\.sqlite.*Move the file away and run the same command again"):
+        store.plan(), store.claim()
+
+
+def test_a_clock_that_was_set_back_is_not_waited_for(tmp_path: Path, monkeypatch):
+    gone = f"{socket.gethostname()}/{os.getpid()}/1"  # the number was given to another process
+    Store.open(tmp_path, plan(), owner=gone).claim()
+    store = Store(tmp_path)
+    rows(store, "UPDATE runs SET beat = beat + 86400 WHERE state = 'claimed'")
+    now = time.monotonic()
+    assert store.claim() == ("se@stage3", 0)
+    store.release(("se@stage3", 0))
+    monkeypatch.setattr(claims.time, "monotonic", lambda: now + claims.DEAD + 60)
+    assert store.claim() == ("baseline", 0)
+
+
+def test_silence_is_counted_by_the_clock_that_nobody_sets(monkeypatch):
+    watch, ticks = Watch(), [0.0]
+    monkeypatch.setattr(claims.time, "monotonic", lambda: ticks[0])
+    future = time.time() + 3600
+    assert watch.silent(("a", 0), "x/1/1", future) == 0
+    ticks[0] = 5.0
+    assert watch.silent(("a", 0), "x/1/1", future) == 5
+    assert watch.silent(("a", 0), "x/1/1", future + 2) == 0  # a sign of life
+    assert watch.silent(("a", 0), "x/1/1", time.time() - 30) == pytest.approx(30, abs=5)
+
+
+@pytest.mark.parametrize("owner", ["", "x", "a/b", "a/b/c", f"{socket.gethostname()}/x/1"])
+def test_an_owner_that_nobody_writes_holds_nothing_for_long(owner: str):
+    assert abandoned(owner, claims.STALE + 1)
+    abandoned(owner, 0.0)

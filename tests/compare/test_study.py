@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -108,6 +109,32 @@ def test_a_run_whose_answers_are_lost_is_made_again_alike(study: Study, home: Pa
     again = compare(**words(out=study.folder, progress=Silent()))
     assert np.array_equal(np.load(path)["answers"], before)
     assert [row["score"] for row in again.table] == table
+
+
+def test_what_is_lost_or_damaged_is_made_again_by_the_same_call(study: Study, home: Path, caplog):
+    def files() -> dict[str, bytes]:
+        paths = [*study.folder.glob("best/*"), *study.folder.glob("runs/*/*/model.safetensors")]
+        return {str(path): path.read_bytes() for path in paths}
+
+    before, table, record = files(), str(study.table), (study.folder / "study.json").read_bytes()
+    lost = run_folder(study.folder, "se@stage3", 2) / "model.safetensors"
+    flipped = run_folder(study.folder, "baseline", 0) / "model.safetensors"
+    lost.unlink()
+    flipped.write_bytes(flipped.read_bytes()[:-1] + b"!")
+    answers = run_folder(study.folder, "baseline", 1) / ANSWERS
+    stored = bytearray(answers.read_bytes())
+    stored[len(stored) // 2] ^= 16
+    answers.write_bytes(stored)
+    (study.folder / "study.json").write_bytes(record[: len(record) // 2])
+    (study.folder / "report.html").unlink()
+    shutil.rmtree(study.folder / "best")
+    with pytest.raises(CheckpointError, match="command that made the folder makes it again"):
+        load(study.folder)
+    again = compare(**words(out=study.folder, progress=Silent()))
+    assert files() == before and str(again.table) == table
+    assert (study.folder / "report.html").is_file()
+    assert "gone or damaged" in caplog.text and "trained again" in caplog.text
+    assert not list(study.folder.rglob("*.part"))
 
 
 def test_another_question_is_refused(study: Study, home: Path):

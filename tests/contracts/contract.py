@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from foveate.mechanisms import mechanisms
-from foveate.mechanisms.base import MapTap, Mechanism, build
+from foveate.mechanisms.base import MapTap, Mechanism, build, options_of
 
 NAMES = sorted(mechanisms)
 CLASSES = 11  # unlike any variant
@@ -22,6 +22,7 @@ EVERY = pytest.mark.parametrize("name", NAMES)
 BUILDS = [(name, {}) for name in NAMES] + [
     (n, {o: v}) for n in NAMES for o, v in mechanisms[n].variants.items()
 ]
+NEIGHBOURS = [name for name in NAMES if "dimensions" in options_of(mechanisms[name])]
 EVERY_BUILD = pytest.mark.parametrize(("name", "options"), BUILDS, ids=str)
 
 
@@ -39,28 +40,39 @@ def new(name: str, channels: int = 16, *, jitter: bool = True, seed: int = 0, **
     return module.eval()
 
 
-def image(
-    batch: int = 2, channels: int = 16, height: int = 7, width: int = 5, *, seed: int = 1, **options: object
-) -> Tensor:
+def of_rank(name: str, rank: int, channels: int = 16) -> Mechanism:
+    """Build one for signals (1), maps (2) or volumes (3)."""
+    return new(name, channels, **({"dimensions": rank} if name in NEIGHBOURS else {}))
+
+
+def image(batch: int = 2, channels: int = 16, *size: int, seed: int = 1, **options: object) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
-    return torch.randn(batch, channels, height, width, generator=generator, **options)
+    return torch.randn(batch, channels, *(size or (7, 5)), generator=generator, **options)
 
 
 def tokens(x: Tensor) -> Tensor:
     return x.flatten(2).transpose(1, 2)
 
 
+def size_for(module: Mechanism, height: int, width: int) -> tuple[int, ...]:
+    """The size of what it takes: built for volumes three slices, for signals all positions in a row."""
+    return {1: (height * width,), 2: (height, width), 3: (3, height, width)}[module.dimensions]
+
+
 def inputs(
     module: Mechanism, batch: int = 2, height: int = 7, width: int = 5, **options: object
 ) -> tuple[Tensor, ...]:
     """Random tensors for one call. The coarser map of a gate has half the size, the maps to fuse have one."""
+    return sized(module, batch, size_for(module, height, width), **options)
+
+
+def sized(module: Mechanism, batch: int, size: tuple[int, ...], **options: object) -> tuple[Tensor, ...]:
+    """The same for maps of any rank."""
     if module.interface == "fuse":
-        return tuple(
-            image(batch, c, height, width, seed=i, **options) for i, c in enumerate(module.widths, 1)
-        )
-    x = image(batch, module.channels, height, width, **options)
+        return tuple(image(batch, c, *size, seed=i, **options) for i, c in enumerate(module.widths, 1))
+    x = image(batch, module.channels, *size, **options)
     if module.interface == "gate":
-        half = ((height + 1) // 2, (width + 1) // 2)
+        half = tuple((side + 1) // 2 for side in size)
         return x, image(batch, module.gating, *half, seed=2, **options)
     if module.interface == "read":
         return tokens(image(batch, module.query_channels, STEPS, 1, seed=2, **options)), tokens(x)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from contract import EVERY, MODES, ask, close, inputs, is_hard, like, loss, new, promised, redraw
+from contract import EVERY, EVERY_BUILD, MODES, ask, close, inputs, is_hard, like, loss, new, promised, redraw
 from torch import Tensor
 
 from foveate.errors import OptionError
@@ -122,6 +122,37 @@ def test_half_precision_does_not_overflow(name: str) -> None:
     assert expected.abs().max() < torch.finfo(torch.half).max, "choose another input"
     # A softmax over scores in the hundreds may prefer another of two near-equals.
     close(ask(module, tensors), expected, 0.1)
+
+
+@EVERY_BUILD
+def test_float16_overflows_only_where_float32_would_exceed_it(name: str, options: dict[str, object]) -> None:
+    """Sums and products on the way may be greater than what goes in and comes out."""
+    module, most = new(name, 32, jitter=False, **options).half(), torch.finfo(torch.half).max
+    wide = copy.deepcopy(module).float()
+    for level in (500, 8000):
+        tensors = like(inputs(module), lambda t, level=level: (level * t).half())
+        with torch.no_grad():
+            output, expected = ask(module, tensors), ask(wide, like(tensors, Tensor.float))
+        rounding = 0.02 * expected.abs().max()
+        assert output[expected.abs() + rounding < most].isfinite().all()
+
+
+@EVERY
+def test_backward_inside_autocast(name: str) -> None:
+    """Where PyTorch's advice is not followed: in the same numbers as outside, but for rounding."""
+    grads = []
+    for inside in (False, True):
+        module = new(name, 32).train(is_hard(new(name)))
+        tensors = like(inputs(module), Tensor.requires_grad_)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            total = loss(ask(module, tensors).float())
+            if inside:
+                total.backward()
+        if not inside:
+            total.backward()
+        found = [t.grad.flatten() for t in [*tensors, *module.parameters()] if t.grad is not None]
+        grads.append(torch.cat(found))
+    close(grads[1], grads[0], 0.05)
 
 
 @EVERY

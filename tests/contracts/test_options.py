@@ -52,7 +52,7 @@ def test_no_option_is_ignored(name: str, options: dict[str, object]) -> None:
     shapes, others = ({k: v.shape for k, v in m.state_dict().items()} for m in (plain, other))
     if shapes == others and all(torch.equal(v, plain.state_dict()[k]) for k, v in other.state_dict().items()):
         plain, other = new(name), new(name, **options)
-        pairs = [[ask(m.train(t), inputs(m)) for m in (plain, other)] for t in (False, True)]
+        pairs = [[ask(m.train(t), inputs(m)) for m in (plain, other)] for t in (False, True, False)]
         changed = [a.shape != b.shape or not torch.allclose(a, b) for a, b in pairs]
         assert any(changed), f"{options} changes neither output nor state"
 
@@ -82,6 +82,23 @@ def test_impossible_values_are_refused_by_name(name: str) -> None:
 def test_impossible_channels_are_refused(name: str, channels: object) -> None:
     with pytest.raises(OptionError, match="channels"):
         new(name, channels)
+
+
+@EVERY_BUILD
+def test_every_option_can_be_built_anywhere(name: str, options: dict[str, object]) -> None:
+    module = new(name, jitter=False, device="meta", dtype=torch.bfloat16, **options)
+    tensors = [*module.parameters(), *module.buffers()]
+    assert all(t.device.type == "meta" for t in tensors)
+    assert all(t.dtype == torch.bfloat16 for t in tensors if t.is_floating_point())
+
+
+@pytest.mark.parametrize(
+    "placed", [{"device": "gpu"}, {"device": 3.5}, {"dtype": "float16"}, {"dtype": torch.int64}], ids=str
+)
+def test_no_device_and_no_type_is_explained(placed: dict[str, object]) -> None:
+    (option,) = placed
+    with pytest.raises(OptionError, match=f"{option}: got"):
+        new("se", **placed)
 
 
 # The file (parity is each mechanism's own test)
@@ -131,6 +148,8 @@ def test_the_shapes_in_the_annotations_hold(name: str) -> None:
         context = output[0] if module.interface == "read" else output
         assert tuple(context.shape) == promised(module, tensors)
     with pytest.raises(jaxtyping.TypeCheckError):
+        forward(module, *call_arguments(module, like(inputs(module), Tensor.flatten)))
+    with pytest.raises((jaxtyping.TypeCheckError, ShapeError)):
         forward(module, *call_arguments(module, like(inputs(module), lambda t: t[0])))
 
 

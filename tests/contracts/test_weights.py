@@ -6,7 +6,7 @@ import copy
 import math
 
 import torch
-from contract import EVERY, EVERY_BUILD, MODES, STEPS, ask, inputs, new, recording, taps
+from contract import EVERY, EVERY_BUILD, MODES, STEPS, ask, inputs, new, recording, size_for, taps
 
 from foveate.mechanisms import mechanisms
 
@@ -20,7 +20,9 @@ def test_weights_are_seen_and_are_what_they_say(
     tensors = inputs(module)
     with recording(module) as seen:
         output = ask(module, tensors)
-    sizes = {"b": 2, "h": 7, "w": 5, "n": 35, "t": STEPS, "q": output.shape[1], "1": 1}
+    space = size_for(module, 7, 5)
+    sizes = {"b": 2, "n": math.prod(space), "t": STEPS, "q": output.shape[1], "1": 1}
+    sizes |= dict(zip("dhw"[-len(space) :], space, strict=True))
     if module.interface in ("refine", "pool", "label"):
         sizes["c"] = 16
     elif module.interface == "fuse":

@@ -3,7 +3,6 @@ import multiprocessing
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -143,13 +142,13 @@ def test_a_bad_image_is_named_and_leaves_no_file(data, tmp_path):
     assert list((tmp_path / "cache").iterdir()) == []
 
 
-def test_what_a_killed_builder_left_is_swept_and_what_another_writes_is_not(data, tmp_path):
-    old, fresh = tmp_path / "a.part", tmp_path / "b.part"
-    for path in (old, fresh):
-        path.write_bytes(b"half")
-    os.utime(old, (time.time() - 7200,) * 2)
-    cache(data, size=16, folder=tmp_path)
-    assert not old.exists() and fresh.exists()
+def test_a_flipped_bit_is_found_and_the_file_is_built_again(data, tmp_path):
+    whole = cache(data, size=16, folder=tmp_path)["train"].images.copy()
+    path = cache_file(data, "train", 16, tmp_path)
+    stored = bytearray(path.read_bytes())
+    stored[len(stored) // 2] ^= 4
+    path.write_bytes(stored)
+    assert np.array_equal(cache(data, size=16, folder=tmp_path)["train"].images, whole)
 
 
 def test_a_size_of_nothing_is_told(data, tmp_path):

@@ -125,10 +125,10 @@ def test_folders_of_unusual_names_are_asked_for_and_can_be_named(tmp_path):
     assert reopen(data.origin).fingerprint == data.fingerprint
     with pytest.raises(DataError, match=r"no folders rgb and trith.*Found test \(8 images\), train"):
         open_data(root, images="rgb", masks="trith")
-    root = make_masks(tmp_path / "flat", "images/{n}.png", "truth/{n}.png", ("",))
-    with pytest.raises(DataError, match=r'images and truth.*masks="truth"'):
+    root = make_masks(tmp_path / "flat", "images/{n}.png", "ref/{n}.png", ("",))
+    with pytest.raises(DataError, match=r'images and ref.*masks="ref"'):
         open_data(root)
-    np.testing.assert_array_equal(open_data(root, masks="truth").splits["train"].masks(0), labels(0))
+    np.testing.assert_array_equal(open_data(root, masks="ref").splits["train"].masks(0), labels(0))
 
 
 def test_names_that_never_meet_are_shown(tmp_path):

@@ -132,12 +132,15 @@ def check_gradients(case: Case, attended: nn.Module, example: object) -> None:
     optimiser.step()
     assert all(gate.detach().abs().max() > 0 for gate in gate_parameters(attended))
     still = set(inserted_slots(attended))
-    for _ in range(5):  # the one hidden unit of a narrow gate may be off for this image
+    start = copy.deepcopy([parameter.data for parameter in inserted_parameters(attended)])
+    for _ in range(8):  # the one hidden unit of a narrow gate may be off for this image
         optimiser.zero_grad()
         case.loss(attended, example).backward()
         still &= silent(attended)
         if not still:
             break
+        for parameter, value in zip(inserted_parameters(attended), start, strict=True):
+            parameter.data.copy_(value)
         shake(attended, by=0.5)
     assert not still
     for path, holder in inserted(attended).items():

@@ -196,8 +196,8 @@ def test_globs_and_places_in_a_spec(resnet: nn.Module) -> None:
         f"layer{s}.{b}.bn2" for s in (1, 2, 3, 4) for b in (0, 1)
     ]
     before = insert(resnet, "se@before:layer2", example=IMAGE)
-    assert before.layer2.foveate.se.channels == 64
-    assert insert(resnet, "se@layer2", example=IMAGE).layer2.foveate.se.channels == 128
+    assert before.layer2[0].foveate.se_at_layer2.channels == 64
+    assert insert(resnet, "se@layer2", example=IMAGE).layer2[1].foveate.se_at_layer2.channels == 128
 
 
 ERRORS = [
@@ -215,6 +215,7 @@ ERRORS = [
     ("multi_head(heads=7)@layer2", (OptionError, SiteError), "7"),
     ("cbma@layer2", UnknownNameError, "Nearest: cbam"),
     ("se(reductoin=2)@layer2", OptionError, "reduction"),
+    ("se(device=cpu)@layer2", OptionError, "device"),
     ("control@layer2", OptionError, "like="),
     ("se@layer2@", SpecError, "cannot read"),
 ]

@@ -44,6 +44,10 @@ def test_every_spec_is_read_back_from_its_print(spec: Spec) -> None:
         ),
         ('se(mode="a+b@c,(")@x', Term("se", (("mode", "a+b@c,("),), "after", "x")),
         ("se(lam=-1e-3)@x", Term("se", (("lam", -0.001),), "after", "x")),
+        (
+            "se(of=unet(encoder=timm/a, n=2))@x",
+            Term("se", (("of", "unet(encoder=timm/a, n=2)"),), "after", "x"),
+        ),
     ],
 )
 def test_a_term_is_read(text: str, term: Term) -> None:

@@ -1,4 +1,5 @@
 import logging
+import re
 from functools import partial
 
 import pytest
@@ -7,9 +8,10 @@ import torch
 import torchvision
 from safetensors.torch import save_file
 from timm.layers.cbam import CbamModule
+from torch import nn
 
 from drawn import drawn, unset
-from foveate.errors import CheckpointError
+from foveate.errors import CheckpointError, OptionError
 from foveate.models import create_model, load_published, model_normalisation
 
 BAM = {  # of a stage of C channels: its kind, shape of the weight, and whether it is a normalisation
@@ -63,6 +65,7 @@ def timm_resnet50(**attention):
     return lambda: timm.create_model("resnet50", block_args=attention)
 
 
+@pytest.mark.parity("classification.gc_resnet", "classification.sknet")
 @pytest.mark.parametrize(
     ("name", "options", "theirs"),
     [
@@ -80,6 +83,7 @@ def timm_resnet50(**attention):
         ),
         ("sknet50", {}, lambda: timm.create_model("skresnext50_32x4d")),
         ("cbam_resnet50", {}, timm_resnet50(attn_layer=partial(CbamModule, mlp_bias=True))),
+        ("cbam_resnet50", {"bias": False}, timm_resnet50(attn_layer="cbam")),
     ],
 )
 def test_timms_weights_give_timms_output(tmp_path, name, options, theirs):
@@ -89,6 +93,62 @@ def test_timms_weights_give_timms_output(tmp_path, name, options, theirs):
     model = unset(create_model, name, **options)
     assert load_published(model, path) == ()
     same_output(model, other)
+
+
+@pytest.mark.parametrize(("bias", "needed"), [(True, "bias=False"), (False, "bias=True")])
+def test_whether_timms_cbam_has_biases_is_told(bias, needed):
+    layer = partial(CbamModule, mlp_bias=not bias)
+    with torch.device("meta"):
+        theirs = timm.create_model("resnet18", block_args={"attn_layer": layer}).state_dict()
+        with pytest.raises(CheckpointError, match=f"Create it with {needed}"):
+            create_model("cbam_resnet18", bias=bias).from_published(theirs)
+
+
+@pytest.mark.parametrize(
+    ("depth", "sizes"),
+    [(18, (3, 5, 7, 7)), (34, (3, 3, 5, 7)), (50, (3, 5, 5, 7)), (101, (3, 3, 5, 7)), (152, (3, 3, 5, 7))],
+)
+def test_the_five_files_of_ecas_authors_fit(depth, sizes):
+    with torch.device("meta"):
+        plain = getattr(torchvision.models, f"resnet{depth}")().state_dict()
+        model, usual = (
+            create_model(f"eca_resnet{depth}", kernel_sizes=sizes),
+            create_model(f"eca_resnet{depth}"),
+        )
+    blocks = {re.match(r"layer(\d)\.\d+", name)[0] for name in plain if name.startswith("layer")}
+    theirs = {f"{at}.eca.conv.weight": torch.zeros(1, 1, sizes[int(at[5]) - 1]) for at in blocks}
+    found, own = model.from_published({**plain, **theirs}), model.state_dict()
+    assert {n: v.shape for n, v in found.items()} == {n: v.shape for n, v in own.items()}
+    with pytest.raises(CheckpointError, match=re.escape(f"Create it with kernel_sizes={sizes}")):
+        usual.from_published({**plain, **theirs})
+
+
+@pytest.mark.parity("classification.eca_resnet")
+def test_a_file_of_ecas_authors_computes_what_it_did(tmp_path):
+    plain, sizes = drawn(unset(torchvision.models.resnet18)), (3, 5, 7, 7)
+    state, generator = plain.state_dict(), torch.Generator().manual_seed(1)
+    for stage, size in enumerate(sizes, start=1):
+        for number, block in enumerate(getattr(plain, f"layer{stage}")):
+            kernel = torch.rand(1, 1, size, generator=generator) - 0.5
+            state = {**state, f"layer{stage}.{number}.eca.conv.weight": kernel}
+
+            def gated(module, inputs, y, kernel=kernel):
+                means = y.mean((2, 3))[:, None]
+                gates = nn.functional.conv1d(means, kernel, padding=kernel.shape[2] // 2).sigmoid()
+                return y * gates[:, 0, :, None, None]
+
+            block.bn2.register_forward_hook(gated)
+    model = unset(create_model, "eca_resnet18", kernel_sizes=sizes)
+    assert load_published(model, saved(tmp_path, state, prefix="module.", nest="state_dict")) == ()
+    same_output(model, plain)
+
+
+@pytest.mark.parametrize("sizes", [(3, 5, 7), 5, "3577", (3, 5, 7, 8)])
+def test_impossible_kernels_are_told(sizes):
+    with pytest.raises(OptionError, match="kernel_size"):
+        create_model("eca_resnet18", kernel_sizes=sizes)
+    with pytest.raises(OptionError, match="both given"):
+        create_model("eca_resnet18", kernel_sizes=(3, 5, 7, 7), kernel_size=3)
 
 
 @pytest.mark.parametrize("theirs", ["senet154", "legacy_senet154"])
@@ -138,6 +198,7 @@ def gate(kind, state, path):
     return hook
 
 
+@pytest.mark.parity("classification.cbam_resnet")
 @pytest.mark.parametrize(
     ("name", "kind", "options", "prefix", "nest"),
     [
@@ -221,7 +282,7 @@ def test_a_plain_network_leaves_the_mechanism_fresh_and_says_so(tmp_path, caplog
 
 
 def test_a_head_for_other_classes_stays_fresh(tmp_path):
-    path = saved(tmp_path, unset(timm.create_model, "legacy_seresnet50", num_classes=7).state_dict())
+    path = saved(tmp_path, drawn(unset(timm.create_model, "legacy_seresnet50", num_classes=7)).state_dict())
     model = create_model("se_resnet50", classes=5, caffe=True)
     assert load_published(model, path) == ("fc.weight", "fc.bias")
 

@@ -1,3 +1,6 @@
+from argparse import Namespace
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -85,6 +88,24 @@ class Payload:
 
 def test_nothing_in_a_file_is_executed(tmp_path):
     torch.save({"weight": Payload(str(tmp_path / "harm"))}, tmp_path / "w.pth")
+    with pytest.raises(CheckpointError, match="cannot be read as weights"):
+        read_weights(tmp_path / "w.pth")
+    assert not (tmp_path / "harm").exists()
+
+
+def test_settings_of_argparse_beside_the_weights_are_no_hindrance(tmp_path):
+    inner = Namespace(gpus={0, 1}, out=Path("runs") / "a", dtype=torch.float16)
+    settings = Namespace(
+        lr=0.1, arch="resnet50", milestones=[30, 60], device=torch.device("cpu"), inner=inner
+    )
+    content = {"state_dict": {"module.weight": torch.ones(2)}, "args": settings, "epoch": 3}
+    torch.save(content, tmp_path / "w.pth")
+    assert torch.equal(read_weights(tmp_path / "w.pth")["weight"], torch.ones(2))
+
+
+def test_code_in_settings_is_not_executed(tmp_path):
+    settings = Namespace(lr=0.1, hook=Payload(str(tmp_path / "harm")))
+    torch.save({"state_dict": {"weight": torch.ones(2)}, "args": settings}, tmp_path / "w.pth")
     with pytest.raises(CheckpointError, match="cannot be read as weights"):
         read_weights(tmp_path / "w.pth")
     assert not (tmp_path / "harm").exists()

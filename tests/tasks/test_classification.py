@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from foveate.errors import DataError, OptionError, ShapeError
+from foveate.errors import DataError, OptionError, ShapeError, UnknownNameError
 from foveate.tasks import tasks
 from foveate.tasks.base import main_output
 
@@ -52,10 +52,20 @@ def test_class_weights_are_those_of_the_cross_entropy():
     torch.testing.assert_close(weighted.loss(LOGITS, some(0, 2)), expected)
 
 
-@pytest.mark.parametrize("choice", [{"loss": "dice"}, {"metric": "miou"}])
-def test_what_a_class_an_image_cannot_have_is_refused(choice):
+def test_what_a_class_an_image_cannot_have_is_refused():
     with pytest.raises(OptionError, match="the only one"):
-        tasks["classification"](["a", "b"], **choice)
+        tasks["classification"](["a", "b"], loss="dice")
+    with pytest.raises(UnknownNameError, match=r'called "miou".*balanced_accuracy'):
+        tasks["classification"](["a", "b"], metric="miou")
+    with pytest.raises(OptionError, match="every answer would be right"):
+        tasks["classification"](["a", "b"], metric="top_5")
+
+
+def test_a_batch_of_classes_that_weigh_nothing_has_no_gradient():
+    logits = LOGITS.clone().requires_grad_()
+    loss = tasks["classification"](["a", "b", "c"], class_weights=[0.0, 1.0, 1.0]).loss(logits, some(0, 0))
+    loss.backward()
+    assert loss == 0 and not logits.grad.any()
 
 
 def test_predictions_are_probabilities_in_full_precision():

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 from train_samples import small, splits
 
-import foveate.train.checkpoint as checkpoint_module
+import foveate.tensor_file as tensor_module
 from foveate.tasks import tasks
 from foveate.train import TrainConfig, fit
 from foveate.train.progress import Silent
@@ -65,9 +65,7 @@ def _die_at(number: int) -> None:
 
         return wrapped
 
-    checkpoint_module.save_file = deadly(
-        checkpoint_module.save_file, lambda _, path: Path(path).write_bytes(b"half")
-    )
+    tensor_module.save_file = deadly(tensor_module.save_file, lambda _, path: Path(path).write_bytes(b"half"))
     torch.save = deadly(torch.save, lambda _, file: (file.write(b"half"), file.flush()))
     os.fsync = deadly(os.fsync)
     Path.rename = deadly(Path.rename)  # type: ignore[method-assign]

@@ -2,8 +2,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from foveate.errors import CheckpointError
-from foveate.train.checkpoint import Checkpoints, save_weights
+from foveate.errors import CheckpointError, TrainingError
+from foveate.tensor_file import save_tensors
+from foveate.train.checkpoint import Checkpoints
 
 WEIGHTS = {"a": torch.arange(24.0).reshape(1, 2, 3, 4).contiguous(memory_format=torch.channels_last)}
 
@@ -32,7 +33,7 @@ def test_a_damaged_file_is_told(tmp_path, file):
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save(3, WEIGHTS, {"steps": 3})
     (checkpoints.folder / "000000003" / file).write_bytes(b"half")
-    with pytest.raises(CheckpointError, match=f"000000003 cannot be read.*Delete {tmp_path} to begin"):
+    with pytest.raises(CheckpointError, match=r"000000003 cannot be read.*Delete .*000000003 to begin"):
         checkpoints.load()
 
 
@@ -45,7 +46,7 @@ def test_training_state_holds_nothing_that_must_be_executed(tmp_path):
 
 def test_weights_that_share_memory_are_found_under_every_name(tmp_path):
     shared = torch.ones(3)
-    save_weights(
+    save_tensors(
         {"a": shared, "b": shared, "c": torch.zeros(0), "d": torch.zeros(0)}, tmp_path / "w.safetensors"
     )
     found = load_file(tmp_path / "w.safetensors")
@@ -55,12 +56,41 @@ def test_weights_that_share_memory_are_found_under_every_name(tmp_path):
 
 def test_weights_that_cannot_be_written_leave_the_old_file(tmp_path, monkeypatch):
     file = tmp_path / "w.safetensors"
-    save_weights({"a": torch.ones(2)}, file)
-    monkeypatch.setattr("foveate.train.checkpoint.save_file", _full)
+    save_tensors({"a": torch.ones(2)}, file)
+    monkeypatch.setattr("foveate.tensor_file.save_file", _full)
     with pytest.raises(OSError, match="No space"):
-        save_weights({"a": torch.zeros(2)}, file)
+        save_tensors({"a": torch.zeros(2)}, file)
     assert torch.equal(load_file(file)["a"], torch.ones(2))
     assert [p.name for p in tmp_path.iterdir()] == ["w.safetensors"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(28, "No space left on device")])
+@pytest.mark.parametrize("what", ["foveate.tensor_file.save_file", "torch.save", "os.fsync"])
+def test_what_stops_a_checkpoint_leaves_the_one_before_and_nothing_else(tmp_path, monkeypatch, what, error):
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(3, WEIGHTS, {"steps": 3})
+
+    def stop(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(what, stop)
+    with pytest.raises(KeyboardInterrupt if isinstance(error, KeyboardInterrupt) else TrainingError):
+        checkpoints.save(4, WEIGHTS, {"steps": 4})
+    monkeypatch.undo()
+    assert [p.name for p in checkpoints.folder.iterdir()] == ["000000003"]
+    assert checkpoints.load()[1] == {"steps": 3}
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "training.pt", "checksums.json"])
+def test_a_flipped_bit_is_found(tmp_path, file):
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(3, WEIGHTS, {"steps": 3, "optimizer": torch.ones(100)})
+    path = checkpoints.folder / "000000003" / file
+    stored = bytearray(path.read_bytes())
+    stored[-30] ^= 1
+    path.write_bytes(stored)
+    with pytest.raises(CheckpointError, match=r"000000003 cannot be read.*Delete .*000000003"):
+        checkpoints.load()
 
 
 def _full(tensors: object, path: object, metadata: object) -> None:

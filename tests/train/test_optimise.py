@@ -5,6 +5,7 @@ import timm
 import torch
 from torch import nn
 
+from foveate.errors import OptionError
 from foveate.insert.surgery import gate_parameters, insert
 from foveate.models import create_model
 from foveate.train import TrainConfig
@@ -32,7 +33,7 @@ def test_groups_hold_every_parameter_once():
         "se@blocks+position@stage3",
         example=torch.rand(2, 3, 16, 16),
     )
-    groups = {g["name"]: g for g in parameter_groups(model, 0.1)}
+    groups = {g["name"]: g for g in parameter_groups(model, lr=1e-3, weight_decay=0.1)}
     names = {id(p): name for name, p in model.named_parameters()}
     members = {name: {names[id(p)] for p in g["params"]} for name, g in groups.items()}
     assert sum(len(g["params"]) for g in groups.values()) == len(names)
@@ -47,14 +48,14 @@ def test_groups_hold_every_parameter_once():
 def test_what_a_timm_model_exempts_does_not_decay():
     model = timm.create_model("test_vit", num_classes=2)
     assert "pos_embed" in model.no_weight_decay()
-    decayed = next(g for g in parameter_groups(model, 0.1) if g["name"] == "decayed")
+    decayed = next(g for g in parameter_groups(model, lr=1e-3, weight_decay=0.1) if g["name"] == "decayed")
     assert not any(p is model.pos_embed for p in decayed["params"])
 
 
 def test_frozen_parameters_are_left_out():
     model = nn.Linear(2, 2)
     model.weight.requires_grad = False
-    (group,) = parameter_groups(model, 0.1)
+    (group,) = parameter_groups(model, lr=1e-3, weight_decay=0.1)
     assert group["params"] == [model.bias]
 
 
@@ -103,3 +104,18 @@ def test_one_step_equals_pytorchs_plain_optimizer_in_either_layout(name, options
                 model(x).square().sum().backward()
                 optimizer.step()
         torch.testing.assert_close(ours.state_dict(), theirs.state_dict(), rtol=1e-5, atol=1e-6)
+
+
+def test_a_users_own_loop_opens_the_gates_as_far_as_ours():
+    model = insert(create_model("resnet8", classes=3, width=4), "se@blocks", example=torch.rand(2, 3, 16, 16))
+    groups = {g["name"]: g for g in parameter_groups(model, lr=1e-4, steps=50, gate_reach=1.5)}
+    assert groups["gates"]["lr"] == pytest.approx(2 * 1.5 / 50)
+    assert groups["decayed"]["lr"] == groups["undecayed"]["lr"] == 1e-4
+    ours = schedules(TrainConfig(lr=1e-4, gate_reach=1.5), 50)
+    assert groups["gates"]["lr"] == ours["gates"].lr
+
+
+@pytest.mark.parametrize("given", [{"lr": 0}, {"lr": 1e-3, "steps": 0}, {"lr": 1e-3, "gate_reach": -1}])
+def test_impossible_rates_are_refused(given):
+    with pytest.raises(OptionError, match=next(iter(reversed(given)))):
+        parameter_groups(nn.Linear(2, 2), **given)

@@ -16,7 +16,8 @@ from cyclopts import App, CycloptsError, Parameter
 from foveate import __version__
 from foveate.cli import check, compare, cost, crf, demo, invocation, predict, report, show, sites, train
 from foveate.cli import list as list_
-from foveate.errors import FoveateError
+from foveate.cli.encoding import be_tolerant
+from foveate.errors import FoveateError, shown
 
 HELP = """Insert visual attention into your model, compare variants, look at the result.
 
@@ -87,6 +88,7 @@ def main(arguments: list[str] | None = None) -> int:
         The exit code; see ``foveate --help``.
     """
     words = sys.argv[1:] if arguments is None else arguments
+    be_tolerant()
     if "--traceback" in words:
         return _run([word for word in words if word != "--traceback"])
     try:
@@ -123,7 +125,7 @@ def _command(words: list[str]) -> str:
 
 
 def _say(text: str, code: int) -> int:
-    print(text, file=sys.stderr)
+    print(shown(text), file=sys.stderr)
     return code
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from foveate.cli.data_options import DataOptions
 
 if TYPE_CHECKING:
     from foveate.data.check import Finding
@@ -16,7 +18,14 @@ EXAMPLE = """
 SHOWN = 5  # names printed for one finding, unless --all
 
 
-def check(data: str, /, *, all: bool = False, json: bool = False) -> int:
+def check(
+    data: str,
+    /,
+    *,
+    reading: DataOptions = DataOptions(),  # noqa: B008  # frozen
+    all: bool = False,
+    json: bool = False,
+) -> int:
     """Look for faults in a set of images: broken files, duplicates, odd labels, wrong masks.
 
     Exit code 1 if there are errors, which stop a comparison; warnings do not.
@@ -24,6 +33,7 @@ def check(data: str, /, *, all: bool = False, json: bool = False) -> int:
     Args:
         data: A folder of class folders or of images and masks, a .csv or .parquet
             manifest, COCO annotations, or scenes.
+        reading: How the data is read.
         all: Name every file of a finding, not only the first few.
         json: Print JSON.
     """
@@ -31,7 +41,7 @@ def check(data: str, /, *, all: bool = False, json: bool = False) -> int:
 
     from foveate.cli import output
 
-    findings = _findings(data)
+    findings = _findings(data, reading.given())
     if json:
         output.machine([asdict(finding) for finding in findings])
     else:
@@ -39,18 +49,18 @@ def check(data: str, /, *, all: bool = False, json: bool = False) -> int:
     return int(any(finding.severity == "error" for finding in findings))
 
 
-def _findings(data: str) -> list[Finding]:
+def _findings(data: str, options: dict[str, Any]) -> list[Finding]:
     from foveate.data.check import check as find
     from foveate.data.check import check_source
     from foveate.data.open import open_data
     from foveate.errors import DataError
 
     try:
-        opened = open_data(data)
+        opened = open_data(data, **options)
     except DataError:
         if not Path(data).exists():  # a slip of the pen, not a fault in the data
             raise
-        return check_source(data)
+        return check_source(data, **options)
     return find(opened)
 
 

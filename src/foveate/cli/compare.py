@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from foveate.cli import output
+from foveate.cli.data_options import DataOptions
 from foveate.cli.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def compare(
     out: Path | None = None,
     mode: Literal["scratch", "pretrained", "branch"] = "scratch",
     control: Literal["largest", "each", "none"] = "largest",
-    margin: float = 0.5,
+    margin: float | None = None,
     level: float = 0.95,
     pretrained: bool = False,
     weights: Path | None = None,
@@ -41,6 +42,7 @@ def compare(
     task: Literal["classification", "segmentation", "diagnosis"] | None = None,
     metric: str | None = None,
     recipe: Recipe = Recipe(),  # noqa: B008  # frozen
+    reading: DataOptions = DataOptions(),  # noqa: B008  # frozen
     dry_run: bool = False,
     json: bool = False,
 ) -> None:
@@ -63,15 +65,18 @@ def compare(
         mode: Train from scratch; start all from pretrained weights; or branch: train the baseline once
             a seed, insert, and go on with all.
         control: For which variants there is a control: the largest, each, or none.
-        margin: The least difference worth having, in points.
+        margin: The least difference worth having, in the metric's unit. Default: 0.5 points; 0.01 nats of
+            log_loss; 0.005 of brier.
         level: Confidence of all intervals together.
         pretrained: Start from published weights.
         weights: Start from this file of weights.
         start: How attention starts: identity leaves the first output as it was, paper as published.
         branch_epochs: With --mode branch: passes after the branching. Half of --epochs by default.
         task: What is learnt. By default segmentation where images have masks, else classification.
-        metric: With masks: what is judged by, such as dice or "miou(background=False)". Default: miou.
+        metric: What is judged by: accuracy, balanced_accuracy, f1, auroc, log_loss, brier or top_5; with
+            masks such as dice or "miou(background=False)". Default: accuracy; miou.
         recipe: How to train.
+        reading: How the data is read.
         dry_run: Print the plan, with what every run costs and how long it takes, and stop.
         json: Print the plan or the result as JSON.
     """
@@ -79,7 +84,7 @@ def compare(
     from foveate.compare.study import compare as study
     from foveate.data.open import open_data
 
-    images = open_data(data)
+    images = open_data(data, **reading.given())
     found = study(
         images,
         model=model,

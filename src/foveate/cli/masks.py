@@ -14,6 +14,7 @@ from foveate.cli import output
 from foveate.errors import DataError, OptionError
 
 if TYPE_CHECKING:
+    from foveate.infer.inputs import Picture
     from foveate.infer.streamed import Wanted
 
 SEGMENTING = Group("With a model that segments", sort_key=2)
@@ -56,13 +57,16 @@ class Masks:
     rotations: str = "0"
     """Average over the picture turned by these degrees: multiples of 90, such as 0,90,180,270."""
 
-    def write(self, model: Any, images: Sequence[Path], *, json: bool) -> int | None:
+    def write(
+        self, model: Any, pictures: Sequence[Picture], *, json: bool, max_pixels: int | None = None
+    ) -> int | None:
         """Segment pictures, write what is asked for, and tell the classes' shares.
 
         Args:
             model: What ``fv.load`` returned.
-            images: The pictures' files.
+            pictures: Their files.
             json: Whether to print JSON.
+            max_pixels: Pixels of the largest picture that is decoded; any number if None.
 
         Returns:
             The exit code if a picture could not be read; the others are done all the same.
@@ -73,7 +77,9 @@ class Masks:
         """
         import numpy as np
 
+        from foveate.compare.trained import reading_of
         from foveate.infer.augmented import Views
+        from foveate.infer.rows import ANY_SIZE
         from foveate.infer.streamed import segment_file
         from foveate.infer.windows import Tiling
         from foveate.models.crf import refine
@@ -95,9 +101,11 @@ class Masks:
                 _numbers("rotations", self.rotations, int),
             ),
             "refine": refine if self.crf else None,
+            "how": reading_of(config, ANY_SIZE if max_pixels is None else max_pixels),
         }
         answers, failed = [], False
-        for image, wanted in zip(images, self._wanted(images), strict=True):
+        for picture, wanted in zip(pictures, self._wanted(pictures), strict=True):
+            image = picture.path
             try:
                 shares = segment_file(model, image, wanted, **settings)
             except DataError as error:
@@ -112,7 +120,7 @@ class Masks:
             output.machine(answers)
         return UNREADABLE if failed else None
 
-    def _wanted(self, images: Sequence[Path]) -> list[Wanted]:
+    def _wanted(self, pictures: Sequence[Picture]) -> list[Wanted]:
         """Return the files to write for each picture, none of which is a picture or is written twice."""
         from foveate.infer.streamed import Wanted
 
@@ -120,11 +128,12 @@ class Masks:
         if self.out is None:
             if some:
                 raise OptionError("predict: say where the files go. Do: foveate predict ... --out FOLDER")
-            return [Wanted()] * len(images)
-        inputs, owners, found = {image.resolve() for image in images}, dict[str, Path](), []
-        for image in images:
+            return [Wanted()] * len(pictures)
+        inputs, owners, found = {picture.path.resolve() for picture in pictures}, dict[str, Path](), []
+        for picture in pictures:
+            image, home = picture.path, self.out / picture.place
             mask, overlay, probabilities = (
-                self.out / f"{image.stem}_{kind}" if asked else None
+                home / f"{image.stem}_{kind}" if asked else None
                 for kind, asked in (
                     ("mask.png", self.masks or not some),
                     ("overlay.png", self.overlays or not some),
@@ -141,7 +150,8 @@ class Masks:
                         "the other, with another --out each."
                     )
             found.append(Wanted(mask, overlay, probabilities))
-        self.out.mkdir(parents=True, exist_ok=True)
+        for home in {self.out / picture.place for picture in pictures}:
+            home.mkdir(parents=True, exist_ok=True)
         return found
 
 

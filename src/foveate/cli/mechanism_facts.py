@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
-from foveate.errors import OptionError, UnknownNameError
+from foveate.errors import OptionError
 
 if TYPE_CHECKING:
     from foveate.mechanisms.base import Cost, Mechanism
@@ -21,79 +22,73 @@ STANDS_FOR = {
 }  # what an option without a default is set to where only a cost is asked for
 
 
-def matches(cls: Class, wanted: Mapping[str, str | None]) -> bool:
-    """Tell whether a mechanism has every facet that is wanted; None wants nothing.
-
-    Raises:
-        UnknownNameError: A value that no mechanism can have.
-    """
-    return all(_has(cls, facet, value) for facet, value in wanted.items() if value is not None)
-
-
-def _has(cls: Class, facet: str, value: str) -> bool:
-    from foveate.mechanisms import base
-
-    if facet == "interface":
-        known = [interface.interface for interface in base.Mechanism.__subclasses__()]
-        has = cls.interface
-    else:
-        values = {
-            "over": base.Over,
-            "driven_by": base.DrivenBy,
-            "weighting": base.Weighting,
-            "sites": base.Place,
-        }
-        known = list(get_args(values[facet]))
-        has = getattr(cls.facets, facet)
-    if value not in known:
-        option = {"sites": "--site", "driven_by": "--driven-by"}.get(facet, f"--{facet}")
-        raise UnknownNameError(f"value of {option}", value, known)
-    return value == has if isinstance(has, str) else value in has
-
-
-def by_family(entry: tuple[str, Class]) -> tuple[str, str]:
-    """Return what sorts (name, class) pairs by family, then by name."""
-    name, cls = entry
-    return family(cls), name
-
-
 def family(cls: Class) -> str:
     """Return the name of the folder that a mechanism's file stands in."""
     return cls.__module__.split(".")[-2]
 
 
-def price(name: str, size: tuple[int, int, int], options: Mapping[str, object]) -> Cost:
-    """Return what a mechanism costs on a (channels, height, width) map, without allocating its weights.
+def price(name: str, size: tuple[int, ...], options: Mapping[str, object]) -> Cost:
+    """Return what a mechanism costs, without allocating its weights.
+
+    Args:
+        name: Its name.
+        size: Of the map: channels, then the length of a signal, height and width of a map, or depth, height
+            and width of a volume.
+        options: Its options.
 
     Raises:
-        OptionError: The mechanism cannot be built with these options.
+        OptionError: The mechanism cannot be built with these options, or does not take such a map.
     """
-    return _on_paper(name, size[0], options).cost(*size[1:])
+    return _on_paper(name, size[0], for_rank(name, len(size) - 1, options)).cost(*size[1:])
+
+
+def for_rank(name: str, rank: int, options: Mapping[str, object]) -> dict[str, object]:
+    """Return the options with which a mechanism takes maps with so many axes of positions.
+
+    Raises:
+        OptionError: It does not take them, or is told to take others.
+    """
+    from foveate.mechanisms.base import mechanisms, options_of
+    from foveate.mechanisms.ranks import taken
+
+    cls = mechanisms[name]
+    given = dict(options)
+    if "dimensions" in options_of(cls) and rank in cls.dims:
+        given.setdefault("dimensions", rank)
+    dims = cls.dims or (2,)  # a read's memory is laid out from a map
+    if rank not in dims or given.get("dimensions", rank) != rank:
+        takes = dims if rank not in dims else tuple(n for n in dims if n == given["dimensions"])
+        raise OptionError(f"{name} takes {taken(takes) or taken(dims)}, not {taken((rank,))}")
+    return given
 
 
 def _on_paper(name: str, channels: int, options: Mapping[str, object]) -> Mechanism:
     import torch
 
-    from foveate.mechanisms import base
+    from foveate.insert.own import build_named, mechanism_class
 
     with torch.device("meta"):
-        return base.build(name, channels, **stand_ins(base.mechanisms[name]) | dict(options))
+        return build_named(name, channels, **stand_ins(mechanism_class(name)) | dict(options))
 
 
-def flow(name: str, size: tuple[int, int, int], options: Mapping[str, object]) -> dict[str, Any]:
+def flow(name: str, size: tuple[int, ...], options: Mapping[str, object]) -> dict[str, Any]:
     """Return the data flow of a mechanism, and the map on which it was taken down.
 
-    That needs a forward pass with all weights formed, N*N of them in some: larger maps are drawn as 14 x 14.
+    That needs a forward pass with all weights formed, N*N of them in some: larger maps are drawn as 14 x 14,
+    signals and volumes as 14 positions a side.
     """
     from dataclasses import asdict
 
     from foveate.explain.dataflow import dataflow
     from foveate.mechanisms import base
 
-    channels, height, width = size if size[1] * size[2] <= MOST_DRAWN else (size[0], *TABLE_SIZE[1:])
-    module = base.build(name, channels, **stand_ins(base.mechanisms[name]) | dict(options))
-    steps = [asdict(step) for step in dataflow(module, height, width)]
-    return {"size": [channels, height, width], "steps": steps}
+    channels, *sides = size
+    if math.prod(sides) > MOST_DRAWN:
+        sides = [TABLE_SIZE[1]] * len(sides)
+    options = for_rank(name, len(sides), options)
+    module = base.build(name, channels, **stand_ins(base.mechanisms[name]) | options)
+    steps = [asdict(step) for step in dataflow(module, *sides)]
+    return {"size": [channels, *sides], "steps": steps}
 
 
 def stand_ins(cls: Class) -> dict[str, object]:
@@ -114,10 +109,8 @@ def maps(name: str) -> list[str]:
     return [m.axes for m in _on_paper(name, TABLE_SIZE[0], {}).modules() if isinstance(m, MapTap)]
 
 
-def facts(
-    name: str, cls: Class, size: tuple[int, int, int] = TABLE_SIZE, **options: object
-) -> dict[str, Any]:
-    """Return all there is to tell, ready for JSON; ``size`` is (channels, height, width)."""
+def facts(name: str, cls: Class, size: tuple[int, ...] = TABLE_SIZE, **options: object) -> dict[str, Any]:
+    """Return all there is to tell, ready for JSON; ``size`` is (channels, height, width) of a map."""
     from foveate.mechanisms.base import header
 
     head = header(cls)
@@ -133,6 +126,7 @@ def facts(
             "weighting": cls.facets.weighting,
             "sites": list(cls.facets.sites),
         },
+        "dims": list(cls.dims),
         "header": head,
         "options": _options(cls),
         "required": {option: options.get(option, value) for option, value in stand_ins(cls).items()},
@@ -181,26 +175,6 @@ def markdown_table(chosen: Mapping[str, Class]) -> str:
     return "\n".join(lines)
 
 
-def families(chosen: Mapping[str, Class]) -> list[tuple[str, str]]:
-    """Return every family and the names of its mechanisms."""
-    names: dict[str, list[str]] = {}
-    for name, cls in chosen.items():
-        names.setdefault(family(cls), []).append(name)
-    return [(home, ", ".join(members)) for home, members in names.items()]
-
-
-def markdown_families(chosen: Mapping[str, Class]) -> str:
-    """Return the README's table: a row for each family, every name a link to its page."""
-    from importlib import import_module
-
-    lines = ["| family | what it does | mechanisms |", "| --- | --- | --- |"]
-    for home, members in families(chosen):
-        what = (import_module(f"foveate.mechanisms.{home}").__doc__ or "").strip().rstrip(".")
-        links = ", ".join(f"[`{name}`](docs/mechanisms/{name}.md)" for name in members.split(", "))
-        lines.append(f"| {home} | {what} | {links} |")
-    return "\n".join(lines)
-
-
 def parse_mechanism(text: str) -> tuple[str, dict[str, object]]:
     """Read ``se(reduction=8)``, a spec without its site.
 
@@ -213,14 +187,16 @@ def parse_mechanism(text: str) -> tuple[str, dict[str, object]]:
     return term.mechanism, dict(term.options)
 
 
-def parse_map_size(text: str) -> tuple[int, int, int]:
-    """Read ``64,14,14``.
+def parse_map_size(text: str) -> tuple[int, ...]:
+    """Read ``64,14,14``; ``64,100`` for a signal, ``64,8,14,14`` for a volume.
 
     Raises:
-        OptionError: Not three whole numbers of at least 1.
+        OptionError: Not two to four whole numbers of at least 1.
     """
     words = text.split(",")
-    if len(words) != 3 or not all(word.strip().isdigit() and int(word) > 0 for word in words):
-        raise OptionError(f'--size: got "{text}", expected channels, height and width, such as 64,14,14')
-    channels, height, width = (int(word) for word in words)
-    return channels, height, width
+    if not 2 <= len(words) <= 4 or not all(word.strip().isdigit() and int(word) > 0 for word in words):
+        raise OptionError(
+            f'--size: got "{text}", expected channels, height and width, such as 64,14,14; channels and '
+            "length of a signal; or channels, depth, height and width of a volume"
+        )
+    return tuple(int(word) for word in words)

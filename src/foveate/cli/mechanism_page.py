@@ -38,10 +38,13 @@ def _line(text: str) -> str:
 
 
 def _facts(told: dict[str, Any]) -> str:
+    from foveate.mechanisms.ranks import taken
+
     head, facets = told["header"], told["facets"]
     rows = {
         "Paper": _line(head["Paper"]),
         "Shapes": _line(head["Shapes"]),
+        "Takes": taken(tuple(told["dims"])) if told["dims"] else "a query and a memory of tokens",
         "Weighs": ", ".join(facets["over"]),
         "Asked by": {"input": "the input itself", "query": "a query"}[facets["driven_by"]],
         "Weighs how": facets["weighting"],

@@ -19,9 +19,10 @@ def model_and_example(name: str, *, size: int | None, images: int = 1) -> tuple[
     import torch
 
     from foveate.models import create_model
+    from foveate.options import whole
 
     model = create_model(name).eval()
-    side = size or native_size(name, model)
+    side = native_size(name, model) if size is None else whole("size", size)
     return model, torch.rand(images, 3, side, side, generator=torch.Generator().manual_seed(0))
 
 

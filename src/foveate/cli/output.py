@@ -1,4 +1,7 @@
-"""What commands print: tables that fit 80 columns for people, JSON for machines."""
+"""What commands print: tables that fit 80 columns for people, JSON for machines.
+
+Names of files, classes and models come from other people: what in them would steer a terminal is escaped.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,9 @@ import json
 import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
+
+from foveate.cli.encoding import takes_all
+from foveate.errors import shown
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,12 +26,12 @@ def console() -> Console:
 
 def say(text: str = "") -> None:
     """Print lines as they are; a path can then be copied, whatever its length."""
-    print(text)
+    print(shown(text))
 
 
 def paragraph(text: str) -> None:
     """Print a text, broken between words at the width of the terminal."""
-    console().print(text, markup=False)
+    console().print(shown(text), markup=False)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Iterable[str] = ()) -> None:
@@ -45,7 +51,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: It
     for column in columns:
         drawn.add_column(Text(column), justify="right" if column in numbers else "left", overflow="fold")
     for row in rows:
-        drawn.add_row(*(Text(str(cell)) for cell in row))
+        drawn.add_row(*(Text(shown(str(cell))) for cell in row))
     console().print(drawn)
     say()  # rich ends a table without edges in the middle of the line
 
@@ -57,8 +63,9 @@ def shares(parts: Iterable[tuple[str, float]]) -> None:
 
 
 def machine(value: Any) -> None:
-    """Print JSON."""
-    print(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    """Print JSON; in escapes where the stream does not have every letter."""
+    text = json.dumps(value, indent=2, ensure_ascii=not takes_all(sys.stdout), default=str)
+    print(shown(text, json=True))
 
 
 def short(number: float) -> str:

@@ -19,6 +19,7 @@ EXAMPLE = """
     Differs  no kernel of 1, by which each channel would see itself alone: under
              8 channels k is 3, as in timm.
     Weighs   channels; soft; driven by the input
+    Takes    signals (B, C, L), maps (B, C, H, W) or volumes (B, C, D, H, W)
     Maps     b c 1 1
     Sits at  features, skip, pool (interface: refine)
     Cost     parameters k, MACs k*C, whatever H and W.
@@ -47,7 +48,8 @@ def show(mechanism: str, /, *, size: str = "256,14,14", markdown: bool = False, 
 
     Args:
         mechanism: A name from `foveate list`, with options if you like: "se(reduction=8)".
-        size: Channels, height and width of the map that it is to weigh.
+        size: Channels, height and width of the map that it is to weigh; channels and length of a signal;
+            channels, depth, height and width of a volume.
         markdown: Print a page for the documentation.
         json: Print JSON.
     """
@@ -55,9 +57,9 @@ def show(mechanism: str, /, *, size: str = "256,14,14", markdown: bool = False, 
     from foveate.mechanisms import mechanisms
 
     name, options = mechanism_facts.parse_mechanism(mechanism)
-    channels, height, width = mechanism_facts.parse_map_size(size)
-    told = mechanism_facts.facts(name, mechanisms[name], (channels, height, width), **options)
-    told["flow"] = mechanism_facts.flow(name, (channels, height, width), options)
+    sides = mechanism_facts.parse_map_size(size)
+    told = mechanism_facts.facts(name, mechanisms[name], sides, **options)
+    told["flow"] = mechanism_facts.flow(name, sides, options)
     if json:
         output.machine(told)
     elif markdown:
@@ -70,6 +72,7 @@ def _print(told: dict[str, Any]) -> None:
     from foveate.cli.drawing import draw
     from foveate.cli.output import bytes_short, console, paragraph, say, short, table
     from foveate.explain.dataflow import Step
+    from foveate.mechanisms.ranks import taken
 
     head, facets, cost = told["header"], told["facets"], told["cost"]
     say(f"{told['name']}  ({told['class']}, {told['family']})")
@@ -81,6 +84,7 @@ def _print(told: dict[str, Any]) -> None:
         "Shapes": head.get("Shapes", ""),
         "Differs": head.get("Differs", ""),
         "Weighs": f"{', '.join(facets['over'])}; {facets['weighting']}; driven by the {facets['driven_by']}",
+        "Takes": taken(tuple(told["dims"])) if told["dims"] else "a query and a memory of tokens",
         "Maps": ", ".join(told["maps"]),
         "Sits at": f"{', '.join(facets['sites'])}  (interface: {told['interface']})",
         "Cost": head.get("Cost", ""),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +12,7 @@ from foveate.errors import FoveateError
 
 if TYPE_CHECKING:
     from foveate.insert.sites import Site
+    from foveate.mechanisms.base import Mechanism
 
 EXAMPLE = """
     $ foveate sites resnet8 -m se -m cbam
@@ -37,10 +39,8 @@ EXAMPLE = """
     24 more places have a path but no alias; --all prints them.
 """
 
-Shape = tuple[int, int, int]
-Key = tuple[
-    int, int, int, int
-]  # a shape, and the channels of the deeper map that a gate asks, 0 for all else
+Shape = tuple[int, ...]  # channels, then the positions along each axis
+Key = tuple[Shape, int]  # a shape, and the channels of the deeper map that a gate asks, 0 for all else
 
 
 def sites(
@@ -57,7 +57,7 @@ def sites(
     Args:
         model: A model's name; see `foveate list models`.
         mechanism: Only the costs of this mechanism, options allowed: "se(reduction=8)"; may be given
-            several times. All mechanisms by default.
+            several times; or package.module:Class for your own. All mechanisms by default.
         size: Side of the images in pixels; the model's own by default.
         all: Every module, not only those with an alias.
         json: Print JSON.
@@ -106,29 +106,31 @@ def _of_site(name: str, site: Site) -> dict[str, object]:
     return {"classes": site.classes} if site.classes else {}
 
 
-def _is_gate(name: str) -> bool:
-    from foveate.mechanisms import mechanisms
+def _class(name: str) -> type[Mechanism]:
+    from foveate.insert.own import mechanism_class
 
-    return mechanisms[name].interface == "gate"
+    return mechanism_class(name)
+
+
+def _is_gate(name: str) -> bool:
+    return _class(name).interface == "gate"
 
 
 def _key(name: str, site: Site) -> Key:
-    return (*_shape(site), site.gating if _is_gate(name) else 0)
+    return _shape(site), site.gating if _is_gate(name) else 0
 
 
 def _suits(name: str, site: Site) -> bool:
-    from foveate.mechanisms import mechanisms
-
-    if site.aliases == ("input",) and "input" not in mechanisms[name].facets.sites:
+    if site.aliases == ("input",) and "input" not in _class(name).facets.sites:
         return False
     if _is_gate(name):
         return site.gating > 0
     kinds = {"refine": (site.layout,), "pool": ("pool",), "label": ("scores",)}
-    return site.kind in kinds.get(mechanisms[name].interface, ())
+    return site.kind in kinds.get(_class(name).interface, ())
 
 
 def _shape(site: Site) -> Shape:
-    return site.channels, site.height, site.width
+    return site.channels, *site.size
 
 
 def _as_json(site: Site, costs: dict[str, dict[Key, tuple[int, int]]]) -> dict[str, Any]:
@@ -154,18 +156,21 @@ def _as_json(site: Site, costs: dict[str, dict[Key, tuple[int, int]]]) -> dict[s
 def _print(found: list[Site], costs: dict[str, dict[Key, tuple[int, int]]]) -> None:
     from foveate.cli.output import say, table
 
+    axes = {1: "C×L", 2: "C×H×W", 3: "C×D×H×W"}[max((site.dims for site in found), default=2)]
     table(
-        ["path", "aliases", "kind", "C×H×W"],
+        ["path", "aliases", "kind", axes],
         [(_name(s), ", ".join(s.aliases), s.kind, _size(s)) for s in found],
-        right=["C×H×W"],
+        right=[axes],
     )
-    shapes = sorted({key[:3] for at in costs.values() for key in at}, key=lambda shape: (-shape[1], shape[0]))
+    shapes = sorted(
+        {key[0] for at in costs.values() for key in at}, key=lambda shape: (-math.prod(shape[1:]), shape[0])
+    )
     if shapes:
         say("Parameters and MACs an image, for one at a site of this shape:")
     for first in range(0, len(shapes), 4):
         some = shapes[first : first + 4]
         columns = ["×".join(map(str, shape)) for shape in some]
-        by_shape = {text: {key[:3]: cost for key, cost in at.items()} for text, at in costs.items()}
+        by_shape = {text: {key[0]: cost for key, cost in at.items()} for text, at in costs.items()}
         rows = [
             (text, *(_pair(at[shape]) if shape in at else "" for shape in some))
             for text, at in by_shape.items()
@@ -183,7 +188,7 @@ def _name(site: Site) -> str:
 def _size(site: Site) -> str:
     """Return the shape of a map; of one that others are joined to, of how many channels it is a part."""
     part = f" of {site.within}" if site.within else ""
-    return f"{site.channels}{part}×{site.height}×{site.width}"
+    return f"{site.channels}{part}×{'×'.join(map(str, site.size))}"
 
 
 def _pair(cost: tuple[int, int]) -> str:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json as json_
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
 from foveate.cli import output
+from foveate.cli.data_options import DataOptions
 from foveate.cli.recipe import Recipe
 
 if TYPE_CHECKING:
-    from torch import nn
+    from foveate.compare.training import Training
 
-    from foveate.data.base import ImageData
-    from foveate.train.config import TrainConfig
-
+CONFUSED = 3  # pairs of classes that are printed
 EXAMPLE = """
     $ foveate train "scenes(size=32, train=200, val=0, test=100)" --model resnet8 \\
           --attention se@blocks --epochs 1 --out runs/se
@@ -38,6 +35,8 @@ def train(
     task: Literal["classification", "segmentation", "diagnosis"] | None = None,
     metric: str | None = None,
     recipe: Recipe = Recipe(),  # noqa: B008  # frozen
+    reading: DataOptions = DataOptions(),  # noqa: B008  # frozen
+    dry_run: bool = False,
     json: bool = False,
 ) -> None:
     """Train one model on a set of images, and keep it. The same command goes on after a stop.
@@ -56,97 +55,62 @@ def train(
         weights: Start from this file of weights.
         seed: Decides weights, order and augmentation.
         task: What is learnt. By default segmentation where images have masks, else classification.
-        metric: With masks: what is judged by, such as dice. Default: miou.
+        metric: What is judged by: accuracy, balanced_accuracy, f1, auroc, log_loss, brier or top_5; with
+            masks such as dice. Default: accuracy; miou.
         recipe: How to train.
-        json: Print the result as JSON.
+        reading: How the data is read.
+        dry_run: Print what would be trained, what it costs and how long it takes, and stop.
+        json: Print the plan or the result as JSON.
     """
+    from foveate.compare.train_one import train as train_one
+    from foveate.compare.training import TrainingPlan
     from foveate.data.open import open_data
+    from foveate.insert.spec import parse
+    from foveate.models.create import names_code
+    from foveate.user_code import is_import_path
 
-    images = open_data(data)
-    begin = {"pretrained": pretrained, "weights": weights}
-    what = {"model": model, "spec": attention, "start": start, "seed": seed}
-    config = recipe.config(images, tuned=any(begin.values()), seed=seed)
-    told = _train(images, what, config, out, begin, (task, metric))
+    images = open_data(data, **reading.given())
+    found = train_one(
+        images,
+        model=model,
+        attention=attention,
+        out=out,
+        start=start,
+        pretrained=pretrained,
+        weights=weights,
+        seed=seed,
+        task=task,
+        metric=metric,
+        train=recipe.config(images, tuned=pretrained or weights is not None, seed=seed),
+        dry_run=dry_run,
+    )
     if json:
-        output.machine(told)
+        output.machine(found.to_dict())
+    elif isinstance(found, TrainingPlan):
+        output.say(str(found))
     else:
-        _print(told, out)
+        terms = parse(attention).terms if attention else ()
+        own = names_code(model) or any(is_import_path(term.mechanism) for term in terms)
+        _print(found, trust=own)
 
 
-def _train(
-    images: ImageData,
-    what: dict[str, Any],
-    config: TrainConfig,
-    out: Path,
-    begin: dict[str, Any],
-    asked: tuple[str | None, str | None],
-) -> dict[str, Any]:
-    """Train, judge on the test images, and leave ``config.json`` beside the weights, for ``fv.load``."""
-    from foveate.compare.build import example
-    from foveate.compare.materials import canvas, expect_task, natural_size, prepare
-    from foveate.compare.trained import description
-    from foveate.insert.surgery import insert
-    from foveate.models import model_normalisation
-    from foveate.train.evaluate import evaluate
-    from foveate.train.loop import fit
-    from foveate.train.progress import progress_for
-
-    task, metric = asked
-    expect_task(images, task)
-    model = _seeded(what, len(images.classes), begin)
-    size = (
-        canvas(images, config.size)
-        if config.size
-        else natural_size(images, what["model"], model, any(begin.values()))
-    )
-    mean, std = model_normalisation(model)
-    if what["spec"]:
-        model = insert(model, what["spec"], example=example(size), start=what["start"])
-    materials = prepare(images, size, task, config, metric)
-    with progress_for() as progress:
-        result = fit(
-            *(model, materials.task, materials.splits, replace(config, size=None), out),
-            progress=progress,
-            mean=mean,
-            std=std,
-            name=what["spec"] or "plain",
-        )
-    test, judge = materials.splits["test"], materials.task
-    found = evaluate(result.model, judge, test, batch_size=config.batch_size, mean=mean, std=std)
-    _keep(out, what | description(judge.name, images, size, (mean, std)))
-    return {
-        "metric": judge.metric.name,
-        "unit": judge.metric.unit,
-        "score": judge.metric.scale * found.score,
-        "figures": judge.figures(found.records),
-        "test_images": len(test),
-        "steps": result.steps,
-        "seconds": result.seconds,
-        "history": result.history,
-    }
-
-
-def _seeded(what: dict[str, Any], classes: int, begin: dict[str, Any]) -> nn.Module:
-    import torch
-
-    from foveate.models import create_model
-
-    torch.manual_seed(what["seed"])
-    return create_model(what["model"], classes=classes, **begin)
-
-
-def _keep(out: Path, config: dict[str, Any]) -> None:
-    text = json_.dumps(config, indent=1, ensure_ascii=False)
-    (out / "config.json").write_text(text + "\n", encoding="utf-8")
-
-
-def _print(told: dict[str, Any], out: Path) -> None:
+def _print(found: Training, *, trust: bool) -> None:
+    digits = 1 if found.metric.scale >= 100 else 3
+    height, width = found.size
     output.say(
-        f"{told['metric']} {told['score']:.1f} {told['unit']} on {told['test_images']} test images, "
-        f"after {told['steps']} steps in {told['seconds']:.0f} s"
+        f"{found.metric.name} {found.score:.{digits}f} {found.metric.unit}".rstrip()
+        + f" on {found.test_images} test images of {width} x {height} pixels, after {found.steps} steps in "
+        f"{found.seconds:.0f} s"
     )
-    for name, value in told["figures"].items():
+    if not found.beats_chance:
+        output.say(
+            f"  Not better than chance: always answering how frequent the classes are scores "
+            f"{found.chance:.{digits}f}. Train for longer, or check labels and learning rate."
+        )
+    for name, value in found.figures.items():
         output.say(f"  {name} {value:.1f}")
-    for site, opening in told["history"][-1]["openings"].items():
+    for pair in found.confusions[:CONFUSED]:
+        output.say(f"  {pair['items']} of {pair['true']} taken for {pair['given']}")
+    for site, opening in found.history[-1]["openings"].items():
         output.say(f"  gate at {site}: {opening:+.3f}")
-    output.say(f"{out}: foveate predict {out} IMAGE...")
+    output.say(f"{found.folder}: foveate predict {found.folder} IMAGE...{' --trust-code' * trust}")

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.torch import load_file
 from torch import nn
 
 from foveate import __version__
 from foveate.compare import effects, measured
 from foveate.compare.best import choose, save_best
 from foveate.compare.build import build
+from foveate.compare.by_class import confusion_data, confusion_matrix
+from foveate.compare.chance import chance_score, chance_sentence
 from foveate.compare.family import Difference, compare_all
 from foveate.compare.jackknife import class_scores, item_scores
 from foveate.compare.mask_pictures import mask_pictures
@@ -24,9 +25,18 @@ from foveate.compare.pictures import pictures
 from foveate.compare.plan import BASELINE, Key, PlannedVariant, StudyPlan
 from foveate.compare.recipe import recipe
 from foveate.compare.run import answers, run_folder
-from foveate.compare.verdict import Terms, Verdict, could_have_found, credit, judge, study_sentence
+from foveate.compare.verdict import (
+    Terms,
+    Verdict,
+    could_have_found,
+    credit,
+    judge,
+    not_credited,
+    study_sentence,
+)
 from foveate.data.finding import Finding
 from foveate.errors import StudyError
+from foveate.tensor_file import load_tensors
 from foveate.train.result import WEIGHTS
 
 Records = Mapping[Key, Mapping[str, Any]]
@@ -44,21 +54,26 @@ def assemble(
         folder: The study's folder.
         findings: What the check of the data found.
     """
-    kept, shown = _answers(plan, folder)
+    kept, shown, matrices = _answers(plan, materials, folder)
     judged = Judgement(plan, materials, kept)
     models = {v.name: _trained(plan, v, folder) for v in plan.variants}
     latency = measured.latencies(models, plan.size, plan.train.batch_size)
     variants = [
-        _variant(v, judged, records, models[v.name]) | {"latency": latency[v.name]} for v in plan.variants
+        _variant(v, judged, records, models[v.name])
+        | {"latency": latency[v.name], "confusion": confusion_data(matrices.get(v.name), plan.classes)}
+        for v in plan.variants
     ]
-    choice = choose(plan, judged.named(), judged.gains(), records)
+    chance = materials.task.metric.scale * chance_score(materials.task, materials.splits, len(plan.classes))
+    lost = chance_sentence({v["name"]: v["score"] for v in variants}, chance, judged.terms)
+    choice = choose(plan, judged.named(), judged.gains(), records, materials.task.metric)
     save_best(plan, choice, folder, materials.data)
     return {
         "format": 1,
         "foveate": __version__,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "question": _question(plan, materials),
-        "sentence": judged.sentence,
+        "sentence": f"{judged.sentence} {lost}".strip(),
+        "chance": chance,
         "could_have_found": judged.could_have_found,
         "best": asdict(choice),
         "variants": variants,
@@ -67,7 +82,7 @@ def assemble(
         "runs": [
             _run(plan, key, record, materials) for key, record in records.items() if key[1] in plan.seeds
         ],
-        "pictures": _pictures(plan, materials, models, shown, judged.of_items()),
+        "pictures": _pictures(plan, materials, models, shown, judged),
     }
 
 
@@ -87,6 +102,7 @@ class Judgement:
             name: np.stack([item_scores(self.task, records) for records in runs])
             for name, runs in kept.items()
         }
+        self.span = effects.metric_span(self.metric, self.scores.values())
         self.targets = materials.splits["test"].targets
         self.items = len(self.targets)
         self.terms = Terms(self.metric.unit, plan.margin, self.metric.higher_is_better)
@@ -137,6 +153,8 @@ class Judgement:
         attention = None
         if difference is not None and control is not None:
             attention = credit(difference, control, self.terms)
+        elif v.role == "variant" and self.plan.control != "none":
+            attention = not_credited(v.name)
         return {
             "score": effects.score(self.scores[v.name], self.metric, self.plan.level),
             "difference": None if difference is None else effects.as_data(difference),
@@ -171,30 +189,36 @@ class Judgement:
             {name: self.scores[name] for name in against},
             level=self.plan.level,
             margin=self.plan.margin / self.metric.scale,
-            span=effects.metric_span(self.metric),
+            span=self.span,
         )
         return {name: effects.in_unit(d, self.metric) for name, d in found.items()}
 
 
-def _answers(plan: StudyPlan, folder: Path) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Return records (S, N, ...) of every variant, and the answers (N, ...) of its first seed."""
-    kept, shown = {}, {}
+def _answers(
+    plan: StudyPlan, materials: Materials, folder: Path
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Return records (S, N, ...) of every variant, the answers (N, ...) of its first seed, and confusions."""
+    kept, shown, matrices = {}, {}, {}
+    targets = materials.splits["test"].targets
     for v in plan.variants:
         found = [answers(folder, v.name, seed) for seed in plan.seeds]
         whole = [entry for entry in found if entry is not None]
         if len(whole) < len(found):
             raise StudyError(
-                f"{folder}: answers of {v.name} are gone. Run the same command again; it makes them anew."
+                f"{folder}: answers of {v.name} are gone. Run the same command again; it makes them again."
             )
         kept[v.name] = np.stack([entry[0] for entry in whole])
         shown[v.name] = whole[0][1]
-    return kept, shown
+        if materials.one_class_each:
+            each = [confusion_matrix(entry[1], targets, len(plan.classes)) for entry in whole]
+            matrices[v.name] = np.sum(each, axis=0)
+    return kept, shown, matrices
 
 
 def _trained(plan: StudyPlan, v: PlannedVariant, folder: Path) -> nn.Module:
     """Return the trained model of a variant's first seed."""
     model = build(plan, v.spec, plan.seeds[0])
-    model.load_state_dict(load_file(run_folder(folder, v.name, plan.seeds[0]) / WEIGHTS))
+    model.load_state_dict(load_tensors(run_folder(folder, v.name, plan.seeds[0]) / WEIGHTS))
     return model.eval()
 
 
@@ -251,7 +275,7 @@ def _pictures(
     materials: Materials,
     models: Mapping[str, nn.Module],
     shown: Mapping[str, np.ndarray],
-    scores: Mapping[str, np.ndarray],
+    judged: Judgement,
 ) -> list[dict[str, Any]]:
     test, (mean, std) = materials.splits["test"], plan.normalisation
     if materials.data.truth == "mask":
@@ -259,7 +283,7 @@ def _pictures(
             *(models, test),
             palette=materials.data.colours,
             answers=shown,
-            scores=scores,
+            scores=judged.of_items(),
             mean=mean,
             std=std,
         )

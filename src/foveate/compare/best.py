@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import shutil
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +10,14 @@ from typing import Any
 
 from foveate.compare.plan import BASELINE, Key, StudyPlan
 from foveate.compare.run import run_folder
-from foveate.compare.trained import CONFIG, FOLDER, description
+from foveate.compare.saved import CONFIG
+from foveate.compare.trained import FOLDER, description
 from foveate.compare.verdict import HELPS
 from foveate.data.base import ImageData
+from foveate.files import write_json
+from foveate.tasks.base import Metric
+from foveate.tensor_file import read_tensors, save_tensors
+from foveate.train.config import TrainConfig
 from foveate.train.result import WEIGHTS
 
 
@@ -31,27 +35,31 @@ def choose(
     verdicts: Mapping[str, str],
     gains: Mapping[str, float],
     records: Mapping[Key, Mapping[str, Any]],
+    metric: Metric,
 ) -> Choice:
     """Return the variant that helps most if one is shown to help, else the baseline; and its best seed.
 
-    The best seed has the highest validation score at the end. Without validation images it is the seed of the
-    median test score: picking the best test score would flatter it.
+    The best seed is the one whose weights did best on the validation images. Without validation images it is
+    the seed of the median test score: the best test score would be optimistic.
 
     Args:
         plan: The study's.
         verdicts: Verdict of each variant; controls left out.
         gains: Mean gain of each, more being better.
         records: The record of every run.
+        metric: What the scores are.
     """
+    sign = 1 if metric.higher_is_better else -1
     helping = sorted((n for n, verdict in verdicts.items() if verdict in HELPS), key=lambda n: -gains[n])
     variant = helping[0] if helping else BASELINE
     why = "it helps most" if helping else "no variant is shown to help, so it is the baseline"
     runs = {seed: records[variant, seed] for seed in plan.seeds}
-    validated = {seed: _validated(record) for seed, record in runs.items()}
-    if all(value is not None for value in validated.values()):
-        seed = max(validated, key=lambda s: validated[s] or 0.0)
+    validated = {seed: kept_score(record, plan.train, metric) for seed, record in runs.items()}
+    known = {seed: sign * value for seed, value in validated.items() if value is not None}
+    if len(known) == len(runs):
+        seed = max(known, key=lambda s: known[s])
         return Choice(variant, seed, f"{why}; of its seeds, {seed} has the best validation score")
-    ranked = sorted(runs, key=lambda s: runs[s]["score"])
+    ranked = sorted(runs, key=lambda s: sign * runs[s]["score"])
     seed = ranked[(len(ranked) - 1) // 2]
     return Choice(variant, seed, f"{why}; of its seeds, {seed} has the median test score")
 
@@ -61,20 +69,28 @@ def save_best(plan: StudyPlan, choice: Choice, folder: Path, data: ImageData) ->
     target = Path(folder) / FOLDER
     target.mkdir(parents=True, exist_ok=True)
     (target / CONFIG).unlink(missing_ok=True)  # written last: where it is, the weights belong to it
-    part = target / f"{WEIGHTS}.part"
-    shutil.copyfile(run_folder(folder, choice.variant, choice.seed) / WEIGHTS, part)
-    part.replace(target / WEIGHTS)
-    part = target / f"{CONFIG}.part"
-    text = json.dumps(_config(plan, choice, data), indent=1, ensure_ascii=False)
-    part.write_text(f"{text}\n", encoding="utf-8")
-    part.replace(target / CONFIG)
+    weights, header = read_tensors(run_folder(folder, choice.variant, choice.seed) / WEIGHTS)
+    total = save_tensors(weights, target / WEIGHTS, header)  # the header says which form of a network it is
+    write_json(target / CONFIG, _config(plan, choice, data) | {"checksum": total})
     return target
 
 
-def _validated(record: Mapping[str, Any]) -> float | None:
-    history = record["history"]
-    value: float | None = history[-1]["val_score"] if history else None
-    return value
+def kept_score(record: Mapping[str, Any], config: TrainConfig, metric: Metric) -> float | None:
+    """Return the validation score of the weights that a run has kept; None if there is none.
+
+    Those of the best epoch if the recipe keeps it, else of the last; a run says it itself unless an older
+    version made it.
+    """
+    if "val_score" in record:
+        value = record["val_score"]
+        return None if value is None or math.isnan(value) else float(value)
+    told = [entry["val_score"] for entry in record["history"]]
+    scores = [value for value in told if value is not None and not math.isnan(value)]
+    if not scores or len(scores) < len(told):
+        return None
+    if not config.keep_best:
+        return float(scores[-1])
+    return float(max(scores) if metric.higher_is_better else min(scores))
 
 
 def _config(plan: StudyPlan, choice: Choice, data: ImageData) -> dict[str, Any]:
@@ -83,6 +99,7 @@ def _config(plan: StudyPlan, choice: Choice, data: ImageData) -> dict[str, Any]:
         "variant": choice.variant,
         "spec": plan.variant(choice.variant).spec,
         "start": plan.start,
+        "pretrained": plan.pretrained,
         "seed": choice.seed,
         "chosen": choice.reason,
     } | description(plan.task, data, plan.size, plan.normalisation)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from foveate.compare.plan import StudyPlan
+from foveate.compare.saved import SavedModel
 from foveate.data.canvas import Canvas
 from foveate.insert.surgery import Start, insert
 from foveate.models import create_model
+from foveate.options import one_of
 
 
 def build(plan: StudyPlan, spec: str | None, seed: int) -> nn.Module:
@@ -24,7 +24,9 @@ def build(plan: StudyPlan, spec: str | None, seed: int) -> nn.Module:
         torch.manual_seed(seed)
         base = base_model(plan.model, len(plan.classes), pretrained=plan.pretrained, weights=plan.weights)
         return (
-            base if spec is None else insert(base, spec, example=example(plan.size), start=_start(plan.start))
+            base
+            if spec is None
+            else insert(base, spec, example=example(plan.size), start=start_of(plan.start))
         )
 
 
@@ -41,21 +43,23 @@ def example(size: Canvas, images: int = 2) -> Tensor:
     return (noise - 0.5).contiguous(memory_format=torch.channels_last)
 
 
-def rebuild(config: Mapping[str, Any]) -> nn.Module:
-    """Return the model that a ``config.json`` of a saved model describes, its weights not yet loaded."""
+def rebuild(saved: SavedModel) -> nn.Module:
+    """Return the model that the description of a saved model names, its weights not yet loaded.
+
+    Call it within ``foveate.trust.reading``: the description comes from a file.
+    """
     with torch.random.fork_rng(devices=[]):  # first weights are drawn, and replaced
-        model = base_model(str(config["model"]), len(config["classes"]))
-        if config["spec"] is None:
+        model = base_model(saved.model, len(saved.classes), pretrained=saved.pretrained)
+        if saved.spec is None:
             return model
-        start = _start(str(config["start"]))
-        return insert(model, str(config["spec"]), example=example(config_size(config)), start=start)
+        return insert(model, saved.spec, example=example(saved.canvas), start=saved.start)
 
 
-def config_size(config: Mapping[str, Any]) -> Canvas:
-    """Return height and width of the images that a saved model was trained on."""
-    height, width = (config["size"],) * 2 if isinstance(config["size"], int) else config["size"]
-    return int(height), int(width)
+def start_of(start: str) -> Start:
+    """Return how attention starts, as ``insert`` takes it.
 
-
-def _start(start: str) -> Start:
+    Raises:
+        OptionError: It is neither ``identity`` nor ``paper``.
+    """
+    one_of("start", start, ("identity", "paper"))
     return "paper" if start == "paper" else "identity"

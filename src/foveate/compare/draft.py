@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import cycle, islice
 from statistics import median
 
 from torch import nn
@@ -15,16 +13,14 @@ from foveate.compare.materials import Materials
 from foveate.compare.plan import BASELINE, REPORT, TRUNK, PlannedVariant, StudyPlan
 from foveate.cost.count import cost
 from foveate.errors import StudyError
-from foveate.infer.run import device_of
 from foveate.insert.control import control_spec
 from foveate.insert.spec import parse
-from foveate.train.device import build_fabric
-from foveate.train.evaluate import to_device
-from foveate.train.feed import batches_of
-from foveate.train.optimise import build_optimizer
-from foveate.train.seed import own_randomness
+from foveate.models.normalisation import Triple
+from foveate.train.config import TrainConfig
+from foveate.train.loop import rehearse
 
 CONTROLS = ("largest", "each", "none")
+SAME = 0.01  # of a model's cost: what two that are said to cost the same may differ by
 TIMED = 3  # steps; one more goes before them, which pays for what the first step sets up
 
 
@@ -61,6 +57,9 @@ def with_costs(plan: StudyPlan) -> StudyPlan:
 def with_controls(plan: StudyPlan) -> StudyPlan:
     """Return the plan with controls of equal cost, priced, behind the variants that they stand for.
 
+    With one control, for the largest variant, a smaller variant has it to beat only if it costs as much:
+    beating a dearer one would say nothing about attention, and the verdict would call it equal.
+
     Raises:
         StudyError: ``plan.control`` is none of ``CONTROLS``.
     """
@@ -72,11 +71,18 @@ def with_controls(plan: StudyPlan) -> StudyPlan:
     largest = max(tried, key=lambda v: (v.parameters, v.macs))
     chosen = tried if plan.control == "each" else [largest]
     controls = {v.name: _control(v, tried) for v in chosen}
-    own = {v.name: controls.get(v.name, controls.get(largest.name)) for v in tried}
-    linked = [replace(v, control=own[v.name].name) if own.get(v.name) else v for v in plan.variants]  # type: ignore[union-attr]
     unique = {c.spec: c for c in controls.values()}
-    priced = with_costs(replace(plan, variants=tuple(unique.values())))
-    return replace(plan, variants=(*linked, *priced.variants))
+    priced = with_costs(replace(plan, variants=tuple(unique.values()))).variants
+    alike = {v.name: next((c.name for c in priced if _costs_the_same(v, c)), None) for v in tried}
+    own = alike | {name: unique[control.spec].name for name, control in controls.items()}
+    linked = [replace(v, control=own[v.name]) if v.name in own else v for v in plan.variants]
+    return replace(plan, variants=(*linked, *priced))
+
+
+def _costs_the_same(variant: PlannedVariant, control: PlannedVariant) -> bool:
+    """Return whether two models have nearly as many parameters and multiply-adds."""
+    pairs = (variant.parameters, control.parameters), (variant.macs, control.macs)
+    return all(abs(a - b) <= SAME * max(a, b) for a, b in pairs)
 
 
 def _control(variant: PlannedVariant, tried: Sequence[PlannedVariant]) -> PlannedVariant:
@@ -91,31 +97,25 @@ def _control(variant: PlannedVariant, tried: Sequence[PlannedVariant]) -> Planne
 
 
 def with_times(plan: StudyPlan, materials: Materials) -> StudyPlan:
-    """Return the plan with the time of a training step and of evaluating an image, measured on a few."""
+    """Return the plan with the time of a training step and of evaluating an image, measured on a few.
+
+    Raises:
+        FoveateError: What a run of the plan would refuse, such as fewer epochs than a model has stages.
+    """
     timed = []
+    lengths = {run.variant: run.epochs for run in plan.runs}
     for variant in plan.variants:
-        step, image = _times(build(plan, variant.spec, plan.seeds[0]), plan, materials)
+        config = replace(plan.train, epochs=min(lengths[variant.name], plan.train.epochs))
+        step, image = times(build(plan, variant.spec, plan.seeds[0]), config, plan.normalisation, materials)
         timed.append(replace(variant, step_seconds=step, image_seconds=image))
     return replace(plan, variants=tuple(timed))
 
 
-def _times(model: nn.Module, plan: StudyPlan, materials: Materials) -> tuple[float, float]:
-    """Return seconds a step and seconds an evaluated image."""
-    config, (mean, std) = plan.train, plan.normalisation
-    fabric = build_fabric(config.precision)
-    with own_randomness(fabric.device):
-        wrapped, optimizer = fabric.setup(model, build_optimizer(model, config))
-        batches = cycle(batches_of(materials.splits["train"], config, 0, mean=mean, std=std))
-        spans = []
-        for _ in range(TIMED + 1):
-            began = time.perf_counter()
-            for stored in islice(batches, config.accumulate):
-                batch = to_device(stored, device_of(model))
-                loss = materials.task.loss(materials.task.forward(wrapped.train(), batch), batch)
-                fabric.backward(loss)
-            optimizer.step()
-            optimizer.zero_grad()
-            float(loss.detach())  # waits for the device
-            spans.append(time.perf_counter() - began)
+def times(
+    model: nn.Module, config: TrainConfig, normalisation: tuple[Triple, Triple], materials: Materials
+) -> tuple[float, float]:
+    """Return seconds a step and seconds an evaluated image, from a few real steps of training."""
+    mean, std = normalisation
+    spans = rehearse(model, materials.task, materials.splits, config, TIMED + 1, mean=mean, std=std)
     # A step is about three forward passes; evaluation is one of them, without a graph.
     return median(spans[1:]), median(spans[1:]) / (3 * config.batch_size * config.accumulate)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -12,6 +12,8 @@ import numpy as np
 from foveate.compare.family import Difference
 from foveate.compare.statistics import components, interval
 from foveate.tasks.base import Metric
+
+_ROUNDING = 1e-9  # of pseudo-values that are the items' own scores
 
 
 def score(y: np.ndarray, metric: Metric, level: float) -> dict[str, Any]:
@@ -75,7 +77,8 @@ def per_class(
             "high": None,
         }
         if d.size and not np.isnan(d).any():
-            c = components(d, span=None if baseline is None else metric_span(metric))
+            parts = (y,) if baseline is None else (y, baseline[number])
+            c = components(d, span=None if baseline is None else metric_span(metric, parts))
             low, high = interval(c, level) or (None, None)
             entry["mean"] = metric.scale * c.mean
             entry["low"] = None if low is None else metric.scale * low
@@ -117,13 +120,17 @@ def site_of(path: str) -> str:
     return path.rpartition("foveate.")[0].rstrip(".") or path
 
 
-def metric_span(metric: Metric) -> float | None:
-    """Return the range of one item's score: 1 for a share, None where nothing bounds it, as pseudo-values."""
-    return 1.0 if metric.averages and _is_share(metric) else None
+def metric_span(metric: Metric, scores: Iterable[np.ndarray] = ()) -> float | None:
+    """Return the range of one item's score: 1 for a share, None where nothing bounds it, as pseudo-values.
 
-
-def _is_share(metric: Metric) -> bool:
-    return metric.unit in ("points", "%")
+    Args:
+        metric: What the scores are.
+        scores: All of them. An average over the items that have a score is not one over all items, and the
+            pseudo-values of its items may leave the range.
+    """
+    low, high = metric.bounds or (-np.inf, np.inf)
+    inside = all((y > low - _ROUNDING).all() and (y < high + _ROUNDING).all() for y in scores)
+    return high - low if metric.averages and np.isfinite(high - low) and inside else None
 
 
 def _mechanism_of(path: str) -> str:
@@ -134,7 +141,8 @@ def _within(value: float | None, metric: Metric) -> float | None:
     """Return a score in the metric's unit, inside its range."""
     if value is None:
         return None
-    return metric.scale * (min(max(value, 0.0), 1.0) if _is_share(metric) else value)
+    low, high = metric.bounds or (-np.inf, np.inf)
+    return metric.scale * min(max(value, low), high)
 
 
 def _epoch(entry: Mapping[str, Any], metric: Metric) -> dict[str, Any]:

@@ -7,6 +7,7 @@ many, until none is left: each worker opens the store itself and claims for itse
 from __future__ import annotations
 
 import contextlib
+import logging
 import sqlite3
 import time
 from collections.abc import Callable, Mapping
@@ -18,7 +19,9 @@ from foveate.errors import StudyError
 from foveate.registry import Registry
 
 Work = Callable[[Key], Mapping[str, Any]]
+_log = logging.getLogger("foveate")
 WAIT = 0.5  # seconds between two looks at what other processes are at
+IDLE = 5  # looks at nobody doing anything, after which nobody will
 
 
 class Engine(Protocol):
@@ -50,12 +53,34 @@ def local(store: Store, work: Work) -> None:
 
 
 def _take_turns(store: Store, work: Work) -> None:
+    idle, said = 0, False
     while True:
         key = store.claim()
         if key is not None:
+            idle = 0
             with store.held(key):
                 store.finish(key, work(key))
         elif store.unfinished() == 0:
             return
         else:
+            others = store.held_by_others()
+            idle = 0 if others else idle + 1
+            _expect_progress(store, idle)
+            if others and not said:
+                _log.warning("%s: waiting for %s, at a run of this study", store.folder, ", ".join(others))
+                said = True
             time.sleep(WAIT)
+
+
+def _expect_progress(store: Store, idle: int) -> None:
+    """Raise when nobody was at a run for several looks, and yet none could be begun.
+
+    Raises:
+        StudyError: The state is damaged.
+    """
+    if idle > IDLE:
+        raise StudyError(
+            f"{store.path}: no run can be begun and nobody is at one, so the study's state is damaged. Run "
+            "the same command again; if that does not help, move the file away: what is trained stays "
+            "trained."
+        )

@@ -6,41 +6,61 @@ from collections.abc import Callable
 
 import numpy as np
 
+from foveate.errors import StudyError
 from foveate.tasks.base import Task
 
 
 def item_scores(task: Task, records: np.ndarray) -> np.ndarray:
     """Return one score an item (N,) whose mean is the task's metric over all items.
 
-    Where the metric is an average they are the records themselves. Otherwise they are pseudo-values, shifted
-    by the jackknife's correction of bias so that what a report calls the metric stays the metric.
+    Where the records are the items' scores they are it. Otherwise they are pseudo-values, shifted by the
+    jackknife's correction of bias so that what a report calls the metric stays the metric; those of a metric
+    that is an average are the items' own scores. Where an item is the only one that the metric speaks of,
+    nothing is left without it. That counts as 0: the score rests on this item, which makes its pseudo-value
+    great and the interval as wide as it should be.
+
+    Raises:
+        StudyError: The metric says nothing about these items.
     """
-    if task.metric.averages:
+    if task.metric.averages and records.ndim == 1:
         return records
-    return _centred(lambda kept: task.value(records[kept]), len(records))
+    whole = task.value(records)
+    if np.isnan(whole):
+        raise StudyError(
+            f"{task.metric.name} says nothing about these {len(records)} test items: what it measures is not "
+            "in them. Check the test data, or judge by another metric in another folder."
+        )
+    return _centred(np.asarray(whole), lambda: np.nan_to_num(task.value_without_each(records)), len(records))
 
 
 def class_scores(task: Task, records: np.ndarray) -> np.ndarray | None:
-    """Return one score an item for each class (N, K); NaN in all of a class that the metric does not know.
+    """Return one score an item for each class (N, K); NaN where one item alone, or none, speaks of the class.
 
-    None where the task has no metric of a class over all items.
+    None where the task does not have a metric of a class over all items.
     """
-    if task.by_class(records) is None:
+    whole = task.by_class(records)
+    if whole is None:
         return None
 
-    def of_class(kept: np.ndarray) -> np.ndarray:
-        return np.asarray(task.by_class(records[kept]), dtype=np.float64)
+    def without_each() -> np.ndarray:
+        found = task.by_class_without_each(records)
+        assert found is not None
+        return found
 
-    return _centred(of_class, len(records))
+    return _centred(np.asarray(whole, dtype=np.float64), without_each, len(records))
 
 
-def _centred(metric: Callable[[np.ndarray], float | np.ndarray], items: int) -> np.ndarray:
+def _centred(whole: np.ndarray, without_each: Callable[[], np.ndarray], items: int) -> np.ndarray:
     """Return pseudo-values whose mean is the metric; of one item, the metric itself."""
-    whole = metric(np.arange(items))
     if items < 2:
-        return np.array([whole], dtype=np.float64)
-    found = pseudo_values(metric, items)
+        return whole[None]
+    found = from_left_out(whole, without_each())
     return found - found.mean(axis=0) + whole
+
+
+def from_left_out(whole: float | np.ndarray, without: np.ndarray) -> np.ndarray:
+    """Return pseudo-values from the metric over all G groups and over all but each in turn (G, ...)."""
+    return len(without) * whole - (len(without) - 1) * without
 
 
 def pseudo_values(
@@ -66,4 +86,4 @@ def pseudo_values(
     every = np.arange(items)
     whole = metric(every)
     without = np.array([metric(every[every % count != group]) for group in range(count)])
-    return count * whole - (count - 1) * without
+    return from_left_out(whole, without)

@@ -12,6 +12,7 @@ from foveate.compare.build import example
 from foveate.cost.latency import measure
 from foveate.cost.memory import peak_memory
 from foveate.data.canvas import Canvas
+from foveate.train.lone_values import lone_values
 
 ROUNDS = 20
 BUDGET = 20.0  # seconds for a series of rounds; large models get fewer, at least 5
@@ -32,10 +33,11 @@ def latencies(models: Mapping[str, nn.Module], size: Canvas, batch: int) -> dict
 def memory(model: nn.Module, size: Canvas, batch: int) -> dict[str, int]:
     """Return the peak memory in bytes of inference and of training with a batch."""
     images = example(size, min(batch, LARGEST_BATCH))
-    return {
-        "inference": peak_memory(model, images, training=False),
-        "training": peak_memory(model, images, training=True),
-    }
+    with lone_values(model):
+        return {
+            "inference": peak_memory(model, images, training=False),
+            "training": peak_memory(model, images, training=True),
+        }
 
 
 def _series(models: Mapping[str, nn.Module], size: Canvas, images: int) -> dict[str, Any]:

@@ -6,8 +6,8 @@ import hashlib
 import json
 import textwrap
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Literal, Self
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
 
 from foveate.data.canvas import Canvas
 from foveate.errors import StudyError, nearest
@@ -17,6 +17,11 @@ from foveate.train.position import Budget
 Mode = Literal["scratch", "pretrained", "branch"]
 Role = Literal["baseline", "variant", "control", "trunk", "report"]
 BASELINE, TRUNK, REPORT = "baseline", "trunk", "report"
+_CHANGED = {  # what is known by a hash alone
+    "sources.weights": "weights: another file lies at this path now",
+    "sources.code": "model: its code has changed",
+    "fingerprint": "data: its images, labels or splits have changed",
+}
 BRANCH_SEED = 100_003  # a branch sees an order and augmentations that its trunk has not seen
 
 Key = tuple[str, int]
@@ -114,6 +119,8 @@ class StudyPlan:
         level: Confidence of all intervals together.
         unit: The metric's unit.
         command: How to repeat it.
+        sources: Hashes of what the model is made of: the file of weights, the code of foreign modules.
+        threads: How many threads it began with, on which the last bits depend; None in older studies.
     """
 
     mode: Mode
@@ -139,6 +146,8 @@ class StudyPlan:
     level: float
     unit: str
     command: str
+    sources: Mapping[str, str] = field(default_factory=dict)
+    threads: int | None = None
 
     @property
     def runs(self) -> tuple[PlannedRun, ...]:
@@ -162,9 +171,10 @@ class StudyPlan:
             "estimate, each at least its own.",
             f"Intervals hold together at {100 * self.level:g} % (Bonferroni), p-values by Holm; "
             "the verdict follows the interval.",
-            f"A difference of less than {self.margin:g} {self.unit} is not worth having.",
+            f"A difference of less than {f'{self.margin:g} {self.unit}'.rstrip()} is not worth having.",
             "All runs are made before any verdict: no peeking, no early stop.",
-            "A variant helps as attention only if it also beats the control of equal cost without attention.",
+            "A variant helps as attention only if it also beats the control of equal cost without attention; "
+            "one that no control costs as much as is not judged as attention.",
         )
 
     def config(self, run: PlannedRun) -> TrainConfig:
@@ -186,7 +196,7 @@ class StudyPlan:
     def identity(self) -> dict[str, Any]:
         """Return what must be equal for two commands to be one study: all but measured time and wording."""
         plan = self.to_dict()
-        for name in ("command", "origin"):
+        for name in ("command", "origin", "threads", *(() if self.sources else ("sources",))):
             plan.pop(name)
         for variant in plan["variants"]:
             variant.pop("step_seconds")
@@ -203,19 +213,15 @@ class StudyPlan:
         plain: dict[str, Any] = json.loads(json.dumps(asdict(self), default=str))
         return plain
 
-    @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> Self:
-        """Return the plan that ``to_dict`` wrote."""
-        known = {f.name: plain[f.name] for f in fields(cls)}
-        known["variants"] = tuple(PlannedVariant(**v) for v in plain["variants"])
-        known["train"] = TrainConfig(**plain["train"])
-        known |= {name: tuple(plain[name]) for name in ("classes", "seeds", "size")}
-        known["normalisation"] = tuple(tuple(triple) for triple in plain["normalisation"])
-        return cls(**known)
-
     def differences(self, other: StudyPlan) -> list[str]:
         """Return what another plan has otherwise, one line each: empty for the same study."""
-        return list(_differences(self.identity(), other.identity(), ""))
+        mine, theirs = self.identity(), other.identity()
+        if not (self.sources and other.sources):  # an older study does not know them
+            mine.pop("sources", None)
+            theirs.pop("sources", None)
+        for variant in (*mine["variants"], *theirs["variants"]):
+            variant.pop("control")  # follows from the rest; that of the first sitting counts
+        return list(_differences(mine, theirs, ""))
 
     def __str__(self) -> str:
         """Return the plan as text, no line wider than 80."""
@@ -299,6 +305,8 @@ def _differences(old: Any, new: Any, path: str) -> Iterator[str]:
     if isinstance(old, dict) and isinstance(new, dict):
         for key in dict.fromkeys((*old, *new)):
             yield from _differences(old.get(key), new.get(key), f"{path}.{key}" if path else key)
+    elif path in _CHANGED and old != new:
+        yield _CHANGED[path]
     elif path == "variants":
         names = [[v["spec"] or v["name"] for v in variants] for variants in (old, new)]
         if names[0] != names[1]:

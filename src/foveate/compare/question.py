@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,11 +12,13 @@ import torch
 
 from foveate.compare.build import base_model
 from foveate.compare.draft import name_variants
-from foveate.compare.materials import canvas, expect_task, natural_size, usual_task
+from foveate.compare.materials import expect_task, expect_validation, fitting_size, usual_task
 from foveate.compare.plan import Mode, StudyPlan
 from foveate.data.base import ImageData
 from foveate.errors import StudyError
 from foveate.models.normalisation import model_normalisation
+from foveate.models.source import sources
+from foveate.options import is_seed
 from foveate.train.config import TrainConfig, usual_recipe
 
 STARTS = ("identity", "paper")
@@ -30,7 +33,7 @@ def outline(
     epochs: int | None,
     mode: str,
     control: str,
-    margin: float,
+    margin: float | None,
     level: float,
     size: int | None,
     pretrained: bool,
@@ -49,14 +52,11 @@ def outline(
         DataError: The task needs another kind of truth.
         UnknownNameError: There is no such model, task or metric.
     """
-    if isinstance(variants, str) or not variants:
-        raise StudyError(
-            f'variants: got {variants!r}, expected a list of specs, such as ["se@blocks", "cbam@stage3"]'
-        )
-    judged = expect_task(data, task)(data.classes, metric=metric)
+    judged = expect_task(data, task)(data.classes, loss=train.loss if train else None, metric=metric)
     pretrained = pretrained or (mode == "pretrained" and weights is None)
     tuned = pretrained or weights is not None
     recipe = _recipe(train or usual_recipe(data, tuned=tuned), epochs, size)
+    expect_validation(data, recipe)
     with torch.random.fork_rng(devices=[]):
         base = base_model(model, len(data.classes), pretrained=pretrained, weights=weights)
     return StudyPlan(
@@ -69,7 +69,7 @@ def outline(
         origin=data.origin,
         classes=data.classes,
         items={name: len(split) for name, split in data.splits.items()},
-        size=canvas(data, recipe.size) if recipe.size else natural_size(data, model, base, tuned),
+        size=fitting_size(data, recipe.size, model, base, judged, pretrained=pretrained, weights=weights),
         normalisation=model_normalisation(base),
         task=task or usual_task(data),
         metric=metric,
@@ -79,11 +79,25 @@ def outline(
         branch_epochs=_branch_epochs(branch_epochs, recipe.epochs) if mode == "branch" else 0,
         start=_one_of("start", start, STARTS),
         control=control,
-        margin=_number("margin", margin, 0 <= margin, "a number of at least 0, in the metric's unit"),
+        margin=_margin(judged.metric.margin if margin is None else margin),
         level=_number("level", level, 0 < level < 1, "a confidence in (0, 1), such as 0.95"),
         unit=judged.metric.unit,
         command=command,
+        sources=sources(model, base, weights),
+        threads=torch.get_num_threads(),
     )
+
+
+def expect_specs(variants: object) -> None:
+    """Check that there are variants, in a list or by name.
+
+    Raises:
+        StudyError: There are none, or one as bare text.
+    """
+    if isinstance(variants, str) or not variants:
+        raise StudyError(
+            f'variants: got {variants!r}, expected a list of specs, such as ["se@blocks", "cbam@stage3"]'
+        )
 
 
 def call(words: Mapping[str, Any]) -> str:
@@ -101,7 +115,12 @@ def _mode(mode: str, tuned: bool) -> Mode:
 
 
 def _recipe(recipe: TrainConfig, epochs: int | None, size: int | None) -> TrainConfig:
-    return replace(recipe, epochs=epochs or recipe.epochs, size=size or recipe.size, seed=0)
+    return replace(
+        recipe,
+        epochs=recipe.epochs if epochs is None else epochs,
+        size=recipe.size if size is None else size,
+        seed=0,
+    )
 
 
 def _branch_epochs(asked: int | None, epochs: int) -> int:
@@ -112,12 +131,18 @@ def _branch_epochs(asked: int | None, epochs: int) -> int:
 
 def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
     """Return the seeds: the first so many, or those that are listed."""
-    listed = tuple(range(seeds)) if isinstance(seeds, int) else tuple(int(seed) for seed in seeds)
-    if not listed or len(set(listed)) < len(listed) or min(listed) < 0:
+    listed = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
+    if not listed or len(set(listed)) < len(listed) or not all(is_seed(seed) for seed in listed):
         raise StudyError(
-            f"seeds: got {seeds!r}, expected how many, or a list of different whole numbers from 0 up"
+            f"seeds: got {seeds!r}, expected how many, or a list of different whole numbers from 0 to below "
+            "2**63"
         )
-    return listed
+    return tuple(int(seed) for seed in listed)
+
+
+def _margin(margin: float) -> float:
+    fine = isinstance(margin, int | float) and 0 <= margin < math.inf
+    return _number("margin", margin, fine, "a number of at least 0, in the metric's unit")
 
 
 def _one_of(name: str, value: str, known: Sequence[str]) -> str:

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-import os
 import re
+import zipfile
+import zlib
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
-from safetensors.torch import load_file
 from torch import Tensor
 
 from foveate.compare.build import build
 from foveate.compare.materials import Materials
 from foveate.compare.plan import TRUNK, PlannedRun, StudyPlan
-from foveate.errors import StudyError
+from foveate.errors import CheckpointError, StudyError
+from foveate.files import replacing
+from foveate.tensor_file import load_tensors
 from foveate.train.device import use_channels_last
 from foveate.train.evaluate import evaluate
 from foveate.train.loop import fit
 from foveate.train.position import Budget
 from foveate.train.progress import Progress
-from foveate.train.result import WEIGHTS, FitResult
+from foveate.train.result import WEIGHTS, Epoch, FitResult
+from foveate.typed import AnyFloat, Misfit, fitted
 
 ANSWERS = "test.npz"
 EVALUATED = 256  # images a forward pass; as many as in training where each pixel has an answer
@@ -42,7 +45,7 @@ def execute(
 
     Returns:
         Plain data: score (the metric, in its own unit), figures, loss, steps, images, seconds,
-        images_per_second, history.
+        images_per_second, history, val_score.
 
     Raises:
         StudyError: The run took another number of steps than planned.
@@ -81,15 +84,8 @@ def run_folder(folder: Path, variant: str, seed: int) -> Path:
 
 def keep_answers(path: Path, records: np.ndarray, answers: np.ndarray) -> None:
     """Write records (N, ...) and answers (N, ...), so that a reader meets the whole file or none."""
-    temporary = path.with_name(f"{path.stem}.{os.getpid()}.tmp.npz")
-    try:
-        with temporary.open("wb") as file:
-            np.savez_compressed(file, records=records, answers=answers)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as part, part.open("wb") as file:
+        np.savez_compressed(file, records=records, answers=answers)
 
 
 def answers(folder: Path, variant: str, seed: int) -> tuple[np.ndarray, np.ndarray] | None:
@@ -97,19 +93,44 @@ def answers(folder: Path, variant: str, seed: int) -> tuple[np.ndarray, np.ndarr
     try:
         with np.load(run_folder(folder, variant, seed) / ANSWERS) as file:
             return file["records"], file["answers"]
-    except (OSError, ValueError, KeyError, EOFError):
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError):
         return None
 
 
+class _Record(TypedDict):
+    """What is kept of a run; a trunk has no score."""
+
+    steps: int
+    images: int
+    seconds: float
+    images_per_second: float
+    history: list[Epoch]
+    score: NotRequired[AnyFloat]
+    loss: NotRequired[AnyFloat]
+    figures: NotRequired[dict[str, AnyFloat]]
+
+
+def is_record(run: PlannedRun, record: object) -> bool:
+    """Return whether a stored record is one that ``execute`` returned."""
+    try:
+        found = fitted(record, _Record)
+    except Misfit:
+        return False
+    return run.role == TRUNK or "score" in found
+
+
 def left(folder: Path, run: PlannedRun) -> bool:
-    """Return whether everything that a finished run leaves is still there."""
-    weights = (run_folder(folder, run.variant, run.seed) / WEIGHTS).is_file()
-    return weights and (run.role == TRUNK or answers(folder, run.variant, run.seed) is not None)
+    """Return whether everything that a finished run leaves is still there and sound."""
+    try:
+        load_tensors(run_folder(folder, run.variant, run.seed) / WEIGHTS)
+    except (OSError, CheckpointError):
+        return False
+    return run.role == TRUNK or answers(folder, run.variant, run.seed) is not None
 
 
 def _trunk(folder: Path, run: PlannedRun) -> Mapping[str, Tensor] | None:
     """Return the weights that a branch begins with."""
-    return load_file(run_folder(folder, *run.needs) / WEIGHTS) if run.needs else None
+    return load_tensors(run_folder(folder, *run.needs) / WEIGHTS) if run.needs else None
 
 
 def _expect_budget(run: PlannedRun, result: FitResult) -> None:
@@ -129,4 +150,5 @@ def _record(run: PlannedRun, result: FitResult, plan: StudyPlan) -> dict[str, An
         "seconds": result.seconds,
         "images_per_second": result.images_per_second,
         "history": [dict(entry) for entry in result.history],
+        "val_score": result.val_score,
     }

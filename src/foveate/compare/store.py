@@ -11,8 +11,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
-import os
-import socket
 import sqlite3
 import threading
 import time
@@ -21,13 +19,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from foveate.compare import claims
 from foveate.compare.plan import REPORT, Key, StudyPlan
-from foveate.errors import StudyError
+from foveate.errors import OptionError, StudyError
+from foveate.files import sweep
+from foveate.options import read_record
 
 FILE = "study.sqlite"
-BEAT = 2.0  # seconds between two heartbeats
-DEAD = 3 * BEAT  # of a holder on this machine whose process is no more
-STALE = 60.0  # of a holder that this machine cannot ask after
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
 
@@ -47,6 +45,13 @@ CREATE TABLE IF NOT EXISTS runs (
 """
 
 
+_DAMAGED = (
+    "The study's state is damaged. Move the file away and run the same command again: runs whose folders "
+    "under runs/ are sound are not trained again."
+)
+_Row = tuple[Key, int, list[Key]]
+
+
 class Store:
     """The runs of one study.
 
@@ -57,7 +62,8 @@ class Store:
 
     def __init__(self, folder: Path, owner: str | None = None) -> None:
         self.folder, self.path = Path(folder), Path(folder) / FILE
-        self.owner = owner or whoami()
+        self.owner = owner or claims.whoami()
+        self._watch = claims.Watch()
 
     @classmethod
     def open(
@@ -82,6 +88,8 @@ class Store:
         store = cls(folder, owner)
         with told(folder):
             store.folder.mkdir(parents=True, exist_ok=True)
+            for home in (store.folder, store.folder / "best"):
+                sweep(home)
             if timed is not None and not store._begun():
                 plan = timed()
             with store._transaction() as db:
@@ -104,23 +112,46 @@ class Store:
             stored = db.execute("SELECT json FROM plan").fetchone()
         if stored is None:
             raise StudyError(f"{self.path} holds no plan. Delete the folder and run the study again.")
-        return StudyPlan.from_dict(json.loads(stored[0]))
+        try:
+            return read_record(StudyPlan, self._plain(stored[0]), self.path, StudyError, _DAMAGED)
+        except OptionError as error:  # of the recipe in it
+            raise StudyError(f"{self.path}: {error}. {_DAMAGED}") from None
 
     def claim(self) -> Key | None:
         """Take the first run that is free and whose needs are met, or return None."""
-        now = time.time()
         with self._transaction() as db:
             rows = db.execute(
                 "SELECT variant, seed, needs, state, owner, beat FROM runs ORDER BY place"
             ).fetchall()
             done = {(variant, seed) for variant, seed, _, state, _, _ in rows if state == "done"}
             for variant, seed, needs, state, owner, beat in rows:
-                free = state == "free" or (state == "claimed" and abandoned(owner, now - beat))
-                ready = all(tuple(key) in done for key in json.loads(needs or "[]"))
-                if free and ready:
-                    _take(db, (variant, seed), self.owner, now)
+                free = state == "free" or (
+                    state == "claimed" and self._given_up((variant, seed), owner, beat)
+                )
+                if free and all(key in done for key in self._needs(needs)):
+                    _take(db, (variant, seed), self.owner, time.time())
                     return variant, seed
         return None
+
+    def held_by_others(self) -> list[str]:
+        """Return who is at the runs that are claimed, as ``whoami`` says it."""
+        with self._transaction() as db:
+            rows = db.execute("SELECT owner FROM runs WHERE state = 'claimed' ORDER BY place").fetchall()
+        return [str(owner) for (owner,) in rows]
+
+    def _given_up(self, key: Key, owner: object, beat: object) -> bool:
+        if not isinstance(owner, str) or not isinstance(beat, float | int):
+            return True  # nobody writes such a claim
+        return claims.abandoned(owner, self._watch.silent(key, owner, beat))
+
+    def _needs(self, written: object) -> list[Key]:
+        return read_record(list[Key], self._plain(written or "[]"), self.path, StudyError, _DAMAGED)
+
+    def _plain(self, written: object) -> Any:
+        try:
+            return json.loads(str(written))
+        except (ValueError, RecursionError) as error:
+            raise StudyError(f"{self.path}: holds no JSON where it should ({error}). {_DAMAGED}") from None
 
     def beat(self, key: Key) -> None:
         """Say that the holder of a run is alive."""
@@ -159,12 +190,38 @@ class Store:
             )
 
     def reopen(self, key: Key) -> None:
-        """Set a run that is done back to free, because what it left is gone; the report with it."""
+        """Set a run that is done back to free, because what it left is gone; the report with it.
+
+        Its record stays until the run that is made again writes its own.
+        """
         with self._transaction() as db:
             db.executemany(
-                "UPDATE runs SET state = 'free', owner = NULL, record = NULL WHERE variant = ? AND seed = ?",
+                "UPDATE runs SET state = 'free', owner = NULL, beat = NULL WHERE variant = ? AND seed = ?",
                 [key, (REPORT, 0)],
             )
+
+    def repair(self) -> list[Key]:
+        """Put damaged rows right, and return which: missing ones, unknown states, records that are not JSON.
+
+        Such runs are free again. What their folders hold is used, so that nothing sound is trained twice.
+        """
+        plan = self.plan()
+        with self._transaction() as db:
+            known = [key for key, *_ in _rows(plan)]
+            found = {
+                (variant, seed): (state, record)
+                for variant, seed, state, record in db.execute(
+                    "SELECT variant, seed, state, record FROM runs"
+                )
+            }
+            odd = [key for key in found if not _is_sound(*found[key])]
+            missing = [row for row in _rows(plan) if row[0] not in found]
+            foreign = [key for key in found if key not in known]
+            db.executemany("DELETE FROM runs WHERE variant = ? AND seed = ?", foreign)
+            self._insert(db, missing)
+        for key in odd:
+            self.reopen(key)
+        return [*odd, *(row[0] for row in missing)]
 
     def records(self) -> dict[Key, dict[str, Any]]:
         """Return the record of every run that is done, in the plan's order."""
@@ -172,7 +229,7 @@ class Store:
             rows = db.execute(
                 "SELECT variant, seed, record FROM runs WHERE state = 'done' ORDER BY place"
             ).fetchall()
-        return {(variant, seed): json.loads(record) for variant, seed, record in rows}
+        return {(variant, seed): self._plain(record) for variant, seed, record in rows}
 
     def unfinished(self) -> int:
         """Return how many runs are not done, the report counted as one."""
@@ -186,7 +243,7 @@ class Store:
         stop = threading.Event()
 
         def keep() -> None:
-            while not stop.wait(BEAT):
+            while not stop.wait(claims.BEAT):
                 with contextlib.suppress(
                     sqlite3.Error, StudyError
                 ):  # a busy or full disk: the next beat will do
@@ -212,12 +269,11 @@ class Store:
 
     def _begin(self, db: sqlite3.Connection, plan: StudyPlan) -> None:
         db.execute("INSERT INTO plan VALUES (0, ?)", (json.dumps(plan.to_dict()),))
-        runs = plan.runs
-        rows = [
-            (*run.key, place, json.dumps([run.needs] if run.needs else [])) for place, run in enumerate(runs)
-        ]
-        rows.append((REPORT, 0, len(runs), json.dumps([run.key for run in runs])))
-        db.executemany("INSERT INTO runs (variant, seed, place, needs) VALUES (?, ?, ?, ?)", rows)
+        self._insert(db, _rows(plan))
+
+    def _insert(self, db: sqlite3.Connection, rows: list[_Row]) -> None:
+        plain = [(*key, place, json.dumps(needs)) for key, place, needs in rows]
+        db.executemany("INSERT INTO runs (variant, seed, place, needs) VALUES (?, ?, ?, ?)", plain)
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -247,7 +303,7 @@ def told(folder: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.DatabaseError as error:
-        if isinstance(error, sqlite3.OperationalError):
+        if isinstance(error, sqlite3.OperationalError) and "no such" not in str(error):
             raise StudyError(f"{folder}: the study's state cannot be written ({error}). {advice}") from error
         raise StudyError(
             f"{folder / FILE} is no study ({error}). Delete it, or give another folder."
@@ -260,47 +316,26 @@ def told(folder: Path) -> Iterator[None]:
         raise
 
 
-def whoami() -> str:
-    """Return this process, such that another on this machine can tell whether it still runs."""
-    return f"{socket.gethostname()}/{os.getpid()}/{_started(os.getpid())}"
+def _rows(plan: StudyPlan) -> list[_Row]:
+    """Return a row for every run, its place and what it needs, and one for the report."""
+    runs = plan.runs
+    rows: list[_Row] = [(run.key, place, [run.needs] if run.needs else []) for place, run in enumerate(runs)]
+    return [*rows, ((REPORT, 0), len(runs), [run.key for run in runs])]
 
 
-def abandoned(owner: str | None, silent: float) -> bool:
-    """Return whether a claim is free again: its holder was silent for long, or is known to be gone.
-
-    Args:
-        owner: What ``whoami`` returned to the holder.
-        silent: Seconds since its last heartbeat; negative if the clocks differ.
-    """
-    if owner is None or silent > STALE:
-        return True
-    host, pid, started = owner.rsplit("/", 2)
-    gone = host == socket.gethostname() and _started(int(pid)) != started
-    return gone and silent > DEAD
+def _is_sound(state: object, record: object) -> bool:
+    """Return whether a row has a known state, and a record if it is done."""
+    if state != "done":
+        return state in ("free", "claimed")
+    try:
+        return isinstance(json.loads(str(record)), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _take(db: sqlite3.Connection, key: Key, owner: str, now: float) -> None:
     claim = "UPDATE runs SET state = 'claimed', owner = ?, beat = ? WHERE variant = ? AND seed = ?"
     db.execute(claim, (owner, now, *key))
-
-
-def _started(pid: int) -> str:
-    """Return when a process began, in ticks of the machine: process numbers recur."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except FileNotFoundError:
-        pass
-    except (OSError, IndexError):
-        return "unknown"
-    if Path("/proc/self").exists():
-        return "gone"
-    try:  # no /proc: ask whether the number is in use
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return "gone"
-    except OSError:
-        pass
-    return "unknown"
 
 
 def _expect_same(stored: StudyPlan, plan: StudyPlan, folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -16,20 +17,23 @@ from foveate.compare.draft import with_controls, with_costs, with_times
 from foveate.compare.engine import Engine, engines
 from foveate.compare.materials import Materials, prepare
 from foveate.compare.plan import REPORT, Key, StudyPlan
-from foveate.compare.question import call, outline
-from foveate.compare.report import read_result, repr_html, write_report
-from foveate.compare.run import execute, left
+from foveate.compare.question import call, expect_specs, outline
+from foveate.compare.report import is_written, read_result, repr_html, write_report
+from foveate.compare.run import execute, is_record, left
 from foveate.compare.store import Store, told
 from foveate.compare.table import Table, table
-from foveate.compare.trained import load
+from foveate.compare.trained import FOLDER, is_sound, load, load_trusting
 from foveate.data.check import check
 from foveate.data.finding import Finding
 from foveate.data.open import open_data
 from foveate.errors import DataError
+from foveate.options import checked
 from foveate.train.config import TrainConfig
 from foveate.train.progress import Progress, progress_for
+from foveate.train.seed import warn_of_threads
 
 __all__ = ["Study", "compare", "load"]
+_log = logging.getLogger("foveate")
 SHOWN = 5  # files named for each problem in an error
 
 
@@ -40,10 +44,13 @@ class Study:
     Args:
         folder: Where its files are; ``report.html`` is the one to open.
         result: Everything as plain data, as in ``study.json``.
+        typed: Model and specs as the user wrote them on the call that made the study; ``best`` runs their
+            code.
     """
 
     folder: Path
     result: Mapping[str, Any]
+    typed: frozenset[str | None] = frozenset()
 
     @property
     def table(self) -> Table:
@@ -62,7 +69,7 @@ class Study:
 
     def best(self) -> nn.Module:
         """Return the model that the study recommends, trained; see ``load``."""
-        return load(self.folder)
+        return load_trusting(self.folder, lambda saved: {saved.model, saved.spec} <= self.typed)
 
     def __str__(self) -> str:
         """Return the answer, the table and where the report is."""
@@ -85,7 +92,7 @@ def compare(
     mode: str = "scratch",
     out: str | Path | None = None,
     control: str = "largest",
-    margin: float = 0.5,
+    margin: float | None = None,
     level: float = 0.95,
     size: int | None = None,
     pretrained: bool = False,
@@ -115,7 +122,8 @@ def compare(
             ``branch``: the baseline is trained once a seed, then all go on from there for ``branch_epochs``.
         out: The study's folder; one under ``runs/`` that belongs to this plan if None.
         control: Which variants get a control of equal cost without attention: largest, each or none.
-        margin: The least difference worth having, in the metric's unit (points of accuracy).
+        margin: The least difference worth having, in the metric's unit; what is usual for it if None, half a
+            point of accuracy.
         level: Confidence of all intervals together, in (0, 1).
         size: Side of the images in pixels, the short side of images with masks; what suits data and model if
             None.
@@ -158,6 +166,8 @@ def compare(
         "task": task,
         "metric": metric,
     }
+    expect_specs(variants)
+    words = checked("compare", compare, words)
     make = engines[engine]
     opened = open_data(data)
     said = data if isinstance(data, str | Path) else None
@@ -189,6 +199,8 @@ class _Session:
         self.store = Store.open(folder, plan, timed=lambda: with_times(plan, materials))
         # Times and wording are those of the first sitting; where the data lies now is what counts.
         self.plan = replace(self.store.plan(), origin=plan.origin)
+        if self.store.unfinished():
+            warn_of_threads(self.plan.threads, f"the study in {folder}")
         self.progress: Progress | None = None
 
     def make(self, engine: Engine, progress: Progress | None) -> Study:
@@ -201,7 +213,8 @@ class _Session:
                 stack.enter_context(shown)
             self.progress = progress
             engine(self.store, self._work)
-        return Study(self.folder, read_result(self.folder))
+        typed = frozenset((self.plan.model, *(variant.spec for variant in self.plan.variants)))
+        return Study(self.folder, read_result(self.folder), typed)
 
     def _work(self, key: Key) -> Mapping[str, Any]:
         if key[0] == REPORT:
@@ -214,12 +227,17 @@ class _Session:
         return {"report": write_report(result, self.folder).name, "best": result["best"]}
 
     def _reopen(self) -> None:
-        """Make runs again whose files somebody has deleted or damaged."""
+        """Make runs again whose files or records somebody has deleted or damaged, and the report likewise."""
+        for key in self.store.repair():
+            _log.warning("%s: the state of %s, seed %d was damaged; it is made again", self.folder, *key)
         done = self.store.records()
         for run in self.plan.runs:
-            if run.key in done and not left(self.folder, run):
+            if run.key in done and not (left(self.folder, run) and is_record(run, done[run.key])):
+                _log.warning(
+                    "%s: what %s, seed %d left is gone or damaged; it is made again", self.folder, *run.key
+                )
                 self.store.reopen(run.key)
-        if (REPORT, 0) in done and not (self.folder / "study.json").is_file():
+        if (REPORT, 0) in done and not (is_written(self.folder) and is_sound(self.folder / FOLDER)):
             self.store.reopen((REPORT, 0))
 
 

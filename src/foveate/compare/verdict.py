@@ -39,9 +39,13 @@ class Terms:
             digits += 1
         return f"{value:{'+' if sign else ''}.{digits}f}"
 
+    def amount(self, value: float, *, sign: bool = False) -> str:
+        """Return ``value`` with its unit, if it has one."""
+        return f"{self.number(value, sign=sign)} {self.unit}".rstrip()
+
     def interval(self, d: Difference) -> str:
         """Return the difference with its interval, such as ``+0.4 points (-1.2 to 2.0)``."""
-        text = f"{self.number(d.mean, sign=True)} {self.unit}"
+        text = self.amount(d.mean, sign=True)
         if d.low is None or d.high is None:
             return text
         return f"{text} ({self.number(d.low)} to {self.number(d.high)})"
@@ -61,7 +65,7 @@ def judge(d: Difference, terms: Terms, reference: str = "the baseline") -> Verdi
         return Verdict("no verdict", _why_none(d, terms, reference))
     gain = d if terms.higher_is_better else replace(d, low=-d.high, high=-d.low)
     name = _name(gain.low or 0.0, gain.high or 0.0, terms.margin)
-    shown, worth = terms.interval(d), f"{terms.number(terms.margin)} {terms.unit} worth having"
+    shown, worth = terms.interval(d), f"{terms.amount(terms.margin)} worth having"
     if name == "helps enough":
         words = (
             f"Better than {reference}: {shown}, more than the {worth}."
@@ -75,7 +79,7 @@ def judge(d: Difference, terms: Terms, reference: str = "the baseline") -> Verdi
     elif name == "hurts":
         words = f"Worse than {reference}: {shown}."
     elif name == "no difference worth having":
-        inside = f"{terms.number(terms.margin)} {terms.unit}"
+        inside = terms.amount(terms.margin)
         words = f"As good as {reference}: {shown}, inside the {inside} either way."
     else:
         words = f"Not yet known against {reference}: {shown}; {_more(d, terms)}."
@@ -98,6 +102,14 @@ def credit(d: Difference, control: Difference, terms: Terms) -> str:
     if beats in HELPS:
         return f"Not shown to help, though it beats the control: {against}."
     return f"Not shown to help, as attention or otherwise: {against}."
+
+
+def not_credited(variant: str) -> str:
+    """Say that there is no control of equal cost for a variant, and how to get one."""
+    return (
+        f"Not judged as attention: no control here costs what {variant} costs. "
+        'control="each" (--control each) gives every variant its own.'
+    )
 
 
 def study_sentence(
@@ -124,7 +136,7 @@ def study_sentence(
         return f"Shown to beat the baseline: {listed}.{harmed}"
     same = [n for n, v in verdicts.items() if v.name == "no difference worth having"]
     if len(same) == len(verdicts):
-        least = f"{terms.number(terms.margin)} {terms.unit}"
+        least = terms.amount(terms.margin)
         return f"No variant makes a difference worth having (all less than {least})."
     found = could_have_found(list(differences.values()), terms, items)
     return f"No variant is shown to beat the baseline: {found[0].lower()}{found[1:]}{harmed}"
@@ -142,7 +154,7 @@ def could_have_found(differences: Sequence[Difference], terms: Terms, items: int
         return f"{with_} no difference of any size could have been shown; it takes {LEAST_SEEDS} seeds."
     least, most = terms.number(min(sizes)), terms.number(max(sizes))
     size = most if least == most else f"{least} to {most}"
-    return f"{with_} this study could have found {size} {terms.unit}."
+    return f"{with_} this study could have found {size} {terms.unit}".rstrip() + "."
 
 
 def _name(low: float, high: float, margin: float) -> Name:

@@ -17,8 +17,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from foveate.cost.formulas import has_formula, macs_of
 from foveate.cost.untouched import Example, forward, untouched
+from foveate.errors import FoveateError, ShapeError
+from foveate.inputs import expect_inputs, expect_model
 from foveate.mechanisms.base import Cost
 from foveate.mechanisms.gated import as_written
+from foveate.mechanisms.switch import uncompiled
 
 
 def cost(model: nn.Module, example: Example) -> Cost:
@@ -37,10 +40,16 @@ def cost(model: nn.Module, example: Example) -> Cost:
         Parameters (shared ones once, frozen ones too), multiply-adds of one image (each counted once), and
         the bytes of parameters and buffers.
 
+    Raises:
+        ShapeError: The model is not a module or does not run on the example, or the example holds no tensor
+            to compute with.
+
     Example:
         >>> cost(nn.Conv2d(3, 8, 3, padding=1, bias=False), torch.zeros(1, 3, 10, 10))
         Cost(parameters=216, macs=21600, bytes=864)
     """
+    expect_model(model)
+    expect_inputs(example, model)
     held = list(chain(model.parameters(), model.buffers()))
     return Cost(
         parameters=sum(p.numel() for p in model.parameters()),
@@ -52,7 +61,7 @@ def cost(model: nn.Module, example: Example) -> Cost:
 def first_image(example: Any) -> Any:
     """Return the example cut down to its first image."""
     if isinstance(example, Tensor):
-        return example[:1]
+        return example[:1] if example.ndim else example
     if isinstance(example, Mapping):
         return {name: first_image(value) for name, value in example.items()}
     if isinstance(example, tuple):
@@ -65,7 +74,15 @@ def first_image(example: Any) -> Any:
 def _macs(model: nn.Module, example: Example) -> int:
     # no_grad, not inference_mode: there composite operators arrive undecomposed and would be missed.
     with untouched(model), torch.no_grad(), unfused_modules(), as_written(), _Counter() as counter:
-        forward(model, example)
+        try:
+            forward(model, example)
+        except FoveateError:
+            raise
+        except Exception as error:  # whatever the model makes of what it does not take
+            raise ShapeError(
+                f"{type(model).__name__} does not run on the example: {type(error).__name__}: {error}. Give "
+                "example= what the model takes."
+            ) from error
     return counter.macs
 
 
@@ -75,7 +92,7 @@ def unfused_modules() -> Iterator[None]:
     fast = torch.backends.mha.get_fastpath_enabled()
     try:
         torch.backends.mha.set_fastpath_enabled(False)
-        with torch.compiler.set_stance("force_eager"):
+        with uncompiled():
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)

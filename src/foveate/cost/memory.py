@@ -20,6 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from foveate.cost.untouched import Example, backward, forward, tensors, untouched
+from foveate.mechanisms.switch import uncompiled
 
 
 def peak_memory(model: nn.Module, example: Example, *, training: bool) -> int:
@@ -39,7 +40,7 @@ def peak_memory(model: nn.Module, example: Example, *, training: bool) -> int:
         if devices:
             return _on_cuda(model, example, training, devices)
         known = list(chain(model.parameters(), model.buffers(), tensors(example)))
-        with torch.compiler.set_stance("force_eager"), _Tracker(known) as tracker:
+        with uncompiled(), _Tracker(known) as tracker:
             _run(model, example, training)
         return tracker.peak
 

@@ -26,6 +26,7 @@ from foveate.data.joint import JOINT_DRAWS, Jointly, moves
 from foveate.data.tint import TINT_DRAWS, tinted
 from foveate.data.workers import workers
 from foveate.errors import OptionError
+from foveate.models.normalisation import expect_normalisation
 
 Channels = tuple[float, float, float]
 Part = tuple[UInt8[np.ndarray, "b h w 3"], UInt8[np.ndarray, "b h w"] | None]  # images, and masks if any
@@ -41,8 +42,8 @@ class Batch:
 
     Args:
         images: float32 (B, 3, H, W), normalised.
-        targets: int64 (B,), the classes; with masks (B, H, W), the class of each pixel, ``IGNORE`` where it
-            does not count.
+        targets: int64 (B,), the classes; (B, K), 1 for each that holds, where several may; with masks (B, H,
+            W), the class of each pixel, ``IGNORE`` where it does not count.
         indices: int64 (B,), the samples' numbers in their split.
     """
 
@@ -93,6 +94,7 @@ def train_batches(
         OptionError: batch size, start, size, crop, rare, colour or augmentation is impossible.
     """
     shape = _shape(split, size)
+    expect_normalisation(mean, std)
     _check_batch_size(batch_size)
     _check_share("rare", rare)
     _check_share("colour", colour)
@@ -158,6 +160,7 @@ def eval_batches(
         OptionError: batch size or size is impossible.
     """
     shape = _shape(split, size)
+    expect_normalisation(mean, std)
     _check_batch_size(batch_size)
 
     def part(chosen: Int64[np.ndarray, " b"]) -> Part:

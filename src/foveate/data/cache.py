@@ -1,7 +1,8 @@
 """Decode once: every image of a split, uint8, in one memory-mapped file; and every mask in another.
 
-A file holds one split at one size as NumPy's .npy, images (N, H, W, 3) or masks (N, H, W) on disk, and is
-named by a hash
+A file holds one split at one size as NumPy's .npy, images (N, H, W, 3) or masks (N, H, W) on disk, and behind
+it the checksum of both: a damaged file is built again. It is named by a hash of what it holds.
+
 Images with labels are cut square; images with masks are fitted onto one canvas, see ``canvas``.
 
 Shapes  ``CachedSplit.images`` uint8 (N, 3, H, W), a view of the file with the channels last in memory.
@@ -9,15 +10,12 @@ Shapes  ``CachedSplit.images`` uint8 (N, 3, H, W), a view of the file with the c
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
 import numpy as np
 from jaxtyping import Int64, UInt8
@@ -26,11 +24,12 @@ from foveate.data.base import ImageData, Split
 from foveate.data.canvas import Canvas, choose_canvas
 from foveate.data.rows import fitted, fitted_masks, squares
 from foveate.errors import DataError, OptionError
+from foveate.files import replacing
 
-VERSION = 1  # raise it whenever a decoded pixel could change
+VERSION = 2  # raise it whenever a decoded pixel could change
 _CHUNK = 512  # images decoded between two writes, if they are small
 _CHUNK_BYTES = 2**26  # and this much at most
-_STALE = 3600.0  # seconds without a write after which a temporary file's builder is taken for dead
+_SEAL = 32  # bytes of the checksum that a file ends in
 _VALUES = 256  # of a mask's pixel
 
 Rows = Callable[[range], UInt8[np.ndarray, "n ..."]]  # item numbers -> what the file holds of them
@@ -42,14 +41,14 @@ class CachedSplit:
 
     Args:
         images: uint8 (N, 3, H, W); usually memory-mapped and read-only. H = W where labels are the truth.
-        targets: int64 (N,), the classes; all 0 where masks are the truth.
+        targets: int64 (N,), the classes; (N, K) where several may hold; all 0 where masks are the truth.
         names: One per item.
         masks: uint8 (N, H, W), likewise, ``IGNORE`` where a pixel does not count; None where labels are the
             truth.
     """
 
     images: UInt8[np.ndarray, "n 3 h w"]
-    targets: Int64[np.ndarray, " n"]
+    targets: Int64[np.ndarray, "n ..."]
     names: tuple[str, ...]
     masks: UInt8[np.ndarray, "n h w"] | None = None
 
@@ -63,7 +62,7 @@ class CachedSplit:
         return height, width
 
     @property
-    def truth(self) -> Int64[np.ndarray, " n"] | UInt8[np.ndarray, "n h w"]:
+    def truth(self) -> Int64[np.ndarray, "n ..."] | UInt8[np.ndarray, "n h w"]:
         """What is true of the items: their masks, or else their classes."""
         return self.targets if self.masks is None else self.masks
 
@@ -170,21 +169,28 @@ def _open(path: Path, shape: tuple[int, ...]) -> np.memmap | None:
     """Return the file's images, or None if it is missing, cut short or something else."""
     try:
         images = np.lib.format.open_memmap(path, mode="r")
+        fits = images.shape == shape and images.dtype == np.uint8
+        return images if fits and _sealed(path) else None
     except (OSError, ValueError, EOFError):  # ValueError: no .npy header, or fewer bytes than it promises
         return None
-    return images if images.shape == shape and images.dtype == np.uint8 else None
+
+
+def _sealed(path: Path) -> bool:
+    """Return whether a file ends in the checksum of all that stands before it."""
+    total, left = hashlib.sha256(), path.stat().st_size - _SEAL
+    with path.open("rb") as file:
+        while left > 0:
+            part = file.read(min(left, _CHUNK_BYTES))
+            total.update(part)
+            left -= len(part) or left
+        return file.read() == total.digest()
 
 
 def _build(path: Path, rows: Rows, shape: tuple[int, ...]) -> None:
     """Write the file beside its place, then move it there."""
-    temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(path.parent)
-        with NamedTemporaryFile(
-            dir=path.parent, prefix=f"{path.stem}.", suffix=".part", delete=False
-        ) as file:
-            temporary = Path(file.name)
+        with replacing(path) as part, part.open("w+b") as file:
             header = {"descr": "|u1", "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(file, header)
             # Plain writes: a full disk is an error here, where a memory map would kill the process.
@@ -192,21 +198,12 @@ def _build(path: Path, rows: Rows, shape: tuple[int, ...]) -> None:
             for first in range(0, shape[0], step):
                 file.write(rows(range(first, min(first + step, shape[0]))).data)
             file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+            file.seek(0)
+            digest = hashlib.file_digest(file, "sha256").digest()
+            file.seek(0, os.SEEK_END)
+            file.write(digest)
     except OSError as error:
         raise DataError(
             f"{path.parent}: cannot keep {np.prod(shape) / 2**20:.0f} MiB ({error.strerror}). "
             "Make room, or set FOVEATE_CACHE to a folder that has it."
         ) from None
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)  # after the move there is nothing left to remove
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what killed builders left behind."""
-    for left in folder.glob("*.part"):
-        with contextlib.suppress(OSError):  # another builder swept it, or it is not ours
-            if time.time() - left.stat().st_mtime > _STALE:
-                left.unlink()

@@ -17,6 +17,7 @@ from jaxtyping import Int64
 from foveate.data.base import IGNORE, ImageData, Split
 from foveate.data.decode import opened
 from foveate.data.finding import Finding
+from foveate.data.masks.raw import ARRAYS
 
 _UNEVEN = (
     100.0  # pixels of the most frequent class over those of the rarest: from here on weights are advised
@@ -109,6 +110,8 @@ def palette_used(path: Path) -> tuple[str, Palette]:
     Raises:
         DataError: the file cannot be read.
     """
+    if path.suffix.lower() in ARRAYS:
+        return "", ()
     with opened(path) as image:
         form, palette = image.format or "", image.getpalette("RGB") if image.mode == "P" else None
         if palette is None:

@@ -1,6 +1,6 @@
-"""A folder of images, one subfolder a class: train/val/test, train/test, or flat and cut by a seed.
+"""A folder of images, one subfolder a class: in splits, or in one piece that is cut by a seed.
 
-Layouts accepted (``valid``, ``validation``, ``dev`` mean val)::
+Layouts accepted, splits under any of their usual names (``folder_names``)::
 
     DATA/train/CLASS/*.jpg  DATA/val/CLASS/*.jpg  DATA/test/CLASS/*.jpg
     DATA/train/CLASS/*.jpg  DATA/test/CLASS/*.jpg
@@ -13,124 +13,77 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from foveate.data.base import ImageData
-from foveate.data.decode import SUFFIXES
+from foveate.data.class_folders import Level, find_class_folders
+from foveate.data.decode import MOST_PIXELS
 from foveate.data.files import Entry, data_from_entries
-from foveate.data.mask_layout import IMAGES, found_in
-from foveate.data.splits import SHARES, WORDS, Shares
-from foveate.data.walk import visible_files, visible_folders
-from foveate.errors import DataError
+from foveate.data.splits import SHARES, Shares
+from foveate.data.tree import Tree, scan
+from foveate.errors import DataError, OptionError
+
+_LEVELS = ("outer", "inner", "path")
 
 
-def open_folder(path: Path, *, seed: int = 0, shares: Shares = SHARES) -> ImageData:
+def open_folder(
+    path: Path,
+    tree: Tree | None = None,
+    /,
+    *,
+    seed: int = 0,
+    shares: Shares = SHARES,
+    class_folders: Level | None = None,
+    max_pixels: int = MOST_PIXELS,
+) -> ImageData:
     """Open a folder of class folders.
 
     Args:
         path: The folder.
+        tree: What is in it, if somebody has looked already.
         seed: Decides the cut of a flat folder.
         shares: Of train, val and test, for a flat folder.
+        class_folders: Which folders are classes where folders lie in folders: "outer", "inner" (the last
+            ones, which hold the images), or "path", all names on the way joined. It is asked for where that
+            is in doubt.
+        max_pixels: Pixels of the largest picture that is decoded.
 
     Raises:
-        DataError: there are no class folders with images, or a split is missing.
+        DataError: there are no class folders with images, a split is missing, or it is in doubt what the
+            folders are.
+        OptionError: an option is impossible.
     """
+    if class_folders not in (None, *_LEVELS):
+        raise OptionError(f"class_folders: got {class_folders!r}, expected one of {', '.join(_LEVELS)}")
     path = path.resolve()
-    parts = split_folders(path)
-    if not parts:
-        _check_level(path)
-    roots: list[tuple[str | None, Path]] = [*parts.items()] or [(None, path)]
-    entries = [entry for split, folder in roots for entry in _entries(path, folder, split)]
-    if not entries:
-        raise DataError(f"{path}: no class folder with images in it. {_hint(path)}")
+    found = find_class_folders(tree or scan(path), class_folders)
+    whole = set(found.parts) in ({None}, {"train"})
+    entries = [
+        Entry(file.relative_to(path).as_posix(), file, label, None if whole else split)
+        for split, labels in found.classes.items()
+        for label, files in labels.items()
+        for file in files
+    ]
     classes = tuple(sorted({entry.label for entry in entries}))
-    _check_not_masks(path, classes)
-    options = {} if parts else {"shares": list(shares)}
-    return data_from_entries(path, entries, classes, seed=seed, shares=shares, options=options)
-
-
-def split_folders(path: Path) -> dict[str, Path]:
-    """Return the folders that are splits, by split; empty if the folder is flat.
-
-    Raises:
-        DataError: two folders mean the same split, or there is a test without a train.
-    """
-    found: dict[str, Path] = {}
-    for folder in visible_folders(path):
-        split = WORDS.get(folder.name.lower())
-        if split is None or not visible_folders(
-            folder
-        ):  # a *class* may be called "test"; it has no class folders
-            continue
-        if split in found:
-            raise DataError(
-                f"{path}: {found[split].name} and {folder.name} both mean {split}. Rename or merge one."
-            )
-        found[split] = folder
-    if found and "train" not in found:
-        raise DataError(
-            f"{path}: has {', '.join(sorted(found))} but no train with class folders. Add {path / 'train'}."
-        )
-    return found
+    options: dict[str, object] = {"shares": list(shares)} if whole else {}
+    if class_folders is not None:
+        options["class_folders"] = class_folders
+    return data_from_entries(
+        path,
+        entries,
+        classes,
+        seed=seed,
+        shares=shares,
+        options=options,
+        notes=found.notes,
+        max_pixels=max_pixels,
+    )
 
 
 def strangers(path: Path) -> Iterator[Path]:
     """Yield every visible file under a folder of images that would not be read as one."""
+    tree = scan(path)
     try:
-        parts = split_folders(path)
+        found = find_class_folders(tree, "outer")
     except DataError:
-        parts = {}
-    roots = list(parts.values()) or [path]
-    for root in roots:
-        for file in visible_files(root):
-            in_class = len(file.relative_to(root).parts) > 1
-            if file.suffix.lower() not in SUFFIXES or not in_class:
-                yield file
-    if parts:
-        inside = tuple(parts.values())
-        yield from (
-            file for file in visible_files(path) if not any(file.is_relative_to(part) for part in inside)
-        )
-
-
-def _entries(source: Path, root: Path, split: str | None) -> Iterator[Entry]:
-    for folder in visible_folders(root):
-        for file in visible_files(folder):
-            if file.suffix.lower() in SUFFIXES:
-                yield Entry(file.relative_to(source).as_posix(), file, folder.name, split)
-
-
-def _check_level(path: Path) -> None:
-    """Refuse a folder whose only subfolder is the one that was meant."""
-    folders = visible_folders(path)
-    for folder in folders:
-        split = any(
-            WORDS.get(child.name.lower()) == "train" and visible_folders(child)
-            for child in visible_folders(folder)
-        )
-        classes = len(folders) == 1 and sum(_images_in(child) for child in visible_folders(folder)) > 1
-        if split or classes:
-            raise DataError(f"{path}: the classes are one level further down. Did you mean {folder}?")
-
-
-def _check_not_masks(path: Path, classes: tuple[str, ...]) -> None:
-    """Refuse images and masks whose folder has no usual name: they would pass for two classes."""
-    pictures = [label for label in classes if label.lower() in IMAGES]
-    if pictures and len(classes) > 1:
-        others = ", ".join(label for label in classes if label not in pictures)
-        raise DataError(
-            f"{path}: has folders {pictures[0]} and {others}. If the latter hold masks, say which: "
-            f'masks="{next(label for label in classes if label not in pictures)}". Else rename {pictures[0]}.'
-        )
-
-
-def _hint(path: Path) -> str:
-    if _images_in(path):
-        return (
-            f"It holds images itself: put them into one folder per class, such as {path / 'cat' / '1.jpg'}."
-        )
-    return (
-        "Expected train/CLASS/*.jpg and test/CLASS/*.jpg, or CLASS/*.jpg; with masks images/*.jpg and "
-        f"masks/*.png. {found_in(path)}"
-    )
-
-
-def _images_in(folder: Path) -> bool:
-    return any(child.suffix.lower() in SUFFIXES for child in folder.iterdir())
+        used = set[Path]()
+    else:
+        used = {file for labels in found.classes.values() for files in labels.values() for file in files}
+    yield from (file for file in tree.files() if file not in used)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import ast
-from collections.abc import Mapping
+import inspect
+import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from foveate.calls import parse_call
 from foveate.data.base import ImageData
 from foveate.data.scenes import scenes
-from foveate.errors import DataError, OptionError
+from foveate.errors import DataError, OptionError, SpecError
+from foveate.options import checked, seed_number
 
+_NAMED = {"images": "images", "masks": "masks", "inside": "ignore_outside"}
 MANIFESTS = (".csv", ".tsv", ".parquet")
 
 
@@ -19,8 +23,8 @@ def open_data(source: object = None, *, seed: int = 0, **options: object) -> Ima
     Args:
         source: None or "scenes" or "scenes(size=48, train=2000)" for the built-in scenes; the path of a
             folder of class folders or of images and masks, of a .csv or .parquet manifest, or of COCO
-            annotations; a dataset that yields (image, label) or (image, mask), or a mapping from split names
-            to such; an ``ImageData`` passes through.
+            annotations; a dataset that yields (image, label), (image, labels) or (image, mask), or a mapping
+            from split names to such; an ``ImageData`` passes through. A folder called scenes is "./scenes".
         seed: Decides how data that comes in one piece is split, and what the scenes show.
         options: Passed to the opener: ``scenes``, ``open_folder``, ``open_mask_folder``, ``open_coco``,
             ``open_manifest`` or ``open_dataset``.
@@ -35,7 +39,8 @@ def open_data(source: object = None, *, seed: int = 0, **options: object) -> Ima
     """
     if isinstance(source, ImageData):
         return source
-    if source is None or (isinstance(source, str) and source.partition("(")[0].strip() == "scenes"):
+    seed_number("seed", seed)
+    if source is None or _means_scenes(source):
         return _call("scenes", scenes, {"seed": seed, **scene_words(source), **options})
     if isinstance(source, (str, Path)):
         return _open_path(Path(source).expanduser(), {"seed": seed, **options})
@@ -56,7 +61,25 @@ def reopen(origin: Mapping[str, object]) -> ImageData:
             "opened from its description. Pass the dataset itself."
         )
     options = origin.get("options", {})
-    return open_data(origin["source"], seed=origin.get("seed", 0), **options)  # type: ignore[arg-type]
+    source = None if origin["source"] == "scenes" else origin["source"]  # whatever lies here by now
+    return open_data(source, seed=origin.get("seed", 0), **options)  # type: ignore[arg-type]
+
+
+def _means_scenes(source: object) -> bool:
+    """Tell whether a text means the built-in scenes, and not something on the disk.
+
+    Raises:
+        OptionError: it may mean both.
+    """
+    if not isinstance(source, str) or source.partition("(")[0].strip() != "scenes":
+        return False
+    there = os.path.lexists(source)
+    if there and source.strip() == "scenes":
+        raise OptionError(
+            '"scenes" is the name of the built-in data, and here is something of this name. Write ./scenes '
+            "for what is here, scenes() for the built-in data."
+        )
+    return not there
 
 
 def scene_words(source: object) -> dict[str, object]:
@@ -68,18 +91,18 @@ def scene_words(source: object) -> dict[str, object]:
     if not isinstance(source, str) or source.strip() == "scenes":
         return {}
     try:
-        call = ast.parse(source.strip(), mode="eval").body
-        if not isinstance(call, ast.Call) or call.args or any(word.arg is None for word in call.keywords):
-            raise ValueError
-        return {str(word.arg): ast.literal_eval(word.value) for word in call.keywords}
-    except (SyntaxError, ValueError):
-        raise OptionError(
-            f'"{source}" cannot be read. Write scenes(size=48, train=2000): names and whole numbers.'
-        ) from None
+        return parse_call(source)[1]
+    except SpecError as error:
+        raise OptionError(f"{error}. Write scenes(size=48, train=2000): names and whole numbers.") from None
 
 
 def _open_path(path: Path, options: dict[str, object]) -> ImageData:
-    if path.is_dir() or path.suffix.lower() == ".json":
+    if path.is_dir():
+        try:
+            return _open_folder(path, options)
+        except DataError as error:
+            raise DataError(f"{error}{_about_unread(path)}") from None
+    if path.suffix.lower() == ".json":
         return _open_folder(path, options)
     if path.suffix.lower() in MANIFESTS and path.is_file():
         from foveate.data.manifest import open_manifest
@@ -96,28 +119,55 @@ def _open_path(path: Path, options: dict[str, object]) -> ImageData:
     )
 
 
+def _about_unread(path: Path) -> str:
+    """Return a sentence on pictures of formats that are not read; "" if there are none."""
+    from foveate.data.formats import unread_advice, unread_pictures
+    from foveate.data.walk import visible_files
+
+    try:
+        unread = unread_pictures(visible_files(path))
+    except DataError:
+        return ""
+    return (
+        f" {len(unread)} pictures are of formats that are not read. {unread_advice(unread)}" if unread else ""
+    )
+
+
 def _open_folder(path: Path, options: dict[str, object]) -> ImageData:
     """Open a folder by what lies in it: COCO annotations, images and masks, or class folders."""
-    from foveate.data.coco import coco_files, open_coco
+    from foveate.data.coco import open_coco
+    from foveate.data.coco_files import coco_files, lone_coco_file
     from foveate.data.folder import open_folder
-    from foveate.data.mask_folder import open_mask_folder
-    from foveate.data.mask_layout import is_mask_folder
+    from foveate.data.masks.folder import open_mask_folder
+    from foveate.data.masks.layout import find_pairs
+    from foveate.data.tree import scan
 
+    if options.get("class_folders"):  # the user has said what it is
+        return _call("folder of classes", open_folder, options, path)
     if coco_files(path):
         return _call("COCO annotations", open_coco, options, path)
-    named = [options.get(what) for what in ("images", "masks")]
-    if any(named) or is_mask_folder(path):
-        return _call("folder of masks", open_mask_folder, options, path)
-    return _call("folder of classes", open_folder, options, path)
+    tree = scan(path.resolve())
+    named = {what: options.get(word) for what, word in _NAMED.items()}
+    pairs = find_pairs(tree, **named)  # type: ignore[arg-type]
+    if pairs is not None:
+        return _call("folder of masks", open_mask_folder, options, path, pairs)
+    if (lone := lone_coco_file(path)) is not None:
+        images = {"images": str(path.resolve() / str(images))} if (images := options.get("images")) else {}
+        return _call("COCO annotations", open_coco, options | images, lone)
+    return _call("folder of classes", open_folder, options, path, tree)
 
 
-def _call(kind: str, opener: object, options: dict[str, object], *source: object) -> ImageData:
-    import inspect
-
-    signature = inspect.signature(opener)  # type: ignore[arg-type]
-    takes_any = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
-    known = [name for name, p in signature.parameters.items() if p.kind is p.KEYWORD_ONLY]
-    unknown = [name for name in options if name not in known and not takes_any]
-    if unknown:
-        raise OptionError(f"{kind}: no option is called {unknown[0]}. Options: {', '.join(known)}.")
-    return opener(*source, **options)  # type: ignore[operator]
+def _call(
+    kind: str, opener: Callable[..., ImageData], options: dict[str, object], *source: object
+) -> ImageData:
+    known = [name for name, p in inspect.signature(opener).parameters.items() if p.kind is p.KEYWORD_ONLY]
+    try:
+        return opener(*source, **checked(kind, opener, options))
+    except OptionError as error:
+        unknown = next((name for name in options if name not in known), None)
+        if unknown is None or "has no option" not in str(error):
+            raise
+        flag = f"--{unknown.replace('_', '-')}"
+        raise OptionError(
+            f"{error}. Leave {flag} out (in Python {unknown}=), or give data that it is for."
+        ) from None

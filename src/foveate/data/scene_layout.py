@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float64, Int64, UInt64
 
 from foveate.errors import OptionError
+from foveate.options import check_fields
 
 STREAMS = {"labels": 0, "layout": 1, "paint": 2, "noise": 3}
 _SMALLEST_CELL = 12  # pixels: a digit of 6, a gap, the mark, and one pixel of play
@@ -39,6 +40,7 @@ class SceneOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_fields(self, "scenes")
         _check_range("classes", self.classes, 2, 10)
         _check_range("distractors", self.distractors, 0, 35)
         _check_range("strokes", self.strokes, 0, 100)

@@ -12,16 +12,6 @@ from foveate.errors import DataError, OptionError
 
 SHARES = (0.7, 0.1, 0.2)
 Shares = Sequence[float]
-WORDS = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "dev": "val",
-    "test": "test",
-    "testing": "test",
-}
 
 
 def cut(

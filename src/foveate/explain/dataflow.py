@@ -27,7 +27,9 @@ WORDS = {"amax": "max", "matmul": "matrix product", "bmm": "matrix product", "ca
     "var_mean": "mean and variance",
     "adaptive_max_pool2d": "max pool",
     "adaptive_avg_pool2d": "mean pool",
+    "conv1d": "convolution",
     "conv2d": "convolution",
+    "conv3d": "convolution",
 }
 MOST = 48  # operations that a drawing holds; above, the mechanism's parts are drawn as one operation each
 
@@ -49,12 +51,12 @@ class Step:
     tap: bool = False
 
 
-def dataflow(module: Mechanism, height: int, width: int) -> list[Step]:
+def dataflow(module: Mechanism, *size: int) -> list[Step]:
     """Run ``module`` once on random numbers and return its steps, in the order in which they ran.
 
     The inputs come first, the result last. Steps that do not lead to the result are left out, and so are
     those that only lay numbers out anew. The module is called in eval mode by its plain
-    formula, and left as it was.
+    formula, and left as it was. ``size`` is height and width of its map, or the sides of what else it takes.
 
     Example:
         >>> from foveate.mechanisms import mechanisms
@@ -62,16 +64,16 @@ def dataflow(module: Mechanism, height: int, width: int) -> list[Step]:
         ['x', 'mean', 'squeeze: 1×1 convolution']
     """
     units = [name for name, child in module.named_modules() if name and not [*child.children()]]
-    steps = _trace(module, units, height, width)
+    steps = _trace(module, units, size)
     if len(steps) > MOST:
         parts = [name for name, child in module.named_children()]
-        steps = _trace(module, parts, height, width)
+        steps = _trace(module, parts, size)
     return steps
 
 
-def _trace(module: Mechanism, units: list[str], height: int, width: int) -> list[Step]:
+def _trace(module: Mechanism, units: list[str], size: tuple[int, ...]) -> list[Step]:
     training = module.training
-    inputs = example_inputs(module, height, width, dtype=next(_floats(module), torch.zeros(())).dtype)
+    inputs = example_inputs(module, *size, dtype=next(_floats(module), torch.zeros(())).dtype)
     tracer = _Tracer(inputs, dict(module.named_parameters()))
     try:
         with torch.no_grad(), _looked_at(module.eval(), tracer, units), as_written(), tracer:

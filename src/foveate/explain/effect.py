@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from foveate.explain.positions import positions
-from foveate.explain.record import plain, record, taps, uncompiled
+from foveate.explain.record import plain, record, taps
 from foveate.mechanisms.base import Mechanism
+from foveate.mechanisms.switch import uncompiled
 
 __all__ = ["effect", "looks", "positions"]
 

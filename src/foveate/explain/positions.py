@@ -14,8 +14,8 @@ def positions(
 ) -> Tensor | None:
     """Turn recorded weights into one map over positions for each image.
 
-    Axes without a place are averaged: channels, heads. For pairwise weights the map says how much each
-    position is looked at, averaged over those that look.
+    Axes without a place are averaged: channels, heads, the slices of a volume. For pairwise weights the map
+    says how much each position is looked at, averaged over those that look.
 
     Args:
         weights: As ``record`` gives them.

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import sys
+import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from types import MappingProxyType
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from foveate.mechanisms.base import MapTap, Mechanism
+from foveate.inputs import expect_model
+from foveate.mechanisms.base import RECORD, MapTap, Mechanism
+from foveate.mechanisms.ranks import as_it_lay
+from foveate.mechanisms.switch import SERIAL, Block, replica_number
 
 
 @contextmanager
@@ -20,7 +22,8 @@ def record(model: nn.Module) -> Iterator[Mapping[str, Tensor]]:
     """Record the weights of every mechanism inside a ``with`` block.
 
     Recording forms weights that fused kernels never form: N*N numbers for N positions. A compiled model runs
-    uncompiled inside the block. Afterwards, also after an exception, the model is as it was.
+    uncompiled inside the block. Only what runs in the block's own thread or task is recorded, so that
+    recordings of one model may overlap. Afterwards, also after an exception, the model is as it was.
 
     Args:
         model: Any model; mechanisms are found by their ``MapTap``.
@@ -28,7 +31,11 @@ def record(model: nn.Module) -> Iterator[Mapping[str, Tensor]]:
     Yields:
         A mapping that fills as the model runs: path of the mechanism -> its weights in the last forward pass,
         detached, with the axes that the tap states (see ``taps``). A mechanism with several maps
-        stands there once per map, by the path of the tap.
+        stands there once per map, by the path of the tap. Weights with rows (``h``) of a volume have its
+        slices (``d``) in front of these; those of a signal have no rows.
+
+    Raises:
+        ShapeError: The model is not a module.
 
     Example:
         >>> from foveate.mechanisms.channel.se import SqueezeExcitation
@@ -38,14 +45,49 @@ def record(model: nn.Module) -> Iterator[Mapping[str, Tensor]]:
         >>> {path: tuple(weights.shape) for path, weights in maps.items()}
         {'0': (2, 16, 1, 1)}
     """
-    maps: dict[str, Tensor] = {}
+    expect_model(model)
+    found = taps(model)
+    recording = _Recording(found.values())  # hooks are seen by all threads, and each asks whose pass it is
     with ExitStack() as undo:
-        undo.enter_context(uncompiled())
-        for path, tap in taps(model).items():
-            undo.callback(setattr, tap, "recording", tap.recording)  # as it was: recordings can be nested
-            undo.callback(tap.register_forward_hook(_keep(maps, path)).remove)
-            tap.recording = True
-        yield MappingProxyType(maps)
+        for path, tap in found.items():
+            undo.callback(tap.register_forward_hook(recording.keep(path)).remove)
+        undo.enter_context(RECORD.on(recording))
+        yield MappingProxyType(recording.maps)
+
+
+class _Recording(Block):
+    """One block of ``record``, and what it has seen.
+
+    Several threads run inside of one block where ``nn.DataParallel`` splits a batch. Each gives a part; the
+    parts of one batch are joined in the order of the batch.
+    """
+
+    def __init__(self, members: Iterable[nn.Module]) -> None:
+        super().__init__(members)
+        self.maps: dict[str, Tensor] = {}
+        self._parts: dict[str, dict[int, tuple[int, Tensor]]] = {}
+        self._lock = threading.Lock()
+
+    def keep(self, path: str) -> Callable[[nn.Module, object, Tensor], None]:
+        """Return the hook for the tap that is called ``path``."""
+
+        def hook(tap: nn.Module, _inputs: object, weights: Tensor) -> None:
+            if self in RECORD.blocks(tap):  # and was not run by somebody else
+                self.maps[path] = as_it_lay(self._joined(path, tap, weights.detach()), str(tap.axes))
+
+        return hook
+
+    def _joined(self, path: str, tap: nn.Module, weights: Tensor) -> Tensor:
+        """Return the weights of the whole batch, as far as its parts have arrived."""
+        replica = replica_number(tap)
+        if replica is None or not str(tap.axes).startswith("b"):
+            return weights
+        with self._lock:
+            parts = self._parts.setdefault(path, {})
+            for number in [n for n, (arrived, _) in parts.items() if arrived < replica]:
+                del parts[number]  # was there before this replica was made: of the batch before
+            parts[replica] = next(SERIAL), weights
+            return torch.cat([parts[n][1].to(weights.device) for n in sorted(parts)])
 
 
 def taps(model: nn.Module) -> dict[str, MapTap]:
@@ -62,24 +104,8 @@ def plain(path: str) -> str:
     return ".".join(part for part in path.split(".") if part != "_orig_mod")
 
 
-def uncompiled() -> AbstractContextManager[Any]:
-    """Return a context in which compiled models run as written, so that hooks added later are called."""
-    if (
-        "torch._dynamo" not in sys.modules
-    ):  # nothing is compiled yet, and importing the compiler takes seconds
-        return nullcontext()
-    return torch.compiler.set_stance("force_eager")
-
-
 def _owner(path: str, modules: Mapping[str, nn.Module]) -> str:
     """Return the path of the outermost mechanism around a tap, or of the tap itself if there is none."""
     parts = path.split(".")
     holders = (".".join(parts[:i]) for i in range(len(parts)))
     return next((holder for holder in holders if isinstance(modules[holder], Mechanism)), path)
-
-
-def _keep(maps: dict[str, Tensor], path: str) -> Any:
-    def hook(_tap: nn.Module, _inputs: object, weights: Tensor) -> None:
-        maps[path] = weights.detach()
-
-    return hook

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import struct
 import zlib
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from foveate.errors import OptionError, ShapeError
+from foveate.files import replacing
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _CLASSES = 256  # that one byte can name
@@ -113,13 +113,8 @@ def probability_file(
 @contextmanager
 def completed(path: Path) -> Iterator[BinaryIO]:
     """Open a file for writing that takes its name when the context ends well, and else is not there."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as file:
-            yield file
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with replacing(path) as part, part.open("wb") as file:
+        yield file
 
 
 def _chunk(file: BinaryIO, kind: bytes, data: bytes) -> None:

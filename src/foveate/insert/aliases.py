@@ -37,7 +37,7 @@ def find_aliases(flow: Flow) -> dict[str, list[Place]]:
     found["blocks"] = [flow.behind(block) for block in flow.blocks if flow.once(block)]
     found["pool"] = find_pool(flow)
     found["skip"] = skips = find_skips(flow)
-    finest = sorted(skips, key=lambda place: -place.layout.height * place.layout.width)
+    finest = sorted(skips, key=lambda place: -place.layout.positions)
     found |= {f"skip{number}": [place] for number, place in enumerate(finest, start=1)}
     found["bottleneck"] = find_bottleneck(flow)
     found["output"] = find_scores(flow) if flow.classifies else find_score_map(flow)

@@ -2,39 +2,69 @@
 
 A wrapper would rename ``layer3.0.conv1.weight``; a hook would not show in ``print(model)``. A subclass made
 on the fly, as torch's own parametrizations do it, gives both. Copies and pickles rebuild the class from the
-host's own.
+host's own. Where a host is parametrized (spectral or weight normalisation), torch's class stays the
+outermost, so that torch can take it away again.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections import OrderedDict
-from collections.abc import ItemsView, Iterator, KeysView, ValuesView
-from typing import Any, cast
+from collections.abc import Callable, ItemsView, Iterator, KeysView, ValuesView
+from typing import Any, ClassVar, cast
 
 from torch import nn
+from torch.fx import Proxy
+from torch.nn.utils.parametrize import is_parametrized
 
-from foveate.insert.holder import CHILD, Inserted
+from foveate.insert.exchange import follow
+from foveate.insert.holder import CHILD, Inserted, first_tensor
+
+PLAIN = "foveate_plain"  # the keyword by which a graph of torch.fx calls a host without its attention
 
 
 class Attended:
-    """Mixed in front of the host's class: what stands before, behind or in place of its ``forward``."""
+    """Mixed in front of the host's class; its ``forward`` is what ``_attended_forward`` makes."""
 
     foveate: Inserted
-
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the host with its attention, or the host alone while it is bypassed."""
-        holder = self.foveate
-        if holder.bypassed:
-            return super().forward(*args, **kwargs)  # type: ignore[misc]
-        args, kwargs = holder.enter(args, kwargs)
-        if holder.swaps:
-            output = holder.swapped(args, kwargs)
-        else:
-            output = super().forward(*args, **kwargs)  # type: ignore[misc]
-        return holder.leave(args, kwargs, output)
+    plain: ClassVar[type[nn.Module]]
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
-        return _blank, (plain_class(cast(nn.Module, self)),), self.__dict__.copy()
+        state: Any = self.__getstate__()
+        return _blank, (plain_class(cast(nn.Module, self)),), state.copy() if type(state) is dict else state
+
+
+def _attended_forward(plain: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a ``forward`` of the same signature: what stands before, behind or in place of ``plain``."""
+
+    def forward(self: Any, *args: Any, **kwargs: Any) -> Any:
+        """Run the host with its attention, or the host alone while it is bypassed."""
+        holder: Inserted = self.foveate
+        if isinstance(args, Proxy):
+            raise RuntimeError(
+                f"foveate: torch.fx cannot trace attention that sits at {type(self).__name__} itself, the "
+                "module that is traced. Put it at a module inside, or use torch.export"
+            )
+        if kwargs and kwargs.pop(PLAIN, False):
+            return plain(self, *args, **kwargs)
+        if holder.bypassed:
+            return _run(self, plain, args, kwargs)
+        args, kwargs = holder.enter(args, kwargs)
+        output = holder.swapped(args, kwargs) if holder.swaps else _run(self, plain, args, kwargs)
+        return holder.leave(args, kwargs, output)
+
+    forward.__signature__ = inspect.signature(plain)  # type: ignore[attr-defined]
+    return forward
+
+
+def _run(host: Any, plain: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Run the host alone; while torch.fx traces, note a layer of torch's own as one call, as usual."""
+    if host.plain.__module__.startswith(("torch.nn.", "torch.ao.nn.")) and not isinstance(host, _Container):
+        found: object = first_tensor((args, kwargs))
+        if isinstance(found, Proxy):
+            path = found.tracer.path_of_module(host)  # type: ignore[attr-defined]
+            return found.tracer.create_proxy("call_module", path, args, {**kwargs, PLAIN: True})
+    return plain(host, *args, **kwargs)
 
 
 class _Container:
@@ -91,7 +121,12 @@ def attended_class(base: type[nn.Module]) -> type[nn.Module]:
             mixins = (Attended, _AttendedSequence)
         elif issubclass(base, nn.ModuleDict):
             mixins = (Attended, _AttendedMapping)
-        body = {"__module__": __name__, "__doc__": base.__doc__}
+        body = {
+            "__module__": __name__,
+            "__doc__": base.__doc__,
+            "plain": base,
+            "forward": _attended_forward(base.forward),
+        }
         metaclass: Any = type(base)
         _made[base] = metaclass(f"Attended{base.__name__}", (*mixins, base), body)
     return _made[base]
@@ -100,23 +135,49 @@ def attended_class(base: type[nn.Module]) -> type[nn.Module]:
 def attend(host: nn.Module) -> Inserted:
     """Turn ``host`` into an attended one, if it is not one already, and return its holder."""
     if not isinstance(host, Attended):
-        host.__class__ = attended_class(type(host))
+        _turn(host)
         host.add_module(CHILD, Inserted().train(host.training))
     return cast(Inserted, host._modules[CHILD])
 
 
 def release(host: nn.Module) -> None:
     """Turn an attended host back into what it was."""
-    base = plain_class(host)
+    plain = plain_class(host)
     del host._modules[CHILD]
-    host.__class__ = base
+    host.__class__ = _exchanged(type(host), attended_class(plain), plain)
 
 
 def plain_class(host: nn.Module) -> type[nn.Module]:
-    """Return the class that the host had before."""
-    return type(host).__bases__[-1] if isinstance(host, Attended) else type(host)
+    """Return the class that the host had before, torch's own for parametrized ones left out."""
+    return host.plain if isinstance(host, Attended) else type(host)
+
+
+def _turn(host: nn.Module) -> None:
+    """Give a module the class of a host."""
+    follow(_adopt)
+    cls = type(host)
+    plain = cls.__bases__[0] if is_parametrized(host) else cls
+    host.__class__ = _exchanged(cls, plain, attended_class(plain))
+
+
+def _adopt(module: nn.Module) -> None:
+    """Let a module that was given another's holder, as by a conversion of layers, be its host."""
+    if not isinstance(module, Attended) and type(module) is not nn.Module:
+        _turn(module)
+
+
+def _exchanged(cls: type[Any], old: type[Any], new: type[Any]) -> type[Any]:
+    """Return ``cls`` with ``new`` where ``old`` stands among its bases."""
+    if cls is old:
+        return new
+    bases = tuple(_exchanged(base, old, new) if issubclass(base, old) else base for base in cls.__bases__)
+    body = {key: value for key, value in vars(cls).items() if key not in ("__dict__", "__weakref__")}
+    metaclass: Any = type(cls)
+    made: type[Any] = metaclass(cls.__name__, bases, body)
+    return made
 
 
 def _blank(base: type[nn.Module]) -> nn.Module:
+    follow(_adopt)
     cls = attended_class(base)
     return cls.__new__(cls)

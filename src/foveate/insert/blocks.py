@@ -19,7 +19,7 @@ from foveate.insert.maps import Maps
 from foveate.insert.probe import Call, Probe
 
 PLAIN = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
-_WEIGHTS = (nn.Conv2d, nn.Linear)
+_WEIGHTS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 
 
 def find_blocks(notes: Probe, maps: Maps) -> list[Call]:
@@ -114,7 +114,9 @@ def _in_line(found: list[Call], calls: list[Call]) -> list[Call]:
     width.
     """
     lines = Counter(line_of(c) for c in found if line_of(c) != c.path)
-    beside = [c for c in calls if lines[line_of(c)] > 1 and c not in found and not isinstance(c.module, PLAIN)]
+    beside = [
+        c for c in calls if lines[line_of(c)] > 1 and c not in found and not isinstance(c.module, PLAIN)
+    ]
     return [c for c in beside if sum(c.holds(o) and isinstance(o.module, _WEIGHTS) for o in calls) > 1]
 
 

@@ -8,16 +8,15 @@ from typing import cast
 from torch import nn
 
 from foveate.errors import SiteError
-from foveate.insert.attended import Attended
-from foveate.insert.holder import CHILD, Inserted, Slot
+from foveate.insert.holder import CHILD, Inserted, holders
+from foveate.insert.slot import Slot
 
 CONFIG = "_foveate"  # the plain attribute of an inserted model that says how it was made
 
 
 def inserted(model: nn.Module) -> dict[str, Inserted]:
     """Return what was inserted: the path of each host, and the holder in it."""
-    hosts = ((path, module) for path, module in model.named_modules() if isinstance(module, Attended))
-    return {path: cast(Inserted, cast(nn.Module, host)._modules[CHILD]) for path, host in hosts}
+    return holders(model)
 
 
 def is_inserted(model: nn.Module) -> bool:

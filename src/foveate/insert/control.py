@@ -1,8 +1,9 @@
 """A block of equal cost without attention, so that "more parameters" is not taken for "attention".
 
 Formula y = x + up(f(... f(pool(x)))), f(z) = W2 relu(W1 z + b1) + b2, pool to a fixed grid, up to the map's
-size Cost    as near as one hidden unit and one grid row come to the parameters and MACs of the mechanism it
-stands for.
+        size. A signal is laid out as one row, the slices of a volume one under the other.
+Cost    as near as one hidden unit and one grid row come to the parameters and MACs of the mechanism that it
+        stands for.
 
 It computes with as many numbers as the mechanism, and weighs nothing: no gate, no softmax, no product of two
 things that depend on the input.
@@ -10,7 +11,9 @@ things that depend on the input.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import torch
 from jaxtyping import Float
@@ -18,8 +21,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from foveate.errors import OptionError
+from foveate.insert.own import build_named
 from foveate.insert.spec import Spec, Term
-from foveate.mechanisms.base import Cost, Mechanism, build, mechanisms
+from foveate.mechanisms.base import Cost, Mechanism
+from foveate.mechanisms.ranks import flat, flat_size, places, unflat
 
 
 class Control(nn.Module):
@@ -28,8 +33,8 @@ class Control(nn.Module):
     Args:
         channels: C of the map that it will receive.
         like: The registry name of the mechanism.
-        height: Rows of the map for which the MACs shall be equal.
-        width: Columns of that map.
+        size: The positions along each axis of the map for which the MACs are to be equal: (H, W), (L,) of a
+            signal, (D, H, W) of a volume.
         options: The options of the mechanism.
 
     Attributes:
@@ -41,21 +46,30 @@ class Control(nn.Module):
         gap: ``target`` minus the cost of this block.
 
     Example:
-        >>> Control(64, like="se", height=7, width=7).gap.parameters
+        >>> Control(64, like="se", size=(7, 7)).gap.parameters
         0
+        >>> Control(64, like="gsop", size=(7, 7), options={"width": 8}).gap.parameters
+        -12
     """
 
-    def __init__(self, channels: int, *, like: str, height: int, width: int, **options: object) -> None:
+    def __init__(
+        self,
+        channels: int,
+        *,
+        like: str,
+        size: tuple[int, ...],
+        options: Mapping[str, object] = MappingProxyType({}),
+    ) -> None:
         super().__init__()
         self.channels, self.like = channels, like
-        mechanism = _unseen(like, channels, options)
+        mechanism, (height, width) = _unseen(like, channels, options), flat_size(size)
         # A block that asks nobody stands for a gate too.
         self.interface = "refine" if mechanism.interface == "gate" else mechanism.interface
         if self.interface not in ("refine", "pool", "label"):
             raise OptionError(
                 f"control: {like} is a {self.interface}, expected a mechanism that can be inserted"
             )
-        self.target = mechanism.cost(height, width)
+        self.target = mechanism.cost(*size)
         self.gate = "gamma" if mechanism.gate is not None and self.interface == "refine" else None
         self.gamma: nn.Parameter | None = nn.Parameter(torch.zeros(1)) if self.gate else None
         self.classes = int(getattr(mechanism, "classes", 0))
@@ -63,7 +77,7 @@ class Control(nn.Module):
         self.does_nothing = self.interface == "refine" and not list(self.inert.parameters())
         if self.does_nothing:  # a gate that opens nothing would never get a gradient
             self.gate = self.gamma = None
-        self.gap = self.target - self.cost(height, width)
+        self.gap = self.target - self.cost(*size)
 
     def _block(self, channels: int, height: int, width: int) -> nn.Module:
         parameters = self.target.parameters - (1 if self.gate else 0)
@@ -77,20 +91,20 @@ class Control(nn.Module):
             )
         return InertBlock(channels, fitted(channels, parameters, self.target.macs, height, width))
 
-    def forward(self, x: Float[Tensor, "b c h w"]) -> Tensor:
+    def forward(self, x: Float[Tensor, "b c *space"]) -> Tensor:
         """Return a map, a vector (B, C) or logits (B, classes), as the mechanism would."""
         if self.interface == "label":
-            return self.inert(x)
+            return self.inert(flat(x))
         if self.does_nothing:
             return x
-        added = self.inert(x)
+        added = unflat(self.inert(flat(x)), like=x)
         y = x + (added if self.gamma is None else added * self.gamma.to(x.dtype))
-        return y.mean(dim=(2, 3)) if self.interface == "pool" else y
+        return y.mean(dim=places(x)) if self.interface == "pool" else y
 
-    def cost(self, height: int, width: int) -> Cost:
+    def cost(self, *size: int) -> Cost:
         """Return what this block costs on a map of that size."""
         parameters = sum(p.numel() for p in self.parameters())
-        macs = self.inert.macs(height, width)  # type: ignore[operator]
+        macs = self.inert.macs(*flat_size(size))  # type: ignore[operator]
         return Cost(parameters=parameters, macs=macs, bytes=4 * parameters)
 
     def extra_repr(self) -> str:
@@ -259,9 +273,7 @@ def _control_term(term: Term) -> Term:
     return Term("control", (("like", term.mechanism), *term.options), term.where, term.site)
 
 
-def _unseen(like: str, channels: int, options: dict[str, object]) -> Mechanism:
+def _unseen(like: str, channels: int, options: Mapping[str, object]) -> Mechanism:
     """Build the mechanism for its cost alone, without storage and without touching the random numbers."""
-    if like not in mechanisms:
-        mechanisms[like]  # raises, naming the nearest
     with torch.device("meta"):
-        return build(like, channels, **options)
+        return build_named(like, channels, **options)

@@ -15,7 +15,7 @@ from foveate.insert.probe import Call
 def find_input(flow: Flow) -> list[Place]:
     """Return the innermost module through which alone the image enters."""
     started = sorted(flow.calls, key=lambda call: call.started)
-    inside = next((c for c in started if c.inputs and c.inputs[0][2].ndim == 4), None)
+    inside = next((c for c in started if c.inputs and c.inputs[0][2].ndim == 2 + flow.maps.rank), None)
     if inside is None:
         return []
     while True:

@@ -97,7 +97,7 @@ class Flow:
     @property
     def is_dense(self) -> bool:
         """Whether the model returns one map of scores for each image."""
-        return self._returns(4)
+        return self._returns(2 + self.maps.rank)
 
     def _returns(self, axes: int) -> bool:
         result = self.result

@@ -2,77 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any, Literal
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields, is_dataclass, replace
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.fx import Proxy
 
-from foveate.insert.layout import Layout
+from foveate.insert.slot import Slot, Wire
+from foveate.insert.slow_gates import watch
+from foveate.mechanisms.gated import traced
+from foveate.mechanisms.switch import Switch
+
+# Models that an earlier version pickled look for Slot and Wire here.
+__all__ = [
+    "BYPASS",
+    "CHILD",
+    "Inserted",
+    "Slot",
+    "Wire",
+    "first_tensor",
+    "holders",
+    "tensors_of",
+    "with_first",
+]
 
 CHILD = "foveate"  # the name of the holder in its host
 
-Role = Literal["before", "after", "replace", "pool", "label", "source"]
-
-
-class Wire:
-    """Carries one map from the module that makes it to the module that needs it, within one forward pass."""
-
-    def __init__(self) -> None:
-        self.value: Tensor | None = None
-
-    def take(self) -> Tensor:
-        """Return what was sent and let go of it."""
-        value, self.value = self.value, None
-        if value is None:
-            raise RuntimeError("foveate: a map was needed before the module that makes it had run")
-        return value
-
-
-@dataclass
-class Slot:
-    """One mechanism in a host.
-
-    Args:
-        name: The child's name in the holder, such as ``se``; empty for a source, which only sends its map on.
-        role: What it does there.
-        layout: How the map that it receives lies in the tensor.
-        gate: The name of its outer gate in the holder, such as ``se_gate``; empty without one.
-        own_gate: The dotted name of the mechanism's own zero-start parameter; empty without one.
-        side: For a pool or a source: whether the map is what flows into the host or out of it.
-        argument: For ``before``: the argument that holds the map; empty for the first tensor.
-        wire: Brings the map from elsewhere, or takes it there. A map that is brought before or behind the
-            host is part of the sum that flows there.
-        asked: How the deeper map lies that a gate asks; None for all else.
-        asked_argument: The argument that holds the deeper map; None if none does.
-        asked_wire: Brings the deeper map from elsewhere. With neither it lies in the same tensor.
-    """
-
-    name: str
-    role: Role
-    layout: Layout
-    gate: str = ""
-    own_gate: str = ""
-    side: Literal["before", "after"] = "before"
-    argument: str = ""
-    wire: Wire | None = None
-    asked: Layout | None = None
-    asked_argument: str | None = None
-    asked_wire: Wire | None = None
+BYPASS = Switch("bypass")  # on for the holders whose hosts run plain in this context
 
 
 class Inserted(nn.Module):
     """Holds what was inserted into one host, as its child ``foveate``.
 
     Attributes:
-        bypassed: While True, the host runs as if nothing had been inserted.
         slots: What each mechanism does here, in order.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.bypassed = False
         self.slots: list[Slot] = []
         self.swaps = False
 
@@ -83,8 +52,29 @@ class Inserted(nn.Module):
         if gate is not None:
             self.register_parameter(slot.gate, gate)
         self.slots.append(slot)
-        self.slots.sort(key=lambda s: s.role == "source")  # what is sent on is what flows here in the end
+        self.slots.sort(key=lambda s: s.order)
         self.swaps = any(s.role == "replace" and not s.gate for s in self.slots)
+        self._watch_gates()
+
+    def __setstate__(self, state: Any) -> None:
+        super().__setstate__(state)
+        self._watch_gates()  # a copy's gates are parameters of their own
+
+    def _watch_gates(self) -> None:
+        gates = [self._gate(slot) for slot in self.slots if slot.name]
+        for gate in gates:
+            if isinstance(gate, nn.Parameter):
+                watch(gate)
+
+    @property
+    def bypassed(self) -> bool:
+        """Whether the host runs as if nothing had been inserted, for the calling code."""
+        return bool(BYPASS.blocks(self))
+
+    def _replicate_for_data_parallel(self) -> Any:
+        replica = super()._replicate_for_data_parallel()
+        BYPASS.carry(self, replica)
+        return replica
 
     def enter(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Apply what stands in front of the host to its arguments."""
@@ -92,13 +82,13 @@ class Inserted(nn.Module):
             if slot.role == "before":
                 asked = self._asked(slot, args, kwargs)
                 args, kwargs = _with_argument(
-                    args, kwargs, slot.argument, lambda x, s=slot, a=asked: self._refined(s, x, a)
+                    args, kwargs, slot.argument, lambda x, s=slot, a=asked: self._refine(s, x, a)
                 )
             elif slot.wire is not None and slot.side == "before" and slot.role == "source":
-                slot.wire.value = slot.layout.as_map(_argument(args, kwargs))
+                slot.wire.send(self._do("lay_out", slot, _argument(args, kwargs)))
             elif slot.wire is not None and slot.side == "before" and slot.role == "pool":
                 args, kwargs = _with_argument(
-                    args, kwargs, "", lambda x, s=slot: self._pooled(s, x, s.wire.take())
+                    args, kwargs, "", lambda x, s=slot: self._do("pool", s, x, s.wire.take())
                 )
         return args, kwargs
 
@@ -107,18 +97,18 @@ class Inserted(nn.Module):
         for slot in self.slots:
             if slot.role == "after":
                 asked = self._asked(slot, args, kwargs)
-                output = with_first(output, lambda x, s=slot, a=asked: self._refined(s, x, a))
+                output = with_first(output, lambda x, s=slot, a=asked: self._refine(s, x, a))
             elif slot.role == "replace":
                 arrived = _argument(args, kwargs)
-                output = with_first(output, lambda x, s=slot, a=arrived: self._replaced(s, x, a))
+                output = with_first(output, lambda x, s=slot, a=arrived: self._do("replace", s, x, a))
             elif slot.role in ("pool", "label") and slot.wire is None:
-                arrived = slot.layout.as_map(_argument(args, kwargs))
-                output = with_first(output, lambda x, s=slot, a=arrived: self._pooled(s, x, a))
+                arrived = self._do("lay_out", slot, _argument(args, kwargs))
+                output = with_first(output, lambda x, s=slot, a=arrived: self._do("pool", s, x, a))
             elif slot.role == "label":
-                output = with_first(output, lambda x, s=slot: self._pooled(s, x, s.wire.take()))
+                output = with_first(output, lambda x, s=slot: self._do("pool", s, x, s.wire.take()))
             elif slot.role == "source" and slot.wire is not None and slot.side == "after":
                 found = first_tensor(output)
-                slot.wire.value = None if found is None else slot.layout.as_map(found)
+                slot.wire.send(None if found is None else self._do("lay_out", slot, found))
         return output
 
     def swapped(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
@@ -136,17 +126,36 @@ class Inserted(nn.Module):
         found = (
             kwargs[slot.asked_argument] if slot.asked_argument in kwargs else args[int(slot.asked_argument)]
         )
-        return slot.asked.as_map(found)
+        return self._do("lay_out_asked", slot, found)
+
+    def _refine(self, slot: Slot, x: Any, asked: Any) -> Any:
+        """Weigh the map in ``x``, or the one that is brought to be part of ``x``."""
+        more = () if asked is None else (asked,)
+        if slot.wire is None:
+            return self._do("refine", slot, x, *more)
+        return self._do("refine_part", slot, x, slot.wire.take(), *more)
+
+    def _do(self, what: str, slot: Slot, *tensors: Any) -> Any:
+        """Do one thing for a slot; while torch.fx traces, note it as one call of this module."""
+        if isinstance(tensors[0], Proxy):
+            return self(what, self.slots.index(slot), *tensors)
+        return _DOINGS[what](self, slot, *tensors)
+
+    def _lay_out(self, slot: Slot, x: Tensor) -> Tensor:
+        return slot.layout.as_map(x)
+
+    def _lay_out_asked(self, slot: Slot, x: Tensor) -> Tensor:
+        return x if slot.asked is None else slot.asked.as_map(x)
 
     def _refined(self, slot: Slot, x: Tensor, asked: Tensor | None = None) -> Tensor:
         mechanism = getattr(self, slot.name)
         if slot.asked is not None and asked is None:
             asked = slot.asked.as_map(x)
         more = () if asked is None else (asked,)
-        if slot.wire is None:
-            return slot.layout.apply(x, lambda m: self._blend(slot, m, mechanism(m, *more)))
-        brought = slot.wire.take()
-        return x + (self._blend(slot, brought, mechanism(brought, *more)) - brought)
+        return slot.layout.apply(x, lambda m: self._blend(slot, m, mechanism(m, *more)))
+
+    def _refined_part(self, slot: Slot, x: Tensor, brought: Tensor, *more: Tensor) -> Tensor:
+        return x + (self._blend(slot, brought, getattr(self, slot.name)(brought, *more)) - brought)
 
     def _replaced(self, slot: Slot, plain: Tensor, arrived: Tensor) -> Tensor:
         mechanism = getattr(self, slot.name)
@@ -156,15 +165,54 @@ class Inserted(nn.Module):
         return self._blend(slot, plain, getattr(self, slot.name)(source).reshape(plain.shape))
 
     def _blend(self, slot: Slot, plain: Tensor, weighed: Tensor) -> Tensor:
-        """Return ``plain`` to the bit at gate 0 and ``weighed`` at gate 1."""
-        weighed = weighed.to(plain.dtype)
-        if not slot.gate:
-            return weighed
-        return torch.lerp(plain, weighed, getattr(self, slot.gate).to(plain.dtype))
+        """Return ``plain`` to the bit at gate 0, whatever ``weighed`` is, and ``weighed`` at gate 1.
 
-    def forward(self, *args: object, **kwargs: object) -> Tensor:
-        """Refuse: a host that runs all of its children would run its attention as one of its layers."""
-        raise RuntimeError("foveate: a module ran its inserted child as one of its own layers")
+        The gate is the outer one, or the mechanism's own. Where ``weighed`` is not finite a closed gate gets
+        no gradient; an open one lets it through, for whoever watches the loss to see.
+        """
+        weighed, gate = weighed.to(plain.dtype), self._gate(slot)
+        if gate is None:
+            return weighed
+        closed = ~gate.any()
+        if not traced(plain) and not closed:  # open, it costs a look at the gate and no more
+            return torch.lerp(plain, weighed, gate.to(plain.dtype)) if slot.gate else weighed
+        broken = closed & ~(weighed - plain).isfinite()
+        start, end = (part.masked_fill(broken, 0) for part in (plain, weighed))
+        blended = torch.lerp(start, end, gate.to(plain.dtype)) if slot.gate else end
+        return torch.where(broken, plain, blended)
+
+    def _gate(self, slot: Slot) -> Tensor | None:
+        """Return the outer gate, or the mechanism's own where it stands in line; None without one."""
+        if slot.gate:
+            return cast(Tensor, getattr(self, slot.gate))
+        found: Any = getattr(self, slot.name)
+        for name in slot.own_gate.split(".") if slot.role in ("before", "after") and slot.own_gate else ():
+            found = getattr(found, name)
+        return found if isinstance(found, nn.Parameter) else None
+
+    def forward(self, what: object, index: int = -1, *tensors: Any) -> Any:
+        """Do one thing for one slot, as a graph of torch.fx calls it.
+
+        All else is refused: a host that runs all of its children would run its attention as one of them.
+        """
+        if not isinstance(what, str) or what not in _DOINGS:
+            titles = ", ".join(slot.title for slot in self.slots if slot.name)
+            raise RuntimeError(
+                f"foveate: a module ran its inserted child as one of its own layers ({titles}). "
+                "Put the attention at the last of these layers instead"
+            )
+        if isinstance(tensors[0], Proxy):
+            tracer: Any = tensors[0].tracer
+            return tracer.create_proxy(
+                "call_module", tracer.path_of_module(self), (what, index, *tensors), {}
+            )
+        if self.bypassed and what not in ("lay_out", "lay_out_asked"):
+            if self.swaps:
+                raise RuntimeError(
+                    f"foveate: the graph holds no {self.slots[index].site} to run in its place"
+                )
+            return tensors[0]
+        return _DOINGS[what](self, self.slots[index], *tensors)
 
     def extra_repr(self) -> str:
         """Return what happens here for ``print(model)``."""
@@ -173,9 +221,26 @@ class Inserted(nn.Module):
         )
 
 
-def tensors_of(value: object) -> Iterator[Tensor]:
+def holders(model: nn.Module) -> dict[str, Inserted]:
+    """Return every holder in a model by the path of its host."""
+    found = {path: module for path, module in model.named_modules() if isinstance(module, Inserted)}
+    return {path.removesuffix(CHILD).removesuffix("."): holder for path, holder in found.items()}
+
+
+_DOINGS: dict[str, Callable[..., Any]] = {
+    "lay_out": Inserted._lay_out,
+    "lay_out_asked": Inserted._lay_out_asked,
+    "refine": Inserted._refined,
+    "refine_part": Inserted._refined_part,
+    "replace": Inserted._replaced,
+    "pool": Inserted._pooled,
+}
+_TENSORS = (Tensor, Proxy)  # torch.fx traces with proxies in the place of tensors
+
+
+def tensors_of(value: object) -> Iterator[Any]:
     """Yield every tensor in nested tuples, lists, mappings and dataclasses, in order."""
-    if isinstance(value, Tensor):
+    if isinstance(value, _TENSORS):
         yield value
     elif isinstance(value, Mapping):
         for item in value.values():
@@ -188,16 +253,16 @@ def tensors_of(value: object) -> Iterator[Tensor]:
             yield from tensors_of(getattr(value, part.name))
 
 
-def first_tensor(value: object) -> Tensor | None:
-    """Return the first tensor in nested outputs, if there is one."""
-    if isinstance(value, Tensor):
+def first_tensor(value: object) -> Any:
+    """Return the first tensor in nested outputs, None if there is none."""
+    if isinstance(value, _TENSORS):
         return value
     return next(tensors_of(value), None)
 
 
 def with_first(value: Any, function: Any) -> Any:
     """Return ``value`` with ``function`` applied to its first tensor; every container keeps its type."""
-    if isinstance(value, Tensor):
+    if isinstance(value, _TENSORS):
         return function(value)
     if isinstance(value, Mapping):
         key = next(k for k, item in value.items() if first_tensor(item) is not None)
@@ -213,7 +278,7 @@ def with_first(value: Any, function: Any) -> Any:
     return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
 
 
-def _argument(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+def _argument(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Return the first tensor among the arguments."""
     found = first_tensor(args)
     if found is None:

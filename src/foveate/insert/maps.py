@@ -1,6 +1,6 @@
 """Which of the tensors that flow through a model are maps, and how they lie in their tensors.
 
-Told by where their axes come from (:mod:`foveate.insert.operations`), never by their sizes: a map has all images
+Told by where their axes come from (:mod:`foveate.insert.follow`), never by their sizes: a map has all images
 in one axis, its channels in another, and in the rest the rows and columns of one map, all of them.
 """
 
@@ -11,8 +11,8 @@ from functools import cache
 from itertools import chain
 
 from foveate.insert.axes import Axes, Axis, Factor, is_space, is_tracked, opened
-from foveate.insert.operations import follow, picture
-from foveate.insert.layout import Layout
+from foveate.insert.follow import follow, picture
+from foveate.insert.layout import Kind, Layout
 from foveate.insert.probe import Call, Probe
 
 
@@ -24,7 +24,8 @@ class Maps:
     """
 
     def __init__(self, notes: Probe) -> None:
-        self.batch = notes.batch.shape[0] if notes.batch.ndim == 4 else 1
+        self.rank = notes.rank
+        self.batch = notes.batch.shape[0] if notes.batch.ndim == 2 + notes.rank else 1
         self._nodes = notes.trace.nodes
         self._images = _images(notes)
         self._axes = follow(notes.trace, self._images)
@@ -81,7 +82,7 @@ def _images(notes: Probe) -> dict[int, Axes]:
     """Return the nodes at which images enter: the first batch of them, and those that come with it."""
     calls = sorted(notes.calls.values(), key=lambda call: call.started)
     arriving = [(n, t) for c in calls for (_, _, t), n in zip(c.inputs, c.arrived, strict=True)]
-    entry = next(((n, t) for n, t in arriving if t.ndim == 4 and t.is_floating_point()), None)
+    entry = next(((n, t) for n, t in arriving if t.ndim == 2 + notes.rank and t.is_floating_point()), None)
     if entry is None:
         return {}
     node, batch = entry
@@ -109,9 +110,9 @@ def read(axes: Axes, shape: Sequence[int], images: Axis, rank: int) -> Layout | 
     own = [*axes[:at], *axes[at + 1 :]]
     if at == 0 and len(own) == rank + 1:
         if _is_channels(own[0]) and all(map(_is_line, own[1:], range(rank))):
-            return Layout("map", *shape[1:])
+            return Layout.of("map", shape[1], shape[2:])
         if _is_channels(own[-1]) and all(map(_is_line, own[:-1], range(rank))):
-            return Layout("grid", shape[-1], *shape[1:-1])
+            return Layout.of("grid", shape[-1], shape[1:-1])
     if not any(map(is_tracked, own)):
         return "it has no rows and columns: they were pooled, or picked in an order that is not known"
     if _is_channels(own[-1]) and all(not axis or is_space(opened(axis)[0]) for axis in own[:-1]):
@@ -152,7 +153,7 @@ def _is_line(axis: Axis, number: int) -> bool:
     return not axis or (len(axis) == 1 and axis[0].root.what == number and _is_outermost(axis[0]))
 
 
-def _tokens(kind: str, places: Sequence[Axis], channels: int, rank: int) -> Layout | str:
+def _tokens(kind: Kind, places: Sequence[Axis], channels: int, rank: int) -> Layout | str:
     """Return the layout of positions that are laid out in line, in whatever order."""
     places = [axis for axis in places if axis]
     inside, before, behind = opened(places[0]) if len(places) == 1 else (tuple(chain(*places)), 0, 0)
@@ -169,10 +170,8 @@ def _tokens(kind: str, places: Sequence[Axis], channels: int, rank: int) -> Layo
     parts = tuple(factor.size for factor in inside)
     if order == tuple(range(len(order))) and len(places) == 1:
         parts = order = ()
-    height, width = (_size(line) for line in lines)
-    return Layout(
-        kind, channels, height, width, prefix=before, suffix=behind, parts=parts, order=order
-    )
+    size = [_size(line) for line in lines]
+    return Layout.of(kind, channels, size, prefix=before, suffix=behind, parts=parts, order=order)
 
 
 def _is_complete(line: Sequence[Factor]) -> bool:

@@ -12,10 +12,15 @@ from torch import nn
 
 from foveate.errors import SiteError
 from foveate.insert.attended import attend
-from foveate.insert.holder import CHILD, Inserted, Slot, Wire
+from foveate.insert.fused import see_every_layer
+from foveate.insert.holder import CHILD, holders
+from foveate.insert.idle import freeze
 from foveate.insert.layout import Layout
+from foveate.insert.own import child_name
 from foveate.insert.plan import Step, make
+from foveate.insert.sequence import read_old_names, within
 from foveate.insert.sites import Survey
+from foveate.insert.slot import Slot, Wire
 
 Start = Literal["identity", "paper"]
 
@@ -23,55 +28,77 @@ Start = Literal["identity", "paper"]
 def place(model: nn.Module, step: Step, survey: Survey, start: Start) -> None:
     """Build the mechanism of one step and put it into its host."""
     site = step.site
-    host = model.get_submodule(site.path)
-    if "forward" in host.__dict__:
-        raise SiteError(
-            f"{site.path}: its forward was replaced on the module itself, so that nothing can be put there"
-        )
+    path = site.path
+    if step.role in ("before", "after"):
+        path = within(model, survey.notes, path, step.role, argument=site.argument)
+    host = model.get_submodule(path)
+    _check_forward(host, path)
     like = _tensor_of(model, host)
     holder = attend(host)
-    name = _free_name(holder, step.term.mechanism)
-    with _own_seed(f"{site.path}/{name}"):
+    called, moved = child_name(step.term.mechanism), path != site.path
+    here = {slot.name for slot in holder.slots}
+    name = old_name = _free_name(_names_at(model, site.path) if moved else here, called)
+    if moved:
+        name = _free_name(here, f"{called}_at_{site.path.replace('.', '_') or 'model'}")
+    with _own_seed(f"{site.path}/{old_name}"):
         mechanism = make(step, survey).to(device=like.device, dtype=like.dtype).train(host.training)
     in_line = step.role in ("before", "after")
     own = getattr(mechanism, "gate", None)
-    slot = Slot(name, step.role, site.map, own_gate=own or "", argument=site.argument)
+    slot = Slot(name, step.role, site.map, own_gate=own or "", argument=site.argument, site=site.path)
     gate, starts_plain = None, in_line and (own or getattr(mechanism, "does_nothing", False))
     if start == "identity" and not starts_plain:
         slot.gate = f"{name}_gate"
         gate = nn.Parameter(torch.zeros(1, device=like.device, dtype=like.dtype))
     if site.source is not None and site.source != (site.path, "before"):
-        slot.wire = _wire(model, site.source, site.map)
+        slot.wire = _wire(model, survey, site.source, site.map, slot.title)
         slot.side = "before" if site.where == "before" else "after"
     if site.deeper is not None and getattr(mechanism, "interface", "") == "gate":
         slot.asked, slot.asked_argument = site.deeper.layout, site.deeper.argument
         if site.deeper.source is not None:
-            slot.asked_wire = _wire(model, site.deeper.source, site.deeper.layout)
+            slot.asked_wire = _wire(model, survey, site.deeper.source, site.deeper.layout, slot.title)
     holder.add(slot, mechanism, gate)
+    if moved:
+        slot.levels, slot.old_name = len(_parts(path)) - len(_parts(site.path)), old_name
+        read_old_names(model.get_submodule(site.path))
+    see_every_layer(model, path)
     if holder.swaps:
-        _idle(host, holder)
+        plain = [p for name, p in host.named_parameters() if CHILD not in name.split(".") and p.requires_grad]
+        freeze(holder, plain)
 
 
-def _wire(model: nn.Module, source: tuple[str, str], layout: Layout) -> Wire:
+def _parts(path: str) -> list[str]:
+    return path.split(".") if path else []
+
+
+def _check_forward(host: nn.Module, path: str) -> None:
+    if "forward" in host.__dict__:
+        raise SiteError(
+            f"{path}: its forward was replaced on the module itself, so that nothing can be put there"
+        )
+
+
+def _wire(model: nn.Module, survey: Survey, source: tuple[str, str], layout: Layout, serves: str) -> Wire:
     """Return what brings a map from the module that makes or takes it."""
-    path, where = cast(tuple[str, Literal["before", "after"]], source)
+    named, where = cast(tuple[str, Literal["before", "after"]], source)
+    path = within(model, survey.notes, named, where)
+    host = model.get_submodule(path)
+    _check_forward(host, path)
     wire = Wire()
-    attend(model.get_submodule(path)).add(Slot("", "source", layout, wire=wire, side=where), None, None)
+    sends = Slot("", "source", layout, wire=wire, side=where, site=named, serves=serves)
+    attend(host).add(sends, None, None)
+    see_every_layer(model, path)
     return wire
 
 
-def _idle(host: nn.Module, holder: Inserted) -> None:
-    """Let the host's own parameters rest: nothing runs them, and DDP would wait for their gradients."""
-    plain = [p for name, p in host.named_parameters() if CHILD not in name.split(".") and p.requires_grad]
-    for parameter in plain:
-        parameter.requires_grad_(False)
-    holder.__dict__.setdefault("idle", []).extend(plain)
-
-
-def _free_name(holder: Inserted, mechanism: str) -> str:
-    taken = {slot.name for slot in holder.slots}
-    names = [mechanism, *(f"{mechanism}_{n}" for n in range(2, len(taken) + 2))]
+def _free_name(taken: set[str], wanted: str) -> str:
+    names = [wanted, *(f"{wanted}_{n}" for n in range(2, len(taken) + 2))]
     return next(name for name in names if name not in taken)
+
+
+def _names_at(model: nn.Module, site: str) -> set[str]:
+    """Return the names that mechanisms have, or would have, in a holder of the site itself."""
+    slots = [slot for holder in holders(model).values() for slot in holder.slots if slot.site == site]
+    return {slot.old_name or slot.name for slot in slots}
 
 
 def _tensor_of(model: nn.Module, host: nn.Module) -> torch.Tensor:

@@ -11,12 +11,14 @@ from torch import nn
 
 from foveate.errors import FoveateError, OptionError, ShapeError, SiteError
 from foveate.insert.control import Control
-from foveate.insert.holder import Role
 from foveate.insert.layout import Kind
+from foveate.insert.own import build_named, mechanism_class
 from foveate.insert.patterns import matches
 from foveate.insert.sites import Site, Survey, in_words
+from foveate.insert.slot import Role
 from foveate.insert.spec import Spec, Term
-from foveate.mechanisms.base import build, mechanisms
+from foveate.mechanisms.base import PLACED, mechanisms, options_of
+from foveate.mechanisms.ranks import taken
 
 _MAPS = get_args(Kind)
 _KINDS = {"refine": _MAPS, "gate": _MAPS, "pool": ("pool",), "label": ("scores",)}
@@ -90,22 +92,30 @@ def interface_of(term: Term) -> str:
         name = str(dict(term.options).get("like", ""))
         if not name:
             raise OptionError(
-                "control needs like=..., the mechanism whose cost it shall have, as in control(like=se)"
+                "control needs like=..., the mechanism whose cost it is to match, as in control(like=se)"
             )
-    return mechanisms[name].interface
+    return mechanism_class(name).interface
 
 
 def _build(term: Term, site: Site) -> nn.Module:
     options = dict(term.options)
+    for option in PLACED:
+        if option in options:
+            raise OptionError(f"{term}: {option} cannot be said in a spec; attention gets that of the model")
     interface = interface_of(term)
     if interface == "label":
         options.setdefault("classes", site.classes)
     if interface == "gate":
         options.setdefault("gating", site.gating)
+    name = str(options.pop("like")) if term.mechanism == "control" else term.mechanism
+    cls = mechanism_class(name)
+    if site.dims not in cls.dims:
+        raise SiteError(f"{term} cannot sit at {site.path or 'the model'}: {_not_taken(name, site)}")
+    if "dimensions" in options_of(cls):
+        options.setdefault("dimensions", site.dims)
     if term.mechanism == "control":
-        like = str(options.pop("like"))
-        return Control(site.channels, like=like, height=site.height, width=site.width, **options)
-    built = build(term.mechanism, site.channels, **options)
+        return Control(site.channels, like=name, size=site.size, options=options)
+    built = build_named(name, site.channels, **options)
     returned = getattr(built, "out_channels", site.channels)
     if returned != site.channels:
         raise SiteError(
@@ -113,6 +123,17 @@ def _build(term: Term, site: Site) -> nn.Module:
             f"{site.channels} of {site.path}. A gate that keeps them can sit there, such as attention_gate."
         )
     return built
+
+
+def _not_taken(name: str, site: Site) -> str:
+    """Say that a mechanism does not take what flows at a site, and which do."""
+    chosen = mechanism_class(name)
+    interface = chosen.interface
+    others = [n for n, cls in mechanisms.items() if cls.interface == interface and site.dims in cls.dims]
+    return (
+        f"{name} takes {taken(chosen.dims)}, and {taken((site.dims,))} flow here. These take them: "
+        f"{', '.join(sorted(others))}."
+    )
 
 
 def _fits(term: Term, site: Site) -> bool:

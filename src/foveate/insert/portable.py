@@ -11,19 +11,36 @@ import hashlib
 import json
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 
 from foveate.errors import CheckpointError, nearest
+from foveate.inputs import expect_model
 from foveate.insert.contents import insert_config
 from foveate.insert.holder import CHILD
-from foveate.insert.surgery import insert
+from foveate.insert.sequence import renamed
+from foveate.insert.surgery import Start, insert
+from foveate.options import read_record
+from foveate.tensor_file import read_tensors, save_tensors
+from foveate.trust import reading
 
 _FORMAT = "foveate-insert-1"
+
+
+class _Insert(TypedDict):
+    spec: str
+    start: Start
+
+
+class _Header(TypedDict):
+    """What the file says of itself."""
+
+    insert: _Insert
+    base: str
+    fingerprint: str
+    shapes: dict[str, list[int]]
 
 
 def save_insert(model: nn.Module, path: str | Path) -> Path:
@@ -41,6 +58,7 @@ def save_insert(model: nn.Module, path: str | Path) -> Path:
     Returns:
         The path of the file.
     """
+    expect_model(model)
     path = Path(path)
     header = {
         "format": _FORMAT,
@@ -50,31 +68,41 @@ def save_insert(model: nn.Module, path: str | Path) -> Path:
         "shapes": json.dumps(_plain_shapes(model)),
         "versions": json.dumps({name: version(name) for name in ("foveate", "torch")}),
     }
-    weights = {name: value.detach().cpu().contiguous() for name, value in _inserted_state(model).items()}
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_bytes(save(weights, header))
-    temporary.replace(path)
+    try:
+        save_tensors(_inserted_state(model), path, header)
+    except OSError as error:
+        raise CheckpointError(
+            f"{path}: cannot be written ({error}). Make room or choose another place."
+        ) from None
     return path
 
 
-def load_insert(model: nn.Module, path: str | Path, *, example: object) -> nn.Module:
+def load_insert(
+    model: nn.Module, path: str | Path, *, example: object, trust_code: bool = False
+) -> nn.Module:
     """Return a copy of a plain ``model`` with the attention of a file inserted, weights and gates included.
 
     Args:
         model: The same network as the one that the file was saved from, with any weights.
         path: A file that ``save_insert`` wrote.
         example: What the model takes.
+        trust_code: Whether code of other packages that the file names may be imported and run.
 
     Raises:
-        CheckpointError: The file cannot be read, or is of another base model; the message names what differs.
+        CheckpointError: The file cannot be read, is damaged, or is of another base model; the message names
+            what differs.
         SiteError: The sites of the file are not in this model.
+        TrustError: The file names code of another package, and is not trusted.
     """
-    header, weights = _read(Path(path))
+    expect_model(model)
+    path = Path(path)
+    header, weights = _read(path)
     if header["fingerprint"] != fingerprint(model):
         raise CheckpointError(_differs(model, header, path))
-    config = json.loads(header["insert"])
-    made = insert(model, config["spec"], example=example, start=config["start"])
-    expected = _inserted_state(made)
+    config = header["insert"]
+    with reading(path, trust_code):
+        made = insert(model, config["spec"], example=example, start=config["start"])
+    expected, weights = _inserted_state(made), renamed(made, weights)
     if expected.keys() != weights.keys():
         odd = sorted(expected.keys() ^ weights.keys())
         raise CheckpointError(
@@ -109,24 +137,30 @@ def _tensors(model: nn.Module) -> dict[str, Tensor]:
     return {name: value for name, value in model.state_dict().items() if isinstance(value, Tensor)}
 
 
-def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+def _read(path: Path) -> tuple[_Header, dict[str, Tensor]]:
+    """Return header and weights of a file that ``save_insert`` wrote."""
     try:
-        with safe_open(path, framework="pt") as file:
-            header: dict[str, Any] = file.metadata() or {}
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # no mapping
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path} cannot be read as a safetensors file: {error}") from error
-    if header.get("format") != _FORMAT:
+        weights, words = read_tensors(path)
+    except FileNotFoundError:
+        raise CheckpointError(f"{path} cannot be read: there is no such file") from None
+    if words.get("format") != _FORMAT:
         raise CheckpointError(
-            f"{path}: got format {header.get('format')!r}, expected {_FORMAT!r}: "
+            f"{path}: got format {words.get('format')!r}, expected {_FORMAT!r}: "
             "a file that fv.save_insert wrote"
         )
-    return header, weights
+    advice = "It is damaged, or fv.save_insert did not write it: bring a sound copy."
+    plain: dict[str, Any] = dict(words)
+    for name in {"insert", "shapes"} & plain.keys():
+        try:
+            plain[name] = json.loads(words[name])
+        except (ValueError, RecursionError):
+            raise CheckpointError(f"{path}: {name} in its header is not JSON. {advice}") from None
+    return read_record(_Header, plain, path, CheckpointError, advice), weights
 
 
-def _differs(model: nn.Module, header: dict[str, str], path: str | Path) -> str:
+def _differs(model: nn.Module, header: _Header, path: Path) -> str:
     """Say in what a model is not the base model of a file."""
-    theirs, ours = json.loads(header["shapes"]), _plain_shapes(model)
+    theirs, ours = header["shapes"], _plain_shapes(model)
     text = f"{path} was saved from a {header['base']} of other parameters than this {type(model).__name__}"
     missing = [name for name in theirs if name not in ours]
     if missing:
@@ -136,4 +170,7 @@ def _differs(model: nn.Module, header: dict[str, str], path: str | Path) -> str:
             return (
                 f"{text}: {name} is {shape} there and {ours[name]} here. Build the model as it was built then"
             )
-    return f"{text}: {next(name for name in ours if name not in theirs)} is not in the file's"
+    more = [name for name in ours if name not in theirs]
+    if not more:
+        return f"{path}: its header contradicts itself: it is damaged. Bring a sound copy of the file"
+    return f"{text}: {more[0]} is not in the file's"

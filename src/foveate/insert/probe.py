@@ -17,9 +17,20 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from foveate.errors import SiteError
+from foveate.inputs import expect_inputs, expect_model
 from foveate.insert.holder import CHILD, first_tensor, tensors_of
 from foveate.insert.trace import Trace
 
+SIGNAL_LAYERS = (  # what tells that a tensor (B, C, L) is a signal, not tokens (B, N, C)
+    nn.Conv1d,
+    nn.ConvTranspose1d,
+    nn.BatchNorm1d,
+    nn.InstanceNorm1d,
+    nn.MaxPool1d,
+    nn.AvgPool1d,
+    nn.AdaptiveAvgPool1d,
+    nn.AdaptiveMaxPool1d,
+)
 Key = tuple[int, int]  # a tensor as it was at one moment: identity, version
 
 
@@ -87,6 +98,7 @@ class Probe:
         result: What the model returned.
         image: The first image of the example.
         trace: What every tensor was made from.
+        rank: Axes of the positions of what comes in: 1 for signals, 2 for images, 3 for volumes and videos.
     """
 
     calls: dict[str, Call]
@@ -94,12 +106,13 @@ class Probe:
     result: object
     image: Tensor
     trace: Trace
+    rank: int = 2
 
     @property
     def batch(self) -> Tensor:
-        """The images as the first layer takes them: (B, C, H, W)."""
+        """What comes in as the first layer takes it: images (B, C, H, W), signals or volumes."""
         arriving = (c.inputs[0][2] for c in self.calls.values() if c.inputs)
-        return next((t for t in arriving if t.ndim == 4), self.image)
+        return next((t for t in arriving if t.ndim == 2 + self.rank), self.image)
 
     def once(self, path: str) -> bool:
         """Return whether a module runs once, or once in every run of a network that the model runs again.
@@ -127,12 +140,15 @@ def call_with(model: nn.Module, example: object) -> object:
 
 
 @contextmanager
-def at_rest(model: nn.Module) -> Iterator[None]:
-    """Run the model as it is used: eval mode, no gradients, a fixed seed; all of it restored at the end."""
+def at_rest(model: nn.Module, *, gradients: bool = False) -> Iterator[None]:
+    """Run the model as it is used: eval mode, a fixed seed, and, unless asked for, without gradients.
+
+    All of it is restored at the end.
+    """
     modes = {module: module.training for module in model.modules()}
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
     try:
-        with torch.random.fork_rng(devices=devices), torch.no_grad():
+        with torch.random.fork_rng(devices=devices), torch.set_grad_enabled(gradients):
             torch.manual_seed(0)
             model.eval()
             yield
@@ -146,14 +162,23 @@ def probe(model: nn.Module, example: object) -> Probe:
 
     Raises:
         SiteError: The model does not run on the example, or no picture can be found in it.
+        ShapeError: The model is not a module, or the example holds no tensor to compute with.
     """
-    images = [t for t in tensors_of(example) if t.ndim in (3, 4) and t.is_floating_point()]
+    expect_model(model)
+    expect_inputs(example, model)
+    images = [t for t in tensors_of(example) if t.ndim in (3, 4, 5) and t.is_floating_point()]
     if not images:
         raise SiteError(
             f"example: got {type(example).__name__} without an image tensor, expected what the model takes, "
             "such as torch.rand(1, 3, 224, 224)"
         )
-    listener = _Listener()
+    if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
+        raise SiteError(
+            "got a TorchScript model, into which nothing can be put. Give the model that it was made from, "
+            "and trace it (torch.jit.trace) or export it (torch.export) afterwards."
+        )
+    rank = _rank(model, example, images[0])
+    listener = _Listener(rank)
     with ExitStack() as stack:
         stack.enter_context(at_rest(model))
         stack.enter_context(fast_path_off())
@@ -169,7 +194,14 @@ def probe(model: nn.Module, example: object) -> Probe:
                 f"{type(model).__name__} does not run on the example: {type(error).__name__}: {error}. "
                 "Give example= what the model takes."
             ) from error
-    return Probe(listener.calls, listener.counts, result, images[0], listener.trace)
+    return Probe(listener.calls, listener.counts, result, images[0], listener.trace, rank)
+
+
+def _rank(model: nn.Module, example: object, image: Tensor) -> int:
+    """Return how many axes the positions have of what comes in; a list holds images one by one (C, H, W)."""
+    if image.ndim == 3 and not isinstance(example, list):
+        return 1 if any(isinstance(module, SIGNAL_LAYERS) for module in model.modules()) else 2
+    return 3 if image.ndim == 5 else 2
 
 
 @contextmanager
@@ -186,13 +218,13 @@ def fast_path_off() -> Iterator[None]:
 class _Listener:
     """The hooks of one run, and the stack of modules that are running."""
 
-    def __init__(self) -> None:
+    def __init__(self, rank: int) -> None:
         self.calls: dict[str, Call] = {}
         self.counts: dict[str, int] = {}
         self.running: list[Call] = []
         self.kept: list[Tensor] = []  # alive until the end, so that no identity is used twice
         self.clock = 0
-        self.trace = Trace()
+        self.trace = Trace(rank)
 
     def tick(self) -> int:
         self.clock += 1
@@ -244,7 +276,7 @@ class _Operations(TorchDispatchMode):
             self.listener.trace.note(name, args, dict(kwargs or {}), result, self.listener.clock)
             if name in ("aten::add", "aten::add_") and _same_maps(args[0], args[1]):
                 call.adds.append(self.listener.trace.number(result, self.listener.clock))
-            elif name == "aten::cat" and len(args[0]) > 1 and result.ndim == 4:
+            elif name == "aten::cat" and len(args[0]) > 1 and self.listener.trace.has_map_axes(result):
                 call.joins += 1
         return result
 

@@ -28,7 +28,7 @@ class Site:
             (B, C, N), ``sequence`` (N, B, C); ``pool`` where a map becomes one vector; ``scores`` where a
             classifier's logits are made.
         channels: C of the map; for ``pool`` and ``scores`` of the map before pooling.
-        height: Its rows on the example.
+        height: Its rows on the example; 1 for a signal.
         width: Its columns on the example.
         where: ``after`` for what the module returns, ``before`` for what it takes.
         layout: How the map lies: ``map``, ``grid``, ``tokens``, ``flat`` or ``sequence``.
@@ -43,6 +43,8 @@ class Site:
         first: For a map that is joined here with a deeper one: the channel at which it begins.
         within: Channels of all the maps that are joined here; 0 for a map that is alone.
         deeper: For a skip connection: the deeper map that it meets, which a gate asks.
+        depth: Slices of a volume, or frames of a video, on the example; else 1.
+        dims: Axes of the positions: 1 for a signal (B, C, L), 2 for a map, 3 for a volume (B, C, D, H, W).
     """
 
     path: str
@@ -63,12 +65,20 @@ class Site:
     first: int = 0
     within: int = 0
     deeper: Deeper | None = None
+    depth: int = 1
+    dims: int = 2
 
     @property
     def map(self) -> Layout:
         """How the map that a mechanism receives here lies in its tensor."""
         place = (self.channels, self.height, self.width, self.prefix, self.first, self.within)
-        return Layout(self.layout, *place, self.suffix, self.parts, self.order)
+        order = (self.suffix, self.parts, self.order)
+        return Layout(self.layout, *place, *order, self.depth, self.dims)
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        """The positions along each axis on the example: (L,), (H, W) or (D, H, W)."""
+        return self.map.size
 
     @property
     def gating(self) -> int:
@@ -78,7 +88,7 @@ class Site:
     def __str__(self) -> str:
         named = f" ({', '.join(self.aliases)})" if self.aliases else ""
         channels = f"{self.channels} of {self.within}" if self.within else str(self.channels)
-        size = f"{channels} channels, {self.height}x{self.width}"
+        size = f"{channels} channels, {'x'.join(map(str, self.size))}"
         place = f"{'before ' if self.where == 'before' else ''}{self.path or 'the model'}"
         return f"{place}{named}: {self.kind}, {size}"
 
@@ -88,8 +98,8 @@ def sites(model: nn.Module, example: object) -> list[Site]:
 
     Args:
         model: Any module; it is run once in eval mode and left as it was found.
-        example: What the model takes: a tensor (B, 3, H, W), a tuple of arguments or a dict of keyword
-            arguments.
+        example: What the model takes: a tensor (B, 3, H, W), signals (B, C, L), volumes (B, C, D, H, W), a
+            tuple of arguments or a dict of keyword arguments.
 
     Raises:
         SiteError: The model does not run on the example.
@@ -259,6 +269,8 @@ def _site(place: Place, aliases: list[str]) -> Site:
         first=layout.first,
         within=layout.within,
         deeper=place.deeper,
+        depth=layout.depth,
+        dims=layout.dims,
     )
 
 

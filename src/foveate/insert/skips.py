@@ -168,8 +168,8 @@ class _Search:
         parents = self.nodes[joined].parents
         widths = [self.nodes[parent].shape[1] for parent in parents]
         at = parents.index(operand)
-        _, _, height, width = self.nodes[joined].shape
-        return Layout("map", widths[at], height, width, first=sum(widths[:at]), within=sum(widths))
+        size = self.nodes[joined].shape[2:]
+        return Layout.of("map", widths[at], size, first=sum(widths[:at]), within=sum(widths))
 
     def _asking(self, place: Place, meeting: Meeting, clock: int) -> Place:
         """Add the last map that was made on the way to the deeper one before the place is reached."""

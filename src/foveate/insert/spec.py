@@ -4,6 +4,7 @@ Grammar:
 
     spec   = term ("+" term)*
     term   = mechanism ["(" option ("," option)* ")"] "@" [where ":"] site
+    mechanism = a registered name, or package.module:Class
     option = name "=" (a Python literal, or a bare word that stands for itself)
     where  = "after" (the default) | "before" | "replace"
     site   = a module path, a glob over module paths, or an alias
@@ -22,7 +23,8 @@ from foveate.errors import SpecError
 
 Where = Literal["after", "before", "replace"]
 
-_TERM = re.compile(r"(?P<name>[a-z_][a-z0-9_]*)\s*(?P<options>\(.*\))?\s*@\s*(?P<place>[^@]+)", re.DOTALL)
+_NAME = r"[a-z_][a-z0-9_]*|[A-Za-z_][\w.]*:[A-Za-z_][\w.]*"  # registered, or package.module:Class
+_TERM = re.compile(rf"(?P<name>{_NAME})\s*(?P<options>\(.*\))?\s*@\s*(?P<place>[^@]+)", re.DOTALL)
 _SITE = re.compile(r"[\w.*?\[\]!-]+")
 _FORM = "expected mechanism(key=value)@[before:|after:|replace:]site, such as se(reduction=8)@stage4"
 
@@ -32,7 +34,7 @@ class Term:
     """One mechanism at one site pattern.
 
     Args:
-        mechanism: Its registry name.
+        mechanism: Its registered name, or its import path.
         options: Its options in the order they were written; lists become tuples.
         where: Behind the module, in front of it, or in its place.
         site: A module path, a glob or an alias.

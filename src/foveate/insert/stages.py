@@ -110,10 +110,8 @@ def _widens(flow: Flow, last: Call, step: Call) -> bool:
     before, now = flow.maps.output(last), flow.maps.output(step)
     if before is None or now is None or now.channels < 2 * before.channels:
         return False
-    convolutions = [c for c in flow.calls if isinstance(c.module, nn.Conv2d)]
-    return any(
-        max(c.module.dilation) > 1 for c in convolutions if c.path.startswith(f"{step.parent}.")
-    )
+    inside = [c.module for c in flow.calls if c.path.startswith(f"{step.parent}.")]
+    return any(max(module.dilation) > 1 for module in inside if isinstance(module, nn.Conv2d))
 
 
 def _end(flow: Flow, group: list[Call]) -> Call:

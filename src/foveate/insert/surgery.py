@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import get_args
+from typing import cast, get_args
 
 from torch import nn
 
 from foveate.errors import OptionError, SiteError
-from foveate.insert.attended import release
+from foveate.inputs import expect_model
+from foveate.insert.attended import Attended, release
 from foveate.insert.contents import (
     CONFIG,
     gate_parameters,
@@ -20,13 +20,16 @@ from foveate.insert.contents import (
     is_inserted,
     openings,
 )
-from foveate.insert.equal import equal
-from foveate.insert.holder import CHILD
+from foveate.insert.fused import fuse_again
+from foveate.insert.holder import BYPASS, CHILD
+from foveate.insert.idle import rest_unused, wake
 from foveate.insert.place import Start, place
 from foveate.insert.plan import plan
-from foveate.insert.probe import at_rest, call_with
+from foveate.insert.sequence import forget_old_names
 from foveate.insert.sites import Survey, example_shape
 from foveate.insert.spec import Spec, parse
+from foveate.insert.verify import copied, verify
+from foveate.mechanisms.switch import Block
 
 __all__ = [
     "Start",
@@ -58,9 +61,10 @@ def insert(model: nn.Module, spec: str | Spec, *, example: object, start: Start 
 
     Raises:
         SpecError: The spec cannot be read.
-        SiteError: A pattern matches nothing, or a mechanism cannot sit there.
+        SiteError: A pattern matches nothing, a mechanism cannot sit there, or the model goes around it there.
         UnknownNameError: No mechanism has this name.
         OptionError: A mechanism does not have this option.
+        ShapeError: The model is not a module, or the example holds no tensor to compute with.
 
     Example:
         >>> import torch
@@ -69,6 +73,7 @@ def insert(model: nn.Module, spec: str | Spec, *, example: object, start: Start 
         >>> list(openings(attended))
         ['1.foveate.se']
     """
+    expect_model(model)
     spec = parse(spec)
     if start not in get_args(Start):
         raise OptionError(f'start: got {start!r}, expected "identity" or "paper"')
@@ -77,11 +82,13 @@ def insert(model: nn.Module, spec: str | Spec, *, example: object, start: Start 
         raise SiteError(
             f'the model has attention with start="{earlier["start"]}" in it; insert with the same start'
         )
-    made = copy.deepcopy(model)
+    made = copied(model)
     survey = Survey(made, example)
     for step in plan(survey, spec):
         place(made, step, survey, start)
-    _verify(made, example, spec, start)
+    verify(made, example, spec, model if start == "identity" else None)
+    if start == "paper":
+        rest_unused(made, example)
     written = f"{earlier['spec']}+{spec}" if earlier else str(spec)
     made.__dict__[CONFIG] = {"spec": written, "start": start, "example": example_shape(example)}
     return made
@@ -89,48 +96,30 @@ def insert(model: nn.Module, spec: str | Spec, *, example: object, start: Start 
 
 def remove(model: nn.Module) -> nn.Module:
     """Return a copy of ``model`` without the attention: the plain model, with the weights that it has now."""
-    plain = copy.deepcopy(model)
-    for holder_path in list(inserted(plain)):
-        host = plain.get_submodule(holder_path)
-        for parameter in host._modules[CHILD].__dict__.get("idle", []):
-            parameter.requires_grad_(True)
+    expect_model(model)
+    plain = copied(model)
+    for path in inserted(plain):
+        host = plain.get_submodule(path)
+        if not isinstance(host, Attended):
+            raise SiteError(
+                f"the attention at {path} is part of the graph of this {type(model).__name__}, as torch.fx "
+                "makes it: remove it from the model that was traced"
+            )
+        wake(cast(nn.Module, host._modules[CHILD]))
         release(host)
+    fuse_again(plain)
+    forget_old_names(plain)
     plain.__dict__.pop(CONFIG, None)
     return plain
 
 
 @contextmanager
 def bypass(model: nn.Module) -> Iterator[nn.Module]:
-    """Switch the inserted attention off in a ``with`` block: the model computes what the plain one would."""
-    holders = list(inserted(model).values())
-    before = [holder.bypassed for holder in holders]
-    try:
-        for holder in holders:
-            holder.bypassed = True
-        yield model
-    finally:
-        for holder, value in zip(holders, before, strict=True):
-            holder.bypassed = value
+    """Switch the inserted attention off in a ``with`` block: the model computes what the plain one would.
 
-
-def _verify(model: nn.Module, example: object, spec: Spec, start: Start) -> None:
-    """Run the model once and, for an identity start, compare it with the plain one.
-
-    Raises:
-        SiteError: It does not run, or its output is not equal to the bit.
+    It is off for the code in the block, and on for all other threads that run the model meanwhile. A compiled
+    model runs uncompiled inside the block.
     """
-    with at_rest(model):
-        try:
-            ours = call_with(model, example)
-        except Exception as error:
-            raise SiteError(f"with {spec} the model does not run: {type(error).__name__}: {error}") from error
-    if start == "paper":
-        return
-    with at_rest(model), bypass(model):
-        plain = call_with(model, example)
-    if not equal(ours, plain):
-        raise SiteError(
-            f"with {spec} the model's first output is not the plain model's. Either the model gives another "
-            "output each time it runs, or it uses the module in a way that the insertion does not see. "
-            "Choose another site."
-        )
+    expect_model(model)
+    with BYPASS.on(Block(inserted(model).values())):
+        yield model

@@ -6,6 +6,7 @@ graph holds numbers only; the tensors themselves are let go of as in any other r
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -39,6 +40,7 @@ class Node:
         made: When, by the clock of the calls.
         arguments: What the operation was given; each tensor as an :class:`Operand`.
         place: Which of the operation's results it is.
+        is_map: Whether it has the axes of a map, none of them empty.
     """
 
     operation: str
@@ -47,35 +49,39 @@ class Node:
     made: int
     arguments: tuple[object, ...] = ()
     place: int = 0
-
-    @property
-    def is_map(self) -> bool:
-        """Whether it has four axes, none of them empty."""
-        return len(self.shape) == 4 and all(self.shape)
+    is_map: bool = False
 
     @property
     def positions(self) -> int:
         """Rows times columns, for a map with channels first; 0 for anything else."""
-        return self.shape[2] * self.shape[3] if self.is_map else 0
+        return math.prod(self.shape[2:]) if self.is_map else 0
 
 
 class Trace:
     """All tensors of one run.
+
+    Args:
+        rank: Axes of the positions of what comes in; tensors of four axes can be maps whatever it is.
 
     Attributes:
         nodes: Each tensor, in the order in which they were made.
         uses: For each node the nodes that were made from it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, rank: int = 2) -> None:
+        self._axes = (4, 2 + rank)
         self.nodes: list[Node] = []
         self.uses: list[list[int]] = []
         self._numbers: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
 
+    def has_map_axes(self, tensor: Tensor) -> bool:
+        """Return whether a tensor has as many axes as a map."""
+        return tensor.ndim in self._axes
+
     def number(self, tensor: Tensor, clock: int) -> int:
         """Return the number of a tensor's node; one seen for the first time comes from outside."""
         if tensor not in self._numbers:
-            self._add(tensor, Node("", (), tuple(tensor.shape), clock))
+            self._add(tensor, self._node("", (), tensor, clock))
         return int(self._numbers[tensor])
 
     def note(
@@ -94,7 +100,20 @@ class Trace:
             given = self._written(args)
             for place, tensor in enumerate(tensors_of(result)):
                 if tensor.is_floating_point():
-                    self._add(tensor, Node(name, parents, tuple(tensor.shape), clock, given, place))
+                    self._add(tensor, self._node(name, parents, tensor, clock, given, place))
+
+    def _node(
+        self,
+        name: str,
+        parents: tuple[int, ...],
+        tensor: Tensor,
+        clock: int,
+        given: tuple[object, ...] = (),
+        place: int = 0,
+    ) -> Node:
+        shape = tuple(tensor.shape)
+        is_map = len(shape) in self._axes and all(shape)
+        return Node(name, parents, shape, clock, given, place, is_map)
 
     def _written(self, values: Sequence[Any]) -> tuple[object, ...]:
         """Return arguments with each tensor as its number and shape."""

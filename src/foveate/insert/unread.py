@@ -17,6 +17,7 @@ from foveate.insert.flow import Flow
 from foveate.insert.holder import tensors_of, with_first
 from foveate.insert.layout import Layout
 from foveate.insert.probe import Call, at_rest, call_with, fast_path_off
+from foveate.mechanisms.ranks import places
 
 
 def find_unread(model: nn.Module, example: object, flow: Flow) -> frozenset[str]:
@@ -39,7 +40,7 @@ def _is_unread(model: nn.Module, example: object, flow: Flow, block: Call, layou
     seen: list[Tensor] = []
 
     def change(module: nn.Module, args: object, output: object) -> object:
-        return with_first(output, lambda x: layout.apply(x, lambda m: m.flip(2, 3) * 1.5 + 1))
+        return with_first(output, lambda x: layout.apply(x, lambda m: m.flip(*places(m)) * 1.5 + 1))
 
     def note(module: nn.Module, args: tuple[object, ...]) -> None:
         seen.extend(list(tensors_of(args))[:1])

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +19,7 @@ from torch.utils.flop_counter import register_flop_formula
 
 from foveate.mechanisms.base import MapTap
 from foveate.mechanisms.pointwise import pointwise
+from foveate.mechanisms.precision import as_saved, full_precision, precise, widen
 
 ROWS = 256  # query rows in a block: 9 MB of weights at 97x97, and as fast as any larger number on a CPU
 BLOCK = 1 << 21  # weights in a block of several images or heads, where one has fewer
@@ -31,9 +31,8 @@ def tokens(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b n c"]:
     The fused CPU kernel asks for that stride and falls back to an N*N matrix without a word if it is missing.
     """
     laid_out = x.flatten(2).transpose(1, 2)
-    if (
-        x.shape[1] == 1
-    ):  # contiguous whatever its stride, by PyTorch's definition: only a copy sets the stride
+    tracing = torch.jit.is_tracing()  # type: ignore[attr-defined]
+    if not tracing and x.shape[1] == 1:  # contiguous whatever its stride: only a copy sets the stride
         return laid_out.clone(memory_format=torch.contiguous_format)
     return laid_out.contiguous()
 
@@ -49,9 +48,18 @@ def like_input(y: Float[Tensor, "b c h w"], x: Float[Tensor, "b _ h w"]) -> Floa
     return y.to(x.dtype).contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
 
 
-def widen(x: Tensor) -> Tensor:
-    """Return ``x`` in float32 if it is half precision, where energies without a scale overflow."""
-    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+def at_least_one(count: int) -> int:
+    """Return ``count``, or 1 where it is less, for sizes that a compiler or tracer knows as symbols."""
+    if isinstance(count, Tensor):
+        return cast(int, count.clamp_min(1))  # as torch.jit.trace has them
+    return cast(int, torch.sym_max(1, count))
+
+
+def at_most(count: int, limit: int) -> int:
+    """Return ``count``, or ``limit`` where it is more, likewise."""
+    if isinstance(count, Tensor):
+        return cast(int, count.clamp_max(limit))
+    return cast(int, torch.sym_min(count, limit))
 
 
 def project(layer: nn.Conv2d, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h w"]:
@@ -61,14 +69,7 @@ def project(layer: nn.Conv2d, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d
     """
     if widen(x) is x or torch.is_autocast_enabled(x.device.type):
         return pointwise(layer, x)
-    bias = None if layer.bias is None else widen(layer.bias)
-    return F.conv2d(widen(x), widen(layer.weight), bias)
-
-
-def full_precision(x: Tensor) -> AbstractContextManager[Any]:
-    """Return a context in which autocast does not undo ``widen``."""
-    kind = x.device.type
-    return torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext()
+    return precise(layer, widen(x))
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, tap: MapTap, *, scale: float = 1.0) -> Tensor:
@@ -157,6 +158,7 @@ def _keep(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
     ctx.save_for_backward(*inputs)
 
 
+@as_saved
 def _turn(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     found: tuple[Tensor, Tensor, Tensor] = _row_blocks_backward(grad, *ctx.saved_tensors)
     return found

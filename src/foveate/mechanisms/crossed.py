@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from foveate.mechanisms.gated import channels_last, traced
+from foveate.mechanisms.precision import as_saved
 
 SMALL = 1 << 17  # images of fewer numbers are faster in the plain way
 
@@ -100,6 +101,7 @@ class _Cross(torch.autograd.Function):
         return out
 
     @staticmethod
+    @as_saved
     @once_differentiable
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, ...]:
         x, asks, project, *kept = ctx.saved_tensors

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -13,14 +14,14 @@ from foveate.mechanisms.interfaces import Fuse, Gate, Read
 
 
 def example_inputs(
-    module: Mechanism, height: int, width: int, *, batch: int = 1, steps: int = 1, **options: Any
+    module: Mechanism, *size: int, batch: int = 1, steps: int = 1, **options: Any
 ) -> dict[str, Tensor]:
     """Return the tensors of one call, by name, drawn from N(0, 1).
 
     Args:
         module: What is to be called, as ``call(module, inputs.values())``.
-        height: H of the map; the memory of a read has H*W entries.
-        width: W of the map.
+        size: Height and width of the map, the length of a signal, or depth, height and width of a volume; the
+            memory of a read has as many entries as the map has positions.
         batch: How many images.
         steps: How many queries a read gets.
         options: ``dtype``, ``device``, ``generator``: for ``torch.randn``.
@@ -35,13 +36,13 @@ def example_inputs(
         return torch.randn(batch, *shape, **options)
 
     if isinstance(module, Fuse):
-        return {f"map {i}": draw(c, height, width) for i, c in enumerate(module.widths, 1)}
+        return {f"map {i}": draw(c, *size) for i, c in enumerate(module.widths, 1)}
     if isinstance(module, Read):
-        query, memory = draw(steps, module.query_channels), draw(height * width, module.channels)
+        query, memory = draw(steps, module.query_channels), draw(math.prod(size), module.channels)
         return {"query": query, "memory": memory}
-    x = draw(module.channels, height, width)
+    x = draw(module.channels, *size)
     if isinstance(module, Gate):  # half the size, as a decoder's next stage has
-        return {"x": x, "gating": draw(module.gating, (height + 1) // 2, (width + 1) // 2)}
+        return {"x": x, "gating": draw(module.gating, *((side + 1) // 2 for side in size))}
     return {"x": x}
 
 

@@ -17,6 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from foveate.mechanisms.precision import as_saved
+
 BLOCK = 1 << 18  # numbers in a block: 1 MB of float32, what a core keeps close
 BLOCKS = 8  # blocks that are written at once where nothing is summed
 SMALL = 1 << 19  # maps of fewer numbers are faster in the plain way
@@ -186,6 +188,7 @@ class _Gated(torch.autograd.Function):
         return y
 
     @staticmethod
+    @as_saved
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, *saved = ctx.saved_tensors
         wanted = ctx.needs_input_grad[2:]

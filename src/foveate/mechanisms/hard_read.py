@@ -13,9 +13,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from foveate.mechanisms.attend import full_precision, widen
 from foveate.mechanisms.base import Cost, MapTap
 from foveate.mechanisms.interfaces import Read
+from foveate.mechanisms.precision import full_precision, widen
 from foveate.mechanisms.query.additive import AdditiveScore
 from foveate.mechanisms.soft_read import hidden as nothing_at
 from foveate.mechanisms.soft_read import masked_softmax, readable

@@ -12,6 +12,8 @@ from torch import Tensor
 
 from foveate.errors import ShapeError
 from foveate.mechanisms.base import Mechanism
+from foveate.mechanisms.ranks import taken
+from foveate.typed import quoted
 
 
 class Refine(Mechanism):
@@ -51,12 +53,14 @@ class Gate(Mechanism):
     ) -> Float[Tensor, "b o *space"]:
         """Weigh parts of ``x`` by the coarser map ``gating``."""
 
-    def _check_gating(self, gating: Tensor) -> None:
-        """Raise a ShapeError unless ``gating`` is a map with the channels this was built for."""
-        if gating.ndim < 4 or gating.shape[1] != self.gating or not gating.is_floating_point():
+    def _check_gating(self, x: Tensor, gating: Tensor) -> None:
+        """Raise a ShapeError unless ``gating`` has the axes of ``x`` and the channels this was built for."""
+        self._check_tensor(gating, f"a gating map (B, {self.gating}, h, w)")
+        if gating.ndim != x.ndim or gating.shape[1] != self.gating or not gating.is_floating_point():
+            expected = taken((x.ndim - 2,), self.gating)
             raise ShapeError(
                 f"{type(self).__name__}: got a gating map of shape {tuple(gating.shape)} and {gating.dtype}, "
-                f"expected floating point (B, {self.gating}, h, w). Build it with gating= its channels."
+                f"expected floating point, {expected}. Build it with gating= its channels."
             )
 
 
@@ -87,6 +91,7 @@ class Fuse(Mechanism):
             came = f"{len(maps)} maps" if isinstance(maps, (list, tuple)) else f"a {type(maps).__name__}"
             raise ShapeError(f"{name}: got {came}, expected a list of {len(self.widths)} maps (B, C, H, W).")
         for position, (x, width) in enumerate(zip(maps, self.widths, strict=True)):
+            self._check_tensor(x, f"map {position} (B, {width}, H, W)")
             if x.ndim != 4 or x.shape[1] != width or not x.is_floating_point():
                 raise ShapeError(
                     f"{name}: got {tuple(x.shape)} of {x.dtype} as map {position}, expected floating point "
@@ -98,6 +103,7 @@ class Read(Mechanism):
     """A query reads a memory; takes ``channels`` of the memory, and ``query``, the query's if they differ."""
 
     interface = "read"
+    dims = ()
     query_channels: int
 
     @abstractmethod
@@ -119,11 +125,14 @@ class Read(Mechanism):
             ("query", query, self.query_channels, "T"),
             ("memory", memory, self.channels, "N"),
         ):
+            self._check_tensor(x, f"a {what} (B, {axis}, {width})")
             if x.ndim != 3 or x.shape[2] != width or not x.is_floating_point():
                 raise ShapeError(
                     f"{name}: got a {what} of shape {tuple(x.shape)} and {x.dtype}, expected floating point "
                     f"(B, {axis}, {width}). A map is laid out as a memory with x.flatten(2).transpose(1, 2)."
                 )
+        if mask is not None and not isinstance(mask, Tensor):
+            raise ShapeError(f"{name}: got {quoted(mask)} as mask, expected booleans (B, N) or None.")
         if mask is not None and (mask.shape != memory.shape[:2] or mask.dtype != torch.bool):
             raise ShapeError(
                 f"{name}: got a mask of shape {tuple(mask.shape)} and {mask.dtype}, expected booleans of "

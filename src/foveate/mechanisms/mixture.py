@@ -24,18 +24,23 @@ def fitted(maps: Sequence[Tensor]) -> list[Tensor]:
 
 
 def resized(x: Tensor, like: Tensor) -> Tensor:
-    """Return a map (B, C, H, W) or volume (B, C, D, H, W) at the size of ``like``: half-pixel centres.
+    """Return a signal, a map or a volume at the size of ``like``: half-pixel centres.
 
     Example:
         >>> import torch
         >>> resized(torch.rand(1, 2, 3, 3), like=torch.rand(1, 5, 4, 6)).shape
         torch.Size([1, 2, 4, 6])
     """
-    size, mode = like.shape[2:], "bilinear" if x.ndim == 4 else "trilinear"
+    size, mode = like.shape[2:], linear(x)
     # An export would hold the sizes to be equal for ever after, as those of the example are.
     if not torch.compiler.is_exporting() and x.shape[2:] == size:
         return x
     return interpolate(x, size=size, mode=mode, align_corners=False)
+
+
+def linear(x: Tensor) -> str:
+    """Return the name of linear resizing for maps of the rank of ``x``."""
+    return {3: "linear", 4: "bilinear", 5: "trilinear"}[x.ndim]
 
 
 def mixture(maps: Sequence[Tensor], weights: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from torch.nn.functional import pad
 from torch.nn.grad import conv2d_input, conv2d_weight
 
 from foveate.mechanisms.gated import BLOCK, traced
+from foveate.mechanisms.precision import as_saved
 
 FEW = 1 << 14  # numbers below which conv2d is as fast
 
@@ -24,13 +25,15 @@ FEW = 1 << 14  # numbers below which conv2d is as fast
 def convolve(layer: nn.Conv2d, planes: Tensor) -> Tensor:
     """Return ``layer(planes)`` for (B, c, M, N) with few planes c, an odd square kernel and one plane out.
 
+    Signals and volumes get their own layer, plainly.
+
     Example:
         >>> convolve(nn.Conv2d(2, 1, 7, padding=3), torch.rand(1, 2, 9, 5)).shape
         torch.Size([1, 1, 9, 5])
     """
     kind = planes.device.type
     rare = planes.dtype not in (torch.float32, torch.float64) or planes.dtype != layer.weight.dtype
-    if traced(planes) or planes.numel() < FEW or rare or torch.is_autocast_enabled(kind):
+    if planes.ndim != 4 or traced(planes) or planes.numel() < FEW or rare or torch.is_autocast_enabled(kind):
         return layer(planes)
     convolved = _Convolution.apply(planes, layer.weight)
     return convolved if layer.bias is None else convolved + layer.bias
@@ -76,6 +79,7 @@ class _Convolution(torch.autograd.Function):
         return summed.unsqueeze(1)
 
     @staticmethod
+    @as_saved
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
         planes, weight = ctx.saved_tensors
         (count, k), taps = weight.shape[1:3], _taps(weight)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TypeGuard
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
@@ -40,7 +41,8 @@ def _plain(layer: nn.Module, x: Tensor) -> TypeGuard[nn.Conv2d]:
     if type(layer) is not nn.Conv2d or layer.stride != (1, 1) or layer.padding != (0, 0):
         return False
     hooks = layer._forward_hooks, layer._forward_pre_hooks, layer._backward_hooks, layer._backward_pre_hooks
-    return layer.weight.shape[1:] == (x.shape[1], 1, 1) and not any(hooks)
+    tracing = torch.jit.is_tracing()  # type: ignore[attr-defined]
+    return not tracing and layer.weight.shape[1:] == (x.shape[1], 1, 1) and not any(hooks)
 
 
 def _fused(layer: nn.Conv2d, x: Tensor) -> Tensor:

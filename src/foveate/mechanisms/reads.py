@@ -16,6 +16,8 @@ from torch import Tensor
 from torch.nn.functional import adaptive_max_pool2d
 
 from foveate.mechanisms.gated import BLOCK, blocks, channels_last, fusing, part, plain, total, weighted
+from foveate.mechanisms.precision import as_saved
+from foveate.mechanisms.ranks import places
 
 AXES = {"channels": 1, "rows": 2, "columns": 3}
 
@@ -56,8 +58,10 @@ def maximum(x: Tensor, over: str, scale: Tensor | None = None) -> tuple[Tensor, 
         >>> maximum(torch.tensor([[[[1.0, 5.0]]]]), "positions")[1].item()
         5.0
     """
-    if plain(x) or (scale is not None and scale.dtype != x.dtype):
+    if x.ndim != 4 or plain(x) or (scale is not None and scale.dtype != x.dtype):
         scaled = x if scale is None else x * scale
+        if x.ndim != 4:
+            return x, scaled.amax(dim=1 if over == "channels" else places(x), keepdim=True)
         if fusing():  # no places are kept: finding them again costs a comparison, which is fused
             return x, scaled.amax(dim=(2, 3) if over == "positions" else AXES[over], keepdim=True)
         if over == "positions":
@@ -120,6 +124,7 @@ class _WeightedSum(torch.autograd.Function):
         return x.view_as(x), weighted(x, weight, over)
 
     @staticmethod
+    @as_saved
     def backward(ctx: Any, grad: Tensor, grad_sums: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         grad_weight = None
@@ -149,6 +154,7 @@ class _Maximum(torch.autograd.Function):
         return x.view_as(x), maxima
 
     @staticmethod
+    @as_saved
     def backward(ctx: Any, grad: Tensor, grad_maxima: Tensor) -> tuple[Tensor | None, ...]:
         x, places, *given = ctx.saved_tensors
         axis = 2 if ctx.over == "positions" else 1
@@ -180,6 +186,7 @@ class _LineMaximum(torch.autograd.Function):
         return x.view_as(x), maxima
 
     @staticmethod
+    @as_saved
     def backward(ctx: Any, grad: Tensor, grad_maxima: Tensor) -> tuple[Tensor | None, ...]:
         x, maxima = ctx.saved_tensors
         if torch.is_grad_enabled():

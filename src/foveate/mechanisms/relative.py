@@ -14,8 +14,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
-from foveate.mechanisms.attend import full_precision, widen
 from foveate.mechanisms.base import MapTap
+from foveate.mechanisms.precision import as_saved, full_precision, widen
 
 BLOCK = 2**20  # weights in a block: 4 MB, which a cache holds
 NEVER = -1e9  # the energy of what must not be read: exp of it is 0, and 0 times it is no NaN
@@ -109,6 +109,7 @@ class _Blocks(torch.autograd.Function):
         return torch.cat([placed_weights(q, key, y, x) @ value for q, y, x in blocks], dim=-2)
 
     @staticmethod
+    @as_saved
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
         query, key, value, down, along = ctx.saved_tensors

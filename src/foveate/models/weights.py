@@ -7,22 +7,30 @@ before every name.
 
 from __future__ import annotations
 
+import argparse
+import collections
 import functools
 import logging
+import pathlib
+import pickle
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from foveate.errors import CheckpointError, nearest
+from foveate.models.form import check_form
 from foveate.models.layouts import translated
+from foveate.tensor_file import load_tensors
 
 _NESTS = ("state_dict_ema", "state_dict", "model_state_dict", "model_state", "model")
 _PREFIXES = ("module.", "_orig_mod.")
+_PATHS = ("Path", "PosixPath", "WindowsPath", "PurePath", "PurePosixPath", "PureWindowsPath")
+_CONTAINERS = (set, frozenset, list, dict, tuple, collections.defaultdict)  # that settings may hold
 _SHOWN = 5  # misfits of one kind that a message names
 _log = logging.getLogger("foveate")
 
@@ -39,8 +47,10 @@ def load_weights(model: nn.Module, path: Path, classes: int) -> tuple[str, ...]:
         The names that were left out, all of them of the head.
 
     Raises:
-        CheckpointError: The file cannot be read, or something other than the head does not fit.
+        CheckpointError: The file cannot be read, something other than the head does not fit, or the file says
+            that it is of another form of the network.
     """
+    check_form(model, path)
     return put_weights(model, read_weights(path), classes, origin=str(path))
 
 
@@ -53,7 +63,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise CheckpointError(f"{path}: there is no such file of weights")
     try:
-        content: Any = load_file(path) if path.suffix == ".safetensors" else _loaded(path)
+        content: Any = load_tensors(path) if path.suffix == ".safetensors" else _loaded(path)
+    except pickle.UnpicklingError as error:  # its text advises to run the file's code
+        raise CheckpointError(f"{path} {_pickled(error)}") from None
     except Exception as error:
         raise CheckpointError(
             f"{path} cannot be read as weights ({in_one_line(error)}). Expected a "
@@ -72,11 +84,16 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def _loaded(path: Path) -> Any:
-    """Return what a PyTorch file holds: tensors, and numbers of NumPy, such as a score beside them."""
+    """Return what a PyTorch file holds: tensors, and what often lies beside them: scores, settings, paths.
+
+    All of these are data: nothing in the file is executed.
+    """
     scalar: Any = np.float64(0).__reduce__()[0]
     names = [f"numpy.{core}.multiarray.scalar" for core in ("core", "_core")]
     kinds = [type(np.dtype(kind)) for kind in ("float32", "float64", "int64")]
-    with torch.serialization.safe_globals([*((scalar, name) for name in names), np.dtype, *kinds]):
+    paths = [(pathlib.PurePath, f"pathlib.{name}") for name in _PATHS]
+    settings: list[Any] = [argparse.Namespace, *paths, *_CONTAINERS]
+    with torch.serialization.safe_globals([*((scalar, name) for name in names), np.dtype, *kinds, *settings]):
         return torch.load(path, "cpu", weights_only=True)
 
 
@@ -96,6 +113,9 @@ def put_weights(model: nn.Module, state: Mapping[str, Tensor], classes: int, ori
         CheckpointError: Something other than the head does not fit.
     """
     state = translated(state, model)
+    for name, value in state.items():
+        if value.is_floating_point() and value.isnan().any():
+            raise CheckpointError(f"{origin}: {name} holds values that are not numbers (NaN)")
     head = _head(model, state, classes)
     own = model.state_dict()
     # Files from before PyTorch 0.4.1 do not count batches; nothing computes with the number.
@@ -105,6 +125,12 @@ def put_weights(model: nn.Module, state: Mapping[str, Tensor], classes: int, ori
     if missing or foreign or shapes:
         raise CheckpointError(
             f"{origin} does not fit the model. {_misfits(missing, foreign, shapes, state, own)}"
+        )
+    broken = [n for n, value in state.items() if value.is_floating_point() and not value.isfinite().all()]
+    if broken:
+        raise CheckpointError(
+            f"{origin}: {len(broken)} weights hold numbers that are not finite (nan or inf), such as "
+            f"{_some(broken)}. The training that wrote them had failed; use an earlier checkpoint."
         )
     model.load_state_dict({n: value for n, value in state.items() if n not in head}, strict=False)
     if head:
@@ -121,6 +147,21 @@ def in_one_line(error: Exception) -> str:
     """Return what kind of error it is, and the first line of what it says."""
     said = str(error).strip().splitlines()
     return ": ".join([type(error).__name__, *said[:1]])
+
+
+def _pickled(error: pickle.UnpicklingError) -> str:
+    """Return in our words why PyTorch refused a file."""
+    named = re.search(r"(?:GLOBAL|class) ([\w.]+)", str(error))
+    if named is None:
+        return (
+            "cannot be read as weights: it is damaged, or not a file of tensors. Expected a safetensors "
+            "file, or a PyTorch file of tensors: torch.save(model.state_dict(), path)."
+        )
+    return (
+        f"cannot be read as weights: beside tensors it holds {named[1]}, which would be run to read it, and "
+        "foveate runs nothing that a file of weights names. Where the model was made, write its tensors "
+        "alone: torch.save(model.state_dict(), path), or a safetensors file."
+    )
 
 
 def _without_prefix(state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from foveate.data.base import Truth
 from foveate.errors import ShapeError
+from foveate.options import check_fields
 from foveate.registry import Registry
 
 
@@ -39,6 +40,8 @@ class Metric:
         higher_is_better: Whether more is better.
         averages: Whether it is the mean of one score an item. If not (mean IoU, AUROC), a study works with
             pseudo-values.
+        bounds: The least and the greatest score there can be, or None.
+        margin: The least difference worth having where the user states none, in the unit.
     """
 
     name: str
@@ -46,6 +49,11 @@ class Metric:
     scale: float
     higher_is_better: bool = True
     averages: bool = True
+    bounds: tuple[float, float] | None = (0.0, 1.0)
+    margin: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 class Task(Protocol):
@@ -77,6 +85,13 @@ class Task(Protocol):
         """Raise unless outputs of this shape can be trained on all of these targets; called once a run."""
         ...
 
+    def check_metric(self, truths: np.ndarray) -> None:
+        """Raise unless the metric says something about test items of which this is true (N, ...).
+
+        Called before training, so that no finished study has to be told.
+        """
+        ...
+
     def loss(self, outputs: object, batch: Labelled, *, label_smoothing: float = 0.0) -> Tensor:
         """Return the mean loss of the batch, a scalar."""
         ...
@@ -89,8 +104,16 @@ class Task(Protocol):
         """Return the metric over the items that left these records (N, ...); NaN if they do not tell."""
         ...
 
+    def value_without_each(self, records: np.ndarray) -> np.ndarray:
+        """Return the metric over all items but one, for each item in turn (N,)."""
+        ...
+
     def by_class(self, records: np.ndarray) -> np.ndarray | None:
         """Return the metric of each class (K,) over these items, or None: then a class has its own items."""
+        ...
+
+    def by_class_without_each(self, records: np.ndarray) -> np.ndarray | None:
+        """Return the metric of each class over all items but one, for each item in turn (N, K); or None."""
         ...
 
     def figures(self, records: np.ndarray) -> dict[str, float]:

@@ -10,7 +10,7 @@ from dataclasses import fields
 from typing import Any, TypeVar
 
 from foveate.calls import parse_call, printed
-from foveate.errors import OptionError, nearest
+from foveate.options import checked
 from foveate.registry import Registry
 
 T = TypeVar("T")
@@ -26,13 +26,7 @@ def build(registry: Registry[type[T]], text: str) -> T:
     """
     name, options = parse_call(text)
     cls: Callable[..., T] = registry[name]
-    known = options_of(registry[name])
-    for option in options:
-        if option not in known:
-            listed = ", ".join(known) or "none"
-            near = f"{nearest(option, known)} " if known else ""
-            raise OptionError(f'{name} has no option "{option}". {near}Its options: {listed}')
-    return cls(**options)
+    return cls(**checked(name, cls, options))
 
 
 def written(registry: Registry[type[T]], entry: T) -> str:

@@ -3,7 +3,7 @@
 Batch    images (B, 3, H, W), targets (B,) whole numbers in [0, classes).
 Outputs  logits (B, classes).
 Loss     cross-entropy, with label smoothing and class weights.
-Record   1 for an image whose most probable class is the true one, else 0; the mean is the accuracy.
+Record   what the metric keeps of an image; of accuracy, the usual one, 1 if it is right and 0 if not.
 """
 
 from __future__ import annotations
@@ -12,22 +12,34 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float64, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from foveate.data.base import Truth
 from foveate.errors import DataError, OptionError, ShapeError
-from foveate.tasks.base import Labelled, Metric, main_output, tasks
+from foveate.tasks.base import Labelled, main_output, tasks
+from foveate.tasks.metrics.label_metric import Records, parse_label_metric
 
 
 @tasks.register("classification")
 class Classification:
-    """One class an image; see the module's docstring."""
+    """One class an image; see the module's docstring.
+
+    Args:
+        classes: Their names.
+        loss: ``ce``, the only one.
+        metric: Such as ``balanced_accuracy``, ``f1``, ``auroc``, ``log_loss``, ``brier`` or ``top_5``;
+            accuracy if None.
+        class_weights: How much each class counts in the loss; alike if None.
+
+    Raises:
+        UnknownNameError: There is no such metric.
+        OptionError: There is no such loss, or no such metric of so many classes.
+    """
 
     name = "classification"
     truth: Truth = "label"
-    metric = Metric("accuracy", unit="points", scale=100.0)
 
     def __init__(
         self,
@@ -37,9 +49,10 @@ class Classification:
         metric: str | None = None,
         class_weights: Sequence[float] | None = None,
     ) -> None:
-        for what, value, only in (("loss", loss, "ce"), ("metric", metric, "accuracy")):
-            if value not in (None, only):
-                raise OptionError(f'classification: got {what}="{value}", expected "{only}", the only one.')
+        if loss not in (None, "ce"):
+            raise OptionError(f'classification: got loss="{loss}", expected "ce", the only one.')
+        self.classes = tuple(classes)
+        self.metric = parse_label_metric(metric or "accuracy").of(len(self.classes))
         self.class_weights = None if class_weights is None else torch.tensor(class_weights)
 
     def forward(self, model: nn.Module, batch: Labelled) -> object:
@@ -64,27 +77,52 @@ class Classification:
             raise DataError(
                 f"targets go from {least} to {most}, but the model has {logits.shape[1]} outputs, for "
                 "targets 0 to "
-                f"{logits.shape[1] - 1}. Create the model with classes={most + 1}, or mend the labels."
+                f"{logits.shape[1] - 1}. Create the model with classes={most + 1}, or fix the labels."
+            )
+
+    def check_metric(self, truths: Int64[np.ndarray, " n"]) -> None:
+        """Raise unless the metric says something about items of these classes.
+
+        Raises:
+            DataError: It does not, such as AUROC where all items are of one class.
+        """
+        targets = torch.from_numpy(np.asarray(truths))
+        fake = torch.zeros(len(targets), self._classes(targets)).double().log_softmax(dim=1)
+        if np.isnan(self.metric.value(self.metric.record(fake, targets).numpy(), fake.shape[1])):
+            raise DataError(
+                f"{self.metric} says nothing about these test images: all {len(targets)} are of one class. "
+                "Add test images of other classes, or choose another metric, such as accuracy."
             )
 
     def loss(self, outputs: object, batch: Labelled, *, label_smoothing: float = 0.0) -> Float[Tensor, ""]:
-        """Return the mean cross-entropy, in nats."""
+        """Return the mean cross-entropy, in nats; 0 of a batch of nothing but classes that weigh nothing."""
         logits = main_output(outputs).float()
         weight = None if self.class_weights is None else self.class_weights.to(logits)
+        if weight is not None and not weight[batch.targets].any():
+            return (logits * 0.0).sum()
         return F.cross_entropy(logits, batch.targets, weight=weight, label_smoothing=label_smoothing)
 
-    def record(self, outputs: object, batch: Labelled) -> Float[Tensor, " b"]:
-        """Return 1 where the most probable class is the true one, else 0."""
-        return (main_output(outputs).argmax(dim=1) == batch.targets).float()
+    def record(self, outputs: object, batch: Labelled) -> Float64[Tensor, "b ..."]:
+        """Return what the metric keeps of each image."""
+        return self.metric.record(main_output(outputs).double().log_softmax(dim=1), batch.targets)
 
-    def value(self, records: Float[np.ndarray, " n"]) -> float:
-        """Return the share of items that are right."""
-        return float(records.mean())
+    def value(self, records: Records) -> float:
+        """Return the metric over the images that left these records."""
+        return self.metric.value(records, len(self.classes))
 
-    def by_class(self, records: Float[np.ndarray, " n"]) -> None:
-        """Return None: the accuracy of a class is that of its own items."""
+    def value_without_each(self, records: Records) -> Float64[np.ndarray, " n"]:
+        """Return the metric without each image in turn."""
+        return self.metric.value_without_each(records, len(self.classes))
 
-    def figures(self, records: Float[np.ndarray, " n"]) -> dict[str, float]:
+    def by_class(self, records: Records) -> Float64[np.ndarray, " k"] | None:
+        """Return the metric of each class; None where it is that of a class's own images, as accuracy is."""
+        return self.metric.by_class(records, len(self.classes))
+
+    def by_class_without_each(self, records: Records) -> Float64[np.ndarray, "n k"] | None:
+        """Return the same without each image in turn."""
+        return self.metric.by_class_without_each(records, len(self.classes))
+
+    def figures(self, records: Records) -> dict[str, float]:
         """Return no further figure."""
         return {}
 
@@ -95,3 +133,6 @@ class Classification:
     def predict(self, outputs: object) -> Float[Tensor, "b q"]:
         """Return probabilities that sum to 1 over the classes."""
         return main_output(outputs).float().softmax(dim=1)
+
+    def _classes(self, targets: Int64[Tensor, " n"]) -> int:
+        return max(len(self.classes), int(targets.max()) + 1)

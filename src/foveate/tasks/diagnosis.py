@@ -23,7 +23,14 @@ from foveate.calls import parse_call
 from foveate.data.base import Truth
 from foveate.errors import DataError, OptionError, ShapeError
 from foveate.tasks.base import Labelled, Metric, main_output, tasks
-from foveate.tasks.metrics.auroc import auroc, mean_present, sensitivity, sensitivity_at, specificity
+from foveate.tasks.metrics.auroc import (
+    auroc,
+    auroc_without_each,
+    mean_present,
+    sensitivity,
+    sensitivity_at,
+    specificity,
+)
 
 
 @tasks.register("diagnosis")
@@ -43,7 +50,7 @@ class Diagnosis:
     """
 
     name = "diagnosis"
-    truth: Truth = "label"
+    truth: Truth = "labels"
     metric = Metric("AUROC", unit="points", scale=100.0, averages=False)
 
     def __init__(
@@ -68,7 +75,7 @@ class Diagnosis:
 
         Raises:
             ShapeError: The outputs are not (B, K), or the targets are of another number of findings.
-            DataError: A target is no finding, or neither 0 nor 1.
+            DataError: A target is not a finding, or neither 0 nor 1.
         """
         logits = main_output(outputs)
         if logits.ndim != 2:
@@ -88,7 +95,21 @@ class Diagnosis:
         elif least < 0 or most >= max(2, logits.shape[1]):
             raise DataError(
                 f"targets go from {least} to {most}, but the model has {logits.shape[1]} outputs. Create the "
-                f"model with classes={most + 1}, or mend the labels."
+                f"model with classes={most + 1}, or fix the labels."
+            )
+
+    def check_metric(self, truths: Shaped[np.ndarray, "n ..."]) -> None:
+        """Raise unless some finding is in some of the items and absent from others.
+
+        Raises:
+            DataError: There is none.
+        """
+        if np.ndim(truths) == 1:
+            truths = np.eye(max(2, int(np.max(truths)) + 1))[truths]
+        if not ((truths == 1).any(axis=0) & (truths != 1).any(axis=0)).any():
+            raise DataError(
+                f"auroc says nothing about these {len(truths)} test images: each finding is in all of them "
+                "or in none. Add test images with and without the findings."
             )
 
     def loss(self, outputs: object, batch: Labelled, *, label_smoothing: float = 0.0) -> Float[Tensor, ""]:
@@ -114,10 +135,21 @@ class Diagnosis:
         """Return the area under the ROC curve of each finding; NaN for one that is in none or all items."""
         return auroc(*_halves(records))
 
+    def value_without_each(self, records: Float64[np.ndarray, "n m"]) -> Float64[np.ndarray, " n"]:
+        """Return the mean area without each item in turn."""
+        return np.array([mean_present(each) for each in self.by_class_without_each(records)])
+
+    def by_class_without_each(self, records: Float64[np.ndarray, "n m"]) -> Float64[np.ndarray, "n k"]:
+        """Return each finding's area without each item in turn."""
+        return auroc_without_each(*_halves(records))
+
     def figures(self, records: Float64[np.ndarray, "n m"]) -> dict[str, float]:
-        """Return sensitivity and specificity in points, averaged over the findings as the metric is."""
+        """Return in points the area of each finding, and mean sensitivity and specificity."""
         told = _halves(records)
+        each = self.by_class(records) if 1 < len(self.classes) == len(told[0][0]) else ()
         return {
+            f"AUROC of {name}": 100 * float(area) for name, area in zip(self.classes, each, strict=False)
+        } | {
             f"sensitivity at {100 * self.specificity:g} % specificity": 100
             * mean_present(sensitivity_at(*told, self.specificity)),
             "sensitivity": 100 * mean_present(sensitivity(*told)),

@@ -110,6 +110,14 @@ class Segmentation:
                 f"classes={classes}."
             )
 
+    def check_metric(self, truths: UInt8[np.ndarray, "n h w"]) -> None:
+        """Raise unless the metric is one of so many classes.
+
+        Raises:
+            ShapeError: It is of one object before its background, and there are more classes.
+        """
+        _ = self._shapes
+
     def loss(self, outputs: object, batch: Labelled, *, label_smoothing: float = 0.0) -> Float[Tensor, ""]:
         """Return the loss of the logits and, weighed, of the auxiliary outputs.
 
@@ -135,15 +143,23 @@ class Segmentation:
 
     def value(self, records: Float64[np.ndarray, "n m"]) -> float:
         """Return the metric over the images that left these records."""
-        return self.metric.value(self._counts(records)[0])
+        return self.metric.value(self._summed(records)[0])
+
+    def value_without_each(self, records: Float64[np.ndarray, "n m"]) -> Float64[np.ndarray, " n"]:
+        """Return the metric without each image in turn: its counts are taken off the sum."""
+        return self.metric.scores(self._counts(records.sum(axis=0) - records)[0]).numpy()
 
     def by_class(self, records: Float64[np.ndarray, "n m"]) -> Float64[np.ndarray, " k"]:
         """Return the intersection over union of each class; NaN for one that is nowhere."""
-        return _IOU.per_class(self._counts(records)[-1]).numpy()
+        return _IOU.per_class(self._summed(records)[-1]).numpy()
+
+    def by_class_without_each(self, records: Float64[np.ndarray, "n m"]) -> Float64[np.ndarray, "n k"]:
+        """Return the same without each image in turn."""
+        return _IOU.class_scores(self._counts(records.sum(axis=0) - records)[-1]).numpy()
 
     def figures(self, records: Float64[np.ndarray, "n m"]) -> dict[str, float]:
         """Return what goes beside the metric, mean IoU, Dice and pixel accuracy, without the metric."""
-        *counts, overlaps = self._counts(records)
+        *counts, overlaps = self._summed(records)
         right, _, true = overlaps
         pairs = zip(self._counting[1:-1], counts[1:], strict=True)
         found = {metric.name: metric.scale * metric.value(each) for metric, each in pairs} | {
@@ -171,11 +187,15 @@ class Segmentation:
     def _fitted(self, output: Tensor, batch: Labelled) -> Tensor:
         return resized(output, batch.images) if output.ndim == 4 else output
 
-    def _counts(self, records: Float64[np.ndarray, "n m"]) -> list[Float64[Tensor, "a b"]]:
+    def _summed(self, records: Float64[np.ndarray, "n m"]) -> list[Float64[Tensor, "a b"]]:
         """Return the counts of every metric, summed over the images."""
+        return [counts[0] for counts in self._counts(records.sum(axis=0, keepdims=True))]
+
+    def _counts(self, records: Float64[np.ndarray, "n m"]) -> list[Float64[Tensor, "n a b"]]:
+        """Return the counts of every metric, of each record by itself."""
         sizes = [int(np.prod(shape)) for shape in self._shapes]
-        parts = torch.from_numpy(records.sum(axis=0)).split(sizes)
-        return [part.view(shape) for part, shape in zip(parts, self._shapes, strict=True)]
+        parts = torch.from_numpy(records).split(sizes, dim=1)
+        return [part.reshape(-1, *shape) for part, shape in zip(parts, self._shapes, strict=True)]
 
     @cached_property
     def _shapes(self) -> list[tuple[int, ...]]:

@@ -1,27 +1,29 @@
 """Checkpoints that survive being killed at any moment.
 
-A checkpoint is a folder ``checkpoint/000000123`` (the number of steps) with ``model.safetensors`` and
-``training.pt``. It is written under another name, forced to the disk, and then renamed, which happens at once
-or not at all; only then is the one before it deleted. Whoever reads takes the highest number.
+A checkpoint is a folder ``checkpoint/000000123`` (the number of steps) with ``model.safetensors``,
+``training.pt`` and the checksums of both. It appears whole or not at all; only then is the one before it
+deleted. Whoever reads takes the highest number.
 """
 
 from __future__ import annotations
 
-import os
+import io
+import pickle
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from foveate.errors import CheckpointError, TrainingError
+from foveate.files import PART, checksum, read_json, replacing, sweep, write_json
+from foveate.tensor_file import load_tensors, save_tensors
 
 WEIGHTS = "model.safetensors"
 TRAINING = "training.pt"
-_UNFINISHED = ".part"
+SUMS = "checksums.json"
 
 
 class Checkpoints:
@@ -43,17 +45,14 @@ class Checkpoints:
         final = self.folder / f"{steps:09d}"
         if final.exists():  # a run that is repeated comes to the same state
             return
-        part = final.with_suffix(_UNFINISHED)
         try:
-            shutil.rmtree(part, ignore_errors=True)
-            part.mkdir(parents=True)
-            save_weights(weights, part / WEIGHTS)
-            _save_training(training, part / TRAINING)
-            _sync(part)
-            part.rename(final)
-            _sync(self.folder)
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with replacing(final) as part:
+                part.mkdir()
+                save_tensors(weights, part / WEIGHTS)
+                (part / TRAINING).write_bytes(_serialised(training))
+                write_json(part / SUMS, {name: checksum(part / name) for name in (WEIGHTS, TRAINING)})
         except OSError as error:
-            shutil.rmtree(part, ignore_errors=True)
             raise TrainingError(
                 f"the checkpoint after step {steps} cannot be written to {self.folder}: {error}. Make "
                 "room or choose "
@@ -67,23 +66,23 @@ class Checkpoints:
         Raises:
             CheckpointError: The files are damaged.
         """
+        sweep(self.folder)
         newest = self.newest()
         if newest is None:
             return None
         try:
-            return load_file(newest / WEIGHTS), torch.load(
-                newest / TRAINING, map_location="cpu", weights_only=True
-            )
+            _expect_sound(newest)
+            training = torch.load(newest / TRAINING, map_location="cpu", weights_only=True)
+            return load_tensors(newest / WEIGHTS), training
+        except pickle.UnpicklingError:  # its text advises to run the file's code
+            why = f"{TRAINING} is damaged, or holds more than tensors and plain values"
         except Exception as error:
-            raise CheckpointError(
-                f"{newest} cannot be read ({type(error).__name__}: {error}). Delete "
-                f"{self.folder.parent} to begin "
-                "this run anew."
-            ) from error
+            why = str(error) or type(error).__name__
+        raise CheckpointError(f"{newest} cannot be read ({why}). Delete {newest} to begin this run again.")
 
     def newest(self) -> Path | None:
         """Return the folder of the newest complete checkpoint."""
-        complete = sorted(path for path in self.folder.glob("[0-9]*") if path.suffix != _UNFINISHED)
+        complete = sorted(path for path in self.folder.glob("[0-9]*") if path.suffix != PART)
         return complete[-1] if complete else None
 
     def clear(self) -> None:
@@ -96,43 +95,21 @@ class Checkpoints:
                 shutil.rmtree(path, ignore_errors=True)
 
 
-def save_weights(
-    weights: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str] | None = None
-) -> None:
-    """Write weights as safetensors, in place of an older file at once or not at all.
-
-    Tensors that share memory are written once for each name, so that any reader finds every key.
+def _expect_sound(folder: Path) -> None:
+    """Compare the files of a checkpoint with their checksums; those of earlier versions have none.
 
     Raises:
-        OSError: The disk does not take it.
+        CheckpointError: One is not what was written.
     """
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    plain = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
-    seen: set[int] = set()
-    for name, value in plain.items():
-        if value.untyped_storage().data_ptr() in seen:
-            plain[name] = value.clone()
-        seen.add(value.untyped_storage().data_ptr())
-    try:
-        save_file(plain, temporary, metadata={"format": "pt", **(metadata or {})})
-    except Exception as error:  # safetensors has an exception of its own for what the disk says
-        temporary.unlink(missing_ok=True)
-        raise OSError(str(error)) from error
-    _sync(temporary)
-    temporary.replace(path)
+    if not (folder / SUMS).is_file():
+        return
+    for name, stated in read_json(folder / SUMS, CheckpointError, "It is damaged.").items():
+        if checksum(folder / name) != stated:
+            raise CheckpointError(f"{name} is damaged: it is not what was written")
 
 
-def _save_training(training: Mapping[str, object], path: Path) -> None:
-    with path.open("wb") as file:
-        torch.save(dict(training), file)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync(path: Path) -> None:
-    """Force a file or a folder to the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def _serialised(training: Mapping[str, object]) -> memoryview:
+    """Return training state as bytes, so that a full disk or Ctrl-C meets no half archive."""
+    buffer = io.BytesIO()
+    torch.save(dict(training), buffer)
+    return buffer.getbuffer()

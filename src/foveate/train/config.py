@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from foveate.errors import OptionError
+from foveate.options import check_fields, seed_number
 
 Optimiser = Literal["adamw", "sgd"]
 ClassWeights = Literal["inverse", "median_frequency", "effective", "log"]
@@ -88,13 +89,12 @@ class TrainConfig:
 
     max_steps: int | None = None
     """Stop after this many steps, on the schedule of ``epochs``; a later call can go on from there."""
-    "from there."
 
     def __post_init__(self) -> None:
+        check_fields(self)
         for name in ("epochs", "batch_size", "accumulate"):
-            self._expect(
-                name, isinstance(getattr(self, name), int) and getattr(self, name) >= 1, "a whole number >= 1"
-            )
+            self._expect(name, getattr(self, name) >= 1, "a whole number >= 1")
+        seed_number("seed", self.seed)
         for name in ("warmup", "gate_warmup", "label_smoothing"):
             self._expect(name, 0 <= getattr(self, name) < 1, "a share in [0, 1)")
         self._expect("optimizer", self.optimizer in ("adamw", "sgd"), '"adamw" or "sgd"')
@@ -139,7 +139,8 @@ def usual_recipe(source: object = None, *, tuned: bool = False) -> TrainConfig:
     usual = TrainConfig(batch_size=8, augment="resized_crop") if truth == "mask" else TrainConfig()
     if tuned:
         return replace(usual, lr=1e-4)
-    name = str(getattr(source, "origin", {}).get("source", source) or "scenes").strip()
+    origin = getattr(source, "origin", None)
+    name = str((source or "scenes") if origin is None else origin.get("source")).strip()
     if truth == "label" and (name == "scenes" or name.startswith("scenes(")):
         # A digit in the mirror is another sign; and a small network learns scenes at this rate in minutes.
         return TrainConfig(lr=5e-3, batch_size=32, augment="crop")

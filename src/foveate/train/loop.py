@@ -23,12 +23,13 @@ from foveate.train.device import build_fabric, use_channels_last
 from foveate.train.ema import Average
 from foveate.train.evaluate import Triple, evaluate, to_device
 from foveate.train.feed import batches_of
+from foveate.train.lone_values import lone_values
 from foveate.train.optimise import build_optimizer, schedules, set_learning_rates
 from foveate.train.position import Budget, Fingerprint, Position, fingerprint
 from foveate.train.progress import Progress, Silent
 from foveate.train.result import Epoch, FitResult, described, expect_same, expect_within, finished, keep
-from foveate.train.seed import own_randomness, seed_step
-from foveate.train.stages import fit_stages, hold, stage_of, stages_of
+from foveate.train.seed import own_randomness, seed_step, warn_of_threads
+from foveate.train.stages import fit_stages, hold, shared, stage_of, stages_of
 from foveate.train.start import start_from_plain
 from foveate.train.state import State
 from foveate.train.watch import Watch
@@ -47,6 +48,7 @@ def fit(
     mean: Triple = (0.5, 0.5, 0.5),
     std: Triple = (0.5, 0.5, 0.5),
     name: str | None = None,
+    identity: Mapping[str, object] | None = None,
 ) -> FitResult:
     """Train ``model`` in place, or go on with the run that ``folder`` holds.
 
@@ -62,6 +64,8 @@ def fit(
         mean: What is subtracted from each channel of images in [0, 1].
         std: What each channel is then divided by.
         name: What ``progress`` calls the run; the folder's name if None.
+        identity: What decides the run beside the recipe and the layers of the model, such as a hash of the
+            data: a folder with another one is refused. JSON-able.
 
     Returns:
         The model, in evaluation mode, and its history. A run that is done returns at once with what it left.
@@ -72,7 +76,7 @@ def fit(
         DataError: A target is not one of the model's classes.
     """
     folder, progress = Path(folder), progress or Silent()
-    run = fingerprint(model, task.name, config, len(splits["train"]))
+    run = fingerprint(model, task.name, config, len(splits["train"]), identity)
     budget = Budget.of(config, len(splits["train"]))
     done = finished(folder, model, run, budget.stop)
     if done is not None:
@@ -90,6 +94,7 @@ def fit(
                 checkpoint_seconds=checkpoint_seconds,
                 mean=mean,
                 std=std,
+                identity=identity,
             ),
             steps_of=lambda recipe: Budget.of(recipe, len(splits["train"])).steps,
             progress=progress,
@@ -101,10 +106,33 @@ def fit(
         sitting.open(folder, run, checkpoint_seconds)
         progress.begin(name or folder.name, budget.stop, sitting.state.at.step)
         try:
-            sitting.train(progress)
+            with lone_values(model):
+                sitting.train(progress)
         finally:
             progress.end()
         return sitting.close()
+
+
+def rehearse(
+    model: nn.Module,
+    task: Task,
+    splits: Mapping[str, CachedSplit],
+    config: TrainConfig,
+    steps: int,
+    *,
+    mean: Triple = (0.5, 0.5, 0.5),
+    std: Triple = (0.5, 0.5, 0.5),
+) -> list[float]:
+    """Take a few steps as ``fit`` would and return the seconds that each took; nothing is kept.
+
+    What ``fit`` refuses is refused here: see there for arguments and errors. A model that is trained in
+    stages takes its steps outside of them.
+    """
+    if stages_of(model):
+        shared(config, list(stages_of(model)))
+    fabric = build_fabric(config.precision)
+    with own_randomness(fabric.device), lone_values(model):
+        return _Sitting(model, task, splits, config, fabric, (mean, std)).rehearse(steps)
 
 
 class _Sitting:
@@ -139,6 +167,11 @@ class _Sitting:
             expect_same(run, stored[1]["run"], folder)
             self.state.restore(*stored)
             expect_within(self.state.at.step, self.budget.stop, folder)
+            warn_of_threads(stored[1].get("threads"), str(folder))
+        self.begin()
+
+    def begin(self) -> None:
+        """Start the clocks and the eye on the loss."""
         self.watch = Watch(self.rates["decayed"], self.fabric.device, self.state.at.loss)
         self.lap = self.saved = time.perf_counter()
 
@@ -163,11 +196,26 @@ class _Sitting:
         self._count_seconds()
         self.state.model.load_state_dict(self.state.kept())
         speed = at.images / max(at.training_seconds, 1e-9)
-        result = FitResult(self.state.model.eval(), at.history, at.step, at.seconds, speed)
+        score = self.state.kept_score()
+        result = FitResult(self.state.model.eval(), at.history, at.step, at.seconds, speed, score)
         keep(self.folder, result, self.run)
         if complete:
             self.checkpoints.clear()
         return result
+
+    def rehearse(self, steps: int) -> list[float]:
+        """Take a few steps of the first epoch and return the seconds that each took."""
+        self.begin()
+        self.model.train()
+        batches = itertools.chain.from_iterable(self._batches(0, 0) for _ in itertools.count())
+        spans = []
+        for _ in range(steps):
+            began = time.perf_counter()
+            count = min(self.config.accumulate, self.budget.batches)
+            self._step(itertools.islice(batches, count), count)
+            self.watch.look()  # waits for the device
+            spans.append(time.perf_counter() - began)
+        return spans
 
     def _train_epoch(self, epoch: int, stop: int, progress: Progress) -> None:
         at, width = self.state.at, self.config.accumulate

@@ -10,13 +10,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
 from torch.optim import Optimizer
 
 from foveate.insert.surgery import gate_parameters
+from foveate.options import between, positive, whole
 from foveate.train.config import TrainConfig
+
+GATE_LR = 1e-2  # of gates where nobody says how many steps there are: a hundred steps open a gate
 
 
 @dataclass(frozen=True)
@@ -55,13 +59,46 @@ def schedules(config: TrainConfig, steps: int) -> dict[str, Schedule]:
     return {"decayed": usual, "undecayed": usual, "gates": gates}
 
 
-def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:
-    """Sort the trainable parameters into groups; groups without parameters are left out.
+def parameter_groups(
+    model: nn.Module,
+    *,
+    lr: float,
+    steps: int | None = None,
+    weight_decay: float = 0.05,
+    gate_reach: float = 2.0,
+) -> list[dict[str, Any]]:
+    """Return parameter groups for an optimizer of your own; groups without parameters are left out.
+
+    The groups are called ``decayed`` (matrices and kernels), ``undecayed`` (norms, biases, other vectors)
+    and ``gates``. The gates of inserted attention start at 0 and need a higher learning rate than the
+    weights: a step of AdamW is as long as its learning rate, so in 100 steps at 1e-4 a gate gets to 0.01.
 
     Args:
-        model: May say by ``no_weight_decay()``, as timm's do, which names shall not decay.
+        model: May say by ``no_weight_decay()``, as timm's do, which names do not decay.
+        lr: Learning rate of the weights.
+        steps: Optimizer steps of the whole training. The gates' rate is ``2 * gate_reach / steps``, so that a
+            schedule that falls to zero lets a gate move by ``gate_reach`` at most. 0.01 if None.
         weight_decay: Decay of matrices and kernels.
+        gate_reach: How far AdamW can move a gate in all steps; 1 is the paper's mechanism.
+
+    Raises:
+        OptionError: A number out of its range.
+
+    Example:
+        >>> groups = parameter_groups(nn.Linear(2, 2), lr=1e-3)
+        >>> [(group["name"], group["lr"]) for group in groups]
+        [('decayed', 0.001), ('undecayed', 0.001)]
     """
+    lr, reach = positive("lr", lr), positive("gate_reach", gate_reach)
+    gates = GATE_LR if steps is None else 2.0 * reach / whole("steps", steps)
+    return [
+        {**group, "lr": gates if group["name"] == "gates" else lr}
+        for group in _sorted(model, between("weight_decay", weight_decay, 0.0))
+    ]
+
+
+def _sorted(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Sort the trainable parameters into groups by their decay, and whether they are gates."""
     gates = {id(p) for p in gate_parameters(model)}
     exempt = set(getattr(model, "no_weight_decay", tuple)())
     sorted_: dict[str, list[nn.Parameter]] = {"decayed": [], "undecayed": [], "gates": []}
@@ -79,7 +116,7 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, ob
 
 def build_optimizer(model: nn.Module, config: TrainConfig) -> Optimizer:
     """Return AdamW or SGD (Nesterov momentum 0.9) over the parameter groups."""
-    groups = parameter_groups(model, config.weight_decay)
+    groups = _sorted(model, config.weight_decay)
     # One kernel an update instead of a dozen; not with a gradient scale, which clipping has to undo first.
     fused = config.precision != "16-mixed" and all(
         p.device.type in ("cpu", "cuda") for p in model.parameters()

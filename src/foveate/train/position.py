@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
 from torch import nn
@@ -62,13 +63,27 @@ class Position:
     history: list[Epoch] = field(default_factory=list)
 
 
-def fingerprint(model: nn.Module, task: str, config: TrainConfig, items: int) -> Fingerprint:
+def fingerprint(
+    model: nn.Module,
+    task: str,
+    config: TrainConfig,
+    items: int,
+    identity: Mapping[str, object] | None = None,
+) -> Fingerprint:
     """Return what has to be the same when a run is continued; JSON-able.
 
     ``max_steps`` is not part of it: a run may be continued beyond where it was told to stop.
+
+    Args:
+        model: With or without attention.
+        task: Its name.
+        config: The recipe.
+        items: Training images.
+        identity: What else decides the run: its data, its first weights. It comes first in errors.
     """
     recipe = asdict(config)
     del recipe["max_steps"]
     shapes = repr([(name, tuple(value.shape)) for name, value in model.state_dict().items()])
     digest = hashlib.sha256(shapes.encode()).hexdigest()[:16]
-    return {"task": task, "train_items": items, "model": digest, **recipe}
+    stated = dict(identity or {})
+    return {**stated, "task": task, "train_items": items, "model": digest, **recipe, **stated}

@@ -15,6 +15,8 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
+from foveate.errors import shown
+
 
 class Progress(Protocol):
     """What ``fit`` tells while it runs."""
@@ -92,7 +94,7 @@ class Lines:
 
     def _write(self, text: str) -> None:
         self._last = time.monotonic()
-        print(text, file=self.stream, flush=True)
+        print(shown(text), file=self.stream, flush=True)
 
     def __enter__(self) -> Self:
         return self
@@ -123,7 +125,7 @@ class Bars:
     def begin(self, name: str, steps: int, done: int = 0) -> None:
         """Show a bar for the run."""
         self._name = name
-        self._one = self._bars.add_task(name, total=steps, completed=done)
+        self._one = self._bars.add_task(shown(name), total=steps, completed=done)
 
     def advance(self, done: int) -> None:
         """Move the bar; it is drawn four times a second by a thread of its own."""
@@ -132,7 +134,7 @@ class Bars:
 
     def note(self, text: str) -> None:
         """Print the line above the bars."""
-        self._bars.console.print(f"{self._name}: {text}", markup=False, highlight=False)
+        self._bars.console.print(shown(f"{self._name}: {text}"), markup=False, highlight=False)
 
     def end(self) -> None:
         """Take the run's bar away."""

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
-import json
-import os
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
-from safetensors.torch import load_file
 from torch import nn
 
 from foveate.errors import CheckpointError, TrainingError
+from foveate.files import read_json, sweep, write_json
+from foveate.models.form import form_of
+from foveate.options import read_record
 from foveate.tasks.base import Metric
-from foveate.train.checkpoint import save_weights
+from foveate.tensor_file import load_tensors, save_tensors
+from foveate.typed import AnyFloat
 
 MARKER = "result.json"
 WEIGHTS = "model.safetensors"
+_NAMED = 4  # differences that an error lists
+_LETTERS = 120  # of a value that it shows
+_HASHED = {  # what a run knows by a hash, and what it means if that differs
+    "data": "the data has changed (its images, labels or splits)",
+    "weights": "the file of weights to start from has changed",
+    "code": "the code of the model has changed",
+    "model": "the model has other layers",
+}
+
+
+_log = logging.getLogger("foveate")
 
 
 class Epoch(TypedDict):
@@ -29,10 +42,22 @@ class Epoch(TypedDict):
 
     epoch: int
     train_loss: float
-    val_score: float | None
+    val_score: AnyFloat | None
     lr: float
     seconds: float
     openings: dict[str, float]
+
+
+class _Record(TypedDict):
+    """What the marker holds; ``checksum``, of the weights, and ``val_score`` are younger than the rest."""
+
+    run: dict[str, object]
+    steps: int
+    seconds: float
+    images_per_second: float
+    history: list[Epoch]
+    checksum: NotRequired[str]
+    val_score: NotRequired[AnyFloat | None]
 
 
 @dataclass(frozen=True)
@@ -46,6 +71,7 @@ class FitResult:
         steps: Steps taken, over all sittings.
         seconds: Wall time, over all sittings: training, evaluation and checkpoints.
         images_per_second: Throughput of the training steps alone.
+        val_score: Score of the weights that are kept on the validation images, if there are any.
     """
 
     model: nn.Module = field(repr=False)
@@ -53,16 +79,7 @@ class FitResult:
     steps: int
     seconds: float
     images_per_second: float
-
-
-def write_json(path: Path, content: object) -> None:
-    """Write a JSON file that is either the old one or the new one, whenever the machine stops."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        json.dump(content, file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    val_score: float | None = None
 
 
 def described(entry: Epoch, epochs: int, metric: Metric) -> str:
@@ -78,11 +95,14 @@ def keep(folder: Path, result: FitResult, run: Mapping[str, object]) -> None:
     Raises:
         TrainingError: The disk does not take it.
     """
-    record = {name: getattr(result, name) for name in ("steps", "seconds", "images_per_second", "history")}
+    record = {
+        name: getattr(result, name)
+        for name in ("steps", "seconds", "images_per_second", "history", "val_score")
+    }
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        save_weights(result.model.state_dict(), folder / WEIGHTS)
-        write_json(folder / MARKER, {"format": 1, "run": dict(run), **record})
+        total = save_tensors(result.model.state_dict(), folder / WEIGHTS, form_of(result.model))
+        write_json(folder / MARKER, {"format": 1, "run": dict(run), **record, "checksum": total})
     except OSError as error:
         raise TrainingError(
             f"the trained model cannot be written to {folder}: {error}. Make room and run the same "
@@ -93,34 +113,61 @@ def keep(folder: Path, result: FitResult, run: Mapping[str, object]) -> None:
 def finished(folder: Path, model: nn.Module, run: Mapping[str, object], stop: int) -> FitResult | None:
     """Return the result of a run that is done, its weights put into ``model``; None if there is more to do.
 
+    A run whose weights are gone or damaged is to be done again: the same command comes to the same weights.
+    The log says so.
+
     Raises:
-        CheckpointError: ``folder`` holds another run, or one that went on for longer.
+        CheckpointError: ``folder`` holds another run, or one that went on for longer, or its record is
+            damaged.
     """
+    sweep(folder)
     marker = folder / MARKER
     if not marker.exists():
         return None
-    record = json.loads(marker.read_text(encoding="utf-8"))
+    advice = f"Delete {marker} to train this run again, or choose another folder."
+    plain = read_json(marker, CheckpointError, advice)
+    record = read_record(_Record, plain, marker, CheckpointError, advice)
     expect_same(run, record["run"], folder)
     if record["steps"] < stop:
         return None
     expect_within(record["steps"], stop, folder)
-    model.load_state_dict(load_file(folder / WEIGHTS))
-    figures = (record[name] for name in ("history", "steps", "seconds", "images_per_second"))
-    return FitResult(model.eval(), *figures)
+    try:
+        model.load_state_dict(load_tensors(folder / WEIGHTS))
+    except (OSError, CheckpointError, RuntimeError) as error:
+        why = "are gone" if isinstance(error, FileNotFoundError) else f"cannot be used ({error})"
+        _log.warning("%s: the weights of this finished run %s; it is trained again", folder, why)
+        return None
+    figures = (record["history"], record["steps"], record["seconds"], record["images_per_second"])
+    return FitResult(model.eval(), *figures, val_score=record.get("val_score"))
 
 
 def expect_same(run: Mapping[str, object], stored: Mapping[str, object], folder: Path) -> None:
     """Raise unless the run in ``folder`` is the one that is asked for.
 
     Raises:
-        CheckpointError: It is another one; the first difference is named.
+        CheckpointError: It is another one; what differs is named.
     """
-    for key in (*run, *stored):
-        if run.get(key) != stored.get(key):
-            raise CheckpointError(
-                f"{folder} holds another run: {key} was {stored.get(key)!r}, now it is {run.get(key)!r}. "
-                "Choose another folder, or delete this one."
-            )
+    differ = [key for key in dict.fromkeys((*run, *stored)) if run.get(key) != stored.get(key)]
+    if differ:
+        listed = "; ".join(_difference(key, run, stored) for key in differ[:_NAMED])
+        more = f"; and {len(differ) - _NAMED} more" if len(differ) > _NAMED else ""
+        raise CheckpointError(
+            f"{folder} holds another run: {listed}{more}. Choose another folder, or delete this one to train "
+            "anew."
+        )
+
+
+def _difference(key: str, run: Mapping[str, object], stored: Mapping[str, object]) -> str:
+    if key in _HASHED and key in stored and key in run:
+        return _HASHED[key]
+    if key not in stored:
+        return f"it does not say its {key}, as an older version made it"
+    return f"{key} was {_short(stored[key])}, now it is {_short(run.get(key))}"
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _LETTERS else f"{text[:_LETTERS]}…"
 
 
 def expect_within(steps: int, stop: int, folder: Path) -> None:

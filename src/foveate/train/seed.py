@@ -7,10 +7,13 @@ uses: common random numbers, which is what pairs the runs of a study.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+
+_log = logging.getLogger("foveate")
 
 _MASK = (1 << 64) - 1
 
@@ -52,3 +55,17 @@ def own_randomness(device: torch.device) -> Iterator[None]:
             yield
         finally:
             torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = before
+
+
+def warn_of_threads(before: int | None, what: str) -> None:
+    """Say so where work that goes on now was begun with another number of threads.
+
+    Sums are split among the threads, so that another number gives other last bits.
+    """
+    now = torch.get_num_threads()
+    if before not in (None, now):
+        _log.warning(
+            "%s was begun with %d threads and goes on with %d: results will differ in their last digits from "
+            "those of one sitting. For the same bits set OMP_NUM_THREADS=%d.",
+            *(what, before, now, before),
+        )

@@ -109,7 +109,7 @@ def fit_stages(
         OptionError: There are fewer epochs than stages.
     """
     stages = list(stages_of(model))
-    recipes = dict(zip(stages, _shared(config, stages), strict=True))
+    recipes = dict(zip(stages, shared(config, stages), strict=True))
     steps = sum(steps_of(recipe) for recipe in recipes.values())
     stop = min(steps, config.max_steps or steps)
     results: list[FitResult] = []
@@ -132,8 +132,12 @@ def fit_stages(
     return result
 
 
-def _shared(config: TrainConfig, stages: Sequence[str]) -> list[TrainConfig]:
-    """Return the recipe of every stage: its share of the epochs, the first ones an epoch more."""
+def shared(config: TrainConfig, stages: Sequence[str]) -> list[TrainConfig]:
+    """Return the recipe of every stage: its share of the epochs, the first ones an epoch more.
+
+    Raises:
+        OptionError: There are fewer epochs than stages.
+    """
     least, more = divmod(config.epochs, len(stages))
     if least == 0:
         raise OptionError(
@@ -157,6 +161,7 @@ def _joined(results: Sequence[FitResult]) -> FitResult:
         steps=steps,
         seconds=sum(result.seconds for result in results),
         images_per_second=steps / max(seconds_a_step, 1e-9),
+        val_score=results[-1].val_score,
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -43,6 +44,12 @@ class State:
         """Return the weights that the run ends with: the best epoch's if asked for, else the latest."""
         return self.best.weights if self.best and self.best.weights else self.latest()
 
+    def kept_score(self) -> float | None:
+        """Return the validation score of these weights; None without validation images."""
+        if self.best and self.best.weights:
+            return self.best.score
+        return self.at.history[-1]["val_score"] if self.at.history else None
+
     def capture(self, run: Fingerprint) -> tuple[dict[str, Tensor], dict[str, object]]:
         """Return weights and training state; tensors, numbers, strings, lists and dicts only."""
         training: dict[str, object] = {
@@ -53,6 +60,7 @@ class State:
             "average": self.average.state if self.average else None,
             "best": self.best.capture() if self.best else None,
             "precision": self.fabric.strategy.precision.state_dict(),
+            "threads": torch.get_num_threads(),
         }
         return self.model.state_dict(), training
 

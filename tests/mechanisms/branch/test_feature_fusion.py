@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
@@ -22,6 +23,7 @@ def mixed(module: FeatureFusion, maps: list[Tensor]) -> Tensor:
     return module.norm(module.mix(torch.cat(maps, 1))).relu()
 
 
+@pytest.mark.parity("feature_fusion")
 def test_equals_the_formula_written_out() -> None:
     module, maps = (
         random((3, 2), out_channels=4, reduction=2),

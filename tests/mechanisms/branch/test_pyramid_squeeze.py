@@ -75,3 +75,36 @@ def test_weights_stay_within_what_a_softmax_of_gates_can_reach() -> None:
 def test_channels_that_cannot_be_split_are_refused() -> None:
     with pytest.raises(OptionError, match=r"splits.*6"):
         PyramidSqueezeAttention(6)
+
+
+@pytest.mark.parity("pyramid_squeeze")
+def test_equals_the_authors_code_with_its_names() -> None:
+    """EPSANet's PSAModule: one gate network for all splits, and the last split first."""
+    generator, d = torch.Generator().manual_seed(1), 4
+
+    def drawn(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=generator, dtype=torch.float64) / 4
+
+    sizes = ((3, 1), (5, 4), (7, 4), (9, 4))  # as many groups as divide the four channels of a split
+    state = {f"conv_{i}.weight": drawn(d, 16 // g, k, k) for i, (k, g) in enumerate(sizes, start=1)}
+    state |= {"se.fc1.weight": drawn(1, d, 1, 1), "se.fc1.bias": drawn(1).abs()}
+    state |= {"se.fc2.weight": drawn(d, 1, 1, 1), "se.fc2.bias": drawn(d)}
+    x, conv = drawn(2, 16, 6, 5), torch.nn.functional.conv2d
+    splits = [
+        conv(x, state[f"conv_{i}.weight"], padding=k // 2, groups=g)
+        for i, (k, g) in enumerate(sizes, start=1)
+    ]
+    gates = []
+    for split in splits:
+        hidden = conv(split.mean((2, 3), keepdim=True), state["se.fc1.weight"], state["se.fc1.bias"]).relu()
+        gates.append(conv(hidden, state["se.fc2.weight"], state["se.fc2.bias"]).sigmoid().exp())
+    weighed = [split * gate / sum(gates) for split, gate in zip(splits, gates, strict=True)]
+    module = double(16, shared_gates=True, reverse=True)
+    module.load_state_dict(module.from_published(state))
+    torch.testing.assert_close(module(x), torch.cat(weighed[::-1], dim=1), rtol=0, atol=1e-12)
+
+
+def test_as_many_parameters_as_the_authors_and_as_with_gates_of_their_own() -> None:
+    for shared, total in ((True, 27_121), (False, 27_268)):
+        module = PyramidSqueezeAttention(64, shared_gates=shared)
+        assert sum(p.numel() for p in module.parameters()) == module.cost(1, 1).parameters == total

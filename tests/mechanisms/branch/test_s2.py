@@ -38,6 +38,7 @@ def test_shifts_one_position_at_a_time(channels: int, size: tuple[int, int]) -> 
         assert torch.equal(shifted(x, *moves), expected)
 
 
+@pytest.mark.parity("s2")
 @pytest.mark.parametrize("pool", ["sum", "mean"])
 def test_equals_the_formula_written_out(pool: str) -> None:
     module, x = double(pool=pool), torch.randn(1, 8, 3, 4, dtype=torch.float64)

@@ -14,6 +14,7 @@ def sides(channels: int = 1, maps: int = 6) -> list[Tensor]:
     return list(torch.randn(maps, 2, channels, 5, 4, dtype=torch.float64))
 
 
+@pytest.mark.parity("side_fusion")
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("recording", [False, True])
 def test_conv_equals_the_formula_written_out(channels: int, recording: bool) -> None:

@@ -38,6 +38,7 @@ def test_equals_the_formula_written_out(maps: int) -> None:
     torch.testing.assert_close(module(u), expected, rtol=0, atol=1e-10)
 
 
+@pytest.mark.parity("sk")
 def test_equals_timm() -> None:
     module, u = random(1, hidden=8), inputs()
     other = SelectiveKernelAttn(12, num_paths=2, attn_channels=8).double().eval()

@@ -13,6 +13,7 @@ def test_parameters_as_published() -> None:
     assert {c: SelectiveKernelConvolution(c).cost(7, 7).parameters for c in counts} == counts
 
 
+@pytest.mark.parity("sk_conv")
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("training", [False, True])
 def test_equals_timm(stride: int, training: bool) -> None:

@@ -8,6 +8,7 @@ from foveate.errors import OptionError
 from foveate.mechanisms.branch.split_attention import SplitAttention
 
 
+@pytest.mark.parity("split_attention")
 @pytest.mark.parametrize(("radix", "cardinality"), [(1, 1), (2, 1), (4, 1), (2, 2), (2, 4), (1, 2)])
 @pytest.mark.parametrize("training", [False, True])
 def test_equals_timm(radix: int, cardinality: int, training: bool) -> None:

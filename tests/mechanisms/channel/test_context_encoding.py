@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import batch_norm
@@ -32,6 +33,7 @@ def residuals(z: Tensor, centres: Tensor, smoothing: Tensor) -> Tensor:
     return sums
 
 
+@pytest.mark.parity("context_encoding")
 def test_equals_the_formula_written_out() -> None:
     module, x = random_encoding(), torch.randn(2, 4, 5, 3, dtype=torch.float64)
     z = torch.einsum("dc,bchw->bdhw", module.project.weight[:, :, 0, 0], x)

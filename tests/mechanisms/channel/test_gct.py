@@ -16,6 +16,7 @@ def random_gct(channels: int = 6, **options: object) -> GatedChannelTransformati
     return module
 
 
+@pytest.mark.parity("gct")
 @pytest.mark.parametrize("norm", ["l2", "l1"])
 def test_equals_the_formula_written_out(norm: str) -> None:
     module, x = random_gct(norm=norm), torch.randn(2, 6, 4, 3, dtype=torch.float64)

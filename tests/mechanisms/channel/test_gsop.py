@@ -53,3 +53,20 @@ def test_parameters(channels: int) -> None:
     c = min(128, channels)
     layers = (channels * c + c) + 2 * c + 2 * c + (4 * c * c + 4 * c) + (4 * c * channels + channels)
     assert sum(p.numel() for p in GlobalSecondOrderPooling(channels).parameters()) == layers
+
+
+@pytest.mark.parity("gsop")
+@pytest.mark.parametrize("stride", [1, 2])
+def test_equals_the_authors_code_with_its_names(stride: int) -> None:
+    """A block of GSoP-Net rectifies first, and in the first stage reads every second row and column."""
+    own = random_gsop()
+    names = {"squeeze": "conv_for_DR", "norm": "bn_for_DR", "row_norm": "row_bn"}
+    names |= {"row_sums": "row_conv_group", "excite": "fc_adapt_channels"}
+    state = {f"{names[n.split('.')[0]]}.{n.split('.')[1]}": v for n, v in own.state_dict().items()}
+    module = GlobalSecondOrderPooling(6, width=3, rectify=True, stride=stride).double().eval()
+    module.load_state_dict(module.from_published(state))
+    x = torch.randn(2, 6, 7, 5, dtype=torch.float64)
+    gates = own(x.relu()[:, :, ::stride, ::stride]) / x.relu()[:, :, ::stride, ::stride]
+    gates = gates.nan_to_num().amax(dim=(2, 3), keepdim=True)
+    torch.testing.assert_close(module(x), x * gates)
+    assert not torch.allclose(module(x), own(x))

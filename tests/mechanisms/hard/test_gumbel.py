@@ -23,6 +23,7 @@ def inputs() -> tuple[Tensor, Tensor]:
     )
 
 
+@pytest.mark.parity("gumbel")
 @pytest.mark.parametrize("hard", [False, True])
 def test_equals_pytorchs_gumbel_softmax_and_its_gradient(hard: bool) -> None:
     module, (query, memory) = make(hard=hard, tau=0.5), inputs()

@@ -21,6 +21,7 @@ def inputs(batch: int = 2) -> tuple[Tensor, Tensor]:
     )
 
 
+@pytest.mark.parity("reinforce")
 def test_the_distribution_is_the_softmax_of_additive_scores() -> None:
     module, (query, memory) = make(temperature=0.7), inputs()
     reading, s = module.read(query, memory), module.scores

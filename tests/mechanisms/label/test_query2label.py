@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import Tensor, nn
 
-from foveate.errors import OptionError
+from foveate.errors import CheckpointError, OptionError
+from foveate.mechanisms.detr import detr_sines
 from foveate.mechanisms.label.query2label import Attention, Query2Label
 from foveate.mechanisms.pairwise.multi_head import sine2d
 
@@ -117,9 +120,106 @@ def test_the_default_width_follows_the_channels() -> None:
         ({"width": 10, "heads": 4}, "width: got 10, which heads=4 does not divide. Near: 12"),
         ({"decoder_layers": 0}, "decoder_layers"),
         ({"heads": 0}, "heads"),
+        ({"embed": False}, "embed"),
+        ({"positions": "detr", "width": 6}, "positions"),
     ],
 )
 def test_impossible_options_are_refused(options: dict[str, object], said: str) -> None:
     with pytest.raises(OptionError) as caught:
         make(**options)
     assert said in str(caught.value)
+
+
+def test_the_sines_of_detr_written_out() -> None:
+    sines = detr_sines(torch.zeros(1, 8, 3, 5, dtype=torch.float64))[0]
+    for row in range(3):
+        for column in range(5):
+            for half, place in ((0, (row + 1) / (3 + 1e-6)), (4, (column + 1) / (5 + 1e-6))):
+                for wave in (0, 1):
+                    angle = 2 * math.pi * place / 10_000 ** (2 * wave / 4)
+                    found = sines[half + 2 * wave : half + 2 * wave + 2, row, column]
+                    expected = torch.tensor([math.sin(angle), math.cos(angle)], dtype=torch.float64)
+                    torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
+
+
+def authors_state(
+    width: int = 8, hidden: int = 12, classes: int = 3, embed: bool = True
+) -> dict[str, Tensor]:
+    """Random weights under the authors' names and in their shapes, one layer of encoder, two of decoder."""
+    shapes: dict[str, tuple[int, ...]] = {"query_embed.weight": (classes, width), "fc.W": (1, classes, width)}
+    shapes |= {"fc.b": (1, classes), "transformer.decoder.norm.weight": (width,)}
+    shapes |= {"transformer.decoder.norm.bias": (width,)}
+    if embed:
+        shapes |= {"input_proj.weight": (width, 6, 1, 1), "input_proj.bias": (width,)}
+    for layer, attention, norms in (
+        ("encoder.layers.0", "self_attn", "12"),
+        ("decoder.layers.0", "multihead_attn", "23"),
+        ("decoder.layers.1", "multihead_attn", "23"),
+    ):
+        at = f"transformer.{layer}."
+        shapes |= {f"{at}{attention}.in_proj_weight": (3 * width, width)}
+        shapes |= {f"{at}{attention}.in_proj_bias": (3 * width,)}
+        shapes |= {
+            f"{at}{attention}.out_proj.weight": (width, width),
+            f"{at}{attention}.out_proj.bias": (width,),
+        }
+        shapes |= {f"{at}linear1.weight": (hidden, width), f"{at}linear1.bias": (hidden,)}
+        shapes |= {f"{at}linear2.weight": (width, hidden), f"{at}linear2.bias": (width,)}
+        shapes |= {f"{at}norm{n}.{part}": (width,) for n in norms for part in ("weight", "bias")}
+    generator = torch.Generator().manual_seed(2)
+    return {
+        name: torch.randn(shape, generator=generator, dtype=torch.float64) / 2
+        for name, shape in shapes.items()
+    }
+
+
+def of_authors(state: dict[str, Tensor], x: Tensor, heads: int = 2) -> Tensor:
+    """The authors' network on a map: PyTorch's attention and layers, with their weights by their names."""
+
+    def attention(at: str, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        module = nn.MultiheadAttention(value.shape[2], heads, batch_first=True).double()
+        module.load_state_dict({n.removeprefix(at): v for n, v in state.items() if n.startswith(at)})
+        return module(query, key, value)[0]
+
+    def norm(at: str, h: Tensor) -> Tensor:
+        return nn.functional.layer_norm(h, h.shape[2:], state[f"{at}.weight"], state[f"{at}.bias"])
+
+    def forth(at: str, last: str, h: Tensor) -> Tensor:
+        hidden = (h @ state[f"{at}linear1.weight"].T + state[f"{at}linear1.bias"]).relu()
+        return norm(at + last, h + hidden @ state[f"{at}linear2.weight"].T + state[f"{at}linear2.bias"])
+
+    if "input_proj.weight" in state:
+        x = nn.functional.conv2d(x, state["input_proj.weight"], state["input_proj.bias"])
+    memory, place = (m.flatten(2).transpose(1, 2) for m in (x, detr_sines(x)))
+    at = "transformer.encoder.layers.0."
+    q = memory + place
+    memory = norm(f"{at}norm1", memory + attention(f"{at}self_attn.", q, q, memory))
+    memory = forth(at, "norm2", memory)
+    queries = state["query_embed.weight"].expand(len(x), -1, -1)
+    h = torch.zeros_like(queries)
+    for layer in (0, 1):
+        at = f"transformer.decoder.layers.{layer}."
+        h = norm(f"{at}norm2", h + attention(f"{at}multihead_attn.", h + queries, memory + place, memory))
+        h = forth(at, "norm3", h)
+    return (norm("transformer.decoder.norm", h) * state["fc.W"]).sum(-1) + state["fc.b"]
+
+
+@pytest.mark.parity("query2label")
+@pytest.mark.parametrize("embed", [True, False])
+def test_equals_the_authors_code_with_its_names(embed: bool) -> None:
+    channels, width = (6, 8) if embed else (8, 8)
+    state = authors_state(width=width, embed=embed)
+    module = Query2Label(
+        channels, classes=3, heads=2, width=width, feedforward=12,
+        self_attention=False, positions="detr", embed=embed,
+    ).double()  # fmt: skip
+    module.load_state_dict(module.from_published(state))
+    x = torch.randn(2, channels, 3, 4, dtype=torch.float64)
+    with torch.no_grad():
+        torch.testing.assert_close(module(x), of_authors(state, x), rtol=0, atol=1e-10)
+
+
+def test_weights_that_it_cannot_hold_are_told() -> None:
+    name = "transformer.decoder.layers.0.self_attn.in_proj_bias"
+    with pytest.raises(CheckpointError, match="keep_first_self_attn_dec"):
+        make().from_published({name: torch.zeros(24)})

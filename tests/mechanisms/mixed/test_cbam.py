@@ -45,6 +45,7 @@ def test_equals_the_formula_written_out() -> None:
     np.testing.assert_allclose(module(x).detach(), naive(x.numpy(), module), rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parity("cbam")
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("flip", [True, False])
 def test_equals_timm_after_swapping_the_planes_of_the_kernel(training: bool, flip: bool) -> None:

@@ -50,6 +50,7 @@ def test_equals_the_formula_written_out() -> None:
     np.testing.assert_allclose(module(x).detach(), naive(x.numpy(), module), rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parity("coordinate")
 @pytest.mark.parametrize("training", [False, True])
 def test_equals_timm(training: bool) -> None:
     module, x = opened(64).train(training), torch.randn(2, 64, 7, 5, dtype=torch.float64)

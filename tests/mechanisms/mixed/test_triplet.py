@@ -30,6 +30,7 @@ def plane(cube: Tensor, gate: PlaneGate) -> Tensor:
     return gates
 
 
+@pytest.mark.parity("triplet")
 @pytest.mark.parametrize("kernel_size", [3, 7])
 def test_equals_the_formula_with_the_map_rotated(kernel_size: int) -> None:
     module, x = random_triplet(kernel_size), torch.randn(2, 4, 5, 6, dtype=torch.float64)

@@ -24,6 +24,7 @@ def mixed(module: Mechanism, x: Tensor) -> Tensor:
     return total
 
 
+@pytest.mark.parity("cot")
 @pytest.mark.parametrize(("channels", "sets"), [(16, 2), (12, 3), (5, 5)])
 @pytest.mark.parametrize("fuse", ["attention", "sum"])
 def test_equals_the_formula_in_loops(channels: int, sets: int, fuse: str, double: object) -> None:

@@ -33,6 +33,7 @@ def test_equals_masked_attention(size: tuple[int, int], recurrence: int, double:
     torch.testing.assert_close(module(x), dense(module, x), rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parity("criss_cross")
 def test_equals_the_formula_in_loops(double: object) -> None:
     module, x = double("criss_cross", 8, recurrence=1), torch.randn(1, 8, 3, 4, dtype=torch.float64)
     q, k, v = module.query(x)[0], module.key(x)[0], module.value(x)[0]

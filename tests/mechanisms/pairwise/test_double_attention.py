@@ -27,6 +27,7 @@ def in_loops(module: DoubleAttention, x: Tensor) -> Tensor:
     return x + module.merge(read.unflatten(1, x.shape[2:])[None])
 
 
+@pytest.mark.parity("double_attention")
 @pytest.mark.parametrize("options", [{}, {"reduction": 2, "features": 1}], ids=str)
 def test_equals_the_formula_in_loops(options: dict[str, int], double: object) -> None:
     module, x = double("double_attention", 8, **options), torch.randn(1, 8, 3, 2, dtype=torch.float64)

@@ -33,6 +33,7 @@ def test_equals_the_formula_in_loops(double: object) -> None:
     torch.testing.assert_close(module(x), expected, rtol=0, atol=1e-10)
 
 
+@pytest.mark.parity("external")
 def test_the_authors_block_is_the_formula_between_convolutions(double: object) -> None:
     module, x = double("external", 5, slots=3, block=True), torch.randn(1, 5, 4, 3, dtype=torch.float64)
     keys, values = module.key.weight[..., 0, 0], module.value.weight[..., 0, 0]

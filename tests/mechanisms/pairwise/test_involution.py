@@ -29,6 +29,7 @@ def in_loops(module: Involution, x: Tensor) -> Tensor:
     return y[None]
 
 
+@pytest.mark.parity("involution")
 @pytest.mark.parametrize(
     "options", [{"kernel": 3, "group": 2}, {"kernel": 5, "group": 1}, {"kernel": 1}], ids=str
 )

@@ -33,6 +33,7 @@ def give(module: Mechanism, other: nn.Module) -> None:
     other.load_state_dict(dict(zip(own, ours.values(), strict=True)))
 
 
+@pytest.mark.parity("mobilevit")
 @pytest.mark.parametrize("size", [(6, 8), (7, 5), (1, 1), (2, 3)], ids=str)
 @pytest.mark.parametrize("options", [{}, {"patch": 4}, {"depth": 1, "heads": 1}], ids=str)
 def test_equals_timms_with_its_weights(size: tuple, options: dict, double: object) -> None:

@@ -164,3 +164,32 @@ def test_refuses_a_reduction_of_zero() -> None:
 def test_refuses_an_unknown_comparison() -> None:
     with pytest.raises(OptionError, match="pairwise: got 'cosine', expected one of embedded"):
         NonLocal(16, pairwise="cosine")
+
+
+@pytest.mark.parametrize("size", [(9,), (3, 4, 5)])
+def test_keys_of_a_volume_are_pooled_in_its_slices_and_those_of_a_signal_in_pairs(
+    size: tuple[int, ...], double: object
+) -> None:
+    module, x = double("non_local", 4), torch.randn(2, 4, *size, dtype=torch.float64)
+
+    def pooled(layer: torch.nn.Conv2d) -> Tensor:
+        """One slice, or two positions of a signal, at a time; what is left at the end counts alone."""
+        y = torch.einsum("ri,bi...->br...", layer.weight[:, :, 0, 0], x) + layer.bias.view(
+            -1, *[1] * len(size)
+        )
+        if len(size) == 1:
+            return torch.stack([part.amax(2) for part in y.split(2, dim=2)], 2)
+        rows = [part.amax(3, keepdim=True) for part in y.split(2, dim=3)]
+        windows = [part.amax(4, keepdim=True) for part in torch.cat(rows, 3).split(2, dim=4)]
+        return torch.cat(windows, 4).flatten(2)
+
+    query = (
+        torch.einsum("ri,bin->brn", module.query.weight[:, :, 0, 0], x.flatten(2))
+        + module.query.bias[:, None]
+    )
+    weights = (query.transpose(1, 2) @ pooled(module.key)).softmax(dim=2)  # (B, N, M)
+    read = pooled(module.value) @ weights.transpose(1, 2)
+    z = torch.einsum("ci,bin->bcn", module.merge.weight[:, :, 0, 0], read) + module.merge.bias[:, None]
+    norm = module.norm
+    z = F.batch_norm(z, norm.running_mean, norm.running_var, norm.weight, norm.bias)
+    torch.testing.assert_close(module(x), x + z.view_as(x), rtol=0, atol=1e-10)

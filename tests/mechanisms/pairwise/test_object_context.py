@@ -94,3 +94,15 @@ def test_channels_are_dropped_whole_and_in_training_only(double: object) -> None
 def test_refuses_by_name(option: str, value: object) -> None:
     with pytest.raises(OptionError, match=f"{option}: got"):
         ObjectContext(16, **{option: value})
+
+
+@pytest.mark.parity("object_context")
+def test_the_keys_statistics_move_as_if_the_query_passed_the_layer_too(double: object) -> None:
+    module, x = double("object_context", 8, twice=True), torch.randn(3, 8, 5, 4, dtype=torch.float64)
+    norm = nn.BatchNorm2d(module.width).double().train()
+    for _ in range(2):  # batches, each of which the authors' code sends through twice
+        module.train()(x)
+        norm(module.key[0](x))
+        norm(module.key[0](x))
+    torch.testing.assert_close(module.key[1].running_mean, norm.running_mean)
+    torch.testing.assert_close(module.key[1].running_var, norm.running_var)

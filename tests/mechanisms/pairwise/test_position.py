@@ -31,6 +31,7 @@ def test_equals_the_formula_in_loops(double: object) -> None:
     torch.testing.assert_close(module(x), expected, rtol=0, atol=1e-10)
 
 
+@pytest.mark.parity("position")
 @pytest.mark.parametrize("size", [(1, 1), (7, 5), (20, 30)])
 def test_equals_the_authors_code(size: tuple[int, int], double: object, explicit: object) -> None:
     module, x = double("position", 24), torch.randn(2, 24, *size, dtype=torch.float64)

@@ -38,6 +38,7 @@ def resized(x: Tensor, like: Tensor) -> Tensor:
     return interpolate(x, size=like.shape[2:], mode="bilinear", align_corners=False)
 
 
+@pytest.mark.parity("attention_gate")
 @pytest.mark.parametrize("mode", ["sigmoid", "softmax"])
 def test_grid_equals_the_formula_written_out(mode: str) -> None:
     module, (x, g) = double(mode=mode), pair()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 import torch
 
 from foveate.mechanisms.query.additive import AdditiveRead
@@ -11,6 +12,7 @@ def make() -> ConcatRead:
     return ConcatRead(6, query=4, hidden=3).double()
 
 
+@pytest.mark.parity("concat")
 def test_equals_the_formula_in_loops(inputs, loops) -> None:
     module, (query, memory) = make(), inputs(query=4)
     v = module.energy.weight[0]

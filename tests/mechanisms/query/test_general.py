@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import pytest
 import torch
 
 from foveate.mechanisms.query.general import GeneralRead
 
 
+@pytest.mark.parity("general")
 def test_equals_the_formula_in_loops(inputs, loops) -> None:
     torch.manual_seed(0)
     module, (query, memory) = GeneralRead(6, query=4).double(), inputs(query=4)

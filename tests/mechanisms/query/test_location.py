@@ -12,6 +12,7 @@ def make(**options: object) -> LocationRead:
     return LocationRead(6, **options).double()
 
 
+@pytest.mark.parity("location")
 @pytest.mark.parametrize("size", [5, 9])
 def test_equals_the_formula_in_loops(inputs, loops, size: int) -> None:
     module, (query, memory) = make(size=size), inputs()

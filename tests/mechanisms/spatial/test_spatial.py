@@ -47,6 +47,7 @@ def test_equals_the_formula_written_out(options: dict[str, object]) -> None:
     np.testing.assert_allclose(module(x).detach(), naive(x.numpy(), module), rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parity("spatial")
 @pytest.mark.parametrize("training", [False, True])
 def test_equals_timm_with_the_planes_swapped(training: bool) -> None:
     """Timm puts the mean first, the authors the maximum."""

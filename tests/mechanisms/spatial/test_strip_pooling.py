@@ -26,6 +26,7 @@ def normed(strip: np.ndarray, layers: torch.nn.Sequential) -> np.ndarray:
     return scaled * norm["weight"] + norm["bias"]
 
 
+@pytest.mark.parity("strip_pooling")
 @pytest.mark.parametrize("norm", [True, False])
 def test_equals_the_formula_written_out(norm: bool) -> None:
     torch.manual_seed(0)

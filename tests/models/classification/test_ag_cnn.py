@@ -5,7 +5,11 @@ import numpy as np
 import pytest
 import torch
 import torchvision
+from PIL import Image
+from scipy import ndimage
 from torch import nn
+from torch.nn import functional as F
+from torchvision import transforms
 
 import foveate as fv
 from drawn import drawn
@@ -17,6 +21,7 @@ from foveate.models.classification.attended_box import (
     heat_map,
     largest_boxes,
 )
+from foveate.models.classification.otsu_box import OtsuBox
 
 
 def small(**options):
@@ -271,6 +276,56 @@ def test_the_three_published_files_give_the_published_probabilities(tmp_path):
         torch.testing.assert_close(found["global"], p)
         torch.testing.assert_close(found["local"], q)
         torch.testing.assert_close(found["fusion"], fc(torch.cat([first, second], dim=1)).sigmoid())
+
+
+def published_look(image, features):
+    """What the public code shows its second branch: OpenCV's and scikit-image's steps written out."""
+    height, width = image.shape[1:]
+    cam = features.sum(0)
+    cam = ((cam - cam.min()) / (cam - cam.min()).max() * 255).to(torch.uint8)
+    grey = F.interpolate(cam[None, None].float(), (height, width), mode="bilinear")[0, 0].round()
+    pixels, best, threshold = grey.flatten(), -1.0, 0
+    for level in range(256):  # Otsu: the first of the levels that part the pixels best
+        low, high = pixels[pixels <= level], pixels[pixels > level]
+        between = len(low) * len(high) * float(low.double().mean() - high.double().mean()) ** 2
+        if len(low) and len(high) and between > best * (1 + 1e-9):
+            best, threshold = between, level
+    parts, count = ndimage.label((grey > threshold).numpy(), np.ones((3, 3)))
+    sizes = [(parts == n).sum() for n in range(1, count + 1)]
+    rows, columns = np.where(parts == 1 + int(np.argmax(sizes)))
+    scrambled = image.reshape(height, width, 3)  # a CHW array read as HWC
+    middle = scrambled[int(height * 0.334) : int(height * 0.667), int(width * 0.334) : int(width * 0.667)]
+    large = F.interpolate(middle.permute(2, 0, 1)[None], (height, width), mode="bilinear")[0].permute(1, 2, 0)
+    cut = large[rows.min() : rows.max(), columns.min() : columns.max()].numpy() * 256
+    wrapped = (np.trunc(cut).astype(np.int64) % 256).astype(np.uint8)
+    side = round(height * 256 / 224), round(width * 256 / 224)
+    picture = transforms.functional.resize(Image.fromarray(wrapped), side)
+    picture = transforms.functional.center_crop(picture, (height, width))
+    shown = torch.from_numpy(np.array(picture)).permute(2, 0, 1) / 255
+    return transforms.functional.normalize(shown, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+def test_with_the_published_crop_the_second_branch_sees_what_the_public_code_shows_it():
+    model = fv.create_model("ag_cnn", classes=3, backbone="resnet18", crop="ien001").eval()
+    x = F.interpolate(torch.randn(2, 3, 9, 7, generator=torch.Generator().manual_seed(5)), (112, 56))
+    features = torch.rand(2, 8, 7, 7, generator=torch.Generator().manual_seed(6)) ** 4
+    expected = torch.stack([published_look(*pair) for pair in zip(x, features, strict=True)])
+    torch.testing.assert_close(model._region(x, features), expected, rtol=0, atol=1e-6)
+    with fv.record(model) as maps:
+        assert model(x).shape == (2, 3)
+    assert any(name.endswith("box") for name in maps)
+
+
+def test_the_published_crop_looks_at_all_of_a_map_that_points_nowhere():
+    box = OtsuBox()(torch.ones(2, 1, 7, 7), (14, 21))
+    assert box.tolist() == [[0, 0, 20, 13]] * 2
+    assert OtsuBox()(torch.ones(0, 1, 7, 7), (14, 21)).shape == (0, 4)
+
+
+@pytest.mark.parametrize("options", [{"threshold": 0.5}, {"statistic": "l2"}, {"in_channels": 1}])
+def test_the_published_crop_has_no_options(options):
+    with pytest.raises(OptionError, match="crop"):
+        fv.create_model("ag_cnn", classes=3, backbone="resnet18", crop="ien001", **options)
 
 
 def test_old_names_of_dense_layers_are_known_and_a_branch_for_the_whole_is_told(tmp_path):

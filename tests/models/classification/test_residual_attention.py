@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 import torch
 from torch import nn
@@ -75,3 +77,53 @@ def test_trains_every_weight():
 def test_impossible_options_are_refused():
     with pytest.raises(OptionError, match='residual_attention has no option "depth"'):
         create_model("residual_attention56", depth=3)
+
+
+@pytest.mark.parametrize(("name", "modules"), [("56", (1, 1, 1)), ("92", (1, 2, 3))])
+def test_tengshaofengs_names_are_known(name, modules):
+    """The names and shapes of its networks, idle convolutions too."""
+
+    def block(at, channels, out):
+        hidden = out // 4
+        layers = {"bn1": channels, "bn2": hidden, "bn3": hidden}
+        norms = ("weight", "bias", "running_mean", "running_var")
+        shapes = {f"{at}.{n}.{part}": (c,) for n, c in layers.items() for part in norms}
+        kernels = {"conv1": (hidden, channels, 1, 1), "conv2": (hidden, hidden, 3, 3)}
+        kernels |= {"conv3": (out, hidden, 1, 1), "conv4": (out, channels, 1, 1)}
+        return {**shapes, **{f"{at}.{n}.weight": shape for n, shape in kernels.items()}}
+
+    def norm(at, channels):
+        return {f"{at}.{part}": (channels,) for part in ("weight", "bias", "running_mean", "running_var")}
+
+    shapes = {"conv1.0.weight": (64, 3, 7, 7), **norm("conv1.1", 64), **norm("mpool2.0", 2048)}
+    shapes |= {"fc.weight": (10, 2048), "fc.bias": (10,)}
+    widths = (64, 256, 512, 1024, 2048)
+    for stage, (come, go) in enumerate(itertools.pairwise(widths), start=1):
+        shapes |= block(f"residual_block{stage}", come, go)
+    shapes |= block("residual_block5", 2048, 2048) | block("residual_block6", 2048, 2048)
+    for stage, (c, count) in enumerate(zip(widths[1:], modules, strict=False), start=1):
+        levels = 4 - stage
+        for number in range(1, count + 1):
+            at = f"attention_module{stage}" + ("" if number == 1 else f"_{number}")
+            units = ["first_residual_blocks", "trunk_branches.0", "trunk_branches.1", "last_blocks"]
+            units += [f"softmax{n}_blocks" for n in range(1, 2 * levels) if n != levels]
+            units += [f"softmax{levels}_blocks.{n}" for n in (0, 1)]
+            units += [f"skip{n}_connection_residual_block" for n in range(1, levels)]
+            for each in units:
+                shapes |= block(f"{at}.{each}", c, c)
+            last = f"{at}.softmax{2 * levels}_blocks"
+            shapes |= {f"{last}.2.weight": (c, c, 1, 1), f"{last}.5.weight": (c, c, 1, 1)}
+            shapes |= norm(f"{last}.0", c) | norm(f"{last}.3", c)
+    with torch.device("meta"):
+        model = create_model(f"residual_attention{name}", classes=10, layout="tengshaofeng")
+        found = model.from_published({n: torch.zeros(s) for n, s in shapes.items()})
+        own = {n: v.shape for n, v in model.state_dict().items() if "num_batches" not in n}
+    assert {n: v.shape for n, v in found.items()} == own
+
+
+def test_the_authors_network_has_its_parameters_and_pools_as_caffe_does():
+    with torch.device("meta"):
+        for name, total in (("56", 31_810_728), ("92", 52_466_344)):
+            model = create_model(f"residual_attention{name}", layout="authors")
+            assert sum(p.numel() for p in model.parameters()) == total
+    assert (model.maxpool.padding, model.maxpool.ceil_mode) == (0, True)

@@ -210,6 +210,7 @@ def authors_names(widths, gates):
     return shapes
 
 
+@mark.parity("segmentation.attention_unet")
 @mark.parametrize("gates", [1, 2])
 def test_a_checkpoint_of_the_authors_computes_the_same(tmp_path, gates):
     widths = (2, 4, 6, 8, 10)

@@ -4,7 +4,7 @@ import torchvision
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from authors_resnet import corners, loaded, parameters
+from authors_resnet import AuthorsResNet, corners, loaded, parameters
 from drawn import drawn
 from foveate.models import create_model
 from foveate.models.segmentation.encoder import build_encoder
@@ -60,6 +60,22 @@ class Torchvision(nn.Module):
         return x, y, self.layer4(y)
 
 
+class Deep(nn.Module):
+    """The context path of the configuration with ResNet-101: a deep stem, and no dilation."""
+
+    def __init__(self, depth):
+        super().__init__()
+        net, blocks = AuthorsResNet(depth, stem="deep"), getattr(torchvision.models, f"resnet{depth}")()
+        for name in ("conv1", "bn1", "maxpool", "layer1"):
+            setattr(self, name, getattr(net, name))
+        self.layer2, self.layer3, self.layer4 = blocks.layer2, blocks.layer3, blocks.layer4
+
+    def forward(self, x):
+        x = self.layer2(self.layer1(self.maxpool(self.bn1(self.conv1(x)).relu())))
+        y = self.layer3(x)
+        return x, y, self.layer4(y)
+
+
 class Small(nn.Module):
     """Xception39 by foveate: under the authors' names already."""
 
@@ -77,7 +93,7 @@ class Small(nn.Module):
 class Authors(nn.Module):
     """The authors' network (TorchSeg): its output, and the two auxiliary ones from stride 16 and 8."""
 
-    def __init__(self, context, deep, classes, aux_width):
+    def __init__(self, context, deep, classes, aux_width, head_width=64):
         super().__init__()
         self.context_path = context
         self.spatial_path = named(
@@ -104,7 +120,7 @@ class Authors(nn.Module):
         )
         self.heads = nn.ModuleList(
             named(conv_3x3=Unit(channels, width), conv_1x1=nn.Conv2d(width, classes, 1))
-            for channels, width in ((128, aux_width), (128, aux_width), (256, 64))
+            for channels, width in ((128, aux_width), (128, aux_width), (256, head_width))
         )
 
     def forward(self, x):
@@ -193,6 +209,11 @@ def test_published_macs(options, size, macs):
         (lambda: Authors(Torchvision(), (512, 256), 5, 256), (72, 40), {}),
         (lambda: Authors(Small(), (256, 128), 5, 128), (64, 32), {"encoder": "xception39", "aux_width": 128}),
         (lambda: CoinCheung(5), (64, 96), {"layout": "coincheung"}),
+        (
+            lambda: Authors(Deep(18), (512, 256), 5, 256, head_width=256),
+            (64, 96),
+            {"encoder": "resnet18", "stem": "deep", "head_width": 256},
+        ),
     ],
 )
 def test_a_checkpoint_of_the_authors_computes_what_it_did(tmp_path, build, size, options):
@@ -206,6 +227,16 @@ def test_a_checkpoint_of_the_authors_computes_what_it_did(tmp_path, build, size,
         logits = ours(x)
     torch.testing.assert_close(logits["aux_16"], aux_16, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(logits["aux_8"], aux_8, rtol=1e-4, atol=1e-4)
+
+
+def test_a_checkpoint_of_the_configuration_with_resnet101_fits():
+    with torch.device("meta"):
+        theirs = Authors(Deep(101), (2048, 1024), 19, 256, head_width=256).state_dict()
+        model = create_model("bisenet", classes=19, encoder="resnet101", stem="deep", head_width=256)
+        own = model.state_dict()
+    assert {n: v.shape for n, v in model.from_published(theirs).items()} == {
+        n: v.shape for n, v in own.items()
+    }
 
 
 @pytest.mark.parametrize("layout", ["authors", "coincheung"])

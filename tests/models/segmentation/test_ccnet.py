@@ -1,3 +1,4 @@
+import pytest
 import torch
 from torch import nn
 
@@ -70,6 +71,7 @@ class Theirs(AuthorsResNet):
         return self.head.bottleneck(torch.cat([last, y], 1)), self.dsn(third)
 
 
+@pytest.mark.parity("segmentation.ccnet")
 def test_a_checkpoint_of_the_authors_computes_what_it_did(tmp_path):
     theirs = drawn(everywhere_in_place(Theirs(18, 512, 5)))
     for module in theirs.modules():

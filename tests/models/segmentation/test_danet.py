@@ -61,6 +61,7 @@ class Theirs(nn.Module):
         return [corners(s, x) for s in (h.conv8(position + channel), h.conv6(position), h.conv7(channel))]
 
 
+@pytest.mark.parity("segmentation.danet")
 @pytest.mark.parametrize("grid", [None, (1, 2)])
 def test_a_checkpoint_of_the_authors_computes_what_it_did(tmp_path, grid):
     theirs = drawn(Theirs(18, 512, 5, grid=grid))

@@ -62,6 +62,7 @@ class Theirs(nn.Module):
         return corners(h.conv6(y), x), h.encmodule.selayer(code), corners(self.auxlayer.conv5(third), x)
 
 
+@pytest.mark.parity("segmentation.encnet")
 @pytest.mark.parametrize("lateral", [False, True])
 def test_a_checkpoint_of_the_authors_computes_what_it_did(tmp_path, lateral):
     theirs = drawn(Theirs(18, 512, 5, lateral=lateral))

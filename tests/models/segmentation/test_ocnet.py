@@ -1,3 +1,4 @@
+import pytest
 import torch
 from torch import nn
 
@@ -48,6 +49,7 @@ class Theirs(AuthorsResNet):
         return self.dsn(third), self.cls(self.context(last))
 
 
+@pytest.mark.parity("segmentation.ocnet")
 def test_a_checkpoint_of_the_authors_computes_what_it_did(tmp_path):
     theirs = drawn(everywhere_in_place(Theirs(18, 512, 5)))
     ours = loaded(theirs, "ocnet", tmp_path, classes=5, encoder="resnet18")
@@ -57,6 +59,23 @@ def test_a_checkpoint_of_the_authors_computes_what_it_did(tmp_path):
         torch.testing.assert_close(ours(x), corners(out, x), rtol=1e-4, atol=1e-4)
         ours.training = True
         torch.testing.assert_close(ours(x)["aux"], corners(aux, x), rtol=1e-4, atol=1e-4)
+
+
+def test_its_statistics_move_in_training_as_those_of_the_authors(tmp_path):
+    theirs = drawn(everywhere_in_place(Theirs(18, 512, 5)))
+    ours = loaded(theirs, "ocnet", tmp_path, classes=5, encoder="resnet18")
+    for module in [*theirs.modules(), *ours.modules()]:
+        if isinstance(module, nn.Dropout2d):
+            module.p = 0.0
+    stage, x = theirs.context[2].stages[0], torch.randn(3, 128, 5, 4)
+    own = ours.head.attention.train()
+    own(x)
+    norm = nn.BatchNorm2d(own.width)
+    norm.load_state_dict(stage.f_key[1].state_dict())
+    for layer in (stage.f_query, stage.f_key):  # one layer under two names, called under both
+        norm.train()(layer[0](x))
+    torch.testing.assert_close(own.key[1].running_mean, norm.running_mean)
+    torch.testing.assert_close(own.key[1].running_var, norm.running_var)
 
 
 def test_a_checkpoint_of_the_released_network_fits():

@@ -16,6 +16,7 @@ def test_parameters_of_segmentation_models_pytorch():
             assert model.pyramid.cost(8, 8).parameters == 231_751
 
 
+@mark.parity("segmentation.pan")
 @mark.parametrize("stride", [16, 32])
 def test_a_checkpoint_of_segmentation_models_pytorch_computes_the_same(tmp_path, stride):
     theirs = smp.PAN("resnet18", encoder_weights=None, encoder_output_stride=stride, classes=3)

@@ -70,6 +70,7 @@ class Theirs(nn.Module):
         return corners(self.cls(self.psa(self.layer4(third))), x), corners(self.aux(third), x)
 
 
+@pytest.mark.parity("segmentation.psanet")
 @pytest.mark.parametrize("size", [4, 2])  # the mask covers the halved map of 4 x 3, or not all of it
 def test_a_checkpoint_of_the_authors_computes_what_it_did(tmp_path, size):
     theirs = drawn(Theirs(18, 512, 5, 2 * size - 1))

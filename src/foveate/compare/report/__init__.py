@@ -8,6 +8,7 @@ from foveate.compare.report.notebook import repr_html as repr_html
 from foveate.compare.report.page import render as render
 from foveate.compare.report.result import Result as Result
 from foveate.compare.report.result import read_result as read_result
+from foveate.compare.report.write import is_written as is_written
 from foveate.compare.report.write import write_report as write_report
 
-__all__ = ["Result", "read_result", "render", "repr_html", "write_report"]
+__all__ = ["Result", "is_written", "read_result", "render", "repr_html", "write_report"]

@@ -11,7 +11,7 @@ from typing import Any
 
 import jinja2
 
-from foveate.compare.report import axes, curves, gates, intervals, pareto, words
+from foveate.compare.report import axes, confusion, curves, gates, intervals, pareto, words
 from foveate.compare.report.result import Result, complete, digits
 
 MODES = {
@@ -80,6 +80,7 @@ def sections(whole: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("cost", "Quality and cost", axes.costs(whole)),
         ("curves", "Learning curves", curves.measures(whole)),
         ("classes", "Effect on classes", any(v["difference"] and v["per_class"] for v in variants)),
+        ("confusion", "Confusions", any(variant["confusion"] for variant in variants)),
         ("gates", "Gates", any(variant["gates"] for variant in variants)),
         ("pictures", "Pictures", whole["pictures"]),
         ("checks", "Check of the data", True),
@@ -139,6 +140,7 @@ def _environment() -> jinja2.Environment:
     environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False}  # and in the order they have
     writers: tuple[Callable[..., str], ...] = (
         words.plain,
+        words.exactly,
         words.signed,
         words.span,
         words.spread,
@@ -160,6 +162,7 @@ def _environment() -> jinja2.Environment:
         axes=axes,
         badge=words.badge,
         plain=words.plain,
+        confusion=confusion,
         curves=curves,
         gates=gates,
         intervals=intervals,

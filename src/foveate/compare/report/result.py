@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from foveate.compare.report.schema import expect_pictures, expect_study
 from foveate.errors import StudyError
+from foveate.files import read_json
 
 Result = Mapping[str, Any]
 FORMAT = 1
+_AGAIN = "Run the study's command again."
 
 _NO_SCORE: dict[str, Any] = {"mean": None, "per_seed": [], "low": None, "high": None}
 _VARIANT: dict[str, Any] = {
@@ -25,6 +27,7 @@ _VARIANT: dict[str, Any] = {
     "latency": None,
     "memory": None,
     "per_class": [],
+    "confusion": None,
     "figures": [],
     "gates": [],
     "curves": [],
@@ -54,7 +57,14 @@ _RECIPE: dict[str, Any] = {
     "seeds": [],
     "rules": [],
 }
-_TOP: dict[str, Any] = {"foveate": "", "created": "", "sentence": "", "could_have_found": "", "best": None}
+_TOP: dict[str, Any] = {
+    "foveate": "",
+    "created": "",
+    "sentence": "",
+    "could_have_found": "",
+    "chance": None,
+    "best": None,
+}
 
 
 def read_result(folder: Path) -> dict[str, Any]:
@@ -64,31 +74,26 @@ def read_result(folder: Path) -> dict[str, Any]:
         StudyError: The folder holds no study that this version can read.
     """
     path = Path(folder) / "study.json"
-    if not path.is_file():
+    if not path.exists():
         raise StudyError(f"{path}: no such file. Give the folder that `foveate compare --out` wrote.")
-    result = _json(path)
+    result = read_json(path, StudyError, _AGAIN)
     if not isinstance(result, dict) or result.get("format") != FORMAT:
         found = result.get("format") if isinstance(result, dict) else type(result).__name__
         raise StudyError(
             f"{path}: got format {found!r}, expected {FORMAT}. Read it with the foveate that wrote it."
         )
-    pictures = path.with_name("pictures.json")
-    return {**result, "pictures": _json(pictures) if pictures.is_file() else result.get("pictures", [])}
-
-
-def _json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise StudyError(
-            f"{path}: cannot be read as JSON ({error}). Run the study's command again."
-        ) from None
+    expect_study(result, path)
+    drawn = path.with_name("pictures.json")
+    pictures = read_json(drawn, StudyError, _AGAIN) if drawn.exists() else result.get("pictures", [])
+    expect_pictures(pictures, drawn)
+    return {**result, "pictures": pictures}
 
 
 def complete(result: Result) -> dict[str, Any]:
     """Return a copy in which everything optional is there, and numbers that are not finite are None."""
     whole: dict[str, Any] = {**_TOP, "checks": [], "runs": [], "pictures": [], **plain_data(result)}
     whole["question"] = {**_QUESTION, **whole.get("question", {})}
+    whole["question"]["metric"] = {**_QUESTION["metric"], **whole["question"]["metric"]}
     whole["recipe"] = {**_RECIPE, **whole.get("recipe", {})}
     whole["variants"] = [_variant(variant) for variant in whole.get("variants", [])]
     return whole

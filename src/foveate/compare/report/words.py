@@ -46,6 +46,16 @@ def plain(value: float | None, digits: int = 1) -> str:
     return text.lstrip("-") if not re.search("[1-9]", text) else text.replace("-", MINUS)
 
 
+def exactly(value: float) -> str:
+    """Write a number that somebody set, such as a margin, with the digits that it has.
+
+    Example:
+        >>> exactly(0.5), exactly(0.005)
+        ('0.5', '0.005')
+    """
+    return f"{value:g}".replace("-", MINUS)
+
+
 def heading(name: str) -> str:
     """Write a name as a heading does: with a capital, unless it has one of its own.
 
@@ -61,9 +71,9 @@ def parts(name: str) -> list[str]:
 
     Example:
         >>> parts("control(like=multi_head)@stage3")
-        ['control(', 'like=', 'multi_head)', '@stage3']
+        ['control(', 'like=', 'multi_', 'head)', '@stage3']
     """
-    return re.split(r"(?<=[(=,+])|(?=@)", name)
+    return re.split(r"(?<=[(=,+_])|(?=@)", name)
 
 
 def signed(value: float | None, digits: int = 2) -> str:

@@ -8,17 +8,18 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from foveate.compare.report.figure import draw
 from foveate.compare.report.page import render
-from foveate.compare.report.result import Result, complete, plain_data
+from foveate.compare.report.result import Result, complete, plain_data, read_result
 from foveate.errors import StudyError
+from foveate.files import write_bytes
 
+_FORMULA = tuple("=+-@|%＝＋－＠")  # also the wide forms, which some spreadsheets take for the same
+FILES = ("study.json", "pictures.json", "runs.csv", "figure.png", "figure.svg", "report.html")
 COLUMNS = ("variant", "seed", "score", "seconds", "images_per_second", "steps", "parameters")
 
 
@@ -48,6 +49,15 @@ def write_report(result: Result, folder: Path) -> Path:
     return folder / "report.html"
 
 
+def is_written(folder: Path) -> bool:
+    """Return whether all that ``write_report`` writes for a study is there, and its numbers can be read."""
+    try:
+        read_result(folder)
+        return all((folder / name).stat().st_size > 0 for name in FILES)
+    except (OSError, StudyError):
+        return False
+
+
 def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
 
@@ -61,26 +71,23 @@ def _csv(runs: Sequence[Mapping[str, Any]]) -> str:
     """Write one row a run: the usual columns first, then whatever else the runs have."""
     others = dict.fromkeys(key for run in runs for key in run if key not in COLUMNS)
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, [*COLUMNS, *others], restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(plain_data(list(runs)))
+    columns = [*COLUMNS, *others]
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(map(_cell, columns))
+    for run in plain_data(list(runs)):
+        writer.writerow([_cell(run.get(column, "")) for column in columns])
     return text.getvalue()
 
 
+def _cell(value: Any) -> Any:
+    """Return a cell that no spreadsheet takes for a formula: text that begins like one gets an apostrophe."""
+    return f"'{value}" if isinstance(value, str) and value.lstrip()[:1] in _FORMULA else value
+
+
 def _put(path: Path, data: bytes) -> None:
-    """Write a file so that it is there in full or not at all."""
-    temporary = ""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
+        write_bytes(path, data)
     except OSError as error:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
         text = f"{path}: cannot be written ({error}). Make room or give another folder; no run is lost."
         raise StudyError(text) from None

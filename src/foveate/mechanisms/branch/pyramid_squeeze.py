@@ -7,15 +7,18 @@ Paper   Zhang, Zu, Lu, Zou, Meng. EPSANet: An Efficient Pyramid Squeeze Attentio
 Shapes  x (B, C, H, W) -> (B, C, H, W); map (B, S, C/S, 1, 1), sums to 1 over the S kernels.
 Cost    with D = C/S, R = max(1, D // reduction), k_i = 2i+1 and G_i = 1, 4, 8, 16 groups (or as many of
         them as divide D): weights of the convolutions V = sum_i k_i*k_i*C*D/G_i; parameters V + S*(2*D*R +
-        D + R), MACs V*H*W + S*2*D*R.
-Differs nothing from the authors' code. The softmax is over gates, not logits, in paper and code: with S = 4
-        no weight leaves (0.10, 0.48). The groups follow the code; the paper's rule gives the first kernel
-        2.
+        D + R), with shared_gates=True V + 2*D*R + D + R; MACs V*H*W + S*2*D*R.
+Differs each split has a gate network of its own, as the paper draws them; the authors' code shares one among
+        all splits and joins the weighted splits in reverse (shared_gates=True, reverse=True). The softmax is
+        over gates, not logits, in paper and code: with S = 4 no weight leaves (0.10, 0.48). The groups follow
+        the code; the paper's rule gives the first kernel 2.
 """
 
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Mapping
 
 import torch
 from jaxtyping import Float
@@ -25,7 +28,7 @@ from foveate.errors import OptionError
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.gated import gated, mean
 from foveate.mechanisms.interfaces import Refine
-from foveate.options import reduced, whole
+from foveate.options import flag, reduced, whole
 
 
 class ScaleGate(nn.Module):
@@ -55,6 +58,8 @@ class PyramidSqueezeAttention(Refine):
         channels: C of the map that it will receive; a multiple of ``splits``.
         splits: S, how many kernel sizes: 3, 5, 7 and so on. Paper: 4.
         reduction: How many times narrower the hidden layers are than a split. Paper: 16.
+        shared_gates: Whether one gate network weighs all splits. Authors: True.
+        reverse: Whether the split of the largest kernel comes out first. Authors: True.
 
     Raises:
         OptionError: ``splits`` does not divide the channels.
@@ -66,9 +71,17 @@ class PyramidSqueezeAttention(Refine):
     """
 
     facets = Facets(over=("scales",), driven_by="input", weighting="soft", sites=("features",))
-    variants = {"splits": 2, "reduction": 1}
+    variants = {"splits": 2, "reduction": 1, "shared_gates": True, "reverse": True}
 
-    def __init__(self, channels: int, *, splits: int = 4, reduction: int = 16) -> None:
+    def __init__(
+        self,
+        channels: int,
+        *,
+        splits: int = 4,
+        reduction: int = 16,
+        shared_gates: bool = False,
+        reverse: bool = False,
+    ) -> None:
         super().__init__()
         self.channels, self.splits = channels, whole("splits", splits)
         if whole("channels", channels) % splits:
@@ -76,7 +89,9 @@ class PyramidSqueezeAttention(Refine):
         self.width = channels // splits
         self.hidden = reduced(self.width, reduction)
         self.convolutions = nn.ModuleList(self._convolution(i) for i in range(1, splits + 1))
-        self.gates = nn.ModuleList(ScaleGate(self.width, self.hidden) for _ in range(splits))
+        self.reverse = flag("reverse", reverse)
+        networks = 1 if flag("shared_gates", shared_gates) else splits
+        self.gates = nn.ModuleList(ScaleGate(self.width, self.hidden) for _ in range(networks))
         self.map = MapTap("b s m 1 1", sums="s")
 
     def _convolution(self, i: int) -> nn.Conv2d:
@@ -89,13 +104,28 @@ class PyramidSqueezeAttention(Refine):
         """Return the weighted splits, one after the other."""
         self._check(x)
         splits = [convolution(x) for convolution in self.convolutions]
-        gates = [gate(split) for gate, split in zip(self.gates, splits, strict=True)]
+        networks = [self.gates[i % len(self.gates)] for i in range(self.splits)]
+        gates = [gate(split) for gate, split in zip(networks, splits, strict=True)]
         weights = self.map(torch.stack(gates, dim=1).softmax(dim=1)).to(splits[0].dtype)
+        if self.reverse:
+            splits, weights = splits[::-1], weights.flip(1)
         return gated(torch.cat(splits, dim=1), weights.flatten(1, 2))
+
+    def from_published(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return weights in the authors' names (EPSANet's ``PSAModule``) under our own."""
+        return {_ours(name): value for name, value in state.items()}
 
     def cost(self, height: int, width: int) -> Cost:
         """Return the closed form of the header."""
         convolutions = sum(each.weight.numel() for each in self.convolutions)  # type: ignore[operator,misc]
-        weights = self.splits * 2 * self.width * self.hidden
-        parameters = convolutions + weights + self.splits * (self.width + self.hidden)
-        return Cost(parameters, macs=convolutions * height * width + weights, bytes=4 * parameters)
+        gate = 2 * self.width * self.hidden
+        parameters = convolutions + len(self.gates) * (gate + self.width + self.hidden)
+        macs = convolutions * height * width + self.splits * gate
+        return Cost(parameters, macs=macs, bytes=4 * parameters)
+
+
+def _ours(name: str) -> str:
+    number = re.match(r"conv_(\d+)\.", name)
+    if number:
+        return f"convolutions.{int(number[1]) - 1}.{name[number.end() :]}"
+    return name.replace("se.fc1.", "gates.0.squeeze.").replace("se.fc2.", "gates.0.excite.")

@@ -21,11 +21,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, gelu
 
-from foveate.mechanisms.attend import full_precision, widen
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.gated import mean
 from foveate.mechanisms.interfaces import Refine
 from foveate.mechanisms.mixture import mixture
+from foveate.mechanisms.precision import full_precision, widen
 from foveate.options import one_of
 
 DOWN, UP, RIGHT, LEFT = (2, True), (2, False), (3, True), (3, False)

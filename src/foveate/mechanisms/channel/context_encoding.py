@@ -19,13 +19,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.attend import full_precision, tokens, widen
+from foveate.mechanisms.attend import project, tokens
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Refine
+from foveate.mechanisms.precision import full_precision, precise, widen
+from foveate.mechanisms.ranks import any_rank
 from foveate.options import whole
 
 
 @mechanisms.register("context_encoding")
+@any_rank
 class ContextEncoding(Refine):
     """Raise each channel by up to twice, by a code of what the whole map consists of.
 
@@ -62,26 +65,29 @@ class ContextEncoding(Refine):
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Return ``x`` times one plus the gate of its channel, without what is negative."""
         self._check(x)
-        return self.raised(x, self.encode(x))
+        return self.raised(x, self._code(x))
 
     def raised(self, x: Float[Tensor, "b c h w"], code: Float[Tensor, "b c"]) -> Float[Tensor, "b c h w"]:
         """Return ``x`` times one plus the gates that a code gives; the second half of ``forward``."""
-        gates = self.map(self.excite(code).sigmoid()[:, :, None, None])
+        gates = self.map(precise(self.excite, widen(code)).sigmoid()[:, :, None, None])
         return (x * (1 + gates).to(x.dtype)).relu()
 
     def encode(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c"]:
         """Return the code of the map: the mean over the codewords of what is left of them."""
-        residuals = self._residuals(tokens(self.norm(self.project(x)).relu())).to(x.dtype)
-        return self.code_norm(residuals.unsqueeze(3)).relu().mean(dim=1).squeeze(2)
+        return self._code(x).to(x.dtype)
+
+    def _code(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c"]:
+        z = widen(tokens(self.norm(project(self.project, x)).relu()))
+        with full_precision(x):  # sums over all positions outgrow half precision
+            return self.code_norm(self._residuals(z).unsqueeze(3)).relu().mean(dim=1).squeeze(2)
 
     def _residuals(self, z: Float[Tensor, "b n c"]) -> Float[Tensor, "b k c"]:
         """Return the sum of the differences to each codeword, weighed by the nearness to it."""
-        with full_precision(z):
-            z, centres = widen(z), widen(self.centres)
-            lengths = z.square().sum(dim=2, keepdim=True) + centres.square().sum(dim=1)
-            distances = lengths - 2 * (z @ centres.T)
-            weights = self.codes((widen(self.smoothing) * distances).softmax(dim=2))
-            return weights.transpose(1, 2) @ z - weights.sum(dim=1).unsqueeze(2) * centres
+        centres = widen(self.centres)
+        lengths = z.square().sum(dim=2, keepdim=True) + centres.square().sum(dim=1)
+        distances = lengths - 2 * (z @ centres.T)
+        weights = self.codes((widen(self.smoothing) * distances).softmax(dim=2))
+        return weights.transpose(1, 2) @ z - weights.sum(dim=1).unsqueeze(2) * centres
 
     def cost(self, height: int, width: int) -> Cost:
         """Return the closed form of the header."""

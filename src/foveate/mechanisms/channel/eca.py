@@ -20,10 +20,12 @@ from torch.nn.functional import conv2d
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.gated import gated, mean, traced
 from foveate.mechanisms.interfaces import Refine
+from foveate.mechanisms.ranks import any_rank
 from foveate.options import odd, whole
 
 
 @mechanisms.register("eca")
+@any_rank
 class EfficientChannel(Refine):
     """Gate each channel by a short convolution over all channel means.
 

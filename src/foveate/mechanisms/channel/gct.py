@@ -19,16 +19,18 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.attend import widen
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.gated import gated
 from foveate.mechanisms.interfaces import Refine
+from foveate.mechanisms.precision import widen
+from foveate.mechanisms.ranks import any_rank
 from foveate.options import one_of, whole
 
 EPS = 1e-5
 
 
 @mechanisms.register("gct")
+@any_rank
 class GatedChannelTransformation(Refine):
     """Gate each channel by its norm, divided by the root mean square of all channels' norms.
 

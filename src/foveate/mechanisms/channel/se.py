@@ -16,10 +16,12 @@ from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.gated import gated, mean
 from foveate.mechanisms.interfaces import Refine
 from foveate.mechanisms.pointwise import pointwise
+from foveate.mechanisms.ranks import any_rank
 from foveate.options import reduced, whole
 
 
 @mechanisms.register("se")
+@any_rank
 class SqueezeExcitation(Refine):
     """Gate each channel by a two-layer function of all channel means.
 

@@ -17,16 +17,18 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.attend import widen
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.gated import gated
 from foveate.mechanisms.interfaces import Refine
+from foveate.mechanisms.precision import widen
+from foveate.mechanisms.ranks import any_rank
 from foveate.options import whole
 
 EPS = 1e-5
 
 
 @mechanisms.register("srm")
+@any_rank
 class StyleRecalibration(Refine):
     """Gate each channel by its own mean and standard deviation, two weights a channel.
 

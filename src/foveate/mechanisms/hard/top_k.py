@@ -24,6 +24,7 @@ from torch import Tensor
 from foveate.errors import OptionError
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.hard_read import HardRead
+from foveate.mechanisms.precision import as_saved
 from foveate.options import whole
 
 
@@ -140,6 +141,7 @@ class _Perturbed(torch.autograd.Function):
         return counts.scatter_add(-1, places, ones) / noise.shape[-2]
 
     @staticmethod
+    @as_saved
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
         noise, places, sigma = ctx.saved_tensors
         of_draws = grad.gather(-1, places).sum(dim=-2).unsqueeze(-2)  # <grad, Y> of each draw: (..., 1, S)

@@ -10,16 +10,18 @@ Differs nothing; a temperature of 99 or more means the maximum, as in the author
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.errors import OptionError
-from foveate.mechanisms.attend import widen
+from foveate.errors import CheckpointError, OptionError
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Label
+from foveate.mechanisms.precision import widen
+from foveate.mechanisms.ranks import any_rank
 from foveate.options import whole
 
 MAXIMUM = 99.0  # from this temperature on, a head takes the maximum
@@ -33,6 +35,7 @@ TEMPERATURES: dict[int, tuple[float, ...]] = {
 
 
 @mechanisms.register("csra")
+@any_rank
 class ClassSpecificResidualAttention(Label):
     """Score each class by the mean of its score map plus ``lam`` times the mean where the map is high.
 
@@ -81,6 +84,24 @@ class ClassSpecificResidualAttention(Label):
         weights = torch.stack([_weights(head, temperature) for head, temperature in pairs], dim=1)
         attended = (self.map(weights.unflatten(3, x.shape[2:])).flatten(3) * scores).sum(dim=-1)
         return (scores.mean(dim=-1) + self.lam * attended).sum(dim=1).to(x.dtype)
+
+    def from_published(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return weights in the authors' names, a layer a head, under our own.
+
+        Raises:
+            CheckpointError: They have another number of heads.
+        """
+        numbers = [re.fullmatch(r"multi_head\.(\d+)\.head\.weight", name) for name in state]
+        heads = {int(match[1]): state[match[0]] for match in numbers if match}
+        if not heads:
+            return dict(state)
+        if len(heads) != self.heads:
+            raise CheckpointError(
+                f"these weights are of {len(heads)} heads, here are {self.heads}. Create it with "
+                f"heads={len(heads)}."
+            )
+        rest = {name: value for name, value in state.items() if not name.startswith("multi_head.")}
+        return {**rest, "classifier.weight": torch.cat([heads[k] for k in sorted(heads)])}
 
     def cost(self, height: int, width: int) -> Cost:
         """Return the closed form of the header."""

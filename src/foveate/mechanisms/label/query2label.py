@@ -10,13 +10,18 @@ Cost    with d = width, f = feedforward, A = 4*d*d + 4*d, F = 2*d*f + d + f, E a
         decoder: parameters C*d + d + E*(A + F + 4*d) + L*(A + F + 4*d) + (L - 1)*(A + 2*d) + 2*d + 2*Q*d + Q;
         MACs N*C*d + E*N*(4*d*d + 2*N*d + 2*d*f) + L*(2*d*d*(N + Q) + 2*N*Q*d + 2*Q*d*f)
         + (L - 1)*Q*(4*d*d + 2*Q*d) + Q*d, N = H*W. Memory grows with N.
-Differs d is 2048 with f 8192 in the recipe for ResNet-101, here no wider than 256 by default; no dropout;
-        sines of whole rows and columns, not scaled to the map. The first decoder layer has no self-attention:
-        it would read zeros only. The classes look at each other, as the paper says; the authors' code drops
-        that unless told otherwise (self_attention=False, without the terms in L - 1).
+Differs d is 2048 with f 8192 in the recipe for ResNet-101, here no wider than 256 by default; no dropout.
+        The sines count rows and columns from 0, so that they mean the same in maps of any size;
+        positions="detr" is the authors' code: counted from 1, scaled to 2 pi over the map, sine and cosine in
+        turn. Where d = C that code leaves out the first convolution (embed=False, without its C*d + d and
+        N*C*d). The first decoder layer has no self-attention: it would read zeros only. The classes look at
+        each other, as the paper says; the authors' code drops that unless told otherwise
+        (self_attention=False, without the terms in L - 1).
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import torch
 from jaxtyping import Float
@@ -24,11 +29,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from foveate.errors import OptionError
-from foveate.mechanisms.attend import attend, full_precision, tokens, widen
+from foveate.mechanisms.attend import attend, tokens
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
+from foveate.mechanisms.detr import detr_sines, from_authors
 from foveate.mechanisms.interfaces import Label
 from foveate.mechanisms.pairwise.multi_head import sine2d
-from foveate.options import whole
+from foveate.mechanisms.precision import full_precision, widen
+from foveate.options import flag, one_of, whole
 
 
 class Attention(nn.Module):
@@ -163,6 +170,8 @@ class Query2Label(Label):
         decoder_layers: Layers in which the classes attend to the positions. Paper: 2.
         feedforward: Width of the hidden linear layer; None takes 4*width.
         self_attention: Whether the classes attend to each other, from the second decoder layer on.
+        positions: Which sines are added: ``"sine2d"``, or ``"detr"``, the authors'; then 4 divides ``width``.
+        embed: Whether a 1 x 1 convolution comes first; without it ``width`` is C.
 
     Raises:
         OptionError: ``heads`` does not divide ``width``, or a number is not whole or too small.
@@ -184,6 +193,8 @@ class Query2Label(Label):
         "decoder_layers": 1,
         "feedforward": 24,
         "self_attention": False,
+        "positions": "detr",
+        "embed": False,
     }
 
     def __init__(
@@ -197,15 +208,20 @@ class Query2Label(Label):
         decoder_layers: int = 2,
         feedforward: int | None = None,
         self_attention: bool = True,
+        positions: str = "sine2d",
+        embed: bool = True,
     ) -> None:
         super().__init__()
+        one_of("positions", positions, ("sine2d", "detr"))
         self.channels, self.classes = channels, whole("classes", classes)
-        self.heads, self.width = heads, _width(channels, width, heads)
+        self.heads, self.positions = heads, positions
+        self.width = _width(channels, width if flag("embed", embed) else width or channels, heads)
+        _check_width(self.width, channels, positions, embed)
         self.feedforward = 4 * self.width if feedforward is None else whole("feedforward", feedforward)
         self.self_attention = self_attention
         whole("encoder_layers", encoder_layers, least=0)
         last = whole("decoder_layers", decoder_layers) - 1
-        self.embed = nn.Conv2d(channels, self.width, kernel_size=1)
+        self.embed = nn.Conv2d(channels, self.width, kernel_size=1) if embed else nn.Identity()
         self.map = MapTap("b k q h w", sums="h w")
         self.encoder = nn.ModuleList(
             EncoderLayer(self.width, heads, self.feedforward) for _ in range(encoder_layers)
@@ -225,7 +241,8 @@ class Query2Label(Label):
         """Return one logit per class."""
         self._check(x)
         embedded = self.embed(x)
-        memory, place = tokens(embedded), tokens(sine2d(embedded))
+        sines = detr_sines if self.positions == "detr" else sine2d
+        memory, place = tokens(embedded), tokens(sines(embedded))
         for layer in self.encoder:
             memory = layer(memory, place)
         queries = self.queries.expand(x.shape[0], -1, -1)
@@ -237,15 +254,24 @@ class Query2Label(Label):
         )  # (Q, B, 1): one layer per class
         return (scores.squeeze(2).transpose(0, 1) + self.bias).to(x.dtype).contiguous()
 
+    def from_published(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return weights in the authors' names under our own.
+
+        Raises:
+            CheckpointError: The classes attend to each other in the first layer too, which ours cannot.
+        """
+        return from_authors(state)
+
     def cost(self, height: int, width: int) -> Cost:
         """Return the closed form of the header."""
         n, q, d, f = height * width, self.classes, self.width, self.feedforward
         encoders, decoders = len(self.encoder), len(self.decoder)
         selves = (decoders - 1) * self.self_attention
         attention, layers = 4 * d * d + 4 * d, 2 * d * f + d + f
-        parameters = self.channels * d + d + (encoders + decoders) * (attention + layers + 4 * d)
+        embeds = isinstance(self.embed, nn.Conv2d)
+        parameters = embeds * (self.channels * d + d) + (encoders + decoders) * (attention + layers + 4 * d)
         parameters += selves * (attention + 2 * d) + 2 * d + 2 * q * d + q
-        macs = n * self.channels * d + encoders * n * (4 * d * d + 2 * n * d + 2 * d * f)
+        macs = embeds * n * self.channels * d + encoders * n * (4 * d * d + 2 * n * d + 2 * d * f)
         macs += decoders * (2 * d * d * (n + q) + 2 * n * q * d + 2 * q * d * f)
         macs += selves * q * (4 * d * d + 2 * q * d) + q * d
         return Cost(parameters=parameters, macs=macs, bytes=4 * parameters)
@@ -261,3 +287,12 @@ def _width(channels: int, width: int | None, heads: int) -> int:
             f"width: got {width}, which heads={heads} does not divide. Near: {-(-width // heads) * heads}"
         )
     return width
+
+
+def _check_width(width: int, channels: int, positions: str, embed: bool) -> None:
+    if not embed and width != channels:
+        raise OptionError(f"embed: without it width is the map's {channels} channels, got width={width}")
+    if positions == "detr" and width % 4:
+        raise OptionError(
+            f"positions: detr gives a quarter of the width each to four waves, got width={width}"
+        )

@@ -7,9 +7,10 @@ Paper   Woo, Park, Lee, Kweon. CBAM: Convolutional Block Attention Module. ECCV 
 Shapes  x (B, C, H, W) -> (B, C, H, W); maps channel.map (B, C, 1, 1) and spatial.map (B, 1, H, W), gates in
         (0, 1).
 Cost    with R = max(1, C // reduction): parameters 2*C*R + C + R + 2*k*k + 2, MACs 4*C*R + 2*k*k*H*W;
-        20 bytes of running statistics.
-Differs nothing from the authors' code; equation 2 prints no biases, and the paper does not mention the
-        normalisation, whose scale starts at 0: the fresh position gates are all 0.5.
+        20 bytes of running statistics. Of signals k for k*k and L for H*W, of volumes k*k*k and D*H*W.
+Differs nothing from the authors' code; equation 2 prints no biases (bias=False, which is timm's default and
+        C + R parameters fewer), and the paper does not mention the normalisation, whose scale starts at 0:
+        the fresh position gates are all 0.5.
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.gated import gated, mean, plain
 from foveate.mechanisms.interfaces import Refine
 from foveate.mechanisms.pointwise import pointwise
+from foveate.mechanisms.ranks import RANKS, Dimensions, convolution, of_rank, places
 from foveate.mechanisms.reads import maximum
 from foveate.mechanisms.spatial.spatial import SpatialAttention
-from foveate.options import reduced
+from foveate.options import flag, reduced
 
 
 class ChannelGate(nn.Module):
@@ -33,18 +35,20 @@ class ChannelGate(nn.Module):
     Args:
         channels: C of the map that it will receive.
         reduction: How many times narrower the hidden layer is.
+        bias: Whether its two layers have biases.
+        dimensions: How many axes of positions the map has.
     """
 
-    def __init__(self, channels: int, reduction: int) -> None:
+    def __init__(self, channels: int, reduction: int, bias: bool = True, dimensions: int = 2) -> None:
         super().__init__()
-        hidden = reduced(channels, reduction)
-        self.squeeze = nn.Conv2d(channels, hidden, kernel_size=1)
-        self.excite = nn.Conv2d(hidden, channels, kernel_size=1)
-        self.map = MapTap("b c 1 1")
+        hidden, layer = reduced(channels, reduction), convolution(dimensions)
+        self.squeeze = layer(channels, hidden, kernel_size=1, bias=bias)
+        self.excite = layer(hidden, channels, kernel_size=1, bias=bias)
+        self.map = MapTap(of_rank("b c 1 1", dimensions))
 
-    def forward(self, x: Float[Tensor, "b c h w"]) -> tuple[Tensor, Float[Tensor, "b c 1 1"]]:
+    def forward(self, x: Float[Tensor, "b c *space"]) -> tuple[Tensor, Float[Tensor, "b c *ones"]]:
         """Return ``x`` to go on with and the gates of its channels."""
-        means = mean(x, 2, 3)
+        means = mean(x, *places(x))
         x, maxima = maximum(x, "positions")
         of_means, of_maxima = (
             pointwise(self.excite, pointwise(self.squeeze, v).relu()) for v in (means, maxima)
@@ -60,6 +64,8 @@ class ConvolutionalBlockAttention(Refine):
         channels: C of the map that it will receive.
         reduction: How many times narrower the hidden layer of the channel gate is. Paper: 16.
         kernel_size: Width and height of the position gate's convolution, in positions; odd. Paper: 7.
+        bias: Whether the layers of the channel gate have biases.
+        dimensions: 1 for signals (B, C, L), 2 for maps (B, C, H, W), 3 for volumes (B, C, D, H, W).
 
     Example:
         >>> import torch
@@ -73,19 +79,30 @@ class ConvolutionalBlockAttention(Refine):
         weighting="soft",
         sites=("features", "skip", "pool"),
     )
-    variants = {"reduction": 4, "kernel_size": 3}
+    variants = {"reduction": 4, "kernel_size": 3, "bias": False, "dimensions": 3}
+    dims = RANKS
 
-    def __init__(self, channels: int, *, reduction: int = 16, kernel_size: int = 7) -> None:
+    def __init__(
+        self,
+        channels: int,
+        *,
+        reduction: int = 16,
+        kernel_size: int = 7,
+        bias: bool = True,
+        dimensions: Dimensions = 2,
+    ) -> None:
         super().__init__()
+        self.bias = flag("bias", bias)
         self.channels, self.hidden = channels, reduced(channels, reduction)
-        self.channel = ChannelGate(channels, reduction)
-        self.spatial = SpatialAttention(channels, kernel_size=kernel_size)
+        self.dimensions = dimensions
+        self.channel = ChannelGate(channels, reduction, bias, dimensions)
+        self.spatial = SpatialAttention(channels, kernel_size=kernel_size, dimensions=dimensions)
 
-    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+    def forward(self, x: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c *space"]:
         """Return ``x`` with every channel, then every position multiplied by its gate."""
         self._check(x)
         x, channels = self.channel(x)
-        if plain(x):
+        if x.ndim != 4 or plain(x):
             return self.spatial(x * channels)
         if not torch.is_grad_enabled():
             x = x * channels
@@ -93,9 +110,9 @@ class ConvolutionalBlockAttention(Refine):
         x, positions = self.spatial.weigh(x, channels.to(x.dtype))  # whose gates count for x * channels
         return gated(x, channels, positions)
 
-    def cost(self, height: int, width: int) -> Cost:
+    def cost(self, *size: int) -> Cost:
         """Return the closed form of the header."""
         weights = 2 * self.channels * self.hidden
-        parameters = weights + self.channels + self.hidden
+        parameters = weights + (self.channels + self.hidden) * self.bias
         # The two layers run twice, on the means and on the maxima.
-        return Cost(parameters, macs=2 * weights, bytes=4 * parameters) + self.spatial.cost(height, width)
+        return Cost(parameters, macs=2 * weights, bytes=4 * parameters) + self.spatial.cost(*size)

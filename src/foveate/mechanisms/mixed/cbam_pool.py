@@ -6,7 +6,8 @@ Paper   Woo, Park, Lee, Kweon. CBAM: Convolutional Block Attention Module. ECCV 
 Shapes  x (B, C, H, W) -> (B, C); maps attend.channel.map (B, C, 1, 1) and attend.spatial.map (B, 1, H, W),
         gates in (0, 1).
 Cost    as cbam: with R = max(1, C // reduction), parameters 2*C*R + C + R + 2*k*k + 2,
-        MACs 4*C*R + 2*k*k*H*W; 20 bytes of running statistics.
+        MACs 4*C*R + 2*k*k*H*W; 20 bytes of running statistics. Of signals k for k*k and L for H*W,
+        of volumes k*k*k and D*H*W.
 Differs the paper gates inside the blocks and pools plainly; this gates the last map once, while it is pooled.
 """
 
@@ -18,6 +19,7 @@ from torch import Tensor
 from foveate.mechanisms.base import Cost, Facets, mechanisms
 from foveate.mechanisms.interfaces import Pool
 from foveate.mechanisms.mixed.cbam import ConvolutionalBlockAttention
+from foveate.mechanisms.ranks import RANKS, Dimensions, places
 
 
 @mechanisms.register("cbam_pool")
@@ -28,6 +30,7 @@ class CBAMPool(Pool):
         channels: C of the map that it will receive.
         reduction: How many times narrower the hidden layer of the channel gate is. Paper: 16.
         kernel_size: Width and height of the position gate's convolution, in positions; odd. Paper: 7.
+        dimensions: 1 for signals (B, C, L), 2 for maps (B, C, H, W), 3 for volumes (B, C, D, H, W).
 
     Example:
         >>> import torch
@@ -36,18 +39,23 @@ class CBAMPool(Pool):
     """
 
     facets = Facets(over=("channels", "positions"), driven_by="input", weighting="soft", sites=("pool",))
-    variants = {"reduction": 4, "kernel_size": 3}
+    variants = {"reduction": 4, "kernel_size": 3, "dimensions": 3}
+    dims = RANKS
 
-    def __init__(self, channels: int, *, reduction: int = 16, kernel_size: int = 7) -> None:
+    def __init__(
+        self, channels: int, *, reduction: int = 16, kernel_size: int = 7, dimensions: Dimensions = 2
+    ) -> None:
         super().__init__()
-        self.channels = channels
-        self.attend = ConvolutionalBlockAttention(channels, reduction=reduction, kernel_size=kernel_size)
+        self.channels, self.dimensions = channels, dimensions
+        self.attend = ConvolutionalBlockAttention(
+            channels, reduction=reduction, kernel_size=kernel_size, dimensions=dimensions
+        )
 
-    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c"]:
+    def forward(self, x: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c"]:
         """Return the mean over the positions of the gated map."""
         self._check(x)
-        return self.attend(x).mean(dim=(2, 3))
+        return self.attend(x).mean(dim=places(x))
 
-    def cost(self, height: int, width: int) -> Cost:
+    def cost(self, *size: int) -> Cost:
         """Return the closed form of the header."""
-        return self.attend.cost(height, width)
+        return self.attend.cost(*size)

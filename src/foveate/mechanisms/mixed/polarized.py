@@ -21,14 +21,16 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from foveate.mechanisms.attend import full_precision, widen
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.gated import gated, gated_by_sum
 from foveate.mechanisms.interfaces import Refine
+from foveate.mechanisms.precision import full_precision, widen
+from foveate.mechanisms.ranks import any_rank
 from foveate.options import one_of, reduced
 
 
 @mechanisms.register("polarized")
+@any_rank
 class PolarizedSelfAttention(Refine):
     """Gate the channels by what is read at the positions, and the positions by what is read of the channels.
 

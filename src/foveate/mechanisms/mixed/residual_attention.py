@@ -10,20 +10,45 @@ Shapes  x (B, C, H, W) -> (B, C, H, W); map (B, C, H, W), M in (0, 1).
 Cost    with R = max(1, C // reduction), a unit: U = 2*C*R + 9*R*R + 2*C + 4*R parameters and
         V = (2*C*R + 9*R*R)*H*W MACs at its size; parameters (2*p + t + 2*r*levels)*U + 2*C*C + 5*C,
         MACs (2*p + t)*V + 2*C*C*H*W + 2*r*V a level; 8*C + 16*R + 24 bytes of statistics a unit, 16*C + 16.
+        Of signals 3 for 9 and L for H*W, of volumes 27 and D*H*W.
+        With layout "authors" or "tengshaofeng" U and V more at each level but the last, and C parameters
+        fewer.
 Differs two levels by default, where the paper has 3, 2 and 1 from its first to its last stage, as its maps
-        halve. For lightness no unit stands on the way across the hourglass, from d to the sum.
+        halve. For lightness no unit stands on the way across the hourglass, from d to the sum, and what is
+        small is enlarged by half pixels, which does not shift it. layout="authors" has the unit, enlarges
+        with aligned corners, pools without padding, rounding up, and has no b2, as their Caffe networks do;
+        "tengshaofeng", the much-used PyTorch one, pads, and adds the larger map, d or T(z), to each enlarged
+        one.
 """
 
 from __future__ import annotations
 
+import math
+import re
+from collections.abc import Mapping
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import interpolate, max_pool2d
+from torch.nn.functional import interpolate, max_pool1d, max_pool2d, max_pool3d
 
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Refine
-from foveate.options import reduced, whole
+from foveate.mechanisms.mixture import linear
+from foveate.mechanisms.ranks import RANKS, Dimensions, convolution, of_rank
+from foveate.options import one_of, reduced, whole
+
+LAYOUTS = ("light", "authors", "tengshaofeng")
+UNIT = {
+    "bn1": "0",
+    "conv1": "2",
+    "bn2": "3",
+    "conv2": "5",
+    "bn3": "6",
+    "conv3": "8",
+}  # in tengshaofeng's names
+
+MAX_POOLS = {3: max_pool1d, 4: max_pool2d, 5: max_pool3d}
 
 
 class Unit(nn.Module):
@@ -32,17 +57,18 @@ class Unit(nn.Module):
     Args:
         channels: C of the map that it will receive.
         hidden: Channels of the middle.
+        layer: The class of its convolutions.
     """
 
-    def __init__(self, channels: int, hidden: int) -> None:
+    def __init__(self, channels: int, hidden: int, layer: type[nn.Conv2d] = nn.Conv2d) -> None:
         super().__init__()
         self.change = nn.Sequential(
-            *(BatchNorm(channels), nn.ReLU(), nn.Conv2d(channels, hidden, 1, bias=False)),
-            *(BatchNorm(hidden), nn.ReLU(), nn.Conv2d(hidden, hidden, 3, padding=1, bias=False)),
-            *(BatchNorm(hidden), nn.ReLU(), nn.Conv2d(hidden, channels, 1, bias=False)),
+            *(BatchNorm(channels), nn.ReLU(), layer(channels, hidden, 1, bias=False)),
+            *(BatchNorm(hidden), nn.ReLU(), layer(hidden, hidden, 3, padding=1, bias=False)),
+            *(BatchNorm(hidden), nn.ReLU(), layer(hidden, channels, 1, bias=False)),
         )
 
-    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+    def forward(self, x: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c *space"]:
         """Return ``x`` and its change."""
         return x + self.change(x)
 
@@ -58,6 +84,8 @@ class ResidualAttention(Refine):
         mask: Residual units at each step of the hourglass. Paper: r = 1.
         levels: How often the hourglass halves the map. Paper: 3, 2 or 1, the smaller the map the fewer.
         reduction: How many times narrower the middle of a residual unit is. Paper: 4.
+        layout: ``"light"``, ``"authors"`` or ``"tengshaofeng"``: whose hourglass; see Differs.
+        dimensions: 1 for signals (B, C, L), 2 for maps (B, C, H, W), 3 for volumes (B, C, D, H, W).
 
     Raises:
         OptionError: An option is out of range.
@@ -71,7 +99,16 @@ class ResidualAttention(Refine):
     facets = Facets(
         over=("channels", "positions"), driven_by="input", weighting="soft", sites=("features", "bottleneck")
     )
-    variants = {"around": 0, "trunk": 1, "mask": 2, "levels": 1, "reduction": 2}
+    variants = {
+        "around": 0,
+        "trunk": 1,
+        "mask": 2,
+        "levels": 1,
+        "reduction": 2,
+        "layout": "tengshaofeng",
+        "dimensions": 3,
+    }
+    dims = RANKS
 
     def __init__(
         self,
@@ -82,47 +119,105 @@ class ResidualAttention(Refine):
         mask: int = 1,
         levels: int = 2,
         reduction: int = 4,
+        layout: str = "light",
+        dimensions: Dimensions = 2,
     ) -> None:
         super().__init__()
+        one_of("layout", layout, LAYOUTS)
+        self.layout, crosses = layout, layout != "light"
         self.channels, self.hidden = channels, reduced(channels, reduction)
+        self.dimensions, layer = dimensions, convolution(dimensions)
         whole("around", around, least=0)
         self.units = 2 * around + whole("trunk", trunk)
         self.mask, self.levels = whole("mask", mask), whole("levels", levels)
         self.before, self.trunk, self.after = (self._units(count) for count in (around, trunk, around))
         self.down = nn.ModuleList(self._units(mask) for _ in range(levels))
         self.up = nn.ModuleList(self._units(mask) for _ in range(levels))
+        self.across = nn.ModuleList(self._units(1) for _ in range(levels - 1 if crosses else 0))
         self.logits = nn.Sequential(
-            *(BatchNorm(channels), nn.ReLU(), nn.Conv2d(channels, channels, 1, bias=False)),
-            *(BatchNorm(channels), nn.ReLU(), nn.Conv2d(channels, channels, 1)),
+            *(BatchNorm(channels), nn.ReLU(), layer(channels, channels, 1, bias=False)),
+            *(BatchNorm(channels), nn.ReLU(), layer(channels, channels, 1, bias=not crosses)),
         )
-        self.map = MapTap("b c h w")
+        self.map = MapTap(of_rank("b c h w", dimensions))
 
     def _units(self, count: int) -> nn.Sequential:
-        return nn.Sequential(*(Unit(self.channels, self.hidden) for _ in range(count)))
+        layer = convolution(self.dimensions)
+        return nn.Sequential(*(Unit(self.channels, self.hidden, layer) for _ in range(count)))
 
-    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+    def forward(self, x: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c *space"]:
         """Return the trunk's map times one plus the mask, between the units around them."""
         self._check(x)
         x = self.before(x)
-        trunk, mask = self.trunk(x), self.map(self.logits(self.hourglass(x)).sigmoid())
+        trunk, mask = self.trunk(x), self.hourglass(x)
+        if self.layout == "tengshaofeng":
+            mask = mask + trunk
+        mask = self.map(self.logits(mask).sigmoid())
         return self.after(torch.addcmul(trunk, trunk, mask.to(trunk.dtype)))
 
-    def hourglass(self, x: Float[Tensor, "b c h w"], level: int = 0) -> Float[Tensor, "b c h w"]:
+    def hourglass(self, x: Float[Tensor, "b c *space"], level: int = 0) -> Float[Tensor, "b c *space"]:
         """Return what the coarser levels see, enlarged to the size of ``x``."""
-        coarse = self.down[level](max_pool2d(x, kernel_size=3, stride=2, padding=1))
+        near = self.down[level](self._halved(x))
+        coarse = near
         if level + 1 < self.levels:
-            coarse = coarse + self.hourglass(coarse, level + 1)
-        return interpolate(self.up[level](coarse), size=x.shape[2:], mode="bilinear", align_corners=False)
+            coarse = self.hourglass(near, level + 1) + (self.across[level](near) if self.across else near)
+            if self.layout == "tengshaofeng":
+                coarse = coarse + near
+        aligned = self.layout != "light"
+        return interpolate(self.up[level](coarse), size=x.shape[2:], mode=linear(x), align_corners=aligned)
 
-    def cost(self, height: int, width: int) -> Cost:
+    def _halved(self, x: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c *half"]:
+        pool = MAX_POOLS[x.ndim]
+        if self.layout != "authors" or 1 in x.shape[2:]:
+            return pool(x, kernel_size=3, stride=2, padding=1)
+        return pool(x, kernel_size=3, stride=2, ceil_mode=True)
+
+    def from_published(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return weights in the names of tengshaofeng/ResidualAttentionNetwork-pytorch under our own.
+
+        Its units have a fourth convolution that nothing passes; it is left out.
+        """
+        named = {authors_name(name, self.levels): value for name, value in state.items()}
+        return {name: value for name, value in named.items() if not re.search(r"\.conv4\.", name)}
+
+    def cost(self, *size: int) -> Cost:
         """Return the closed form of the header."""
         channels, hidden = self.channels, self.hidden
-        weights, ends = 2 * channels * hidden + 9 * hidden**2, 2 * channels**2
-        units = self.units + 2 * self.mask * self.levels
-        parameters = units * (weights + 2 * channels + 4 * hidden) + ends + 5 * channels
-        macs = (self.units * weights + ends) * height * width
-        for _ in range(self.levels):
-            height, width = (height + 1) // 2, (width + 1) // 2
-            macs += 2 * self.mask * weights * height * width
+        weights, ends = 2 * channels * hidden + 3**self.dimensions * hidden**2, 2 * channels**2
+        units = self.units + 2 * self.mask * self.levels + len(self.across)
+        parameters = units * (weights + 2 * channels + 4 * hidden) + ends + 4 * channels
+        parameters += channels * (self.layout == "light")
+        macs = (self.units * weights + ends) * math.prod(size)
+        for level in range(self.levels):
+            size = self._half(size)
+            macs += (2 * self.mask + (level < len(self.across))) * weights * math.prod(size)
         statistics = units * (8 * channels + 16 * hidden + 24) + 16 * channels + 16
         return Cost(parameters, macs, bytes=4 * parameters + statistics)
+
+    def _half(self, size: tuple[int, ...]) -> tuple[int, ...]:
+        if self.layout != "authors" or 1 in size:
+            return tuple((side + 1) // 2 for side in size)
+        return tuple(max(1, side // 2) for side in size)
+
+
+def authors_name(name: str, levels: int) -> str:
+    """Return our name for a weight of one of tengshaofeng's attention modules of so many levels."""
+    places = {"first_residual_blocks": "before.0", "last_blocks": "after.0"}
+    for level in range(1, levels):
+        places[f"softmax{level}_blocks"] = f"down.{level - 1}.0"
+        places[f"skip{level}_connection_residual_block"] = f"across.{level - 1}.0"
+        places[f"softmax{2 * levels - level}_blocks"] = f"up.{level - 1}.0"
+    block, _, rest = name.partition(".")
+    if block == "trunk_branches":
+        at, _, rest = rest.partition(".")
+        return _in_unit(f"trunk.{at}", rest)
+    if block == f"softmax{levels}_blocks":  # the lowest two units, one after the other
+        at, _, rest = rest.partition(".")
+        return _in_unit(f"{('down', 'up')[int(at)]}.{levels - 1}.0", rest)
+    if block == f"softmax{2 * levels}_blocks":
+        return f"logits.{rest}"
+    return _in_unit(places[block], rest) if block in places else name
+
+
+def _in_unit(place: str, rest: str) -> str:
+    layer, _, part = rest.partition(".")
+    return f"{place}.change.{UNIT[layer]}.{part}" if layer in UNIT else f"{place}.{rest}"

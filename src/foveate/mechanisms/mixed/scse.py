@@ -19,10 +19,12 @@ from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.channel.se import SqueezeExcitation
 from foveate.mechanisms.gated import fusing, gated_by_sum, plain
 from foveate.mechanisms.interfaces import Refine
+from foveate.mechanisms.ranks import any_rank
 from foveate.mechanisms.reads import weighted_sum
 
 
 @mechanisms.register("scse")
+@any_rank
 class SpatialChannelSqueezeExcitation(Refine):
     """Gate the channels and, beside them, the positions; add the two.
 

@@ -19,10 +19,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 
-from foveate.mechanisms.attend import full_precision, widen
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.gated import channels_last, traced
 from foveate.mechanisms.interfaces import Refine
+from foveate.mechanisms.precision import as_saved, full_precision, widen
+from foveate.mechanisms.ranks import any_rank
 
 # exp(-60) is 9e-27: nothing beside the row's largest weight even in float64, yet far from denormal
 LEAST = -60.0
@@ -30,6 +31,7 @@ ROWS = 128  # channels that are multiplied at a time: fewer leave a matrix produ
 
 
 @mechanisms.register("channel")
+@any_rank
 class ChannelAttention(Refine):
     """Add to each channel a mixture of all channels.
 
@@ -104,6 +106,7 @@ class _Energies(torch.autograd.Function):
         return found
 
     @staticmethod
+    @as_saved
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         (rows,) = ctx.saved_tensors
         return (grad + grad.transpose(1, 2)) @ rows

@@ -17,13 +17,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.attend import full_precision, tokens, widen
+from foveate.mechanisms.attend import tokens
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Pool
+from foveate.mechanisms.precision import full_precision, widen
+from foveate.mechanisms.ranks import any_rank
 from foveate.options import heads_of
 
 
 @mechanisms.register("class_attention")
+@any_rank
 class ClassAttention(Pool):
     """Pool a map by what a learned class token reads in it with several heads.
 

@@ -25,9 +25,10 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.attend import like_input, widen
+from foveate.mechanisms.attend import like_input
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Refine
+from foveate.mechanisms.precision import precise, roomy, widen
 from foveate.options import odd, one_of, reduced, whole
 
 
@@ -103,7 +104,7 @@ class ContextualAttention(Refine):
         static = self.key(x)
         weights = self.predict(torch.cat([x.to(static.dtype), static], dim=1))
         weights = self.map(weights.unflatten(1, (self.sets, -1)))
-        dynamic = F.silu(self.norm(self._mix(self.value(x), weights)))
+        dynamic = F.silu(self.norm(self._mix(roomy(self.value(x)), weights)))
         if self.fuse == "sum":
             return like_input(static + dynamic, x)
         chosen = self.choose(static + dynamic)  # (B, C, 2, 1, 1)
@@ -145,6 +146,7 @@ class _Choice(nn.Module):
         self.branches = MapTap("b c s 1 1", sums="s")
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c 2 1 1"]:
-        scores = self.score(self.norm(self.squeeze(x.mean(dim=(2, 3), keepdim=True))).relu())
+        means = x.mean(dim=(2, 3), keepdim=True)
+        scores = precise(self.score, self.norm(precise(self.squeeze, means)).relu())
         chosen: Tensor = self.branches(widen(scores.unflatten(1, (-1, 2))).softmax(dim=2))
         return chosen.to(x.dtype)

@@ -16,13 +16,16 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.attend import full_precision, like_input, project, widen
+from foveate.mechanisms.attend import like_input, project
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Refine
+from foveate.mechanisms.precision import full_precision, widen
+from foveate.mechanisms.ranks import any_rank
 from foveate.options import reduced, whole
 
 
 @mechanisms.register("double_attention")
+@any_rank
 class DoubleAttention(Refine):
     """Gather features of the whole map, and add to each position the mixture of them that it asks for.
 

@@ -19,10 +19,12 @@ from foveate.mechanisms.attend import attend, project, tokens, untoken
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Refine
 from foveate.mechanisms.pairwise.channel import mix_channels
+from foveate.mechanisms.ranks import any_rank
 from foveate.options import reduced
 
 
 @mechanisms.register("dual")
+@any_rank
 class DualAttention(Refine):
     """Add to the map what its positions read at all positions, and its channels at all channels.
 

@@ -10,11 +10,14 @@ Shapes  x (B, C, H, W) -> (B, C, H, W); map (B, K, N, M), K heads, N = H*W, M = 
 Cost    parameters 4*C*C, + 4*C with bias, + 2*C with norm, + C*((r + 1)^2 + 3) with r > 1, + K*K with mix
         and K > 1; MACs 2*N*C*C + 2*M*C*C + 2*N*M*C, + M*C*(r + 1)^2, + N*M*K*K. Memory grows with N: the
         weights come in blocks of rows, once more in the backward pass. Compiled, all N*M are kept.
+        Of signals r + 1 for (r + 1)^2, of volumes (r + 1)^3.
 Differs T has no bias, as the softmax takes it out again. The padding makes ceil(H/r) of H for odd r too. No
         dropout; the authors' scale, sqrt(d), is that of one head though K are summed.
 """
 
 from __future__ import annotations
+
+import math
 
 import torch
 import torch.nn.functional as F
@@ -22,9 +25,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from foveate.mechanisms.attend import ROWS, full_precision, like_input, tokens, untoken, widen
+from foveate.mechanisms.attend import ROWS, like_input, tokens, untoken
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Refine
+from foveate.mechanisms.precision import full_precision, widen
+from foveate.mechanisms.ranks import RANKS, Dimensions, convolution
 from foveate.options import heads_of, whole
 
 EPS = 1e-5  # added to the variance, as nn.InstanceNorm2d does
@@ -42,6 +47,7 @@ class EfficientSelfAttention(Refine):
         norm: Whether a layer normalisation comes first.
         bias: Whether the linear layers have biases.
         residual: Whether ``x`` is added to what was read.
+        dimensions: 1 for signals (B, C, L), 2 for maps (B, C, H, W), 3 for volumes (B, C, D, H, W).
 
     Raises:
         OptionError: ``heads`` does not divide ``channels``, or ``reduction`` is not a positive whole number.
@@ -65,7 +71,9 @@ class EfficientSelfAttention(Refine):
         "norm": False,
         "bias": False,
         "residual": False,
+        "dimensions": 3,
     }
+    dims = RANKS
 
     def __init__(
         self,
@@ -77,13 +85,15 @@ class EfficientSelfAttention(Refine):
         norm: bool = True,
         bias: bool = True,
         residual: bool = True,
+        dimensions: Dimensions = 2,
     ) -> None:
         super().__init__()
         self.channels, self.heads, self.residual = channels, heads_of(channels, heads), residual
         self.reduction, self.mixes = whole("reduction", reduction), mix and self.heads > 1
+        self.dimensions, layer = dimensions, convolution(dimensions)
         self.norm = nn.LayerNorm(channels) if norm else nn.Identity()
         self.query = nn.Linear(channels, channels, bias=bias)
-        self.shrink = nn.Identity() if reduction == 1 else Shrink(channels, reduction)
+        self.shrink = nn.Identity() if reduction == 1 else Shrink(channels, reduction, layer, dimensions)
         self.memory = nn.Linear(channels, 2 * channels, bias=bias)  # keys, values
         if self.mixes:
             self.mix = nn.Conv2d(self.heads, self.heads, kernel_size=1, bias=False)
@@ -91,7 +101,7 @@ class EfficientSelfAttention(Refine):
         limits = {"low": -torch.inf, "high": torch.inf} if self.mixes else {}
         self.map = MapTap("b k n m", sums="" if self.mixes else "m", **limits)
 
-    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+    def forward(self, x: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c *space"]:
         """Return ``x`` plus what every position read."""
         self._check(x)
         normed = self.norm(tokens(x))
@@ -105,7 +115,8 @@ class EfficientSelfAttention(Refine):
         return x + read if self.residual else like_input(read, x)
 
     def _read(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        if self.map.recording or torch.compiler.is_compiling():
+        tracing = torch.jit.is_tracing()  # type: ignore[attr-defined]
+        if self.map.recording or torch.compiler.is_compiling() or tracing:
             weights = self._centred(query, key)
             if self.mixes:
                 weights = weights * (weights.square().mean(dim=(2, 3), keepdim=True) + EPS).rsqrt()
@@ -131,13 +142,13 @@ class EfficientSelfAttention(Refine):
         weights = self._centred(query, key)
         return weights @ value, weights.square().sum(dim=(2, 3), keepdim=True)
 
-    def cost(self, height: int, width: int) -> Cost:
+    def cost(self, *size: int) -> Cost:
         """Return the closed form of the header."""
         parameters = sum(p.numel() for p in self.parameters())
-        positions = height * width
-        read = -(-height // self.reduction) * -(-width // self.reduction)
+        positions = math.prod(size)
+        read = math.prod(-(-side // self.reduction) for side in size)
         macs = 2 * (positions + read) * self.channels**2 + 2 * positions * read * self.channels
-        macs += read * self.channels * (self.reduction + 1) ** 2 * (self.reduction > 1)
+        macs += read * self.channels * (self.reduction + 1) ** self.dimensions * (self.reduction > 1)
         macs += positions * read * self.heads**2 * self.mixes
         return Cost(parameters=parameters, macs=macs, bytes=4 * parameters)
 
@@ -148,16 +159,17 @@ class Shrink(nn.Module):
     Args:
         channels: C of the map that it will receive.
         reduction: The stride; the kernel is one larger.
+        layer: The class of its convolution.
+        dimensions: How many axes of positions the map has.
     """
 
-    def __init__(self, channels: int, reduction: int) -> None:
+    def __init__(self, channels: int, reduction: int, layer: type[nn.Conv2d], dimensions: int) -> None:
         super().__init__()
-        before, after = reduction // 2, reduction - reduction // 2
-        self.pad = (before, after, before, after)
-        self.conv = nn.Conv2d(channels, channels, reduction + 1, stride=reduction, groups=channels)
+        self.pad = (reduction // 2, reduction - reduction // 2) * dimensions
+        self.conv = layer(channels, channels, reduction + 1, stride=reduction, groups=channels)
         self.norm = nn.LayerNorm(channels)
 
-    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c i j"]:
+    def forward(self, x: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c *small"]:
         """Return the smaller map."""
         small = self.conv(F.pad(x, self.pad))
         return untoken(self.norm(tokens(small)), like=small)

@@ -16,16 +16,19 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.attend import full_precision, like_input, project, widen
+from foveate.mechanisms.attend import like_input, project
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Refine
 from foveate.mechanisms.pointwise import pointwise
+from foveate.mechanisms.precision import full_precision, widen
+from foveate.mechanisms.ranks import any_rank
 from foveate.options import whole
 
 LEAST = 1e-9  # of the authors' code: what a slot sum of 0 is divided by
 
 
 @mechanisms.register("external")
+@any_rank
 class ExternalAttention(Refine):
     """Replace each position by a mixture of learned vectors, weighed by two normalisations.
 

@@ -18,9 +18,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from foveate.mechanisms.attend import full_precision, like_input
+from foveate.mechanisms.attend import like_input
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Refine
+from foveate.mechanisms.precision import full_precision, roomy
 from foveate.options import odd, reduced, whole
 
 
@@ -70,11 +71,12 @@ class Involution(Refine):
         rows = kernels.unflatten(2, (self.kernel, self.kernel)).unbind(2)
         padded = F.pad(x, (self.kernel // 2,) * 4).unflatten(1, (self.groups, -1))
         parts = (self._row(padded.narrow(3, i, x.shape[2]), row) for i, row in enumerate(rows))
-        return like_input(sum(parts, x.new_zeros(())).flatten(1, 2), x)
+        return like_input(sum(parts, roomy(x.new_zeros(()))).flatten(1, 2), x)
 
     def _row(self, padded: Tensor, kernels: Tensor) -> Tensor:
         """Sum over a row of the window: (B, G, c, H, W+K-1) and (B, G, K, H, W) to (B, G, c, H, W)."""
         near = torch.stack([padded.narrow(4, j, kernels.shape[4]) for j in range(self.kernel)], dim=2)
+        near = roomy(near)  # the sum of a row may exceed what the sum of all does not
         with full_precision(padded):
             return torch.einsum("bgkchw,bgkhw->bgchw", near, kernels.to(near.dtype))
 

@@ -17,9 +17,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.attend import full_precision, like_input, widen
+from foveate.mechanisms.attend import like_input
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Refine
+from foveate.mechanisms.precision import full_precision, precise, roomy, widen
 from foveate.options import heads_of, odd, whole
 
 
@@ -74,8 +75,8 @@ class LambdaLayer(Refine):
         query, key, value = self.project(x).split(self.split, dim=1)
         query = self.norm_query(query).flatten(2).unflatten(1, (self.heads, self.width))  # (B, h, K, N)
         value = self.norm_value(value).unflatten(1, (self.depth, self.values))  # (B, U, V, H, W)
-        near = self.near(value.transpose(1, 2).flatten(0, 1))  # (B*V, K, H, W)
-        near = near.flatten(2).unflatten(0, (-1, self.values))  # (B, V, K, N)
+        near = precise(self.near, roomy(value).transpose(1, 2).flatten(0, 1))
+        near = near.flatten(2).unflatten(0, (-1, self.values))  # (B*V, K, H, W) to (B, V, K, N)
         with full_precision(x):
             weights = self.map(widen(key).flatten(2).softmax(dim=2))  # (B, U*K, N)
             keys = weights.unflatten(1, (self.depth, self.width)).transpose(1, 2).flatten(2)  # (B, K, U*N)

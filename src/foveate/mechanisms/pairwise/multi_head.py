@@ -18,10 +18,12 @@ from torch import Tensor, nn
 from foveate.mechanisms.attend import attend, tokens, untoken
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Refine
+from foveate.mechanisms.ranks import any_rank
 from foveate.options import heads_of, one_of
 
 
 @mechanisms.register("multi_head")
+@any_rank
 class MultiHeadAttention(Refine):
     """Let each position read at all positions with several heads of their own.
 
@@ -64,6 +66,8 @@ class MultiHeadAttention(Refine):
         one_of("positions", positions, ("none", "sine2d"))
         self.channels, self.heads = channels, heads_of(channels, heads)
         self.positions, self.residual = positions, residual
+        if positions == "sine2d":  # which says where in two dimensions a position is
+            self.dims = (2,)
         self.norm = nn.LayerNorm(channels) if norm else nn.Identity()
         self.project = nn.Linear(channels, 3 * channels, bias=bias)  # queries, keys, values
         self.merge = nn.Linear(channels, channels, bias=bias)

@@ -5,7 +5,8 @@ Formula y = x + BN(W_z sum_j f_ij g_j), with theta, phi, g = 1x1 convolutions of
         dot theta_i . phi_j / M, concat relu(w_f . [theta_i; phi_j]) / M; no 1/sqrt(d)
 Paper   Wang, Girshick, Gupta, He. Non-local Neural Networks. CVPR 2018. arXiv:1711.07971, section 3.
 Shapes  x (B, C, H, W) -> (B, C, H, W); map (B, N, M), formed only while recording, rows sum to 1 in the two
-        softmax forms; N = H*W, M = ceil(H/2)*ceil(W/2) with subsample, else N.
+        softmax forms; N = H*W, M = ceil(H/2)*ceil(W/2) with subsample, else N;
+        a volume's are those of all its slices.
 Cost    with R = max(1, C // reduction): parameters 4*C*R + 3*R + 3*C, MACs 4*N*C*R + 2*N*M*R; gaussian: 2*C*R
         + 2*R fewer parameters, MACs 2*N*C*R + N*M*(C + R); dot: MACs 4*N*C*R + (N + M)*R*R; concat: 2*R more
         parameters, MACs 4*N*C*R + (N + M)*R. Buffers of the normalisation 2*C numbers and a counter of
@@ -16,14 +17,19 @@ Differs subsampling keeps the last row and column of an odd map, so that a 1x1 m
 
 from __future__ import annotations
 
+import math
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.functional import max_pool3d
 
-from foveate.mechanisms.attend import attend, full_precision, tokens, untoken, widen
+from foveate.mechanisms.attend import attend, tokens, untoken
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Refine
 from foveate.mechanisms.pointwise import pointwise
+from foveate.mechanisms.precision import full_precision, widen
+from foveate.mechanisms.ranks import RANKS, flat, unflat
 from foveate.options import one_of, reduced
 
 FORMS = ("embedded", "gaussian", "dot", "concat")
@@ -36,7 +42,8 @@ class NonLocal(Refine):
     Args:
         channels: C of the map that it will receive.
         reduction: How many times narrower queries, keys and values are. Paper: 2.
-        subsample: Whether keys and values are max-pooled 2x2, for a quarter of the products. Paper: yes.
+        subsample: Whether keys and values are max-pooled 2x2, for a quarter of the products; in a volume
+            rows and columns alone, as in the paper, in a signal pairs. Paper: yes.
         pairwise: How two positions are compared: "embedded" (the paper's usual), "gaussian", "dot", "concat".
         scale: Whether what they compare to is divided by sqrt(C).
 
@@ -56,6 +63,7 @@ class NonLocal(Refine):
         sites=("features", "skip", "bottleneck", "output"),
     )
     variants = {"reduction": 4, "subsample": False, "pairwise": "gaussian", "scale": True}
+    dims = RANKS
     gate = "norm.weight"
 
     def __init__(
@@ -84,13 +92,23 @@ class NonLocal(Refine):
         softmax = pairwise in ("embedded", "gaussian")
         self.map = MapTap("b n m", sums="m") if softmax else MapTap("b n m", low=-torch.inf, high=torch.inf)
 
-    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+    def forward(self, x: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c *space"]:
         """Return ``x`` plus what every position read."""
         self._check(x)
-        key, value = (self.pool(pointwise(layer, x)) for layer in (self.key, self.value))
+        return unflat(self._added(flat(x), x.shape[2:-2]), like=x)
+
+    def _added(self, x: Float[Tensor, "b c h w"], slices: torch.Size) -> Float[Tensor, "b c h w"]:
+        key, value = (self._pooled(pointwise(layer, x), slices) for layer in (self.key, self.value))
         read = {"dot": self._by_product, "concat": self._by_sum}.get(self.pairwise, self._by_softmax)
         context = read(tokens(pointwise(self.query, x)), tokens(key), tokens(value))
         return x + self.norm(pointwise(self.merge, untoken(context, like=x))).to(x.dtype)
+
+    def _pooled(self, x: Float[Tensor, "b r h w"], slices: torch.Size) -> Float[Tensor, "b r *small"]:
+        """Return the maxima of 2 x 2 positions; those of a volume lie in one slice."""
+        if slices and self.subsample:
+            return max_pool3d(x.unflatten(2, (*slices, -1)), (1, 2, 2), ceil_mode=True)
+        pooled: Tensor = self.pool(x)
+        return pooled
 
     def _by_softmax(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         return attend(query, key, value, self.map, scale=self.scale)
@@ -118,11 +136,11 @@ class NonLocal(Refine):
                 sums = _rectified(asks, answers, widen(value)) * share
         return sums.to(value.dtype)
 
-    def cost(self, height: int, width: int) -> Cost:
+    def cost(self, *size: int) -> Cost:
         """Return the closed form of the header."""
-        n = m = height * width
+        n = m = math.prod(size)
         if self.subsample:
-            m = ((height + 1) // 2) * ((width + 1) // 2)
+            m = math.prod(size[:-2]) * math.prod((side + 1) // 2 for side in size[-2:])
         r, c = self.width, self.channels
         parameters = sum(p.numel() for p in self.parameters())
         macs = {

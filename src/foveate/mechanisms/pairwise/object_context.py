@@ -8,7 +8,9 @@ Shapes  x (B, C, H, W) -> (B, C, H, W); map (B, N, N), N = H*W, rows sum to 1, f
 Cost    with R = max(1, C // reduction): parameters 3*C*R + 4*R + C, MACs 3*N*C*R + 2*N*N*R; kind="base":
         parameters + 2*C*C + 3*C, MACs + 2*N*C*C. Buffers of the normalisations: 2*R numbers and a counter of
         8 bytes, with kind="base" 2*C numbers and a counter more. Memory grows with N.
-Differs plain ReLU after the normalisations, where the authors' in-place layer leaks 1 % (leak=0.01).
+Differs plain ReLU after the normalisations, where the authors' in-place layer leaks 1 % (leak=0.01). The
+        authors call the layer of the key once more for the query, so that its running statistics move twice
+        a batch: twice=True. They end in the same place; by default they get there as any layer's do.
 """
 
 from __future__ import annotations
@@ -21,9 +23,10 @@ from foveate.errors import OptionError
 from foveate.mechanisms.attend import attend, like_input, tokens, untoken
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Refine
-from foveate.options import one_of, reduced
+from foveate.options import flag, one_of, reduced
 
 KINDS = ("base", "context")
+MOMENTUM = 0.1  # of running statistics
 
 
 @mechanisms.register("object_context")
@@ -38,6 +41,7 @@ class ObjectContext(Refine):
         kind: "base" joins the context to ``x`` and reduces both to C channels; "context" returns it alone.
         leak: Slope of the activations below zero, in [0, 1].
         dropout: Share of the channels of "base" that are dropped in training, in [0, 1). Paper: 0.05.
+        twice: Whether the running statistics of the key move twice a batch. Authors: True.
 
     Raises:
         OptionError: ``kind`` is unknown, or a number is out of its range.
@@ -54,7 +58,7 @@ class ObjectContext(Refine):
         weighting="soft",
         sites=("features", "bottleneck", "output"),
     )
-    variants = {"reduction": 4, "kind": "context", "leak": 0.01, "dropout": 0.5}
+    variants = {"reduction": 4, "kind": "context", "leak": 0.01, "dropout": 0.5, "twice": True}
 
     def __init__(
         self,
@@ -64,6 +68,7 @@ class ObjectContext(Refine):
         kind: str = "base",
         leak: float = 0.0,
         dropout: float = 0.05,
+        twice: bool = False,
     ) -> None:
         super().__init__()
         one_of("kind", kind, KINDS)
@@ -72,7 +77,9 @@ class ObjectContext(Refine):
                 raise OptionError(f"{name}: got {share!r}, expected a number in [0, 1)")
         self.channels, self.width, self.kind = channels, reduced(channels, reduction), kind
         activation = nn.LeakyReLU(leak) if leak else nn.ReLU()
-        self.key = nn.Sequential(nn.Conv2d(channels, self.width, 1), BatchNorm(self.width), activation)
+        momentum = 1 - (1 - MOMENTUM) ** 2 if flag("twice", twice) else MOMENTUM  # two steps as one
+        norm = BatchNorm(self.width, momentum=momentum)
+        self.key = nn.Sequential(nn.Conv2d(channels, self.width, 1), norm, activation)
         self.value = nn.Conv2d(channels, self.width, kernel_size=1)
         self.merge = nn.Conv2d(self.width, channels, kernel_size=1)
         nn.init.zeros_(self.merge.weight)

@@ -19,9 +19,10 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.attend import like_input, tokens, untoken, widen
+from foveate.mechanisms.attend import like_input, tokens, untoken
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Refine
+from foveate.mechanisms.precision import precise, roomy, widen
 from foveate.options import heads_of, odd, whole
 
 
@@ -76,7 +77,7 @@ class OutlookAttention(Refine):
         super().__init__()
         self.channels, self.heads, self.residual = channels, heads_of(channels, heads), residual
         self.kernel_size, self.stride = odd("kernel_size", kernel_size), whole("stride", stride)
-        self.places = kernel_size**2
+        self.places, self.normed = kernel_size**2, norm
         self.norm = nn.LayerNorm(channels) if norm else nn.Identity()
         self.value = nn.Linear(channels, channels, bias=bias)
         self.predict = nn.Linear(channels, self.heads * self.places**2)
@@ -86,19 +87,22 @@ class OutlookAttention(Refine):
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Return ``x`` plus the mixed windows."""
         self._check(x)
-        normed = self.norm(tokens(x))
+        normed = tokens(x)
+        normed = self.norm(normed) if self.normed else roomy(normed)
         window = {"kernel_size": self.kernel_size, "padding": self.kernel_size // 2, "stride": self.stride}
-        values = F.unfold(untoken(self.value(normed), like=x), **window)  # (B, C*P, S)
+        values = F.unfold(untoken(precise(self.value, normed), like=x), **window)  # (B, C*P, S)
         values = values.unflatten(1, (self.heads, -1, self.places)).permute(0, 1, 4, 3, 2)  # (B, K, S, P, d)
         mixed = self.map(self._weights(normed, x)).to(values.dtype) @ values
         folded = F.fold(mixed.permute(0, 1, 4, 3, 2).flatten(1, 3), tuple(x.shape[2:]), **window)
-        read = untoken(self.merge(tokens(folded)), like=x).to(x.dtype)
-        return x + read if self.residual else like_input(read, x)
+        read = untoken(precise(self.merge, tokens(folded)), like=x)
+        return (x + read).to(x.dtype) if self.residual else like_input(read, x)
 
     def _weights(self, normed: Tensor, x: Tensor) -> Float[Tensor, "b k s p m"]:
         if self.stride > 1:
             normed = tokens(F.avg_pool2d(untoken(normed, like=x), self.stride, self.stride, ceil_mode=True))
-        energies = self.predict(normed).unflatten(2, (self.heads, self.places, self.places)).transpose(1, 2)
+        energies = (
+            precise(self.predict, normed).unflatten(2, (self.heads, self.places, self.places)).transpose(1, 2)
+        )
         scale = (self.channels // self.heads) ** -0.5
         return widen(energies * scale).softmax(dim=-1)
 

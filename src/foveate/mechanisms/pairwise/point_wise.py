@@ -19,14 +19,17 @@ Differs adds x, which the authors concatenate, so that C stays. Masks cover maps
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.attend import full_precision, tokens, untoken, widen
+from foveate.mechanisms.attend import at_most, tokens, untoken
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Refine
+from foveate.mechanisms.precision import full_precision, precise, roomy, widen
 from foveate.options import one_of, reduced, whole
 
 
@@ -94,13 +97,17 @@ class PointWiseAttention(Refine):
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Return ``x`` plus what every position took."""
         self._check(x)
-        return x + self.read(x).to(x.dtype)
+        return (x + self._read(x)).to(x.dtype)
 
     def read(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Return what every position took: what ``forward`` adds, and what PSANet puts beside ``x``."""
+        return self._read(x).to(x.dtype)
+
+    def _read(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         small = tuple((side - 1) // self.shrink + 1 for side in x.shape[2:])
         taken = [self.get_submodule(each)(x, small) for each in self.directions]
-        read: Tensor = self.merge(torch.cat(taken, dim=1))
+        convolve, norm, rectify = self.merge
+        read: Tensor = rectify(norm(precise(cast(nn.Conv2d, convolve), torch.cat(taken, dim=1))))
         if self.shrink > 1:
             read = F.interpolate(read, x.shape[2:], mode="bilinear", align_corners=True)
         return read
@@ -153,15 +160,14 @@ class Branch(nn.Module):
         hidden = self.hidden(moved)
         with full_precision(x):
             weights = self.map(self._weights(widen(hidden)))  # (B, N, N)
+            if self.weights != "softmax":  # weights that are not bounded
+                moved = roomy(moved)
             return untoken(weights.to(moved.dtype) @ tokens(moved), like=moved)
 
     def _weights(self, hidden: Tensor) -> Float[Tensor, "b n m"]:
         """Return for each position (rows) the weight of each that it takes from."""
         height, width = hidden.shape[2:]
-        down, along = (
-            torch.sym_min(height, self.size) - 1,
-            torch.sym_min(width, self.size) - 1,
-        )  # furthest steps
+        down, along = at_most(height, self.size) - 1, at_most(width, self.size) - 1  # furthest steps
         centre = self.size - 1
         used = self.mask[:, centre - down : centre + down + 1, centre - along : centre + along + 1]
         masks = tokens(hidden) @ widen(used).flatten(1)  # (B, N, steps that occur)

@@ -20,10 +20,12 @@ from foveate.mechanisms.attend import attend, project, tokens, untoken
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Refine
 from foveate.mechanisms.pointwise import pointwise
+from foveate.mechanisms.ranks import any_rank
 from foveate.options import reduced
 
 
 @mechanisms.register("position")
+@any_rank
 class PositionAttention(Refine):
     """Add to each position what it reads at all positions, weighed by query and key.
 

@@ -15,13 +15,16 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.attend import like_input, widen
+from foveate.mechanisms.attend import like_input
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Refine
+from foveate.mechanisms.precision import precise, roomy, widen
+from foveate.mechanisms.ranks import any_rank
 from foveate.options import whole
 
 
 @mechanisms.register("separable")
+@any_rank
 class SeparableSelfAttention(Refine):
     """Multiply the values of every position by one weighted sum of the keys of all positions.
 
@@ -44,7 +47,7 @@ class SeparableSelfAttention(Refine):
 
     def __init__(self, channels: int, *, norm: bool = True, bias: bool = True, residual: bool = True) -> None:
         super().__init__()
-        self.channels, self.residual = whole("channels", channels), residual
+        self.channels, self.residual, self.normed = whole("channels", channels), residual, norm
         self.norm = nn.GroupNorm(1, channels) if norm else nn.Identity()
         self.project = nn.Conv2d(channels, 1 + 2 * channels, kernel_size=1, bias=bias)  # query, keys, values
         self.merge = nn.Conv2d(channels, channels, kernel_size=1, bias=bias)
@@ -57,8 +60,9 @@ class SeparableSelfAttention(Refine):
         weights = widen(query).flatten(2).softmax(dim=-1).unflatten(2, x.shape[2:])
         weights = self.map(weights).to(key.dtype).flatten(2)  # (B, 1, N)
         context = (key.flatten(2) @ weights.transpose(1, 2)).unsqueeze(3)  # (B, C, 1, 1)
-        read = self.merge(value.relu() * context).to(x.dtype)
-        return x + read if self.residual else like_input(read, x)
+        value = value if self.normed else roomy(value)
+        read = precise(self.merge, value.relu() * context)
+        return (x + read).to(x.dtype) if self.residual else like_input(read, x)
 
     def cost(self, height: int, width: int) -> Cost:
         """Return the closed form of the header."""

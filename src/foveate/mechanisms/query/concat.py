@@ -16,8 +16,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from foveate.mechanisms.attend import widen
 from foveate.mechanisms.base import Facets, mechanisms
+from foveate.mechanisms.precision import widen
 from foveate.mechanisms.soft_read import SoftRead, linear
 from foveate.options import whole
 

@@ -15,8 +15,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.attend import widen
 from foveate.mechanisms.base import Facets, mechanisms
+from foveate.mechanisms.precision import widen
 from foveate.mechanisms.soft_read import SoftRead, products
 
 

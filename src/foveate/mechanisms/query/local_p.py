@@ -18,8 +18,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from foveate.mechanisms.attend import full_precision, widen
 from foveate.mechanisms.base import Facets, MapTap, mechanisms
+from foveate.mechanisms.precision import full_precision, widen
 from foveate.mechanisms.soft_read import SoftRead, linear, masked_softmax, products
 from foveate.options import whole
 

@@ -17,8 +17,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from foveate.mechanisms.attend import widen
 from foveate.mechanisms.base import Facets, mechanisms
+from foveate.mechanisms.precision import widen
 from foveate.mechanisms.soft_read import SoftRead, hidden, linear, masked_softmax
 from foveate.options import one_of, whole
 

@@ -16,13 +16,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.attend import widen
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Pool
+from foveate.mechanisms.precision import widen
+from foveate.mechanisms.ranks import any_rank
 from foveate.options import whole
 
 
 @mechanisms.register("adaptive_pool")
+@any_rank
 class AdaptivePool(Pool):
     """Pool a map by a weighted mean of its positions and of a learned vector.
 

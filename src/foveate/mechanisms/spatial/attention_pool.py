@@ -13,13 +13,15 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.attend import widen
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Pool
+from foveate.mechanisms.precision import widen
+from foveate.mechanisms.ranks import any_rank
 from foveate.options import whole
 
 
 @mechanisms.register("attention_pool")
+@any_rank
 class AttentionPool(Pool):
     """Pool a map by a weighted mean, where a small network weighs the positions.
 

@@ -16,16 +16,16 @@ Differs the pyramid has one channel, as in segmentation-models-pytorch, whose bl
 from __future__ import annotations
 
 import math
-from typing import cast
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, max_pool2d, pad
 
-from foveate.mechanisms.attend import like_input
+from foveate.mechanisms.attend import at_least_one, like_input
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Refine
+from foveate.mechanisms.precision import precise, roomy
 from foveate.options import whole
 
 
@@ -69,7 +69,9 @@ class FeaturePyramidAttention(Refine):
         """Return the weighed map, with the global mean added."""
         self._check(x)
         overall = self.overall(x.mean(dim=(2, 3), keepdim=True))  # (B, R, 1, 1)
-        return like_input(self.expand(self.map(self._pyramid(x)) * self.values(x) + overall), x)
+        weighed = roomy(self.map(self._pyramid(x))) * self.values(x) + overall
+        expand = self.expand
+        return like_input(precise(expand, weighed) if isinstance(expand, nn.Conv2d) else expand(weighed), x)
 
     def _pyramid(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 1 h w"]:
         """Return the weights, from the coarsest map up."""
@@ -126,7 +128,7 @@ def _halved(x: Tensor) -> Tensor:
 
 def _hats(to: int, of: int, places: Tensor) -> Tensor:
     """Return (to, places): how much each of ``of`` places counts in the ``to`` that they become."""
-    step = (of - 1) / cast(int, torch.sym_max(1, to - 1))
+    step = (of - 1) / at_least_one(to - 1)
     at = torch.arange(to, device=places.device, dtype=places.dtype) * step
     return (1 - (at[:, None] - places).abs()).clamp(min=0)
 

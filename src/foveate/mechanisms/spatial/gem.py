@@ -19,13 +19,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from foveate.errors import OptionError
-from foveate.mechanisms.attend import widen
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Pool
+from foveate.mechanisms.precision import widen
+from foveate.mechanisms.ranks import any_rank
 from foveate.options import whole
 
 
 @mechanisms.register("gem")
+@any_rank
 class GeneralizedMeanPool(Pool):
     """Pool each channel by a generalised mean, which prefers strong positions the more, the greater p is.
 

@@ -16,13 +16,15 @@ import math
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.attend import full_precision, widen
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Pool
+from foveate.mechanisms.precision import full_precision, widen
+from foveate.mechanisms.ranks import any_rank
 from foveate.options import whole
 
 
 @mechanisms.register("second_order_pool")
+@any_rank
 class SecondOrderPool(Pool):
     """Pool a map by its positions' products with one learned vector.
 

@@ -12,21 +12,22 @@ Differs std divides by H*W - 1 (at least 1), as the authors' code; the paper's e
 
 from __future__ import annotations
 
-from typing import cast
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from foveate.errors import OptionError
-from foveate.mechanisms.attend import full_precision, widen
+from foveate.mechanisms.attend import at_least_one
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.gated import gated
 from foveate.mechanisms.interfaces import Refine
+from foveate.mechanisms.precision import full_precision, widen
+from foveate.mechanisms.ranks import any_rank
 from foveate.options import whole
 
 
 @mechanisms.register("sge")
+@any_rank
 class SpatialGroupEnhance(Refine):
     """Gate each position, in each group of channels, by how much it resembles the group's mean.
 
@@ -72,7 +73,7 @@ class SpatialGroupEnhance(Refine):
         values = x.unflatten(1, (self.groups, -1)).flatten(3)  # (B, G, C/G, N)
         likeness = values.mean(dim=3).unsqueeze(2) @ values  # (B, G, 1, N)
         likeness = likeness - likeness.mean(dim=3, keepdim=True)
-        degrees = cast(int, torch.sym_max(1, x.shape[2] * x.shape[3] - self.unbiased))
+        degrees = at_least_one(x.shape[2] * x.shape[3] - int(self.unbiased))
         # The norm has a gradient (0) where all positions are alike; the root of a variance has none.
         norm = torch.linalg.vector_norm(likeness, dim=3, keepdim=True)
         return (likeness / (norm / degrees**0.5 + 1e-5)).squeeze(2).unflatten(2, x.shape[2:])

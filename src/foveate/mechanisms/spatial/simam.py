@@ -12,7 +12,7 @@ Differs a 1 x 1 map has a variance of 0 where the authors' code divides by 0; ha
 from __future__ import annotations
 
 import math
-from typing import Any, cast
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -20,15 +20,18 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from foveate.errors import OptionError
-from foveate.mechanisms.attend import widen
+from foveate.mechanisms.attend import at_least_one
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.gated import BLOCK, BLOCKS, gated, plain
 from foveate.mechanisms.interfaces import Refine
+from foveate.mechanisms.precision import as_saved, widen
+from foveate.mechanisms.ranks import any_rank
 from foveate.mechanisms.reads import whole_channels
 from foveate.options import whole
 
 
 @mechanisms.register("simam")
+@any_rank
 class SimpleAttention(Refine):
     """Gate each value by how far it lies from the mean of its channel, in units of the channel's variance.
 
@@ -67,7 +70,7 @@ class SimpleAttention(Refine):
             return _Gated.apply(x, self.lam)
         wide = widen(x)
         squares = (wide - wide.mean(dim=(2, 3), keepdim=True)).square()
-        degrees = cast(int, torch.sym_max(1, x.shape[2] * x.shape[3] - 1))
+        degrees = at_least_one(x.shape[2] * x.shape[3] - 1)
         variance = squares.sum(dim=(2, 3), keepdim=True) / degrees
         gates = self.map((squares / (4 * (variance + self.lam)) + 0.5).sigmoid())
         return gated(x, gates.to(x.dtype))
@@ -92,6 +95,7 @@ class _Gated(torch.autograd.Function):
         return y
 
     @staticmethod
+    @as_saved
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         """With d = x - mu, q = 1 / (4 (v + lam)) and h = g x s (1 - s), the slope of the gates' logits."""

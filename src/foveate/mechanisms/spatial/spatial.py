@@ -5,11 +5,14 @@ Paper   Woo, Park, Lee, Kweon. CBAM: Convolutional Block Attention Module. ECCV 
         section 3, "Spatial attention module".
 Shapes  x (B, C, H, W) -> (B, C, H, W); map (B, 1, H, W), gates in (0, 1).
 Cost    parameters 2*k*k + 2, MACs 2*k*k*H*W, whatever C; 20 bytes of running statistics (norm=True).
+        Of signals k for k*k and L for H*W, of volumes k*k*k and D*H*W.
 Differs nothing from the authors' code, whose normalisation and its start at 0 (so all gates start at 0.5) the
         paper does not mention; norm=False is equation 3 as printed, with a bias.
 """
 
 from __future__ import annotations
+
+import math
 
 import torch
 from jaxtyping import Float
@@ -19,6 +22,7 @@ from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.gated import gated, plain
 from foveate.mechanisms.interfaces import Refine
 from foveate.mechanisms.planes import convolve
+from foveate.mechanisms.ranks import RANKS, Dimensions, convolution, of_rank
 from foveate.mechanisms.reads import maximum, weighted_sum
 from foveate.options import odd
 
@@ -31,6 +35,7 @@ class SpatialAttention(Refine):
         channels: C of the map that it will receive; the layers do not depend on it.
         kernel_size: Width and height of the convolution, in positions; odd. Paper: 7.
         norm: Whether the logits are batch-normalised, from a scale of 0. Authors: yes.
+        dimensions: 1 for signals (B, C, L), 2 for maps (B, C, H, W), 3 for volumes (B, C, D, H, W).
 
     Example:
         >>> import torch
@@ -41,27 +46,31 @@ class SpatialAttention(Refine):
     facets = Facets(
         over=("positions",), driven_by="input", weighting="soft", sites=("features", "skip", "pool")
     )
-    variants = {"kernel_size": 3, "norm": False}
+    variants = {"kernel_size": 3, "norm": False, "dimensions": 3}
+    dims = RANKS
 
-    def __init__(self, channels: int, *, kernel_size: int = 7, norm: bool = True) -> None:
+    def __init__(
+        self, channels: int, *, kernel_size: int = 7, norm: bool = True, dimensions: Dimensions = 2
+    ) -> None:
         super().__init__()
         self.channels, self.kernel_size = channels, odd("kernel_size", kernel_size)
-        self.conv = nn.Conv2d(2, 1, kernel_size, padding=kernel_size // 2, bias=not norm)
+        self.dimensions, layer = dimensions, convolution(dimensions)
+        self.conv = layer(2, 1, kernel_size, padding=kernel_size // 2, bias=not norm)
         self.norm = BatchNorm(1, momentum=0.01) if norm else nn.Identity()
         if isinstance(self.norm, BatchNorm):
             nn.init.zeros_(self.norm.weight)
-        self.map = MapTap("b 1 h w")
+        self.map = MapTap(of_rank("b 1 h w", dimensions))
 
-    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+    def forward(self, x: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c *space"]:
         """Return ``x`` with every position multiplied by its gate."""
         self._check(x)
         return gated(*self.weigh(x))
 
     def weigh(
-        self, x: Float[Tensor, "b c h w"], scale: Float[Tensor, "b c 1 1"] | None = None
-    ) -> tuple[Tensor, Float[Tensor, "b 1 h w"]]:
+        self, x: Float[Tensor, "b c *space"], scale: Float[Tensor, "b c *ones"] | None = None
+    ) -> tuple[Tensor, Float[Tensor, "b 1 *space"]]:
         """Return ``x`` to go on with and the gates for ``x``, or for ``x * scale``, which is not formed."""
-        if plain(x):
+        if x.ndim != 4 or plain(x):
             scaled = x if scale is None else x * scale
             maxima, means = maximum(scaled, "channels")[1], scaled.mean(dim=1, keepdim=True)
         else:
@@ -71,8 +80,8 @@ class SpatialAttention(Refine):
         gates: Tensor = self.map(self.norm(convolve(self.conv, torch.cat([maxima, means], dim=1))).sigmoid())
         return x, gates
 
-    def cost(self, height: int, width: int) -> Cost:
+    def cost(self, *size: int) -> Cost:
         """Return the closed form of the header."""
-        weights, normed = 2 * self.kernel_size**2, isinstance(self.norm, BatchNorm)
+        weights, normed = 2 * self.kernel_size**self.dimensions, isinstance(self.norm, BatchNorm)
         parameters = weights + (2 if normed else 1)
-        return Cost(parameters, macs=weights * height * width, bytes=4 * parameters + 16 * normed)
+        return Cost(parameters, macs=weights * math.prod(size), bytes=4 * parameters + 16 * normed)

@@ -22,9 +22,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.attend import full_precision, widen
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Refine
+from foveate.mechanisms.precision import full_precision, precise, widen
 from foveate.options import one_of, whole
 
 
@@ -81,8 +81,8 @@ class SpatialTransformer(Refine):
         """Return by how much the affine map differs from the identity."""
         seen = F.interpolate(x, size=(self.size, self.size), mode="bilinear", align_corners=False)
         for layer in (self.see, self.locate):
-            seen = _convolve(layer, seen).relu()
-        return _convolve(self.regress, seen).flatten(1).unflatten(1, (2, 3))
+            seen = precise(layer, seen).relu()
+        return precise(self.regress, seen).flatten(1).unflatten(1, (2, 3))
 
     def _sample(self, x: Float[Tensor, "b c h w"], places: Float[Tensor, "b h w 2"]) -> Tensor:
         return F.grid_sample(x, places, mode="bilinear", padding_mode=self.padding, align_corners=False)
@@ -104,9 +104,3 @@ def _positions(x: Tensor) -> Float[Tensor, "1 h w 3"]:
     )
     v, u = rows[:, None].expand(height, width), columns[None].expand(height, width)
     return torch.stack([u, v, torch.ones_like(u)], dim=-1)[None]
-
-
-def _convolve(layer: nn.Conv2d, x: Tensor) -> Tensor:
-    """Apply ``layer`` in the precision of ``x``: half a digit of a place is another pixel."""
-    weight, bias = layer.weight.to(x.dtype), None if layer.bias is None else layer.bias.to(x.dtype)
-    return F.conv2d(x, weight, bias, stride=layer.stride, padding=layer.padding)

@@ -16,10 +16,12 @@ from torch import Tensor, nn
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.gated import gated
 from foveate.mechanisms.interfaces import Refine
+from foveate.mechanisms.ranks import any_rank
 from foveate.options import whole
 
 
 @mechanisms.register("sse")
+@any_rank
 class SpatialSqueezeExcitation(Refine):
     """Gate each position by one weighted sum of its channels.
 

@@ -9,7 +9,8 @@ Shapes  images (B, C, H, W) -> logits (B, classes), to be read through a sigmoid
 Cost    47,138,989 parameters with ResNet-50 and 15 classes, 47,130,794 with 14; 13,965,098 with DenseNet-121
         and 14. Twice the MACs of the backbone.
 Differs pooling is the average, as in the backbones, where a figure of the paper says maximum (pool="max");
-        how the threshold is meant, see ``attended_box``.
+        how the threshold is meant, see ``attended_box``. The published files (Ien001/AG-CNN) are of networks
+        that look elsewhere than the paper says: crop="ien001", see ``otsu_box``.
 """
 
 from __future__ import annotations
@@ -19,10 +20,9 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Float
-from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 
-from foveate.errors import CheckpointError, ShapeError
+from foveate.errors import CheckpointError, OptionError, ShapeError
 from foveate.models.base import models
 from foveate.models.classification.attended_box import (
     THRESHOLD,
@@ -32,7 +32,14 @@ from foveate.models.classification.attended_box import (
     crops,
     heat_map,
 )
-from foveate.models.normalisation import Triple, keep_normalisation, model_normalisation
+from foveate.models.classification.otsu_box import OtsuBox, second_looks
+from foveate.models.normalisation import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    Triple,
+    keep_normalisation,
+    model_normalisation,
+)
 from foveate.models.segmentation.blocks import Rules, renamed
 from foveate.models.segmentation.encoder import build_encoder
 from foveate.options import one_of, whole
@@ -96,7 +103,7 @@ class Branch(nn.Module):
     @property
     def published_normalisation(self) -> tuple[Triple, Triple]:
         """Mean and deviation that published weights expect of images: ImageNet's."""
-        return IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+        return IMAGENET_MEAN, IMAGENET_STD
 
     def from_published(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the weights of torchvision's classifier under the names of this branch."""
@@ -140,6 +147,8 @@ class AttentionGuided(nn.Module):
         scaling: What the threshold is a share of: ``"range"`` or ``"max"``; see ``cam_to_mask``.
         connectivity: 8 or 4: whether pixels that share a corner belong together.
         pool: ``"avg"`` or ``"max"`` over the positions of the last map.
+        crop: ``"paper"``, or ``"ien001"``, which the published files were trained with; the four options on
+            the heat map and its threshold are the paper's alone.
         options: The backbone's.
 
     Attributes:
@@ -169,10 +178,14 @@ class AttentionGuided(nn.Module):
         scaling: Scaling = "range",
         connectivity: int = 8,
         pool: Literal["avg", "max"] = "avg",
+        crop: Literal["paper", "ien001"] = "paper",
         **options: Any,
     ) -> None:
         super().__init__()
         one_of("statistic", statistic, ("max", "mean", "l2"))
+        one_of("crop", crop, ("paper", "ien001"))
+        if crop == "ien001":
+            _check_crop(in_channels, (statistic, threshold, scaling, connectivity))
         self.statistic: Statistic = statistic
         self.in_channels = in_channels
         self.stage: str | None = None
@@ -187,7 +200,11 @@ class AttentionGuided(nn.Module):
             )
             for _ in range(2)
         )
-        self.attended = AttendedBox(threshold=threshold, connectivity=connectivity, scaling=scaling)
+        self.attended = (
+            OtsuBox()
+            if crop == "ien001"
+            else AttendedBox(threshold=threshold, connectivity=connectivity, scaling=scaling)
+        )
         encoder = self.global_branch.encoder
         self.fusion_branch = FusionBranch(encoder.channels[-1], classes)
         side = max(64, POSITIONS * encoder.strides[-1])
@@ -230,12 +247,18 @@ class AttentionGuided(nn.Module):
         logits = {"global": whole_image.logits}
         if until in logits:
             return logits
-        heat = heat_map(whole_image.features.detach(), self.statistic)
-        region = self.local_branch(crops(x, self.attended(heat, (x.shape[2], x.shape[3]))))
+        region = self.local_branch(self._region(x, whole_image.features.detach()))
         logits["local"] = region.logits
         if until in logits:
             return logits
         return {**logits, "fusion": self.fusion_branch(whole_image.pooled, region.pooled)}
+
+    def _region(self, x: Tensor, features: Tensor) -> Tensor:
+        """Return what the second branch is shown of the images."""
+        size = (x.shape[2], x.shape[3])
+        if isinstance(self.attended, OtsuBox):
+            return second_looks(x, self.attended(features.sum(dim=1, keepdim=True), size))
+        return crops(x, self.attended(heat_map(features, self.statistic), size))
 
     def from_published(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the weights as they are: published are three files, one a branch.
@@ -249,3 +272,13 @@ class AttentionGuided(nn.Module):
                 "fv.load_published(model.global_branch, ...), model.local_branch, model.fusion_branch."
             )
         return dict(state)
+
+
+def _check_crop(in_channels: int, heat: tuple[object, ...]) -> None:
+    if in_channels != 3:
+        raise OptionError(f'crop: "ien001" is for colour images, got in_channels={in_channels}')
+    if heat != ("max", THRESHOLD, "range", 8):
+        raise OptionError(
+            'crop: "ien001" sums the channels and takes Otsu\'s threshold. Leave out statistic=, threshold=, '
+            "scaling= and connectivity=."
+        )

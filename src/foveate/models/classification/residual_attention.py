@@ -3,26 +3,39 @@
 Paper   Wang, Jiang, Qian, Yang, Li, Zhang, Wang, Tang. Residual Attention Network for Image Classification.
         CVPR 2017. arXiv:1704.06904, section 4.2 and table 2.
 Shapes  images (B, 3, H, W) -> logits (B, classes); stages at 1/4, 1/8, 1/16 and 1/32 of the size.
-Cost    with 1000 classes: residual_attention56 31,391,656, residual_attention92 51,769,768 parameters.
-Differs what `residual_attention` differs in: no unit on the way across the hourglass. Hence not the paper's
-        31.9 and 51.3 million parameters.
+Cost    with 1000 classes: residual_attention56 31,391,656, residual_attention92 51,769,768 parameters; with
+        layout="authors" or "tengshaofeng" 31,810,728 and 52,466,344.
+Differs what `residual_attention` differs in, and its layout= says whose network it is: by default no unit
+        stands on the way across the hourglass. "authors" is their Caffe network, "tengshaofeng" the much-used
+        PyTorch one, whose names of weights load. The paper counts 31.9 and 51.3 million parameters.
 """
 
 from __future__ import annotations
 
 import functools
+import re
+from collections.abc import Mapping
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from foveate.mechanisms.base import build
-from foveate.mechanisms.mixed.residual_attention import Unit
+from foveate.mechanisms.mixed.residual_attention import UNIT, Unit, authors_name
 from foveate.models.base import models
 from foveate.models.classification.resnet_blocks import check_images, initialise
 from foveate.options import whole
 
 WIDTHS, LEVELS = (256, 512, 1024), (3, 2, 1)
 LAST = 2048
+_WIDEN = {
+    "bn1": "activate.0",
+    "conv4": "shortcut",
+    "conv1": "change.0",
+    "bn2": "change.1",
+    "conv2": "change.3",
+}
+_WIDEN |= {"bn3": "change.4", "conv3": "change.6"}
+_OUTER = {"conv1.0.": "conv1.", "conv1.1.": "bn1.", "mpool2.0.": "layer4.3."}
 
 
 class Widen(nn.Module):
@@ -73,7 +86,8 @@ class ResidualAttentionNetwork(nn.Module):
         super().__init__()
         self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
         self.bn1, self.relu = nn.BatchNorm2d(64), nn.ReLU(inplace=True)
-        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
+        caffe = options.get("layout") == "authors"
+        self.maxpool = nn.MaxPool2d(3, stride=2, padding=0 if caffe else 1, ceil_mode=caffe)
         stages = []
         for channels, count, levels in zip((64, *WIDTHS), modules, LEVELS, strict=False):
             out = max(256, 2 * channels)
@@ -82,7 +96,7 @@ class ResidualAttentionNetwork(nn.Module):
             )
             stages.append(nn.Sequential(Widen(channels, out, 1 if channels == 64 else 2), *attention))
         self.layer1, self.layer2, self.layer3 = stages
-        units = (Unit(LAST, LAST // 4) for _ in range(2))
+        units = (Unit(LAST, LAST // 4, nn.Conv2d) for _ in range(2))
         self.layer4 = nn.Sequential(Widen(WIDTHS[-1], LAST, 2), *units, nn.BatchNorm2d(LAST), nn.ReLU())
         self.avgpool, self.flatten = nn.AdaptiveAvgPool2d(1), nn.Flatten()
         self.fc = nn.Linear(LAST, whole("classes", classes))
@@ -94,6 +108,28 @@ class ResidualAttentionNetwork(nn.Module):
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         return self.fc(self.flatten(self.avgpool(x)))
+
+    def from_published(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return weights in the names of tengshaofeng/ResidualAttentionNetwork-pytorch under our own.
+
+        Its units have a fourth convolution; where the map stays as it is nothing passes it: it is left out.
+        """
+        named = {_ours(name): value for name, value in state.items()}
+        return {name: value for name, value in named.items() if ".conv4." not in name}
+
+
+def _ours(name: str) -> str:
+    block = re.match(r"(residual_block|attention_module)(\d)(?:_(\d))?\.", name)
+    if block is None:
+        outer = next((old for old in _OUTER if name.startswith(old)), "")
+        return _OUTER.get(outer, "") + name.removeprefix(outer)
+    kind, stage, rest = block[1], int(block[2]), name[block.end() :]
+    if kind == "attention_module":
+        return f"layer{stage}.{block[3] or 1}.{authors_name(rest, LEVELS[stage - 1])}"
+    layer, _, part = rest.partition(".")
+    if stage > 4:  # the last stage has two more
+        return f"layer4.{stage - 4}.{f'change.{UNIT[layer]}' if layer in UNIT else layer}.{part}"
+    return f"layer{stage}.0.{_WIDEN.get(layer, layer)}.{part}"
 
 
 for _name, _modules in (("56", (1, 1, 1)), ("92", (1, 2, 3))):

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from jaxtyping import Float
-from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 
 from foveate.errors import OptionError
@@ -35,7 +34,7 @@ from foveate.models.classification.resnet_blocks import (
     initialise,
 )
 from foveate.models.classification.resnet_layouts import published
-from foveate.models.normalisation import Triple
+from foveate.models.normalisation import IMAGENET_MEAN, IMAGENET_STD, Triple
 from foveate.options import whole
 
 Stem = Literal["imagenet", "deep", "cifar"]
@@ -120,13 +119,12 @@ class ResNet(nn.Module):
         _check(plan, mechanism, placement, stages, stem, options)
         self.plan, self.mechanism, self.placement = plan, mechanism, placement
         self.stages, self.stem, self.caffe, self.options = tuple(stages), stem, caffe, options
-        attend = _attend(mechanism, options)
         self.conv1, self.bn1, self.relu = _stem(stem, plan.stem), nn.BatchNorm2d(plan.stem), nn.ReLU(True)
         self.maxpool = _pool(stem, caffe)
-        self.layer1, channels = self._stage(1, plan.stem, attend)
-        self.layer2, channels = self._stage(2, channels, attend)
-        self.layer3, channels = self._stage(3, channels, attend)
-        self.layer4, channels = self._stage(4, channels, attend)
+        self.layer1, channels = self._stage(1, plan.stem)
+        self.layer2, channels = self._stage(2, channels)
+        self.layer3, channels = self._stage(3, channels)
+        self.layer4, channels = self._stage(4, channels)
         self.avgpool, self.flatten = nn.AdaptiveAvgPool2d(1), nn.Flatten()
         self.fc = nn.Linear(channels, whole("classes", classes))
         initialise(self)
@@ -141,7 +139,7 @@ class ResNet(nn.Module):
     @property
     def published_normalisation(self) -> tuple[Triple, Triple] | None:
         """Mean and deviation that published weights expect of images: ImageNet's, unless for small images."""
-        return None if self.stem == "cifar" else (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
+        return None if self.stem == "cifar" else (IMAGENET_MEAN, IMAGENET_STD)
 
     def from_published(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return published weights under the names, and in the shapes, that this network has.
@@ -151,9 +149,14 @@ class ResNet(nn.Module):
         """
         return published(state, self)
 
-    def _stage(self, stage: int, channels: int, attend: Attend) -> tuple[nn.Sequential, int]:
+    def stage_options(self, stage: int) -> Mapping[str, object]:
+        """Return the mechanism's options in a stage, from 1 to 4: the same in each."""
+        return self.options
+
+    def _stage(self, stage: int, channels: int) -> tuple[nn.Sequential, int]:
         """Return a stage and the channels that come out of it."""
         layers, attended = nn.Sequential(), self.mechanism is not None and stage in self.stages
+        attend = _attend(self.mechanism, self.stage_options(stage))
         where = self.placement if attended and self.placement != "stage" else None
         for number in range(self.plan.blocks[stage - 1]):
             stride = 2 if number == 0 and stage > 1 else 1

@@ -33,6 +33,7 @@ class Layout:
         caffe: Whether it halves the size and pools as Caffe's models do.
         options: The mechanism's options that weights of the same shapes would not give away.
         bottleneck: Whether only its networks of bottlenecks are ours.
+        told: Options of the mechanism that are True where a name matches, and else False.
         swapped: Names of kernels whose two input channels come in the other order: the mean first, then the
             maximum.
     """
@@ -45,6 +46,7 @@ class Layout:
     caffe: bool = False
     options: tuple[tuple[str, object], ...] = ()
     bottleneck: bool = False
+    told: tuple[tuple[str, str], ...] = ()
     swapped: str = r"(?!)"
 
 
@@ -138,6 +140,7 @@ LAYOUTS = (
             (_BLOCK + r"se\.spatial\.conv\.conv\.", r"\1.attention.spatial.conv."),
             (_BLOCK + r"se\.spatial\.conv\.bn\.", r"\1.attention.spatial.norm."),
         ),
+        told=(("bias", r"\.se\.channel\.fc1\.bias$"),),
         swapped=r"\.attention\.spatial\.conv\.weight$",
     ),
     Layout(
@@ -163,7 +166,7 @@ def published(state: Mapping[str, Tensor], network: ResNet) -> dict[str, Tensor]
     layout = next((a for a in LAYOUTS if any(re.search(a.mark, name) for name in state)), None)
     if layout is None:
         return dict(state)
-    _check(layout, network)
+    _check(layout, network, state)
     own = network.state_dict()
     return {
         new: _shaped(value.flip(1) if re.search(layout.swapped, new) else value, own.get(new))
@@ -184,13 +187,14 @@ def _shaped(value: Tensor, own: Tensor | None) -> Tensor:
     return value
 
 
-def _check(layout: Layout, network: ResNet) -> None:
+def _check(layout: Layout, network: ResNet, state: Mapping[str, Tensor]) -> None:
     """Weights of the right shapes in another network would load, and mean nothing there."""
     wanted: dict[str, object] = {"mechanism": layout.mechanism, "placement": layout.placement}
     here: dict[str, object] = {"mechanism": network.mechanism, "placement": network.placement}
     if network.mechanism == layout.mechanism:
         here |= options_of(mechanisms[layout.mechanism]) | network.options
     wanted |= dict(layout.options) | {"caffe": layout.caffe}
+    wanted |= {option: any(re.search(mark, name) for name in state) for option, mark in layout.told}
     here["caffe"] = network.caffe
     for option, value in wanted.items():
         if here[option] != value:

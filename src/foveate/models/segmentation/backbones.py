@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-import torchvision
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -19,6 +18,9 @@ from foveate.errors import OptionError
 from foveate.mechanisms.base import Mechanism
 from foveate.models.classification.resnet_blocks import Residual
 from foveate.options import whole
+
+if TYPE_CHECKING:
+    import torchvision
 
 STRIDES = (2, 4, 8, 16, 32)
 
@@ -111,6 +113,8 @@ class MobileNetV2Encoder(Encoder):
             segmentation-models-pytorch), or that before it, 320 (as in DeepLab).
         early_padding: Whether zeros go around what comes into a block, before its first convolution, and none
             around the image (VainF's), or around what comes into the 3 x 3 convolutions (torchvision's).
+        pad_image: Whether ``early_padding`` still leaves zeros around the image (jfzhang95's).
+        late_dilation: Whether all blocks of a width are dilated as the first of them is (jfzhang95's).
     """
 
     def __init__(
@@ -121,13 +125,18 @@ class MobileNetV2Encoder(Encoder):
         dilate_first: bool = False,
         widen: bool = False,
         early_padding: bool = False,
+        pad_image: bool = False,
+        late_dilation: bool = False,
     ) -> None:
         super().__init__()
         self.features = network.features if widen else network.features[:-1]
         blocks = list(network.features)
         dilate({16: blocks[7:14], 32: blocks[14:18]}, output_stride, dilate_first)
+        for alike in (blocks[7:11], blocks[14:17]) if late_dilation else ():
+            for block in alike[1:]:
+                _dilate_as(block, alike[0])
         if early_padding:
-            blocks[0][0].padding = (0, 0)
+            blocks[0][0].padding = (1, 1) if pad_image else (0, 0)
             for block in blocks[1:18]:
                 block.conv = EarlyPadded(block.conv)
         self.channels = (16, 24, 32, 96, 1280 if widen else 320)
@@ -204,6 +213,12 @@ def _dilate(block: nn.Module, dilation: int) -> None:
         if conv.kernel_size != (1, 1):
             conv.dilation = tuple(d * dilation for d in conv.dilation)
             conv.padding = tuple(int(p) * dilation for p in conv.padding)
+
+
+def _dilate_as(block: nn.Module, other: nn.Module) -> None:
+    """Let a block's convolution beyond 1 x 1 look as far as that of another."""
+    mine, its = (next(c for c in _convolutions(each) if c.kernel_size != (1, 1)) for each in (block, other))
+    mine.dilation, mine.padding = its.dilation, its.padding
 
 
 def _convolutions(module: nn.Module) -> Iterator[nn.Conv2d]:

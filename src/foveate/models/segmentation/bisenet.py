@@ -119,6 +119,8 @@ class BiSeNet(Segmenter):
         side: Whether there are auxiliary heads, for training.
         aux_width: Channels inside the auxiliary heads; None for the layout's: 256 for the authors' (128 in
             their fast configurations and those with Xception), 64 for CoinCheung's.
+        head_width: Channels inside the last head; None for the layout's: 64 for the authors' (256 in their
+            configuration of ``"resnet101"``, with ``stem="deep"``), 256 for CoinCheung's.
         layout: ``"authors"``, as TorchSeg; ``"coincheung"``, a much-used other one: repeats pixels where the
             authors interpolate, fuses by one normalised layer, and has a wider last head.
         options: The encoder's.
@@ -143,6 +145,7 @@ class BiSeNet(Segmenter):
         pretrained_encoder: bool = False,
         side: bool = True,
         aux_width: int | None = None,
+        head_width: int | None = None,
         layout: Literal["authors", "coincheung"] = "authors",
         **options: Any,
     ) -> None:
@@ -170,7 +173,8 @@ class BiSeNet(Segmenter):
         )
         self.refines = nn.ModuleList(convolve(WIDTH, WIDTH) for _ in deep)
         self.fusion = FeatureFusion((WIDTH, WIDTH)) if theirs else RefinedFusion(2 * WIDTH)
-        self.scores = side_head(2 * WIDTH, 64 if theirs else 256, classes, dropout=0)
+        last_width = whole("head_width", (64 if theirs else 256) if head_width is None else head_width)
+        self.scores = side_head(2 * WIDTH, last_width, classes, dropout=0)
         inner = whole("aux_width", (256 if theirs else 64) if aux_width is None else aux_width)
         self.aux_scores = nn.ModuleList(
             side_head(WIDTH, inner, classes, dropout=0) for _ in range(2 if side else 0)

@@ -11,6 +11,7 @@ Differs nothing; where the authors give three outputs in evaluation too, the two
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -39,6 +40,7 @@ RULES: Rules = (
     (r"^head\.conv8\.", "head.scores."),
     (r"^auxlayer\.conv5\.", "side."),
 )
+_log = logging.getLogger("foveate")
 SPARE = r"^side\.|^pretrained\.fc\."
 
 
@@ -126,11 +128,21 @@ class DANet(Dilated):
             pretrained=pretrained_encoder,
             **options,
         )
+        grid = options.get("multi_grid")
         before, last = widths(built)
         head = DualHead(last, classes, dropout=dropout, paper=paper)
         aside = side_head(before, reduced(before, 4), classes, dropout=dropout) if side else None
         super().__init__(classes, built, head, aside)
+        self.multi_grid = grid
 
     def from_published(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return weights in the authors' names (PyTorch-Encoding's form) under those of this model."""
+        """Return weights in the authors' names (PyTorch-Encoding's form) under those of this model.
+
+        No name or shape tells whether they are of a network with ``multi_grid``; without it the log says so.
+        """
+        if self.multi_grid is None and any(name.startswith("pretrained.layer4.") for name in state):
+            _log.warning(
+                "nothing in the file shows the dilations of its last blocks: the released Cityscapes model "
+                "has multi_grid=(1, 2, 4), this one has none"
+            )
         return renamed(state, RULES, self.state_dict(), spare=SPARE)

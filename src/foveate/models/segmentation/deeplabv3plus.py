@@ -11,31 +11,40 @@ Cost    parameters for 21 classes: layout="paper" 59,344,309 (ResNet-101), 54,70
         (ResNet-18, -50, -101), 4,383,653 (MobileNetV2).
 Differs the paper has no attention: spatial_attention is our reading of it as one, "none" by default, and then
         there are no weights of it. layout= says whose network it is: the paper's with two 3 x 3 convolutions
-        after the maps are joined, VainF/DeepLabV3Plus-Pytorch's with one, or that of
-        segmentation-models-pytorch with a separable one more after the ASPP. The names of the latter two's
+        after the maps are joined, jfzhang95/pytorch-deeplab-xception's with dropout between these and
+        encoders of its own form, VainF/DeepLabV3Plus-Pytorch's with one, or that of
+        segmentation-models-pytorch with a separable one more after the ASPP. The names of the latter three's
         weights load. VainF's MobileNetV2 is padded in its way: images of at least 3 x 3 pixels.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.errors import OptionError
+from foveate.errors import CheckpointError, OptionError
 from foveate.mechanisms.base import BatchNorm, build, mechanisms
 from foveate.models.base import models
 from foveate.models.classification.resnet_blocks import initialise
-from foveate.models.segmentation.blocks import Rules, convolve, renamed
+from foveate.models.segmentation.blocks import convolve, renamed
+from foveate.models.segmentation.deeplabv3plus_names import JFZHANG, SMP, TWICE, VAINF
 from foveate.models.segmentation.encoder import build_encoder
 from foveate.models.segmentation.segmenter import Segmenter, resized
+from foveate.models.segmentation.xception import Xception65
 from foveate.options import one_of, whole
 
 Separable = Literal["none", "decoder", "all"]
+_NAMES = (  # what the layouts call their weights, and a name that only they have
+    ("jfzhang95", JFZHANG, r"^aspp\.aspp1\."),
+    ("vainf", VAINF, r"^classifier\.aspp\."),
+    ("smp", SMP, r"^decoder\.aspp\."),
+)
 ATTENTION = {"pam": "position", "cc": "criss_cross", "psa": "point_wise", "gate": "attention_gate"}
 FINE = 48  # channels that the fine map is brought to
 
@@ -50,6 +59,7 @@ class Layout:
         fine_first: Whether the fine map comes first where the two are joined.
         align_corners: How maps and logits are resized.
         dropout: After the ASPP.
+        between: Dropout after each of the convolutions after the maps are joined.
         separable: Which convolutions are separable.
         rates: Those of the ASPP; None for 6, 12 and 18 at output stride 16, and in proportion.
         dilate_first: Whether the first block of a dilated stage is dilated as the others are.
@@ -60,6 +70,7 @@ class Layout:
     fine_first: bool = False
     align_corners: bool = False
     dropout: float = 0.1
+    between: tuple[float, ...] = ()
     separable: Separable = "none"
     rates: tuple[int, int, int] | None = None
     dilate_first: bool = False
@@ -67,6 +78,9 @@ class Layout:
 
 LAYOUTS = {
     "paper": Layout(convolutions=2, align_corners=True),
+    "jfzhang95": Layout(
+        convolutions=2, align_corners=True, dropout=0.5, between=(0.5, 0.1), dilate_first=True
+    ),
     "vainf": Layout(fine_first=True),
     "smp": Layout(
         extra=True,
@@ -77,23 +91,6 @@ LAYOUTS = {
         dilate_first=True,
     ),
 }
-_VAINF: Rules = (
-    (r"^backbone\.(?:low|high)_level_features\.", "encoder.features."),  # MobileNetV2's, cut in two
-    (r"^backbone\.", "encoder."),
-    (r"^classifier\.project\.", "fine."),
-    (r"^classifier\.aspp\.", "context."),
-    (r"^classifier\.classifier\.3\.", "head."),
-    (r"^classifier\.classifier\.", "decoder.0."),
-    (r"\.body\.", "."),
-)
-_SMP: Rules = (
-    (r"^decoder\.aspp\.0\.", "context."),
-    (r"^decoder\.aspp\.1\.", "extra.0."),
-    (r"^decoder\.aspp\.2\.", "extra.1."),
-    (r"^decoder\.block1\.", "fine."),
-    (r"^decoder\.block2\.", "decoder.0."),
-    (r"^segmentation_head\.0\.", "head."),
-)
 
 
 @models.register("deeplabv3plus")
@@ -106,7 +103,7 @@ class DeepLabV3Plus(Segmenter):
         in_channels: Channels of the images.
         output_stride: Stride of the last map: 16 or 8. Paper: both.
         pretrained_encoder: Fetch the weights of the published classifier.
-        layout: ``"paper"``, ``"vainf"`` or ``"smp"``; see Differs.
+        layout: ``"paper"``, ``"jfzhang95"``, ``"vainf"`` or ``"smp"``; see Differs.
         rates: Rates of the three atrous convolutions. Paper: 6, 12, 18 at output stride 16, twice that at 8.
         separable: Which 3 x 3 convolutions are depthwise and pointwise: ``"none"``, those of the
             ``"decoder"``, or ``"all"``, the ASPP's too. None for the layout's.
@@ -135,7 +132,7 @@ class DeepLabV3Plus(Segmenter):
         in_channels: int = 3,
         output_stride: int = 16,
         pretrained_encoder: bool = False,
-        layout: Literal["paper", "vainf", "smp"] = "paper",
+        layout: Literal["paper", "jfzhang95", "vainf", "smp"] = "paper",
         rates: tuple[int, int, int] | None = None,
         separable: Separable | None = None,
         depthwise_norm: bool = False,
@@ -150,6 +147,8 @@ class DeepLabV3Plus(Segmenter):
         separable = plan.separable if separable is None else separable
         one_of("separable", separable, ("none", "decoder", "all"))
         self.align_corners = plan.align_corners
+        if layout == "jfzhang95" and encoder.startswith("drn_"):
+            output_stride = 8  # whatever is asked for, as there
         self.encoder = build_encoder(
             encoder,
             in_channels=in_channels,
@@ -168,6 +167,8 @@ class DeepLabV3Plus(Segmenter):
         self.fine = convolve(channels[self.at], FINE, 1)
         wide = (FINE + width, *[width] * (plan.convolutions - 1))
         self.decoder = nn.Sequential(*(_layer(come, width, apart) for come in wide))
+        for layer, share in zip(self.decoder, plan.between, strict=False):
+            cast(nn.Sequential, layer).append(nn.Dropout(share))
         self.head = nn.Conv2d(width, classes, 1)
         for part in (self.context, self.extra, self.fine, self.decoder, self.head):
             initialise(part)
@@ -192,11 +193,28 @@ class DeepLabV3Plus(Segmenter):
         return {"out": self.head(self.decoder(torch.cat(both, dim=1)))}
 
     def from_published(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return the weights of VainF or of segmentation-models-pytorch under the names of this network."""
-        for layout, rules in (("vainf", _VAINF), ("smp", _SMP)):
-            if self.layout == LAYOUTS[layout]:
-                return renamed(state, rules, self.state_dict())
+        """Return weights of jfzhang95, VainF or segmentation-models-pytorch under the names of this network.
+
+        Raises:
+            CheckpointError: They are those of another layout.
+        """
+        for layout, rules, mark in _NAMES:
+            if not any(re.search(mark, name) for name in state):
+                continue
+            if self.layout != LAYOUTS[layout]:
+                raise CheckpointError(
+                    f'these weights have the names of layout="{layout}". Create the network with that layout.'
+                )
+            return self._of_encoder(renamed(state, rules, self.state_dict(), spare=TWICE))
         return dict(state)
+
+    def _of_encoder(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Let the encoder bring its weights to its own names, if it knows others."""
+        if not isinstance(self.encoder, Xception65):
+            return state
+        mine = {n.removeprefix("encoder."): v for n, v in state.items() if n.startswith("encoder.")}
+        rest = {n: v for n, v in state.items() if not n.startswith("encoder.")}
+        return {**rest, **{f"encoder.{n}": v for n, v in self.encoder.from_published(mine).items()}}
 
 
 @dataclass(frozen=True)
@@ -261,8 +279,20 @@ def _weighing_positions() -> list[str]:
 def _as_layout(layout: str, encoder: str, options: dict[str, Any]) -> dict[str, Any]:
     """Return the encoder's options with those that the layout goes by."""
     mobile = encoder.removeprefix("torchvision/") == "mobilenet_v2"
-    if layout == "vainf" and mobile:
-        return {"early_padding": True, **options}
-    if layout != "smp" or encoder.startswith(("timm/", "xception")):
-        return options
-    return {"dilate_first": True, **({"widen": True} if mobile else {}), **options}
+    own: dict[str, Any] = {}
+    if layout == "jfzhang95":
+        own = _as_jfzhang(encoder, mobile)
+    elif layout == "vainf":
+        own = {"early_padding": True} if mobile else {"layout": "vainf"} if encoder == "xception" else {}
+    elif layout == "smp" and not encoder.startswith(("timm/", "xception", "drn_")):
+        own = {"dilate_first": True, **({"widen": True} if mobile else {})}
+    return {**own, **options}
+
+
+def _as_jfzhang(encoder: str, mobile: bool) -> dict[str, Any]:
+    if mobile:
+        return {"early_padding": True, "pad_image": True, "late_dilation": True}
+    if encoder == "xception65":
+        return {"layout": "jfzhang95"}
+    grid = {"multi_grid": (1, 2, 4)} if re.fullmatch(r"resnet(50|101|152)", encoder) else {}
+    return {"dilate_first": True, **grid} if encoder.startswith("resnet") else {}

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import inspect
 import re
 from collections.abc import Callable
 from typing import Any
 
-import timm
-import torchvision
-from timm.models import adapt_input_conv
 from torch import Tensor, nn
 
 from foveate.errors import CheckpointError, OptionError
@@ -20,15 +16,17 @@ from foveate.models.classification.resnet import PLANS, ResNet
 from foveate.models.classification.resnet_small import SmallResNet
 from foveate.models.create import create_model, resolve
 from foveate.models.layouts import translated
-from foveate.models.library import packaged_weights
+from foveate.models.library import expect_no_files, packaged_weights
 from foveate.models.normalisation import keep_normalisation, model_normalisation
 from foveate.models.segmentation.backbones import Encoder, MobileNetV2Encoder, ResNetEncoder, TimmEncoder
 from foveate.models.segmentation.densenet import DenseNetEncoder
+from foveate.models.segmentation.drn import DRNS
 from foveate.models.segmentation.resnet_small import SmallResNetEncoder
 from foveate.models.segmentation.staged import StagedEncoder
 from foveate.models.segmentation.xception import XCEPTIONS
 from foveate.models.weights import in_one_line, read_weights
-from foveate.options import whole
+from foveate.options import checked, whole
+from foveate.trust import may_download
 
 __all__ = ["Encoder", "build_encoder"]
 
@@ -39,14 +37,23 @@ _OWN = (
     "ceil_pool",
     "widen",
     "early_padding",
+    "pad_image",
+    "late_dilation",
 )  # an encoder's options; the rest are the network's
-_ENCODERS: dict[type[nn.Module], Callable[..., Encoder]] = {
-    ResNet: ResNetEncoder,
-    torchvision.models.ResNet: ResNetEncoder,
-    torchvision.models.MobileNetV2: MobileNetV2Encoder,
-    torchvision.models.DenseNet: DenseNetEncoder,
-    SmallResNet: SmallResNetEncoder,
-}
+_NAMED: dict[str, Callable[..., Encoder]] = {**XCEPTIONS, **DRNS}
+
+
+def _encoders() -> dict[type[nn.Module], Callable[..., Encoder]]:
+    """Return which encoder a classifier of each kind becomes; importing torchvision takes a second."""
+    import torchvision
+
+    return {
+        ResNet: ResNetEncoder,
+        torchvision.models.ResNet: ResNetEncoder,
+        torchvision.models.MobileNetV2: MobileNetV2Encoder,
+        torchvision.models.DenseNet: DenseNetEncoder,
+        SmallResNet: SmallResNetEncoder,
+    }
 
 
 def build_encoder(
@@ -62,9 +69,9 @@ def build_encoder(
     Args:
         name: A residual network of torchvision or foveate's own (``"resnet50"``, ``"se_resnet50"``,
             ``"sknet50"``, ``"resnet8"`` for small images), ``"mobilenet_v2"``, ``"densenet121"``,
-            ``"xception39"``, ``"xception65"``; another of torchvision that is a chain of layers
-            (``"efficientnet_b0"``, ``"mobilenet_v3_large"``, ``"vgg16_bn"``, ``"convnext_tiny"``,
-            ``"regnet_y_400mf"``, ``"swin_t"``); or ``"timm/NAME"``.
+            ``"xception"``, ``"xception39"``, ``"xception65"``, ``"drn_d_54"`` (of stride 8); another of
+            torchvision that is a chain of layers (``"efficientnet_b0"``, ``"mobilenet_v3_large"``,
+            ``"vgg16_bn"``, ``"convnext_tiny"``, ``"regnet_y_400mf"``, ``"swin_t"``); or ``"timm/NAME"``.
         in_channels: Channels of the images.
         output_stride: The greatest stride: 8, 16 or 32.
         pretrained: Fetch the weights of the published classifier. With other than 3 channels the first
@@ -86,6 +93,7 @@ def build_encoder(
     if output_stride not in OUTPUT_STRIDES:
         raise OptionError(f"output_stride: got {output_stride!r}, expected 8, 16 or 32")
     whole("in_channels", in_channels)
+    pretrained = pretrained and may_download()
     encoder = _built(name, output_stride, pretrained, options, in_channels)
     if encoder.in_channels != in_channels:
         _receive(encoder, in_channels, pretrained)
@@ -98,10 +106,10 @@ def build_encoder(
 def _built(
     name: str, output_stride: int, pretrained: bool, options: dict[str, Any], in_channels: int
 ) -> Encoder:
-    if name in XCEPTIONS:
+    if name in _NAMED:
         if pretrained:
             raise OptionError(f"pretrained: {name} has no published classifier here")
-        return _called(name, XCEPTIONS[name], options, output_stride=output_stride)
+        return _called(name, _NAMED[name], options, output_stride=output_stride)
     source, bare = resolve(name)
     if source == "timm":
         encoder = _of_timm(bare, output_stride, pretrained, options, in_channels)
@@ -115,7 +123,7 @@ def _built(
 def _of_network(name: str, output_stride: int, pretrained: bool, options: dict[str, Any]) -> Encoder:
     own = {n: options.pop(n) for n in list(options) if n in _OWN}
     network = _network(name, pretrained, options)
-    encoder = next((of for kind, of in _ENCODERS.items() if isinstance(network, kind)), StagedEncoder)
+    encoder = next((of for kind, of in _encoders().items() if isinstance(network, kind)), StagedEncoder)
     return _called(name, encoder, own, network=network, output_stride=output_stride)
 
 
@@ -135,11 +143,14 @@ def _network(name: str, pretrained: bool, options: dict[str, Any]) -> nn.Module:
 def _of_timm(
     name: str, output_stride: int, pretrained: bool, options: dict[str, Any], in_channels: int
 ) -> Encoder:
+    import timm
+
+    expect_no_files(f"timm/{name}", options)
     options = options if output_stride == 32 else {**options, "output_stride": output_stride}
     build = functools.partial(timm.create_model, name, features_only=True, in_chans=in_channels, **options)
     try:
         network: Any = build()
-    except (TypeError, RuntimeError, AttributeError, NotImplementedError, AssertionError) as error:
+    except Exception as error:  # whatever the network makes of what it does not take
         said = ", ".join(["features_only", *options])
         hint = (
             "" if output_stride == 32 else " Many networks of timm cannot be dilated: try output_stride=32."
@@ -165,6 +176,8 @@ def _of_timm(
 
 def _fill(network: nn.Module, state: dict[str, Tensor], in_channels: int) -> None:
     """Load a classifier's weights into what is left of it as an encoder."""
+    from timm.models import adapt_input_conv
+
     own = network.state_dict()
     kept = {name: state[name] for name in own if name in state}
     first = next(name for name, value in kept.items() if value.ndim == 4)
@@ -176,15 +189,13 @@ def _fill(network: nn.Module, state: dict[str, Tensor], in_channels: int) -> Non
 
 
 def _called(name: str, cls: Callable[..., Encoder], options: dict[str, Any], **fixed: Any) -> Encoder:
-    known = [n for n, p in inspect.signature(cls).parameters.items() if p.kind is p.KEYWORD_ONLY]
-    for option in options:
-        if option not in known:
-            raise OptionError(f'{name} has no option "{option}". Its options: {", ".join(known)}')
-    return cls(**fixed, **options)
+    return cls(**fixed, **checked(name, cls, options))
 
 
 def _receive(encoder: Encoder, in_channels: int, pretrained: bool) -> None:
     """Put a first convolution for ``in_channels`` in place of that for colour images."""
+    from timm.models import adapt_input_conv
+
     path, old = next((p, m) for p, m in encoder.named_modules() if isinstance(m, nn.Conv2d))
     conv = nn.Conv2d(
         in_channels,

@@ -6,7 +6,8 @@ Shapes  images (B, C, H, W) -> logits (B, classes, H, W); the attention works at
         encoder's last channels.
 Cost    head with 2048 channels in, W = 512 and n classes: 9*2048*W + 3*W, 3*W*W/2 + 3*W for the context,
         2*W*W + 3*W to join it, W*n + n.
-Differs nothing from the authors' base form; encoder, leaking activations and normalisations as in CCNet.
+Differs nothing from the authors' base form, in training too, where the key's running statistics move twice a
+        batch; encoder, leaking activations and normalisations as in CCNet.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ class ObjectContextHead(Head):
         super().__init__()
         width = reduced(channels, 4)
         self.before = convolve(channels, width, bias=True, leak=leak)
-        self.attention = ObjectContext(width, leak=leak, dropout=dropout)
+        self.attention = ObjectContext(width, leak=leak, dropout=dropout, twice=True)
         self.scores = nn.Conv2d(width, classes, kernel_size=1)
 
     def forward(self, maps: list[Float[Tensor, "b _ _ _"]]) -> dict[str, Tensor]:

@@ -7,14 +7,18 @@ Paper   Chollet. Xception: Deep Learning with Depthwise Separable Convolutions. 
 Shapes  images (B, C, H, W) -> 39: 8, 8, 64, 128 and 256 channels at strides 2, 4, 8, 16 and 32; 65: 64, 256
         (or 128), 256, 728 and 2048 at the same.
 Cost    39: 299,448 parameters, 65: 37,867,312, for 3 channels.
-Differs nothing from the authors' code. For 65 the paper has a ReLU after every depthwise convolution
-        (middle_relu=True), their code in the exit flow only; low_level="block1" takes the first block's 128
-        channels for the fine map, as jfzhang95/pytorch-deeplab-xception does.
+Differs 39: nothing. 65: normalisations add 1e-5 to a variance, as everywhere in PyTorch; the authors' code,
+        and weights converted from it (timm's, whose names load), add 1e-3 (eps=1e-3). The paper has a ReLU
+        after every depthwise convolution (middle_relu=True), their code in the exit flow only.
+        layout="jfzhang95" is that of jfzhang95/pytorch-deeplab-xception, whose names load: shortcuts carry
+        what a block's first ReLU lets through, the exit flow has its ReLUs before the depthwise convolutions,
+        the last convolution before them is never dilated, and the first block's 128 channels are the fine map
+        (low_level="block1").
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Literal
 
 from jaxtyping import Float
@@ -22,6 +26,9 @@ from torch import Tensor, nn
 
 from foveate.errors import OptionError
 from foveate.models.segmentation.backbones import STRIDES, Encoder, dilate
+from foveate.models.segmentation.xception_names import ours
+from foveate.models.segmentation.xception_original import Xception
+from foveate.options import one_of, positive
 
 MIDDLE = 16  # blocks of the middle flow
 
@@ -109,18 +116,29 @@ class Xception65(Encoder):
     Args:
         output_stride: The greatest stride.
         low_level: Where the map at stride 4 comes from: ``"block2"``, 256 channels before the second block
-            halves the size (authors), or ``"block1"``, the first block's 128.
+            halves the size (authors), or ``"block1"``, the first block's 128; None for the layout's.
         middle_relu: Whether a ReLU follows every depthwise convolution (paper), or those of the exit flow.
+        eps: What the normalisations add to a variance. Authors: 1e-3; jfzhang95: 1e-5.
+        layout: ``"authors"`` or ``"jfzhang95"``; see Differs.
+
+    Raises:
+        OptionError: An option has an impossible value.
     """
 
     def __init__(
         self,
         *,
         output_stride: int = 32,
-        low_level: Literal["block1", "block2"] = "block2",
+        low_level: Literal["block1", "block2"] | None = None,
         middle_relu: bool = False,
+        eps: float = 1e-5,
+        layout: Literal["authors", "jfzhang95"] = "authors",
     ) -> None:
         super().__init__()
+        one_of("layout", layout, ("authors", "jfzhang95"))
+        self.rectified = layout == "jfzhang95"
+        if low_level is None:
+            low_level = "block1" if self.rectified else "block2"
         if low_level not in ("block1", "block2"):
             raise OptionError(f'low_level: got {low_level!r}, expected "block1" or "block2"')
         self.low_level, self.in_channels = low_level, 3
@@ -131,8 +149,16 @@ class Xception65(Encoder):
         self.middle = nn.Sequential(*(Block65(728, (728,) * 3, middle_relu) for _ in range(MIDDLE)))
         self.exit = Block65(728, (728, 1024, 1024), middle_relu, stride=2)
         widths = ((1024, 1536), (1536, 1536), (1536, 2048))
-        self.last = nn.Sequential(*(Separable(a, b, relu=True, out_relu=True) for a, b in widths))
+        relu = not self.rectified
+        self.last = nn.Sequential(*(Separable(a, b, relu=relu, out_relu=True) for a, b in widths))
         dilate({16: [self.block3, *self.middle], 32: [self.exit, self.last]}, output_stride, False)
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eps = positive("eps", eps)
+            if isinstance(module, Block65):
+                module.rectified = self.rectified
+        if self.rectified:
+            self.exit.look_near()
         self.channels = (64, 128 if low_level == "block1" else 256, 256, 728, 2048)
         self.strides = tuple(min(stride, output_stride) for stride in STRIDES)
 
@@ -141,6 +167,7 @@ class Xception65(Encoder):
         x = self.stem(x)
         yield x
         x = self.block1(x)
+        x = x.relu() if self.rectified else x
         fine = self.block2.finer(x)
         yield x.relu() if self.low_level == "block1" else fine
         x = self.block2.finish(x, fine)
@@ -148,7 +175,12 @@ class Xception65(Encoder):
         yield x
         x = self.middle(self.block3(x))
         yield x
-        yield self.last(self.exit(x))
+        x = self.exit(x)
+        yield self.last(x.relu() if self.rectified else x)
+
+    def from_published(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return weights in the names of timm, or of jfzhang95's network, under our own."""
+        return {ours(name): value for name, value in state.items() if not name.startswith(("head.", "fc."))}
 
 
 class Separable(nn.Sequential):
@@ -176,7 +208,13 @@ class Separable(nn.Sequential):
 
 
 class Block65(nn.Module):
-    """Three separable convolutions, each behind a ReLU, and a shortcut; the last may halve the size."""
+    """Three separable convolutions, each behind a ReLU, and a shortcut; the last may halve the size.
+
+    Attributes:
+        rectified: Whether the first ReLU counts for the shortcut too.
+    """
+
+    rectified = False
 
     def __init__(self, channels: int, widths: Sequence[int], relu: bool, *, stride: int = 1) -> None:
         super().__init__()
@@ -193,7 +231,13 @@ class Block65(nn.Module):
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d i j"]:
         """Return the sum of both ways."""
+        x = x.relu() if self.rectified else x
         return self.finish(x, self.finer(x))
+
+    def look_near(self) -> None:
+        """Let the last convolution be dilated in no case."""
+        depth = next(each for each in self.coarser.modules() if isinstance(each, nn.Conv2d))
+        depth.dilation = depth.padding = (1, 1)
 
     def finish(self, x: Tensor, fine: Tensor) -> Tensor:
         """Return the sum, given what the first two convolutions made of ``x``."""
@@ -206,4 +250,8 @@ def _stage39(channels: int, width: int, blocks: int) -> nn.Sequential:
     return nn.Sequential(Block39(channels, width, 2), *rest)
 
 
-XCEPTIONS: dict[str, Callable[..., Encoder]] = {"xception39": Xception39, "xception65": Xception65}
+XCEPTIONS: dict[str, Callable[..., Encoder]] = {
+    "xception": Xception,
+    "xception39": Xception39,
+    "xception65": Xception65,
+}

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from foveate.data.base import IGNORE
 from foveate.errors import DataError, ShapeError
+from foveate.options import check_fields
 from foveate.registry import Registry
 from foveate.tasks.built import written
 
@@ -25,6 +26,9 @@ from foveate.tasks.built import written
 @dataclass(frozen=True)
 class Loss(ABC):
     """A loss and its options; equal ones compare and print alike, ``parse_loss`` reads what they print."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     @abstractmethod
     def __call__(

@@ -47,6 +47,7 @@ class Boundary(PixelLoss):
     background: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         flag("background", self.background)
 
     def of(

@@ -39,6 +39,7 @@ class CrossEntropy(PixelLoss):
     label_smoothing: float = 0.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         between("label_smoothing", self.label_smoothing, 0, 1)
 
     def of(

@@ -53,6 +53,7 @@ class Dice(PixelLoss):
     doubled: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         between("smooth", self.smooth, 0)
         flag("square", self.square)
         one_of("over", self.over, ("batch", "image"))

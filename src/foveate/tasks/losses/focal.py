@@ -42,6 +42,7 @@ class Focal(PixelLoss):
     alpha: float | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         between("gamma", self.gamma, 0)
         if self.alpha is not None:
             between("alpha", self.alpha, 0, 1)

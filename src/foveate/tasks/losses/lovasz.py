@@ -42,6 +42,7 @@ class LovaszSoftmax(PixelLoss):
     classes: str = "present"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         one_of("over", self.over, ("batch", "image"))
         one_of("classes", self.classes, ("present", "all"))
 

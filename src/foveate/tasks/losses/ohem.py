@@ -50,6 +50,7 @@ class HardExamples(PixelLoss):
     rule: str = "loss"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not between("threshold", self.threshold, 0, 1) > 0:
             raise OptionError("threshold: got 0, expected a number above 0, at most 1")
         between("min_share", self.min_share, 0, 1)

@@ -41,6 +41,7 @@ class PixelAUROC(CountedMetric):
     bins: int = field(default=1000, kw_only=True)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         whole("bins", self.bins, 2)
 
     def count(

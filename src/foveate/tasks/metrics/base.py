@@ -32,6 +32,8 @@ class CountedMetric(Metric):
     scale: float = field(default=100.0, init=False)
     higher_is_better: bool = field(default=True, init=False)
     averages: bool = field(default=False, init=False)
+    bounds: tuple[float, float] | None = field(default=(0.0, 1.0), init=False)
+    margin: float = field(default=0.5, init=False)
 
     @abstractmethod
     def count(
@@ -64,7 +66,7 @@ class CountedMetric(Metric):
         return written(metrics, self)
 
 
-metrics: Registry[type[CountedMetric]] = Registry("metric")
+metrics: Registry[type[CountedMetric]] = Registry("metric of masks")
 
 
 def parse_metric(text: str | CountedMetric) -> CountedMetric:

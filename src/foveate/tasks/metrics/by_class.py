@@ -31,6 +31,7 @@ class ClassMetric(CountedMetric):
     over: str = field(default="data", kw_only=True)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         flag("background", self.background)
         one_of("over", self.over, ("data", "image"))
         object.__setattr__(self, "averages", self.over == "image")

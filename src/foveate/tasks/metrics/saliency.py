@@ -43,6 +43,7 @@ class ObjectMetric(CountedMetric):
     stretched: bool = field(default=False, kw_only=True)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         one_of("over", self.over, ("image", "data"))
         flag("stretched", self.stretched)
 

@@ -68,6 +68,7 @@
     for (const chart of all("[data-x]")) {
       chart.hidden = chart.dataset.x !== chosen("x") || chart.dataset.y !== (chosen("y") ?? chart.dataset.y);
     }
+    for (const part of all("[data-confusion]")) part.hidden = part.dataset.confusion !== (chosen("confusion") ?? part.dataset.confusion);
     for (const panels of all("[data-curve]")) panels.hidden = panels.dataset.curve !== (chosen("curve") ?? panels.dataset.curve);
   };
   for (const input of all("input[data-switch]")) input.addEventListener("change", choose);

@@ -14,7 +14,7 @@ from pathlib import Path
 from foveate.errors import DataError, OptionError
 
 Colour = tuple[int, int, int]
-NAME_FILES = ("classes.txt", "class_names.txt", "labels.txt")
+NAME_FILES = ("classes.txt", "class_names.txt", "labels.txt", "_classes.csv")
 COLOUR_FILES = (
     "classes.csv",
     "class_dict.csv",
@@ -23,6 +23,7 @@ COLOUR_FILES = (
     "label_colors.txt",
     "labelmap.txt",
 )
+VOID = ("void", "ignore", "ignored", "unlabelled", "unlabeled")  # names of what does not count
 Names = int | str | Path | Sequence[str]
 Colours = str | Path | Mapping[str, int | Sequence[int]]
 
@@ -115,6 +116,8 @@ def _lines(path: Path) -> list[str]:
 def _numbered(lines: Sequence[str]) -> list[str]:
     """Return names without the numbers in front of them, if those count the lines."""
     parts = [re.match(r"(\d+)[\s,:;]+(.+)", line) for line in lines]
+    if len(parts) > 1 and parts[0] is None and all(parts[1:]):  # a heading
+        lines, parts = lines[1:], parts[1:]
     found = [match for match in parts if match]
     if len(found) == len(lines) and [int(match[1]) for match in found] == list(range(len(lines))):
         return [match[2].strip() for match in found]

@@ -5,9 +5,7 @@ Every decision that nobody asked for is said in a note.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,9 +13,10 @@ import numpy as np
 from jaxtyping import UInt8
 
 from foveate.data.base import BACKGROUND, IGNORE, MOST_CLASSES
-from foveate.data.class_table import (
+from foveate.data.masks.class_table import (
     COLOUR_FILES,
     NAME_FILES,
+    VOID,
     Colour,
     Colours,
     Names,
@@ -25,21 +24,21 @@ from foveate.data.class_table import (
     class_names,
     colour_table,
 )
-from foveate.data.decode import opened
-from foveate.data.mask_code import MaskCode, palette_of, raw_mask
+from foveate.data.masks.code import MaskCode
+from foveate.data.masks.known import known_code
+from foveate.data.masks.raw import palette_of
+from foveate.data.masks.survey import LOOKED_AT, Seen, are_coloured, look, spread
 from foveate.data.palette import is_voc_brightness
 from foveate.errors import DataError, OptionError
 
-VOID = ("void", "ignore", "ignored", "unlabelled", "unlabeled")  # names of what does not count
 _BINARY = {0, 255}
-_LOOKED_AT = 64  # masks that are looked at where the classes are known; all of them else
 _SHOWN = 12  # values named in an error
 _LIGHT = 200  # a grey level that no class number reaches where nobody says how many there are
 Ignored = int | str | Sequence[int | str]
 
 
 @dataclass(frozen=True)
-class Wishes:
+class MaskOptions:
     """What a user says about masks; each may be left out.
 
     Args:
@@ -59,7 +58,7 @@ class Wishes:
 
 
 @dataclass(frozen=True)
-class Learnt:
+class InferredCode:
     """What the masks mean, with what to draw the classes with, and what has been decided unasked."""
 
     code: MaskCode
@@ -67,71 +66,63 @@ class Learnt:
     notes: tuple[str, ...]
 
 
-def learn(root: Path, masks: Sequence[Path], wishes: Wishes) -> Learnt:
+def infer_code(root: Path, masks: Sequence[Path], options: MaskOptions) -> InferredCode:
     """Return what the pixels of the mask files mean.
 
     Args:
         root: Where name lists and colour tables may lie.
         masks: The files.
-        wishes: What the user says.
+        options: What the user says.
 
     Raises:
         DataError: a mask cannot be read, or it cannot be told what its pixels mean.
-        OptionError: the wishes contradict each other.
+        OptionError: the options contradict each other.
     """
     notes: list[str] = []
-    named, table = _told(root, wishes, notes)
-    if wishes.threshold is not None:
-        return _by_threshold(wishes, named, notes)
-    if table is not None and (wishes.colours is not None or _coloured(masks)):
-        return _by_colour(table, wishes, notes)
+    named, table = _told((root, masks[0].parent), options, notes)
+    if named is None and table is None and options == MaskOptions() and (known := known_code(masks[0])):
+        code, palette, note = known
+        return InferredCode(code, palette, (note,))
+    if options.threshold is not None:
+        return _by_threshold(options, named, notes)
+    if table is not None and (options.colours is not None or are_coloured(masks)):
+        return _by_colour(table, options, notes)
     if table is not None and named is None:
         named = tuple(dict.fromkeys(name for name, _ in table))
         notes.append("the masks hold class numbers: of the colour table only names and order are used")
-    seen = _look(masks if named is None else spread(masks, _LOOKED_AT))
-    if seen.values <= _BINARY and len(named or ()) <= 2 and wishes.ignore_index is None:
-        return _binary(wishes, named, notes)
-    return _index(masks, wishes, named, table, notes, seen)
+    seen = look(masks if named is None else spread(masks, LOOKED_AT))
+    if seen.values <= _BINARY and len(named or ()) <= 2 and options.ignore_index is None:
+        return _binary(options, named, notes)
+    return _index(masks, options, named, table, notes, seen)
 
 
-def learn_values(values: frozenset[int], wishes: Wishes) -> Learnt:
+def infer_from_values(values: frozenset[int], options: MaskOptions) -> InferredCode:
     """Return what masks without files mean, from the values that occur in them.
 
     Raises:
         DataError: it cannot be told what the values mean.
-        OptionError: the wishes contradict each other.
+        OptionError: the options contradict each other.
     """
     notes: list[str] = []
-    named = None if wishes.classes is None else class_names(wishes.classes)
-    if wishes.threshold is not None:
-        return _by_threshold(wishes, named, notes)
-    seen = _Seen(values, None)
-    if 255 in values and values <= _BINARY and len(named or ()) <= 2 and wishes.ignore_index is None:
-        return _binary(wishes, named, notes)
-    return _index((), wishes, named, None, notes, seen)
-
-
-def spread(masks: Sequence[Path], count: int) -> Sequence[Path]:
-    """Return ``count`` of the files, or all, evenly spread."""
-    step = max(len(masks) / count, 1.0)
-    return [masks[int(number * step)] for number in range(min(count, len(masks)))]
-
-
-@dataclass(frozen=True)
-class _Seen:
-    values: frozenset[int]
-    soft: Path | None  # a JPEG, which cannot hold class numbers
+    named = None if options.classes is None else class_names(options.classes)
+    if options.threshold is not None:
+        return _by_threshold(options, named, notes)
+    seen = Seen(values, None)
+    if 255 in values and values <= _BINARY and len(named or ()) <= 2 and options.ignore_index is None:
+        return _binary(options, named, notes)
+    return _index((), options, named, None, notes, seen)
 
 
 def _told(
-    root: Path, wishes: Wishes, notes: list[str]
+    folders: Sequence[Path], options: MaskOptions, notes: list[str]
 ) -> tuple[tuple[str, ...] | None, list[tuple[str, Colour]] | None]:
     """Return class names and colour table: the user's, or those that lie beside the masks."""
-    names: Names | None = wishes.classes
-    colours: Colours | None = wishes.colours
+    names: Names | None = options.classes
+    colours: Colours | None = options.colours
     if names is None and colours is None:
-        colours = beside(root, COLOUR_FILES)
-        names = beside(root, NAME_FILES) if colours is None else None
+        colours = next((file for folder in folders if (file := beside(folder, COLOUR_FILES))), None)
+        names = next((file for folder in folders if (file := beside(folder, NAME_FILES))), None)
+        names = names if colours is None else None
         found = names or colours
         if isinstance(found, Path):
             notes.append(f"classes are those of {found.name}")
@@ -139,86 +130,64 @@ def _told(
     return named, None if colours is None else colour_table(colours)
 
 
-def _look(masks: Sequence[Path]) -> _Seen:
-    """Return all values that occur; one bit counts as 0 and 255."""
-
-    def one(path: Path) -> tuple[set[int], bool]:
-        with opened(path) as image:
-            bits, jpeg = image.mode == "1", image.format == "JPEG"
-        return set(np.unique(raw_mask(path, "binary" if bits else "index")).tolist()), jpeg
-
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        looks = list(pool.map(one, masks))
-    soft = next((path for path, (_, jpeg) in zip(masks, looks, strict=True) if jpeg), None)
-    return _Seen(frozenset().union(*(values for values, _ in looks)), soft)
-
-
-def _coloured(masks: Sequence[Path]) -> bool:
-    def one(path: Path) -> bool:
-        with opened(path) as image:
-            return image.mode in ("RGB", "RGBA")
-
-    return any(one(path) for path in spread(masks, _LOOKED_AT))
-
-
-def _by_threshold(wishes: Wishes, named: tuple[str, ...] | None, notes: list[str]) -> Learnt:
-    level = wishes.threshold
+def _by_threshold(options: MaskOptions, named: tuple[str, ...] | None, notes: list[str]) -> InferredCode:
+    level = options.threshold
     if isinstance(level, bool) or not isinstance(level, int) or not 1 <= level <= 65535:
         raise OptionError(f"threshold={level!r} is no grey level. Write threshold=128, for example.")
-    names = _two(wishes, named)
-    return Learnt(MaskCode("threshold", names, {}, threshold=level), None, tuple(notes))
+    names = _two(options, named)
+    return InferredCode(MaskCode("threshold", names, {}, threshold=level), None, tuple(notes))
 
 
-def _binary(wishes: Wishes, named: tuple[str, ...] | None, notes: list[str]) -> Learnt:
-    names = _two(wishes, named)
+def _binary(options: MaskOptions, named: tuple[str, ...] | None, notes: list[str]) -> InferredCode:
+    names = _two(options, named)
     notes.append(f"the masks are binary: 0 is {names[0]}, 255 is {names[1]}")
-    return Learnt(MaskCode("binary", names, {0: 0, 255: 1}), None, tuple(notes))
+    return InferredCode(MaskCode("binary", names, {0: 0, 255: 1}), None, tuple(notes))
 
 
-def _two(wishes: Wishes, named: tuple[str, ...] | None) -> tuple[str, ...]:
+def _two(options: MaskOptions, named: tuple[str, ...] | None) -> tuple[str, ...]:
     """Return the names of two classes."""
     named = named or ("foreground",)
-    names = (wishes.background or BACKGROUND, *named) if len(named) == 1 else named
+    names = (options.background or BACKGROUND, *named) if len(named) == 1 else named
     if len(names) != 2:
         raise OptionError(f"binary masks tell two classes apart, classes= names {len(names)}. Name two.")
     return names
 
 
-def _by_colour(table: Sequence[tuple[str, Colour]], wishes: Wishes, notes: list[str]) -> Learnt:
+def _by_colour(table: Sequence[tuple[str, Colour]], options: MaskOptions, notes: list[str]) -> InferredCode:
     names = list(dict.fromkeys(name for name, _ in table))
-    if wishes.classes is not None and set(class_names(wishes.classes)) != set(names):
+    if options.classes is not None and set(class_names(options.classes)) != set(names):
         raise OptionError("classes= and colours= name different classes. Leave classes= out.")
-    ignored = {names[number] for number in _ignored(wishes.ignore_index, names)}
-    if wishes.ignore_index is None:
+    ignored = {names[number] for number in _ignored(options.ignore_index, names)}
+    if options.ignore_index is None:
         ignored = {name for name in names if name.lower() in VOID}
         if ignored:
             notes.append(f"pixels of {', '.join(sorted(ignored))} are ignored")
     kept = [name for name in names if name not in ignored]
     rest = None
-    if wishes.background is not None:
-        if wishes.background == "ignore":
+    if options.background is not None:
+        if options.background == "ignore":
             rest = IGNORE
         else:
-            kept = kept if wishes.background in kept else [wishes.background, *kept]
-            rest = kept.index(wishes.background)
+            kept = kept if options.background in kept else [options.background, *kept]
+            rest = kept.index(options.background)
     numbers = {
         (red << 16) | (green << 8) | blue: IGNORE if name in ignored else kept.index(name)
         for name, (red, green, blue) in table
     }
     first = dict(reversed(table))
     palette = np.array([first.get(name, (0, 0, 0)) for name in kept], dtype=np.uint8).reshape(len(kept), 3)
-    return Learnt(MaskCode("colour", tuple(kept), numbers, rest), palette, tuple(notes))
+    return InferredCode(MaskCode("colour", tuple(kept), numbers, rest), palette, tuple(notes))
 
 
 def _index(
     masks: Sequence[Path],
-    wishes: Wishes,
+    options: MaskOptions,
     named: tuple[str, ...] | None,
     table: Sequence[tuple[str, Colour]] | None,
     notes: list[str],
-    seen: _Seen,
-) -> Learnt:
-    given = wishes.ignore_index
+    seen: Seen,
+) -> InferredCode:
+    given = options.ignore_index
     if given is None and named and named[-1].lower() in VOID:
         given = len(named) - 1
         notes.append(f"pixels of class {given}, {named[-1]}, are ignored: it is the last of the names")
@@ -229,7 +198,7 @@ def _index(
         ignored.add(IGNORE)
         notes.append(f"pixels of value {IGNORE} are ignored")
     if named is None:
-        named = _unnamed(wishes, seen, ignored)
+        named = _unnamed(options, seen, ignored)
     values = [number for number in range(len(named)) if number not in ignored]
     numbers = dict.fromkeys(ignored | {IGNORE}, IGNORE)
     numbers.update((value, place) for place, value in enumerate(values))
@@ -245,10 +214,10 @@ def _index(
     else:
         own = palette_of(masks[0], len(named)) if masks and len(named) <= IGNORE else None
         palette = None if own is None else own[values]  # type: ignore[assignment]
-    return Learnt(MaskCode("index", names, numbers), palette, tuple(notes))
+    return InferredCode(MaskCode("index", names, numbers), palette, tuple(notes))
 
 
-def _unnamed(wishes: Wishes, seen: _Seen, ignored: set[int]) -> tuple[str, ...]:
+def _unnamed(options: MaskOptions, seen: Seen, ignored: set[int]) -> tuple[str, ...]:
     """Return names for as many classes as there are numbers, if they look like class numbers."""
     values = sorted(seen.values - ignored)
     if not values:
@@ -266,16 +235,18 @@ def _unnamed(wishes: Wishes, seen: _Seen, ignored: set[int]) -> tuple[str, ...]:
         jpeg = f" ({seen.soft} is a JPEG, which blurs them)" if seen.soft else ""
         raise DataError(
             f"the masks hold {len(values)} values from {values[0]} to {values[-1]}, as 0/255 masks with soft "
-            f"edges do{jpeg}. Give threshold=128, or better the masks before they were resized or compressed."
+            f"edges do{jpeg}. Give threshold=128 (--threshold 128 on the command line), or better the "
+            "masks before they were resized or compressed."
         )
     if values[0] < 0 or values[-1] + 1 > 2 * len(values) + 2:
         raise DataError(
             f"the masks hold the values {listed}: grey levels rather than class numbers. Name them, "
-            f'colours={{"one": {values[-1]}, ...}}; if they are class numbers, give classes={values[-1] + 1}.'
+            f'colours={{"one": {values[-1]}, ...}} (--colours classes.csv on the command '
+            f"line); if they are class numbers, give classes={values[-1] + 1} (--classes {values[-1] + 1})."
         )
     count = values[-1] + 1
     if count == 2 and not ignored - {IGNORE}:
-        return (wishes.background or BACKGROUND, "foreground")
+        return (options.background or BACKGROUND, "foreground")
     return class_names(count)
 
 
@@ -300,6 +271,3 @@ def _ignored(given: Ignored | None, names: Sequence[str]) -> list[int]:
         else:
             found.append(one)
     return found
-
-
-__all__ = ["VOID", "Learnt", "Wishes", "learn", "spread"]

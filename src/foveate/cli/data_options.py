@@ -1,0 +1,114 @@
+"""How data is read, in the words of a command line: the options of ``check``, ``train`` and ``compare``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from cyclopts import Group, Parameter
+
+from foveate.errors import OptionError
+
+READING = Group("Reading the data", sort_key=3)
+
+
+@Parameter(name="*", group=READING)
+@dataclass(frozen=True)
+class DataOptions:
+    """The options of all openers; None leaves one to what the data looks like."""
+
+    images: str | None = None
+    """Folder of the images, by name or path, if it is not a usual one."""
+
+    masks: str | None = None
+    """Folder of the masks, likewise."""
+
+    classes: str | None = None
+    """Names of the masks' classes in order, such as road,car,void; how many; or a file of one a line."""
+
+    colours: str | None = None
+    """Colours of RGB masks: a file of name,red,green,blue lines, or "road=(128,64,128), sky=(0,0,255)"."""
+
+    background: str | None = None
+    """Name of class 0 of binary masks, or of all colours that --colours leaves out; ignore: not counted."""
+
+    threshold: int | None = None
+    """Grey level from which on a pixel is foreground, such as 128, for masks with soft edges or in JPEG."""
+
+    ignore_index: str | None = None
+    """Values or names of pixels that do not count, such as 255 or 0,void."""
+
+    ignore_outside: str | None = None
+    """Folder of masks of the field of view: what is 0 there does not count."""
+
+    class_folders: Literal["outer", "inner", "path"] | None = None
+    """Which folders are the classes, where folders lie in folders; path joins their names."""
+
+    separator: str | None = None
+    """In a table: what stands between several labels of an image, such as "|"."""
+
+    labels: str | None = None
+    """In a table: the columns of 0 and 1 that are labels, such as effusion,mass."""
+
+    truth: Literal["mask", "labels"] | None = None
+    """Of COCO annotations: masks of the objects, or which categories an image has. Default: mask."""
+
+    shares: str | None = None
+    """Of train, val and test, for data in one piece. Default: 0.7,0.1,0.2."""
+
+    split_seed: int | None = None
+    """Decides how data in one piece is cut. Default: 0."""
+
+    max_pixels: int | None = None
+    """Pixels of the largest image that is decoded, for files that you trust."""
+
+    def given(self) -> dict[str, Any]:
+        """Return the options that were given, as ``open_data`` takes them.
+
+        Raises:
+            OptionError: One cannot be read.
+        """
+        found = {field.name: getattr(self, field.name) for field in fields(self)}
+        found = {name: value for name, value in found.items() if value is not None}
+        for name, read in _READERS.items():
+            if name in found:
+                found[name] = read(found[name])
+        if "split_seed" in found:
+            found["seed"] = found.pop("split_seed")
+        return found
+
+
+def _classes(text: str) -> int | str | list[str]:
+    """Return how many classes, the file of their names, or the names."""
+    if text.strip().isdecimal():
+        return int(text)
+    if Path(text).is_file():
+        return text
+    names = [name.strip() for name in text.split(",")]
+    if len(names) < 2:
+        raise OptionError(f"--classes {text}: not a number, a file, or names with commas between them")
+    return names
+
+
+def _colours(text: str) -> str | dict[str, Any]:
+    """Return the file of a colour table, or the table."""
+    if "=" not in text:
+        return text
+    from foveate.calls import options_in
+
+    return dict(options_in(f"({text})", f"--colours {text}"))
+
+
+def _values(text: str) -> list[int | str]:
+    return [int(word) if word.lstrip("-").isdecimal() else word for word in map(str.strip, text.split(","))]
+
+
+def _shares(text: str) -> list[float]:
+    try:
+        return [float(word) for word in text.split(",")]
+    except ValueError:
+        raise OptionError(f"--shares {text}: expected three numbers, such as 0.7,0.1,0.2") from None
+
+
+_READERS = {"classes": _classes, "colours": _colours, "ignore_index": _values, "shares": _shares}

@@ -1,0 +1,136 @@
+"""What the name of a folder, list or file says: its split, and whether pictures or masks are in it.
+
+A name is cut into words at separators, capitals and numbers, and words that are written as one
+(``trainannot``) are taken apart. Words that the table does not have are the ``rest``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+Role = Literal["image", "mask", "inside", "objects", "other"]
+_TABLE = {
+    "train": "train training trn",
+    "val": "val valid validate validation dev eval evaluation",
+    "test": "test testing tst",
+    "image": "image img im picture photo original input rgb jpegimages sat leftimg8bit",
+    "mask": "mask label lbl labelmap annotation annot anno gt gtfine gtcoarse truth groundtruth segmentation "
+    "segmentationclass seg target manual vessel trimap",
+    "inside": "fov roi",  # masks that say where to look
+    "objects": "instance object panoptic",  # masks that number objects
+    "other": "overlay overlaid prediction pred preds depth edge boundary skeleton 2nd second colorized vis",
+    "": "set data dataset folder dir split file class list name id ids part task the of "
+    "png jpg jpeg tif tiff bmp gif raw stage ground binary",  # says nothing
+}
+_WEAK = {"tr": "train", "te": "test", "ts": "test", "holdout": "test"}  # only beside a name of another split
+_SPLITS = ("train", "val", "test")
+_STRENGTH = ("other", "objects", "inside", "mask", "image")  # what a name with several of these words means
+_WORD = re.compile(r"\d+(?:st|nd|rd|th)(?![a-z])|[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_]+")
+_LETTER = re.compile(r"\s*(?:\d+|[A-Za-z])[.)]\s+")  # "a. Training Set", "1. Original Images"
+_MEANING = {word: meaning for meaning, words in _TABLE.items() for word in words.split()}
+_GLUED = re.compile(f"(?:{'|'.join(sorted((w for w in _MEANING if len(w) > 1), key=len, reverse=True))})+s?")
+_TAKEN_APART = re.compile(f"{'|'.join(sorted((w for w in _MEANING if len(w) > 1), key=len, reverse=True))}")
+_LONG = 6  # letters of a word that is taken apart; shorter ones ("trim") are words of their own
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """What a name says.
+
+    Args:
+        split: "train", "val", "test", "trainval" for the first two together, or None.
+        role: What files it holds, or None.
+        rest: Its words that are in no table, lower case; without numbers if any other word says something.
+        sure: Whether the split is beyond doubt: no word of the name is unknown.
+    """
+
+    split: str | None
+    role: Role | None
+    rest: tuple[str, ...]
+    sure: bool
+
+
+@cache
+def meaning(name: str) -> Meaning:
+    """Return what a name says.
+
+    Example:
+        >>> meaning("TrainDataset").split, meaning("01_test").split, meaning("train_masks").role
+        ('train', 'test', 'mask')
+        >>> meaning("seg_train").sure, meaning("bullet_train").sure, meaning("bullet_train").rest
+        (True, False, ('bullet',))
+    """
+    splits, roles, rest, numbers, sure = set[str](), set[str](), list[str](), list[str](), True
+    for word in _words(name):
+        known = _known(word)
+        if known in _SPLITS:
+            splits.add(known)
+            sure &= word in _MEANING
+        elif known is None:
+            (numbers if word.isdecimal() else rest).append(word)
+        elif known:
+            roles.add(known)
+    split = "trainval" if splits == {"train", "val"} else splits.pop() if len(splits) == 1 else None
+    role = next((role for role in _STRENGTH if role in roles), None)
+    if split is None and role is None:
+        return Meaning(None, None, tuple(rest + numbers), False)
+    return Meaning(split, role, tuple(rest), sure and not rest)  # type: ignore[arg-type]
+
+
+def split_named(name: str) -> str | None:
+    """Return the split that a word such as ``Training`` or ``val2017`` means beyond doubt, or None."""
+    found = meaning(name)
+    return found.split if found.sure and found.split in _SPLITS else None
+
+
+def sibling_splits(names: Iterable[str]) -> dict[str, str]:
+    """Return which of the names beside each other mean a split, with the split.
+
+    A name that holds a word of a split and unknown words (``bullet_train``) means one only if another name
+    differs from it in that word alone (``bullet_test``).
+
+    Example:
+        >>> sibling_splits(["DUTS-TR", "DUTS-TE", "readme"])
+        {'DUTS-TR': 'train', 'DUTS-TE': 'test'}
+        >>> sibling_splits(["bus", "steam_train"])
+        {}
+    """
+    found = {name: means for name in names if (means := meaning(name)).split}
+    said: dict[tuple[str, ...], set[str]] = {}
+    for means in found.values():
+        said.setdefault(means.rest, set()).add(str(means.split))
+    splits = {
+        name: str(means.split) for name, means in found.items() if means.sure or len(said[means.rest]) > 1
+    }
+    whole = {name for name, split in splits.items() if split == "trainval"}
+    if {"train", "val"} & set(splits.values()):  # it repeats what the others hold
+        return {name: split for name, split in splits.items() if name not in whole}
+    return {name: "train" if name in whole else split for name, split in splits.items()}
+
+
+def _words(name: str) -> list[str]:
+    whole = name.lower()
+    if whole in _MEANING:
+        return [whole]
+    found: list[str] = []
+    for piece in _WORD.findall(_LETTER.sub("", name, count=1)):
+        word = piece.lower()
+        parts = _TAKEN_APART.findall(word)
+        glued = _known(word) is None and len(word) >= _LONG and _GLUED.fullmatch(word)
+        found += parts if glued else [word]
+    return found
+
+
+def _known(word: str) -> str | None:
+    """Return what a word means, in the plural too; None if it is in no table."""
+    if word in _MEANING:
+        return _MEANING[word]
+    if word in _WEAK:
+        return _WEAK[word]
+    if re.fullmatch(r"\d+(?:st|rd|th)", word):
+        return ""
+    return _MEANING.get(word.removesuffix("s")) if word.endswith("s") else None

@@ -1,0 +1,176 @@
+"""Recognise a folder of images and masks: what belongs together, and in which split.
+
+``roles`` tells images from masks, ``pairs`` brings them together. The split is what the folders say, or
+lists, or the names of all files. Official parts are never mixed: a part without masks is left out, and if
+only train has masks, train is cut.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from foveate.data.folder_names import split_named
+from foveate.data.masks.lists import listed, split_lists
+from foveate.data.masks.pairs import Pair, paired, with_inside
+from foveate.data.masks.roles import OUTLINES, File, Files, Named, files_by_role
+from foveate.data.tree import Tree, held
+from foveate.errors import DataError
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """What a folder of images and masks holds.
+
+    Args:
+        root: The folder that the layout starts at.
+        pairs: Images with masks.
+        bare: Images without a mask, in splits where others have one.
+        spare: Masks without an image.
+        notes: What has been decided or left out without being asked.
+    """
+
+    root: Path
+    pairs: tuple[Pair, ...]
+    bare: tuple[Path, ...]
+    spare: tuple[Path, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def outlined(self) -> bool:
+        """Tell whether the masks are text files of outlines."""
+        return any(file.suffix.lower() == OUTLINES for pair in self.pairs for file in pair.masks)
+
+
+def find_pairs(
+    tree: Tree, *, images: str | None = None, masks: str | None = None, inside: str | None = None
+) -> Pairs | None:
+    """Return the images and masks of a folder, or None if it does not hold such.
+
+    Args:
+        tree: The folder.
+        images: Name of the folders of images, if it is not a usual one; or the path to one.
+        masks: Likewise of masks.
+        inside: Likewise of masks that say where to look.
+
+    Raises:
+        DataError: several folders might hold the masks, several files might be the mask of one image, a
+            list is wrong, or there is no folder called ``images``, ``masks`` or ``inside``.
+    """
+    named = Named(images, masks, inside)
+    tree = tree if images or masks else _voc(tree)
+    files = files_by_role(tree, named)
+    if files is None:
+        if images or masks:
+            raise DataError(
+                f"{tree.path}: no folders {images or 'images'} and {masks or 'masks'}. {held(tree)}"
+            )
+        return None
+    found = paired(files)
+    if not found.pairs:
+        if images is None and files.images[0].role is None:  # nothing but the word for masks speaks for masks
+            return None
+        raise DataError(
+            f"{tree.path}: no mask has the name of an image: images are called {_few(files.images)}, masks "
+            f"{_few(found.spare)}. Name them alike (x.jpg and x.png, or x_mask.png), or give a "
+            "table of path,mask."
+        )
+    pairs, bare, more = _in_splits(tree, found.pairs, found.bare)
+    notes = [*files.notes, *found.notes, *more]
+    if OUTLINES in {file.suffix.lower() for pair in pairs for file in pair.masks} and bare:
+        notes.append(f"{len(bare)} images have no text file, or an empty one: nothing but background")
+        pairs = [*pairs, *(Pair(file.path, (), _split_of(file, pairs)) for file in bare)]
+        bare = []
+    within, inside_notes = _within(tree, pairs, files, inside)
+    spare = tuple(file.path for file in found.spare)
+    return Pairs(
+        tree.path,
+        tuple(within),
+        tuple(file.path for file in bare),
+        spare,
+        (*notes, *inside_notes),
+    )
+
+
+def _in_splits(
+    tree: Tree, pairs: Sequence[Pair], bare: Sequence[File]
+) -> tuple[list[Pair], list[File], list[str]]:
+    """Return the pairs with their splits, the images without masks beside them, and notes."""
+    if all(pair.split is None for pair in pairs):
+        pairs, bare = _by_list(tree, pairs, bare)
+    notes = []
+    masked = {pair.split for pair in pairs}
+    for split, count in Counter(file.split for file in bare).items():
+        if split not in masked:
+            notes.append(f"the {count} images of {split} have no masks and are left out")
+    bare = [file for file in bare if file.split in masked]
+    return list(pairs), list(bare), notes
+
+
+def _by_list(
+    tree: Tree, pairs: Sequence[Pair], bare: Sequence[File]
+) -> tuple[Sequence[Pair], Sequence[File]]:
+    """Return what lists name, in the splits that they state; else the splits that all file names state."""
+    lists = split_lists(tree)
+    images = [*(pair.image for pair in pairs), *(file.path for file in bare)]
+    if lists:
+        splits = listed(lists, images)
+    else:
+        words = {image: split for image in images if (split := _split_in(image.stem))}
+        splits = words if len(words) == len(images) and len(set(words.values())) > 1 else {}
+    if not splits:
+        return pairs, bare
+    return (
+        [replace(pair, split=splits[pair.image]) for pair in pairs if pair.image in splits],
+        [replace(file, split=splits[file.path]) for file in bare if file.path in splits],
+    )
+
+
+def _split_in(stem: str) -> str | None:
+    """Return the split that a file's name begins or ends with: ``test_07``, ``21_training``."""
+    pieces = stem.replace("-", "_").split("_")
+    return split_named(pieces[0]) or split_named(pieces[-1])
+
+
+def _within(
+    tree: Tree, pairs: Sequence[Pair], files: Files, inside: str | None
+) -> tuple[Sequence[Pair], list[str]]:
+    """Return the pairs with the masks that say where to look, if those are wanted; else a note on them."""
+    if not files.inside:
+        return pairs, []
+    folder = files.inside[0].path.parent
+    if inside is None:
+        name = files.inside[0].kind
+        return pairs, [f'the folder {name} is not used; ignore_outside="{name}" ignores what is 0 there']
+    found = with_inside(pairs, files)
+    lost = [pair.image for pair in pairs if pair.image not in found]
+    if lost:
+        raise DataError(
+            f"{folder}: has nothing for {_few_names([path.name for path in lost])}. Add it, or leave "
+            "ignore_outside out."
+        )
+    return [replace(pair, inside=found[pair.image]) for pair in pairs], []
+
+
+def _voc(tree: Tree) -> Tree:
+    """Return the folder that holds JPEGImages, where it is inside ``VOCdevkit/VOC2012``."""
+    if {"JPEGImages", "SegmentationClass"} <= set(tree.folders):
+        return tree
+    inner = [f for n, f in tree.folders.items() if n == "VOCdevkit" or n.startswith("VOC20")]
+    found = [_voc(folder) for folder in inner]
+    return next((folder for folder in found if "JPEGImages" in folder.folders), tree)
+
+
+def _split_of(file: File, pairs: Sequence[Pair]) -> str | None:
+    return file.split if any(pair.split for pair in pairs) else None
+
+
+def _few(files: Sequence[File]) -> str:
+    return _few_names([file.path.name for file in files])
+
+
+def _few_names(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:3])
+    return f"{shown}, ... ({len(names)})" if len(names) > 3 else shown or "nothing"

@@ -1,0 +1,165 @@
+"""Files that appear whole or not at all, and files that are read with care.
+
+``replacing`` is how the package writes: beside the place, forced to the disk, then renamed, which happens
+at once or not at all. Whatever a killed process left beside is removed when something is next written
+there, or by ``sweep``. ``read_json`` reads nothing but regular files of bounded size.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import json
+import os
+import shutil
+import socket
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from foveate.errors import FoveateError
+
+PART = ".part"
+LARGEST_JSON = 2**29  # bytes
+_STALE = 86400.0  # seconds after which a file of a process that this machine cannot ask after is left over
+_NAMED = 40  # letters of the final name that the temporary one shows
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a place for a file or folder beside ``path``, which takes its name if the block ends well.
+
+    A file that has the name is replaced; a folder must not be there.
+
+    Raises:
+        OSError: The disk does not take it; then ``path`` is what it was.
+    """
+    _swept(path.parent)
+    part = path.with_name(f".{path.name[:_NAMED]}.{_digest(path.name)}.{_here()}-{os.getpid()}{PART}")
+    try:
+        yield part
+        for file in part.iterdir() if part.is_dir() else ():
+            _sync(file)
+        _sync(part)
+        part.replace(path)
+        _sync(path.parent)
+    finally:
+        _remove(part)
+
+
+def write_bytes(path: Path, data: bytes | memoryview) -> None:
+    """Write a file whole or not at all.
+
+    Raises:
+        OSError: The disk does not take it.
+    """
+    with replacing(path) as part, part.open("wb") as file:
+        file.write(data)
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write a JSON file whole or not at all; lone surrogates in names become escapes.
+
+    Raises:
+        OSError: The disk does not take it.
+    """
+    text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+    write_bytes(path, text.encode("utf-8", errors="backslashreplace"))
+
+
+def read_json(path: Path, error: type[FoveateError], advice: str) -> Any:
+    """Return what a JSON file holds.
+
+    Args:
+        path: A regular file.
+        error: Raised if it cannot be read.
+        advice: What to do then, as a sentence.
+
+    Raises:
+        FoveateError: ``error``; there is no such file, or it is not JSON.
+    """
+    try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError("it is not a regular file")
+        if found.st_size > LARGEST_JSON:
+            raise OSError(f"it is larger than {LARGEST_JSON >> 20} MiB")
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise error(f"{path}: there is no such file. {advice}") from None
+    except (OSError, ValueError, RecursionError) as reason:
+        why = "it is nested too deep" if isinstance(reason, RecursionError) else reason
+        raise error(f"{path}: cannot be read as JSON ({why}). {advice}") from None
+
+
+def checksum(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes, in hexadecimal.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed processes left in a folder, and in none below it."""
+    with contextlib.suppress(OSError):
+        for left in folder.glob(f".*{PART}"):
+            with contextlib.suppress(OSError, ValueError):  # another process swept it, or it is not ours
+                if _is_left(left):
+                    _remove(left)
+
+
+@functools.lru_cache(maxsize=4096)
+def _swept(folder: Path) -> None:
+    """Sweep a folder once in this process."""
+    sweep(folder)
+
+
+def _is_left(part: Path) -> bool:
+    """Return whether the process that wrote a temporary file is gone."""
+    host, _, pid = part.name.removesuffix(PART).rpartition(".")[2].partition("-")
+    if host == _here() and pid.isdigit():
+        return int(pid) != os.getpid() and not _runs(int(pid))
+    return bool(host) and pid.isdigit() and time.time() - part.stat().st_mtime > _STALE
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:  # it is somebody else's
+        return True
+    return True
+
+
+@functools.cache
+def _here() -> str:
+    """Return eight letters for this machine."""
+    return _digest(socket.gethostname())
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", errors="surrogateescape")).hexdigest()[:8]
+
+
+def _remove(part: Path) -> None:
+    if part.is_dir() and not part.is_symlink():
+        shutil.rmtree(part, ignore_errors=True)
+    else:
+        part.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    """Force a file or a folder to the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

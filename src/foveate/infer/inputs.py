@@ -1,0 +1,99 @@
+"""Which pictures are meant: files, folders of them, lists in text files, and patterns with wildcards."""
+
+from __future__ import annotations
+
+import csv
+import glob
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from foveate.data.walk import image_files
+from foveate.errors import DataError
+
+LISTS = (".txt", ".csv", ".tsv")
+COLUMNS = ("path", "image", "picture", "file", "filename", "name")  # of a table, the first that it has
+_SEPARATORS = ",;\t"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture's file.
+
+    Args:
+        path: Where it is; nobody has looked yet whether it can be read.
+        place: The folder in which it lies, relative to the one that was named; "." for a single file.
+    """
+
+    path: Path
+    place: Path = Path()
+
+
+def pictures_of(named: Iterable[str | Path]) -> list[Picture]:
+    """Return the pictures that are meant, in the order in which they are named; each name sorted in itself.
+
+    Args:
+        named: Files; folders, of which every picture at any depth is taken; lists, .txt with a path a line or
+            .csv with a column ``path``, relative to the list or to the current directory; patterns such as
+            ``photos/*.jpg`` or ``photos/**/*.jpg``.
+
+    Raises:
+        DataError: A folder or list without pictures, a pattern that matches nothing, or a list that cannot be
+            read.
+    """
+    return [picture for name in named for picture in _of(Path(name).expanduser())]
+
+
+def _of(path: Path) -> list[Picture]:
+    if path.is_dir():
+        found = [Picture(file, file.relative_to(path).parent) for file in image_files(path)]
+        if not found:
+            raise DataError(
+                f"{path}: there is no picture in this folder. Name a folder of pictures, or files."
+            )
+        return found
+    if path.suffix.lower() in LISTS and path.is_file():
+        return [Picture(_beside(path, line)) for line in _listed(path)]
+    if not path.exists() and glob.has_magic(str(path)):
+        matching = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207  # of any path
+        if not matching:
+            raise DataError(f"{path}: no file matches this pattern. Look at the folder with: ls")
+        return [picture for match in matching for picture in _of(Path(match))]
+    return [Picture(path)]
+
+
+def _beside(owner: Path, line: str) -> Path:
+    """Return what a line of a list means: relative to the list, or else to the current directory."""
+    near = owner.parent / line
+    return Path(line) if not near.exists() and Path(line).exists() else near
+
+
+def _listed(path: Path) -> list[str]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"{path}: cannot be read as a list of pictures ({error}). Save it as UTF-8."
+        ) from None
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    found = lines if path.suffix.lower() == ".txt" else _column(path, lines)
+    if not found:
+        raise DataError(f"{path}: there is no picture in this list. Write one path a line.")
+    return found
+
+
+def _column(path: Path, lines: list[str]) -> list[str]:
+    """Return the cells of the column that names the files; of a table with one column all of it."""
+    separator = max(_SEPARATORS, key=lines[0].count) if lines else ","
+    rows = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=separator)]
+    heading = [cell.lower() for cell in rows[0]] if rows else []
+    known = [column for column in COLUMNS if column in heading]
+    if known:
+        place = heading.index(known[0])
+        return [row[place] for row in rows[1:] if len(row) > place and row[place]]
+    if len(heading) > 1:
+        raise DataError(
+            f"{path}: none of the columns {', '.join(heading)} names files. Call it {COLUMNS[0]}, or write "
+            "one path a line."
+        )
+    return [row[0] for row in rows if row]

@@ -1,0 +1,99 @@
+"""The law of later changes: attention is still there, or a warning or an error names its site at once.
+
+For every kind of host and every tool that people apply to a model after the insertion.
+"""
+
+from __future__ import annotations
+
+import functools
+import warnings
+
+import pytest
+import torch
+from changers import CHANGING, HOSTS, KEEPING, Tool
+from torch import Tensor, nn
+
+from foveate.errors import FoveateError, SiteWarning
+from foveate.insert.surgery import bypass, gate_parameters, insert, inserted
+from foveate.mechanisms.base import Mechanism
+
+IMAGES = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+
+
+@functools.cache
+def plain(kind: str) -> nn.Module:
+    return HOSTS[kind][0]()
+
+
+def opened(kind: str) -> nn.Module:
+    attended = insert(plain(kind), HOSTS[kind][1], example=IMAGES)
+    for gate in gate_parameters(attended):
+        nn.init.ones_(gate)
+    return attended.eval()
+
+
+def titles(model: nn.Module) -> list[str]:
+    return [slot.title for holder in inserted(model).values() for slot in holder.slots if slot.name]
+
+
+def changed(tool: Tool, model: nn.Module) -> tuple[object, str]:
+    """Return what a tool makes of a model, and what was said of its sites."""
+    names = titles(model)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            made = tool(model, IMAGES)
+        except (FoveateError, RuntimeError) as error:
+            assert any(name in str(error) for name in names), error
+            return None, str(error)
+    said = [str(w.message) for w in caught if isinstance(w.message, SiteWarning)]
+    assert all(any(name in text for name in names) for text in said)
+    return made, " ".join(said)
+
+
+def output(made: object) -> Tensor:
+    return made if isinstance(made, Tensor) else made(IMAGES)
+
+
+SLOW = {"trace", "prepare_for_quantisation", "extract_features", "fuse_norms", "spectral_norm"}
+FIRST = {"norm", "scores", "inside a fused layer"}  # the hosts that every tool meets in each run of the tests
+
+
+def pairs(tools: tuple[Tool, ...]) -> list[object]:
+    """Return every tool with every kind of host; what takes long is marked."""
+    return [
+        pytest.param(
+            tool,
+            kind,
+            id=f"{tool.__name__}-{kind}",
+            marks=[pytest.mark.slow] if tool.__name__ in SLOW and kind not in FIRST else [],
+        )
+        for tool in tools
+        for kind in HOSTS
+    ]
+
+
+@pytest.mark.parametrize(("tool", "kind"), pairs(KEEPING))
+def test_attention_is_there_or_its_site_is_named(tool: Tool, kind: str) -> None:
+    model = opened(kind)
+    before = model(IMAGES).detach()
+    assert not torch.allclose(before, plain(kind)(IMAGES), atol=1e-4)
+    made, said = changed(tool, model)
+    if not said:
+        torch.testing.assert_close(output(made).detach(), before, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(("tool", "kind"), pairs(CHANGING))
+def test_every_mechanism_still_runs(tool: Tool, kind: str) -> None:
+    model = opened(kind)
+    count = len(titles(model))
+    made, said = changed(tool, model)
+    assert not said
+    runs: list[nn.Module] = []
+    for path, module in made.named_modules():
+        if isinstance(module, Mechanism) and path.split(".")[-2] == "foveate":
+            module.register_forward_hook(lambda module, args, output: runs.append(module))
+    attended = output(made).detach()
+    assert len(set(runs)) == count
+    with bypass(made):
+        assert not torch.allclose(attended, output(made), atol=1e-4)
