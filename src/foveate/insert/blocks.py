@@ -85,11 +85,11 @@ def _adds(call: Call, maps: Maps) -> bool:
         return False
     shape, made = tuple(call.output.shape), maps.output(call)
     sums = [node for node in call.adds if maps.sums_images(node)]
-    laid_out = (maps.at(node) for node in sums if made is not None)
-    return any(maps.shape(node) == shape for node in sums) or any(
-        lay is not None and made is not None and (lay.channels, lay.size) == (made.channels, made.size)
-        for lay in laid_out
-    )
+    tokens = [lay for node in sums if (lay := maps.at(node)) is not None and lay.kind not in ("map", "grid")]
+    same = [
+        lay for lay in tokens if made is not None and (lay.channels, lay.size) == (made.channels, made.size)
+    ]
+    return bool(same) or any(maps.shape(node) == shape for node in sums)
 
 
 def _folding(blocks: list[Call], calls: list[Call], notes: Probe, maps: Maps) -> list[Call]:
