@@ -12,9 +12,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from foveate.errors import SiteError
 from foveate.insert.flow import Flow
 from foveate.insert.layout import Layout
 from foveate.insert.probe import probe
+from foveate.insert.sites import Survey
+from foveate.insert.surgery import insert, inserted
 
 ROWS, COLUMNS = 8, 12
 
@@ -163,3 +166,64 @@ def test_what_is_no_map_is_not_taken_for_one_and_the_reason_is_told(name: str, i
     layout, why, _ = read(lay, images)
     assert layout is None
     assert why and reason in why
+
+
+class Residual(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.mix = nn.Linear(3, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.mix(x)
+
+
+class Windowed(nn.Module):
+    """Blocks of which some see windows that stand beside the images."""
+
+    def __init__(self, maps: int, folded: int) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(Residual() for _ in range(maps + folded))
+        self.maps = maps
+        self.head = nn.Linear(3, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.permute(0, 2, 3, 1)
+        for block in self.blocks[: self.maps]:
+            x = block(x)
+        parts = windows(x.permute(0, 3, 1, 2)).flatten(0, 1)
+        for block in self.blocks[self.maps :]:
+            parts = block(parts)
+        return self.head(parts.unflatten(0, (len(x), -1)).mean((1, 2)))
+
+
+def test_blocks_that_cannot_be_used_are_named_with_the_reason() -> None:
+    with pytest.raises(
+        SiteError, match=r"no site of Windowed.*cannot be used: blocks\.0: images share an axis"
+    ):
+        insert(Windowed(0, 2), "se@blocks", example=coordinates(2))
+    with pytest.raises(SiteError, match=r"What comes out of blocks\.1 is no map: images share an axis"):
+        insert(Windowed(0, 2), "se@blocks.1", example=coordinates(2))
+
+
+def test_a_warning_names_the_blocks_of_a_class_that_are_left_out() -> None:
+    model = Windowed(2, 1)
+    assert list(Survey(model, coordinates(1)).left_out) == ["blocks.2"]
+    with pytest.warns(UserWarning, match=r'"blocks" of Windowed leaves out blocks\.2: images share an axis'):
+        made = insert(model, "eca@blocks", example=coordinates(2))
+    assert list(inserted(made)) == ["blocks.0", "blocks.1"]
+
+
+def test_a_position_embedding_is_no_residual_for_one_image_alone() -> None:
+    """For one image it has the shape of what it is added to; a block adds what came from the images."""
+
+    class Embedding(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.where = nn.Parameter(torch.rand(1, 3, ROWS, COLUMNS))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x + self.where
+
+    model = nn.Sequential(Embedding(), nn.Conv2d(3, 3, 1), Embedding(), nn.Conv2d(3, 3, 1))
+    for images in (1, 2):
+        assert "blocks" not in Survey(model, coordinates(images)).places
