@@ -196,8 +196,8 @@ def test_globs_and_places_in_a_spec(resnet: nn.Module) -> None:
         f"layer{s}.{b}.bn2" for s in (1, 2, 3, 4) for b in (0, 1)
     ]
     before = insert(resnet, "se@before:layer2", example=IMAGE)
-    assert before.layer2[0].foveate.se_at_layer2.channels == 64
-    assert insert(resnet, "se@layer2", example=IMAGE).layer2[1].foveate.se_at_layer2.channels == 128
+    assert before.layer2[0].foveate.se.channels == 64
+    assert insert(resnet, "se@layer2", example=IMAGE).layer2[1].foveate.se.channels == 128
 
 
 ERRORS = [
