@@ -64,10 +64,11 @@ def sites(
     """
     from foveate.cli import output
     from foveate.cli.model import model_and_example
-    from foveate.insert.sites import sites as find
+    from foveate.insert.sites import Survey, in_words
     from foveate.mechanisms import mechanisms
 
-    everything = find(*model_and_example(model, size=size))
+    survey = Survey(*model_and_example(model, size=size))
+    everything = survey.sites
     found = everything if all else [site for site in everything if site.aliases]
     costs = {text: _costs(text, found) for text in mechanism or sorted(mechanisms)}
     if json:
@@ -78,6 +79,8 @@ def sites(
             output.say(
                 f"{len(everything) - len(found)} more places have a path but no alias; --all prints them."
             )
+        if survey.left_out:
+            output.say(f"Not among blocks: {in_words(survey.left_out)}.")
 
 
 def _costs(text: str, found: Iterable[Site]) -> dict[Key, tuple[int, int]]:
@@ -122,7 +125,7 @@ def _suits(name: str, site: Site) -> bool:
         return False
     if _is_gate(name):
         return site.gating > 0
-    kinds = {"refine": ("map", "grid", "tokens"), "pool": ("pool",), "label": ("scores",)}
+    kinds = {"refine": (site.layout,), "pool": ("pool",), "label": ("scores",)}
     return site.kind in kinds.get(_class(name).interface, ())
 
 

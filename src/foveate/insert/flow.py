@@ -7,7 +7,7 @@ from functools import cached_property
 
 from torch import Tensor
 
-from foveate.insert.blocks import find_blocks
+from foveate.insert.blocks import find_blocks, hidden_blocks
 from foveate.insert.holder import first_tensor
 from foveate.insert.layout import Layout
 from foveate.insert.lineage import Lineage
@@ -79,6 +79,11 @@ class Flow:
         """The modules outside of blocks that run once, in the order in which they start."""
         return sorted((c for c in self.trunk if c.path and self.once(c)), key=lambda c: c.started)
 
+    @property
+    def hidden(self) -> list[Call]:
+        """What works as blocks do, and is none because no map comes out of it."""
+        return hidden_blocks(self.notes, self.maps, self.every_block)
+
     def has_to_itself(self, call: Call, node: int) -> bool:
         """Return whether all that is made of a node is made inside of ``call``."""
         made = [self.lineage.nodes[use].made for use in self.lineage.uses[node]]
@@ -100,8 +105,11 @@ class Flow:
 
     def inside(self, call: Call) -> list[Call]:
         """Return the calls right inside of ``call``."""
-        held = [c for c in self.calls if call.holds(c)]
-        return [c for c in held if not any(other.holds(c) for other in held)]
+        found: list[Call] = []
+        for held in sorted((c for c in self.calls if call.holds(c)), key=lambda c: c.started):
+            if not found or not found[-1].holds(held):
+                found.append(held)
+        return found
 
     def is_leaf(self, call: Call) -> bool:
         """Return whether nothing ran inside of ``call``."""

@@ -7,6 +7,7 @@ encoder, and it still tells when it has been scaled up.
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Iterable
 
 from foveate.insert.maps import Maps
@@ -35,6 +36,7 @@ class Lineage:
     def __init__(self, notes: Probe, maps: Maps, blocks: list[Call]) -> None:
         self.nodes, self.uses = notes.trace.nodes, notes.trace.uses
         self._blocks = sorted(blocks, key=lambda block: block.started)
+        self._starts = [block.started for block in self._blocks]
         self._maps, self._sizes = maps, _sizes(notes, maps)
         self._summary: list[bool] = []
         self.coarsest: list[float] = []
@@ -92,7 +94,8 @@ class Lineage:
         return found
 
     def _block_of(self, node: Node) -> Call | None:
-        return next((block for block in self._blocks if block.held(node.made)), None)
+        at = bisect_right(self._starts, node.made) - 1
+        return self._blocks[at] if at >= 0 and self._blocks[at].held(node.made) else None
 
     def _parents(self, number: int, node: Node) -> tuple[int, ...]:
         """Return what a tensor was made of; inside of a block, the map that the block was given first."""

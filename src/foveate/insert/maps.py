@@ -49,6 +49,14 @@ class Maps:
         found = self._found(node)
         return found if isinstance(found, str) else ""
 
+    def why_no_output(self, call: Call) -> str:
+        """Say why no map comes out of a module; empty if one does."""
+        if call.output is None or not call.plain:
+            return "it returns no tensor, or no plain one"
+        first = self.why_not(call.left)
+        later = any(self.at(node) is not None for node in call.out if node != call.left)
+        return f"{first}; a map comes later among what it returns" if first and later else first
+
     def shape(self, node: int) -> tuple[int, ...]:
         """Return the shape of a tensor."""
         return self._nodes[node].shape
@@ -65,7 +73,7 @@ class Maps:
     def _find(self, node: int) -> Layout | str:
         axes = self._axes[node]
         if axes is None:
-            return "it is not made from the images"
+            return "it is not made from the images, by any operation that could be followed"
         first = next(iter(self._images.values()))
         return read(axes, self._nodes[node].shape, first[0], len(first) - 2)
 
@@ -106,7 +114,7 @@ def read(axes: Axes, shape: Sequence[int], images: Axis, rank: int) -> Layout | 
         if _is_channels(own[-1]) and all(map(_is_line, own[:-1], range(rank))):
             return Layout.of("grid", shape[-1], shape[1:-1])
     if not any(map(is_tracked, own)):
-        return "nothing is left of rows and columns, or they came to it on an unknown way"
+        return "it has no rows and columns: they were pooled, or picked in an order that is not known"
     if _is_channels(own[-1]) and all(not axis or is_space(opened(axis)[0]) for axis in own[:-1]):
         return _tokens("sequence" if at else "tokens", own[:-1], shape[-1], rank)
     if len(own) == 2 and not at and _is_channels(own[0]) and is_space(opened(own[1])[0]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import get_args
 
@@ -13,7 +14,7 @@ from foveate.insert.control import Control
 from foveate.insert.layout import Kind
 from foveate.insert.own import build_named, mechanism_class
 from foveate.insert.patterns import matches
-from foveate.insert.sites import Site, Survey
+from foveate.insert.sites import Site, Survey, in_words
 from foveate.insert.slot import Role
 from foveate.insert.spec import Spec, Term
 from foveate.mechanisms.base import PLACED, mechanisms, options_of
@@ -154,6 +155,8 @@ def _steps(survey: Survey, term: Term) -> list[Step]:
             f'own model: fv.mechanisms["{term.mechanism}"](...)'
         )
     found = survey.find(term.site, term.where)
+    if term.site == "blocks":
+        _warn_of_others(survey)
     aliased = term.site in survey.places
     chosen = [_placed(survey, term, site) for site in found if _suits(interface, site)]
     steps = _unique([step for step in chosen if step is not None])
@@ -164,6 +167,13 @@ def _steps(survey: Survey, term: Term) -> list[Step]:
         named = maps if aliased else set(_ran(survey, term.site))
         _check_all(term, named - {step.site.path for step in steps})
     return steps
+
+
+def _warn_of_others(survey: Survey) -> None:
+    """Say which blocks are left out, where they are of the same class as those that are not."""
+    if survey.odd_ones:
+        text = f'"blocks" of {survey.model_name} leaves out {in_words(survey.odd_ones)}'
+        warnings.warn(text, stacklevel=5)
 
 
 def _placed(survey: Survey, term: Term, site: Site) -> Step | None:
@@ -213,6 +223,12 @@ def _check_all(term: Term, left: set[str]) -> None:
         )
 
 
+def _why_no_map(survey: Survey, term: Term) -> str:
+    reasons = ((path, survey.why_not(path)) for path in _ran(survey, term.site))
+    path, why = next(((path, why) for path, why in reasons if why), ("", ""))
+    return f". What comes out of {path} is no map: {why}" if why else ""
+
+
 def _no_site(survey: Survey, term: Term, found: list[Site], interface: str) -> str:
     """Say why a term that names something can sit nowhere."""
     text = f"{term}: {term.mechanism} {_WORDS[interface]}"
@@ -220,6 +236,8 @@ def _no_site(survey: Survey, term: Term, found: list[Site], interface: str) -> s
         text += f'; "{term.site}" is {"; ".join(str(site) for site in found[:3])}'
     if term.where == "replace":
         text += ", and what goes in there must have the shape of what comes out"
+    if not found:
+        text += _why_no_map(survey, term)
     if found and found[0].kind == "scores" and interface == "refine":
         text += ". A classifier's scores are no map: class-wise attention such as csra sits there"
     fits = [site for site in survey.sites if _suits(interface, site) and site.aliases]

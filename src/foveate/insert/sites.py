@@ -119,6 +119,12 @@ class Survey:
     Args:
         model: The model.
         example: What it takes.
+
+    Attributes:
+        places: Every alias, with its places.
+        sites: Where attention can sit.
+        left_out: The paths of what works as blocks do and is none of ``blocks``, and why.
+        odd_ones: Those of them that are of the same class as blocks.
     """
 
     def __init__(self, model: nn.Module, example: object) -> None:
@@ -129,9 +135,19 @@ class Survey:
         if self.unread:
             flow = Flow(self.notes, self.unread)
         self.places = find_aliases(flow)
+        self.left_out = self._left_out(flow)
         self.maps = flow.maps
         self.sites = self._list(flow.maps)
         self.paths = [path for path, _ in model.named_modules() if path]
+
+    def _left_out(self, flow: Flow) -> dict[str, str]:
+        """Return the blocks that ``blocks`` does not name, and why."""
+        unread = "nothing reads its positions: only the class token goes on"
+        hidden = flow.hidden
+        found = {call.path: flow.maps.why_no_output(call) or "it returns several maps" for call in hidden}
+        alike = {type(block.module) for block in flow.blocks}
+        self.odd_ones = {c.path: found[c.path] for c in hidden if type(c.module) in alike}
+        return dict.fromkeys(sorted(self.unread), unread) | found
 
     def _list(self, maps: Maps) -> list[Site]:
         """Return the aliased places and, besides, every module that makes a map and runs once."""
@@ -170,6 +186,8 @@ class Survey:
         if not paths:
             names = [*self.places, *(site.path for site in self.sites)]
             why = ABSENT.get(pattern)
+            if pattern == "blocks" and self.left_out:
+                why = "What works as residual blocks do cannot be used: " + in_words(self.left_out)
             hint = f"{why}." if why else nearest(pattern, dict.fromkeys(names))
             raise SiteError(
                 f'no site of {self.model_name} matches "{pattern}". {hint} '
@@ -180,6 +198,10 @@ class Survey:
         if where == "before":
             return [site for site in map(self.entry, paths) if site is not None]
         return [site for site in self.sites if site.path in paths and site.where == "after"]
+
+    def why_not(self, path: str) -> str:
+        """Say why no map comes out of a module that ran; empty if one does."""
+        return self.maps.why_no_output(self.notes.calls[path]) if path in self.notes.calls else ""
 
     def entry(self, path: str) -> Site | None:
         """Return the site of the map that flows into a module, None if no map does."""
@@ -203,6 +225,13 @@ class Survey:
 
     def _near(self, path: str) -> str:
         return nearest(path, dict.fromkeys(site.path for site in self.sites))
+
+
+def in_words(left_out: Mapping[str, str], most: int = 3) -> str:
+    """Return what was left out and why, in one sentence."""
+    said = [f"{path}: {why}" for path, why in list(left_out.items())[:most]]
+    more = len(left_out) - len(said)
+    return "; ".join(said) + (f"; and {more} more" if more else "")
 
 
 def _key(place: Place) -> tuple[object, ...]:

@@ -117,14 +117,14 @@ class Trace:
 
     def _written(self, values: Sequence[Any]) -> tuple[object, ...]:
         """Return arguments with each tensor as its number and shape."""
-        return tuple(
-            Operand(self._numbers.get(value, -1), tuple(value.shape))
-            if isinstance(value, Tensor)
-            else self._written(value)
-            if isinstance(value, list | tuple)
-            else value
-            for value in values
-        )
+        written: list[object] = []
+        for value in values:
+            if isinstance(value, Tensor):
+                value = Operand(self._numbers.get(value, -1), tuple(value.shape))
+            elif isinstance(value, list | tuple):
+                value = self._written(value)
+            written.append(value)
+        return tuple(written)
 
     def _add(self, tensor: Tensor, node: Node) -> None:
         self._numbers[tensor] = number = len(self.nodes)
