@@ -120,10 +120,9 @@ class Trace:
         written: list[object] = []
         for value in values:
             if isinstance(value, Tensor):
-                value = Operand(self._numbers.get(value, -1), tuple(value.shape))
-            elif isinstance(value, list | tuple):
-                value = self._written(value)
-            written.append(value)
+                written.append(Operand(self._numbers.get(value, -1), tuple(value.shape)))
+            else:
+                written.append(self._written(value) if isinstance(value, list | tuple) else value)
         return tuple(written)
 
     def _add(self, tensor: Tensor, node: Node) -> None:
