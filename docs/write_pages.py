@@ -1,4 +1,4 @@
-"""Write what is generated: the pages of commands and mechanisms, and the tables in both READMEs.
+"""Write what is generated: pages of commands and mechanisms, the READMEs' tables, the names behind `list`.
 
 python docs/write_pages.py
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import re
 from pathlib import Path
@@ -46,8 +47,11 @@ def printed(*words: str) -> str:
 
 def main() -> None:
     """Write all of it."""
+    from foveate.cli import catalogue
     from foveate.cli.__main__ import COMMANDS
 
+    text = json.dumps(catalogue.current(), indent=1)
+    catalogue.FILE.write_text(f"{text}\n", encoding="utf-8")
     os.environ |= {"COLUMNS": "80", "NO_COLOR": "1"}
     pages = [f"\n## foveate\n\n```text\n{printed('--help')}\n```\n"]
     pages += [f"\n## foveate {name}\n\n```text\n{printed(name, '--help')}\n```\n" for name in COMMANDS]

@@ -9,6 +9,8 @@ from safetensors import safe_open
 
 import foveate as fv
 from foveate.cli.__main__ import main
+from foveate.errors import DataError, ShapeError
+from foveate.models.crf import refine
 
 
 @pytest.fixture
@@ -54,13 +56,40 @@ def test_probabilities_can_be_kept(picture, capsys):
         (["image.png", "image.png", "--out", "x.png"], "expected one class number a pixel"),
         (["image.png", "mask.png", "--out", "mask.png"], "is one of the inputs"),
         (["image.png", "mask.png", "--out", "x.png", "--certainty", "0.4"], "above 1/2 and below 1"),
-        (["image.png", "bad.npy", "--out", "x.png"], "expected probabilities"),
+        (["image.png", "bad.npy", "--out", "x.png"], "bad.npy: probabilities go from 3 to 3"),
+        (["image.png", "nan.npy", "--out", "x.png"], "nan.npy: 1 pixels have probabilities that are NaN"),
+        (["image.png", "sigmoid.npy", "--out", "x.png"], "720 pixels do not sum to 1"),
+        (["image.png", "numbers.npy", "--out", "x.png"], "expected probabilities (classes, height, width)"),
+        (["image.png", "empty.npy", "--out", "x.png"], "expected probabilities (classes, height, width)"),
+        (["image.png", "flat.png", "--out", "x.png"], "holds class 0 alone"),
+        (["image.png", "unknown.png", "--out", "x.png"], "255 alone, which stands for unknown"),
+        (["image.png", "soft.png", "--out", "x.png"], "soft edges"),
+        (["image.png", "deep.png", "--out", "x.png"], "values from 0 to 700"),
+        (["image.png", "mask.jpg", "--out", "x.png"], "a JPEG, which blurs class numbers"),
+        (["image.png", "small.png", "--out", "x.png"], "small.png: 10x8 pixels, but image.png has 30x24"),
+        (["image.png", "mask.png", "--out", "x.jpg"], "ends in .png"),
         (["image.png", "mask.png", "--out", "x.png", "--position", "0"], "position"),
+        (["image.png", "mask.png", "--out", "x.png", "--colour", "inf"], "colour"),
+        (["image.png", "mask.png", "--out", "x.png", "--bilateral-weight", "nan"], "bilateral_weight"),
+        (["image.png", "mask.png", "--out", "x.png", "--iterations", "-1"], "iterations"),
     ],
 )
 def test_mistakes_are_told(picture, arguments, text, capsys, monkeypatch):
     monkeypatch.chdir(picture[0])
     np.save("bad.npy", np.full((2, 24, 30), 3.0))
+    np.save("nan.npy", np.where(np.arange(24 * 30).reshape(24, 30) == 40, np.nan, np.full((2, 24, 30), 0.5)))
+    np.save("sigmoid.npy", np.full((2, 24, 30), 0.8))
+    np.save("numbers.npy", np.ones((2, 24, 30), np.uint8))
+    np.save("empty.npy", np.ones((2, 0, 30)))
+    for name, values in {
+        "flat.png": np.zeros((24, 30), np.uint8),
+        "unknown.png": np.full((24, 30), 255, np.uint8),
+        "soft.png": np.linspace(0, 255, 720).reshape(24, 30).astype(np.uint8),
+        "deep.png": np.linspace(0, 700, 720).reshape(24, 30).astype(np.uint16),
+        "mask.jpg": np.eye(24, 30, dtype=np.uint8),
+        "small.png": np.eye(8, 10, dtype=np.uint8),
+    }.items():
+        Image.fromarray(values).save(name)
     assert main(["crf", *arguments]) == 2
     assert text in capsys.readouterr().err
 
@@ -91,3 +120,51 @@ def test_a_network_with_a_crf_can_be_studied(tmp_path, capsys):
     asked = ["--model", "crf_rnn(model=unet(encoder=resnet8))", "--try", "se@bottleneck", "--dry-run"]
     assert main(["compare", str(data), *asked, "--epochs", "1", "--size", "16", "--out", str(out)]) == 0
     assert "se@bottleneck" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "form", ["0 and 255", "0, 1 and unknown", "one bit", "turned", "one channel", "two axes"]
+)
+def test_every_form_of_a_mask_of_two_classes_gives_the_same_object(picture, form):
+    home, true = picture
+    with Image.open(home / "mask.png") as mask:
+        wrong = np.asarray(mask)
+    given = home / ("given.npy" if form in ("one channel", "two axes") else "given.png")
+    if form == "0 and 255":
+        Image.fromarray(wrong * 255).save(given)
+    elif form == "0, 1 and unknown":
+        unsure = wrong.copy()
+        unsure[2:4, 2:4] = 255
+        Image.fromarray(unsure).save(given)
+    elif form == "one bit":
+        Image.fromarray(wrong.astype(bool)).save(given)
+    elif form == "turned":
+        exif = Image.Exif()
+        exif[0x0112] = 3
+        Image.fromarray(wrong[::-1, ::-1].copy()).save(given, exif=exif)
+    else:
+        likely = np.where(wrong == 1, 0.7, 0.3)
+        np.save(given, likely[None] if form == "one channel" else likely)
+    assert main(["crf", str(home / "image.png"), str(given), "--out", str(home / "out.png")]) == 0
+    with Image.open(home / "out.png") as refined:
+        np.testing.assert_array_equal(np.asarray(refined), true)
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "error"),
+    [
+        (torch.full((1, 4, 5), 1.0), ShapeError),
+        (torch.full((2, 4, 5), torch.nan), DataError),
+        (torch.full((2, 4, 5), torch.inf), DataError),
+        (torch.full((2, 4, 5), -1.0), DataError),
+        (torch.full((2, 4, 5), 0.4), DataError),
+    ],
+)
+def test_what_is_not_probabilities_is_refused_in_python_too(probabilities, error):
+    with pytest.raises(error):
+        refine(probabilities, np.zeros((4, 5, 3), np.uint8))
+
+
+def test_probabilities_rounded_to_half_precision_are_taken():
+    rounded = torch.rand(150, 6, 7).softmax(dim=0).half()
+    assert refine(rounded, np.zeros((6, 7, 3), np.uint8)).isfinite().all()

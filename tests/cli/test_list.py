@@ -1,7 +1,10 @@
 import json
+import subprocess
+import sys
 
 import pytest
 
+from foveate.cli import catalogue
 from foveate.cli.__main__ import main
 from foveate.mechanisms import mechanisms
 
@@ -64,3 +67,18 @@ def test_table_fits_80_columns(capsys, monkeypatch):
 def test_no_colour_without_a_terminal(capsys):
     main(["list"])
     assert "\x1b" not in capsys.readouterr().out
+
+
+def test_the_catalogue_is_that_of_the_registries():
+    """It is there so that ``list`` need not import them."""
+    assert catalogue.catalogue() == catalogue.current(), "Do: python docs/write_pages.py"
+
+
+@pytest.mark.parametrize("words", [["list"], ["list", "--families"], ["list", "models", "resnet*"]])
+def test_listing_imports_no_pytorch(words):
+    code = (
+        "import sys; from foveate.cli.__main__ import main; "
+        f"assert main({words}) == 0; print([n for n in ('torch', 'timm', 'torchvision') if n in sys.modules])"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.splitlines()[-1] == "[]"

@@ -58,6 +58,19 @@ def test_one_broken_picture_does_not_lose_the_others(model, capsys):
     assert ["error" in entry for entry in told] == [False, True, False]
 
 
+@pytest.mark.parametrize("model", ["kept", "masks"])
+def test_a_picture_of_more_pixels_than_allowed_is_named_and_the_others_done(model, capsys):
+    big, small = np.zeros((25, 30, 3), np.uint8), "in/a.png"  # which has 20 x 30 pixels
+    Image.fromarray(big).save("big.png")
+    assert main(["predict", model, "big.png", small, "--max-pixels", "600"]) == 2
+    printed = capsys.readouterr()
+    assert "give --max-pixels 750" in printed.err and small in printed.out
+    assert main(["predict", model, "big.png", small, "--max-pixels", "750"]) == 0
+    capsys.readouterr()
+    assert main(["predict", model, small, "--max-pixels", "0"]) != 0
+    assert "whole number of at least 1" in capsys.readouterr().err
+
+
 def test_masks_of_a_folder_lie_as_its_pictures_do(home, capsys):
     assert main(["predict", "masks", "in", "--out", "found", "--masks"]) == 0
     found = sorted(str(path.relative_to(home / "found")) for path in (home / "found").rglob("*.png"))

@@ -28,10 +28,21 @@ def test_cost_at_a_size(capsys):
     assert all(meaning for *_, meaning in told["options"])
 
 
-@pytest.mark.parametrize("size", ["64,14", "a,b,c", "0,1,1", "-1,2,3"])
+@pytest.mark.parametrize("size", ["64", "a,b,c", "0,1,1", "-1,2,3", "1,2,3,4,5"])
 def test_bad_size(size, capsys):
     assert main(["show", "se", f"--size={size}"]) == 2
     assert "expected channels, height and width" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("size", "macs"), [("64,100", 100), ("64,3,9,9", 243)])
+def test_signals_and_volumes(size, macs, capsys):
+    assert main(["show", "sse", f"--size={size}", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["dims"] == [1, 2, 3] and told["cost"]["macs"] == 64 * macs
+    assert told["flow"]["size"] == told["cost"]["size"] == [int(n) for n in size.split(",")]
+    assert main(["show", "coordinate", f"--size={size}"]) == 2
+    assert "coordinate takes maps (B, C, H, W), not" in capsys.readouterr().err
+    assert main(["show", "cbam(dimensions=2)", f"--size={size}"]) == 2
 
 
 def test_unknown_option_of_a_mechanism(capsys):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -273,3 +274,23 @@ def test_predict_takes_folders_lists_and_patterns(workplace: Path):
     Path("kept/config.json").write_text(json.dumps(config))
     with pytest.raises(OptionError, match="deviations above 0"):
         fv.load("kept")
+
+
+def test_pictures_are_read_as_in_training_and_what_is_left_out_is_told(workplace: Path, caplog):
+    for number, (split, name) in enumerate(product(("train", "test"), ("ant", "bee"))):
+        for n in range(4):
+            values = np.random.default_rng([number, n]).integers(0, 4000, (16, 16)).astype(np.uint16)
+            path = Path("deep", split, name, f"{n}.png")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(values // (n + 1)).save(path)
+    Path("deep/train/ant/scan.dcm").write_bytes(b"DICM")
+    with caplog.at_level(logging.WARNING, "foveate"):
+        found = trained("deep")
+    assert "1 file not read, though pictures by name" in caplog.text
+    dark = Path("deep/test/bee/3.png")  # by its own depth, ten bits, it would be four times as bright
+    grey = (np.asarray(Image.open(dark)) * (255 / 4095)).round().astype(np.uint8)
+    expected = found.predict(np.stack([grey] * 3, axis=-1))
+    assert torch.equal(fv.predict("kept", dark), expected)
+    assert torch.equal(fv.predict("kept", "deep/test/b*/3.png"), expected)
+    with pytest.raises(DataError, match="give --max-pixels 256"):
+        fv.predict("kept", dark, max_pixels=255)

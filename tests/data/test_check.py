@@ -2,9 +2,13 @@ import shutil
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
 from image_samples import make_folder, pixels, save
 from PIL import Image
 
+from foveate.data import probe
 from foveate.data.check import check, check_source
 from foveate.data.open import open_data
 
@@ -43,7 +47,8 @@ def test_every_trait_is_found_on_its_file_alone(root):
     exif = Image.Exif()
     exif[0x0112] = 6
     save(folder / "turned.jpg", 21, exif=exif)
-    Image.fromarray(np.dstack([pixels(22), pixels(23)[:, :, 0]])).save(folder / "clear.png")
+    Image.fromarray(np.dstack([pixels(22), pixels(23)[:, :, 0] // 128 * 255])).save(folder / "clear.png")
+    Image.fromarray(np.dstack([pixels(27), pixels(28)[:, :, 0]])).save(folder / "infrared.png")
     Image.fromarray(pixels(24)).convert("CMYK").save(folder / "print.jpg")
     Image.fromarray(pixels(25)[:, :, 0].astype(np.uint16) * 200).save(folder / "deep.png")
     frames = [Image.fromarray(pixels(26 + n)) for n in range(2)]
@@ -53,6 +58,7 @@ def test_every_trait_is_found_on_its_file_alone(root):
         "wrong_extension": "png.jpg",
         "exif_rotation": "turned.jpg",
         "alpha": "clear.png",
+        "not_alpha": "infrared.png",
         "cmyk": "print.jpg",
         "sixteen_bit": "deep.png",
         "animated": "moving.gif",
@@ -64,8 +70,8 @@ def test_every_trait_is_found_on_its_file_alone(root):
 def test_bombs_are_errors_and_are_not_decoded(root, monkeypatch):
     save(root / "train/cat/bomb.png", 30, 400, 400)
     save(root / "train/cat/large.png", 31, 300, 300)
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 70_000)
-    found = findings(root)
+    monkeypatch.setattr(probe, "_LARGE", 70_000)
+    found = {finding.kind: finding for finding in check(open_data(root, max_pixels=140_000))}
     assert found["bomb"].items[0].startswith("train/cat/bomb.png") and found["bomb"].severity == "error"
     assert found["large"].items == ("train/cat/large.png",)
 
@@ -165,3 +171,30 @@ def test_a_dataset_is_checked_item_by_item():
     found = {finding.kind: finding for finding in check(data)}
     assert found["unreadable"].items == ("train:3 (RuntimeError: lost)",)
     assert found["duplicate_within_split"].items == ("train:0 = train:19",)
+
+
+MASKS = st.one_of(
+    st.binary(max_size=60),
+    arrays.arrays(
+        st.sampled_from([np.uint8, np.uint16, np.int32, np.float32, np.bool_]),
+        st.sampled_from([(24, 32), (3, 4), (24, 32, 3), (24, 32, 4), (24, 32, 2)]),
+    ),
+)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(masks=st.lists(MASKS, min_size=1, max_size=3), orientation=st.sampled_from([1, 3, 6]))
+def test_masks_of_any_content_end_in_findings(tmp_path, masks, orientation):
+    for number in range(6):
+        if not (tmp_path / f"images/{number}.tif").exists():
+            save(tmp_path / f"images/{number}.tif", number)
+        path, content = tmp_path / f"masks/{number}.tif", masks[number % len(masks)]
+        path.parent.mkdir(exist_ok=True)
+        if isinstance(content, bytes) or (content.ndim == 3 and content.dtype != np.uint8):
+            path.write_bytes(bytes(content)[:60])
+        else:
+            exif = Image.Exif()
+            exif[0x0112] = orientation
+            Image.fromarray(content).save(path, exif=exif)
+    for finding in check_source(tmp_path):
+        "".join((finding.message, *finding.items)).encode()

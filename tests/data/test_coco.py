@@ -2,10 +2,14 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from image_samples import save
 from matplotlib.path import Path as Outline
+from PIL import Image
 
-from foveate.data.coco_shapes import polygon_region, run_length_region
+from foveate.data.check import check
+from foveate.data.coco_shapes import polygon_region, run_length_region, uncompressed
 from foveate.data.open import open_data, reopen
 from foveate.errors import DataError
 
@@ -38,7 +42,7 @@ def compressed(counts):
 def test_a_pixel_is_inside_if_its_centre_is(seed):
     points = np.random.default_rng(seed).uniform(-5, 45, (7, 2))
     xs, ys = np.meshgrid(np.arange(40) + 0.5, np.arange(30) + 0.5)
-    region = polygon_region(points.reshape(-1).tolist(), 30, 40)
+    region = polygon_region(points, 30, 40)
     crossings = np.zeros((30, 40), dtype=int)  # even-odd: how many edges a ray to the left meets
     for (x0, y0), (x1, y1) in zip(points, np.roll(points, -1, axis=0), strict=True):
         spans = (ys >= min(y0, y1)) & (ys < max(y0, y1))
@@ -46,11 +50,11 @@ def test_a_pixel_is_inside_if_its_centre_is(seed):
     np.testing.assert_array_equal(region, crossings % 2 == 1)
     hull = points[[0, 1, 2]]
     inside = Outline(hull).contains_points(np.stack([xs, ys], axis=-1).reshape(-1, 2)).reshape(30, 40)
-    np.testing.assert_array_equal(polygon_region(hull.reshape(-1).tolist(), 30, 40), inside)
+    np.testing.assert_array_equal(polygon_region(hull, 30, 40), inside)
 
 
 def test_a_box_covers_exactly_its_pixels():
-    region = polygon_region([2, 1, 6, 1, 6, 4, 2, 4], 8, 9)
+    region = polygon_region(np.array([[2, 1], [6, 1], [6, 4], [2, 4]]), 8, 9)
     wanted = np.zeros((8, 9), dtype=bool)
     wanted[1:4, 2:6] = True
     np.testing.assert_array_equal(region, wanted)
@@ -60,27 +64,23 @@ def test_a_box_covers_exactly_its_pixels():
 def test_run_lengths_come_back(share):
     region = np.random.default_rng(0).random((37, 53)) < share
     counts = run_lengths(region)
-    np.testing.assert_array_equal(run_length_region(counts, [37, 53], 37, 53), region)
-    np.testing.assert_array_equal(run_length_region(compressed(counts), [37, 53], 37, 53), region)
+    np.testing.assert_array_equal(run_length_region(counts, 37, 53), region)
+    assert uncompressed(compressed(counts)) == counts
 
 
 def test_a_string_of_cocos_own_reads_as_it_does_there():
     assert compressed([6, 1, 40, 4, 5, 4, 5, 4, 21]) == "61X13mN000`0"  # a much copied example
-    region = run_length_region("61X13mN000`0", [9, 10], 9, 10)
+    region = run_length_region(uncompressed("61X13mN000`0"), 9, 10)
     assert run_lengths(region) == [6, 1, 40, 4, 5, 4, 5, 4, 21]
 
 
-@pytest.mark.parametrize(
-    "call, said",
-    [
-        (lambda: polygon_region([1, 2, 3, 4], 5, 5), "4 numbers"),
-        (lambda: run_length_region([20, 4], [4, 6], 5, 5), "24 pixels"),
-        (lambda: run_length_region([20, 4], [5, 5], 5, 5), "24 pixels"),
-    ],
-)
-def test_what_cannot_be_drawn_is_told(call, said):
-    with pytest.raises(DataError, match=said):
-        call()
+@given(st.text(max_size=40) | st.text(alphabet=[chr(48 + n) for n in range(64)], max_size=400))
+def test_any_text_is_run_lengths_or_refused(text):
+    try:
+        lengths = uncompressed(text)
+    except DataError:
+        return
+    assert len(lengths) <= len(text) and all(abs(length) < 2**40 * len(text) for length in lengths)
 
 
 def box(top, left, bottom, right):
@@ -164,14 +164,228 @@ def test_faults_are_named(root):
         file.write_text(json.dumps(whole | change))
         with pytest.raises(DataError, match=said):
             open_data(root)
-    file.write_text(
-        json.dumps(whole | {"annotations": [{"image_id": 10, "category_id": 3, "segmentation": [[1, 2]]}]})
-    )
-    with pytest.raises(DataError, match=r"train0\.png: a segmentation cannot be drawn"):
-        open_data(root).splits["train"].masks(0)
     file.write_text("{")
     with pytest.raises(DataError, match="cannot be read as JSON"):
         open_data(file)
+
+
+def one_file(folder, notes):
+    """A file of three images of 16 x 12 pixels, with these annotations."""
+    names = [f"{n}.png" for n in range(3)]
+    for n, name in enumerate(names):
+        save(folder / name, n, 12, 16)
+    path = folder / "notes.json"
+    path.write_text(json.dumps(annotations(names, notes)))
+    return path
+
+
+def note(segmentation, image=10, category=7, **more):
+    return {"image_id": image, "category_id": category, "segmentation": segmentation, **more}
+
+
+WHOLE = note(box(1, 2, 5, 9))
+
+
+def drawn(data):
+    """The pixels of all masks that hold a class, by the image's name."""
+    return {
+        name: int((split.masks(item) > 0).sum())
+        for split in data.splits.values()
+        for item, name in enumerate(split.names)
+    }
+
+
+@pytest.mark.parametrize(
+    "segmentation, reason",
+    [
+        ([], "no outline"),
+        (None, "no outline"),
+        ([[1, 1, 4, 4]], "an outline of 4 numbers"),
+        ([[1, 1, 4, 4, 2]], "an outline of 5 numbers"),
+        ([[1, 1, "4", 4, 2, 2]], "not a list of numbers"),
+        ([[1, 1, float("nan"), 4, 2, 2]], "not numbers of pixels"),
+        ([[1, 1, 10**400, 4, 2, 2]], "not a list of numbers"),
+        ([box(0, 0, 2, 2)[0], [1, 1]], "an outline of 2 numbers"),
+        (box(20, 20, 30, 30), "outside the image"),
+        ("1,1,4,4", "neither outlines nor run lengths"),
+        ({"counts": [192], "size": [16, 12]}, "another size"),
+        ({"counts": [144_000_000], "size": [12_000, 12_000]}, "another size"),
+        ({"counts": [191], "size": [12, 16]}, "do not add up"),
+        ({"counts": [-5, 197], "size": [12, 16]}, "do not add up"),
+        ({"counts": "~" * 800_000, "size": [12, 16]}, "mean nothing"),
+        ({"counts": "o" * 30, "size": [12, 16]}, "mean nothing"),
+        ({"counts": [192]}, "without a size"),
+        ({"size": [12, 16]}, "neither numbers nor a text"),
+    ],
+)
+def test_an_object_that_cannot_be_drawn_is_left_out_and_told(tmp_path, segmentation, reason):
+    data = open_data(one_file(tmp_path, [WHOLE, note(segmentation)]))
+    assert drawn(data) == {"0.png": 28, "1.png": 0, "2.png": 0}
+    (warning,) = data.origin["warnings"]
+    assert "1 objects are left out" in warning and reason in warning and "annotations 1" in warning
+    assert warning in [finding.message for finding in check(data) if finding.severity == "warning"]
+
+
+def test_nothing_to_draw_at_all_is_an_error_that_says_why(tmp_path):
+    path = one_file(tmp_path, [note([], bbox=[1, 1, 4, 4]), note([[1, 2]])])
+    with pytest.raises(DataError, match=r"not one object.*no outline.*2 numbers"):
+        open_data(path)
+    data = open_data(path, truth="labels", shares=(0.5, 0, 0.5))
+    assert data.truth == "labels" and data.classes == ("cat", "dog")
+    assert sorted(row for split in data.splits.values() for row in split.targets.tolist()) == [
+        [0, 0],
+        [0, 0],
+        [0, 1],
+    ]
+
+
+@pytest.mark.parametrize(
+    "odd, reason",
+    [
+        (17, "not an object"),
+        (note(box(1, 1, 2, 2), image=99), "an image that is not listed"),
+        (note(box(1, 1, 2, 2), image=None), "no image_id"),
+        (note(box(1, 1, 2, 2), category=None), "no category_id"),
+    ],
+)
+def test_an_annotation_of_nothing_is_told(tmp_path, odd, reason):
+    content = json.loads(one_file(tmp_path, [WHOLE]).read_text())
+    (tmp_path / "notes.json").write_text(json.dumps(content | {"annotations": [WHOLE, odd]}))
+    data = open_data(tmp_path / "notes.json")
+    assert reason in data.origin["warnings"][0] and drawn(data)["0.png"] == 28
+
+
+def test_ids_may_be_texts_and_sizes_may_be_missing_and_slashes_those_of_windows(tmp_path):
+    usual = open_data(one_file(tmp_path, [WHOLE]))
+    (tmp_path / "sub").mkdir()
+    for n in range(3):
+        (tmp_path / f"{n}.png").rename(tmp_path / "sub" / f"{n}.png")
+    images = [{"id": str(10 + n), "file_name": f"sub\\{n}.png"} for n in range(3)]
+    categories = [{"id": "7", "name": "dog"}, {"id": "3", "name": "cat"}]
+    odd = WHOLE | {"image_id": "10", "category_id": "7", "iscrowd": "0"}
+    content = json.dumps({"images": images, "categories": categories, "annotations": [odd]})
+    (tmp_path / "notes.json").write_bytes(b"\xef\xbb\xbf" + content.encode())
+    data = open_data(tmp_path / "notes.json")
+    assert data.classes == usual.classes and set(drawn(data).values()) == set(drawn(usual).values())
+    assert sorted(name for split in data.splits.values() for name in split.names) == [
+        f"sub/{n}.png" for n in range(3)
+    ]
+
+
+def test_an_image_of_another_size_than_stated_is_named_before_anything_is_drawn(tmp_path):
+    images = [{"id": 10 + n, "file_name": f"{n}.png", "height": 12_000, "width": 12_000} for n in range(3)]
+    one_file(tmp_path, [WHOLE])
+    (tmp_path / "notes.json").write_text(json.dumps(annotations([], [WHOLE]) | {"images": images}))
+    data = open_data(tmp_path / "notes.json")
+    with pytest.raises(DataError, match="state 12000x12000 pixels, the image has 16x12"):
+        drawn(data)
+    assert "unusable_mask" in {finding.kind for finding in check(data) if finding.severity == "error"}
+
+
+@pytest.mark.parametrize("orientation", [3, 6, 8])
+def test_outlines_on_the_pixels_as_they_lie_are_turned_with_their_image(tmp_path, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = one_file(tmp_path, [WHOLE])
+    upright = np.zeros((12, 16), np.uint8)
+    upright[1:5, 2:9] = 1
+    Image.fromarray(upright).save(tmp_path / "0.png", exif=exif)
+    data = open_data(path, background="ignore")
+    split, item = next((s, s.names.index("0.png")) for s in data.splits.values() if "0.png" in s.names)
+    image, mask = split.load(item)[..., 0], split.masks(item)
+    assert mask.shape == image.shape
+    if orientation != 3:  # half a turn cannot be told from none: the annotations state one size for both
+        np.testing.assert_array_equal(mask == 1, image == 1)
+
+
+def test_categories_of_exporting_tools_are_left_out_and_names_are_unique(tmp_path):
+    categories = [
+        {"id": 0, "name": "pets", "supercategory": "none"},
+        {"id": 3, "name": "cat"},
+        {"id": 7, "name": "dog"},
+    ]
+    path = one_file(tmp_path, [WHOLE])
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(content | {"categories": categories}))
+    data = open_data(path)
+    assert data.classes == ("background", "cat", "dog") and 'category 0, "pets"' in data.origin["notes"][0]
+    path.write_text(
+        json.dumps(content | {"categories": [{"id": 7, "name": "dog"}, {"id": 3, "name": "dog"}]})
+    )
+    assert open_data(path).classes == ("background", "dog")
+    path.write_text(
+        json.dumps(
+            content
+            | {
+                "categories": [{"id": 7, "name": "dog"}, {"id": 3, "name": "dog"}],
+                "annotations": [WHOLE, note(box(0, 0, 2, 2), category=3)],
+            }
+        )
+    )
+    with pytest.raises(DataError, match=r"categories (7, 3|3, 7) are all called"):
+        open_data(path)
+
+
+def test_pictures_that_are_not_listed_are_told(tmp_path):
+    path = one_file(tmp_path, [WHOLE])
+    save(tmp_path / "stray.png", 9)
+    assert any(
+        "1 pictures are not listed" in text and "stray.png" in text
+        for text in open_data(path).origin["notes"]
+    )
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(codec=None), max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.sampled_from(["id", "name", "counts", "size"]), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+OBJECT = st.fixed_dictionaries(
+    {},
+    optional={
+        "image_id": st.sampled_from([10, "10", 11.0, 99]) | JSON,
+        "category_id": st.sampled_from([7, "3", 3.0]) | JSON,
+        "segmentation": JSON | st.just(box(1, 1, 4, 4)),
+        "iscrowd": JSON,
+    },
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    notes=st.lists(OBJECT | JSON, max_size=4) | JSON,
+    images=st.none()
+    | JSON
+    | st.lists(st.fixed_dictionaries({"id": JSON, "file_name": JSON | st.just("0.png")}), max_size=3),
+    categories=st.none() | JSON | st.lists(st.fixed_dictionaries({"id": JSON, "name": JSON}), max_size=3),
+)
+def test_any_json_opens_or_is_refused_in_our_words(tmp_path, notes, images, categories):
+    path = tmp_path / "notes.json"
+    if not path.exists():
+        one_file(tmp_path, [WHOLE])
+    whole = annotations([f"{n}.png" for n in range(3)], [])
+    whole |= {"annotations": notes}
+    whole |= {
+        key: value for key, value in (("images", images), ("categories", categories)) if value is not None
+    }
+    path.write_text(json.dumps(whole))
+    try:
+        data = open_data(path)
+    except DataError as error:
+        str(error).encode()
+        return
+    assert sum(drawn(data).values()) >= 0
+    json.dumps(dict(data.origin), ensure_ascii=False).encode()
+
+
+@pytest.mark.parametrize("text", [b"[" * 100_000, b"\xff\xfe{", b'{"images": [1', b"null", b"\x00"])
+def test_what_is_not_such_json_is_refused(tmp_path, text):
+    (tmp_path / "notes.json").write_bytes(text)
+    with pytest.raises(DataError, match=r"JSON|has no list"):
+        open_data(tmp_path / "notes.json")
 
 
 def export(root, file, images, names):

@@ -86,10 +86,10 @@ def test_a_dataset_that_changes_its_images_is_told():
 @pytest.mark.parametrize(
     "source, said",
     [
-        (3, "int is no dataset"),
+        (3, "int is not a dataset"),
         ({"train": Pictures(), "holdout": Pictures()}, "Use the keys"),
         ([1, 2], "not as"),
-        ([(pixels(0), "cat")], "no class number"),
+        ([(pixels(0), "cat")], "not a class number"),
     ],
 )
 def test_what_is_no_dataset_is_told(source, said):

@@ -3,7 +3,9 @@ import pytest
 from image_samples import pixels, save
 from PIL import Image
 
-from foveate.data.decode import read, read_square, square
+from foveate.data.decode import file_size, read, read_square, square
+from foveate.data.masks.raw import raw_mask
+from foveate.data.probe import probe_file
 from foveate.errors import DataError
 
 
@@ -32,6 +34,43 @@ def test_transparency_is_laid_over_white(tmp_path):
     image[0, :, 3] = 255
     Image.fromarray(image).save(tmp_path / "a.png")
     assert read(tmp_path / "a.png")[:, 0, 0].tolist() == [0, 255]
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".png", ".webp"])
+def test_a_fourth_channel_that_is_a_picture_is_not_transparency(tmp_path, suffix):
+    four = np.dstack([pixels(1), pixels(2)[..., 0]])
+    path = tmp_path / f"a{suffix}"
+    options = {"lossless": True, "exact": True} if suffix == ".webp" else {}
+    Image.fromarray(four).save(path, **options)
+    np.testing.assert_array_equal(read(path), pixels(1))
+
+
+@pytest.mark.parametrize("alpha", [np.full((24, 32), 120), (np.arange(768).reshape(24, 32) > 300) * 255])
+def test_one_veil_and_a_cut_out_are_transparency(tmp_path, alpha):
+    Image.fromarray(np.dstack([pixels(1), alpha.astype(np.uint8)])).save(tmp_path / "a.png")
+    share = alpha[..., None] / 255
+    np.testing.assert_allclose(read(tmp_path / "a.png"), pixels(1) * share + 255 * (1 - share), atol=1)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".jpg"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_size_is_that_of_the_upright_picture(tmp_path, suffix, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = save(tmp_path / f"a{suffix}", 5, exif=exif)
+    assert file_size(path) == read(path).shape[:2] == probe_file(path).size[::-1]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_mask_is_turned_as_its_image_is(tmp_path, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    values = np.random.default_rng(0).integers(0, 3, (5, 7), dtype=np.uint8)
+    Image.fromarray(values * 100).save(tmp_path / "image.png", exif=exif)
+    Image.fromarray(values).save(tmp_path / "mask.png", exif=exif)
+    np.testing.assert_array_equal(
+        raw_mask(tmp_path / "mask.png", "index") * 100, read(tmp_path / "image.png")[..., 0]
+    )
 
 
 def test_palette_transparency_is_laid_over_white(tmp_path):

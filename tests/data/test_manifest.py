@@ -1,10 +1,13 @@
 import csv
+import os
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from image_samples import save
 
 from foveate.data.open import open_data
-from foveate.errors import DataError
+from foveate.errors import DataError, FoveateError
 
 
 def write(folder, rows, columns, name="data.csv", delimiter=","):
@@ -89,10 +92,89 @@ def test_missing_files_are_named(tmp_path):
 
 
 def test_a_file_that_is_no_table_is_told(tmp_path):
-    (tmp_path / "data.csv").write_bytes(b"\xff\xfe\x00\x01")
+    (tmp_path / "data.csv").write_bytes(b"\x00\x01\xff")
     with pytest.raises(DataError, match="UTF-8"):
         open_data(tmp_path / "data.csv")
     pytest.importorskip("pyarrow")
     (tmp_path / "data.parquet").write_bytes(b"nothing")
     with pytest.raises(DataError, match="Parquet"):
         open_data(tmp_path / "data.parquet")
+
+
+def plain_rows(folder, count=10):
+    """Pictures 0.png to 9.png of classes a and b; the rows of their table."""
+    return [save(folder / f"{n}.png", n) and (f"{n}.png", "ab"[n % 2]) for n in range(count)]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize(
+    ("encoding", "head"),
+    [*((code, head) for code in ("utf-8", "utf-8-sig", "cp1252") for head in ("", "sep")), ("utf-16", "")],
+)
+def test_tables_of_any_spreadsheet_say_the_same(tmp_path, delimiter, encoding, head):
+    lines = [
+        ("Path", "LABEL"),
+        *((name, "für" if label == "a" else label) for name, label in plain_rows(tmp_path)),
+    ]
+    text = "\r\n".join(delimiter.join(line) for line in lines)
+    text = f"sep={delimiter}\r\n{text}" if head else text
+    (tmp_path / "data.csv").write_bytes(text.encode(encoding))
+    data = open_data(tmp_path / "data.csv")
+    assert data.classes == ("b", "für") and sum(map(len, data.splits.values())) == 10
+    assert bool(data.origin["notes"]) == (encoding == "cp1252")
+
+
+def test_slashes_of_windows_and_names_in_old_bytes_are_found(tmp_path):
+    rows = [("sub\\" + name, label) for name, label in plain_rows(tmp_path / "sub")]
+    (tmp_path / "sub" / "3.png").rename(tmp_path / os.fsdecode(b"caf\xe9.png"))
+    rows[3] = ("café.png", "b")
+    text = "\n".join(",".join(row) for row in [("path", "label"), *rows])
+    (tmp_path / "data.csv").write_bytes(text.encode("cp1252"))
+    names = [name for split in open_data(tmp_path / "data.csv").splits.values() for name in split.names]
+    assert sorted(names) == sorted(["café.png", *(f"sub/{n}.png" for n in range(10) if n != 3)])
+
+
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        ("path,label\n0.png,a,b\n", "line 2: 3 cells for 2 columns"),
+        ("path,label,label\n0.png,a,b\n", "two columns are called label"),
+        ("Path,path,label\n0.png,1.png,b\n", "differ in capitals alone"),
+        ("path,label\n\n0.png,a\n\n1.png,\n", "column label is empty in line 5"),
+        ('path,label\n"0.png,a\n', "column label is empty|unexpected end|quote"),
+        ("label\na\n", "has no column path"),
+        ("path,label\n../\udce9.png,a\n", "no such file"),
+    ],
+)
+def test_a_table_that_is_not_whole_is_told(tmp_path, text, said):
+    plain_rows(tmp_path)
+    (tmp_path / "data.csv").write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(DataError, match=said):
+        open_data(tmp_path / "data.csv")
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    columns=st.lists(
+        st.sampled_from(["path", "label", "mask", "split", "group", "a", ""]), min_size=1, max_size=4
+    ),
+    cells=st.lists(
+        st.sampled_from(
+            ["0.png", "1.png", "a", "a|b", "1", "0", "0.5", "nan", "", "train", "test", '"', "\0", ".", "é"]
+        ),
+        max_size=24,
+    ),
+    encoding=st.sampled_from(["utf-8", "cp1252", "utf-16"]),
+    tail=st.binary(max_size=6),
+)
+def test_any_table_opens_or_is_refused_in_our_words(tmp_path, columns, cells, encoding, tail):
+    if not (tmp_path / "0.png").exists():
+        plain_rows(tmp_path, 2)
+    width = len(columns)
+    rows = [cells[first : first + width] for first in range(0, len(cells), width)]
+    text = "\n".join(";".join(row) for row in [columns, *rows])
+    (tmp_path / "data.csv").write_bytes(text.encode(encoding) + tail)
+    try:
+        open_data(tmp_path / "data.csv")
+    except FoveateError as error:
+        str(error).encode()

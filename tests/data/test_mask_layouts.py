@@ -28,7 +28,7 @@ def binary(number):
 
 
 def build(root, parts):
-    """Write images and masks by patterns: for each part the image's, the mask's or None, and the numbers."""
+    """Write images and masks: for each part the pattern of both (None: no masks), and the numbers."""
     for where, mask, numbers in parts:
         for n in numbers:
             save(root / where.format(n=n), n)

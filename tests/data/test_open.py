@@ -2,7 +2,7 @@ import json
 
 import numpy as np
 import pytest
-from image_samples import save
+from image_samples import make_folder, save
 
 from foveate.data.base import ImageData, Split
 from foveate.data.open import open_data, reopen
@@ -71,3 +71,17 @@ def test_data_needs_train_and_test_and_labels_that_are_classes():
         ImageData("x", ("a",), {"train": _split(3), "test": _split(2, np.array([0, 7]))}, {}, "")
     with pytest.raises(DataError, match="3 names came with 2 targets"):
         _split(3, np.array([0, 0]))
+
+
+def test_a_folder_called_scenes_is_never_mistaken_for_the_built_in_data(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("scenes", "scenes (copy)", "scenes(2)"):
+        make_folder(tmp_path / name)
+        assert open_data(f"./{name}").classes == ("cat", "dog")
+        if name != "scenes":
+            assert open_data(name).classes == ("cat", "dog")
+    with pytest.raises(OptionError, match=r"Write \./scenes .* scenes\(\)"):
+        open_data("scenes")
+    built_in = open_data("scenes(train=20, val=0, test=10)")
+    assert reopen(built_in.origin).fingerprint == built_in.fingerprint
+    assert open_data("scenes(train=20, val=0, test=10)").classes != ("cat", "dog")

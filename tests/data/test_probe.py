@@ -3,10 +3,15 @@ import zlib
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from image_samples import pixels, save
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
+from foveate.data.decode import read
 from foveate.data.probe import probe_file, probe_pixels
+from foveate.errors import DataError
 
 
 def sixteen_bit_colour(path, height=4, width=5):
@@ -57,6 +62,49 @@ def test_a_file_cut_anywhere_is_a_problem_and_never_an_exception(tmp_path, cut):
         data = path.read_bytes()
         path.write_bytes(data[: min(cut, len(data) * 9 // 10)])
         assert probe_file(path).problem in ("empty", "unreadable", "truncated")
+
+
+@pytest.mark.parametrize("suffix", [".png", ".gif", ".jpg", ".bmp", ".tif", ".webp", ".ppm", ".jp2"])
+@pytest.mark.parametrize("cut", [1, 2, 3, 5, 8, 11, 12, 13, 16, 20])
+def test_a_file_cut_at_its_very_end_is_a_problem(tmp_path, suffix, cut):
+    path = save(tmp_path / f"a{suffix}", 3)
+    assert probe_file(path).problem is None
+    path.write_bytes(path.read_bytes()[:-cut])
+    assert probe_file(path).problem in ("truncated", "unreadable")
+
+
+@pytest.mark.parametrize("kind", ["animated.gif", "palette.gif", "chunks.png", "trailing.png"])
+def test_a_whole_file_of_many_parts_is_sound(tmp_path, kind):
+    frames = [Image.fromarray(pixels(n)) for n in range(3)]
+    path = tmp_path / kind
+    if kind == "animated.gif":
+        frames[0].save(path, save_all=True, append_images=frames[1:], comment=b"x" * 700)
+    elif kind == "palette.gif":
+        frames[0].quantize(8).save(path)
+    else:
+        information = PngInfo()
+        information.add_text("Comment", "y" * 3000, zip=True)
+        frames[0].save(path, pnginfo=information, compress_level=0)
+    if kind == "trailing.png":  # some tools put something behind the end
+        path.write_bytes(path.read_bytes() + b"more")
+    assert probe_file(path).problem is None
+    path.write_bytes(path.read_bytes()[: -1 - 4 * (kind == "trailing.png")])
+    assert probe_file(path).problem == "truncated"
+
+
+@given(
+    data=st.binary(max_size=300),
+    head=st.sampled_from([b"", b"GIF89a", b"\x89PNG\r\n\x1a\n", b"II*\0", b"P5\n"]),
+)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_bytes_are_a_problem_and_never_an_exception(tmp_path, data, head):
+    for suffix in (".png", ".tga"):
+        (tmp_path / f"a{suffix}").write_bytes(head + data)
+        probe_file(tmp_path / f"a{suffix}")
+    try:
+        read(tmp_path / "a.png")
+    except DataError as error:
+        assert "a.png" in str(error)
 
 
 def test_a_missing_file_is_a_problem(tmp_path):

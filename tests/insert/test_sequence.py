@@ -94,6 +94,26 @@ def test_removed_models_know_nothing_of_old_names() -> None:
         plain.load_state_dict({**plain.state_dict(), "layer2.foveate.se.squeeze.weight": torch.zeros(1)})
 
 
+class Stage(nn.Module):
+    """Runs every child it has, as the stages of timm's RegNets do."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.a, self.b = (nn.Sequential(nn.Conv2d(channels, channels, 3), nn.ReLU()) for _ in range(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        for block in self.children():
+            x = block(x)
+        return x
+
+
+def test_a_stage_that_runs_its_children_has_attention_at_its_last() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), Stage(8))
+    attended = insert(model, "se@1", example=IMAGE, start="paper")
+    assert list(inserted(attended)) == ["1.b"]
+    assert torch.equal(attended(IMAGE), attended[1].b.foveate.se_at_1(model(IMAGE)))
+
+
 def test_stacks_of_single_layers_are_hosts_themselves() -> None:
     model = nn.Sequential(nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU()), nn.Conv2d(8, 4, 3))
     assert list(inserted(insert(model, "se@0", example=IMAGE))) == ["0"]

@@ -56,6 +56,7 @@ def test_scenes_have_a_recipe_of_their_own(source):
 
 def test_other_data_and_tuning_have_the_usual_ones():
     assert usual_recipe("some/folder") == TrainConfig()
+    assert usual_recipe(SimpleNamespace(origin={"source": None})) == TrainConfig()  # a dataset in Python
     assert (
         usual_recipe("scenes", tuned=True) == usual_recipe("some/folder", tuned=True) == TrainConfig(lr=1e-4)
     )

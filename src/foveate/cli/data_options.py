@@ -51,6 +51,9 @@ class DataOptions:
     labels: str | None = None
     """In a table: the columns of 0 and 1 that are labels, such as effusion,mass."""
 
+    truth: Literal["mask", "labels"] | None = None
+    """Of COCO annotations: masks of the objects, or which categories an image has. Default: mask."""
+
     shares: str | None = None
     """Of train, val and test, for data in one piece. Default: 0.7,0.1,0.2."""
 

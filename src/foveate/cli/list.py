@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from foveate.cli.catalogue import Facts
 
 EXAMPLE = """
-    $ foveate list --interface label
-    name         interface  weighs                     asks   how   can sit at
-    ───────────────────────────────────────────────────────────────────────────
-    csra         label      classes, positions         query  soft  output
-    query2label  label      classes, positions, heads  query  soft  output
+    $ foveate list --interface gate
+    name             interface  weighs     asks   how   dims     can sit at
+    ────────────────────────────────────────────────────────────────────────
+    attention_gate   gate       positions  query  soft  1, 2, 3  skip
+    global_upsample  gate       channels   query  soft  1, 2, 3  skip
 """
 
 
@@ -63,41 +67,72 @@ def list_(
 def _list_mechanisms(pattern: str, wanted: dict[str, str | None], form: str, families: bool) -> None:
     from fnmatch import fnmatch
 
-    from foveate.cli import mechanism_facts, output
-    from foveate.mechanisms import mechanisms
+    from foveate.cli import output
+    from foveate.cli.catalogue import catalogue, matches
 
+    known = catalogue()
     chosen = {
-        name: cls
-        for name, cls in sorted(mechanisms.items(), key=mechanism_facts.by_family)
-        if fnmatch(name, pattern) and mechanism_facts.matches(cls, wanted)
+        name: facts
+        for name, facts in known["mechanisms"].items()
+        if fnmatch(name, pattern) and matches(facts, wanted, known["values"])
     }
-    if form == "json":
-        output.machine([mechanism_facts.facts(name, cls) for name, cls in chosen.items()])
+    if form == "json" or (form == "markdown" and not families):
+        _tell_all(list(chosen), form)
     elif families and form == "markdown":
-        print(mechanism_facts.markdown_families(chosen))
+        print(markdown_families(_by_family(chosen)))
     elif families and chosen:
-        output.table(["family", "mechanisms"], mechanism_facts.families(chosen))
-    elif form == "markdown":
-        print(mechanism_facts.markdown_table(chosen))
+        rows = [(family, ", ".join(names)) for family, names in _by_family(chosen).items()]
+        output.table(["family", "mechanisms"], rows)
     elif chosen:
-        rows = [
+        table = [
             (
-                *(name, cls.interface, ", ".join(f.over), f.driven_by, f.weighting),
-                *(mechanism_facts.dims_told(cls), ", ".join(f.sites)),
+                *(name, facts["interface"], ", ".join(facts["over"]), facts["driven_by"], facts["weighting"]),
+                *(", ".join(facts["dims"]) or "tokens", ", ".join(facts["sites"])),
             )
-            for name, cls in chosen.items()
-            for f in [cls.facets]
+            for name, facts in chosen.items()
         ]
-        output.table(["name", "interface", "weighs", "asks", "how", "dims", "can sit at"], rows)
+        output.table(["name", "interface", "weighs", "asks", "how", "dims", "can sit at"], table)
     else:
         output.say("No mechanism answers all of these. Drop one of the filters.")
 
 
+def _tell_all(names: list[str], form: str) -> None:
+    """Print all that is known of some mechanisms, which takes their code."""
+    from foveate.cli import mechanism_facts, output
+    from foveate.mechanisms import mechanisms
+
+    chosen = {name: mechanisms[name] for name in names}
+    if form == "json":
+        output.machine([mechanism_facts.facts(name, cls) for name, cls in chosen.items()])
+    else:
+        print(mechanism_facts.markdown_table(chosen))
+
+
+def _by_family(chosen: Mapping[str, Facts]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name, facts in chosen.items():
+        found.setdefault(facts["family"], []).append(name)
+    return found
+
+
+def markdown_families(names: Mapping[str, list[str]]) -> str:
+    """Return the README's table: a row for each family, every name a link to its page."""
+    from importlib import import_module
+
+    lines = ["| family | what it does | mechanisms |", "| --- | --- | --- |"]
+    for family, members in names.items():
+        what = (import_module(f"foveate.mechanisms.{family}").__doc__ or "").strip().rstrip(".")
+        links = ", ".join(f"[`{name}`](docs/mechanisms/{name}.md)" for name in members)
+        lines.append(f"| {family} | {what} | {links} |")
+    return "\n".join(lines)
+
+
 def _list_models(pattern: str, json: bool) -> None:
     from foveate.cli import output
-    from foveate.models import list_models
+    from foveate.cli.catalogue import catalogue
+    from foveate.model_names import matching
 
-    names = list_models(pattern)
+    names = matching(pattern, catalogue()["models"])
     if json:
         output.machine(names)
     else:

@@ -57,13 +57,16 @@ class Masks:
     rotations: str = "0"
     """Average over the picture turned by these degrees: multiples of 90, such as 0,90,180,270."""
 
-    def write(self, model: Any, pictures: Sequence[Picture], *, json: bool) -> int | None:
+    def write(
+        self, model: Any, pictures: Sequence[Picture], *, json: bool, max_pixels: int | None = None
+    ) -> int | None:
         """Segment pictures, write what is asked for, and tell the classes' shares.
 
         Args:
             model: What ``fv.load`` returned.
             pictures: Their files.
             json: Whether to print JSON.
+            max_pixels: Pixels of the largest picture that is decoded; any number if None.
 
         Returns:
             The exit code if a picture could not be read; the others are done all the same.
@@ -74,7 +77,9 @@ class Masks:
         """
         import numpy as np
 
+        from foveate.compare.trained import reading_of
         from foveate.infer.augmented import Views
+        from foveate.infer.rows import ANY_SIZE
         from foveate.infer.streamed import segment_file
         from foveate.infer.windows import Tiling
         from foveate.models.crf import refine
@@ -96,6 +101,7 @@ class Masks:
                 _numbers("rotations", self.rotations, int),
             ),
             "refine": refine if self.crf else None,
+            "how": reading_of(config, ANY_SIZE if max_pixels is None else max_pixels),
         }
         answers, failed = [], False
         for picture, wanted in zip(pictures, self._wanted(pictures), strict=True):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
-from foveate.errors import OptionError, UnknownNameError
+from foveate.errors import OptionError
 
 if TYPE_CHECKING:
     from foveate.mechanisms.base import Cost, Mechanism
@@ -20,49 +20,6 @@ STANDS_FOR = {
     "classes": 10,
     "gating": 256,
 }  # what an option without a default is set to where only a cost is asked for
-
-
-def dims_told(cls: Class) -> str:
-    """Return what maps a mechanism takes, as ``list`` says it: ``2``, ``1, 2, 3``; ``tokens`` for a read."""
-    return ", ".join(map(str, cls.dims)) or "tokens"
-
-
-def matches(cls: Class, wanted: Mapping[str, str | None]) -> bool:
-    """Tell whether a mechanism has every facet that is wanted; None wants nothing.
-
-    Raises:
-        UnknownNameError: A value that no mechanism can have.
-    """
-    return all(_has(cls, facet, value) for facet, value in wanted.items() if value is not None)
-
-
-def _has(cls: Class, facet: str, value: str) -> bool:
-    from foveate.mechanisms import base
-
-    if facet == "dims":
-        known, has = ["1", "2", "3"], tuple(str(rank) for rank in cls.dims)
-    elif facet == "interface":
-        known = [interface.interface for interface in base.Mechanism.__subclasses__()]
-        has = cls.interface
-    else:
-        values = {
-            "over": base.Over,
-            "driven_by": base.DrivenBy,
-            "weighting": base.Weighting,
-            "sites": base.Place,
-        }
-        known = list(get_args(values[facet]))
-        has = getattr(cls.facets, facet)
-    if value not in known:
-        option = {"sites": "--site", "driven_by": "--driven-by"}.get(facet, f"--{facet}")
-        raise UnknownNameError(f"value of {option}", value, known)
-    return value == has if isinstance(has, str) else value in has
-
-
-def by_family(entry: tuple[str, Class]) -> tuple[str, str]:
-    """Return what sorts (name, class) pairs by family, then by name."""
-    name, cls = entry
-    return family(cls), name
 
 
 def family(cls: Class) -> str:
@@ -218,26 +175,6 @@ def markdown_table(chosen: Mapping[str, Class]) -> str:
     return "\n".join(lines)
 
 
-def families(chosen: Mapping[str, Class]) -> list[tuple[str, str]]:
-    """Return every family and the names of its mechanisms."""
-    names: dict[str, list[str]] = {}
-    for name, cls in chosen.items():
-        names.setdefault(family(cls), []).append(name)
-    return [(home, ", ".join(members)) for home, members in names.items()]
-
-
-def markdown_families(chosen: Mapping[str, Class]) -> str:
-    """Return the README's table: a row for each family, every name a link to its page."""
-    from importlib import import_module
-
-    lines = ["| family | what it does | mechanisms |", "| --- | --- | --- |"]
-    for home, members in families(chosen):
-        what = (import_module(f"foveate.mechanisms.{home}").__doc__ or "").strip().rstrip(".")
-        links = ", ".join(f"[`{name}`](docs/mechanisms/{name}.md)" for name in members.split(", "))
-        lines.append(f"| {home} | {what} | {links} |")
-    return "\n".join(lines)
-
-
 def parse_mechanism(text: str) -> tuple[str, dict[str, object]]:
     """Read ``se(reduction=8)``, a spec without its site.
 
@@ -259,7 +196,7 @@ def parse_map_size(text: str) -> tuple[int, ...]:
     words = text.split(",")
     if not 2 <= len(words) <= 4 or not all(word.strip().isdigit() and int(word) > 0 for word in words):
         raise OptionError(
-            f'--size: got "{text}", expected channels, height and width, such as 64,14,14, channels and length '
-            "of a signal, or channels, depth, height and width of a volume"
+            f'--size: got "{text}", expected channels, height and width, such as 64,14,14; channels and '
+            "length of a signal; or channels, depth, height and width of a volume"
         )
     return tuple(int(word) for word in words)

@@ -35,6 +35,7 @@ def predict(
     folder: Path,
     /,
     *images: str,
+    max_pixels: int | None = None,
     masks: Masks = Masks(),  # noqa: B008  # frozen
     trust_code: bool = False,
     json: bool = False,
@@ -45,6 +46,8 @@ def predict(
         folder: The folder that `foveate compare` or `foveate train` wrote.
         images: Pictures; folders of them; lists of them (.txt with a path a line, .csv with a column path);
             or patterns, such as "photos/**/*.jpg".
+        max_pixels: Pixels of the largest picture that is decoded, for files that you trust. Default:
+            268435456; with a model that segments, no limit.
         masks: With a model that segments.
         trust_code: Import and run code that the folder names and that is not of foveate, timm or
             torchvision, such as a model of your own.
@@ -58,23 +61,24 @@ def predict(
     model: Any = load(folder, trust_code=trust_code)
     pictures = pictures_of(images)
     if is_segmenter(model):
-        return masks.write(model, pictures, json=json)
+        return masks.write(model, pictures, json=json, max_pixels=max_pixels)
     if masks != Masks():
         raise OptionError(
             f"{folder}: this model classifies whole pictures, and writes no files. Options other than --json "
-            "are for models that segment: leave them out."
+            "and --max-pixels are for models that segment: leave them out."
         )
-    return _classify(model, [picture.path for picture in pictures], json=json)
+    return _classify(model, [picture.path for picture in pictures], max_pixels=max_pixels, json=json)
 
 
-def _classify(model: Any, paths: Sequence[Path], *, json: bool) -> int | None:
+def _classify(model: Any, paths: Sequence[Path], *, max_pixels: int | None, json: bool) -> int | None:
     """Tell the classes of each picture as soon as they are known; name those that cannot be read."""
     from foveate.cli import output
     from foveate.compare.trained import answers
 
+    limit = {} if max_pixels is None else {"max_pixels": max_pixels}
     told: list[dict[str, Any]] = []
     failed = 0
-    for path, found in zip(paths, answers(model, paths), strict=True):
+    for path, found in zip(paths, answers(model, paths, **limit), strict=True):
         if isinstance(found, DataError):
             failed += 1
             print(found, file=sys.stderr)

@@ -72,16 +72,21 @@ def prepare(
         from foveate.tasks.losses.weights import class_weights
 
         seen = splits["train"]
-        counts = np.bincount(seen.targets, minlength=256) if seen.masks is None else seen.class_pixels
+        counts = seen.class_pixels if seen.masks is not None else _label_counts(seen.targets)
         weights = class_weights(counts[: len(data.classes)], method=train.class_weights).tolist()
     made = build(data.classes, loss=train.loss, metric=metric, class_weights=weights)
     made.check_metric(splits["test"].truth)
     return Materials(data, splits, made)
 
 
+def _label_counts(targets: np.ndarray) -> np.ndarray:
+    """Return how many images each class holds for."""
+    return np.bincount(targets, minlength=256) if targets.ndim == 1 else targets.sum(axis=0)
+
+
 def usual_task(data: ImageData) -> str:
     """Return the name of the task that such data are for."""
-    return "segmentation" if data.truth == "mask" else "classification"
+    return {"label": "classification", "labels": "diagnosis", "mask": "segmentation"}[data.truth]
 
 
 def expect_task(data: ImageData, name: str | None) -> Builder:
@@ -93,11 +98,11 @@ def expect_task(data: ImageData, name: str | None) -> Builder:
     """
     build = tasks[name or usual_task(data)]
     needed = build(data.classes).truth
-    if needed != data.truth:
-        have = {"mask": "masks", "label": "one label an image"}
+    if data.truth != needed and (data.truth, needed) != ("label", "labels"):  # one label is a case of several
+        have = {"mask": "masks", "label": "one label an image", "labels": "several labels an image"}
         raise DataError(
-            f"{data.name} has {have[data.truth]}, but {name} needs {have[needed]}. "
-            f"Leave the task out, or write {usual_task(data)}."
+            f"{data.name} has {have[data.truth]}, but {name} needs {have[needed]}. Leave the task out, or "
+            f"write {usual_task(data)}."
         )
     return build
 

@@ -1,6 +1,7 @@
 """The same test pictures under every variant, with the maps of their attention, where they disagree first.
 
-Shapes  images uint8 (N, 3, S, S); predictions float (N, K), probabilities; targets int (N,).
+Shapes  images uint8 (N, 3, S, S); predictions float (N, K), probabilities; targets int (N,) or, of several
+        labels, (N, K).
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from torch import Tensor, nn
 from foveate.compare.overlay import data_uri, outline, overlay, shown
 from foveate.explain.effect import effect, looks
 
+_THERE = 0.5  # probability above which one of several labels is said to hold
+_NONE = "none"  # if none of them does
 MAPS = 3  # per variant: the first site, the middle one, the last
 _INSERTED = ".foveate"
 
@@ -41,7 +44,7 @@ def pictures(
     *,
     classes: Sequence[str],
     predictions: Mapping[str, Float[np.ndarray, "n k"]],
-    targets: Int[np.ndarray, " n"],
+    targets: Int[np.ndarray, "n ..."],
     mean: Sequence[float],
     std: Sequence[float],
     count: int = 12,
@@ -55,7 +58,7 @@ def pictures(
         split: The test items.
         classes: Their names.
         predictions: What each of ``models`` predicts for every item, probabilities.
-        targets: The true classes.
+        targets: The true classes; (N, K), 1 for each that holds, where several may.
         mean: Of the normalisation that the models were trained with, one for each colour.
         std: Of the same.
         count: How many pictures, at most.
@@ -65,7 +68,7 @@ def pictures(
     Returns:
         The ``pictures`` of a report, plain data.
     """
-    guesses = {name: np.asarray(predictions[name]) for name in models}
+    guesses, targets = {name: np.asarray(predictions[name]) for name in models}, np.asarray(targets)
     chosen, disagreement = choose(guesses, count)
     images = np.stack([np.ascontiguousarray(split.images[i]) for i in chosen]) if len(chosen) else None
     if images is None:
@@ -75,12 +78,12 @@ def pictures(
     return [
         {
             "item": str(split.names[i]),
-            "target": classes[int(targets[i])],
+            "target": _named(targets[i], classes),
             "image": data_uri(shown(images[place].transpose(1, 2, 0))),
             "truth": None if look is None else _truth(look(int(i)), images[place].transpose(1, 2, 0)),
             "disagreement": float(disagreement[i]),
             "variants": [
-                _answer(name, guess[i], classes, int(targets[i]))
+                _answer(name, guess[i], classes, targets[i])
                 | {"maps": drawn_maps(images[place].transpose(1, 2, 0), maps[name], place)}
                 for name, guess in guesses.items()
             ],
@@ -147,14 +150,29 @@ def normalised(
     return ((torch.from_numpy(images).float() / 255 - middle) / width).to(device)
 
 
-def _answer(name: str, guess: np.ndarray, classes: Sequence[str], target: int) -> dict[str, Any]:
+def _answer(name: str, guess: np.ndarray, classes: Sequence[str], target: np.ndarray) -> dict[str, Any]:
+    if target.ndim:
+        told = guess > _THERE
+        return {
+            "name": name,
+            "prediction": _named(told, classes),
+            "confidence": float(np.where(told, guess, 1 - guess).min()),
+            "right": bool((told == target).all()),
+        }
     best = int(guess.argmax())
     return {
         "name": name,
         "prediction": classes[best],
         "confidence": float(guess[best]),
-        "right": best == target,
+        "right": best == int(target),
     }
+
+
+def _named(target: np.ndarray, classes: Sequence[str]) -> str:
+    """Return the name of a class, or those of all that hold."""
+    if not target.ndim:
+        return classes[int(target)]
+    return ", ".join(name for name, there in zip(classes, target, strict=True) if there) or _NONE
 
 
 def drawn_maps(image: np.ndarray, maps: Maps, place: int) -> list[dict[str, str]]:

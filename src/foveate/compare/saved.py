@@ -46,6 +46,7 @@ class SavedModel:
         start: How it started.
         pretrained: Whether training began from published weights.
         palette: With masks, a colour for each class.
+        levels: Least and greatest value of pictures of more than 8 bits, or None.
         checksum: Of the weights; None in folders of earlier versions.
     """
 
@@ -59,6 +60,7 @@ class SavedModel:
     start: Start = "identity"
     pretrained: bool = False
     palette: tuple[tuple[int, int, int], ...] | None = None
+    levels: tuple[float, float] | None = None
     checksum: str | None = None
 
     @property

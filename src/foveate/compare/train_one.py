@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import re
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -33,10 +34,12 @@ from foveate.compare.training import Training, TrainingPlan
 from foveate.cost.count import cost
 from foveate.data.base import ImageData
 from foveate.data.canvas import Canvas
+from foveate.data.check import opening_warnings
 from foveate.data.open import open_data
 from foveate.errors import CheckpointError
 from foveate.files import write_json
 from foveate.insert.surgery import insert
+from foveate.models.given import Given, name_of
 from foveate.models.normalisation import Triple, model_normalisation
 from foveate.models.source import sources
 from foveate.tensor_file import SUM, read_tensors
@@ -46,6 +49,8 @@ from foveate.train.loop import fit
 from foveate.train.position import Budget
 from foveate.train.progress import Progress, progress_for
 from foveate.train.result import MARKER, WEIGHTS, FitResult
+
+_log = logging.getLogger("foveate")
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,7 @@ class _Job:
 def train(
     data: object = None,
     *,
-    model: str,
+    model: str | Given,
     attention: str | None = None,
     epochs: int | None = None,
     size: int | None = None,
@@ -86,7 +91,8 @@ def train(
 
     Args:
         data: A folder, a manifest, a dataset, or None for the built-in scenes; see ``open_data``.
-        model: What ``create_model`` knows.
+        model: What ``create_model`` knows; or a function that takes ``classes`` and returns a module; or a
+            module, whose copy is trained.
         attention: What is inserted and where, such as ``"se@blocks"``; None for the plain model.
         epochs: Passes over the training images; ``train.epochs`` if None.
         size: Side of the images in pixels, the short side of images with masks; what suits data and model if
@@ -112,10 +118,12 @@ def train(
         SpecError, SiteError, OptionError, UnknownNameError: A word is impossible.
     """
     opened = open_data(data)
+    for finding in opening_warnings(opened):
+        _log.warning("%s: %s", opened.name, finding.message)
     recipe = train or usual_recipe(opened, tuned=pretrained or weights is not None)
     recipe = replace(recipe, epochs=epochs or recipe.epochs, size=size or recipe.size, seed=seed)
     begin = {"pretrained": pretrained, "weights": weights}
-    what = {"model": model, "spec": attention, "start": start_of(start), "seed": seed}
+    what = {"model": name_of(model), "spec": attention, "start": start_of(start), "seed": seed}
     job = _job(opened, what, begin, recipe, (task, metric), out)
     if dry_run:
         return _plan(job, what)

@@ -19,10 +19,12 @@ from foveate.compare.pictures import normalised
 from foveate.compare.saved import CONFIG, SavedModel, read_saved
 from foveate.data.base import ImageData
 from foveate.data.canvas import Canvas
-from foveate.data.decode import read, read_square, square, upright_rgb
+from foveate.data.decode import MOST_PIXELS, Reading, read, read_square, square, upright_rgb
+from foveate.data.levels import SIXTEEN
 from foveate.errors import CheckpointError, DataError, ShapeError
 from foveate.infer.predict import segment
 from foveate.infer.run import asking, device_of
+from foveate.models.given import Given, remember
 from foveate.models.normalisation import expect_normalisation
 from foveate.options import checked
 from foveate.tasks.base import tasks
@@ -55,10 +57,22 @@ def description(
         "size": list(size),
         "example": [1, 3, *size],
         "normalisation": {"mean": list(mean), "std": list(std)},
+        "levels": None if data.levels is None else list(data.levels),
     }
 
 
-def load(path: str | Path, *, trust_code: bool = False) -> nn.Module:
+def reading_of(config: Mapping[str, Any], max_pixels: int = MOST_PIXELS) -> Reading:
+    """Return how pictures are read for a model: as those that it was trained on.
+
+    Args:
+        config: What ``description`` returned; older ones do not speak of levels.
+        max_pixels: Pixels of the largest picture that is decoded.
+    """
+    levels = config.get("levels", SIXTEEN)
+    return Reading(None if levels is None else (levels[0], levels[1]), max_pixels)
+
+
+def load(path: str | Path, *, trust_code: bool = False, model: Given | None = None) -> nn.Module:
     """Return a trained model from a study's folder, or from a folder with its weights and ``config.json``.
 
     The model is in evaluation mode. It has ``.classes`` (names in the order of its outputs), ``.config`` (all
@@ -72,16 +86,20 @@ def load(path: str | Path, *, trust_code: bool = False) -> nn.Module:
         path: The folder.
         trust_code: Whether code of other packages that the folder names, such as the function of the user's
             own that built the model, may be imported and run.
+        model: What the training was given as its model, if that was a Python object and this is another
+            process: a function that takes ``classes``, or a module.
 
     Raises:
         CheckpointError: There is no such model, it is damaged, or its weights do not fit.
         TrustError: The folder names code of another package, and is not trusted.
     """
     checked("load", load, {"path": path, "trust_code": trust_code})
-    return load_trusting(path, lambda _: trust_code)
+    return load_trusting(path, lambda _: trust_code, model)
 
 
-def load_trusting(path: str | Path, trusts: Callable[[SavedModel], bool]) -> nn.Module:
+def load_trusting(
+    path: str | Path, trusts: Callable[[SavedModel], bool], given: Given | None = None
+) -> nn.Module:
     """Return what ``load`` returns; ``trusts`` decides when it has seen what the folder names."""
     home = Path(path)
     if (home / FOLDER / CONFIG).is_file():
@@ -96,6 +114,8 @@ def load_trusting(path: str | Path, trusts: Callable[[SavedModel], bool]) -> nn.
     saved, config = read_saved(home / CONFIG)
     expect_normalisation(saved.normalisation["mean"], saved.normalisation["std"])
     state = _state(home / WEIGHTS, saved)
+    if given is not None:
+        remember(saved.model, given)
     with reading(home / CONFIG, trusts(saved)):
         model = rebuild(saved)
     try:
@@ -145,19 +165,20 @@ def equip(model: nn.Module, config: Mapping[str, Any]) -> nn.Module:
     return model
 
 
-def predict(model: nn.Module, images: object) -> Tensor | list[Tensor]:
+def predict(model: nn.Module, images: object, *, max_pixels: int = MOST_PIXELS) -> Tensor | list[Tensor]:
     """Return probabilities for pictures: (N, classes), or of a network that segments a list of (K, H, W).
 
     Args:
         model: What ``load`` returned.
         images: A path, a picture, an array (H, W, 3) or (N, H, W, 3) uint8, or a sequence of such.
+        max_pixels: Pixels of the largest file that is decoded.
 
     Raises:
         ShapeError: Something else came.
         DataError: A file cannot be read.
     """
     found = []
-    for answer in answers(model, _each(images)):
+    for answer in answers(model, _each(images), max_pixels=max_pixels):
         if isinstance(answer, DataError):
             raise answer
         found.append(answer)
@@ -166,7 +187,9 @@ def predict(model: nn.Module, images: object) -> Tensor | list[Tensor]:
     return torch.stack(found) if found else torch.zeros(0, len(model.__dict__["config"]["classes"]))
 
 
-def answers(model: nn.Module, images: Iterable[object]) -> Iterator[Tensor | DataError]:
+def answers(
+    model: nn.Module, images: Iterable[object], *, max_pixels: int = MOST_PIXELS
+) -> Iterator[Tensor | DataError]:
     """Yield what a model says of each picture in turn, or what is wrong with its file.
 
     Only a batch of pictures is in memory at a time.
@@ -174,6 +197,7 @@ def answers(model: nn.Module, images: Iterable[object]) -> Iterator[Tensor | Dat
     Args:
         model: What ``load`` returned.
         images: Paths, pictures or arrays.
+        max_pixels: Pixels of the largest file that is decoded.
 
     Raises:
         ShapeError: Something else came.
@@ -181,9 +205,10 @@ def answers(model: nn.Module, images: Iterable[object]) -> Iterator[Tensor | Dat
     config: Mapping[str, Any] = model.__dict__["config"]
     mean, std = (tuple(config["normalisation"][key]) for key in ("mean", "std"))
     task, size = tasks[config["task"]](config["classes"]), tuple(config["size"])
+    how = reading_of(config, max_pixels)
     if task.truth == "mask":
         for image in images:
-            pixels = _opened(image, None)
+            pixels = _opened(image, None, how)
             yield (
                 pixels
                 if isinstance(pixels, DataError)
@@ -191,7 +216,7 @@ def answers(model: nn.Module, images: Iterable[object]) -> Iterator[Tensor | Dat
             )
         return
     rest = iter(images)
-    while opened := [_opened(image, size[0]) for image in islice(rest, _BATCH)]:
+    while opened := [_opened(image, size[0], how) for image in islice(rest, _BATCH)]:
         good = [pixels for pixels in opened if not isinstance(pixels, DataError)]
         rows = iter(())
         if good:
@@ -214,19 +239,19 @@ def _each(images: object) -> Sequence[object]:
     return list(images) if isinstance(images, list | tuple) else [images]
 
 
-def _opened(image: object, side: int | None) -> UInt8[np.ndarray, "h w 3"] | DataError:
+def _opened(image: object, side: int | None, how: Reading) -> UInt8[np.ndarray, "h w 3"] | DataError:
     try:
-        return _pixels(image, side)
+        return _pixels(image, side, how)
     except DataError as error:
         return error
 
 
-def _pixels(image: object, side: int | None) -> UInt8[np.ndarray, "h w 3"]:
+def _pixels(image: object, side: int | None, how: Reading) -> UInt8[np.ndarray, "h w 3"]:
     """Return one picture, whole, or cut square like the images that the model was trained on."""
     if isinstance(image, str | Path):
-        return read(Path(image)) if side is None else read_square(Path(image), side)
+        return read(Path(image), how) if side is None else read_square(Path(image), side, how)
     if isinstance(image, Image.Image):
-        picture = upright_rgb(image)
+        picture = upright_rgb(image, how.levels)
         return np.asarray(picture) if side is None else square(picture, side)
     if isinstance(image, np.ndarray) and image.ndim == 3 and image.shape[2] == 3 and image.dtype == np.uint8:
         return image if side is None else square(image, side)

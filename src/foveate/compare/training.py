@@ -58,10 +58,10 @@ class Training:
         """Whether the score is better than that of a model that does not look."""
         return not math.isfinite(self.chance) or beats(self.score, self.chance, self.metric)
 
-    def predict(self, images: object) -> Any:
+    def predict(self, images: object, **options: Any) -> Any:
         """Return what the model sees in pictures; see ``fv.predict``."""
         model: Any = self.model
-        return model.predict(images)
+        return model.predict(images, **options)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data, as JSON holds it."""

@@ -16,13 +16,18 @@ _FEW = 5  # test images of a class below which its own score says nothing
 
 def check_labels(data: ImageData) -> Iterator[Finding]:
     """Yield what is remarkable about the classes of each split."""
-    if len(data.classes) < 2:
+    several = data.truth == "labels"
+    if len(data.classes) < 2 and not several:
         yield Finding(
             "one_class", "error", f"only one class, {data.classes[0]}: there is nothing to tell apart."
         )
         return
     for name, split in data.splits.items():
-        counts = np.bincount(split.targets, minlength=len(data.classes))
+        counts = (
+            split.targets.sum(axis=0) if several else np.bincount(split.targets, minlength=len(data.classes))
+        )
+        if several:
+            yield from _everywhere(data, name, counts)
         yield from _missing(data, name, counts)
         yield from _imbalance(data, name, counts)
 
@@ -43,7 +48,19 @@ def _missing(data: ImageData, split: str, counts: np.ndarray) -> Iterator[Findin
         yield Finding("few_test_images", "note", text, few)
 
 
+def _everywhere(data: ImageData, split: str, counts: np.ndarray) -> Iterator[Finding]:
+    """Find labels that every image has: no score tells how well they are told."""
+    full = tuple(data.classes[number] for number in np.flatnonzero(counts == len(data.splits[split])))
+    if full:
+        text = (
+            f"{len(full)} labels hold for every image of {split}: nothing can be said about them. Add images."
+        )
+        yield Finding("constant_label", "warning", text, full)
+
+
 def _imbalance(data: ImageData, split: str, counts: np.ndarray) -> Iterator[Finding]:
+    if not counts.any():
+        return
     present = np.where(counts > 0, counts, counts.max())
     rarest, most = int(present.argmin()), int(counts.argmax())
     ratio = counts[most] / counts[rarest]

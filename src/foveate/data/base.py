@@ -1,6 +1,7 @@
 """What image data is, wherever it comes from: named splits of items that can be loaded one by one.
 
-The truth is one class an item (labels), or one class a pixel (masks).
+The truth is one class an item (a label), any number of classes an item (labels), or one class a pixel
+(masks).
 
 Shapes  an image is uint8 (H, W, 3), RGB, upright; its mask is uint8 (H, W), each pixel a class number or
         ``IGNORE``; a mask of where to look is bool (H, W).
@@ -16,6 +17,8 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Int64, UInt8
 
+from foveate.data.decode import USUAL, Reading
+from foveate.data.levels import Levels
 from foveate.data.palette import default_palette
 from foveate.errors import DataError
 
@@ -23,7 +26,7 @@ SPLITS = ("train", "val", "test")
 IGNORE = 255  # in a mask: a pixel that neither trains nor counts
 BACKGROUND = "background"  # the class of what nothing claims
 MOST_CLASSES = 255  # that masks can tell apart: 0 to 254
-Truth = Literal["label", "mask"]
+Truth = Literal["label", "labels", "mask"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,8 @@ class Split:
 
     Args:
         names: One name per item, unique in the split: a relative path, or a number.
-        targets: The class of each item, int64 (N,), in [0, classes); all 0 where masks are the truth.
+        targets: The class of each item, int64 (N,), in [0, classes); or int64 (N, classes), 1 for each class
+            that holds, else 0; all 0 (N,) where masks are the truth.
         load: Item number -> image, uint8 (H, W, 3), full size. Safe to call from several threads.
         groups: What must not be torn apart (a patient, a video), one per item, or None.
         look: Item number -> where the evidence is, bool (H, W), or None if nobody knows.
@@ -42,13 +46,14 @@ class Split:
             nobody says; or None if labels are the truth. Safe to call from several threads; raises
             ``DataError`` where a mask cannot be used.
         mask_files: The file behind each mask, or None if there are no such files.
+        how: How the files become eight bits, the same for all files of the data.
 
     Raises:
         DataError: names, targets, groups or files differ in number.
     """
 
     names: tuple[str, ...]
-    targets: Int64[np.ndarray, " n"]
+    targets: Int64[np.ndarray, "n ..."]
     load: Callable[[int], UInt8[np.ndarray, "h w 3"]]
     groups: tuple[str, ...] | None = None
     look: Callable[[int], Bool[np.ndarray, "h w"]] | None = None
@@ -56,6 +61,7 @@ class Split:
     many: Callable[[int, int], UInt8[np.ndarray, "count h w 3"]] | None = None
     masks: Callable[[int], UInt8[np.ndarray, "h w"]] | None = None
     mask_files: tuple[Path, ...] | None = None
+    how: Reading = USUAL
 
     def __post_init__(self) -> None:
         for what in ("targets", "groups", "files", "mask_files"):
@@ -82,8 +88,8 @@ class ImageData:
         palette: A colour for each class, uint8 (K, 3), RGB, if the data comes with them.
 
     Raises:
-        DataError: train or test is missing, a target is no class, only some splits have masks, there are more
-            classes than masks can tell apart, or the palette does not fit them.
+        DataError: train or test is missing, a target is not a class, only some splits have masks, there are
+            more classes than masks can tell apart, or the palette does not fit them.
     """
 
     name: str
@@ -98,8 +104,8 @@ class ImageData:
             if needed not in self.splits or not len(self.splits[needed]):
                 have = ", ".join(f"{name} ({len(split)})" for name, split in self.splits.items()) or "none"
                 raise DataError(
-                    f"{self.name}: no item in split {needed}; splits: {have}. "
-                    "Give train and test (val is optional), or one flat set to be split."
+                    f"{self.name}: no item in split {needed}; splits: {have}. Give train and test (val is "
+                    "optional), or one flat set to be split."
                 )
         for name, split in self.splits.items():
             _check_targets(f"{self.name}, split {name}", split, len(self.classes))
@@ -107,8 +113,16 @@ class ImageData:
 
     @property
     def truth(self) -> Truth:
-        """Say what is true of an item: one class ("label"), or one class a pixel ("mask")."""
-        return "label" if self.splits["train"].masks is None else "mask"
+        """Say what is true of an item: one class ("label"), several ("labels"), or one a pixel ("mask")."""
+        train = self.splits["train"]
+        if train.masks is not None:
+            return "mask"
+        return "label" if train.targets.ndim == 1 else "labels"
+
+    @property
+    def levels(self) -> Levels | None:
+        """Return the values that become black and white in deep files; each file's own if None."""
+        return self.splits["train"].how.levels
 
     @property
     def colours(self) -> UInt8[np.ndarray, "k 3"]:
@@ -134,15 +148,34 @@ class ImageData:
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{name} {len(split)}" for name, split in self.splits.items())
-        masks = ", masks" if self.truth == "mask" else ""
-        return f"ImageData({self.name}: {len(self.classes)} classes{masks}; {sizes})"
+        kind = {"label": "", "labels": ", several an image", "mask": ", masks"}[self.truth]
+        return f"ImageData({self.name}: {len(self.classes)} classes{kind}; {sizes})"
 
 
 def _check_targets(where: str, split: Split, classes: int) -> None:
+    if split.targets.ndim == 2:
+        _check_truths(where, split, classes)
+        return
     wrong = np.flatnonzero((split.targets < 0) | (split.targets >= classes))
     if len(wrong):
         first = int(wrong[0])
         raise DataError(
             f"{where}: label {int(split.targets[first])} of {split.names[first]} is not in 0..{classes - 1} "
             f"({len(wrong)} such). Correct the labels, or state the right number of classes."
+        )
+
+
+def _check_truths(where: str, split: Split, classes: int) -> None:
+    """Check targets of several classes an item."""
+    if split.targets.shape[1] != classes:
+        raise DataError(
+            f"{where}: {split.targets.shape[1]} truths an image for {classes} classes. Give one for each "
+            "class."
+        )
+    wrong = np.argwhere(~np.isin(split.targets, (0, 1)))
+    if len(wrong):
+        item, label = wrong[0].tolist()
+        raise DataError(
+            f"{where}: the truth of class {label} is {split.targets[item, label]} for {split.names[item]} "
+            f"({len(wrong)} such). Give 1 where a class holds, else 0."
         )

@@ -42,8 +42,8 @@ class Batch:
 
     Args:
         images: float32 (B, 3, H, W), normalised.
-        targets: int64 (B,), the classes; with masks (B, H, W), the class of each pixel, ``IGNORE`` where it
-            does not count.
+        targets: int64 (B,), the classes; (B, K), 1 for each that holds, where several may; with masks (B, H,
+            W), the class of each pixel, ``IGNORE`` where it does not count.
         indices: int64 (B,), the samples' numbers in their split.
     """
 

@@ -26,7 +26,7 @@ from foveate.data.rows import fitted, fitted_masks, squares
 from foveate.errors import DataError, OptionError
 from foveate.files import replacing
 
-VERSION = 1  # raise it whenever a decoded pixel could change
+VERSION = 2  # raise it whenever a decoded pixel could change
 _CHUNK = 512  # images decoded between two writes, if they are small
 _CHUNK_BYTES = 2**26  # and this much at most
 _SEAL = 32  # bytes of the checksum that a file ends in
@@ -41,14 +41,14 @@ class CachedSplit:
 
     Args:
         images: uint8 (N, 3, H, W); usually memory-mapped and read-only. H = W where labels are the truth.
-        targets: int64 (N,), the classes; all 0 where masks are the truth.
+        targets: int64 (N,), the classes; (N, K) where several may hold; all 0 where masks are the truth.
         names: One per item.
         masks: uint8 (N, H, W), likewise, ``IGNORE`` where a pixel does not count; None where labels are the
             truth.
     """
 
     images: UInt8[np.ndarray, "n 3 h w"]
-    targets: Int64[np.ndarray, " n"]
+    targets: Int64[np.ndarray, "n ..."]
     names: tuple[str, ...]
     masks: UInt8[np.ndarray, "n h w"] | None = None
 
@@ -62,7 +62,7 @@ class CachedSplit:
         return height, width
 
     @property
-    def truth(self) -> Int64[np.ndarray, " n"] | UInt8[np.ndarray, "n h w"]:
+    def truth(self) -> Int64[np.ndarray, "n ..."] | UInt8[np.ndarray, "n h w"]:
         """What is true of the items: their masks, or else their classes."""
         return self.targets if self.masks is None else self.masks
 

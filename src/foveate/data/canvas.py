@@ -68,7 +68,7 @@ def image_size(split: Split, item: int) -> tuple[int, int]:
         DataError: the image cannot be read.
     """
     if split.files is not None:
-        return file_size(split.files[item])
+        return file_size(split.files[item], split.how)
     height, width = split.load(item).shape[:2]
     return height, width
 

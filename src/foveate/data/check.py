@@ -16,25 +16,30 @@ from pathlib import Path
 import numpy as np
 
 from foveate.data.balance import check_labels
-from foveate.data.base import ImageData, Split
+from foveate.data.base import ImageData, Split, Truth
 from foveate.data.check_masks import check_masks, look_at_masks
 from foveate.data.check_pairs import check_pairs
-from foveate.data.decode import SUFFIXES
 from foveate.data.duplicates import exact_groups, near_pairs
 from foveate.data.finding import Finding, Severity
 from foveate.data.folder import strangers
+from foveate.data.formats import unread_advice, unread_pictures
+from foveate.data.names import printable
 from foveate.data.open import open_data
 from foveate.data.probe import Probe, probe_file, probe_pixels
-from foveate.errors import FoveateError
+from foveate.data.walk import image_files, links_back, visible_files
+from foveate.errors import DataError, FoveateError
 
-__all__ = ["Finding", "check", "check_source"]
+__all__ = ["Finding", "check", "check_source", "opening_warnings"]
 
 _CHUNK = 64  # images a task of the pool: fewer, larger tasks cost less to hand out
 _PROBLEMS: dict[str, str] = {
     "empty": "{n} of 0 bytes. Remove or restore them.",
     "unreadable": "{n} that cannot be read as images. Remove or replace them.",
     "truncated": "{n} cut short: the end of the image is missing. Copy them again or remove them.",
-    "bomb": "{n} of more pixels than Pillow agrees to decode (decompression bombs). Shrink or remove them.",
+    "bomb": (
+        "{n} of more pixels or bytes than are decoded unasked (decompression bombs?). Shrink or remove "
+        "them; if you trust them, --max-pixels raises the limit."
+    ),
 }
 _TRAITS: dict[str, tuple[Severity, str]] = {
     "wrong_extension": (
@@ -42,13 +47,23 @@ _TRAITS: dict[str, tuple[Severity, str]] = {
         "{n} named as another format than they hold. They are read by content; rename them.",
     ),
     "large": ("warning", "{n} of more pixels than Pillow decodes without a warning. Shrink them."),
+    "not_finite": ("warning", "{n} with values that are not numbers (NaN, infinity). NaN is read as black."),
+    "beyond_levels": (
+        "warning",
+        "{n} with values darker or brighter than the range that all files are scaled by: they are cut off.",
+    ),
+    "not_alpha": (
+        "warning",
+        "{n} with a fourth channel that is not transparency (near infrared?): most of its values are neither "
+        "0 nor 255. It is left out.",
+    ),
     "animated": (
         "warning",
         "{n} with several frames. Only the first is used; export the frame that is meant.",
     ),
     "alpha": ("note", "{n} with transparency. They are laid over white."),
     "cmyk": ("note", "{n} in CMYK. They are converted without a colour profile; colours may shift."),
-    "sixteen_bit": ("note", "{n} with more than 8 bits a channel. They are scaled to 8 bits."),
+    "sixteen_bit": ("note", "{n} with more than 8 bits a channel. They are scaled to 8 bits, all alike."),
     "exif_rotation": (
         "note",
         "{n} that EXIF says to rotate. They are turned upright; other tools may not do it.",
@@ -60,7 +75,7 @@ _TRAITS: dict[str, tuple[Severity, str]] = {
 class _Item:
     name: str
     split: str
-    target: int
+    target: int | tuple[int, ...]
     probe: Probe
 
 
@@ -108,15 +123,21 @@ def check_source(source: object, *, seed: int = 0, **options: object) -> list[Fi
     return check(data)
 
 
+def opening_warnings(data: ImageData) -> list[Finding]:
+    """Return those warnings of ``check`` for which no picture is opened: what was left out, and why."""
+    return [finding for finding in _from_origin(data) if finding.severity == "warning"]
+
+
 def _items(name: str, split: Split) -> Iterator[_Item]:
     probes = _in_pool(partial(_probe_some, split), len(split))
-    for item, target, probe in zip(split.names, split.targets.tolist(), probes, strict=True):
+    targets = [tuple(target) if isinstance(target, list) else target for target in split.targets.tolist()]
+    for item, target, probe in zip(split.names, targets, probes, strict=True):
         yield _Item(item if split.files is not None else f"{name}:{item}", name, target, probe)
 
 
 def _probe_some(split: Split, first: int, count: int) -> list[Probe]:
     if split.files is not None:
-        return [probe_file(path) for path in split.files[first : first + count]]
+        return [probe_file(path, split.how) for path in split.files[first : first + count]]
     if split.many is not None:
         return [probe_pixels(image) for image in split.many(first, count)]
     return [_probe_loaded(split, item) for item in range(first, first + count)]
@@ -139,12 +160,33 @@ def _in_pool(look: Callable[[int, int], list[Probe]], total: int) -> Iterator[Pr
 def _from_origin(data: ImageData) -> Iterator[Finding]:
     for note in data.origin.get("notes") or ():  # type: ignore[attr-defined]
         yield Finding("opened", "note", str(note))
+    for warning in data.origin.get("warnings") or ():  # type: ignore[attr-defined]
+        yield Finding("opened", "warning", str(warning))
     source = data.origin.get("source")
-    if isinstance(source, str) and Path(source).is_dir() and data.truth == "label":
-        ignored = tuple(str(path.relative_to(source)) for path in strangers(Path(source)))
+    if isinstance(source, str) and Path(source).is_dir():
+        yield from _left_out(Path(source), data.truth)
+
+
+def _left_out(source: Path, truth: Truth) -> Iterator[Finding]:
+    """Find what lies in a folder and is not read: pictures of other formats, links back up, other files."""
+    unread = unread_pictures(visible_files(source))
+    if unread:
+        text = f"{_number(unread)} not read, though pictures by name. {unread_advice(unread)}"
+        yield Finding("unread_picture", "warning", text, _inside(source, unread))
+    back = links_back(source)
+    if back:
+        text = f"{len(back)} links to a folder that they lie in themselves. Nobody follows them; remove them."
+        yield Finding("link_back", "note", text, _inside(source, back))
+    if truth != "mask":
+        known = set(unread)
+        ignored = _inside(source, [path for path in strangers(source) if path not in known])
         if ignored:
-            text = f"{_number(ignored)} ignored: no image by name, or in no class folder."
+            text = f"{_number(ignored)} ignored: not an image by name, or not in a class folder."
             yield Finding("ignored_file", "note", text, ignored)
+
+
+def _inside(source: Path, paths: Sequence[Path]) -> tuple[str, ...]:
+    return tuple(printable(str(path.relative_to(source))) for path in paths)
 
 
 def _problems(items: Sequence[_Item]) -> Iterator[Finding]:
@@ -187,7 +229,10 @@ def _exact(items: Sequence[_Item]) -> Iterator[Finding]:
         if len({member.target for member in members}) > 1:
             torn.append(text)
     if across:
-        text = f"{len(across)} images are in several splits, byte for byte: scores would flatter. Remove one."
+        text = (
+            f"{len(across)} images are in several splits, byte for byte: test scores would be optimistic. "
+            "Remove one."
+        )
         yield Finding("duplicate_across_splits", "warning", text, tuple(across))
     if torn:
         text = f"{len(torn)} images occur with different labels or masks. Decide which is right."
@@ -203,21 +248,25 @@ def _near(items: Sequence[_Item]) -> Iterator[Finding]:
     pairs = near_pairs([item.probe for item in items], parts)
     if len(pairs):
         found = tuple(f"{items[left].name} ~ {items[right].name}" for left, right in pairs.tolist())
-        text = f"{len(found)} pairs across splits look alike: scores may flatter. Look at them."
+        text = f"{len(found)} pairs across splits look alike: test scores may be optimistic. Look at them."
         yield Finding("near_duplicate", "warning", text, found)
 
 
 def _loose_files(source: object) -> Iterator[Finding]:
     if not isinstance(source, (str, Path)) or not Path(source).is_dir():
         return
-    files = sorted(
-        path for path in Path(source).rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()
-    )
+    try:
+        files = image_files(Path(source))
+    except DataError as error:
+        yield Finding("unreadable_folder", "error", str(error))
+        return
+    yield from _left_out(Path(source), "mask")
     probes = _in_pool(
         lambda first, count: [probe_file(path) for path in files[first : first + count]], len(files)
     )
     items = [
-        _Item(str(file.relative_to(source)), "", 0, probe) for file, probe in zip(files, probes, strict=True)
+        _Item(printable(str(file.relative_to(source))), "", 0, probe)
+        for file, probe in zip(files, probes, strict=True)
     ]
     yield from _problems(items)
     yield from _traits(items)

@@ -9,10 +9,10 @@ be meant.
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
+from foveate.data.decode import check_file
 from foveate.data.folder_names import meaning
 from foveate.data.walk import visible_folders
 from foveate.errors import DataError
@@ -70,23 +70,15 @@ def _split_of(root: Path, file: Path) -> str | None:
 
 def _is_coco(file: Path) -> bool:
     """Tell COCO annotations by their keys, wherever in the file they stand."""
-    if not file.is_file() or not file.stat().st_size:
+    try:
+        check_file(file)
+        with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as text:
+            return all(text.find(word) >= 0 for word in (b'"images"', b'"annotations"', b'"categories"'))
+    except (OSError, ValueError, DataError):  # empty, not a file, or not one that we may read
         return False
-    with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as text:
-        return all(text.find(word) >= 0 for word in (b'"images"', b'"annotations"', b'"categories"'))
 
 
-def image_folder(file: Path, content: Mapping[str, Any], root: Path, images: str | None) -> Path:
-    """Return the folder in which the first image lies."""
-    if not content["images"]:
-        raise DataError(f"{file}: lists no images.")
-    if images is not None:
-        return root / images
-    first = str(content["images"][0]["file_name"])
-    return next((place for place in _places(file, root) if (place / first).is_file()), root)
-
-
-def _places(file: Path, root: Path) -> Iterator[Path]:
+def image_places(file: Path, root: Path) -> Iterator[Path]:
     """Yield where images may lie, the likeliest first."""
     split = _split_of(root, file)
     for place in dict.fromkeys((file.parent, root, root / "images", root.parent, root.parent / "images")):

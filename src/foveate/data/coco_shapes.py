@@ -12,26 +12,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float64
 
 from foveate.errors import DataError
 
 _FIRST = 48  # the character that means 0 in COCO's compressed run lengths
 _LOW, _MORE, _SIGN = 0x1F, 0x20, 0x10  # five bits of a number; whether more follow; the sign
+_MOST_BITS = 40  # of a number: eight letters, more than any image's pixels need
 
 
-def polygon_region(polygon: Sequence[float], height: int, width: int) -> Bool[np.ndarray, "h w"]:
-    """Return the pixels inside x, y, x, y, ...
-
-    Raises:
-        DataError: it is no list of at least three points.
-    """
-    points = np.asarray(polygon, dtype=np.float64)
-    if points.ndim != 1 or len(points) < 6 or len(points) % 2:
-        raise DataError(f"a polygon of {len(polygon)} numbers; at least three points x, y are needed.")
-    starts = points.reshape(-1, 2)
+def polygon_region(polygon: Float64[np.ndarray, "p 2"], height: int, width: int) -> Bool[np.ndarray, "h w"]:
+    """Return the pixels inside an outline of at least three points x, y."""
     toggles = np.zeros((height, width + 1), dtype=np.int32)
-    for (x0, y0), (x1, y1) in zip(starts, np.roll(starts, -1, axis=0), strict=True):
+    for (x0, y0), (x1, y1) in zip(polygon, np.roll(polygon, -1, axis=0), strict=True):
         if y0 == y1:
             continue
         (low_x, low_y), (high_x, high_y) = sorted(((x0, y0), (x1, y1)), key=lambda point: point[1])
@@ -43,42 +36,36 @@ def polygon_region(polygon: Sequence[float], height: int, width: int) -> Bool[np
     return toggles[:, :width].cumsum(axis=1) % 2 == 1
 
 
-def run_length_region(
-    counts: Sequence[int] | str, size: Sequence[int], height: int, width: int
-) -> Bool[np.ndarray, "h w"]:
+def run_length_region(counts: Sequence[int], height: int, width: int) -> Bool[np.ndarray, "h w"]:
     """Return the pixels of COCO's run lengths: column by column, zeros and ones in turn, zeros first.
 
     Args:
-        counts: The lengths, or their compressed form.
-        size: Height and width that they are for.
+        counts: The lengths, which add up to the pixels.
         height: Of the image.
         width: Likewise.
+    """
+    values = np.arange(len(counts)) % 2 == 1
+    return np.repeat(values, counts).reshape(width, height).T
+
+
+def uncompressed(text: str) -> list[int]:
+    """Return the lengths: five bits a character; from the fourth on, differences to the last but one.
 
     Raises:
-        DataError: they are for another size.
+        DataError: it is not a text of COCO's run lengths.
     """
-    lengths = _uncompressed(counts) if isinstance(counts, str) else list(counts)
-    if list(size) != [height, width] or sum(lengths) != height * width:
-        raise DataError(
-            f"run lengths of {sum(lengths)} pixels for {list(size)}, in an image of height and width "
-            f"{[height, width]}."
-        )
-    values = np.arange(len(lengths)) % 2 == 1
-    return np.repeat(values, lengths).reshape(width, height).T
-
-
-def _uncompressed(text: str) -> list[int]:
-    """Return the lengths: five bits a character; from the fourth on, differences to the last but one."""
     lengths: list[int] = []
-    place = 0
-    while place < len(text):
-        number, shift, more = 0, 0, True
-        while more:
-            group = ord(text[place]) - _FIRST
-            number |= (group & _LOW) << shift
-            more = bool(group & _MORE)
-            place, shift = place + 1, shift + 5
-            if not more and group & _SIGN:
-                number -= 1 << shift
-        lengths.append(number + lengths[-2] if len(lengths) > 2 else number)
+    number, shift = 0, 0
+    for letter in text:
+        group = ord(letter) - _FIRST
+        if not 0 <= group < 2 * _MORE or shift >= _MOST_BITS:
+            raise DataError("run lengths with letters that mean nothing")
+        number |= (group & _LOW) << shift
+        shift += 5
+        if not group & _MORE:
+            number -= (1 << shift) if group & _SIGN else 0
+            lengths.append(number + lengths[-2] if len(lengths) > 2 else number)
+            number, shift = 0, 0
+    if shift:
+        raise DataError("run lengths that end within a number")
     return lengths

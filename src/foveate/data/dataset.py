@@ -1,4 +1,4 @@
-"""A Python dataset: anything with a length whose items are (image, label) or (image, mask).
+"""A Python dataset: anything with a length whose items are (image, label), (image, labels) or (image, mask).
 
 ``dataset_items`` says what images and masks may be. One pass at opening reads the labels, or the values that
 the masks hold, and hashes the pixels.
@@ -18,6 +18,7 @@ from foveate.data.base import SPLITS, ImageData, Split
 from foveate.data.contents import hash_splits
 from foveate.data.dataset_items import Dataset, Truth, read_item
 from foveate.data.folder_names import split_named
+from foveate.data.label_sets import strata
 from foveate.data.masks.code import MaskCode
 from foveate.data.masks.infer_code import Ignored, MaskOptions, infer_from_values
 from foveate.data.splits import SHARES, Shares, cut
@@ -28,7 +29,7 @@ from foveate.errors import DataError, OptionError
 class _Read:
     """What one pass over a dataset tells: labels (all 0 with masks), hashes, and the values in the masks."""
 
-    targets: Int64[np.ndarray, " n"]
+    targets: Int64[np.ndarray, "n ..."]
     contents: Sequence[str]
     values: frozenset[int] | None
 
@@ -57,21 +58,23 @@ def open_dataset(
         threshold: With masks, the grey level from which on a pixel is foreground.
 
     Raises:
-        DataError: it has no length, an item is no (image, label) or (image, mask), or it gives a different
-            image each time.
+        DataError: it has no length, an item is not (image, label), (image, labels) or (image, mask), a label
+            is a fraction or NaN, or it gives a different image each time.
         OptionError: options for masks, but there are labels.
     """
     given = _by_split(source)
     read = {split: _read(f"{name}, split {split}", dataset) for split, dataset in given.items()}
     options = MaskOptions(classes, ignore_index, background=background, threshold=threshold)
+    read, said = _classes_of_one_hot(name, read)
     code, notes = _meaning(name, given, read, options)
+    notes = [*said, *notes]
     if code is not None:
         names = code.classes
     else:
         names = tuple(classes) if classes is not None else _classes(given, [p.targets for p in read.values()])
     if set(given) == {""}:
         part = read[""]
-        chosen = cut(part.targets, seed=seed, shares=shares)
+        chosen = cut(strata(part.targets), seed=seed, shares=shares)
         splits = {split: _split(given[""], part.targets, items, code) for split, items in chosen.items()}
         hashes = {split: [part.contents[item] for item in items] for split, items in chosen.items()}
     else:
@@ -112,7 +115,7 @@ def _sized(where: str, dataset: object) -> Dataset:
         dataset, (str, bytes)
     ):
         raise DataError(
-            f"{where}: a {type(dataset).__name__} is no dataset. Give an object with len() and items "
+            f"{where}: a {type(dataset).__name__} is not a dataset. Give an object with len() and items "
             "(image, label), such as a torchvision dataset, or a path."
         )
     return dataset
@@ -120,13 +123,14 @@ def _sized(where: str, dataset: object) -> Dataset:
 
 def _read(where: str, dataset: Dataset) -> _Read:
     """Return the label, or the values in the mask, and the hash of every item."""
-    targets, hashes = [], []
+    targets: list[int | tuple[int, ...]] = []
+    hashes = []
     values: set[int] = set()
     masks = 0
     for item in range(len(dataset)):
         image, truth = read_item(f"{where}, item {item}", dataset, item)
         hashes.append(_hash(image, truth))
-        if isinstance(truth, int):
+        if isinstance(truth, (int, tuple)):
             targets.append(truth)
         else:
             masks += 1
@@ -141,7 +145,29 @@ def _read(where: str, dataset: Dataset) -> _Read:
             f"{where}: item 0 gave two different images. Remove random transforms from the dataset; foveate "
             "augments in training."
         )
-    return _Read(np.array(targets, dtype=np.int64), hashes, frozenset(values) if masks else None)
+    return _Read(_column(where, targets), hashes, frozenset(values) if masks else None)
+
+
+def _column(where: str, targets: Sequence[int | tuple[int, ...]]) -> Int64[np.ndarray, "n ..."]:
+    """Return the labels of all items, or their vectors, which must be equally long."""
+    lengths = {len(target) if isinstance(target, tuple) else 0 for target in targets}
+    if len(lengths) > 1:
+        kinds = ", ".join(f"{length} labels" if length else "one class number" for length in sorted(lengths))
+        raise DataError(f"{where}: items came with {kinds}. Give all of them the same.")
+    return np.array(targets, dtype=np.int64)
+
+
+def _classes_of_one_hot(name: str, read: dict[str, _Read]) -> tuple[dict[str, _Read], list[str]]:
+    """Return class numbers where every vector of every item names exactly one class."""
+    dimensions = {part.targets.shape[1:] for part in read.values() if len(part.targets)}
+    if len(dimensions) > 1:
+        raise DataError(
+            f"{name}: the splits differ in how many labels an item has. Give all of them the same."
+        )
+    if dimensions in (set(), {()}) or any((part.targets.sum(axis=1) != 1).any() for part in read.values()):
+        return read, []
+    numbers = {split: replace(part, targets=part.targets.argmax(axis=1)) for split, part in read.items()}
+    return numbers, ["every vector of labels holds a single 1: they are read as class numbers"]
 
 
 def _meaning(
@@ -163,7 +189,7 @@ def _meaning(
 
 def _hash(image: np.ndarray, truth: Truth) -> str:
     content = f"{image.shape}".encode() + image.tobytes()
-    if not isinstance(truth, int):
+    if isinstance(truth, np.ndarray):
         content += truth.tobytes()
     return hashlib.blake2b(content, digest_size=16).hexdigest()
 
@@ -177,12 +203,14 @@ def _classes(given: Mapping[str, Dataset], targets: Sequence[np.ndarray]) -> tup
     own = _own_classes(given)
     if own is not None:
         return own
+    if targets[0].ndim == 2:
+        return tuple(str(number) for number in range(targets[0].shape[1]))
     most = max((int(part.max()) for part in targets if len(part)), default=0)
     return tuple(str(number) for number in range(most + 1))
 
 
 def _split(dataset: Dataset, targets: np.ndarray, items: np.ndarray, code: MaskCode | None) -> Split:
-    lock = threading.Lock()  # nobody promised that the user's dataset bears several threads
+    lock = threading.Lock()  # the user's dataset may not be thread-safe
 
     def pair(number: int) -> tuple[UInt8[np.ndarray, "h w 3"], Truth]:
         with lock:
@@ -190,7 +218,7 @@ def _split(dataset: Dataset, targets: np.ndarray, items: np.ndarray, code: MaskC
 
     def mask(number: int) -> UInt8[np.ndarray, "h w"]:
         truth = pair(number)[1]
-        assert code is not None and not isinstance(truth, int)
+        assert code is not None and isinstance(truth, np.ndarray)
         return code.classes_of(truth, f"item {int(items[number])}")
 
     return Split(

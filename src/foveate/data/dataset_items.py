@@ -1,8 +1,9 @@
-"""Items of a Python dataset: (image, label) or (image, mask), of any kind, as arrays.
+"""Items of a Python dataset: (image, label), (image, labels) or (image, mask), of any kind, as arrays.
 
 An image is a PIL image, an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), or a tensor (C, H, W); uint8, or
-float in [0, 1]. A mask is a PIL image, an array or a tensor (``tv_tensors.Mask``, say), (H, W) or (1, H, W),
-of whole numbers.
+float in [0, 1]. A label is a whole number; labels are a vector of 0 and 1, one for each class: an array, a
+tensor or a sequence. A mask is a PIL image, an array or a tensor (``tv_tensors.Mask``, say), (H, W) or (1, H,
+W), of whole numbers.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from foveate.data.decode import upright_rgb
 from foveate.errors import DataError
 
 _CHANNELS = (1, 3, 4)
+_SHOWN = 60  # letters of a value in an error
 _MASK_MODES = ("1", "L", "P", "I", "I;16")
-Truth = int | Int32[np.ndarray, "h w"]
+Truth = int | tuple[int, ...] | Int32[np.ndarray, "h w"]
 
 
 @runtime_checkable
@@ -31,10 +33,11 @@ class Dataset(Protocol):
 
 
 def read_item(where: str, dataset: Dataset, item: int) -> tuple[UInt8[np.ndarray, "h w 3"], Truth]:
-    """Return an item's image, and its label or what its mask holds.
+    """Return an item's image, and its label, its labels (0 or 1 for each class) or what its mask holds.
 
     Raises:
-        DataError: it is neither (image, label) nor (image, mask), or the mask is not as large as the image.
+        DataError: it is neither (image, label) nor (image, mask), the mask is not as large as the image, or a
+            label is a fraction or not a number.
     """
     got = dataset[item]
     if not isinstance(got, (tuple, list)) or len(got) != 2:
@@ -50,10 +53,7 @@ def read_item(where: str, dataset: Dataset, item: int) -> tuple[UInt8[np.ndarray
                 f"{pixels.shape[1]}x{pixels.shape[0]}. Make them equal."
             )
         return pixels, mask
-    try:
-        return pixels, int(truth)  # type: ignore[call-overload]
-    except (TypeError, ValueError):
-        raise DataError(f"{where}: label {truth!r} is no class number. Number the classes from 0.") from None
+    return pixels, _to_labels(where, truth)
 
 
 def to_rgb(where: str, image: object) -> UInt8[np.ndarray, "h w 3"]:
@@ -78,6 +78,41 @@ def to_rgb(where: str, image: object) -> UInt8[np.ndarray, "h w 3"]:
         )
     pixels = _to_bytes(where, image)
     return np.asarray(upright_rgb(Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)))
+
+
+def _to_labels(where: str, truth: object) -> int | tuple[int, ...]:
+    """Return a class number, or 0 or 1 for each class."""
+    values = truth.detach().cpu().numpy() if hasattr(truth, "detach") else truth
+    if isinstance(values, np.ndarray) and values.size == 1 and values.ndim == 0:
+        values = values.item()
+    if isinstance(values, (np.ndarray, list, tuple)):
+        numbers = [_whole(where, value) for value in values]
+        if not numbers or not set(numbers) <= {0, 1}:
+            raise DataError(
+                f"{where}: labels {_short(truth)}. Several labels are a vector of 0 and 1, one for each "
+                "class; one label is a whole number."
+            )
+        return tuple(numbers)
+    return _whole(where, values)
+
+
+def _whole(where: str, value: object) -> int:
+    """Return a number that is whole; a fraction would lose what it says."""
+    try:
+        number = float(value)  # type: ignore[arg-type]
+        if isinstance(value, (str, bytes)) or not number.is_integer():
+            raise ValueError
+        return int(value)  # type: ignore[call-overload]
+    except (TypeError, ValueError, OverflowError):
+        raise DataError(
+            f"{where}: label {_short(value)} is not a class number. Number the classes from 0; fractions "
+            "and NaN are not classes."
+        ) from None
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def _channels_last(array: np.ndarray) -> np.ndarray:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Int64, UInt8
 
 from foveate.data.base import SPLITS, ImageData, Split
-from foveate.data.contents import hash_files, hash_splits
-from foveate.data.decode import read
+from foveate.data.contents import hash_files, hash_images, hash_splits
+from foveate.data.decode import MOST_PIXELS, Reading, read
+from foveate.data.deep_files import common_reading
+from foveate.data.label_sets import as_truths, strata
 from foveate.data.masks.code import Code, MaskCode, masked
+from foveate.data.names import printable
 from foveate.data.splits import Shares, cut
 
 
@@ -23,11 +26,12 @@ class Entry:
     Args:
         name: Path relative to the source, with forward slashes.
         path: Where it is.
-        label: Its class's name; empty if it has a mask.
+        label: Its class's name; empty if it has a mask or several labels.
         split: train, val or test; None if the data comes in one piece.
         group: What it must stay together with, or None.
         masks: The files of its mask; None if it has a label.
         inside: A file that is 0 where its mask does not count, or None.
+        labels: The names of the classes that hold, if there may be several.
     """
 
     name: str
@@ -37,6 +41,7 @@ class Entry:
     group: str | None = None
     masks: tuple[Path, ...] | None = None
     inside: Path | None = None
+    labels: tuple[str, ...] | None = None
 
 
 def data_from_entries(
@@ -50,6 +55,7 @@ def data_from_entries(
     code: Code | None = None,
     palette: UInt8[np.ndarray, "k 3"] | None = None,
     notes: Sequence[str] = (),
+    max_pixels: int = MOST_PIXELS,
 ) -> ImageData:
     """Return data of labelled or masked files, cut into splits here if none states its split.
 
@@ -63,24 +69,28 @@ def data_from_entries(
         code: What the pixels of the masks mean; None for labels.
         palette: Colours of the classes.
         notes: What was decided unasked.
+        max_pixels: Pixels of the largest picture that is decoded.
 
     Raises:
         DataError: a file cannot be opened, or train or test would be empty.
         OptionError: the shares are impossible.
     """
+    entries, classes = [_printable(entry) for entry in entries], tuple(map(printable, classes))
     parts = _parts(entries, classes, seed, shares)
-    notes = list(notes)
+    how, said = common_reading([entry.path for entry in entries], max_pixels)
+    notes = [*notes, *said]
+    options = dict(options) | ({"max_pixels": max_pixels} if max_pixels != MOST_PIXELS else {})
     if "test" not in parts and "val" in parts:
         parts["test"] = parts.pop("val")
         notes.append("there is no test split: validation images are the test images")
     parts = {name: sorted(parts[name], key=lambda entry: entry.name) for name in SPLITS if parts.get(name)}
-    splits = {name: _split(part, classes, code) for name, part in parts.items()}
-    contents = {name: _contents(part, code) for name, part in parts.items()}
+    splits = {name: _split(part, classes, code, how) for name, part in parts.items()}
+    contents = {name: _contents(part, code, how) for name, part in parts.items()}
     return ImageData(
-        name=source.stem if source.is_file() else source.name,
+        name=printable(source.stem if source.is_file() else source.name),
         classes=classes,
         splits=splits,
-        origin={"source": str(source), "seed": seed, "options": dict(options), "notes": notes},
+        origin={"source": printable(str(source)), "seed": seed, "options": options, "notes": notes},
         fingerprint=hash_splits(classes, splits, contents),
         palette=palette,
     )
@@ -96,8 +106,7 @@ def _parts(
         return parts
     # Sorted first: the cut depends on the set of files and the seed, not on the order of a listing.
     entries = sorted(entries, key=lambda entry: entry.name)
-    number = _numbers(classes)
-    targets = np.array([number[entry.label] for entry in entries], dtype=np.int64)
+    targets = strata(_targets(entries, classes))
     grouped = any(entry.group is not None for entry in entries)
     groups = (
         [entry.group if entry.group is not None else entry.name for entry in entries] if grouped else None
@@ -106,8 +115,7 @@ def _parts(
     return {name: [entries[item] for item in items] for name, items in chosen.items()}
 
 
-def _split(entries: Sequence[Entry], classes: tuple[str, ...], code: Code | None) -> Split:
-    number = _numbers(classes)
+def _split(entries: Sequence[Entry], classes: tuple[str, ...], code: Code | None, how: Reading) -> Split:
     files = tuple(entry.path for entry in entries)
     single = tuple(entry.masks[0] for entry in entries if entry.masks and len(entry.masks) == 1)
     grouped = any(entry.group is not None for entry in entries)
@@ -119,26 +127,36 @@ def _split(entries: Sequence[Entry], classes: tuple[str, ...], code: Code | None
 
     return Split(
         names=tuple(entry.name for entry in entries),
-        targets=np.array([number[entry.label] for entry in entries], dtype=np.int64),
-        load=lambda item: read(files[item]),
+        targets=_targets(entries, classes),
+        load=lambda item: read(files[item], how),
         groups=tuple(entry.group or entry.name for entry in entries) if grouped else None,
         files=files,
         masks=None if code is None else mask,
         mask_files=single if isinstance(code, MaskCode) else None,
+        how=how,
     )
 
 
-def _numbers(classes: tuple[str, ...]) -> dict[str, int]:
-    """Return each label's class; that of an image with a mask is 0."""
-    return {"": 0} | {label: target for target, label in enumerate(classes)}
+def _targets(entries: Sequence[Entry], classes: tuple[str, ...]) -> Int64[np.ndarray, "n ..."]:
+    """Return each item's class (that of an image with a mask is 0), or the truth of every class."""
+    several = [entry.labels for entry in entries if entry.labels is not None]
+    if several:
+        return as_truths(several, classes)
+    number = {"": 0} | {label: target for target, label in enumerate(classes)}
+    return np.array([number[entry.label] for entry in entries], dtype=np.int64)
 
 
-def _contents(entries: Sequence[Entry], code: Code | None) -> list[str]:
-    """Return a hash of each item: of its image, and of its mask and what that means."""
-    hashes = hash_files([entry.path for entry in entries])
+def _printable(entry: Entry) -> Entry:
+    labels = None if entry.labels is None else tuple(map(printable, entry.labels))
+    return replace(entry, name=printable(entry.name), label=printable(entry.label), labels=labels)
+
+
+def _contents(entries: Sequence[Entry], code: Code | None, how: Reading) -> list[str]:
+    """Return a hash of each item: of its image and its levels, and of its mask and what that means."""
+    hashes = hash_images([entry.path for entry in entries], how)
     if code is None:
         return hashes
-    files = hash_files([file for entry in entries for file in entry.masks or ()])
+    files = hash_files([file for entry in entries for file in entry.masks or ()], how.max_pixels)
     masks, insides = iter(files), iter(hash_files([e.inside for e in entries if e.inside is not None]))
     return [
         f"{image} {' '.join(next(masks) for _ in entry.masks or ())} "

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from foveate.data.base import ImageData
 from foveate.data.class_folders import Level, find_class_folders
+from foveate.data.decode import MOST_PIXELS
 from foveate.data.files import Entry, data_from_entries
 from foveate.data.splits import SHARES, Shares
 from foveate.data.tree import Tree, scan
@@ -30,6 +31,7 @@ def open_folder(
     seed: int = 0,
     shares: Shares = SHARES,
     class_folders: Level | None = None,
+    max_pixels: int = MOST_PIXELS,
 ) -> ImageData:
     """Open a folder of class folders.
 
@@ -41,6 +43,7 @@ def open_folder(
         class_folders: Which folders are classes where folders lie in folders: "outer", "inner" (the last
             ones, which hold the images), or "path", all names on the way joined. It is asked for where that
             is in doubt.
+        max_pixels: Pixels of the largest picture that is decoded.
 
     Raises:
         DataError: there are no class folders with images, a split is missing, or it is in doubt what the
@@ -63,7 +66,14 @@ def open_folder(
     if class_folders is not None:
         options["class_folders"] = class_folders
     return data_from_entries(
-        path, entries, classes, seed=seed, shares=shares, options=options, notes=found.notes
+        path,
+        entries,
+        classes,
+        seed=seed,
+        shares=shares,
+        options=options,
+        notes=found.notes,
+        max_pixels=max_pixels,
     )
 
 

@@ -3,30 +3,40 @@
     path,label,split,group            path,mask,split,group
     images/1.png,cat,train,patient-7  images/1.png,masks/1.png,train,patient-7
 
+An image may have several labels: in one cell, or as a column of 0 and 1 for each.
+
+    path,label                        path,effusion,mass,nodule
+    images/1.png,effusion|mass        images/1.png,1,1,0
+
 Paths are relative to the manifest. Without split, the table is cut by a seed, stratified, without tearing
 groups.
 """
 
 from __future__ import annotations
 
-import csv
+import math
+import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 from foveate.data.base import ImageData
+from foveate.data.decode import MOST_PIXELS
 from foveate.data.files import Entry, data_from_entries
 from foveate.data.folder_names import split_named
+from foveate.data.label_sets import held, parted, truth_of, without_none
 from foveate.data.masks.class_table import Colours, Names
 from foveate.data.masks.folder import plain
 from foveate.data.masks.infer_code import Ignored, MaskOptions, infer_code
+from foveate.data.names import printable
 from foveate.data.splits import SHARES, Shares
-from foveate.errors import DataError, MissingExtraError, OptionError, nearest
+from foveate.data.table import OLD, Row, Table, read_table
+from foveate.errors import DataError, OptionError, nearest
 
 COLUMNS = ("path", "label", "mask", "split", "group")
 _SHOWN = 5  # offenders named in an error; more would hide what to do
-_HEADER = 1  # the first row of data is line 2
-
-Row = dict[str, str]
+_NAN = ("nan", "-nan", "<na>")
 
 
 def open_manifest(
@@ -39,6 +49,9 @@ def open_manifest(
     colours: Colours | None = None,
     background: str | None = None,
     threshold: int | None = None,
+    separator: str | None = None,
+    labels: Sequence[str] | str | None = None,
+    max_pixels: int = MOST_PIXELS,
 ) -> ImageData:
     """Open a table of files with labels or masks.
 
@@ -51,23 +64,32 @@ def open_manifest(
         colours: Colour table of RGB masks.
         background: Name of what nothing claims.
         threshold: Grey level from which on a pixel is foreground.
+        separator: What stands between the labels of an image. "|" is seen unasked; "" takes every cell for
+            one label.
+        labels: The columns of 0 and 1 that are labels (a sequence, or one text with commas); all but path,
+            split and group if None, in a table without the columns label and mask.
+        max_pixels: Pixels of the largest picture that is decoded.
 
     Raises:
-        DataError: a column, cell or file is missing, a file is listed twice, or a group is in two splits; or
-            nobody can tell what a mask means.
-        OptionError: options for masks, but the table has labels; or they contradict each other.
+        DataError: a column, cell or file is missing, a file is listed twice, or a group is in two splits; a
+            label is a fraction or NaN; or nobody can tell what a mask means.
+        OptionError: options for masks, but the table has labels, or the other way round; or they contradict
+            each other.
         MissingExtraError: Parquet needs pyarrow.
     """
     asked = MaskOptions(classes, ignore_index, colours, background, threshold)
     path = path.resolve()
-    rows = _read_parquet(path) if path.suffix.lower() == ".parquet" else _read_text(path)
-    _check_columns(path, rows)
-    _check_cells(path, rows)
-    entries = [_entry(path, line, row) for line, row in enumerate(rows, start=_HEADER + 1)]
-    _check_files(path, entries)
+    table = _named(path, read_table(path))
+    chosen = _label_columns(path, table, labels)
+    _check_cells(path, table, chosen)
+    entries = [_entry(path, line, row) for line, row in zip(table.lines, table.rows, strict=True)]
+    _check_files(path, entries, table)
     _check_groups(path, entries)
-    options: dict[str, object] = {} if "split" in rows[0] else {"shares": list(shares)}
-    if "mask" in rows[0]:
+    options: dict[str, object] = {} if "split" in table.columns else {"shares": list(shares)}
+    notes = [f"the table is not UTF-8 and is read as {OLD}"] if table.encoding == OLD else []
+    if "mask" in table.columns and not chosen:
+        if separator is not None:
+            raise OptionError(f"manifest: separator is for labels, but {path.name} has masks. Leave it out.")
         found = infer_code(path.parent, [file for entry in entries for file in entry.masks or ()], asked)
         return data_from_entries(
             path,
@@ -78,67 +100,159 @@ def open_manifest(
             options=options | plain(vars(asked)),
             code=found.code,
             palette=found.palette,
-            notes=found.notes,
+            notes=[*notes, *found.notes],
+            max_pixels=max_pixels,
         )
     if asked != MaskOptions():
         given = ", ".join(plain(vars(asked)))
         raise OptionError(f"manifest: {given} is for masks, but {path.name} has labels. Leave it out.")
-    labels = {entry.label for entry in entries}
-    # 2 before 10, if every label is a number.
-    classes = tuple(sorted(labels, key=int) if all(label.isdecimal() for label in labels) else sorted(labels))
-    return data_from_entries(path, entries, classes, seed=seed, shares=shares, options=options)
+    entries, names, said = _labelled(path, table, entries, chosen, separator)
+    options |= {} if separator is None else {"separator": separator}
+    options |= {} if labels is None else {"labels": list(chosen)}
+    return data_from_entries(
+        path,
+        entries,
+        names,
+        seed=seed,
+        shares=shares,
+        options=options,
+        notes=[*notes, *said],
+        max_pixels=max_pixels,
+    )
 
 
-def _read_text(path: Path) -> list[Row]:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
-            return [
-                {key.strip(): (value or "").strip() for key, value in row.items() if isinstance(key, str)}
-                for row in reader
-            ]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(
-            f"{path}: cannot be read as a table ({error}). Save it as UTF-8 text with commas."
-        ) from None
-
-
-def _read_parquet(path: Path) -> list[Row]:
-    try:
-        from pyarrow import ArrowException, parquet  # type: ignore[import-untyped]
-    except ImportError:
-        raise MissingExtraError("pyarrow", "parquet", "reading a Parquet manifest") from None
-    try:
-        table = parquet.read_table(path)
-    except (ArrowException, OSError) as error:
-        raise DataError(
-            f"{path}: cannot be read as Parquet ({error}). Write it again, or give a .csv."
-        ) from None
-    return [
-        {key: "" if cell is None else str(cell) for key, cell in row.items()} for row in table.to_pylist()
-    ]
-
-
-def _check_columns(path: Path, rows: Sequence[Row]) -> None:
-    if not rows:
+def _named(path: Path, table: Table) -> Table:
+    """Return the table with the columns that mean something in lower case."""
+    if not table.rows:
         raise DataError(f"{path}: has no rows. Write a header path,label,split,group and one row per image.")
-    if "label" in rows[0] and "mask" in rows[0]:
+    known = {name: name.lower() for name in table.columns if name.lower() in COLUMNS}
+    if len(set(known.values())) < len(known):
+        raise DataError(f"{path}: two columns differ in capitals alone ({', '.join(known)}). Rename one.")
+    rows = [{known.get(name, name): cell for name, cell in row.items()} for row in table.rows]
+    columns = tuple(known.get(name, name) for name in table.columns)
+    if "path" not in columns:
+        _refuse_column(path, "path", columns)
+    return replace(table, columns=columns, rows=rows)
+
+
+def _label_columns(path: Path, table: Table, asked: Sequence[str] | str | None) -> tuple[str, ...]:
+    """Return the columns of 0 and 1 that are labels; none if there is a column of labels or masks."""
+    if asked is not None:
+        names = tuple(name.strip() for name in asked.split(",")) if isinstance(asked, str) else tuple(asked)
+        for name in names:
+            if name not in table.columns:
+                raise OptionError(
+                    f'labels: {path.name} has no column "{name}". {nearest(name, table.columns)}'
+                )
+        return names
+    there = {"label", "mask"} & set(table.columns)
+    if len(there) == 2:
         raise DataError(
             f"{path}: has both columns label and mask. Leave one out: it is the truth to be found."
         )
-    for column in ("path",) if "mask" in rows[0] else ("path", "label"):
-        if column not in rows[0]:
+    if there:
+        return ()
+    others = [name for name in table.columns if name and name not in COLUMNS]
+    telling = [name for name in others if any(truth_of(row[name]) is not None for row in table.rows)]
+    odd = [name for name in others if any(truth_of(row[name]) is None for row in table.rows)]
+    if not telling:
+        _refuse_column(path, "label", table.columns)
+    if odd:
+        line, cell = next(pair for pair in _column(table, odd[0]) if truth_of(pair[1]) is None)
+        raise DataError(
+            f'{path}: has no column label, and not all others hold 0 and 1: {odd[0]} is "{cell}" in line '
+            f"{line}. Say which columns are labels: --labels "
+            f"{','.join(name for name in others if name not in odd) or telling[0]} (in Python labels=)."
+        )
+    return tuple(others)
+
+
+def _refuse_column(path: Path, column: str, columns: Sequence[str]) -> NoReturn:
+    raise DataError(
+        f"{path}: has no column {column}. {nearest(column, columns)} Columns are path, label or mask and, if "
+        "wanted, split and group; or path and a column of 0 and 1 for each label."
+    )
+
+
+def _check_cells(path: Path, table: Table, chosen: Sequence[str]) -> None:
+    needed = ("path", "split") if chosen else COLUMNS[:4]
+    for column in (name for name in needed if name in table.columns):
+        empty = [line for line, cell in _column(table, column) if not cell]
+        if empty:
+            raise DataError(f"{path}: column {column} is empty in {_listed('line', empty)}. Fill it in.")
+    for column in chosen:
+        odd = [f'{line}: "{cell}"' for line, cell in _column(table, column) if truth_of(cell) is None]
+        if odd:
             raise DataError(
-                f"{path}: has no column {column}. {nearest(column, rows[0])} Columns are path, label or "
-                "mask and, if wanted, split and group."
+                f"{path}: column {column} is neither 0 nor 1 in {_listed('line', odd)}. Decide, or leave the "
+                "rows out."
             )
 
 
-def _check_cells(path: Path, rows: Sequence[Row]) -> None:
-    for column in (name for name in COLUMNS[:4] if name in rows[0]):
-        empty = [line for line, row in enumerate(rows, start=_HEADER + 1) if not row.get(column)]
-        if empty:
-            raise DataError(f"{path}: column {column} is empty in {_listed('line', empty)}. Fill it in.")
+def _column(table: Table, name: str) -> list[tuple[int, str]]:
+    """Return the cells of a column with their lines."""
+    return [(line, row[name]) for line, row in zip(table.lines, table.rows, strict=True)]
+
+
+def _labelled(
+    path: Path, table: Table, entries: list[Entry], chosen: Sequence[str], separator: str | None
+) -> tuple[list[Entry], tuple[str, ...], list[str]]:
+    """Return the entries with what holds for them, the classes, and what has been decided unasked."""
+    if chosen:
+        several = held(table.rows, chosen)
+        return _with(entries, several), tuple(chosen), [f"labels are the columns {', '.join(chosen)}"]
+    texts = [row["label"] for row in table.rows]
+    parts = parted(texts, separator)
+    if parts is None:
+        labels = _whole(path, table, texts)
+        classes = sorted(set(labels), key=int) if all(map(str.isdecimal, labels)) else sorted(set(labels))
+        return (
+            [replace(entry, label=label) for entry, label in zip(entries, labels, strict=True)],
+            tuple(classes),
+            [],
+        )
+    kept = without_none(parts)
+    notes = [] if separator else ['"|" in a label stands between several; separator="" takes it for one']
+    notes += ['"No Finding" is not a class: it says that no label holds'] if kept != parts else []
+    names = sorted({label for some in kept for label in some})
+    if not names:
+        raise DataError(f"{path}: no row has a label. Fill in the column label.")
+    return _with(entries, kept), tuple(names), notes
+
+
+def _with(entries: Sequence[Entry], labels: Sequence[tuple[str, ...]]) -> list[Entry]:
+    return [replace(entry, masks=None, labels=some) for entry, some in zip(entries, labels, strict=True)]
+
+
+def _whole(path: Path, table: Table, labels: Sequence[str]) -> list[str]:
+    """Return labels, class numbers that were written as fractions (1.0) without theirs.
+
+    Raises:
+        DataError: one is NaN, or all are numbers and some are not whole.
+    """
+    nan = [line for line, label in _column(table, "label") if label.lower() in _NAN]
+    if nan:
+        raise DataError(
+            f"{path}: column label is NaN in {_listed('line', nan)}. Fill it in, or leave the rows out."
+        )
+    try:
+        numbers = [float(label) for label in labels]
+    except ValueError:
+        return list(labels)  # words
+    odd = [
+        f"{label} (line {line})"
+        for line, label, number in zip(table.lines, labels, numbers, strict=True)
+        if not (math.isfinite(number) and number.is_integer())
+    ]
+    if odd:
+        raise DataError(
+            f"{path}: {_listed('labels are fractions:', odd)}. Classes are expected: write a word or a "
+            "whole number for each image."
+        )
+    return [
+        label if label.lstrip("+-").isdecimal() else str(int(number))
+        for label, number in zip(labels, numbers, strict=True)
+    ]
 
 
 def _entry(manifest: Path, line: int, row: Row) -> Entry:
@@ -149,24 +263,45 @@ def _entry(manifest: Path, line: int, row: Row) -> Entry:
             raise DataError(
                 f'{manifest}, line {line}: split "{row["split"]}" is unknown. Write train, val or test.'
             )
-    folder, mask = manifest.parent, row.get("mask")
+    file, mask = _file(manifest.parent, row["path"]), row.get("mask")
     return Entry(
-        row["path"],
-        folder / row["path"],
-        row.get("label", ""),
+        row["path"] if file == manifest.parent / row["path"] else row["path"].replace("\\", "/"),
+        file,
+        "",
         split,
         row.get("group") or None,
-        (folder / mask,) if mask else None,
+        (_file(manifest.parent, mask),) if mask else None,
     )
 
 
-def _check_files(path: Path, entries: Sequence[Entry]) -> None:
-    missing = [entry.name for entry in entries if not entry.path.is_file()]
-    missing += [str(file) for entry in entries for file in entry.masks or () if not file.is_file()]
+def _file(folder: Path, name: str) -> Path:
+    """Return where a file is: as its name is written, with the slashes of Windows turned, or in old bytes."""
+    turned = name.replace("\\", "/")
+    found = next((folder / written for written in (name, turned) if _is_file(folder / written)), None)
+    if found is None and not name.isascii():
+        try:
+            old = folder / os.fsdecode(turned.encode(OLD))
+        except UnicodeEncodeError:
+            old = folder / name
+        found = old if _is_file(old) else None
+    return found or folder / name
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # too long, a zero byte or half a character in it: not the name of a file
+        return False
+
+
+def _check_files(path: Path, entries: Sequence[Entry], table: Table) -> None:
+    missing = [printable(entry.name) for entry in entries if not _is_file(entry.path)]
+    masks = [file for entry in entries for file in entry.masks or ()]
+    missing += [printable(str(file)) for file in masks if not _is_file(file)]
     if missing:
         raise DataError(f"{path}: {_listed('no such file:', missing)}. Paths are relative to {path.parent}.")
     lines: dict[str, list[int]] = {}
-    for line, entry in enumerate(entries, start=_HEADER + 1):
+    for line, entry in zip(table.lines, entries, strict=True):
         lines.setdefault(entry.name, []).append(line)
     twice = [f"{name} (lines {', '.join(map(str, at))})" for name, at in lines.items() if len(at) > 1]
     if twice:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -21,8 +23,8 @@ def open_data(source: object = None, *, seed: int = 0, **options: object) -> Ima
     Args:
         source: None or "scenes" or "scenes(size=48, train=2000)" for the built-in scenes; the path of a
             folder of class folders or of images and masks, of a .csv or .parquet manifest, or of COCO
-            annotations; a dataset that yields (image, label) or (image, mask), or a mapping from split names
-            to such; an ``ImageData`` passes through.
+            annotations; a dataset that yields (image, label), (image, labels) or (image, mask), or a mapping
+            from split names to such; an ``ImageData`` passes through. A folder called scenes is "./scenes".
         seed: Decides how data that comes in one piece is split, and what the scenes show.
         options: Passed to the opener: ``scenes``, ``open_folder``, ``open_mask_folder``, ``open_coco``,
             ``open_manifest`` or ``open_dataset``.
@@ -38,7 +40,7 @@ def open_data(source: object = None, *, seed: int = 0, **options: object) -> Ima
     if isinstance(source, ImageData):
         return source
     seed_number("seed", seed)
-    if source is None or (isinstance(source, str) and source.partition("(")[0].strip() == "scenes"):
+    if source is None or _means_scenes(source):
         return _call("scenes", scenes, {"seed": seed, **scene_words(source), **options})
     if isinstance(source, (str, Path)):
         return _open_path(Path(source).expanduser(), {"seed": seed, **options})
@@ -59,7 +61,25 @@ def reopen(origin: Mapping[str, object]) -> ImageData:
             "opened from its description. Pass the dataset itself."
         )
     options = origin.get("options", {})
-    return open_data(origin["source"], seed=origin.get("seed", 0), **options)  # type: ignore[arg-type]
+    source = None if origin["source"] == "scenes" else origin["source"]  # whatever lies here by now
+    return open_data(source, seed=origin.get("seed", 0), **options)  # type: ignore[arg-type]
+
+
+def _means_scenes(source: object) -> bool:
+    """Tell whether a text means the built-in scenes, and not something on the disk.
+
+    Raises:
+        OptionError: it may mean both.
+    """
+    if not isinstance(source, str) or source.partition("(")[0].strip() != "scenes":
+        return False
+    there = os.path.lexists(source)
+    if there and source.strip() == "scenes":
+        raise OptionError(
+            '"scenes" is the name of the built-in data, and here is something of this name. Write ./scenes '
+            "for what is here, scenes() for the built-in data."
+        )
+    return not there
 
 
 def scene_words(source: object) -> dict[str, object]:
@@ -77,7 +97,12 @@ def scene_words(source: object) -> dict[str, object]:
 
 
 def _open_path(path: Path, options: dict[str, object]) -> ImageData:
-    if path.is_dir() or path.suffix.lower() == ".json":
+    if path.is_dir():
+        try:
+            return _open_folder(path, options)
+        except DataError as error:
+            raise DataError(f"{error}{_about_unread(path)}") from None
+    if path.suffix.lower() == ".json":
         return _open_folder(path, options)
     if path.suffix.lower() in MANIFESTS and path.is_file():
         from foveate.data.manifest import open_manifest
@@ -91,6 +116,20 @@ def _open_path(path: Path, options: dict[str, object]) -> ImageData:
     raise DataError(
         f"{path}: neither a folder nor one of {', '.join(MANIFESTS)}, .json. Give a folder of class folders, "
         "or of images and masks."
+    )
+
+
+def _about_unread(path: Path) -> str:
+    """Return a sentence on pictures of formats that are not read; "" if there are none."""
+    from foveate.data.formats import unread_advice, unread_pictures
+    from foveate.data.walk import visible_files
+
+    try:
+        unread = unread_pictures(visible_files(path))
+    except DataError:
+        return ""
+    return (
+        f" {len(unread)} pictures are of formats that are not read. {unread_advice(unread)}" if unread else ""
     )
 
 
@@ -121,4 +160,14 @@ def _open_folder(path: Path, options: dict[str, object]) -> ImageData:
 def _call(
     kind: str, opener: Callable[..., ImageData], options: dict[str, object], *source: object
 ) -> ImageData:
-    return opener(*source, **checked(kind, opener, options))
+    known = [name for name, p in inspect.signature(opener).parameters.items() if p.kind is p.KEYWORD_ONLY]
+    try:
+        return opener(*source, **checked(kind, opener, options))
+    except OptionError as error:
+        unknown = next((name for name in options if name not in known), None)
+        if unknown is None or "has no option" not in str(error):
+            raise
+        flag = f"--{unknown.replace('_', '-')}"
+        raise OptionError(
+            f"{error}. Leave {flag} out (in Python {unknown}=), or give data that it is for."
+        ) from None

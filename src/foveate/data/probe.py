@@ -1,36 +1,40 @@
 """Look at one image once: is it sound, what is it, and what does it look like from afar?
 
-The bytes are read once and decoded once; a JPEG at reduced scale, which still reads all of its data.
+The file is hashed and decoded once; a JPEG at reduced scale, which still reads all of its data.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, UnidentifiedImageError
 
-from foveate.data.decode import upright_rgb
+from foveate.data.decode import (
+    USUAL,
+    Reading,
+    TooLargeError,
+    check_file,
+    has_alpha,
+    is_transparency,
+    lies,
+    open_image,
+    upright_rgb,
+)
+from foveate.data.endings import is_cut
+from foveate.data.formats import usual_suffixes
+from foveate.data.levels import DEEP, is_deep_colour, seen
+from foveate.errors import DataError
 
 THUMB = 16  # pixels a side of the thumbnail that near duplicates are confirmed on
 _ORIENTATION = 0x0112  # the EXIF tag
 _STILL = ("MPO",)  # a JPEG with a preview or a second view behind it, as telephones write
-_ALPHA = ("RGBA", "LA", "PA", "RGBa", "La")
-_SUFFIXES = {
-    "JPEG": (".jpg", ".jpeg"),
-    "MPO": (".jpg", ".jpeg"),
-    "PNG": (".png",),
-    "BMP": (".bmp",),
-    "GIF": (".gif",),
-    "WEBP": (".webp",),
-    "TIFF": (".tif", ".tiff"),
-    "PPM": (".ppm", ".pgm", ".pbm"),
-}
+_LARGE = Image.MAX_IMAGE_PIXELS or np.inf  # from here on Pillow itself warns
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,8 @@ class Probe:
         detail: What exactly is wrong, in words.
         digest: Hash of the bytes, or of the pixels if there is no file.
         size: Width and height in pixels; (0, 0) if unknown.
-        traits: Of "wrong_extension", "exif_rotation", "alpha", "cmyk", "sixteen_bit", "animated", "large".
+        traits: Of "wrong_extension", "exif_rotation", "alpha", "not_alpha", "cmyk", "sixteen_bit",
+            "beyond_levels", "not_finite", "animated", "large".
         look: 64 signs of differences of neighbouring brightness, as one number.
         thumb: Grey thumbnail (THUMB, THUMB), or None if the image could not be decoded.
     """
@@ -56,18 +61,28 @@ class Probe:
     thumb: UInt8[np.ndarray, "16 16"] | None = None
 
 
-def probe_file(path: Path) -> Probe:
-    """Return what a look at a file tells. It never raises: whatever is wrong stands in the probe."""
+def probe_file(path: Path, how: Reading = USUAL) -> Probe:
+    """Return what a look at a file tells. It never raises: whatever is wrong stands in the probe.
+
+    Args:
+        path: The file.
+        how: How the files of its data set become eight bits.
+    """
     try:
-        data = path.read_bytes()
+        check_file(path, how.max_pixels)
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+            if not file.tell():
+                return Probe(problem="empty", detail="0 bytes")
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # what Pillow warns of is looked at here, by its cause
+                return _probe_file(path, file, digest, how)
+    except TooLargeError as error:
+        return Probe(problem="bomb", detail=_told(error, path))
+    except DataError as error:
+        return Probe(problem="unreadable", detail=_told(error, path))
     except OSError as error:
         return Probe(problem="unreadable", detail=str(error.strerror))
-    if not data:
-        return Probe(problem="empty", detail="0 bytes")
-    digest = hashlib.blake2b(data, digest_size=16).hexdigest()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what Pillow warns of is looked at here, by its cause
-        return _probe_bytes(path.suffix.lower(), data, digest)
 
 
 def probe_pixels(image: UInt8[np.ndarray, "h w 3"]) -> Probe:
@@ -77,45 +92,62 @@ def probe_pixels(image: UInt8[np.ndarray, "h w 3"]) -> Probe:
     return Probe(digest=digest, size=(image.shape[1], image.shape[0]), look=look, thumb=thumb)
 
 
-def _probe_bytes(suffix: str, data: bytes, digest: str) -> Probe:
+def _probe_file(path: Path, file: BinaryIO, digest: str, how: Reading) -> Probe:
+    size = (0, 0)
     try:
-        image = Image.open(io.BytesIO(data))
-    except Image.DecompressionBombError as error:
-        return Probe(problem="bomb", detail=str(error), digest=digest)
-    except Exception as error:  # Pillow raises anything from OSError to struct.error for broken files
-        detail = "not an image of a known format" if "cannot identify" in str(error) else str(error)
-        return Probe(problem="unreadable", detail=detail, digest=digest)
-    with image:
-        size = image.size
-        try:
-            traits = _traits(image, suffix)
+        with open_image(path, how.max_pixels) as image:
+            size = image.size
+            if is_cut(file, image.format):
+                return Probe(problem="truncated", detail="the file ends too early", digest=digest, size=size)
+            picture = None if not is_deep_colour(image) else upright_rgb(image, how.levels)
+            traits = _traits(image, path.suffix.lower(), deep=picture is not None)
+            size = image.size[::-1] if lies(image) else image.size
             image.draft(None, (4 * THUMB, 4 * THUMB))
-            look, thumb = _from_afar(upright_rgb(image))
-        except Exception as error:
-            cut_short = "truncated" in str(error) or "EOF" in str(error) or isinstance(error, EOFError)
-            problem = "truncated" if cut_short else "unreadable"
-            return Probe(problem=problem, detail=f"{type(error).__name__}: {error}", digest=digest, size=size)
+            look, thumb = _from_afar(picture or upright_rgb(image, how.levels))
+            traits |= _decoded_traits(image, how)
+    except TooLargeError as error:
+        return Probe(problem="bomb", detail=_told(error, path), digest=digest)
+    except UnidentifiedImageError:
+        return Probe(problem="unreadable", detail="not an image of a format that is read", digest=digest)
+    except Exception as error:  # Pillow raises anything from OSError to struct.error for broken files
+        cut_short = "truncated" in str(error) or "EOF" in str(error) or isinstance(error, EOFError)
+        problem = "truncated" if cut_short and size != (0, 0) else "unreadable"
+        return Probe(problem=problem, detail=f"{type(error).__name__}: {error}", digest=digest, size=size)
     return Probe(digest=digest, size=size, traits=traits, look=look, thumb=thumb)
 
 
-def _traits(image: ImageFile.ImageFile, suffix: str) -> frozenset[str]:
-    deep = _deep(image)  # first: reading a PNG's EXIF decodes it, and then its tiles are gone
-    known = _SUFFIXES.get(image.format or "", ())
+def _told(error: DataError, path: Path) -> str:
+    return str(error).removeprefix(f"{path}: ")
+
+
+def _traits(image: ImageFile.ImageFile, suffix: str, *, deep: bool) -> frozenset[str]:
+    """Return what the head of a file tells; ``deep`` colour cannot be told once it is decoded."""
+    known = usual_suffixes(image.format or "")
     found = {
         "wrong_extension": bool(known) and suffix not in known,
         "exif_rotation": image.getexif().get(_ORIENTATION, 1) not in (0, 1),
-        "alpha": image.mode in _ALPHA or "transparency" in image.info,
         "cmyk": image.mode == "CMYK",
-        "sixteen_bit": image.mode.startswith(("I", "F")) or deep,
+        "sixteen_bit": image.mode in DEEP or deep,
         "animated": getattr(image, "n_frames", 1) > 1 and image.format not in _STILL,
-        "large": image.width * image.height > (Image.MAX_IMAGE_PIXELS or np.inf),
+        "large": image.width * image.height > _LARGE,
     }
     return frozenset(trait for trait, is_so in found.items() if is_so)
 
 
-def _deep(image: ImageFile.ImageFile) -> bool:
-    """Tell 16-bit colour PNG, which Pillow opens as 8-bit: only the raw mode of its tiles still says so."""
-    return any(";16" in str(tile.args) for tile in image.tile)
+def _decoded_traits(image: ImageFile.ImageFile, how: Reading) -> frozenset[str]:
+    """Return what only the pixels tell."""
+    if image.mode in DEEP:
+        return _deep_traits(np.asarray(image), how)
+    if not has_alpha(image):
+        return frozenset()
+    return frozenset(("alpha",) if is_transparency(image.convert("RGBA")) else ("not_alpha",))
+
+
+def _deep_traits(values: np.ndarray, how: Reading) -> frozenset[str]:
+    found = seen(values)
+    beyond = how.levels is not None and (found.low < how.levels[0] or found.high > how.levels[1])
+    odd = values.dtype.kind == "f" and not np.isfinite(values).all()
+    return frozenset(("beyond_levels",) * beyond + ("not_finite",) * odd)
 
 
 def _from_afar(image: Image.Image) -> tuple[int, UInt8[np.ndarray, "16 16"]]:

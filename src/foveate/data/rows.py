@@ -25,7 +25,7 @@ def squares(split: Split, canvas: Canvas, items: range) -> UInt8[np.ndarray, "n 
 
     def one(item: int) -> UInt8[np.ndarray, "s s 3"]:
         if split.files is not None:
-            return read_square(split.files[item], size)
+            return read_square(split.files[item], size, split.how)
         return square(split.load(item), size)
 
     if split.many is not None:
@@ -42,7 +42,7 @@ def fitted(split: Split, canvas: Canvas, items: range) -> UInt8[np.ndarray, "n h
 
     def one(item: int) -> UInt8[np.ndarray, "h w 3"]:
         if split.files is not None:
-            return fit_image(read_at_least(split.files[item], max(canvas)), canvas)
+            return fit_image(read_at_least(split.files[item], max(canvas), split.how), canvas)
         return fit_image(split.load(item), canvas)
 
     if split.many is not None:

@@ -12,18 +12,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
 from typing import BinaryIO
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image
 
-from foveate.data.decode import open_upright
+from foveate.data.decode import Reading, open_upright
 from foveate.errors import ShapeError
 
 _AT_ONCE = 256  # rows that are copied at a time
-_LIMIT = Lock()
+ANY_SIZE = 2**62  # pixels: whoever names a picture to segment trusts it
+LIMITLESS = Reading(max_pixels=ANY_SIZE)
 
 
 @dataclass(frozen=True)
@@ -53,15 +52,18 @@ def rows_of(image: UInt8[np.ndarray, "h w 3"]) -> Rows:
 
 
 @contextmanager
-def open_rows(path: Path) -> Iterator[Rows]:
-    """Decode a picture and give its rows while the context lasts. Pillow's limit of size does not hold here.
+def open_rows(path: Path, how: Reading = LIMITLESS) -> Iterator[Rows]:
+    """Decode a picture, of any size unless ``how`` limits it, and give its rows while the context lasts.
+
+    Args:
+        path: The file.
+        how: How it becomes eight bits.
 
     Raises:
         DataError: The file cannot be read as an image.
     """
     with tempfile.TemporaryFile() as file:
-        with _unlimited():
-            image = open_upright(path)
+        image = open_upright(path, how)
         width, height = image.size
         for first in range(0, height, _AT_ONCE):
             strip = image.crop((0, first, width, min(first + _AT_ONCE, height)))
@@ -77,14 +79,3 @@ def _reader(file: BinaryIO, width: int) -> Callable[[int, int], UInt8[np.ndarray
         return np.fromfile(file, np.uint8, 3 * width * (last - first)).reshape(-1, width, 3)
 
     return read
-
-
-@contextmanager
-def _unlimited() -> Iterator[None]:
-    """Lift Pillow's limit, which guards servers against uploads and would refuse a satellite's picture."""
-    with _LIMIT:
-        before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-        try:
-            yield
-        finally:
-            Image.MAX_IMAGE_PIXELS = before

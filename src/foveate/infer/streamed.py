@@ -18,11 +18,12 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor, nn
 
+from foveate.data.decode import Reading
 from foveate.infer.augmented import Views
 from foveate.infer.drawing import overlay, with_legend
 from foveate.infer.files import completed, mask_file, probability_file
 from foveate.infer.predict import PLAIN, probability_bands, segment
-from foveate.infer.rows import Rows, open_rows
+from foveate.infer.rows import LIMITLESS, Rows, open_rows
 from foveate.infer.windows import Tiling
 from foveate.models.normalisation import Triple
 
@@ -63,6 +64,7 @@ def segment_file(
     tiling: Tiling | None = None,
     views: Views = PLAIN,
     refine: Refine | None = None,
+    how: Reading = LIMITLESS,
 ) -> Float[np.ndarray, " k"]:
     """Segment a picture and write what is wanted of it.
 
@@ -78,6 +80,7 @@ def segment_file(
         tiling: Windows, if the picture is not to be seen whole.
         views: Views whose probabilities are averaged.
         refine: What to do with the probabilities of the whole picture.
+        how: How a file becomes eight bits; by default pictures of any size are read.
 
     Returns:
         The share of the pixels that each class has (K,), float64.
@@ -87,7 +90,7 @@ def segment_file(
         ShapeError: The network does not segment.
     """
     if isinstance(image, Path):
-        with open_rows(image) as rows:
+        with open_rows(image, how) as rows:
             return segment_file(
                 model, rows, wanted, classes=classes, palette=palette, size=size, mean=mean, std=std,
                 tiling=tiling, views=views, refine=refine,

@@ -7,7 +7,9 @@ around it. Sequences of single layers are hosts themselves.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+import inspect
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import nn
@@ -30,12 +32,22 @@ def within(model: nn.Module, notes: Probe, path: str, where: str, *, argument: s
 
 
 def _is_stack(module: nn.Module) -> bool:
-    """Return whether a module is a sequence of others that hold layers of their own."""
+    """Return whether a module runs its children one by one, and some of them hold layers of their own."""
     plain = getattr(type(module), "plain", type(module))
-    blocks = any(
-        any(True for _ in child.children()) for name, child in module.named_children() if name != CHILD
-    )
-    return isinstance(module, nn.Sequential) and plain.forward is nn.Sequential.forward and blocks
+    children = [child for name, child in module.named_children() if name != CHILD]
+    if not any(any(True for _ in child.children()) for child in children):
+        return False
+    return plain.forward is nn.Sequential.forward or _runs_children(plain.forward)
+
+
+@functools.cache
+def _runs_children(forward: Callable[..., object]) -> bool:
+    """Return whether a ``forward`` goes through all children, as in timm's RegNets."""
+    try:
+        source = inspect.getsource(forward)
+    except (OSError, TypeError):
+        return False
+    return "self.children()" in source or "self._modules.values()" in source
 
 
 def _same_map(notes: Probe, outer: str, inner: str, where: str) -> bool:
@@ -50,17 +62,20 @@ def _same_map(notes: Probe, outer: str, inner: str, where: str) -> bool:
 
 def read_old_names(sequence: nn.Module) -> None:
     """Let a sequence load states of when it hosted itself what is now in its first or last module."""
-    hooks = sequence._load_state_dict_pre_hooks.values()
-    if not any(getattr(hook, "hook", None) is rename for hook in hooks):
+    if not _reads_old_names(sequence):
         sequence.register_load_state_dict_pre_hook(rename)
+
+
+def _reads_old_names(module: nn.Module) -> list[int]:
+    hooks = module._load_state_dict_pre_hooks.items()
+    return [key for key, hook in hooks if getattr(hook, "hook", None) is rename]
 
 
 def forget_old_names(model: nn.Module) -> None:
     """Undo ``read_old_names`` in every module of a model."""
     for module in model.modules():
-        hooks = module._load_state_dict_pre_hooks
-        for key in [k for k, hook in hooks.items() if getattr(hook, "hook", None) is rename]:
-            del hooks[key]
+        for key in _reads_old_names(module):
+            del module._load_state_dict_pre_hooks[key]
 
 
 def rename(sequence: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
@@ -74,7 +89,7 @@ def renamed(model: nn.Module, state: Mapping[str, Any]) -> dict[str, Any]:
     """Return a state that an older version may have saved with the names of now."""
     found = dict(state)
     for path, module in model.named_modules():
-        if isinstance(module, nn.Sequential):
+        if _reads_old_names(module):
             rename(module, found, f"{path}." if path else "")
     return found
 

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import fnmatch
 import inspect
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
-import timm
-import torchvision
 from torch import nn
 
 from foveate.calls import parse_call
 from foveate.errors import FoveateError, OptionError, UnknownNameError
+from foveate.model_names import catalogue, library_names, matching
 from foveate.models.base import models
 from foveate.models.form import keep_form
+from foveate.models.given import PREFIX, build_given
 from foveate.models.imported import import_model
 from foveate.models.library import from_timm, from_torchvision
 from foveate.models.weights import load_weights
 from foveate.options import checked, flag, whole
 from foveate.trust import may_download
 
-Source = Literal["foveate", "torchvision", "timm", "import"]
+Source = Literal["foveate", "torchvision", "timm", "import", "python"]
 _HUBS = ("hf-hub", "hf_hub", "local-dir")
 
 
@@ -87,12 +85,7 @@ def list_models(pattern: str = "*") -> list[str]:
         ['resnet8']
     """
     checked("list_models", list_models, {"pattern": pattern})
-    return [
-        name
-        for names in _catalogue().values()
-        for name in sorted(names, key=_natural)
-        if fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(name.rpartition("/")[2], pattern)
-    ]
+    return matching(pattern, models)
 
 
 def resolve(name: str) -> tuple[Source, str]:
@@ -111,13 +104,15 @@ def resolve(name: str) -> tuple[Source, str]:
     if ":" in name:
         return "import", name
     prefix, _, bare = name.rpartition("/")
+    if prefix == PREFIX:
+        return "python", bare
     if prefix in ("", "foveate") and bare in models:
         return "foveate", bare
-    if prefix in ("", "torchvision") and bare in torchvision.models.list_models():
+    if prefix in ("", "torchvision") and bare in library_names("torchvision"):
         return "torchvision", bare
-    if prefix in ("", "timm") and timm.is_model(bare):
+    if prefix in ("", "timm") and _is_of_timm(bare):
         return "timm", bare
-    known = [n for names in _catalogue().values() for n in names]
+    known = [n for names in catalogue(models).values() for n in names]
     if prefix not in ("torchvision", "timm"):  # a slip in a bare name is nearest to bare names
         known = sorted({n.rpartition("/")[2] for n in known})
     raise UnknownNameError("model", name, known, see="foveate list models")
@@ -130,17 +125,13 @@ def names_code(name: str) -> bool:
     return ":" in bare or any(names_code(value) for value in nested)
 
 
-def _catalogue() -> dict[Source, list[str]]:
-    return {
-        "foveate": list(models),
-        "torchvision": [f"torchvision/{name}" for name in torchvision.models.list_models()],
-        "timm": [f"timm/{name}" for name in timm.list_models()],
-    }
+def _is_of_timm(bare: str) -> bool:
+    """Return whether timm has a model of this name, with a tag or without, or under an earlier name."""
+    if bare.partition(".")[0] in library_names("timm"):
+        return True
+    import timm
 
-
-def _natural(name: str) -> list[tuple[int, str]]:
-    """Sort resnet8 before resnet14."""
-    return [(int(part or 0), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", name)]
+    return bool(timm.is_model(bare))
 
 
 def _own(name: str, classes: int, pretrained: bool, options: Mapping[str, object]) -> nn.Module:
@@ -174,4 +165,5 @@ _BUILDERS: dict[Source, Callable[[str, int, bool, Mapping[str, object]], nn.Modu
     "torchvision": from_torchvision,
     "timm": from_timm,
     "import": _imported,
+    "python": build_given,
 }

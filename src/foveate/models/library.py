@@ -8,8 +8,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-import timm
-import torchvision
 from torch import nn
 
 from foveate.errors import CheckpointError, FoveateError, OptionError
@@ -31,6 +29,8 @@ def from_timm(name: str, classes: int, pretrained: bool, options: Mapping[str, A
         OptionError: The model does not take an option.
         CheckpointError: The weights cannot be fetched.
     """
+    import timm
+
     expect_no_files(f"timm/{name}", options)
     pretrained = pretrained and may_download()
     packaged = packaged_weights(name) if pretrained else None
@@ -54,6 +54,8 @@ def from_torchvision(name: str, classes: int, pretrained: bool, options: Mapping
         OptionError: The model does not take an option.
         CheckpointError: The weights cannot be fetched, or there are none.
     """
+    import torchvision
+
     builder = torchvision.models.get_model_builder(name)
     # Segmenters and detectors would fetch weights for their backbone unasked; GoogLeNet warns if this is not
     # said.
@@ -74,6 +76,8 @@ def from_torchvision(name: str, classes: int, pretrained: bool, options: Mapping
 
 
 def _default_weights(name: str) -> Any:
+    import torchvision
+
     weights = getattr(torchvision.models.get_model_weights(name), "DEFAULT", None)
     if weights is None:
         raise CheckpointError(

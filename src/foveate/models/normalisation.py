@@ -6,14 +6,14 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import timm
-import torchvision
 from torch import nn
 
 from foveate.errors import OptionError
 
 Triple = tuple[float, float, float]
 HALF: Triple = (0.5, 0.5, 0.5)
+IMAGENET_MEAN: Triple = (0.485, 0.456, 0.406)  # of the RGB images in [0, 1]
+IMAGENET_STD: Triple = (0.229, 0.224, 0.225)
 _ATTRIBUTE = "foveate_normalisation"
 
 
@@ -66,10 +66,11 @@ def keep_normalisation(model: nn.Module, mean: Triple, std: Triple) -> None:
 
 def torchvision_normalisation(name: str) -> tuple[Triple, Triple]:
     """Return what the default weights of a torchvision model expect; ImageNet's for one without weights."""
+    import torchvision
+
     weights = next(iter(torchvision.models.get_model_weights(name)), None)
     preset: Any = weights.transforms() if weights is not None else None
-    imagenet = timm.data.IMAGENET_DEFAULT_MEAN, timm.data.IMAGENET_DEFAULT_STD
-    return tuple(getattr(preset, "mean", imagenet[0])), tuple(getattr(preset, "std", imagenet[1]))
+    return tuple(getattr(preset, "mean", IMAGENET_MEAN)), tuple(getattr(preset, "std", IMAGENET_STD))
 
 
 def _of_timm(config: Mapping[str, Any]) -> tuple[Triple, Triple]:
@@ -81,6 +82,8 @@ def _of_name(name: str) -> tuple[Triple, Triple]:
 
     source, bare = resolve(name)
     if source == "timm":
+        import timm
+
         config = timm.get_pretrained_cfg(bare)
         return _of_timm(config.to_dict()) if config else (HALF, HALF)
     return torchvision_normalisation(bare) if source == "torchvision" else (HALF, HALF)

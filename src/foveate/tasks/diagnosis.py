@@ -50,7 +50,7 @@ class Diagnosis:
     """
 
     name = "diagnosis"
-    truth: Truth = "label"
+    truth: Truth = "labels"
     metric = Metric("AUROC", unit="points", scale=100.0, averages=False)
 
     def __init__(
@@ -144,9 +144,12 @@ class Diagnosis:
         return auroc_without_each(*_halves(records))
 
     def figures(self, records: Float64[np.ndarray, "n m"]) -> dict[str, float]:
-        """Return sensitivity and specificity in points, averaged over the findings as the metric is."""
+        """Return in points the area of each finding, and mean sensitivity and specificity."""
         told = _halves(records)
+        each = self.by_class(records) if 1 < len(self.classes) == len(told[0][0]) else ()
         return {
+            f"AUROC of {name}": 100 * float(area) for name, area in zip(self.classes, each, strict=False)
+        } | {
             f"sensitivity at {100 * self.specificity:g} % specificity": 100
             * mean_present(sensitivity_at(*told, self.specificity)),
             "sensitivity": 100 * mean_present(sensitivity(*told)),

@@ -139,7 +139,8 @@ def usual_recipe(source: object = None, *, tuned: bool = False) -> TrainConfig:
     usual = TrainConfig(batch_size=8, augment="resized_crop") if truth == "mask" else TrainConfig()
     if tuned:
         return replace(usual, lr=1e-4)
-    name = str(getattr(source, "origin", {}).get("source", source) or "scenes").strip()
+    origin = getattr(source, "origin", None)
+    name = str((source or "scenes") if origin is None else origin.get("source")).strip()
     if truth == "label" and (name == "scenes" or name.startswith("scenes(")):
         # A digit in the mirror is another sign; and a small network learns scenes at this rate in minutes.
         return TrainConfig(lr=5e-3, batch_size=32, augment="crop")

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from foveate.data.base import IGNORE, ImageData
+from foveate.data.decode import MOST_PIXELS
 from foveate.data.files import Entry, data_from_entries
 from foveate.data.masks.class_table import Colours, Names
 from foveate.data.masks.code import Code
@@ -41,6 +42,7 @@ def open_mask_folder(
     ignore_outside: str | None = None,
     images: str | None = None,
     masks: str | None = None,
+    max_pixels: int = MOST_PIXELS,
 ) -> ImageData:
     """Open a folder of images and masks.
 
@@ -60,6 +62,7 @@ def open_mask_folder(
         ignore_outside: Name of a folder of masks, beside that of the masks; what is 0 there does not count.
         images: Name of the folders of images, if it is none of the usual; or the path to one.
         masks: Likewise of masks.
+        max_pixels: Pixels of the largest picture that is decoded.
 
     Raises:
         DataError: it is no such folder, images have no mask, a mask cannot be read, or nobody can tell what
@@ -88,6 +91,7 @@ def open_mask_folder(
         code=code,
         palette=palette,
         notes=[*found.notes, *notes, *more],
+        max_pixels=max_pixels,
     )
 
 

@@ -55,8 +55,8 @@ class Outlines:
                         f"{file}: class {number} is not one of 0 to {len(self.classes) - 2} "
                         f"({', '.join(self.classes[1:])}). Correct the file, or the names in data.yaml."
                     )
-                corners = (np.asarray(points).reshape(-1, 2) * (width, height)).reshape(-1)
-                mask[polygon_region(corners.tolist(), height, width)] = number + 1
+                corners = np.asarray(points).reshape(-1, 2) * (width, height)
+                mask[polygon_region(corners, height, width)] = number + 1
         return mask
 
     def key(self, files: Sequence[Path]) -> str:

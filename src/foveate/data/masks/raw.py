@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Int32, UInt8
 
-from foveate.data.decode import file_size, opened
+from foveate.data.decode import file_size, opened, upright
 from foveate.errors import DataError
 
 Kind = Literal["index", "binary", "colour", "threshold"]
@@ -37,7 +37,8 @@ def raw_mask(path: Path, kind: Kind) -> Int32[np.ndarray, "h w"]:
     """
     if path.suffix.lower() in ARRAYS:
         return _of_array(path, kind)
-    with opened(path) as image:
+    with opened(path) as file:
+        image = upright(file)  # as its image is turned
         mode = image.mode
         if kind == "colour":
             wide = mode in _DEEP

@@ -106,8 +106,8 @@ class PointWiseAttention(Refine):
     def _read(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         small = tuple((side - 1) // self.shrink + 1 for side in x.shape[2:])
         taken = [self.get_submodule(each)(x, small) for each in self.directions]
-        convolve, norm, rectify = cast(tuple[nn.Conv2d, nn.Module, nn.Module], tuple(self.merge))
-        read: Tensor = rectify(norm(precise(convolve, torch.cat(taken, dim=1))))
+        convolve, norm, rectify = self.merge
+        read: Tensor = rectify(norm(precise(cast(nn.Conv2d, convolve), torch.cat(taken, dim=1))))
         if self.shrink > 1:
             read = F.interpolate(read, x.shape[2:], mode="bilinear", align_corners=True)
         return read

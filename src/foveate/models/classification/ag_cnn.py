@@ -20,7 +20,6 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Float
-from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 
 from foveate.errors import CheckpointError, OptionError, ShapeError
@@ -34,7 +33,13 @@ from foveate.models.classification.attended_box import (
     heat_map,
 )
 from foveate.models.classification.otsu_box import OtsuBox, second_looks
-from foveate.models.normalisation import Triple, keep_normalisation, model_normalisation
+from foveate.models.normalisation import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    Triple,
+    keep_normalisation,
+    model_normalisation,
+)
 from foveate.models.segmentation.blocks import Rules, renamed
 from foveate.models.segmentation.encoder import build_encoder
 from foveate.options import one_of, whole
@@ -98,7 +103,7 @@ class Branch(nn.Module):
     @property
     def published_normalisation(self) -> tuple[Triple, Triple]:
         """Mean and deviation that published weights expect of images: ImageNet's."""
-        return IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+        return IMAGENET_MEAN, IMAGENET_STD
 
     def from_published(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the weights of torchvision's classifier under the names of this branch."""

@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import timm
 from jaxtyping import Float
-from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 
 from foveate.errors import OptionError, ShapeError
 from foveate.mechanisms.interfaces import Label
 from foveate.models.create import resolve
-from foveate.models.normalisation import Triple, keep_normalisation, model_normalisation
+from foveate.models.normalisation import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    Triple,
+    keep_normalisation,
+    model_normalisation,
+)
 from foveate.models.segmentation.encoder import Encoder, build_encoder
 from foveate.options import whole
 
@@ -74,7 +78,7 @@ class LabelNetwork(nn.Module):
     @property
     def published_normalisation(self) -> tuple[Triple, Triple] | None:
         """Mean and deviation that the published weights expect of colour images: ImageNet's."""
-        return (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD) if self.encoder.in_channels == 3 else None
+        return (IMAGENET_MEAN, IMAGENET_STD) if self.encoder.in_channels == 3 else None
 
 
 def build_backbone(name: str, *, in_channels: int, pretrained: bool, **options: Any) -> Encoder:
@@ -88,6 +92,8 @@ def build_backbone(name: str, *, in_channels: int, pretrained: bool, **options: 
     source, bare = resolve(name)
     if source != "timm" or not bare.startswith(("vit_", "deit")):
         return build_encoder(name, in_channels=in_channels, pretrained=pretrained, **options)
+    import timm
+
     try:
         network = timm.create_model(
             bare, pretrained=pretrained, num_classes=0, global_pool="", in_chans=in_channels, **options

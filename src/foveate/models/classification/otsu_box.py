@@ -19,12 +19,12 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int64, UInt8
 from PIL import Image
-from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from foveate.mechanisms.base import MapTap
 from foveate.models.classification.attended_box import largest_boxes
+from foveate.models.normalisation import IMAGENET_MEAN, IMAGENET_STD
 
 LEVELS = 256
 THIRD = (0.334, 0.667)  # of the image, that is enlarged
@@ -90,7 +90,7 @@ def second_looks(images: Float[Tensor, "b 3 h w"], boxes: Int64[Tensor, "b 4"]) 
     shown = [
         _look(each, box) for each, box in zip(images.detach().cpu().float(), boxes.tolist(), strict=True)
     ]
-    mean, std = (torch.tensor(x)[:, None, None] for x in (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD))
+    mean, std = (torch.tensor(x)[:, None, None] for x in (IMAGENET_MEAN, IMAGENET_STD))
     looks = torch.stack(shown).float() / (LEVELS - 1) if shown else images.cpu()
     return ((looks - mean) / std).to(images)
 

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from jaxtyping import Float
-from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 
 from foveate.errors import OptionError
@@ -35,7 +34,7 @@ from foveate.models.classification.resnet_blocks import (
     initialise,
 )
 from foveate.models.classification.resnet_layouts import published
-from foveate.models.normalisation import Triple
+from foveate.models.normalisation import IMAGENET_MEAN, IMAGENET_STD, Triple
 from foveate.options import whole
 
 Stem = Literal["imagenet", "deep", "cifar"]
@@ -140,7 +139,7 @@ class ResNet(nn.Module):
     @property
     def published_normalisation(self) -> tuple[Triple, Triple] | None:
         """Mean and deviation that published weights expect of images: ImageNet's, unless for small images."""
-        return None if self.stem == "cifar" else (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
+        return None if self.stem == "cifar" else (IMAGENET_MEAN, IMAGENET_STD)
 
     def from_published(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return published weights under the names, and in the shapes, that this network has.

@@ -21,7 +21,7 @@ from foveate.errors import OptionError, ShapeError
 from foveate.models.crf.kernels import METHODS, Method, bilateral, gaussian
 from foveate.models.crf.mean_field import mean_field
 from foveate.models.crf.operators import NORMALISE, Normalise
-from foveate.options import one_of, positive, whole
+from foveate.options import between, one_of, positive, whole
 
 _SMALL = 4.0  # standardised images stay below
 
@@ -74,6 +74,10 @@ class DenseCRF(nn.Module):
         self.classes = whole("classes", classes)
         for name, value in (("position", position), ("colour", colour), ("gaussian_std", gaussian_std)):
             positive(name, value)
+            between(name, value, 0)  # and finite
+        for name, value in (("bilateral_weight", bilateral_weight), ("gaussian_weight", gaussian_weight)):
+            between(name, value, 0)
+        whole("iterations", iterations, least=0)
         one_of("normalise", normalise, NORMALISE)
         one_of("method", method, METHODS)
         self.position, self.colour, self.gaussian_std = position, colour, gaussian_std

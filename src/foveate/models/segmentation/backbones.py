@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-import torchvision
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -19,6 +18,9 @@ from foveate.errors import OptionError
 from foveate.mechanisms.base import Mechanism
 from foveate.models.classification.resnet_blocks import Residual
 from foveate.options import whole
+
+if TYPE_CHECKING:
+    import torchvision
 
 STRIDES = (2, 4, 8, 16, 32)
 

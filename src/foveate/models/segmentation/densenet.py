@@ -12,15 +12,17 @@ Differs transitions round an odd size up, so that images of any size work; torch
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torchvision
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
 from foveate.errors import OptionError
 from foveate.models.segmentation.backbones import STRIDES, Encoder
+
+if TYPE_CHECKING:
+    import torchvision
 
 
 class DenseNetEncoder(Encoder):

@@ -8,9 +8,6 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-import timm
-import torchvision
-from timm.models import adapt_input_conv
 from torch import Tensor, nn
 
 from foveate.errors import CheckpointError, OptionError
@@ -44,13 +41,19 @@ _OWN = (
     "late_dilation",
 )  # an encoder's options; the rest are the network's
 _NAMED: dict[str, Callable[..., Encoder]] = {**XCEPTIONS, **DRNS}
-_ENCODERS: dict[type[nn.Module], Callable[..., Encoder]] = {
-    ResNet: ResNetEncoder,
-    torchvision.models.ResNet: ResNetEncoder,
-    torchvision.models.MobileNetV2: MobileNetV2Encoder,
-    torchvision.models.DenseNet: DenseNetEncoder,
-    SmallResNet: SmallResNetEncoder,
-}
+
+
+def _encoders() -> dict[type[nn.Module], Callable[..., Encoder]]:
+    """Return which encoder a classifier of each kind becomes; importing torchvision takes a second."""
+    import torchvision
+
+    return {
+        ResNet: ResNetEncoder,
+        torchvision.models.ResNet: ResNetEncoder,
+        torchvision.models.MobileNetV2: MobileNetV2Encoder,
+        torchvision.models.DenseNet: DenseNetEncoder,
+        SmallResNet: SmallResNetEncoder,
+    }
 
 
 def build_encoder(
@@ -120,7 +123,7 @@ def _built(
 def _of_network(name: str, output_stride: int, pretrained: bool, options: dict[str, Any]) -> Encoder:
     own = {n: options.pop(n) for n in list(options) if n in _OWN}
     network = _network(name, pretrained, options)
-    encoder = next((of for kind, of in _ENCODERS.items() if isinstance(network, kind)), StagedEncoder)
+    encoder = next((of for kind, of in _encoders().items() if isinstance(network, kind)), StagedEncoder)
     return _called(name, encoder, own, network=network, output_stride=output_stride)
 
 
@@ -140,6 +143,8 @@ def _network(name: str, pretrained: bool, options: dict[str, Any]) -> nn.Module:
 def _of_timm(
     name: str, output_stride: int, pretrained: bool, options: dict[str, Any], in_channels: int
 ) -> Encoder:
+    import timm
+
     expect_no_files(f"timm/{name}", options)
     options = options if output_stride == 32 else {**options, "output_stride": output_stride}
     build = functools.partial(timm.create_model, name, features_only=True, in_chans=in_channels, **options)
@@ -171,6 +176,8 @@ def _of_timm(
 
 def _fill(network: nn.Module, state: dict[str, Tensor], in_channels: int) -> None:
     """Load a classifier's weights into what is left of it as an encoder."""
+    from timm.models import adapt_input_conv
+
     own = network.state_dict()
     kept = {name: state[name] for name in own if name in state}
     first = next(name for name, value in kept.items() if value.ndim == 4)
@@ -187,6 +194,8 @@ def _called(name: str, cls: Callable[..., Encoder], options: dict[str, Any], **f
 
 def _receive(encoder: Encoder, in_channels: int, pretrained: bool) -> None:
     """Put a first convolution for ``in_channels`` in place of that for colour images."""
+    from timm.models import adapt_input_conv
+
     path, old = next((p, m) for p, m in encoder.named_modules() if isinstance(m, nn.Conv2d))
     conv = nn.Conv2d(
         in_channels,

@@ -8,11 +8,10 @@ from typing import ClassVar
 
 import torch
 from jaxtyping import Float
-from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 
 from foveate.errors import ShapeError
-from foveate.models.normalisation import Triple
+from foveate.models.normalisation import IMAGENET_MEAN, IMAGENET_STD, Triple
 from foveate.options import whole
 
 
@@ -69,7 +68,7 @@ class Segmenter(nn.Module):
     @property
     def published_normalisation(self) -> tuple[Triple, Triple] | None:
         """Mean and deviation that published weights expect of colour images: ImageNet's."""
-        return (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD) if self.in_channels == 3 else None
+        return (IMAGENET_MEAN, IMAGENET_STD) if self.in_channels == 3 else None
 
 
 def resized(logits: Tensor, like: Tensor, align_corners: bool = False) -> Tensor:

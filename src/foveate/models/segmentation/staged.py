@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator
 
 import torch
-import torchvision
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -45,7 +44,7 @@ class StagedEncoder(Encoder):
         self._chain = [name for name in children if name in CHAIN]
         for name in self._chain:
             self.add_module(name, children[name])
-        self.channels_last = isinstance(network, torchvision.models.SwinTransformer)
+        self.channels_last = type(network).__name__ == "SwinTransformer"
         steps = list(self._steps())
         for step in steps:
             if isinstance(step, nn.MaxPool2d) and step.padding == 0:
@@ -95,7 +94,7 @@ class StagedEncoder(Encoder):
 
 def _blocks(step: nn.Module) -> Iterator[nn.Module]:
     """Yield the blocks of a step; what has a name of its own is one."""
-    if type(step) is nn.Sequential or isinstance(step, torchvision.models.regnet.AnyStage):
+    if type(step) is nn.Sequential or type(step).__name__ == "AnyStage":  # RegNet's
         for child in step.children():
             yield from _blocks(child)
     else:

@@ -6,9 +6,11 @@ sources. A test holds what is read there against what the libraries list themsel
 
 from __future__ import annotations
 
+import fnmatch
 import functools
 import importlib.util
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
@@ -50,3 +52,32 @@ def _listed(library: Library) -> tuple[str, ...]:
     import torchvision
 
     return tuple(sorted(torchvision.models.list_models()))
+
+
+def catalogue(own: Iterable[str]) -> dict[str, list[str]]:
+    """Return the names of all models by where they come from, as ``create_model`` takes them."""
+    return {
+        "foveate": list(own),
+        "torchvision": [f"torchvision/{name}" for name in library_names("torchvision")],
+        "timm": [f"timm/{name}" for name in library_names("timm")],
+    }
+
+
+def matching(pattern: str, own: Iterable[str]) -> list[str]:
+    """Return the names of models that match a pattern with wildcards, foveate's own first.
+
+    Args:
+        pattern: Compared with the whole name (``timm/resnet*``) and with the part after the slash.
+        own: The names of foveate's own models.
+    """
+    return [
+        name
+        for names in catalogue(own).values()
+        for name in sorted(names, key=_natural)
+        if fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(name.rpartition("/")[2], pattern)
+    ]
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Sort resnet8 before resnet14."""
+    return [(int(part or 0), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", name)]

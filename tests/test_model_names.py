@@ -3,7 +3,7 @@
 import timm
 import torchvision
 
-from foveate.models.names import library_names
+from foveate.model_names import library_names
 
 
 def test_every_name_of_torchvision_and_no_other():
