@@ -299,9 +299,11 @@ def expect_study(plain: Any, path: Path) -> None:
         StudyError: An entry is not what the schema says; the text names it.
     """
     study = read_record(Study, plain, path, StudyError, _ADVICE)
-    classes = len(study.get("question", {}).get("classes", []))
+    question: Question = study.get("question") or Question()
+    classes = len(question.get("classes", []))
     for number, variant in enumerate(study.get("variants", [])):
-        rows = (variant.get("confusion") or {}).get("matrix")
+        confusion = variant.get("confusion")
+        rows = confusion["matrix"] if confusion else None
         if rows is not None and [len(row) for row in rows] != [classes] * classes:
             raise StudyError(
                 f"{path}: variants[{number}].confusion.matrix is not {classes} x {classes}, which are the "
