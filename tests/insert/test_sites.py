@@ -9,7 +9,7 @@ from handwritten import Branches, Shared
 from insert_models import CASES
 from torch import Tensor, nn
 
-from foveate.errors import OptionError, SiteError, SpecError, UnknownNameError
+from foveate.errors import OptionError, ShapeError, SiteError, SpecError, UnknownNameError
 from foveate.insert.patterns import matches
 from foveate.insert.sites import Site, sites
 from foveate.insert.surgery import insert, inserted
@@ -240,7 +240,7 @@ def test_modules_that_do_not_run_and_examples_that_do_not_fit() -> None:
         insert(Shared(), "se@act", example=IMAGE)
     with pytest.raises(SiteError, match="does not run on the example"):
         sites(Shared(), torch.rand(1, 4, 8, 8))
-    with pytest.raises(SiteError, match="without an image tensor"):
+    with pytest.raises(ShapeError, match="expected what the model takes"):
         sites(Shared(), "an image")
 
 

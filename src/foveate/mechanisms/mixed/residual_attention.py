@@ -35,6 +35,7 @@ from torch.nn.functional import interpolate, max_pool1d, max_pool2d, max_pool3d
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Refine
 from foveate.mechanisms.mixture import linear
+from foveate.mechanisms.precision import precise, widen
 from foveate.mechanisms.ranks import RANKS, Dimensions, convolution, of_rank
 from foveate.options import one_of, reduced, whole
 
@@ -70,7 +71,10 @@ class Unit(nn.Module):
 
     def forward(self, x: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c *space"]:
         """Return ``x`` and its change."""
-        return x + self.change(x)
+        y = x
+        for layer in self.change:
+            y = precise(layer, y) if isinstance(layer, nn.Conv2d) else layer(y)
+        return x + y
 
 
 @mechanisms.register("residual_attention")
@@ -149,9 +153,13 @@ class ResidualAttention(Refine):
         self._check(x)
         x = self.before(x)
         trunk, mask = self.trunk(x), self.hourglass(x)
-        if self.layout == "tengshaofeng":
-            mask = mask + trunk
-        mask = self.map(self.logits(mask).sigmoid())
+        normalise, *rest = self.logits
+        if self.layout == "tengshaofeng":  # a sum that outgrows half precision before it is normalised
+            mask = widen(mask) + widen(trunk)
+        mask = normalise(mask).to(trunk.dtype)
+        for layer in rest:
+            mask = layer(mask)
+        mask = self.map(mask.sigmoid())
         return self.after(torch.addcmul(trunk, trunk, mask.to(trunk.dtype)))
 
     def hourglass(self, x: Float[Tensor, "b c *space"], level: int = 0) -> Float[Tensor, "b c *space"]:
@@ -159,9 +167,12 @@ class ResidualAttention(Refine):
         near = self.down[level](self._halved(x))
         coarse = near
         if level + 1 < self.levels:
-            coarse = self.hourglass(near, level + 1) + (self.across[level](near) if self.across else near)
-            if self.layout == "tengshaofeng":
-                coarse = coarse + near
+            crossed = self.across[level](near) if self.across else near
+            coarse = self.hourglass(near, level + 1)
+            if self.layout == "tengshaofeng":  # a sum that outgrows half precision
+                coarse = widen(coarse) + widen(crossed) + widen(near)
+            else:
+                coarse = coarse + crossed
         aligned = self.layout != "light"
         return interpolate(self.up[level](coarse), size=x.shape[2:], mode=linear(x), align_corners=aligned)
 
