@@ -71,10 +71,7 @@ class Unit(nn.Module):
 
     def forward(self, x: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c *space"]:
         """Return ``x`` and its change."""
-        y = x
-        for layer in self.change:
-            y = precise(layer, y) if isinstance(layer, nn.Conv2d) else layer(y)
-        return x + y
+        return x + _in_order(self.change, x)
 
 
 @mechanisms.register("residual_attention")
@@ -153,13 +150,9 @@ class ResidualAttention(Refine):
         self._check(x)
         x = self.before(x)
         trunk, mask = self.trunk(x), self.hourglass(x)
-        normalise, *rest = self.logits
-        if self.layout == "tengshaofeng":  # a sum that outgrows half precision before it is normalised
+        if self.layout == "tengshaofeng":  # a sum that outgrows half precision
             mask = widen(mask) + widen(trunk)
-        mask = normalise(mask).to(trunk.dtype)
-        for layer in rest:
-            mask = layer(mask)
-        mask = self.map(mask.sigmoid())
+        mask = self.map(_in_order(self.logits, mask).sigmoid())
         return self.after(torch.addcmul(trunk, trunk, mask.to(trunk.dtype)))
 
     def hourglass(self, x: Float[Tensor, "b c *space"], level: int = 0) -> Float[Tensor, "b c *space"]:
@@ -208,6 +201,13 @@ class ResidualAttention(Refine):
         if self.layout != "authors" or 1 in size:
             return tuple((side + 1) // 2 for side in size)
         return tuple(max(1, side // 2) for side in size)
+
+
+def _in_order(layers: nn.Sequential, x: Tensor) -> Tensor:
+    """Run layers one after the other, in float32 where ``x`` is, though they are in half precision."""
+    for layer in layers:
+        x = precise(layer, x) if isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d) else layer(x)
+    return x
 
 
 def authors_name(name: str, levels: int) -> str:
