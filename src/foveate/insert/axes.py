@@ -91,17 +91,30 @@ def length(axis: Axis) -> int:
 
 
 def regrouped(axes: Axes, shape: Sequence[int]) -> Axes:
-    """Return the axes behind a change of shape, in which the order of all elements stays what it was."""
+    """Return the axes behind a change of shape, in which the order of all elements stays what it was.
+
+    A factor of size 1 may go either way: into an axis of size 1 if one comes, or else to its neighbours, a
+    single image to the positions in front of it or to what comes next.
+    """
     pending = [factor for axis in reversed(axes) for factor in reversed(axis)]
     found: list[Axis] = []
     for size, following in zip(shape, (*shape[1:], 0), strict=True):
         axis = _taken(pending, size)
         if axis is None:
             return (*found, *others(shape[len(found) :]))
-        while pending and pending[-1].size == 1 and (following != 1 or (size == 1 and not axis)):
+        while pending and pending[-1].size == 1 and _belongs(pending[-1], axis, size, following):
             axis.append(pending.pop())
         found.append(merged(axis))
     return tuple(found)
+
+
+def _belongs(single: Factor, axis: list[Factor], size: int, following: int) -> bool:
+    """Return whether a factor of size 1 goes to the axis in front of it."""
+    if size == 1:
+        return not axis or following != 1
+    if single.root.what == IMAGES and following > 1:
+        return is_space(tuple(axis))
+    return following != 1
 
 
 def _taken(pending: list[Factor], size: int) -> list[Factor] | None:

@@ -8,7 +8,6 @@ holds others of its own class, as where a U-Net is written from the outermost si
 
 from __future__ import annotations
 
-import math
 import re
 from collections import Counter
 
@@ -65,8 +64,9 @@ def _adding_alike(notes: Probe, maps: Maps) -> list[Call]:
 
 
 def _returns_one(call: Call, maps: Maps) -> bool:
-    """Return whether a module returns a map, first of all, and no other one."""
-    return maps.output(call) is not None and len({n for n in call.out if maps.at(n) is not None}) == 1
+    """Return whether a module returns a map, first of all, and no other one but those it was given."""
+    made = {node for node in call.out if maps.at(node) is not None} - {*call.arrived}
+    return maps.output(call) is not None and len(made) < 2
 
 
 def _decodes(call: Call, past: Lineage, maps: Maps) -> bool:
@@ -83,12 +83,13 @@ def _adds(call: Call, maps: Maps) -> bool:
     """
     if call.output is None:
         return False
-    shape = tuple(call.output.shape)
-    summed = {maps.shape(node) for node in call.adds if maps.sums_images(node)}
-    unfolded = [
-        s for s in summed if len(s) < len(shape) and (s[0], math.prod(s)) == (shape[0], math.prod(shape))
+    shape, made = tuple(call.output.shape), maps.output(call)
+    sums = [node for node in call.adds if maps.sums_images(node)]
+    tokens = [lay for node in sums if (lay := maps.at(node)) is not None and lay.kind not in ("map", "grid")]
+    same = [
+        lay for lay in tokens if made is not None and (lay.channels, lay.size) == (made.channels, made.size)
     ]
-    return shape in summed or bool(unfolded)
+    return bool(same) or any(maps.shape(node) == shape for node in sums)
 
 
 def _folding(blocks: list[Call], calls: list[Call], notes: Probe, maps: Maps) -> list[Call]:

@@ -139,8 +139,13 @@ def _known(step: _Step, operands: Sequence[Operand], place: int) -> Axis:
         for o in operands
         if len(o.shape) >= -place and o.shape[place] == step.shape[place]
     ]
-    best = next((axis for axis in found if is_tracked(axis)), None)
-    return best if best is not None else next(iter(found), whole(OTHER, step.shape[place]))
+    return max(found, key=_tracked_share, default=whole(OTHER, step.shape[place]))
+
+
+def _tracked_share(axis: Axis) -> float:
+    """Return which share of an axis, in factors of more than one, counts images or positions."""
+    own = [factor for factor in axis if factor.size > 1] or axis
+    return sum(factor.is_tracked for factor in own) / len(own) if own else 0.0
 
 
 def _regrouped(step: _Step) -> Axes:

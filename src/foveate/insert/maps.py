@@ -127,6 +127,8 @@ def read(axes: Axes, shape: Sequence[int], images: Axis, rank: int) -> Layout | 
 def _axis_of_images(axes: Axes, images: Axis) -> int | str:
     """Return the axis that counts the images and nothing else, or why there is none."""
     where = [n for n, axis in enumerate(axes) if any(factor in images for factor in axis)]
+    if not where and images[0].size == 1 and not axes[0]:
+        where, axes = [0], (images, *axes[1:])  # a single image, that an operation moved about as it liked
     if any(_without_single(axes[n]) != images for n in where):
         return "images share an axis with parts of them, such as windows or heads"
     if where == [0] or (where == [1] and len(axes) == 3):

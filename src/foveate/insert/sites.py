@@ -183,6 +183,8 @@ class Survey:
         if pattern in self.places:
             return [site for site in self.sites if pattern in site.aliases]
         paths = [path for path in self.paths if matches(pattern, path)]
+        if pattern in ABSENT and not any(path in self.notes.counts for path in paths):
+            paths = []  # a list of modules may be called "blocks"
         if not paths:
             names = [*self.places, *(site.path for site in self.sites)]
             why = ABSENT.get(pattern)

@@ -21,8 +21,10 @@ from foveate.mechanisms.ranks import places
 
 
 def find_unread(model: nn.Module, example: object, flow: Flow) -> frozenset[str]:
-    """Return the paths of the last blocks whose positions nobody reads."""
+    """Return the paths of the last blocks whose positions nobody reads; none where tensors have no values."""
     found: list[str] = []
+    if flow.result is None or flow.result.is_meta:
+        return frozenset()
     for block in reversed(flow.blocks):
         layout = flow.maps.output(block)
         if layout is None or layout.kind != "tokens" or not layout.prefix or not flow.classifies:

@@ -1,0 +1,145 @@
+"""Sites are what the definitions of the models say, for every family and any number of images."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from families import FAMILIES, FEW, Family, build
+from torch import nn
+
+from foveate.errors import SiteError
+from foveate.insert.equal import equal
+from foveate.insert.sites import Site, Survey
+from foveate.insert.surgery import insert, openings
+
+CROSS = [name if name in FEW else pytest.param(name, marks=pytest.mark.nightly) for name in FAMILIES]
+
+
+def named(survey: Survey, alias: str) -> list[Site]:
+    return [site for site in survey.sites if alias in site.aliases]
+
+
+def of_classes(model: nn.Module, survey: Survey, classes: str) -> list[str]:
+    """Return the outermost modules of some classes that ran."""
+    kinds = classes.split("|")
+    ran = [p for p, m in model.named_modules() if type(m).__name__ in kinds and p in survey.notes.counts]
+    return [path for path in ran if not any(path.startswith(f"{other}.") for other in ran)]
+
+
+def check_blocks(family: Family, model: nn.Module, survey: Survey) -> None:
+    found = [site.path for site in named(survey, "blocks")]
+    if family.blocks:
+        assert sorted(found) == sorted(of_classes(model, survey, family.blocks))
+    else:
+        assert len(found) == family.count
+    if not found and "blocks" not in survey.notes.counts:  # LCNet calls all of its layers that
+        with pytest.raises(SiteError, match=r"No residual or transformer block|cannot be used: "):
+            survey.find("blocks")
+
+
+def check_stages(family: Family, model: nn.Module, survey: Survey) -> None:
+    """Each is in ``feature_info``, and all of it but what lies in front of the first block is one."""
+    found = [(site.height, site.channels) for site in named(survey, "features")]
+    assert [name for site in survey.sites for name in site.aliases if name.startswith("stage")] == [
+        f"stage{n}" for n in range(1, len(found) + 1)
+    ]
+    if family.stages:
+        assert tuple(channels for _, channels in found) == family.stages
+        return
+    info = model.feature_info if isinstance(model.feature_info, list) else model.feature_info.info
+    last = {entry["reduction"]: entry["num_chs"] for entry in info}
+    said = [(math.ceil(family.size / reduction), channels) for reduction, channels in last.items()]
+    rows = [height for height, _ in found]
+    said = [(height, channels) for height, channels in said if height <= rows[0] + 1]
+    assert [channels for _, channels in said] == [channels for _, channels in found]
+    assert all(abs(height - row) <= 1 for (height, _), row in zip(said, rows, strict=True))
+
+
+def check_ends(family: Family, survey: Survey) -> None:
+    assert [site.classes for site in named(survey, "output")] == [4]
+    assert [site.kind for site in named(survey, "pool")][1:] == ["pool"] * family.pools
+
+
+@pytest.mark.parametrize("name", CROSS)
+def test_sites_are_what_the_definition_says_for_any_number_of_images(name: str) -> None:
+    family, model = FAMILIES[name], build(name)
+    seen: list[list[Site]] = []
+    for images in (1, 2, 3):
+        survey = Survey(model, torch.empty(images, 3, family.size, family.size, device="meta"))
+        if not seen:
+            check_blocks(family, model, survey)
+            check_stages(family, model, survey)
+            check_ends(family, survey)
+        seen.append(survey.sites)
+    assert seen[0] == seen[1] == seen[2]
+
+
+def test_a_family_that_is_not_as_its_definition_says_has_a_reason() -> None:
+    assert len(FAMILIES) >= 150
+    for name, family in FAMILIES.items():
+        assert family.why or not family.stages or name.startswith("tv/"), name
+        assert family.why or family.blocks or name in ("lcnet_035", "tv/alexnet", "tv/vgg11_bn"), name
+
+
+SWIN: dict[str, object] = {
+    "image_size": 64, "patch_size": 4, "embed_dim": 12, "num_heads": [1, 2, 3], "window_size": 4,
+    "num_labels": 4
+}  # fmt: skip
+VIT: dict[str, object] = {
+    "image_size": 64, "patch_size": 8, "hidden_size": 24, "num_hidden_layers": 3, "num_attention_heads": 2,
+    "intermediate_size": 48, "num_labels": 4
+}  # fmt: skip
+HIERA: dict[str, object] = {
+    "image_size": [64, 64], "embed_dim": 12, "depths": [1, 2, 2], "num_heads": [1, 2, 3], "num_labels": 4,
+    "query_stride": [2, 2], "num_query_pool": 2, "masked_unit_size": [4, 4],
+    "masked_unit_attention": [True, True, False]
+}  # fmt: skip
+ROWS_OF = {
+    "Swin": [16, 8, 4], "Swinv2": [16, 8, 4], "DonutSwin": [16, 8, 4], "Hiera": [16, 8, 4],
+    "Levit": [4, 2, 1], "Pvt": [16, 8, 4, 2]
+}  # fmt: skip
+
+HUGGING_FACE: dict[str, tuple[str, dict[str, object], int]] = {
+    "Swin": ("SwinForImageClassification", {"depths": [2, 2, 2], **SWIN}, 6),
+    "Swinv2": ("Swinv2ForImageClassification", {"depths": [1, 1, 2], **SWIN}, 4),
+    "DonutSwin": ("DonutSwinForImageClassification", {"depths": [2, 2, 2], **SWIN}, 6),
+    "Hiera": ("HieraForImageClassification", HIERA, 5),
+    "ViT": ("ViTForImageClassification", VIT, 3),
+    "Dinov2": ("Dinov2ForImageClassification", VIT, 3),
+    "Beit": ("BeitForImageClassification", VIT, 3),
+    "Yolos": ("YolosForObjectDetection", {**VIT, "image_size": [64, 64], "num_detection_tokens": 5}, 3),
+    "Pvt": ("PvtForImageClassification", {"image_size": 64, "depths": [1, 1, 1, 2], "num_labels": 4}, 5),
+    "Levit": ("LevitForImageClassification", {"image_size": 64, "depths": [1, 1, 1], "num_labels": 4}, 10),
+}
+
+
+@pytest.mark.parametrize("name", HUGGING_FACE)
+def test_transformers_of_hugging_face_have_their_sites_for_any_number_of_images(name: str) -> None:
+    import transformers
+
+    kind, options, blocks = HUGGING_FACE[name]
+    torch.manual_seed(0)
+    model = getattr(transformers, kind)(getattr(transformers, f"{name}Config")(**options)).eval()
+    seen: list[list[Site]] = []
+    for images in (1, 2, 3):
+        survey = Survey(model, {"pixel_values": torch.rand(images, 3, 64, 64)})
+        assert len(named(survey, "blocks")) + len(survey.unread) == blocks
+        assert named(survey, "features")
+        seen.append(survey.sites)
+    assert seen[0] == seen[1] == seen[2]
+    assert [s.height for s in named(survey, "features")] == ROWS_OF.get(name, [8])
+
+
+@pytest.mark.parametrize("name", ["Swin", "Hiera"])
+def test_attention_behind_every_block_and_in_place_of_pooling_starts_equal_to_the_bit(name: str) -> None:
+    import transformers
+
+    kind, options, blocks = HUGGING_FACE[name]
+    torch.manual_seed(0)
+    model = getattr(transformers, kind)(getattr(transformers, f"{name}Config")(**options)).eval()
+    x = {"pixel_values": torch.rand(2, 3, 64, 64)}
+    made = insert(model, "coordinate@blocks+cbam@features+cbam_pool@pool+csra@output", example=x)
+    assert equal(made(**x).logits, model(**x).logits)
+    assert sum("coordinate" in path for path in openings(made)) == blocks
