@@ -62,7 +62,7 @@ def test_the_fault_of_an_example_is_named(door: str) -> None:
             DOORS[door](NO_INPUT[kind])
 
 
-@pytest.mark.parametrize("model", [None, "resnet18", nn.ReLU, 3, X], ids=str)
+@pytest.mark.parametrize("model", [None, "resnet18", nn.ReLU, 3, X], ids=lambda model: type(model).__name__)
 def test_what_is_no_model_is_told(model: Any, tmp_path: Any) -> None:
     doors: list[Callable[[], object]] = [
         lambda: fv.insert(model, "se@1", example=X),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypedDict
+from typing import Annotated, Any, Literal, TypedDict, get_args
 
 import numpy as np
 import pytest
@@ -40,7 +40,8 @@ def _is(value: object, kind: Any) -> bool:
     if isinstance(value, bool):
         return "bool" in text
     if isinstance(value, int):
-        return "int" in text or "float" in text or "Literal[2" in text
+        words = [word for part in (kind, *get_args(kind)) for word in get_args(part)]
+        return "int" in text or "float" in text or value in words
     if isinstance(value, float):
         return "float" in text and np.isfinite(value)
     if isinstance(value, str):

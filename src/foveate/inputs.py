@@ -51,18 +51,19 @@ def expect_inputs(example: object, model: nn.Module) -> None:
             )
 
 
-def fault(x: Tensor, abstract: bool = False) -> str:
+def fault(x: Tensor, abstract: bool = False, open_axes: int = 0) -> str:
     """Return what makes a tensor one that cannot be computed with, as the end of a sentence; else nothing.
 
     Args:
         x: Any tensor.
         abstract: Whether tensors on the meta device, which have no values, are fine.
+        open_axes: How many of the first axes may be of size 0, such as that of the images.
     """
     if x.layout != torch.strided:
         return f", which is sparse ({x.layout})"
     if x.is_meta and not abstract:
         return ", which lies on the meta device and has no values"
-    return ", which is empty" if 0 in x.shape else ""
+    return ", which is empty" if 0 in x.shape[open_axes:] else ""
 
 
 def _leaves(value: object) -> Iterator[Any]:

@@ -37,7 +37,7 @@ def workplace(tmp_path, monkeypatch):
         "size": [24, 32],
         "normalisation": {"mean": [0.5] * 3, "std": [0.5] * 3},
     }
-    monkeypatch.setattr(TRAINED, "load", lambda folder: model)
+    monkeypatch.setattr(TRAINED, "load", lambda folder, **_: model)
     monkeypatch.setenv("FOVEATE_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
@@ -172,7 +172,7 @@ def test_options_of_masks_are_refused_for_whole_pictures(capsys, monkeypatch):
     normalisation = {"mean": [0.5] * 3, "std": [0.5] * 3}
     model.__dict__["config"] = {"task": "classification", "classes": ["a", "b"], "size": [8, 8]}
     model.__dict__["config"]["normalisation"] = normalisation
-    monkeypatch.setattr(TRAINED, "load", lambda folder: model)
+    monkeypatch.setattr(TRAINED, "load", lambda folder, **_: model)
     assert "classifies whole pictures" in run(capsys, "one.png", "--out", "found", code=2).err
     assert run(capsys, "one.png").out == "one.png\n  75.0 %  b\n  25.0 %  a\n"
 

@@ -49,6 +49,8 @@ def truths(task: Task, classes: int) -> np.ndarray:
     rng = np.random.default_rng(0)
     if task.truth == "label":
         return rng.integers(0, classes, ITEMS)
+    if task.truth == "labels":
+        return rng.integers(0, 2, (ITEMS, classes))
     masks = rng.integers(0, classes, (ITEMS, 8, 8))
     masks[0], masks[1] = 0, 255
     return masks.astype(np.uint8)
@@ -57,7 +59,10 @@ def truths(task: Task, classes: int) -> np.ndarray:
 def answered(task: Task, true: np.ndarray, classes: int, good: float, seed: int) -> np.ndarray:
     """Return the records of a model whose logits are as good as that."""
     targets = torch.from_numpy(true.astype(np.int64))
-    hot = torch.nn.functional.one_hot(targets.where(targets < classes, 0), classes).movedim(-1, 1)
+    if task.truth == "labels":
+        hot = targets
+    else:
+        hot = torch.nn.functional.one_hot(targets.where(targets < classes, 0), classes).movedim(-1, 1)
     noise = torch.randn(hot.shape, generator=torch.Generator().manual_seed(seed))
     batch: Any = SimpleNamespace(images=torch.zeros(len(targets), 3, 8, 8), targets=targets)
     return task.record(good * (2 * hot - 1) + noise, batch).double().numpy()
@@ -66,7 +71,7 @@ def answered(task: Task, true: np.ndarray, classes: int, good: float, seed: int)
 def judged(name: str, metric: str, classes: int) -> tuple[Judgement, dict[str, np.ndarray]]:
     task = tasks[name]([f"c{k}" for k in range(classes)], metric=metric)
     true = truths(task, classes)
-    targets = true if task.truth == "label" else np.zeros(ITEMS, np.int64)
+    targets = np.zeros(ITEMS, np.int64) if task.truth == "mask" else true
     split: Any = SimpleNamespace(targets=targets)
     kept = {
         variant: np.stack([answered(task, true, classes, good, 10 * s + n) for s in range(SEEDS)])
@@ -115,7 +120,8 @@ def test_chance_is_what_constant_answers_score(name, metric, classes):
     split = CachedSplit(np.zeros((ITEMS, 3, 8, 8), np.uint8), targets, tuple(map(str, range(ITEMS))), masks)
     found = chance_score(task, {"train": split, "test": split}, classes)
     assert math.isfinite(found)
-    shares = np.bincount(targets, minlength=classes) / ITEMS
+    counts = np.bincount(targets, minlength=classes) if targets.ndim == 1 else targets.sum(axis=0)
+    shares = counts / counts.sum()
     known = {
         "accuracy": shares.max(),
         "balanced_accuracy": 1 / classes,
@@ -123,7 +129,7 @@ def test_chance_is_what_constant_answers_score(name, metric, classes):
         "log_loss": -(shares * np.log(np.maximum(shares, 1e-9))).sum(),
         "auroc_pixels": 0.5,
     }
-    if (metric in known and task.truth == "label") or metric == "auroc_pixels":
+    if (metric in known and task.truth != "mask") or metric == "auroc_pixels":
         assert found == pytest.approx(known[metric], abs=1e-6)
 
 

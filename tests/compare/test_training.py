@@ -272,7 +272,7 @@ def test_predict_takes_folders_lists_and_patterns(workplace: Path):
     config = json.loads(Path("kept/config.json").read_text())
     config["normalisation"]["std"] = [0.5, 0.0, 0.5]
     Path("kept/config.json").write_text(json.dumps(config))
-    with pytest.raises(OptionError, match="deviations above 0"):
+    with pytest.raises(CheckpointError, match="deviations above 0"):
         fv.load("kept")
 
 

@@ -173,7 +173,7 @@ def test_classes_within_classes_are_asked_for(tmp_path):
         data = open_data(tmp_path, class_folders=level)
         assert data.classes == classes and sum(map(len, data.splits.values())) == 40
         assert reopen(data.origin).fingerprint == data.fingerprint
-    with pytest.raises(OptionError, match="expected one of outer, inner, path"):
+    with pytest.raises(OptionError, match="expected one of 'outer', 'inner', 'path'"):
         open_data(tmp_path, class_folders="middle")
 
 

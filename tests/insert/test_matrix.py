@@ -126,7 +126,7 @@ def check_gradients(case: Case, attended: nn.Module, example: object) -> None:
     shake(
         attended
     )  # as it starts, a mechanism may weigh all alike, which a normalisation behind it takes out
-    optimiser = torch.optim.Adam(inserted_parameters(attended), lr=1e-3)
+    optimiser = torch.optim.SGD(inserted_parameters(attended), lr=1e-3)
     case.loss(attended, example).backward()
     assert all(p.grad is not None for p in inserted_parameters(attended))  # DDP waits for every one
     optimiser.step()

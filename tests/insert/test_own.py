@@ -78,7 +78,7 @@ def test_records_the_maps_that_are_known_and_nothing_of_ones_own(plain: torch.nn
     attended = fv.insert(plain, f"{HERE}:ScaleGate@stage1+se@stage2", example=X)
     with fv.record(attended) as maps:
         attended(X)
-    assert [path.split(".")[-1] for path in maps] == ["se_at_layer2"]
+    assert [path.split(".")[-1] for path in maps] == ["se"]
 
 
 @pytest.mark.parametrize(

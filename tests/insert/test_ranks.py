@@ -200,7 +200,7 @@ def test_tokens_of_signals_and_volumes(rank: int) -> None:
     model, x = Spoken(rank).eval(), torch.rand(2, 2, *(16, 8, 12)[:rank])
     found = [site for site in sites(model, x) if "blocks" in site.aliases]
     assert [(site.path, site.kind, site.size) for site in found] == [
-        (f"layers.{n}", "tokens", (4, 2, 3)[:rank]) for n in range(2)
+        (f"layers.{n}", "grid" if rank == 1 else "tokens", (4, 2, 3)[:rank]) for n in range(2)
     ]
     attended = insert(model, "cbam@blocks", example=x)
     torch.testing.assert_close(attended(x), model(x), rtol=0, atol=0)

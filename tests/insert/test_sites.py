@@ -9,7 +9,7 @@ from handwritten import Branches, Shared
 from insert_models import CASES
 from torch import Tensor, nn
 
-from foveate.errors import OptionError, SiteError, SpecError, UnknownNameError
+from foveate.errors import OptionError, ShapeError, SiteError, SpecError, UnknownNameError
 from foveate.insert.patterns import matches
 from foveate.insert.sites import Site, sites
 from foveate.insert.surgery import insert, inserted
@@ -196,8 +196,8 @@ def test_globs_and_places_in_a_spec(resnet: nn.Module) -> None:
         f"layer{s}.{b}.bn2" for s in (1, 2, 3, 4) for b in (0, 1)
     ]
     before = insert(resnet, "se@before:layer2", example=IMAGE)
-    assert before.layer2[0].foveate.se_at_layer2.channels == 64
-    assert insert(resnet, "se@layer2", example=IMAGE).layer2[1].foveate.se_at_layer2.channels == 128
+    assert before.layer2[0].foveate.se.channels == 64
+    assert insert(resnet, "se@layer2", example=IMAGE).layer2[1].foveate.se.channels == 128
 
 
 ERRORS = [
@@ -240,7 +240,7 @@ def test_modules_that_do_not_run_and_examples_that_do_not_fit() -> None:
         insert(Shared(), "se@act", example=IMAGE)
     with pytest.raises(SiteError, match="does not run on the example"):
         sites(Shared(), torch.rand(1, 4, 8, 8))
-    with pytest.raises(SiteError, match="without an image tensor"):
+    with pytest.raises(ShapeError, match="expected what the model takes"):
         sites(Shared(), "an image")
 
 

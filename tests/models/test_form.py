@@ -11,7 +11,7 @@ import foveate as fv
 from drawn import unset
 from foveate.errors import CheckpointError
 from foveate.models.form import METADATA, form_of
-from foveate.train.checkpoint import save_weights
+from foveate.tensor_file import save_tensors
 
 PAIRS = [  # forms whose weights have the same names and shapes, and what tells them apart
     ("danet(paper=True, encoder=resnet18)", "danet(encoder=resnet18)", "paper=True"),
@@ -23,8 +23,8 @@ PAIRS = [  # forms whose weights have the same names and shapes, and what tells 
 
 
 def written(name, path, **more):
-    model = unset(fv.create_model, name, classes=3, **more)
-    save_weights(model.state_dict(), path, form_of(model))
+    model = fv.create_model(name, classes=3, **more)
+    save_tensors(model.state_dict(), path, form_of(model))
     return path
 
 
@@ -48,7 +48,7 @@ def test_the_same_form_said_otherwise_and_what_training_alone_needs_are_no_matte
 def test_a_file_that_says_nothing_is_taken_by_its_shapes(tmp_path):
     model = fv.create_model("danet(encoder=resnet18, paper=True)", classes=3)
     torch.save(model.state_dict(), tmp_path / "model.pth")
-    save_weights(model.state_dict(), tmp_path / "a.safetensors", {METADATA: "not ( a model"})
+    save_tensors(model.state_dict(), tmp_path / "a.safetensors", {METADATA: "not ( a model"})
     for name in ("model.pth", "a.safetensors"):
         plain = fv.create_model("danet(encoder=resnet18)", classes=3)
         assert fv.load_published(plain, tmp_path / name) == ()
@@ -56,7 +56,7 @@ def test_a_file_that_says_nothing_is_taken_by_its_shapes(tmp_path):
 
 def test_older_files_are_known_by_the_config_beside_them(tmp_path):
     model = fv.create_model("danet(encoder=resnet18, paper=True)", classes=3)
-    save_weights(model.state_dict(), tmp_path / "model.safetensors")
+    save_tensors(model.state_dict(), tmp_path / "model.safetensors")
     config = {"model": "danet(encoder=resnet18, paper=True)", "classes": ["a", "b", "c"]}
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(CheckpointError, match="paper=True"):

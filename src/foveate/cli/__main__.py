@@ -42,6 +42,20 @@ With any command, --traceback shows where an error comes from."""
 DONE, UNUSABLE, DEFECT, INTERRUPTED = 0, 2, 70, 130
 RESUMABLE = ("compare", "train", "demo")
 
+SPOKEN = {  # how Python says it, and how the command line does
+    "weights=PATH": "--weights PATH",
+    "weights=...": "--weights FILE",
+    "pretrained=True": "--pretrained",
+    "pretrained=False": "no --pretrained",
+    'control="none"': "--control none",
+    "trust_code=True": "--trust-code",
+    "max_pixels=": "--max-pixels ",
+    "class_folders=": "--class-folders ",
+    "ignore_index=": "--ignore-index ",
+    "variants:": "--try:",
+    "branch_epochs:": "--branch-epochs:",
+}
+
 COMMANDS: dict[str, tuple[Callable[..., int | None], str]] = {
     "demo": (demo.demo, demo.EXAMPLE),
     "compare": (compare.compare, compare.EXAMPLE),
@@ -99,7 +113,7 @@ def main(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     except (FoveateError, CycloptsError, OSError) as error:
-        return _say(str(error), UNUSABLE)
+        return _say(_spoken(str(error)), UNUSABLE)
     except Exception as error:
         return _say(
             f"foveate failed: {type(error).__name__}: {error}\n"
@@ -118,6 +132,13 @@ def _interrupted(words: list[str]) -> int:
     again = bool(words) and words[0] in RESUMABLE
     hint = f"Nothing finished is lost. To go on: {_command(words)}" if again else "Stopped."
     return _say(f"\n{hint}", INTERRUPTED)
+
+
+def _spoken(text: str) -> str:
+    """Say options as the command line writes them."""
+    for python, here in SPOKEN.items():
+        text = text.replace(python, here)
+    return text
 
 
 def _command(words: list[str]) -> str:

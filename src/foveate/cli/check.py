@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from foveate.cli.data_options import DataOptions
 
 if TYPE_CHECKING:
+    from foveate.data.base import ImageData
     from foveate.data.check import Finding
 
 EXAMPLE = """
@@ -24,6 +25,7 @@ def check(
     *,
     reading: DataOptions = DataOptions(),  # noqa: B008  # frozen
     all: bool = False,
+    sheet: Path | None = None,
     json: bool = False,
 ) -> int:
     """Look for faults in a set of images: broken files, duplicates, odd labels, wrong masks.
@@ -35,13 +37,16 @@ def check(
             manifest, COCO annotations, or scenes.
         reading: How the data is read.
         all: Name every file of a finding, not only the first few.
+        sheet: Draw the pictures that look alike side by side into this file, such as pairs.png.
         json: Print JSON.
     """
     from dataclasses import asdict
 
     from foveate.cli import output
 
-    findings = _findings(data, reading.given())
+    opened, findings = _findings(data, reading.given())
+    if sheet is not None:
+        _draw(opened, findings, sheet)
     if json:
         output.machine([asdict(finding) for finding in findings])
     else:
@@ -49,7 +54,7 @@ def check(
     return int(any(finding.severity == "error" for finding in findings))
 
 
-def _findings(data: str, options: dict[str, Any]) -> list[Finding]:
+def _findings(data: str, options: dict[str, Any]) -> tuple[ImageData | None, list[Finding]]:
     from foveate.data.check import check as find
     from foveate.data.check import check_source
     from foveate.data.open import open_data
@@ -60,8 +65,20 @@ def _findings(data: str, options: dict[str, Any]) -> list[Finding]:
     except DataError:
         if not Path(data).exists():  # a slip of the pen, not a fault in the data
             raise
-        return check_source(data, **options)
-    return find(opened)
+        return None, check_source(data, **options)
+    return opened, find(opened)
+
+
+def _draw(opened: ImageData | None, findings: list[Finding], sheet: Path) -> None:
+    from foveate.cli.output import say
+    from foveate.data.contact_sheet import alike, contact_sheet
+
+    groups = alike(findings)
+    if opened is None or not groups:
+        say(f"{sheet}: not written; no two pictures look alike")
+        return
+    drawn = contact_sheet(opened, groups, sheet)
+    say(f"{sheet}: {drawn} of {len(groups)} groups of pictures that look alike")
 
 
 def _print(data: str, findings: list[Finding], shown: int | None) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -11,6 +12,7 @@ from cyclopts import Parameter
 from foveate.cli import output
 from foveate.cli.data_options import DataOptions
 from foveate.cli.recipe import Recipe
+from foveate.errors import OptionError
 
 if TYPE_CHECKING:
     from foveate.compare.plan import StudyPlan
@@ -29,7 +31,7 @@ def compare(
     *,
     model: str = "resnet8",
     tries: Annotated[tuple[str, ...], Parameter(name=["--try", "-t"], consume_multiple=False)] = (),
-    seeds: int = 3,
+    seeds: str = "3",
     out: Path | None = None,
     mode: Literal["scratch", "pretrained", "branch"] = "scratch",
     control: Literal["largest", "each", "none"] = "largest",
@@ -59,8 +61,8 @@ def compare(
         model: A model's name; see `foveate list models`. Or package.module:function for your own. Options
             may stand behind it: "unet(encoder=resnet18)".
         tries: A variant, such as se@blocks or "cbam(reduction=8)@stage4+eca@blocks"; may be given
-            several times.
-        seeds: Trainings of each. Below three there is no verdict.
+            several times. A name may stand in front: "narrow=se(reduction=32)@blocks".
+        seeds: Trainings of each, or the seeds themselves, such as 0,3,8. Below three there is no verdict.
         out: The study's folder; one under runs/ by default.
         mode: Train from scratch; start all from pretrained weights; or branch: train the baseline once
             a seed, insert, and go on with all.
@@ -88,8 +90,8 @@ def compare(
     found = study(
         images,
         model=model,
-        variants=list(tries),
-        seeds=seeds,
+        variants=_variants(tries),
+        seeds=_seeds(seeds),
         out=out,
         mode=mode,
         control=control,
@@ -106,6 +108,28 @@ def compare(
         dry_run=dry_run,
     )
     tell(found, json=json)
+
+
+def _seeds(text: str) -> int | tuple[int, ...]:
+    """Read how many seeds, or which."""
+    words = [word.strip() for word in text.split(",")]
+    if not all(word.lstrip("-").isdigit() for word in words):
+        raise OptionError(f'--seeds: got "{text}", expected how many, or a list of whole numbers: 0,3,8')
+    return int(words[0]) if len(words) == 1 else tuple(map(int, words))
+
+
+def _variants(tries: Sequence[str]) -> list[str] | dict[str, str]:
+    """Read the variants; by name if one of them has one."""
+    if not tries:
+        raise OptionError("there is nothing to compare: name a variant, such as --try se@blocks")
+    named = [re.fullmatch(r"\s*([\w .-]+?)\s*=\s*(.*@.*)", text, re.DOTALL) for text in tries]
+    if not any(named):
+        return list(tries)
+    pairs = [(m[1], m[2]) if m else (text, text) for m, text in zip(named, tries, strict=True)]
+    twice = next((name for name, _ in pairs if [n for n, _ in pairs].count(name) > 1), None)
+    if twice is not None:
+        raise OptionError(f'--try: two variants are called "{twice}"')
+    return dict(pairs)
 
 
 def tell(found: Study | StudyPlan, *, json: bool) -> None:

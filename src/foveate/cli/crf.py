@@ -15,7 +15,8 @@ _UNKNOWN = 255  # in a mask: nobody knows
 _SOFT, _LIGHT = 4, 200  # more values than this, up to a grey as light as this: soft edges, not classes
 EXAMPLE = """
     $ foveate predict runs/roads street.jpg --out found --probabilities
-    $ foveate crf street.jpg found/street_probabilities.npy --out found/street_refined.png
+    $ foveate crf street.jpg found/street_probabilities.npy \\
+          --out found/street_refined.png
     street.jpg: 640x480 px, 12 classes; 1.9 % of the pixels changed
       found/street_refined.png
 """

@@ -56,6 +56,21 @@ class Recipe:
     colour: float | None = None
     """Change brightness, contrast and saturation at random by up to this. Default: 0."""
 
+    warmup: float | None = None
+    """Share of the steps in which the learning rate rises. Default: 0.05."""
+
+    clip: float | None = None
+    """Longest gradient, as one vector over all parameters. Default: 1; 0 leaves it as it is."""
+
+    gate_reach: float | None = None
+    """How far AdamW can move the gates of inserted attention in the whole run. Default: 2."""
+
+    gate_warmup: float | None = None
+    """Share of the steps in which the gates' learning rate rises. Default: 0."""
+
+    max_steps: int | None = None
+    """Stop after this many steps, on the schedule of --epochs; a later call can go on."""
+
     label_smoothing: float | None = None
     """Share of the target that is spread over all classes. Default: 0."""
 
@@ -85,4 +100,6 @@ class Recipe:
         from foveate.train.config import usual_recipe
 
         given = {name: value for name, value in asdict(self).items() if value is not None}
+        if given.get("clip") == 0:
+            given["clip"] = None
         return replace(usual_recipe(data, tuned=tuned), **given, seed=seed)

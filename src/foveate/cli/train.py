@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 CONFUSED = 3  # pairs of classes that are printed
 EXAMPLE = """
-    $ foveate train "scenes(size=32, train=200, val=0, test=100)" --model resnet8 \\
-          --attention se@blocks --epochs 1 --out runs/se
+    $ foveate train "scenes(size=32, train=200, val=0, test=100)" \\
+          --model resnet8 --attention se@blocks --epochs 1 --out runs/se
 """
 
 

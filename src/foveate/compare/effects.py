@@ -134,7 +134,8 @@ def metric_span(metric: Metric, scores: Iterable[np.ndarray] = ()) -> float | No
 
 
 def _mechanism_of(path: str) -> str:
-    return path.rpartition("foveate.")[2]
+    """Return the mechanism's name, without the site that it was moved from: ``se`` of ``se_at_layer3``."""
+    return path.rpartition("foveate.")[2].partition("_at_")[0]
 
 
 def _within(value: float | None, metric: Metric) -> float | None:

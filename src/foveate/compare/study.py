@@ -27,6 +27,7 @@ from foveate.data.check import check
 from foveate.data.finding import Finding
 from foveate.data.open import open_data
 from foveate.errors import DataError
+from foveate.models.given import Given, name_of
 from foveate.options import checked
 from foveate.train.config import TrainConfig
 from foveate.train.progress import Progress, progress_for
@@ -85,7 +86,7 @@ class Study:
 def compare(
     data: object = None,
     *,
-    model: str = "resnet8",
+    model: str | Given = "resnet8",
     variants: Sequence[str] | Mapping[str, str] = (),
     seeds: int | Sequence[int] = 3,
     epochs: int | None = None,
@@ -114,7 +115,8 @@ def compare(
 
     Args:
         data: A folder, a manifest, a dataset, or None for the built-in scenes; see ``open_data``.
-        model: What ``create_model`` knows.
+        model: What ``create_model`` knows; or a function that takes ``classes`` and returns a module; or a
+            module, of which every run gets a copy with the weights that it has.
         variants: Specs such as ``"se@blocks"``, or a mapping from names to specs.
         seeds: How many runs of each, or their seeds. Under three there is no verdict.
         epochs: Passes over the training images; ``train.epochs`` if None.
@@ -149,7 +151,7 @@ def compare(
         SpecError, SiteError, OptionError, UnknownNameError: A variant or the model cannot be built.
     """
     words: dict[str, Any] = {
-        "model": model,
+        "model": name_of(model),
         "variants": variants,
         "seeds": seeds,
         "epochs": epochs,

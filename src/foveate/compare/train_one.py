@@ -39,6 +39,7 @@ from foveate.data.open import open_data
 from foveate.errors import CheckpointError
 from foveate.files import write_json
 from foveate.insert.surgery import insert
+from foveate.models.given import Given, name_of
 from foveate.models.normalisation import Triple, model_normalisation
 from foveate.models.source import sources
 from foveate.tensor_file import SUM, read_tensors
@@ -68,7 +69,7 @@ class _Job:
 def train(
     data: object = None,
     *,
-    model: str,
+    model: str | Given,
     attention: str | None = None,
     epochs: int | None = None,
     size: int | None = None,
@@ -90,7 +91,8 @@ def train(
 
     Args:
         data: A folder, a manifest, a dataset, or None for the built-in scenes; see ``open_data``.
-        model: What ``create_model`` knows.
+        model: What ``create_model`` knows; or a function that takes ``classes`` and returns a module; or a
+            module, whose copy is trained.
         attention: What is inserted and where, such as ``"se@blocks"``; None for the plain model.
         epochs: Passes over the training images; ``train.epochs`` if None.
         size: Side of the images in pixels, the short side of images with masks; what suits data and model if
@@ -121,7 +123,7 @@ def train(
     recipe = train or usual_recipe(opened, tuned=pretrained or weights is not None)
     recipe = replace(recipe, epochs=epochs or recipe.epochs, size=size or recipe.size, seed=seed)
     begin = {"pretrained": pretrained, "weights": weights}
-    what = {"model": model, "spec": attention, "start": start_of(start), "seed": seed}
+    what = {"model": name_of(model), "spec": attention, "start": start_of(start), "seed": seed}
     job = _job(opened, what, begin, recipe, (task, metric), out)
     if dry_run:
         return _plan(job, what)

@@ -24,6 +24,7 @@ from foveate.data.levels import SIXTEEN
 from foveate.errors import CheckpointError, DataError, ShapeError
 from foveate.infer.predict import segment
 from foveate.infer.run import asking, device_of
+from foveate.models.given import Given, remember
 from foveate.models.normalisation import expect_normalisation
 from foveate.options import checked
 from foveate.tasks.base import tasks
@@ -71,7 +72,7 @@ def reading_of(config: Mapping[str, Any], max_pixels: int = MOST_PIXELS) -> Read
     return Reading(None if levels is None else (levels[0], levels[1]), max_pixels)
 
 
-def load(path: str | Path, *, trust_code: bool = False) -> nn.Module:
+def load(path: str | Path, *, trust_code: bool = False, model: Given | None = None) -> nn.Module:
     """Return a trained model from a study's folder, or from a folder with its weights and ``config.json``.
 
     The model is in evaluation mode. It has ``.classes`` (names in the order of its outputs), ``.config`` (all
@@ -85,16 +86,20 @@ def load(path: str | Path, *, trust_code: bool = False) -> nn.Module:
         path: The folder.
         trust_code: Whether code of other packages that the folder names, such as the function of the user's
             own that built the model, may be imported and run.
+        model: What the training was given as its model, if that was a Python object and this is another
+            process: a function that takes ``classes``, or a module.
 
     Raises:
         CheckpointError: There is no such model, it is damaged, or its weights do not fit.
         TrustError: The folder names code of another package, and is not trusted.
     """
     checked("load", load, {"path": path, "trust_code": trust_code})
-    return load_trusting(path, lambda _: trust_code)
+    return load_trusting(path, lambda _: trust_code, model)
 
 
-def load_trusting(path: str | Path, trusts: Callable[[SavedModel], bool]) -> nn.Module:
+def load_trusting(
+    path: str | Path, trusts: Callable[[SavedModel], bool], given: Given | None = None
+) -> nn.Module:
     """Return what ``load`` returns; ``trusts`` decides when it has seen what the folder names."""
     home = Path(path)
     if (home / FOLDER / CONFIG).is_file():
@@ -109,6 +114,8 @@ def load_trusting(path: str | Path, trusts: Callable[[SavedModel], bool]) -> nn.
     saved, config = read_saved(home / CONFIG)
     expect_normalisation(saved.normalisation["mean"], saved.normalisation["std"])
     state = _state(home / WEIGHTS, saved)
+    if given is not None:
+        remember(saved.model, given)
     with reading(home / CONFIG, trusts(saved)):
         model = rebuild(saved)
     try:

@@ -49,7 +49,7 @@ class Control(nn.Module):
         >>> Control(64, like="se", size=(7, 7)).gap.parameters
         0
         >>> Control(64, like="gsop", size=(7, 7), options={"width": 8}).gap.parameters
-        -12
+        8
     """
 
     def __init__(

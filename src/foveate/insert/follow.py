@@ -201,8 +201,9 @@ def _reduced(step: _Step) -> Axes:
     x = step.operand(0)
     axes, dims = step.axes(x), step.numbers(_DIMS.get(step.node.operation, 1))
     if len(x.shape) == len(step.shape):
-        pairs = zip(axes, x.shape, step.shape, strict=True)
-        return tuple(axis if old == new else () for axis, old, new in pairs)
+        gone = {dim % len(axes) for dim in dims} if axes else set[int]()
+        sizes = zip(axes, x.shape, step.shape, strict=True)
+        return tuple(axis if old == new and n not in gone else () for n, (axis, old, new) in enumerate(sizes))
     return _without(axes, dims)
 
 

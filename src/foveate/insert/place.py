@@ -35,16 +35,23 @@ def place(model: nn.Module, step: Step, survey: Survey, start: Start) -> None:
     _check_forward(host, path)
     like = _tensor_of(model, host)
     holder = attend(host)
-    called, moved = child_name(step.term.mechanism), path != site.path
-    here = {slot.name for slot in holder.slots}
-    name = old_name = _free_name(_names_at(model, site.path) if moved else here, called)
-    if moved:
-        name = _free_name(here, f"{called}_at_{site.path.replace('.', '_') or 'model'}")
+    called = child_name(step.term.mechanism)
+    name = _free_name({slot.name for slot in holder.slots}, called)
+    old_name = _free_name(_names_at(model, site.path), called)
     with _own_seed(f"{site.path}/{old_name}"):
         mechanism = make(step, survey).to(device=like.device, dtype=like.dtype).train(host.training)
     in_line = step.role in ("before", "after")
     own = getattr(mechanism, "gate", None)
-    slot = Slot(name, step.role, site.map, own_gate=own or "", argument=site.argument, site=site.path)
+    slot = Slot(
+        name,
+        step.role,
+        site.map,
+        own_gate=own or "",
+        argument=site.argument,
+        site=site.path,
+        old_name=old_name,
+        levels=len(_parts(path)) - len(_parts(site.path)),
+    )
     gate, starts_plain = None, in_line and (own or getattr(mechanism, "does_nothing", False))
     if start == "identity" and not starts_plain:
         slot.gate = f"{name}_gate"
@@ -57,8 +64,7 @@ def place(model: nn.Module, step: Step, survey: Survey, start: Start) -> None:
         if site.deeper.source is not None:
             slot.asked_wire = _wire(model, survey, site.deeper.source, site.deeper.layout, slot.title)
     holder.add(slot, mechanism, gate)
-    if moved:
-        slot.levels, slot.old_name = len(_parts(path)) - len(_parts(site.path)), old_name
+    if slot.levels:
         read_old_names(model.get_submodule(site.path))
     see_every_layer(model, path)
     if holder.swaps:

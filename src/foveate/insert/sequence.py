@@ -16,6 +16,7 @@ from torch import nn
 
 from foveate.insert.holder import CHILD, holders
 from foveate.insert.probe import Probe
+from foveate.insert.slot import Slot
 
 
 def within(model: nn.Module, notes: Probe, path: str, where: str, *, argument: str = "") -> str:
@@ -80,9 +81,19 @@ def forget_old_names(model: nn.Module) -> None:
 
 def rename(sequence: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
     """Rename in a state what an older version saved at the sequence itself."""
-    for old, new in old_names(sequence).items():
-        for key in [k for k in state if k == prefix + old or k.startswith(f"{prefix}{old}.")]:
-            state[prefix + new + key.removeprefix(prefix + old)] = state.pop(key)
+    moved, stayed = old_names(sequence)
+    if not any(_keys(state, prefix + old) for old in moved):
+        return  # of this version
+    taken: dict[str, Any] = {}
+    for old, new in (moved | {o: n for o, n in stayed.items() if not _keys(state, prefix + n)}).items():
+        for key in _keys(state, prefix + old):
+            taken[prefix + new + key.removeprefix(prefix + old)] = state.pop(key)
+    state.update(taken)
+
+
+def _keys(state: Mapping[str, Any], name: str) -> list[str]:
+    """Return the keys of a mechanism or gate."""
+    return [key for key in state if key == name or key.startswith(f"{name}.")]
 
 
 def renamed(model: nn.Module, state: Mapping[str, Any]) -> dict[str, Any]:
@@ -94,12 +105,24 @@ def renamed(model: nn.Module, state: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def old_names(sequence: nn.Module) -> dict[str, str]:
-    """Return the old names of what is in the first or last module of a sequence, and the new ones."""
-    names: dict[str, str] = {}
+def old_names(sequence: nn.Module) -> tuple[dict[str, str], dict[str, str]]:
+    """Return what was called otherwise when the sequence itself hosted what is in its modules now.
+
+    Returns:
+        The old and new names of what it hosted; and of what was in these modules before.
+    """
+    moved: dict[str, str] = {}
+    stayed: dict[str, str] = {}
     for path, holder in holders(sequence).items():
+        new = f"{path}.{CHILD}"
         for slot in holder.slots:
-            if slot.old_name and slot.levels == path.count(".") + 1:
-                names[f"{CHILD}.{slot.old_name}"] = f"{path}.{CHILD}.{slot.name}"
-                names[f"{CHILD}.{slot.old_name}_gate"] = f"{path}.{CHILD}.{slot.gate or slot.name + '_gate'}"
-    return names
+            if slot.levels == path.count(".") + 1:
+                moved |= _names(CHILD, new, slot)
+            elif not slot.levels and slot.old_name != slot.name:
+                stayed |= _names(new, new, slot)
+    return moved, stayed
+
+
+def _names(old: str, new: str, slot: Slot) -> dict[str, str]:
+    names = {f"{old}.{slot.old_name}": f"{new}.{slot.name}"} if slot.name else {}
+    return names | ({f"{old}.{slot.old_name}_gate": f"{new}.{slot.gate}"} if slot.gate else {})

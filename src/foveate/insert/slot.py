@@ -66,7 +66,7 @@ class Slot:
         site: The path that the spec names; the host may be the last module in it, or the first.
         serves: For a source: what needs the map, such as ``csra at fc``.
         levels: How many modules deep in the site the host is; 0 where it is the site itself.
-        old_name: For a host in the site: the name that it had when the site itself was the host.
+        old_name: Its name among what is at the site, whose host was the site itself in older versions.
     """
 
     name: str

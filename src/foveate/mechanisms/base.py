@@ -287,13 +287,13 @@ class Mechanism(nn.Module, metaclass=Placed):
         A mechanism that takes signals and volumes is asked with (length) or (depth, height, width) too.
         """
 
-    def _check_tensor(self, x: Tensor, expected: str) -> None:
-        """Raise a ShapeError unless ``x`` is a tensor that can be computed with."""
+    def _check_tensor(self, x: Tensor, expected: str, open_axes: int = 1) -> None:
+        """Raise a ShapeError unless ``x`` can be computed with; its first axes may be empty."""
         name = type(self).__name__
         if not hasattr(x, "is_floating_point"):  # None, or an array of NumPy
             raise ShapeError(f"{name}: got {quoted(x)}, expected {expected}, a torch.Tensor.")
         abstract = not x.is_meta or all(p.is_meta for p in self.parameters())
-        if why := fault(x, abstract):
+        if why := fault(x, abstract, open_axes):
             raise ShapeError(f"{name}: got a tensor of shape {tuple(x.shape)}{why}, expected {expected}.")
 
     def _check(self, x: Tensor) -> None:

@@ -125,7 +125,7 @@ class Read(Mechanism):
             ("query", query, self.query_channels, "T"),
             ("memory", memory, self.channels, "N"),
         ):
-            self._check_tensor(x, f"a {what} (B, {axis}, {width})")
+            self._check_tensor(x, f"a {what} (B, {axis}, {width})", open_axes=2)
             if x.ndim != 3 or x.shape[2] != width or not x.is_floating_point():
                 raise ShapeError(
                     f"{name}: got a {what} of shape {tuple(x.shape)} and {x.dtype}, expected floating point "

@@ -34,7 +34,7 @@ def roomy(x: Tensor) -> Tensor:
     return x.float() if x.dtype == torch.float16 else x
 
 
-def precise(layer: nn.Conv2d | nn.Linear, x: Tensor) -> Tensor:
+def precise(layer: nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear, x: Tensor) -> Tensor:
     """Return ``layer(x)``, in float32 where ``x`` is, though the layer is not or autocast is on.
 
     Example:
@@ -49,7 +49,9 @@ def precise(layer: nn.Conv2d | nn.Linear, x: Tensor) -> Tensor:
     with full_precision(x):
         if isinstance(layer, nn.Linear):
             return F.linear(x, weight, bias)
-        return F.conv2d(x, weight, bias, layer.stride, layer.padding, layer.dilation, layer.groups)
+        convolve: Any = {3: F.conv1d, 4: F.conv2d, 5: F.conv3d}[weight.ndim]
+        out: Tensor = convolve(x, weight, bias, layer.stride, layer.padding, layer.dilation, layer.groups)
+        return out
 
 
 def as_saved(backward: Backward) -> Backward:

@@ -14,13 +14,14 @@ from foveate.errors import FoveateError, OptionError, UnknownNameError
 from foveate.model_names import catalogue, library_names, matching
 from foveate.models.base import models
 from foveate.models.form import keep_form
+from foveate.models.given import PREFIX, build_given
 from foveate.models.imported import import_model
 from foveate.models.library import from_timm, from_torchvision
 from foveate.models.weights import load_weights
 from foveate.options import checked, flag, whole
 from foveate.trust import may_download
 
-Source = Literal["foveate", "torchvision", "timm", "import"]
+Source = Literal["foveate", "torchvision", "timm", "import", "python"]
 _HUBS = ("hf-hub", "hf_hub", "local-dir")
 
 
@@ -103,6 +104,8 @@ def resolve(name: str) -> tuple[Source, str]:
     if ":" in name:
         return "import", name
     prefix, _, bare = name.rpartition("/")
+    if prefix == PREFIX:
+        return "python", bare
     if prefix in ("", "foveate") and bare in models:
         return "foveate", bare
     if prefix in ("", "torchvision") and bare in library_names("torchvision"):
@@ -162,4 +165,5 @@ _BUILDERS: dict[Source, Callable[[str, int, bool, Mapping[str, object]], nn.Modu
     "torchvision": from_torchvision,
     "timm": from_timm,
     "import": _imported,
+    "python": build_given,
 }

@@ -26,8 +26,25 @@ def import_model(path: str, classes: int, options: Mapping[str, object]) -> nn.M
     """
     function = import_callable(path, "function")
     with current_directory():  # what it imports late may lie there too
-        keyword = _keyword(function, path, options)
-        model = function(**{keyword: classes}, **options)
+        return call_builder(path, function, classes, options)
+
+
+def call_builder(
+    path: str, function: Callable[..., object], classes: int, options: Mapping[str, object]
+) -> nn.Module:
+    """Return what a function of the user's own builds.
+
+    Args:
+        path: What messages call it.
+        function: Takes ``classes`` or ``num_classes``, and the options.
+        classes: Length of the output.
+        options: By name.
+
+    Raises:
+        OptionError: It does not take the arguments, or returns something else than a model.
+    """
+    keyword = _keyword(function, path, options)
+    model = function(**{keyword: classes}, **options)
     if not isinstance(model, nn.Module):
         raise OptionError(f"{path} returned a {type(model).__name__}, expected a torch.nn.Module")
     return model

@@ -113,9 +113,6 @@ def put_weights(model: nn.Module, state: Mapping[str, Tensor], classes: int, ori
         CheckpointError: Something other than the head does not fit.
     """
     state = translated(state, model)
-    for name, value in state.items():
-        if value.is_floating_point() and value.isnan().any():
-            raise CheckpointError(f"{origin}: {name} holds values that are not numbers (NaN)")
     head = _head(model, state, classes)
     own = model.state_dict()
     # Files from before PyTorch 0.4.1 do not count batches; nothing computes with the number.

@@ -113,7 +113,7 @@ def test_all_zero_weights_give_finite_scores_and_gradients() -> None:
     [
         ({"heads": 3}, "1, 2, 4, 6, 8"),
         ({"heads": 2, "temperatures": (1.0,)}, "each of 2 heads"),
-        ({"temperatures": 1.0}, "each of 1 heads"),
+        ({"temperatures": 1.0}, "temperatures: got 1.0, expected several values"),
         ({"classes": 0}, "classes: got 0"),
     ],
 )

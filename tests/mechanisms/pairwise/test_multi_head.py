@@ -94,7 +94,13 @@ def test_takes_the_most_heads_that_divide_the_channels(channels: int, heads: int
     assert MultiHeadAttention(channels).heads == heads
 
 
-@pytest.mark.parametrize("heads", [5, 0, -2, 2.0, "4"])
+@pytest.mark.parametrize("heads", [2.0, "4", True])
+def test_heads_are_a_whole_number(heads: object) -> None:
+    with pytest.raises(OptionError, match=r"heads: .*expected a whole number"):
+        MultiHeadAttention(16, heads=heads)
+
+
+@pytest.mark.parametrize("heads", [5, 0, -2])
 def test_heads_that_do_not_divide_name_those_that_do(heads: object) -> None:
     with pytest.raises(OptionError, match=r"16 channels\. Near divisors: .*4"):
         MultiHeadAttention(16, heads=heads)

@@ -192,7 +192,7 @@ def test_starts_of_mechanisms_are_kept():
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"placement": "inside"}, "placement: got 'inside', expected one of standard, pre"),
+        ({"placement": "inside"}, "placement: got 'inside', expected one of 'standard', 'pre'"),
         ({"placement": "replace"}, "is for sk_conv in a network of bottlenecks"),
         ({"stem": "big"}, "stem: got 'big'"),
         ({"stages": (0, 1)}, "stages: got"),

@@ -59,7 +59,7 @@ def test_defaults_are_those_of_the_class():
         ("nan*ce", SpecError, 'the weight is "nan"'),
         ("x*ce", SpecError, 'the weight is "x"'),
         ("ce*2", SpecError, 'the weight is "ce", expected a number above 0, as in 0.5'),
-        ("dice(smooth=open('x'))", SpecError, "expected a number, a word"),
+        ("dice(smooth=open('x'))", SpecError, "expected an option as key=value"),
         ("dice(smooth=1, smooth=2)", SpecError, "given twice"),
         ("dice(smooth=1", SpecError, r"a \) is missing"),
         ("ce+lovas", UnknownNameError, 'no loss is called "lovas". Nearest: lovasz'),

@@ -120,6 +120,29 @@ ClassScore = TypedDict(
 )
 
 
+ToldClass = TypedDict(
+    "ToldClass",
+    {"class": str, "items": Count, "precision": Number, "recall": Number, "f1": Number},
+)
+
+
+class Pair(TypedDict):
+    """How often one class was taken for another."""
+
+    true: str
+    given: str
+    items: Count
+    share: Number
+
+
+class Confusion(TypedDict):
+    """Which class was taken for which; the matrix only of few classes."""
+
+    matrix: list[list[Count]] | None
+    by_class: list[ToldClass]
+    pairs: list[Pair]
+
+
 class Gate(TypedDict):
     """How far one gate opened, by seed."""
 
@@ -185,6 +208,7 @@ class Variant(_Named, total=False):
     memory: Memory | None
     per_class: list[ClassScore]
     figures: list[Figure]
+    confusion: Confusion | None
     gates: list[Gate]
     curves: list[Curve]
 
@@ -274,7 +298,17 @@ def expect_study(plain: Any, path: Path) -> None:
     Raises:
         StudyError: An entry is not what the schema says; the text names it.
     """
-    read_record(Study, plain, path, StudyError, _ADVICE)
+    study = read_record(Study, plain, path, StudyError, _ADVICE)
+    question: Question = study.get("question") or Question()
+    classes = len(question.get("classes", []))
+    for number, variant in enumerate(study.get("variants", [])):
+        confusion = variant.get("confusion")
+        rows = confusion["matrix"] if confusion else None
+        if rows is not None and [len(row) for row in rows] != [classes] * classes:
+            raise StudyError(
+                f"{path}: variants[{number}].confusion.matrix is not {classes} x {classes}, which are the "
+                f"classes. {_ADVICE}"
+            )
 
 
 def expect_pictures(plain: Any, path: Path) -> None:

@@ -35,6 +35,7 @@ from torch.nn.functional import interpolate, max_pool1d, max_pool2d, max_pool3d
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Refine
 from foveate.mechanisms.mixture import linear
+from foveate.mechanisms.precision import precise, widen
 from foveate.mechanisms.ranks import RANKS, Dimensions, convolution, of_rank
 from foveate.options import one_of, reduced, whole
 
@@ -70,7 +71,7 @@ class Unit(nn.Module):
 
     def forward(self, x: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c *space"]:
         """Return ``x`` and its change."""
-        return x + self.change(x)
+        return x + _in_order(self.change, x)
 
 
 @mechanisms.register("residual_attention")
@@ -149,9 +150,9 @@ class ResidualAttention(Refine):
         self._check(x)
         x = self.before(x)
         trunk, mask = self.trunk(x), self.hourglass(x)
-        if self.layout == "tengshaofeng":
-            mask = mask + trunk
-        mask = self.map(self.logits(mask).sigmoid())
+        if self.layout == "tengshaofeng":  # a sum that outgrows half precision
+            mask = widen(mask) + widen(trunk)
+        mask = self.map(_in_order(self.logits, mask).sigmoid())
         return self.after(torch.addcmul(trunk, trunk, mask.to(trunk.dtype)))
 
     def hourglass(self, x: Float[Tensor, "b c *space"], level: int = 0) -> Float[Tensor, "b c *space"]:
@@ -159,9 +160,12 @@ class ResidualAttention(Refine):
         near = self.down[level](self._halved(x))
         coarse = near
         if level + 1 < self.levels:
-            coarse = self.hourglass(near, level + 1) + (self.across[level](near) if self.across else near)
-            if self.layout == "tengshaofeng":
-                coarse = coarse + near
+            crossed = self.across[level](near) if self.across else near
+            coarse = self.hourglass(near, level + 1)
+            if self.layout == "tengshaofeng":  # a sum that outgrows half precision
+                coarse = widen(coarse) + widen(crossed) + widen(near)
+            else:
+                coarse = coarse + crossed
         aligned = self.layout != "light"
         return interpolate(self.up[level](coarse), size=x.shape[2:], mode=linear(x), align_corners=aligned)
 
@@ -197,6 +201,13 @@ class ResidualAttention(Refine):
         if self.layout != "authors" or 1 in size:
             return tuple((side + 1) // 2 for side in size)
         return tuple(max(1, side // 2) for side in size)
+
+
+def _in_order(layers: nn.Sequential, x: Tensor) -> Tensor:
+    """Run layers one after the other, in float32 where ``x`` is, though they are in half precision."""
+    for layer in layers:
+        x = precise(layer, x) if isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d) else layer(x)
+    return x
 
 
 def authors_name(name: str, levels: int) -> str:

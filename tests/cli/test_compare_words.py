@@ -1,0 +1,58 @@
+"""The words of ``foveate compare`` and ``train``: seeds, names of variants, recipes, and errors."""
+
+from dataclasses import fields
+
+import pytest
+
+from foveate.cli.__main__ import main
+from foveate.cli.compare import _seeds, _variants
+from foveate.cli.recipe import Recipe
+from foveate.errors import OptionError
+from foveate.train.config import TrainConfig
+
+DATA = "scenes(size=24, classes=3, train=24, val=0, test=12)"
+
+
+def test_seeds_are_a_number_or_a_list():
+    assert _seeds("5") == 5
+    assert _seeds("0, 3,8") == (0, 3, 8)
+    with pytest.raises(OptionError, match=r"--seeds: got \"3\.5\""):
+        _seeds("3.5")
+
+
+def test_variants_may_have_names():
+    assert _variants(["se@blocks", "cbam@stage3"]) == ["se@blocks", "cbam@stage3"]
+    assert _variants(["narrow = se(reduction=32)@blocks", "eca@blocks"]) == {
+        "narrow": "se(reduction=32)@blocks",
+        "eca@blocks": "eca@blocks",
+    }
+    with pytest.raises(OptionError, match="two variants are called"):
+        _variants(["a=se@blocks", "a=eca@blocks"])
+
+
+def test_every_field_of_the_recipe_can_be_said():
+    elsewhere = {"seed"}  # --seed, --seeds
+    assert {field.name for field in fields(TrainConfig)} - {f.name for f in fields(Recipe)} == elsewhere
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["compare", DATA], "name a variant, such as --try se@blocks"),
+        (["compare", DATA, "--try", "se@blocks", "--seeds", "few"], "--seeds"),
+        (["compare", DATA, "--try", "se@blocks", "--pretrained"], "write --weights PATH"),
+    ],
+)
+def test_errors_speak_the_language_of_the_command_line(words, text, capsys):
+    assert main(words) == 2
+    assert text in capsys.readouterr().err
+
+
+def test_names_and_recipe_reach_the_plan(capsys):
+    said = ["--try", "narrow=se(reduction=32)@blocks", "--seeds", "4,7", "--gate-reach", "3", "--clip", "0"]
+    assert main(["compare", DATA, *said, "--epochs", "1", "--dry-run", "--json"]) == 0
+    import json
+
+    plan = json.loads(capsys.readouterr().out)
+    assert plan["variants"][1]["name"] == "narrow" and plan["seeds"] == [4, 7]
+    assert plan["train"]["gate_reach"] == 3 and plan["train"]["clip"] is None
