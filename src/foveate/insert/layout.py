@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from foveate.errors import ShapeError
+from foveate.mechanisms.gated import traced
 
 Kind = Literal["map", "grid", "tokens", "flat", "sequence"]
 
@@ -72,7 +73,7 @@ class Layout:
             before, own, behind = x.split(self._split, dim=1)
             return _laid_out_as(x, torch.cat((before, function(own), behind), dim=1))
         if self.kind == "map":
-            return function(x)
+            return _with_strides(x, function(x))
         refined = function(self.as_map(x))
         if self.kind == "grid":
             return _laid_out_as(x, refined.movedim(1, -1))
@@ -152,7 +153,16 @@ _TURNED: dict[str, tuple[int, int]] = {"flat": (1, 2), "sequence": (0, 1)}  # wh
 def _laid_out_as(x: Tensor, y: Tensor) -> Tensor:
     """Return ``y`` in the memory format of ``x``: what follows then computes the same, to the bit."""
     if x.is_contiguous():
-        return y.contiguous()
-    if x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last):
-        return y.contiguous(memory_format=torch.channels_last)
-    return y
+        y = y.contiguous()
+    elif x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last):
+        y = y.contiguous(memory_format=torch.channels_last)
+    return _with_strides(x, y)
+
+
+def _with_strides(x: Tensor, y: Tensor) -> Tensor:
+    """Return ``y`` with the strides that ``x`` has along axes of size 1: kernels are chosen by these too."""
+    if traced(x) or x.shape != y.shape or x.stride() == y.stride():
+        return y
+    pairs = zip(x.shape, x.stride(), y.stride(), strict=True)
+    same = all(size == 1 or theirs == ours for size, theirs, ours in pairs)
+    return y.as_strided(x.shape, x.stride()) if same else y
