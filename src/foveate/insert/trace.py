@@ -117,13 +117,12 @@ class Trace:
 
     def _written(self, values: Sequence[Any]) -> tuple[object, ...]:
         """Return arguments with each tensor as its number and shape."""
-        written: list[object] = []
-        for value in values:
-            if isinstance(value, Tensor):
-                written.append(Operand(self._numbers.get(value, -1), tuple(value.shape)))
-            else:
-                written.append(self._written(value) if isinstance(value, list | tuple) else value)
-        return tuple(written)
+        return tuple(self._written_one(value) for value in values)
+
+    def _written_one(self, value: Any) -> object:
+        if isinstance(value, Tensor):
+            return Operand(self._numbers.get(value, -1), tuple(value.shape))
+        return self._written(value) if isinstance(value, list | tuple) else value
 
     def _add(self, tensor: Tensor, node: Node) -> None:
         self._numbers[tensor] = number = len(self.nodes)
