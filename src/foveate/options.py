@@ -127,14 +127,16 @@ def reduced(channels: int, reduction: int, least: int = 1) -> int:
     return max(least, whole("channels", channels) // whole("reduction", reduction))
 
 
-def whole(option: str, value: int, least: int = 1) -> int:
-    """Return ``value`` if it is a whole number of at least ``least``.
+def whole(option: str, value: int, least: int = 1, most: int | None = None) -> int:
+    """Return ``value`` if it is a whole number of at least ``least``, and of at most ``most`` if that is set.
 
     Raises:
         OptionError: It is not; the text names ``option``.
     """
     if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < least:
         raise OptionError(f"{option}: got {value!r}, expected a whole number of at least {least}")
+    if most is not None and value > most:
+        raise OptionError(f"{option}: got {value}, expected a whole number of at most {most}")
     return int(value)
 
 

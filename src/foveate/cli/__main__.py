@@ -48,7 +48,6 @@ SPOKEN = {  # how Python says it, and how the command line does
     "pretrained=True": "--pretrained",
     "pretrained=False": "no --pretrained",
     'control="none"': "--control none",
-    "trust_code=True": "--trust-code",
     "max_pixels=": "--max-pixels ",
     "class_folders=": "--class-folders ",
     "ignore_index=": "--ignore-index ",

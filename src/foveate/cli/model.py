@@ -20,9 +20,10 @@ def model_and_example(name: str, *, size: int | None, images: int = 1) -> tuple[
 
     from foveate.models import create_model
     from foveate.options import whole
+    from foveate.train.config import LONGEST_SIDE
 
     model = create_model(name).eval()
-    side = native_size(name, model) if size is None else whole("size", size)
+    side = native_size(name, model) if size is None else whole("size", size, most=LONGEST_SIDE)
     return model, torch.rand(images, 3, side, side, generator=torch.Generator().manual_seed(0))
 
 

@@ -22,6 +22,7 @@ from foveate.options import is_seed
 from foveate.train.config import TrainConfig, usual_recipe
 
 STARTS = ("identity", "paper")
+_MOST_SEEDS = 10_000
 
 
 def outline(
@@ -131,6 +132,8 @@ def _branch_epochs(asked: int | None, epochs: int) -> int:
 
 def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
     """Return the seeds: the first so many, or those that are listed."""
+    if isinstance(seeds, int) and seeds > _MOST_SEEDS:
+        raise StudyError(f"seeds: got {seeds}, expected at most {_MOST_SEEDS}")
     listed = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
     if not listed or len(set(listed)) < len(listed) or not all(is_seed(seed) for seed in listed):
         raise StudyError(

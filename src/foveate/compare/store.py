@@ -24,6 +24,7 @@ from foveate.compare.plan import REPORT, Key, StudyPlan
 from foveate.errors import OptionError, StudyError
 from foveate.files import sweep
 from foveate.options import read_record
+from foveate.train.result import MARKER
 
 FILE = "study.sqlite"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -82,10 +83,12 @@ class Store:
             timed: Returns the plan with its times; asked only if the study begins here.
 
         Raises:
-            StudyError: It holds a study with another plan (the message says what differs), or cannot be
-            written.
+            StudyError: It holds a study with another plan (the message says what differs) or a training of
+            one model, or cannot be written.
         """
         store = cls(folder, owner)
+        if (folder / MARKER).exists() and not store.path.exists():
+            raise StudyError(f"{folder} holds a training of one model. Choose another folder for this study.")
         with told(folder):
             store.folder.mkdir(parents=True, exist_ok=True)
             for home in (store.folder, store.folder / "best"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 import re
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -254,11 +255,18 @@ def _plan(job: _Job, what: Mapping[str, Any]) -> TrainingPlan:
 
 
 def _expect_own(folder: Path) -> None:
-    """Raise if a folder holds what a training would spoil: a study, or a model that came otherwise.
+    """Make a folder, or raise if what it holds would be spoilt: a study, or a model that came otherwise.
 
     Raises:
-        CheckpointError: It does.
+        CheckpointError: It would, or the folder cannot be made or written.
     """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise CheckpointError(f"{folder}: cannot be made ({reason}). Choose another folder.") from None
+    if not os.access(folder, os.W_OK):
+        raise CheckpointError(f"{folder}: cannot be written. Choose another folder.")
     if (folder / STUDY).exists():
         raise CheckpointError(f"{folder} holds a study. Choose another folder for this training.")
     if (folder / CONFIG).exists() and not (folder / MARKER).exists():

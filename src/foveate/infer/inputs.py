@@ -38,10 +38,16 @@ def pictures_of(named: Iterable[str | Path]) -> list[Picture]:
             ``photos/*.jpg`` or ``photos/**/*.jpg``.
 
     Raises:
-        DataError: A folder or list without pictures, a pattern that matches nothing, or a list that cannot be
-            read.
+        DataError: An empty name, a folder or list without pictures, a pattern that matches nothing, or a list
+            that cannot be read.
     """
-    return [picture for name in named for picture in _of(Path(name).expanduser())]
+    return [picture for name in named for picture in _of(_expect_name(name))]
+
+
+def _expect_name(named: str | Path) -> Path:
+    if not str(named):
+        raise DataError('got "" as the name of a picture. Name a file, a folder, a list or a pattern.')
+    return Path(named).expanduser()
 
 
 def _of(path: Path) -> list[Picture]:

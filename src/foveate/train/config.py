@@ -12,6 +12,9 @@ Optimiser = Literal["adamw", "sgd"]
 ClassWeights = Literal["inverse", "median_frequency", "effective", "log"]
 Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
 
+LONGEST_SIDE = 32_768  # pixels; a slip of the keyboard beyond it, as no machine trains on such images
+_MOST = 1_000_000  # likewise, of epochs and of images in a batch
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -93,7 +96,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         check_fields(self)
         for name in ("epochs", "batch_size", "accumulate"):
-            self._expect(name, getattr(self, name) >= 1, "a whole number >= 1")
+            self._expect(name, 1 <= getattr(self, name) <= _MOST, f"a whole number from 1 to {_MOST}")
         seed_number("seed", self.seed)
         for name in ("warmup", "gate_warmup", "label_smoothing"):
             self._expect(name, 0 <= getattr(self, name) < 1, "a share in [0, 1)")
@@ -103,11 +106,13 @@ class TrainConfig:
         self._expect("gate_reach", self.gate_reach >= 0, "a distance of at least 0")
         self._expect("clip", self.clip is None or self.clip > 0, "a length above 0, or None")
         self._expect("ema", self.ema is None or 0 < self.ema < 1, "a decay in (0, 1), or None")
-        self._expect("size", self.size is None or self.size >= 1, "a number of pixels, or None")
+        for name in ("size", "crop"):
+            side = getattr(self, name)
+            fine = side is None or 1 <= side <= LONGEST_SIDE
+            self._expect(name, fine, f"1 to {LONGEST_SIDE} pixels, or None")
         self._expect(
             "max_steps", self.max_steps is None or self.max_steps >= 1, "a number of steps >= 1, or None"
         )
-        self._expect("crop", self.crop is None or self.crop >= 1, "a number of pixels, or None")
         for name in ("rare", "colour"):
             self._expect(name, 0 <= getattr(self, name) <= 1, "a number in [0, 1]")
         known = (None, *get_args(ClassWeights))

@@ -54,6 +54,8 @@ def score(name: str, predictions: Lists, truths: Lists) -> float:
     if not of_labels and bare not in metrics:
         raise UnknownNameError("metric", name, {*label_metrics, *metrics, "top_5"})
     given, true = _array(predictions), _array(truths)
+    if not given.ndim or not true.ndim:
+        raise ShapeError("score: got a single value, expected lists or arrays, one entry an item.")
     if not len(true) or len(given) != len(true):
         raise ShapeError(
             f"score: got {len(given)} predictions and {len(true)} truths, expected one for each."
