@@ -56,10 +56,10 @@ def test_its_cost_is_counted(plain: torch.nn.Module) -> None:
 
 
 def test_has_a_control_of_equal_cost(plain: torch.nn.Module) -> None:
-    spec = control_spec(parse(f"{HERE}:ScaleGate@blocks"))
+    spec = control_spec(parse(f"{HERE}:ScaleGate(width=8)@blocks"))
     assert parse(str(spec)) == spec
     attended = fv.insert(plain, spec, example=X)
-    like = fv.insert(plain, f"{HERE}:ScaleGate@blocks", example=X)
+    like = fv.insert(plain, f"{HERE}:ScaleGate(width=8)@blocks", example=X)
     ours, theirs = (fv.cost(model, X) - fv.cost(plain, X) for model in (attended, like))
     assert abs(ours.parameters - theirs.parameters) <= 0.05 * theirs.parameters
 
