@@ -181,7 +181,7 @@ FAMILIES: dict[str, Family] = {
     "eca_nfnet_l0": Family("NormFreeBlock", 96, stages=(256, 512, 1536, 1536), why=HEAD),
     "nf_regnet_b0": Family("NormFreeBlock", 96, stages=(40, 80, 160, 328), why=HEAD),
     "nfnet_l0": Family("NormFreeBlock", 96, stages=(256, 512, 1536, 1536), why=HEAD),
-    "pit_ti_224": Family("Block", 224),
+    "pit_ti_224": Family("Block", 224, pools=False),
     "pnasnet5large": Family("Cell", 96),
     "pvt_v2_b0": Family("Block", 96),
     "qwen3_vit_88m": Family("EvaBlock", 96),

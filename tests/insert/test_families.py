@@ -59,6 +59,8 @@ def check_stages(family: Family, model: nn.Module, survey: Survey) -> None:
 
 def check_ends(family: Family, survey: Survey) -> None:
     assert [site.classes for site in named(survey, "output")] == [4]
+    stems = [site.path for site in named(survey, "stem")]
+    assert len(stems) == 1 or (not stems and named(survey, "blocks")[0].path.startswith("stem"))
     assert [site.kind for site in named(survey, "pool")][1:] == ["pool"] * family.pools
 
 
@@ -72,6 +74,7 @@ def test_sites_are_what_the_definition_says_for_any_number_of_images(name: str) 
             check_blocks(family, model, survey)
             check_stages(family, model, survey)
             check_ends(family, survey)
+            assert all(survey.notes.once(site.path) for site in survey.sites)
         seen.append(survey.sites)
     assert seen[0] == seen[1] == seen[2]
 

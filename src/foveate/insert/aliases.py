@@ -22,6 +22,7 @@ from foveate.insert.stages import find_stages, find_stem
 # What to say of a name that a model lacks.
 ABSENT = {
     "skip": "No map of an encoder meets one that was made through a deeper one",
+    "stem": "The first block takes the images themselves",
     "pool": "Only a classifier pools its map to one vector",
     "bottleneck": "Only a model that returns a map of scores has a bottleneck",
     "blocks": "No residual or transformer block was found",

@@ -55,7 +55,12 @@ def head_of(flow: Flow) -> Call | None:
     made = [c for c in flow.trunk if c.path and flow.once(c)]
     logits = set[int]() if flow.result is None else _laid_out_anew(flow, flow.notes.calls[""].left)
     exact = [c for c in made if c.left in logits]
-    linear = [c for c in made if isinstance(c.module, nn.Linear)]
+    shape = None if flow.result is None else flow.result.shape
+    linear = [
+        c
+        for c in made
+        if isinstance(c.module, nn.Linear) and c.output is not None and c.output.shape == shape
+    ]
     return min(exact, key=lambda c: c.started) if exact else linear[-1] if linear else None
 
 
@@ -110,7 +115,7 @@ def _pooled_by_function(flow: Flow) -> list[Place]:
     """Return the last map that a module makes, and the layer that takes the vector made of it."""
     last = flow.last_map()
     layout = flow.maps.output(last) if last is not None else None
-    if last is None or layout is None:
+    if last is None or layout is None or last.left not in flow.lineage.ancestors(flow.notes.calls[""].left):
         return []
     vectors = _means(flow, last.left)
     if not vectors and layout.kind not in ("map", "grid"):

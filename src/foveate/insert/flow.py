@@ -140,9 +140,10 @@ class Flow:
         return call
 
     def last_map(self) -> Call | None:
-        """Return the call that makes the last map outside of blocks."""
+        """Return the call that makes the last map outside of blocks; None if its module runs again."""
         made = [c for c in self.trunk if self.makes_map(c)]
-        return self.outer(max(made, key=lambda c: (c.ended, -c.started))) if made else None
+        last = self.outer(max(made, key=lambda c: (c.ended, -c.started))) if made else None
+        return last if last is not None and self.once(last) else None
 
     def behind(self, call: Call) -> Place:
         """Return the place where the map flows that ``call`` makes."""

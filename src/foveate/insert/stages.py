@@ -11,7 +11,7 @@ from foveate.insert.probe import Call
 
 def find_stem(flow: Flow) -> list[Place]:
     """Return the last map before the first block or stage, or what the first layer makes."""
-    layers = [c for c in flow.trunk if flow.makes_map(c)]
+    layers = [c for c in flow.trunk if flow.makes_map(c) and flow.once(c)]
     begun = [call.started for call in (*flow.every_block, *_stages_without_blocks(flow))]
     if begun:
         layers = [c for c in layers if c.ended < min(begun)]
@@ -61,13 +61,15 @@ def _steps(flow: Flow) -> list[Call]:
 def _stages_without_blocks(flow: Flow) -> list[Call]:
     """Return modules that stand in line with those that hold blocks, and hold none themselves.
 
-    Such as the first stages of MobileNetV4, which are plain convolutions.
+    Such as the first stages of MobileNetV4, which are plain convolutions. What takes the images is no stage,
+    but the stem.
     """
     calls = flow.notes.calls
     holders = [calls[block.parent] for block in flow.blocks if block.parent in calls]
     alike = {_standing(c) for c in holders if line_of(c) != c.path}
     beside = [c for c in flow.hosts if _standing(c) in alike and flow.makes_map(c)]
-    return [c for c in beside if not any(c.holds(block) for block in flow.every_block)]
+    first = min((c.ended for c in flow.hosts if flow.makes_map(c)), default=0)
+    return [c for c in beside if c.started > first and not any(c.holds(block) for block in flow.every_block)]
 
 
 def _standing(call: Call) -> tuple[str, type[nn.Module]]:
