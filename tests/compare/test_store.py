@@ -23,6 +23,7 @@ from foveate.compare.engine import engines, local
 from foveate.compare.plan import REPORT
 from foveate.compare.store import Store, told
 from foveate.errors import StudyError
+from foveate.train.result import MARKER
 
 
 def test_runs_are_claimed_once_and_the_report_comes_last(tmp_path: Path):
@@ -71,6 +72,13 @@ def test_another_plan_is_refused_and_the_difference_told(tmp_path: Path):
     ):
         Store.open(tmp_path, plan(margin=2.0))
     assert Store.open(tmp_path, plan()).plan() == plan()
+
+
+def test_a_folder_with_a_trained_model_is_refused(tmp_path: Path):
+    (tmp_path / MARKER).write_text("{}")
+    with pytest.raises(StudyError, match="holds a training of one model"):
+        Store.open(tmp_path, plan())
+    assert [file.name for file in tmp_path.iterdir()] == [MARKER]
 
 
 def test_a_run_is_given_back_when_it_fails_or_is_interrupted(tmp_path: Path):

@@ -134,6 +134,9 @@ def test_a_folder_with_something_else_is_refused(workplace: Path):
     Path("study/study.sqlite").write_bytes(b"")
     with pytest.raises(CheckpointError, match="holds a study"):
         trained(out="study")
+    Path("file").write_bytes(b"")
+    with pytest.raises(CheckpointError, match=r"file/x: cannot be made \(not a directory\)"):
+        trained(out="file/x")
 
 
 def test_a_run_of_an_older_version_says_what_it_lacks(workplace: Path):

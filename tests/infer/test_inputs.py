@@ -62,6 +62,7 @@ def test_a_list_is_relative_to_itself_or_else_to_the_current_directory(workplace
 @pytest.mark.parametrize(
     ("named", "text"),
     [
+        ("", 'got "" as the name of a picture'),
         ("empty", "no picture in this folder"),
         ("none/*.png", "no file matches this pattern"),
         ("empty.txt", "no picture in this list"),

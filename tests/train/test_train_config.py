@@ -25,7 +25,10 @@ from foveate.train.config import usual_recipe
         {"precision": "half"},
         {"gate_reach": -1},
         {"gate_warmup": 2},
+        {"epochs": 10**9},
         {"size": 0},
+        {"size": 10**6},
+        {"crop": 0},
         {"max_steps": 0},
     ],
 )

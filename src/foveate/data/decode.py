@@ -211,6 +211,8 @@ def opened(path: Path, max_pixels: int = MOST_OF_A_MASK) -> Iterator[ImageFile.I
                 yield image
     except DataError:
         raise
+    except FileNotFoundError:
+        raise DataError(f"{path}: cannot be read as an image: there is no such file.") from None
     except Exception as error:  # Pillow raises anything from OSError to struct.error for broken files
         raise DataError(
             f"{path}: cannot be read as an image ({type(error).__name__}: {error}). Remove or replace it; "

@@ -146,6 +146,7 @@ def test_tensors_and_scores_that_nothing_tells():
         ("top_5", [[0.5, 0.5]], [0], OptionError, "smaller k"),
         ("accuracy", [0, 1], [0], ShapeError, "2 predictions and 1 truths"),
         ("accuracy", [], [], ShapeError, "expected one for each"),
+        ("accuracy", None, [0], ShapeError, "got a single value"),
         ("log_loss", ["cat"], ["cat"], ShapeError, r"expected probabilities \(N, K\)"),
         ("log_loss", [[3.0, -1.0]], [0], ShapeError, "Apply the softmax"),
         ("accuracy", [[float("nan"), 0.5]], [0], DataError, "not a number"),
