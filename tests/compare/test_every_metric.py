@@ -174,17 +174,6 @@ def test_without_validation_images_it_has_the_median_test_score():
     assert chosen(plan(seeds=(0, 1)), two, "log_loss") == 0
 
 
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory):
-    folder = tmp_path_factory.mktemp("metrics")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FOVEATE_CACHE", str(folder / "cache"))
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        yield folder
-        torch.set_num_threads(threads)
-
-
 def test_a_study_where_less_is_better(home: Path):
     found = compare(
         **words(

@@ -32,17 +32,6 @@ WORDS = {
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory):
-    folder = tmp_path_factory.mktemp("masks")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FOVEATE_CACHE", str(folder / "cache"))
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        yield folder
-        torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="module")
 def study(home: Path) -> Study:
     return compare(DATA, **WORDS, seeds=3, metric="dice", out=home / "study", progress=Silent())
 

@@ -31,17 +31,6 @@ class Counting(Silent):
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory):
-    folder = tmp_path_factory.mktemp("study")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FOVEATE_CACHE", str(folder / "cache"))
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        yield folder
-        torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="module")
 def study(home: Path) -> Study:
     return compare(**words(out=home / "study", progress=Silent()))
 

@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from jaxtyping import Float64
@@ -177,7 +177,7 @@ def _images(file: Path, listed: Sequence[object]) -> tuple[Listed, ...]:
         if key in found:
             raise DataError(f"{file}: two images have the id {key}. Export it again.")
         height, width = image.get("height"), image.get("width")
-        size = (int(height), int(width)) if _positive(height) and _positive(width) else None  # type: ignore[arg-type]
+        size = (int(height), int(width)) if _positive(height) and _positive(width) else None
         found[key] = Listed(key, name, size)
     return tuple(found.values())
 
@@ -256,7 +256,7 @@ def _run_lengths(given: Mapping[str, object]) -> RunLengths:
     return RunLengths(numbers, height, width)
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[int | float]:
     """Tell a number of JSON; one that is too large for a float is none."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
@@ -267,16 +267,16 @@ def _is_point(value: object) -> bool:
     return isinstance(value, list) and len(value) == 2 and all(map(_is_number, value))
 
 
-def _positive(value: object) -> bool:
-    return _is_number(value) and 1 <= value <= _FAR and float(value).is_integer()  # type: ignore[operator, arg-type]
+def _positive(value: object) -> TypeGuard[int | float]:
+    return _is_number(value) and 1 <= value <= _FAR and float(value).is_integer()
 
 
 def _key(given: object) -> str | None:
     """Return an id, which tools write as a number or as a text, as a text; None if it is neither."""
     if isinstance(given, str):
         return printable(given.strip()) or None
-    if _is_number(given) and float(given).is_integer():  # type: ignore[arg-type]
-        return str(int(given))  # type: ignore[call-overload]
+    if _is_number(given) and float(given).is_integer():
+        return str(int(given))
     return None
 
 

@@ -1,0 +1,17 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder for the studies of one file, with a cache of its own; they run on one thread."""
+    folder = tmp_path_factory.mktemp("home")
+    threads = torch.get_num_threads()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FOVEATE_CACHE", str(folder / "cache"))
+        torch.set_num_threads(1)
+        yield folder
+        torch.set_num_threads(threads)
