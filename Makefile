@@ -12,13 +12,13 @@ PYTEST := $(BIN)/pytest --numprocesses $(JOBS) --dist worksteal
 demo: $(CORE)  ## a whole study on built-in pictures, in minutes: runs/demo/report.html
 	$(BIN)/foveate demo --out runs/demo
 
-test: $(READY)  ## the tests, but for the slow ones: about five minutes
+test: $(READY)  ## the tests, but for the slow ones: about ten minutes
 	$(PYTEST) -m "not slow and not nightly"
 
 check: $(READY)  ## the gate, which CI runs: format, lint, types, and every test but the nightly ones
 	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(PYTEST) -m "not nightly"
 
-nightly: $(READY)  ## what takes too long for the gate: every model family, every mechanism in every export
+nightly: $(READY)  ## what takes too long for the gate: sites and insertion in every family of models
 	$(PYTEST) -m nightly
 
 bench: $(READY)  ## the figures that README and docs state; benchmarks/README.md lists each one

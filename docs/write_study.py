@@ -49,7 +49,10 @@ def main() -> None:
         if variant["role"] != "baseline":
             print(f"- `{variant['name']}`: {variant['words']} {variant['as_attention'] or ''}".rstrip())
     seconds = sum(run["seconds"] for run in study["runs"])
-    print(f"\n{len(study['runs'])} runs of this table, {seconds / 60:.0f} minutes of training; ", end="")
+    print(
+        f"\n{len(study['runs'])} runs of this table, {seconds / 60:.0f} minutes of training by the clock; ",
+        end="",
+    )
     train, test, size = (question[key] for key in ("train_items", "items", "size"))
     print(f"{train} images to train on, {test} to test, {pixels(size)}.")
 

@@ -56,6 +56,7 @@ def output(made: object) -> Tensor:
 
 
 SLOW = {"trace", "prepare_for_quantisation", "extract_features", "fuse_norms", "spectral_norm"}
+MAY_LOSE = {"freeze_norms", "replace_layers"}  # they put other layers in, and a warning names the site
 FIRST = {"norm", "scores", "inside a fused layer"}  # the hosts that every tool meets in each run of the tests
 
 
@@ -79,6 +80,7 @@ def test_attention_is_there_or_its_site_is_named(tool: Tool, kind: str) -> None:
     before = model(IMAGES).detach()
     assert not torch.allclose(before, plain(kind)(IMAGES), atol=1e-4)
     made, said = changed(tool, model)
+    assert not said or tool.__name__ in MAY_LOSE
     if not said:
         torch.testing.assert_close(output(made).detach(), before, rtol=1e-3, atol=1e-4)
 
