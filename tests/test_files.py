@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,16 @@ def test_what_a_living_process_or_somebody_else_writes_is_left_alone(tmp_path, m
         os.utime(tmp_path / theirs[-1], (1.0, 1.0))  # of another machine, days ago
         sweep(tmp_path)
         assert left(tmp_path) == sorted([*theirs[:-1], part.name])
+
+
+def test_threads_that_write_one_file_do_not_disturb_each_other(tmp_path):
+    def write(thread):
+        for _ in range(20):
+            write_bytes(tmp_path / "a", bytes([thread]) * 1000)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, range(4)))
+    assert left(tmp_path) == ["a"] and len(set((tmp_path / "a").read_bytes())) == 1
 
 
 def test_a_name_as_long_as_the_disk_takes_can_be_written(tmp_path):

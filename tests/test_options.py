@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypedDict, get_args
 
@@ -200,6 +201,12 @@ class Record(TypedDict):
     where: tuple[int, int]
 
 
+@dataclass
+class Counted:
+    names: list[str]
+    length: int = field(init=False, default=0)
+
+
 @pytest.mark.parametrize(
     ("value", "kind", "found"),
     [
@@ -210,6 +217,8 @@ class Record(TypedDict):
         (3, float | None, 3),
         ("b", Literal["a", "b"], "b"),
         (range(3), Sequence[int], (0, 1, 2)),
+        (None, Annotated[float | None, Range(0, 1)], None),
+        ({"names": ["x"], "length": 3, "more": 3}, Counted, Counted(["x"])),
         ({"names": ["x"], "where": [1, 2], "more": 3}, Record, {"names": ["x"], "where": (1, 2)}),
     ],
 )

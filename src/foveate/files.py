@@ -1,8 +1,9 @@
 """Files that appear whole or not at all, and files that are read with care.
 
 ``replacing`` is how the package writes: beside the place, forced to the disk, then renamed, which happens
-at once or not at all. Whatever a killed process left beside is removed when something is next written
-there, or by ``sweep``. ``read_json`` reads nothing but regular files of bounded size.
+at once or not at all. What a killed process left in a folder is removed when another process first writes
+there, or by ``sweep``; what another machine left, once it is a day old. ``read_json`` reads nothing but
+regular files of bounded size.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import itertools
 import json
 import os
 import shutil
@@ -27,6 +29,7 @@ PART = ".part"
 LARGEST_JSON = 2**29  # bytes
 _STALE = 86400.0  # seconds after which a file of a process that this machine cannot ask after is left over
 _NAMED = 40  # letters of the final name that the temporary one shows
+_numbers = itertools.count()  # so that threads that write one file do not share a temporary one
 
 
 @contextmanager
@@ -39,7 +42,8 @@ def replacing(path: Path) -> Iterator[Path]:
         OSError: The disk does not take it; then ``path`` is what it was.
     """
     _swept(path.parent)
-    part = path.with_name(f".{path.name[:_NAMED]}.{_digest(path.name)}.{_here()}-{os.getpid()}{PART}")
+    own = f"{_digest(path.name)}.{next(_numbers)}.{_here()}-{os.getpid()}"
+    part = path.with_name(f".{path.name[:_NAMED]}.{own}{PART}")
     try:
         yield part
         for file in part.iterdir() if part.is_dir() else ():

@@ -46,9 +46,10 @@ class Registry(Mapping[str, T], Generic[T]):
 
         return file
 
-    def name_of(self, entry: T) -> str:
-        """Return the name that ``entry`` is filed under."""
-        return next(name for name, filed in self._entries.items() if filed is entry)
+    def name_of(self, entry: T, otherwise: str = "") -> str:
+        """Return the name that ``entry`` is filed under; ``otherwise`` is for one that may not be filed."""
+        names = (name for name, filed in self._entries.items() if filed is entry)
+        return next(names, otherwise) if otherwise else next(names)
 
     def __getitem__(self, name: str) -> T:
         try:

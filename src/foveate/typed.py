@@ -71,7 +71,9 @@ def fitted(value: object, annotation: Any, path: str = "") -> Any:
         return value
     if origin in _WRAPPING:
         found = fitted(value, inner[0], path)
-        if any(isinstance(note, Range) and not note.least <= found <= note.most for note in inner[1:]):
+        ranges = [note for note in inner[1:] if isinstance(note, Range)]
+        is_number = isinstance(found, numbers.Real)
+        if is_number and not all(r.least <= found <= r.most for r in ranges):
             raise _misfit(value, annotation, path)
         return found
     if origin in (Union, types.UnionType):
@@ -191,17 +193,17 @@ def _mapping(value: object, annotation: Any, path: str) -> dict[Any, Any]:
 
 
 def _record(value: object, kind: Any, path: str, needed: Iterable[str], make: Callable[..., Any]) -> Any:
-    """Return a record from its fields by name; fields that it does not know are left out."""
+    """Return a record from its fields by name; fields that it does not know, or sets itself, are left out."""
     if not isinstance(value, Mapping):
         raise _misfit(value, kind, path)
     missing = sorted(set(needed) - set(value))
     if missing:
         raise Misfit(_below(path, missing[0]), _ABSENT, "it to be there")
-    known = (
-        typing.get_type_hints(kind, include_extras=True)
-        if typing.is_typeddict(kind)
-        else _resolved_fields(kind)
-    )
+    if typing.is_typeddict(kind):
+        known: Mapping[str, Any] = typing.get_type_hints(kind, include_extras=True)
+    else:
+        own = {field.name for field in dataclasses.fields(kind) if not field.init}
+        known = {name: hint for name, hint in _resolved_fields(kind).items() if name not in own}
     return make(
         **{
             name: fitted(value[name], hint, _below(path, name))

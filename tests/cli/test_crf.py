@@ -1,4 +1,5 @@
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -92,6 +93,13 @@ def test_mistakes_are_told(picture, arguments, text, capsys, monkeypatch):
         Image.fromarray(values).save(name)
     assert main(["crf", *arguments]) == 2
     assert text in capsys.readouterr().err
+
+
+def test_an_output_over_an_input_is_refused_before_the_work(picture, monkeypatch, capsys):
+    monkeypatch.chdir(picture[0])
+    monkeypatch.setattr(sys.modules["foveate.models.crf.refine"], "refine", None)
+    assert main(["crf", "image.png", "mask.png", "--out", "./image.png"]) == 2
+    assert "is one of the inputs" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

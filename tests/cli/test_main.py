@@ -10,6 +10,7 @@ import pytest
 from foveate import __version__
 from foveate.cli import __main__ as door
 from foveate.cli.__main__ import COMMANDS, main
+from foveate.errors import DataError
 from foveate.models import list_models
 from shown import assert_shown, commands
 
@@ -142,6 +143,27 @@ def test_reader_that_leaves_early_is_no_error():
     )
     assert ran.stdout.strip() == list_models()[0]
     assert ran.stderr == ""
+
+
+def test_what_is_said_beside_json_goes_elsewhere(capsys, tmp_path):
+    sheet = tmp_path / "x.png"
+    assert main(["check", "scenes", "--sheet", str(sheet), "--json"]) == 0
+    printed = capsys.readouterr()
+    json.loads(printed.out)
+    assert f"{sheet}: not written" in printed.err
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "give --max-pixels 300 (in Python max_pixels=).",
+        'class_folders="outer" (--class-folders outer on the command line)',
+    ],
+)
+def test_messages_for_both_ways_stay_as_they_are(text, broken, capsys):
+    broken(DataError(text))
+    assert main(["check", "x"]) == 2
+    assert capsys.readouterr().err == f"{text}\n"
 
 
 def test_json_is_json(capsys):

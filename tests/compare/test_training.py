@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 import foveate as fv
 from foveate.compare.train_one import train
@@ -70,6 +70,19 @@ def test_the_same_call_goes_on_and_another_folder_belongs_to_another_one(workpla
     assert again.score == first.score and again.folder == first.folder != other.folder
     assert {path: path.stat().st_mtime_ns for path in first.folder.glob("*.safetensors")} == before
     assert first.folder.parent == Path("runs")
+
+
+def test_a_later_call_goes_on_beyond_max_steps_in_the_same_folder(workplace: Path):
+    one, two = (trained(out=None, train=TrainConfig(batch_size=16, max_steps=n)) for n in (1, 2))
+    assert one.folder == two.folder == trained(out=None).folder
+    assert (one.steps, two.steps) == (1, 2)
+
+
+def test_weights_that_another_tool_has_saved_again_are_taken(workplace: Path):
+    first = trained()
+    save_file(load_file("kept/model.safetensors"), "kept/model.safetensors")
+    assert trained().score == first.score
+    fv.load("kept")
 
 
 def test_another_run_is_refused_and_the_old_one_stays_whole(workplace: Path):
@@ -235,6 +248,8 @@ def test_a_dry_run_says_what_would_be_and_writes_nothing(workplace: Path):
         ({"model": "timm/vit_tiny_patch16_224", "size": 24}, ShapeError, "does not take images of 24 x 24"),
         ({"task": "segmentation"}, DataError, "segmentation needs masks"),
         ({"metric": "top_5"}, OptionError, "smaller k"),
+        ({"epochs": 0}, OptionError, "epochs: got 0"),
+        ({"size": 0}, OptionError, "size: got 0"),
         ({"seed": -1}, OptionError, "seed: got -1"),
         ({"seed": 2**64}, OptionError, "seed: got"),
         ({"start": "end"}, OptionError, "identity, paper"),
@@ -297,3 +312,14 @@ def test_pictures_are_read_as_in_training_and_what_is_left_out_is_told(workplace
     assert torch.equal(fv.predict("kept", "deep/test/b*/3.png"), expected)
     with pytest.raises(DataError, match="give --max-pixels 256"):
         fv.predict("kept", dark, max_pixels=255)
+
+
+def test_only_masks_are_judged_in_the_batches_of_training(workplace: Path, monkeypatch: pytest.MonkeyPatch):
+    from foveate.compare import run
+    from foveate.compare.study import compare
+
+    seen, usual = [], run.evaluate
+    monkeypatch.setattr(run, "evaluate", lambda *a, **k: seen.append(k["batch_size"]) or usual(*a, **k))
+    words = {"model": "resnet8(width=4)", "variants": ["se@blocks"], "control": "none", "train": CONFIG}
+    compare(DATA, **words, seeds=1, epochs=1, task="diagnosis", out="study", progress=Silent())
+    assert seen == [run.EVALUATED] * 2

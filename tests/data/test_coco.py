@@ -144,6 +144,11 @@ def test_later_annotations_cover_earlier_ones_and_crowds_are_ignored(root):
     assert bare.fingerprint != data.fingerprint
 
 
+@pytest.mark.parametrize("truth", ["mask", "labels"])
+def test_annotations_are_not_called_ignored(root, truth):
+    assert "ignored_file" not in {finding.kind for finding in check(open_data(root, truth=truth))}
+
+
 def test_one_file_is_cut_by_the_seed(root):
     data = open_data(root / "annotations" / "instances_train2017.json", images="../train2017")
     assert sum(len(split) for split in data.splits.values()) == 3
@@ -212,6 +217,9 @@ def drawn(data):
         ({"counts": [144_000_000], "size": [12_000, 12_000]}, "another size"),
         ({"counts": [191], "size": [12, 16]}, "do not add up"),
         ({"counts": [-5, 197], "size": [12, 16]}, "do not add up"),
+        ({"counts": [192, 10**15], "size": [12, 16]}, "do not add up"),
+        ({"counts": [1.5, 191], "size": [12, 16]}, "not whole numbers"),
+        ({"counts": [192, float("nan")], "size": [12, 16]}, "not whole numbers"),
         ({"counts": "~" * 800_000, "size": [12, 16]}, "mean nothing"),
         ({"counts": "o" * 30, "size": [12, 16]}, "mean nothing"),
         ({"counts": [192]}, "without a size"),

@@ -45,6 +45,17 @@ def test_groups_across_splits_come_first(pictures):
     assert set(groups[1]) == {"train/cat/0.png", "test/cat/0.png"}
 
 
+def test_a_large_group_is_cut_and_a_sheet_is_written_whole(pictures, tmp_path):
+    sheet = tmp_path / "sheets" / "pairs.JPG"
+    sheet.parent.mkdir()
+    assert contact_sheet(open_data(pictures), [("train/cat/0.png",) * 40], sheet) == 1
+    assert [path.name for path in sheet.parent.iterdir()] == ["pairs.JPG"]
+    with Image.open(sheet) as drawn:
+        assert drawn.format == "JPEG" and drawn.width == 12 * 168 + 8
+        last = np.asarray(drawn.convert("L"))[8:168, -168:]
+    assert last.min() < 128 and last.mean() > 240  # words on white
+
+
 def test_a_sheet_that_cannot_be_written_is_told(pictures, tmp_path):
     data = open_data(pictures)
     with pytest.raises(DataError, match="cannot be written"):

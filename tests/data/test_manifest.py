@@ -52,6 +52,22 @@ def test_numbers_as_labels_are_ordered_as_numbers(tmp_path):
     assert open_data(write(tmp_path, rows, ("path", "label", "split"))).classes == tuple(map(str, range(12)))
 
 
+@pytest.mark.parametrize(
+    "labels, classes",
+    [
+        (("1_1", "11"), ("11", "1_1")),
+        (("+1", "1", "2"), ("1", "2")),
+        (("1.0", "1", "2.", "1e1"), ("1", "2", "10")),
+        (("-1.0", "+3"), ("-1", "3")),
+        (("007", "7"), ("007", "7")),
+        (("\u0661", "1"), ("1", "\u0661")),
+    ],
+)
+def test_labels_are_one_class_only_if_they_are_one_number(tmp_path, labels, classes):
+    rows = [(f"{n}.png", labels[n % len(labels)], "train" if n < 8 else "test") for n in range(16)]
+    assert open_data(write(tmp_path, rows, ("path", "label", "split"))).classes == classes
+
+
 def test_without_a_split_column_groups_stay_whole(tmp_path):
     data = open_data(write(tmp_path, GROUPED, ("path", "label", "group")), seed=3)
     assert set(data.splits) == {"train", "val", "test"}
@@ -76,6 +92,8 @@ def test_a_torn_group_is_named(tmp_path):
             ("path", "label", "split"),
             'line 3: split "holdout"',
         ),
+        ([("1.png", "", "x\ny")], ("path", "label", "note"), "column label is empty in line 2"),
+        ([("1.png", "1"), ("2.png", "+inf")], ("path", "label"), r"fractions: \+inf \(line 3\)"),
         ([("1.png", "a"), ("2.png", "a"), ("1.png", "b")], ("path", "label"), r"1.png \(lines 2, 4\)"),
     ],
 )

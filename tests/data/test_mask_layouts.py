@@ -8,6 +8,7 @@ from PIL import Image
 
 from foveate.data.check import check_source
 from foveate.data.masks.layout import find_pairs
+from foveate.data.masks.outlines import names_in
 from foveate.data.open import open_data, reopen
 from foveate.data.tree import scan
 from foveate.errors import DataError, OptionError
@@ -274,6 +275,11 @@ def test_one_mask_for_each_object(tmp_path, where):
     assert not [f for f in check_source(tmp_path) if f.severity == "error"]
 
 
+def test_a_quoted_name_may_hold_a_comma(tmp_path):
+    (tmp_path / "data.yaml").write_text("names: ['a, b', \"c, d\", e, cat's eye,]")
+    assert names_in(tmp_path / "data.yaml") == ("a, b", "c, d", "e", "cat's eye")
+
+
 def outline(path, *lines):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(lines))
@@ -288,7 +294,13 @@ def outline(path, *lines):
     ],
 )
 @pytest.mark.parametrize(
-    "names", ["names: [cell, wall]", "nc: 2\nnames:\n  0: cell\n  1: wall\n", "names:\n- cell\n- wall"]
+    "names",
+    [
+        "names: [cell, wall]",
+        "names: {0: 'cell', 1: wall}",
+        "nc: 2\nnames:\n  0: cell\n  1: wall\n",
+        "names:\n- cell\n- wall",
+    ],
 )
 def test_outlines_in_text_files(tmp_path, image, text, names):
     for split, first in (("train", 0), ("valid", 4), ("test", 8)):

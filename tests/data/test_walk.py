@@ -39,7 +39,24 @@ def test_two_folders_that_link_to_each_other_end(tmp_path):
     for here, there in (("a", "b"), ("b", "a")):
         save(tmp_path / here / "x.png", ord(here))
         (tmp_path / here / "other").symlink_to(tmp_path / there, target_is_directory=True)
-    assert [path.name for path in walk.visible_files(tmp_path)].count("x.png") <= 4
+    found = [path.relative_to(tmp_path).as_posix() for path in walk.visible_files(tmp_path)]
+    assert found == ["a/other/x.png", "a/x.png", "b/other/x.png", "b/x.png"]
+
+
+@pytest.mark.parametrize("name", ["a", "z"])
+def test_a_link_to_a_folder_beside_it_is_followed_whatever_its_name(tmp_path, name):
+    save(tmp_path / "b" / "x.png", 1)
+    (tmp_path / name).symlink_to(tmp_path / "b", target_is_directory=True)
+    assert walk.visible_files(tmp_path) == sorted([tmp_path / "b/x.png", tmp_path / name / "x.png"])
+
+
+def test_many_folders_that_all_link_to_each_other_are_refused_at_once(tmp_path):
+    for here in "abcdefghijkl":
+        (tmp_path / here).mkdir()
+        for there in set("abcdefghijkl") - {here}:
+            (tmp_path / here / f"to_{there}").symlink_to(tmp_path / there, target_is_directory=True)
+    with pytest.raises(DataError, match="behind more than 8 links"):
+        walk.visible_files(tmp_path)
 
 
 def test_a_link_to_pictures_elsewhere_is_followed(root, tmp_path):

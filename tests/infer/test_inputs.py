@@ -34,6 +34,10 @@ def test_a_file_is_itself_even_if_it_is_not_there():
 def test_patterns_are_files_and_folders_that_match():
     assert paths("in/*.png") == ["in/a.png"] and paths("in/**/*.jpg") == ["in/b/c.jpg"]
     assert paths("in/b*") == ["in/b/c.jpg", "in/b/d/e.PNG"]
+    Path("in/l.txt").write_text("gone.png")  # not a list that somebody named
+    assert paths("in/*") == ["in/a.png", "in/b/c.jpg", "in/b/d/e.PNG"] and paths("in/b/[cn]*") == [
+        "in/b/c.jpg"
+    ]
     Image.new("RGB", (4, 4)).save("odd[1].png")
     assert paths("odd[1].png") == ["odd[1].png"]  # a name with brackets that is there is no pattern
 
@@ -65,6 +69,7 @@ def test_a_list_is_relative_to_itself_or_else_to_the_current_directory(workplace
         ("", 'got "" as the name of a picture'),
         ("empty", "no picture in this folder"),
         ("none/*.png", "no file matches this pattern"),
+        ("*.txt", "no file matches this pattern"),
         ("empty.txt", "no picture in this list"),
         ("two.csv", "none of the columns a, b names files"),
         ("bytes.txt", "Save it as UTF-8"),

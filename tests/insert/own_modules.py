@@ -53,3 +53,24 @@ class WithoutCost(Refine):
 
 def not_a_module(channels: int) -> int:
     return channels
+
+
+class Add(nn.Module):
+    """Its name in snake_case is that of a method of what holds it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + 1
+
+
+class Slots(Add):
+    """Its name in snake_case is that of an attribute of what holds it."""
+
+
+class SeGate(Add):
+    """Its name in snake_case is that of the gate of ``se``."""
+
+
+class Refuses(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        raise ValueError(f"{channels} channels are too many for me")

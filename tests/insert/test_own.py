@@ -13,7 +13,7 @@ from foveate.errors import FoveateError, OptionError, SiteError, TrustError, Unk
 from foveate.insert.control import control_spec
 from foveate.insert.own import Own, child_name
 from foveate.insert.spec import parse
-from foveate.insert.surgery import gate_parameters
+from foveate.insert.surgery import gate_parameters, openings
 
 HERE = "own_modules"
 X = torch.rand(2, 3, 32, 32)
@@ -90,6 +90,7 @@ def test_records_the_maps_that_are_known_and_nothing_of_ones_own(plain: torch.nn
         (f"{HERE}:NamedDim@blocks", OptionError, "dim"),
         (f"{HERE}:Halves@blocks", SiteError, "expected a tensor of the same shape"),
         (f"{HERE}:not_a_module@blocks", OptionError, "expected a torch.nn.Module"),
+        (f"{HERE}:Refuses@stage1", OptionError, rf"^{HERE}:Refuses\(\d+\) cannot be built: \d+ channels are"),
         (f"{HERE}:WithoutCost@blocks", OptionError, "does not define cost"),
     ],
 )
@@ -105,3 +106,25 @@ def test_the_child_is_named_after_the_class() -> None:
     assert child_name("a:eca_layer") == "eca_layer"
     assert child_name("a:HTTPGate2d") == "http_gate2d"
     assert isinstance(own_modules.Nothing(), torch.nn.Module)
+
+
+@pytest.mark.parametrize(
+    ("spec", "names"),
+    [
+        (f"{HERE}:Add@stage1+{HERE}:Add@stage1", ["add_2", "add_3"]),
+        (f"{HERE}:Slots@stage1", ["slots_2"]),
+        (f"se@stage1+{HERE}:SeGate@stage1", ["se", "se_gate_2"]),
+        (f"{HERE}:SeGate@stage1+se@stage1", ["se_gate", "se_2"]),
+    ],
+)
+def test_a_class_may_be_called_as_what_its_holder_has(
+    plain: torch.nn.Module, spec: str, names: list[str], tmp_path: Path
+) -> None:
+    attended = fv.insert(plain, spec, example=X).eval()
+    assert [path.split(".")[-1] for path in openings(attended)] == names
+    assert torch.equal(attended(X), plain(X))
+    for number, gate in enumerate(gate_parameters(attended), 1):
+        gate.data.fill_(0.3 * number)
+    fv.save_insert(attended, tmp_path / "own.safetensors")
+    again = fv.load_insert(plain, tmp_path / "own.safetensors", example=X, trust_code=True).eval()
+    assert torch.equal(again(X), attended(X)) and not torch.equal(again(X), plain(X))

@@ -26,11 +26,13 @@ Layer = Callable[..., nn.Module]
 class Block(nn.Module):
     """A residual block of any rank."""
 
-    def __init__(self, conv: Layer, norm: Layer, channels: int, out: int) -> None:
+    def __init__(self, conv: Layer, norm: Layer, channels: int, out: int, dilation: int = 1) -> None:
         super().__init__()
-        self.conv1, self.norm1 = conv(channels, out, 3, stride=2, padding=1), norm(out)
-        self.conv2, self.norm2 = conv(out, out, 3, padding=1), norm(out)
-        self.short = conv(channels, out, 1, stride=2)
+        stride = 2 if dilation == 1 else 1
+        wide = {"padding": dilation, "dilation": dilation}
+        self.conv1, self.norm1 = conv(channels, out, 3, stride=stride, **wide), norm(out)
+        self.conv2, self.norm2 = conv(out, out, 3, **wide), norm(out)
+        self.short = conv(channels, out, 1, stride=stride)
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.norm2(self.conv2(self.norm1(self.conv1(x)).relu()))
@@ -40,13 +42,15 @@ class Block(nn.Module):
 class Residual(nn.Module):
     """A residual classifier of any rank."""
 
-    def __init__(self, rank: int) -> None:
+    def __init__(self, rank: int, dilation: int = 1) -> None:
         super().__init__()
         conv, norm, pool = (
             getattr(nn, f"{name}{rank}d") for name in ("Conv", "BatchNorm", "AdaptiveAvgPool")
         )
         self.stem = nn.Sequential(conv(2, 8, 3, padding=1), norm(8), nn.ReLU())
-        self.blocks = nn.Sequential(Block(conv, norm, 8, 16), Block(conv, norm, 16, 32))
+        blocks = Block(conv, norm, 8, 16), Block(conv, norm, 16, 32, dilation)
+        # With dilation a stage each, of which the last is of the size of the one before.
+        self.blocks = nn.Sequential(*(blocks if dilation == 1 else map(nn.Sequential, blocks)))
         self.pool, self.fc = pool(1), nn.Linear(32, 3)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -63,7 +67,11 @@ def seg_resnet(rank: int) -> nn.Module:
     return monai.SegResNet(spatial_dims=rank, in_channels=2, out_channels=3, init_filters=8)
 
 
-NETS = {"residual": Residual, "unet": u_net, "segresnet": seg_resnet}
+def dilated(rank: int) -> nn.Module:
+    return Residual(rank, dilation=2)
+
+
+NETS = {"residual": Residual, "dilated": dilated, "unet": u_net, "segresnet": seg_resnet}
 
 
 def made(name: str, rank: int) -> tuple[nn.Module, Tensor]:
@@ -80,13 +88,15 @@ def told(site: Site) -> tuple[object, ...]:
 
 # MONAI's SegResNet is for images and volumes.
 @pytest.mark.parametrize(
-    ("name", "rank"), [("residual", 1), ("residual", 3), ("unet", 1), ("unet", 3), ("segresnet", 3)]
+    ("name", "rank"),
+    [*((name, rank) for name in ("residual", "dilated", "unet") for rank in (1, 3)), ("segresnet", 3)],
 )
 def test_the_sites_do_not_depend_on_the_rank(name: str, rank: int) -> None:
     flat, other = (sites(*made(name, r)) for r in (2, rank))
     assert [told(site) for site in other] == [told(site) for site in flat]
     assert {site.dims for site in other} == {rank}
     assert all(len(site.size) == rank for site in other)
+    assert name != "dilated" or "stage2" in {alias for site in other for alias in site.aliases}
 
 
 SPECS = [
@@ -138,6 +148,10 @@ def test_what_does_not_take_the_rank_is_refused(rank: int) -> None:
     with pytest.raises(SiteError, match=f"coordinate takes maps .* and {flowing}") as caught:
         insert(model, "coordinate@blocks", example=x)
     assert "se" in str(caught.value) and "cbam" in str(caught.value)
+    narrowed = rf"multi_head\(positions=sine2d\).* cannot sit at .*: multi_head takes maps .* and {flowing}"
+    with pytest.raises(SiteError, match=narrowed) as caught:
+        insert(model, "multi_head(positions=sine2d)@stage2", example=x)
+    assert "multi_head" not in str(caught.value).split("These take them")[1]
 
 
 @RANKS

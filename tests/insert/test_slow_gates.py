@@ -61,3 +61,17 @@ def test_the_groups_open_the_gates_and_the_weights_rate_does_not(attended: nn.Mo
     steps(attended, torch.optim.AdamW(fv.parameter_groups(attended, lr=1e-3, steps=8)), 8)
     far = [max(map(abs, openings(model).values())) for model in (slow, attended)]
     assert far[0] < 0.02 and far[1] > 0.5
+
+
+class Relative(torch.optim.Optimizer):
+    """Finds the length of its steps itself, as transformers' Adafactor with ``lr=None``."""
+
+    def step(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("defaults", [{"lr": None}, {}])
+def test_an_optimizer_without_a_rate_steps(attended: nn.Module, defaults: dict[str, None]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        steps(attended, Relative(attended.parameters(), defaults))

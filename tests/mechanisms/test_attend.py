@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from foveate.mechanisms.attend import ROWS, _row_blocks, attend, tokens, untoken
+from foveate.mechanisms.attend import ROWS, _row_blocks, attend, like_input, tokens, untoken
 from foveate.mechanisms.base import MapTap
 
 WIDTHS = [(8, 8), (3, 8), (1, 8), (1, 1)]  # of queries and values
@@ -119,3 +119,11 @@ def test_the_compiler_and_the_counter_know_the_operator() -> None:
         attend(query, key, value, MapTap("b n m", sums="m")).sum().backward()
     pairs = 2 * (ROWS + 3) ** 2
     assert counter.get_total_flops() == 2 * pairs * (4 + 6) + 2 * pairs * (3 * 4 + 2 * 6)
+
+
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.channels_last_3d])
+def test_what_is_returned_lies_as_the_input(layout: torch.memory_format) -> None:
+    plain = torch.rand(2, 3, *(4, 5, 6)[: 2 if layout is torch.channels_last else 3])
+    x = plain.contiguous(memory_format=layout)
+    assert like_input(plain.double(), x).is_contiguous(memory_format=layout)
+    assert like_input(x.double(), plain).is_contiguous() and like_input(x.double(), plain).dtype == x.dtype

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
+import inspect
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -38,6 +44,71 @@ def test_equal_modules_have_equal_names_and_others_do_not() -> None:
         one[0].weight[0] += 1
     assert name_of(one) != name_of(same)
     assert name_of(lambda classes: build(classes, 4)) != name_of(lambda classes: build(classes, 8))
+
+
+def factory(kept: object, how: str = "closure") -> Callable[..., nn.Module]:
+    """Return a function that keeps a value."""
+    if how == "partial":
+        return functools.partial(build, width=kept)
+    if how == "default":
+        return lambda classes, width=kept: build(classes)
+    if how == "keyword":
+
+        def named(classes: int, *, width: object = kept) -> nn.Module:
+            return build(classes)
+
+        return named
+    if how == "method":
+
+        class Net(nn.Sequential):
+            def __init__(self, classes: int) -> None:
+                super().__init__(build(classes))
+                self.kept = kept
+
+        return Net
+    return lambda classes: build(classes + (0 if kept else 1))
+
+
+@pytest.mark.parametrize("how", ["closure", "partial", "default", "keyword", "method"])
+def test_what_a_function_keeps_is_in_its_name(how: str) -> None:
+    values = [4, 8, "4", None, (4,), [4, {"a": 4.5}], build, nn.ReLU, torch, torch.ones(2), torch.zeros(2)]
+    names = [name_of(factory(value, how)) for value in values]
+    assert len(set(names)) == len(values)
+    assert names == [name_of(factory(value, how)) for value in values]
+
+
+def test_functions_of_one_factory_are_two_models() -> None:
+    def make(width: int) -> Callable[[int], nn.Module]:
+        return lambda classes: build(classes, width)
+
+    narrow, wide = name_of(make(2)), name_of(make(6))
+    assert [fv.create_model(name, classes=3)[0].out_channels for name in (narrow, wide)] == [2, 6]
+    one, other = lambda classes: build(classes + 1), lambda classes: factory(classes + 1)
+    assert name_of(one) != name_of(other)
+
+
+def test_a_value_without_a_spelling_is_named() -> None:
+    with pytest.raises(OptionError, match=r"model: its variable kept: got a object.*plain values"):
+        name_of(factory(object()))
+
+
+def test_a_plain_function_keeps_the_name_that_it_always_had() -> None:
+    def plain(classes: int, width: int = 4) -> nn.Module:
+        return nn.Linear(width, classes)
+
+    code = plain.__code__
+    text = f"{inspect.getsource(plain)} {code.co_code!r} {list(code.co_consts)}"
+    assert name_of(plain) == f"python/plain-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def test_a_partial_call_has_one_name_in_all_processes() -> None:
+    program = (
+        "import functools; from foveate.models.given import name_of; from foveate.models import create_model;"
+        "print(name_of(functools.partial(create_model, 'resnet8', options={'a', 'b', 'c'})))"
+    )
+    words = [sys.executable, "-c", program]
+    first, second = (subprocess.run(words, capture_output=True, text=True, check=True) for _ in range(2))
+    assert first.stdout == second.stdout != ""
 
 
 def test_a_module_is_copied_and_left_alone() -> None:

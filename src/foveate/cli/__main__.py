@@ -48,8 +48,6 @@ SPOKEN = {  # how Python says it, and how the command line does
     "pretrained=True": "--pretrained",
     "pretrained=False": "no --pretrained",
     'control="none"': "--control none",
-    "max_pixels=": "--max-pixels ",
-    "class_folders=": "--class-folders ",
     "ignore_index=": "--ignore-index ",
     "variants:": "--try:",
     "branch_epochs:": "--branch-epochs:",

@@ -46,7 +46,7 @@ def check(
 
     opened, findings = _findings(data, reading.given())
     if sheet is not None:
-        _draw(opened, findings, sheet)
+        output.say(_draw(opened, findings, sheet), aside=json)
     if json:
         output.machine([asdict(finding) for finding in findings])
     else:
@@ -69,16 +69,15 @@ def _findings(data: str, options: dict[str, Any]) -> tuple[ImageData | None, lis
     return opened, find(opened)
 
 
-def _draw(opened: ImageData | None, findings: list[Finding], sheet: Path) -> None:
-    from foveate.cli.output import say
+def _draw(opened: ImageData | None, findings: list[Finding], sheet: Path) -> str:
+    """Draw the pictures that look alike, and return what to say of it."""
     from foveate.data.contact_sheet import alike, contact_sheet
 
     groups = alike(findings)
     if opened is None or not groups:
-        say(f"{sheet}: not written; no two pictures look alike")
-        return
+        return f"{sheet}: not written; no two pictures look alike"
     drawn = contact_sheet(opened, groups, sheet)
-    say(f"{sheet}: {drawn} of {len(groups)} groups of pictures that look alike")
+    return f"{sheet}: {drawn} of {len(groups)} groups of pictures that look alike"
 
 
 def _print(data: str, findings: list[Finding], shown: int | None) -> None:

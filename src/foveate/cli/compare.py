@@ -113,7 +113,7 @@ def compare(
 def _seeds(text: str) -> int | tuple[int, ...]:
     """Read how many seeds, or which."""
     words = [word.strip() for word in text.split(",")]
-    if not all(word.lstrip("-").isdigit() for word in words):
+    if not all(re.fullmatch(r"-?[0-9]{1,20}", word) for word in words):
         raise OptionError(f'--seeds: got "{text}", expected how many, or a list of whole numbers: 0,3,8')
     return int(words[0]) if len(words) == 1 else tuple(map(int, words))
 

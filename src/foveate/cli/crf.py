@@ -68,6 +68,8 @@ def crf(
         raise OptionError(
             f"--out: got {out}, expected a name that ends in .png (a mask) or .npy (probabilities)"
         )
+    if out.resolve() in (image.resolve(), probabilities.resolve()):
+        raise OptionError(f"--out: {out} is one of the inputs. Choose another name.")
     picture = read(image, Reading() if max_pixels is None else Reading(max_pixels=max_pixels))
     before = _read(probabilities, certainty)
     if before.shape[1:] != picture.shape[:2]:
@@ -93,8 +95,6 @@ def crf(
     )
     labels = after.max(dim=0).indices
     changed = float((labels != before.max(dim=0).indices).float().mean())
-    if out.resolve() in (image.resolve(), probabilities.resolve()):
-        raise OptionError(f"--out: {out} is one of the inputs. Choose another name.")
     out.parent.mkdir(parents=True, exist_ok=True)
     if out.suffix.lower() == ".npy":
         write_probabilities(out, after.numpy())

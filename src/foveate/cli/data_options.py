@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -101,7 +102,12 @@ def _colours(text: str) -> str | dict[str, Any]:
 
 
 def _values(text: str) -> list[int | str]:
-    return [int(word) if word.lstrip("-").isdecimal() else word for word in map(str.strip, text.split(","))]
+    """Return values and names of pixels."""
+    words = [word.strip() for word in text.split(",")]
+    odd = next((word for word in words if re.fullmatch(r"--+[0-9]+|-?[0-9]{20,}", word)), None)
+    if odd is not None:
+        raise OptionError(f"--ignore-index: got {odd}, expected values or names of pixels: 255 or 0,void")
+    return [int(word) if re.fullmatch(r"-?[0-9]+", word) else word for word in words]
 
 
 def _shares(text: str) -> list[float]:

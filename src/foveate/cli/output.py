@@ -24,9 +24,14 @@ def console() -> Console:
     return Console(file=sys.stdout, highlight=False, soft_wrap=False)
 
 
-def say(text: str = "") -> None:
-    """Print lines as they are; a path can then be copied, whatever its length."""
-    print(shown(text))
+def say(text: str = "", *, aside: bool = False) -> None:
+    """Print lines as they are; a path can then be copied, whatever its length.
+
+    Args:
+        text: The lines.
+        aside: Print on standard error, because standard output is JSON.
+    """
+    print(shown(text), file=sys.stderr if aside else sys.stdout)
 
 
 def paragraph(text: str) -> None:

@@ -44,7 +44,7 @@ class Materials:
     @property
     def one_class_each(self) -> bool:
         """Whether an answer is the one class of an image: neither masks nor several findings."""
-        return self.task.truth == "label" and self.task.name == "classification"
+        return self.task.truth == "label"
 
 
 def prepare(

@@ -56,7 +56,7 @@ def outline(
     judged = expect_task(data, task)(data.classes, loss=train.loss if train else None, metric=metric)
     pretrained = pretrained or (mode == "pretrained" and weights is None)
     tuned = pretrained or weights is not None
-    recipe = _recipe(train or usual_recipe(data, tuned=tuned), epochs, size)
+    recipe = asked_recipe(train or usual_recipe(data, tuned=tuned), epochs, size)
     expect_validation(data, recipe)
     with torch.random.fork_rng(devices=[]):
         base = base_model(model, len(data.classes), pretrained=pretrained, weights=weights)
@@ -109,19 +109,24 @@ def call(words: Mapping[str, Any]) -> str:
     )
 
 
-def _mode(mode: str, tuned: bool) -> Mode:
-    """Return the mode; from scratch is not what happens where weights are given."""
-    _one_of("mode", mode, get_args(Mode))
-    return "pretrained" if mode == "scratch" and tuned else mode  # type: ignore[return-value]
+def asked_recipe(recipe: TrainConfig, epochs: int | None, size: int | None, seed: int = 0) -> TrainConfig:
+    """Return a recipe with the epochs and the size that were asked for beside it; None leaves its own.
 
-
-def _recipe(recipe: TrainConfig, epochs: int | None, size: int | None) -> TrainConfig:
+    Raises:
+        OptionError: One is impossible.
+    """
     return replace(
         recipe,
         epochs=recipe.epochs if epochs is None else epochs,
         size=recipe.size if size is None else size,
-        seed=0,
+        seed=seed,
     )
+
+
+def _mode(mode: str, tuned: bool) -> Mode:
+    """Return the mode; from scratch is not what happens where weights are given."""
+    _one_of("mode", mode, get_args(Mode))
+    return "pretrained" if mode == "scratch" and tuned else mode  # type: ignore[return-value]
 
 
 def _branch_epochs(asked: int | None, epochs: int) -> int:

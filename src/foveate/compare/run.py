@@ -67,7 +67,7 @@ def execute(
     if run.role != TRUNK:
         use_channels_last(result.model)  # a run taken up when it was trained already is laid out otherwise
         test, task = materials.splits["test"], materials.task
-        batch = EVALUATED if task.truth == "label" else plan.train.batch_size
+        batch = EVALUATED if task.truth != "mask" else plan.train.batch_size
         found = evaluate(result.model, task, test, batch_size=batch, mean=mean, std=std)
         keep_answers(home / ANSWERS, found.records, found.answers)
         record |= {"score": found.score, "loss": found.loss, "figures": task.figures(found.records)}

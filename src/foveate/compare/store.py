@@ -21,6 +21,7 @@ from typing import Any
 
 from foveate.compare import claims
 from foveate.compare.plan import REPORT, Key, StudyPlan
+from foveate.compare.trained import FOLDER
 from foveate.errors import OptionError, StudyError
 from foveate.files import sweep
 from foveate.options import read_record
@@ -91,7 +92,7 @@ class Store:
             raise StudyError(f"{folder} holds a training of one model. Choose another folder for this study.")
         with told(folder):
             store.folder.mkdir(parents=True, exist_ok=True)
-            for home in (store.folder, store.folder / "best"):
+            for home in (store.folder, store.folder / FOLDER):
                 sweep(home)
             if timed is not None and not store._begun():
                 plan = timed()

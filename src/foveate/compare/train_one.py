@@ -28,6 +28,7 @@ from foveate.compare.materials import (
     prepare,
     usual_task,
 )
+from foveate.compare.question import asked_recipe
 from foveate.compare.saved import CONFIG
 from foveate.compare.store import FILE as STUDY
 from foveate.compare.trained import description, equip
@@ -43,7 +44,7 @@ from foveate.insert.surgery import insert
 from foveate.models.given import Given, name_of
 from foveate.models.normalisation import Triple, model_normalisation
 from foveate.models.source import sources
-from foveate.tensor_file import SUM, read_tensors
+from foveate.tensor_file import SUM, read_tensors, tensor_sum
 from foveate.train.config import TrainConfig, usual_recipe
 from foveate.train.evaluate import Evaluation, evaluate
 from foveate.train.loop import fit
@@ -122,7 +123,7 @@ def train(
     for finding in opening_warnings(opened):
         _log.warning("%s: %s", opened.name, finding.message)
     recipe = train or usual_recipe(opened, tuned=pretrained or weights is not None)
-    recipe = replace(recipe, epochs=epochs or recipe.epochs, size=size or recipe.size, seed=seed)
+    recipe = asked_recipe(recipe, epochs, size, seed)
     begin = {"pretrained": pretrained, "weights": weights}
     what = {"model": name_of(model), "spec": attention, "start": start_of(start), "seed": seed}
     job = _job(opened, what, begin, recipe, (task, metric), out)
@@ -196,11 +197,12 @@ def _finished(job: _Job, what: Mapping[str, Any], result: FitResult) -> Training
     (mean, std), judge, data = job.normalisation, job.materials.task, job.materials.data
     test = job.materials.splits["test"]
     found = evaluate(result.model, judge, test, batch_size=job.config.batch_size, mean=mean, std=std)
+    weights, header = read_tensors(job.folder / WEIGHTS)
     config = {
         **what,
         "pretrained": job.identity["pretrained"],
         **description(judge.name, data, job.size, job.normalisation),
-        "checksum": read_tensors(job.folder / WEIGHTS)[1][SUM],
+        "checksum": header.get(SUM) or tensor_sum(weights),  # another tool may have saved them again
     }
     write_json(job.folder / CONFIG, config)
     by_class, confused = _by_class(found, job)
@@ -279,6 +281,7 @@ def _expect_own(folder: Path) -> None:
 def _name(
     what: Mapping[str, Any], data: ImageData, identity: Mapping[str, object], config: TrainConfig
 ) -> str:
-    text = json.dumps([what, identity, asdict(config)], sort_keys=True, default=str)
+    recipe = asdict(replace(config, max_steps=None))  # a later call goes on from there
+    text = json.dumps([what, identity, recipe], sort_keys=True, default=str)
     digest = hashlib.sha256(text.encode()).hexdigest()[:8]
     return re.sub(r"[^\w.-]+", "_", f"{what['model']}-{data.name}-{digest}", flags=re.ASCII)

@@ -177,7 +177,7 @@ def _left_out(source: Path, truth: Truth) -> Iterator[Finding]:
     if back:
         text = f"{len(back)} links to a folder that they lie in themselves. Nobody follows them; remove them."
         yield Finding("link_back", "note", text, _inside(source, back))
-    if truth != "mask":
+    if truth == "label":  # the others may have files of annotations, which are read
         known = set(unread)
         ignored = _inside(source, [path for path in strangers(source) if path not in known])
         if ignored:

@@ -93,14 +93,12 @@ class Content:
     Args:
         images: The list of images.
         categories: Names by id, in order.
-        parents: The names that categories give as their supercategory.
         objects: Those that can be used.
         left_out: Those that cannot.
     """
 
     images: tuple[Listed, ...]
     categories: Mapping[str, str]
-    parents: frozenset[str]
     objects: tuple[Object, ...]
     left_out: LeftOut
 
@@ -112,7 +110,7 @@ def read_coco(file: Path) -> Content:
         DataError: it cannot be read as JSON, or lists, images or categories are not what they must be.
     """
     content = _json(file)
-    categories, parents = _categories(file, content["categories"])
+    categories = _categories(file, content["categories"])
     images = _images(file, content["images"])
     left_out = LeftOut()
     known = {image.key for image in images}
@@ -121,7 +119,7 @@ def read_coco(file: Path) -> Content:
         for number, note in enumerate(content["annotations"])
         if (one := _object(number, note, known, left_out)) is not None
     )
-    return Content(images, categories, parents, objects, left_out)
+    return Content(images, categories, objects, left_out)
 
 
 def _json(file: Path) -> Mapping[str, Any]:
@@ -141,9 +139,8 @@ def _json(file: Path) -> Mapping[str, Any]:
     return content
 
 
-def _categories(file: Path, listed: Sequence[object]) -> tuple[dict[str, str], frozenset[str]]:
+def _categories(file: Path, listed: Sequence[object]) -> dict[str, str]:
     found: dict[str, str] = {}
-    parents = set()
     for place, category in enumerate(listed):
         where = f"{file}: category {place} of the list"
         if not isinstance(category, dict):
@@ -154,11 +151,9 @@ def _categories(file: Path, listed: Sequence[object]) -> tuple[dict[str, str], f
         if key in found:
             raise DataError(f"{file}: two categories have the id {key}. Export it again.")
         found[key] = printable(name.strip())
-        if isinstance(category.get("supercategory"), str):
-            parents.add(printable(category["supercategory"].strip()))
     if all(key.isdecimal() for key in found):
         found = dict(sorted(found.items(), key=lambda pair: int(pair[0])))
-    return found, frozenset(parents)
+    return found
 
 
 def _images(file: Path, listed: Sequence[object]) -> tuple[Listed, ...]:
@@ -249,7 +244,9 @@ def _run_lengths(given: Mapping[str, object]) -> RunLengths:
             raise _OddError(str(error)) from None
     elif not isinstance(counts, list) or not all(_is_number(count) for count in counts):
         raise _OddError("run lengths whose counts are neither numbers nor a text")
-    numbers = tuple(int(count) for count in counts if abs(count) <= _FAR * _FAR)
+    if not all(float(count).is_integer() for count in counts):  # nor is NaN or infinity
+        raise _OddError("run lengths whose counts are not whole numbers")
+    numbers = tuple(int(count) for count in counts)
     height, width = int(size[0]), int(size[1])
     if min(numbers, default=0) < 0 or sum(numbers) != height * width:
         raise _OddError("run lengths that do not add up to their size")

@@ -11,9 +11,11 @@ from PIL import Image, ImageDraw, ImageOps
 from foveate.data.base import ImageData
 from foveate.data.finding import Finding
 from foveate.errors import DataError
+from foveate.files import replacing
 
 SIDE = 160  # pixels of a picture on the sheet
 MOST = 60  # rows
+MOST_ACROSS = 12  # places in a row
 _MARGIN, _LINE = 8, 14
 _ACROSS = ("near_duplicate", "duplicate_across_splits", "label_conflict", "duplicate_within_split")
 
@@ -36,13 +38,14 @@ def contact_sheet(data: ImageData, groups: Sequence[tuple[str, ...]], path: Path
     Args:
         data: Where the pictures are.
         groups: Their names as a check gives them.
-        path: The file, in any format that Pillow writes; at most 60 rows are drawn.
+        path: The file, in any format that Pillow writes; at most 60 rows are drawn, each of at most 12
+            places, the last of which then says how many more pictures there are.
 
     Raises:
         DataError: The file cannot be written.
     """
     shown = list(groups[:MOST])
-    wide = max((len(group) for group in shown), default=1)
+    wide = min(max((len(group) for group in shown), default=1), MOST_ACROSS)
     height = SIDE + _LINE + _MARGIN
     sheet = Image.new(
         "RGB", (wide * (SIDE + _MARGIN) + _MARGIN, max(1, len(shown)) * height + _MARGIN), "white"
@@ -50,18 +53,30 @@ def contact_sheet(data: ImageData, groups: Sequence[tuple[str, ...]], path: Path
     pen = ImageDraw.Draw(sheet)
     places = _places(data)
     for row, group in enumerate(shown):
-        for column, name in enumerate(group):
-            left, top = _MARGIN + column * (SIDE + _MARGIN), _MARGIN + row * height
+        top, many = _MARGIN + row * height, len(group) > MOST_ACROSS
+        if many:
+            place = (_MARGIN + (MOST_ACROSS - 1) * (SIDE + _MARGIN), top + SIDE // 2)
+            pen.text(place, f"+{len(group) - MOST_ACROSS + 1} more", fill="black")
+        for column, name in enumerate(group[: MOST_ACROSS - 1] if many else group):
+            left = _MARGIN + column * (SIDE + _MARGIN)
             pen.text((left, top + SIDE + 1), _short(name), fill="black")
             if name in places:
                 split, item = places[name]
                 picture = Image.fromarray(data.splits[split].load(item))
                 sheet.paste(ImageOps.contain(picture, (SIDE, SIDE)), (left, top))
     try:
-        sheet.save(path)
+        with replacing(path) as part:
+            sheet.save(part, format=_format(path))
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: the sheet cannot be written ({error}). Name a .png or .jpg.") from None
     return len(shown)
+
+
+def _format(path: Path) -> str:
+    form = Image.registered_extensions().get(path.suffix.lower())
+    if form is None or form not in Image.SAVE:
+        raise ValueError(f'pictures are not written as "{path.suffix}"')
+    return form
 
 
 def _places(data: ImageData) -> dict[str, tuple[str, int]]:

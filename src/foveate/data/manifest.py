@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -37,6 +38,9 @@ from foveate.errors import DataError, OptionError, nearest
 COLUMNS = ("path", "label", "mask", "split", "group")
 _SHOWN = 5  # offenders named in an error; more would hide what to do
 _NAN = ("nan", "-nan", "<na>")
+_NUMBER = re.compile(
+    r"[+-]?(?:(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:e[+-]?[0-9]+)?|inf|infinity|nan)", re.IGNORECASE
+)
 
 
 def open_manifest(
@@ -205,7 +209,9 @@ def _labelled(
     parts = parted(texts, separator)
     if parts is None:
         labels = _whole(path, table, texts)
-        classes = sorted(set(labels), key=int) if all(map(str.isdecimal, labels)) else sorted(set(labels))
+        classes = sorted(set(labels))
+        if all(label.isascii() and label.isdecimal() for label in labels):
+            classes.sort(key=int)
         return (
             [replace(entry, label=label) for entry, label in zip(entries, labels, strict=True)],
             tuple(classes),
@@ -225,7 +231,9 @@ def _with(entries: Sequence[Entry], labels: Sequence[tuple[str, ...]]) -> list[E
 
 
 def _whole(path: Path, table: Table, labels: Sequence[str]) -> list[str]:
-    """Return labels, class numbers that were written as fractions (1.0) without theirs.
+    """Return labels, class numbers that were written as fractions (1.0) or with a plus without these.
+
+    A number is what spreadsheets write as one: "1_1" is a word.
 
     Raises:
         DataError: one is NaN, or all are numbers and some are not whole.
@@ -235,10 +243,9 @@ def _whole(path: Path, table: Table, labels: Sequence[str]) -> list[str]:
         raise DataError(
             f"{path}: column label is NaN in {_listed('line', nan)}. Fill it in, or leave the rows out."
         )
-    try:
-        numbers = [float(label) for label in labels]
-    except ValueError:
+    if not all(map(_NUMBER.fullmatch, labels)):
         return list(labels)  # words
+    numbers = [float(label) for label in labels]
     odd = [
         f"{label} (line {line})"
         for line, label, number in zip(table.lines, labels, numbers, strict=True)
@@ -250,7 +257,7 @@ def _whole(path: Path, table: Table, labels: Sequence[str]) -> list[str]:
             "whole number for each image."
         )
     return [
-        label if label.lstrip("+-").isdecimal() else str(int(number))
+        label.removeprefix("+") if label.lstrip("+-").isdecimal() else str(int(number))
         for label, number in zip(labels, numbers, strict=True)
     ]
 

@@ -60,12 +60,13 @@ def _read_text(path: Path) -> Table:
         raise DataError(f"{path}: holds zero bytes, which no table has. Save it as UTF-8 text with commas.")
     delimiter, text, first = _delimiter(text, path.suffix.lower())
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    lines, cells = [], []
+    lines, cells, ended = [], [], first
     try:
         for row in reader:
             if row:
-                lines.append(reader.line_num + first)
+                lines.append(ended + 1)
                 cells.append([cell.strip() for cell in row])
+            ended = reader.line_num + first
     except csv.Error as error:
         raise DataError(f"{path}: line {reader.line_num + first}: {error}. Is a quote left open?") from None
     columns = tuple(cells[0]) if cells else ()

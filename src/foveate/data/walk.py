@@ -1,17 +1,22 @@
 """Files and folders below a folder: sorted, only visible ones; links are followed, but never back up.
 
-A link to the folder that it lies in, or to one above, would show every file again and again: it is left out.
+A link to the folder that it lies in, or to one above, would show every file again and again: it is left out,
+and so is one that closes a circle of links. Any other link to a folder is followed, whether or not its files
+are shown elsewhere too.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
 from foveate.data.decode import SUFFIXES
 from foveate.errors import DataError
+
+_MOST_LINKS = 8  # on the way to a folder; folders that all link to each other would never end
 
 
 def visible_files(folder: Path) -> list[Path]:
@@ -58,17 +63,48 @@ def walk(folder: Path) -> Iterator[tuple[str, list[str], list[str]]]:
     Raises:
         DataError: a folder cannot be read.
     """
-    entered = {os.path.realpath(folder)}
+    ways = {Path(folder): _Way((os.path.realpath(folder),), 0)}
     for place, folders, names in os.walk(folder, followlinks=True, onerror=_refuse):
+        way = ways.pop(Path(place))
         shown = [name for name in sorted(folders) if not _hidden(name)]
         back = [name for name in shown if _goes_back(Path(place, name))]
         folders.clear()
         for name in shown:
-            real = os.path.realpath(Path(place, name))
-            if name not in back and (real not in entered or not Path(place, name).is_symlink()):
-                entered.add(real)
+            path = Path(place, name)
+            further = way.into(path)
+            if name not in back and further is not None:
+                ways[path] = further
                 folders.append(name)
         yield place, back, [name for name in names if not _hidden(name)]
+
+
+@dataclass(frozen=True)
+class _Way:
+    """How a folder is reached.
+
+    Args:
+        entered: Where the folders on the way really are, this one last.
+        links: How many of them are links.
+    """
+
+    entered: tuple[str, ...]
+    links: int
+
+    def into(self, path: Path) -> _Way | None:
+        """Return the way to a folder in this one; None if it is on the way already: links in a circle.
+
+        Raises:
+            DataError: it lies behind too many links.
+        """
+        linked, real = path.is_symlink(), os.path.realpath(path)
+        if real in self.entered:
+            return None
+        if self.links + linked > _MOST_LINKS:
+            raise DataError(
+                f"{path}: lies behind more than {_MOST_LINKS} links, one in the folder of the other. Remove "
+                "links between folders of the data."
+            )
+        return _Way((*self.entered, real), self.links + linked)
 
 
 def _goes_back(path: Path) -> bool:

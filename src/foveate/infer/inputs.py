@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from foveate.data.formats import SUFFIXES
 from foveate.data.walk import image_files
 from foveate.errors import DataError
 
@@ -35,7 +36,7 @@ def pictures_of(named: Iterable[str | Path]) -> list[Picture]:
     Args:
         named: Files; folders, of which every picture at any depth is taken; lists, .txt with a path a line or
             .csv with a column ``path``, relative to the list or to the current directory; patterns such as
-            ``photos/*.jpg`` or ``photos/**/*.jpg``.
+            ``photos/*.jpg`` or ``photos/**/*.jpg``, of which pictures by name and folders are taken.
 
     Raises:
         DataError: An empty name, a folder or list without pictures, a pattern that matches nothing, or a list
@@ -61,10 +62,13 @@ def _of(path: Path) -> list[Picture]:
     if path.suffix.lower() in LISTS and path.is_file():
         return [Picture(_beside(path, line)) for line in _listed(path)]
     if not path.exists() and glob.has_magic(str(path)):
-        matching = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207  # of any path
-        if not matching:
-            raise DataError(f"{path}: no file matches this pattern. Look at the folder with: ls")
-        return [picture for match in matching for picture in _of(Path(match))]
+        matching = map(Path, sorted(glob.glob(str(path), recursive=True)))  # noqa: PTH207  # of any path
+        meant = [match for match in matching if match.suffix.lower() in SUFFIXES or match.is_dir()]
+        if not meant:
+            raise DataError(
+                f"{path}: no file matches this pattern and is a picture by name. Look at the folder with: ls"
+            )
+        return [picture for match in meant for picture in _of(match)]
     return [Picture(path)]
 
 

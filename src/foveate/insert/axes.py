@@ -10,7 +10,7 @@ what is found does not depend on their number.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 IMAGES, OTHER = -2, -1  # what a root counts; from 0 on the axes of the picture: 0 rows, 1 columns
@@ -187,8 +187,3 @@ def put_together(parts: Sequence[Axis], sizes: Sequence[int]) -> Axis:
     kinds = {counts(part) for part in parts if part}
     kind = kinds.pop() if len(kinds) == 1 and len(places) > 1 else OTHER
     return whole(max(kind, OTHER), total)
-
-
-def tracked(axes: Axes) -> Iterator[Factor]:
-    """Yield all factors that count images or positions."""
-    yield from (factor for axis in axes for factor in axis if factor.is_tracked)

@@ -16,9 +16,10 @@ from torch import nn
 from foveate.insert.lineage import Lineage
 from foveate.insert.maps import Maps
 from foveate.insert.probe import Call, Probe
+from foveate.mechanisms.ranks import CONVOLUTIONS
 
 PLAIN = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
-_WEIGHTS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
+_WEIGHTS = (*CONVOLUTIONS, nn.Linear)
 
 
 def find_blocks(notes: Probe, maps: Maps) -> list[Call]:

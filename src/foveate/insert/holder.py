@@ -112,7 +112,7 @@ class Inserted(nn.Module):
         return output
 
     def swapped(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
-        """Return what the mechanism in the host's place makes of the host's input."""
+        """Return the host's input, which stands for the output of a host that does not run."""
         return _argument(args, kwargs)
 
     def _asked(self, slot: Slot, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:
@@ -174,7 +174,8 @@ class Inserted(nn.Module):
         if gate is None:
             return weighed
         closed = ~gate.any()
-        if not traced(plain) and not closed:  # open, it costs a look at the gate and no more
+        # Look at the gate on the CPU alone: on a GPU the look would wait for all that runs there.
+        if not traced(plain) and not closed:
             return torch.lerp(plain, weighed, gate.to(plain.dtype)) if slot.gate else weighed
         broken = closed & ~(weighed - plain).isfinite()
         start, end = (part.masked_fill(broken, 0) for part in (plain, weighed))

@@ -22,8 +22,8 @@ def rest_unused(model: nn.Module, example: object) -> None:
     reached = _reached(model, example)
     with BYPASS.on(Block(holders)):
         plain = _reached(model, example)
-    known = plain | set(inserted_parameters(model))
-    freeze(holders[0], [p for p in model.parameters() if p.requires_grad and p in known - reached])
+    idle = (plain | set(inserted_parameters(model))) - reached
+    freeze(holders[0], [p for p in model.parameters() if p.requires_grad and p in idle])
 
 
 def freeze(holder: nn.Module, parameters: list[nn.Parameter]) -> None:

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from foveate.cost.count import cost as counted
-from foveate.errors import OptionError, ShapeError
+from foveate.errors import FoveateError, OptionError, ShapeError
 from foveate.mechanisms.base import Cost, Facets, Mechanism, build, mechanisms
 from foveate.mechanisms.interfaces import Refine
 from foveate.mechanisms.ranks import RANKS
@@ -121,18 +122,19 @@ def _built(path: str, channels: int, options: dict[str, object]) -> nn.Module:
     return module
 
 
-def _called(path: str, cls: object, channels: int, options: dict[str, object]) -> Any:
+def _called(path: str, cls: Callable[..., Any], channels: int, options: dict[str, object]) -> Any:
     """Call the class with the channels first, if it takes anything by position."""
-    call = cls if callable(cls) else type(cls)
     try:
-        parameters = inspect.signature(call).parameters.values()
+        parameters = inspect.signature(cls).parameters.values()
     except ValueError:  # built in, without a signature
         parameters = {}.values()
     first = next((p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)), None)
     given = () if first is None or first.name in options else (channels,)
     try:
-        return call(*given, **options)
-    except TypeError as error:
+        return cls(*given, **options)
+    except FoveateError:
+        raise
+    except Exception as error:  # whatever the user's own constructor raises
         written = ", ".join([*map(str, given), *(f"{k}={v!r}" for k, v in options.items())])
         known = ", ".join(str(p) for p in parameters)
         raise OptionError(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import chain, count
 from typing import Literal, cast
 
 import torch
@@ -36,8 +37,8 @@ def place(model: nn.Module, step: Step, survey: Survey, start: Start) -> None:
     like = _tensor_of(model, host)
     holder = attend(host)
     called = child_name(step.term.mechanism)
-    name = _free_name({slot.name for slot in holder.slots}, called)
-    old_name = _free_name(_names_at(model, site.path), called)
+    name = _free_name(called, lambda n: hasattr(holder, n) or hasattr(holder, f"{n}_gate"))
+    old_name = _free_name(called, _names_at(model, site.path).__contains__)
     with _own_seed(f"{site.path}/{old_name}"):
         mechanism = make(step, survey).to(device=like.device, dtype=like.dtype).train(host.training)
     in_line = step.role in ("before", "after")
@@ -96,9 +97,9 @@ def _wire(model: nn.Module, survey: Survey, source: tuple[str, str], layout: Lay
     return wire
 
 
-def _free_name(taken: set[str], wanted: str) -> str:
-    names = [wanted, *(f"{wanted}_{n}" for n in range(2, len(taken) + 2))]
-    return next(name for name in names if name not in taken)
+def _free_name(wanted: str, is_taken: Callable[[str], bool]) -> str:
+    names = chain([wanted], (f"{wanted}_{n}" for n in count(2)))
+    return next(name for name in names if not is_taken(name))
 
 
 def _names_at(model: nn.Module, site: str) -> set[str]:

@@ -109,13 +109,13 @@ def _build(term: Term, site: Site) -> nn.Module:
         options.setdefault("gating", site.gating)
     name = str(options.pop("like")) if term.mechanism == "control" else term.mechanism
     cls = mechanism_class(name)
-    if site.dims not in cls.dims:
-        raise SiteError(f"{term} cannot sit at {site.path or 'the model'}: {_not_taken(name, site)}")
+    _expect_dims(term, name, cls.dims, site)
     if "dimensions" in options_of(cls):
         options.setdefault("dimensions", site.dims)
     if term.mechanism == "control":
         return Control(site.channels, like=name, size=site.size, options=options)
     built = build_named(name, site.channels, **options)
+    _expect_dims(term, name, built.dims, site)  # options may narrow what the class takes
     returned = getattr(built, "out_channels", site.channels)
     if returned != site.channels:
         raise SiteError(
@@ -125,14 +125,15 @@ def _build(term: Term, site: Site) -> nn.Module:
     return built
 
 
-def _not_taken(name: str, site: Site) -> str:
-    """Say that a mechanism does not take what flows at a site, and which do."""
-    chosen = mechanism_class(name)
-    interface = chosen.interface
-    others = [n for n, cls in mechanisms.items() if cls.interface == interface and site.dims in cls.dims]
-    return (
-        f"{name} takes {taken(chosen.dims)}, and {taken((site.dims,))} flow here. These take them: "
-        f"{', '.join(sorted(others))}."
+def _expect_dims(term: Term, name: str, dims: tuple[int, ...], site: Site) -> None:
+    """Raise a SiteError that says which others do, unless a mechanism takes what flows at a site."""
+    if site.dims in dims:
+        return
+    interface = mechanism_class(name).interface
+    takers = {n for n, cls in mechanisms.items() if cls.interface == interface and site.dims in cls.dims}
+    raise SiteError(
+        f"{term} cannot sit at {site.path or 'the model'}: {name} takes {taken(dims)}, and "
+        f"{taken((site.dims,))} flow here. These take them: {', '.join(sorted(takers - {name}))}."
     )
 
 

@@ -35,9 +35,12 @@ def _check(optimizer: Optimizer, *_: Any) -> None:
     if isinstance(optimizer, SGD):  # a step of SGD is as long as the gradient, so gates open at any rate
         return
     for group in optimizer.param_groups:
+        rate = group.get("lr")
+        if rate is None:  # the optimizer finds the length of its steps itself, as Adafactor can
+            continue
         slow = sum(parameter in _gates for parameter in group["params"])
         if slow and slow < len(group["params"]):
-            warnings.warn(_text(slow, float(group["lr"])), UserWarning, stacklevel=3)
+            warnings.warn(_text(slow, float(rate)), UserWarning, stacklevel=3)
 
 
 def _text(gates: int, rate: float) -> str:

@@ -7,6 +7,7 @@ from torch import nn
 from foveate.insert.blocks import line_of
 from foveate.insert.flow import Flow, Place
 from foveate.insert.probe import Call
+from foveate.mechanisms.ranks import CONVOLUTIONS
 
 
 def find_stem(flow: Flow) -> list[Place]:
@@ -113,7 +114,7 @@ def _widens(flow: Flow, last: Call, step: Call) -> bool:
     if before is None or now is None or now.channels < 2 * before.channels:
         return False
     inside = [c.module for c in flow.calls if c.path.startswith(f"{step.parent}.")]
-    return any(max(module.dilation) > 1 for module in inside if isinstance(module, nn.Conv2d))
+    return any(max(module.dilation) > 1 for module in inside if isinstance(module, CONVOLUTIONS))
 
 
 def _end(flow: Flow, group: list[Call]) -> Call:

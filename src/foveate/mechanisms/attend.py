@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.flop_counter import register_flop_formula
 
-from foveate.mechanisms.base import MapTap
+from foveate.mechanisms.base import MapTap, layout_of
 from foveate.mechanisms.pointwise import pointwise
 from foveate.mechanisms.precision import as_saved, full_precision, precise, widen
 
@@ -44,8 +44,7 @@ def untoken(context: Float[Tensor, "b n c"], like: Float[Tensor, "b _ h w"]) -> 
 
 def like_input(y: Float[Tensor, "b c h w"], x: Float[Tensor, "b _ h w"]) -> Float[Tensor, "b c h w"]:
     """Return ``y`` in the type and memory format of ``x``, for a mechanism that adds no ``x`` to it."""
-    last = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
-    return y.to(x.dtype).contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
+    return y.to(x.dtype).contiguous(memory_format=layout_of(x))
 
 
 def at_least_one(count: int) -> int:

@@ -157,7 +157,7 @@ class BatchNorm(nn.BatchNorm2d):
             return self._plainly(input, training=self.training and not alone)
         output = super().forward(input)
         if not torch.compiler.is_compiling() and output.requires_grad and len(input) == 1:
-            output.register_hook(functools.partial(_packed, _layout(output)))
+            output.register_hook(functools.partial(_packed, layout_of(output)))
         return output
 
     def _check_input_dim(self, input: Tensor) -> None:
@@ -178,7 +178,8 @@ class BatchNorm(nn.BatchNorm2d):
         return normed
 
 
-def _layout(x: Tensor) -> torch.memory_format:
+def layout_of(x: Tensor) -> torch.memory_format:
+    """Return the memory format of a signal, map or volume."""
     last = {4: torch.channels_last, 5: torch.channels_last_3d}.get(x.ndim)
     if last is None or x.is_contiguous() or not x.is_contiguous(memory_format=last):
         return torch.contiguous_format
@@ -213,11 +214,12 @@ class Placed(ABCMeta):
         if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
             raise OptionError(f"dtype: got {dtype!r}, expected a floating-point type, such as torch.float16")
         names = list(inspect.signature(cls.__init__).parameters)[1 : 1 + len(args)]  # type: ignore[misc]
+        called = _called(cls)
         twice = sorted(set(names) & set(options))
         if twice:
-            raise OptionError(f"{_called(cls)}: {twice[0]} is given twice")
-        given = checked(_called(cls), cls, {**dict(zip(names, args, strict=False)), **options})
-        sensible(_called(cls), given)
+            raise OptionError(f"{called}: {twice[0]} is given twice")
+        given = checked(called, cls, {**dict(zip(names, args, strict=False)), **options})
+        sensible(called, given)
         rest, values = args[len(names) :], [given.pop(name) for name in names]
         try:
             with nullcontext() if device is None else _device(device):
@@ -229,7 +231,7 @@ class Placed(ABCMeta):
             written = ", ".join(
                 f"{name}={value!r}" for name, value in (*zip(names, values, strict=True), *given.items())
             )
-            text = f"{_called(cls)} cannot be built with {written}: {error}"
+            text = f"{called} cannot be built with {written}: {error}"
             raise OptionError(text) from error
 
     @property
@@ -253,9 +255,9 @@ def _device(device: torch.device | str) -> torch.device:
 PLACED = ("device", "dtype")
 
 
-def _called(cls: type) -> str:
+def _called(cls: type[Any]) -> str:
     """Return the registry's name of a mechanism, or the class's."""
-    return next((name for name, entry in mechanisms.items() if entry is cls), cls.__name__)
+    return mechanisms.name_of(cls, cls.__name__)
 
 
 class Mechanism(nn.Module, metaclass=Placed):

@@ -22,7 +22,7 @@ Dimensions = Literal[1, 2, 3]
 RANKS = (1, 2, 3)
 _SHAPES = {1: "(B, {}, L)", 2: "(B, {}, H, W)", 3: "(B, {}, D, H, W)"}
 _WORDS = {1: "signals", 2: "maps", 3: "volumes"}
-_CONVOLUTIONS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 C = TypeVar("C", bound=type)
 
@@ -56,7 +56,7 @@ def convolution(dimensions: int) -> type[nn.Conv2d]:
     """
     if dimensions not in RANKS or isinstance(dimensions, bool):
         raise OptionError(f"dimensions: got {dimensions!r}, expected one of {', '.join(map(str, RANKS))}")
-    return cast(type[nn.Conv2d], _CONVOLUTIONS[dimensions])
+    return cast(type[nn.Conv2d], CONVOLUTIONS[RANKS.index(dimensions)])
 
 
 def of_rank(axes: str, dimensions: int) -> str:

@@ -7,17 +7,13 @@ function that can be imported, else ``python/NAME-HASH``, which means something 
 from __future__ import annotations
 
 import copy
-import hashlib
-import inspect
-import sys
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from torch import nn
 
 from foveate.errors import CheckpointError, OptionError
+from foveate.models.given_digest import digest, import_path
 from foveate.models.imported import call_builder
-from foveate.tensor_file import tensor_sum
 
 PREFIX = "python"
 Given = Callable[..., nn.Module] | nn.Module
@@ -32,7 +28,7 @@ def name_of(model: object) -> str:
             gets a copy with the weights that it has.
 
     Raises:
-        OptionError: It is something else.
+        OptionError: It is something else, or a function that keeps a value of which no name can be made.
 
     Example:
         >>> name_of("resnet8")
@@ -47,11 +43,11 @@ def name_of(model: object) -> str:
             f"model: got a {type(model).__name__}, expected a name, a function that takes classes and "
             "returns a module, or a module"
         )
-    path = _import_path(model)
+    path = import_path(model)
     if path is not None:
         return path
     what = type(model).__name__ if isinstance(model, nn.Module) else getattr(model, "__name__", "function")
-    name = f"{PREFIX}/{what.strip('<>')}-{_digest(model)[:8]}"
+    name = f"{PREFIX}/{what.strip('<>')}-{digest(model)[:8]}"
     remember(name, model)
     return name
 
@@ -83,28 +79,3 @@ def build_given(name: str, classes: int, pretrained: bool, options: Mapping[str,
             raise OptionError(f"{full} is a module, which takes no options: got {', '.join(options)}")
         return copy.deepcopy(model)
     return call_builder(full, model, classes, options)
-
-
-def _import_path(model: object) -> str | None:
-    """Return where a function can be imported from, if that gives this very function."""
-    module, name = getattr(model, "__module__", None), getattr(model, "__qualname__", "")
-    if isinstance(model, nn.Module) or not module or module == "__main__" or "<" in name:
-        return None
-    found: Any = sys.modules.get(module)
-    for part in name.split("."):
-        found = getattr(found, part, None)
-    return f"{module}:{name}" if found is model else None
-
-
-def _digest(model: Any) -> str:
-    """Return a hash of a module's structure and weights, or of a function's source or code."""
-    if isinstance(model, nn.Module):
-        state = {key: value.detach().cpu() for key, value in model.state_dict().items()}
-        return hashlib.sha256(f"{model} {tensor_sum(state)}".encode()).hexdigest()
-    code = getattr(model, "__code__", None)
-    constants = [value for value in getattr(code, "co_consts", ()) if not inspect.iscode(value)]
-    try:
-        text = inspect.getsource(model)  # of a lambda the whole line, which may hold another one
-    except (OSError, TypeError):
-        text = repr(model) if code is None else ""
-    return hashlib.sha256(f"{text} {getattr(code, 'co_code', b'')!r} {constants}".encode()).hexdigest()

@@ -24,6 +24,7 @@ _LOOKED_AT = 64
 _BOX = 4  # numbers behind the class that make a box
 _CORNERS = 6  # numbers behind the class from which on there is an outline
 _ITEM = re.compile(r"""(?:-|(\d+)\s*:)\s*(['"]?)(.+?)\2\s*$""")
+_INLINE = re.compile(r"""\s*(?:\d+\s*:)?\s*(?:(['"])(.*?)\1|([^,]*?))\s*(?:,|$)""")  # a comma may be quoted
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,8 @@ def names_in(file: Path) -> tuple[str, ...]:
     if inline:
         rows = lines[start:] if "]" not in inline and "}" not in inline else [lines[start]]
         body = re.split(r"[\]}]", " ".join(rows).removeprefix("names:"))[0].strip(" [{")
-        return tuple(_unquoted(re.sub(r"^\d+\s*:", "", item)) for item in body.split(",") if item.strip())
+        items = [item for item in _INLINE.finditer(body) if item[1] or item[3]]
+        return tuple(item[2] if item[1] else _unquoted(item[3]) for item in items)
     names = []
     for line in lines[start + 1 :]:
         item = _ITEM.match(line.strip())
