@@ -21,13 +21,13 @@ import numpy as np
 import torch
 from scipy import stats
 
-from foveate.compare.family import compare_all
 from foveate.compare.run import keep_answers
+from foveate.compare.statistics.family import compare_all
 from foveate.data.cache import cache
 from foveate.data.open import open_data
 from foveate.models import create_model
+from foveate.recipe import TrainConfig, usual_recipe
 from foveate.tasks import tasks
-from foveate.train.config import TrainConfig, usual_recipe
 from foveate.train.evaluate import evaluate
 from foveate.train.loop import fit
 

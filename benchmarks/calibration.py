@@ -16,8 +16,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import special, stats
 
-from foveate.compare.family import compare_all
-from foveate.compare.statistics import components, p_value
+from foveate.compare.statistics.crossed_effects import components, p_value
+from foveate.compare.statistics.family import compare_all
 
 SEED_EFFECT = 0.01
 

@@ -27,7 +27,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from foveate.data.scenes import scenes
+from foveate.data.scenes.open_scenes import scenes
 from foveate.models.crf import DenseCRF
 
 SIZE, SMALL = (360, 480), (120, 160)

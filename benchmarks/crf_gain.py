@@ -22,10 +22,10 @@ from safetensors.torch import load_file
 from torch import nn
 
 from foveate.compare.build import rebuild
-from foveate.compare.jackknife import item_scores
 from foveate.compare.plan import BASELINE
 from foveate.compare.run import run_folder
-from foveate.compare.statistics import components, interval
+from foveate.compare.statistics.crossed_effects import components, interval
+from foveate.compare.statistics.pseudo_values import item_scores
 from foveate.data.cache import CachedSplit, cache
 from foveate.data.open import open_data
 from foveate.models.crf import DenseCRF

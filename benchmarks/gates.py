@@ -23,8 +23,8 @@ from foveate.data.cache import cache
 from foveate.data.open import open_data
 from foveate.insert.surgery import insert
 from foveate.models import create_model
+from foveate.recipe import TrainConfig
 from foveate.tasks.base import tasks
-from foveate.train.config import TrainConfig
 from foveate.train.evaluate import evaluate
 from foveate.train.loop import fit
 

@@ -29,9 +29,9 @@ def alone(picture: str, model: str, window: int, threads: int) -> dict[str, floa
     import torch
 
     from foveate.data.palette import default_palette
-    from foveate.infer.streamed import Wanted, segment_file
-    from foveate.infer.windows import Tiling
     from foveate.models import create_model
+    from foveate.segment.streamed import Wanted, segment_file
+    from foveate.segment.windows import Tiling
 
     torch.set_num_threads(threads)
     torch.manual_seed(0)

@@ -24,12 +24,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import foveate as fv
-from foveate.compare.overlay import overlay, shown
-from foveate.data.scenes import scenes
+from foveate.data.scenes.open_scenes import scenes
 from foveate.explain.positions import positions
 from foveate.explain.record import taps
 from foveate.mechanisms.base import Mechanism, build
-from foveate.mechanisms.hard_read import HardRead
+from foveate.mechanisms.reading.hard_read import HardRead
+from foveate.tasks.cards.overlay import overlay, shown
 
 HERE = Path(__file__).parent / "images" / "maps"
 SITES = {"refine": "layer2", "pool": "pool", "label": "output"}

@@ -13,8 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from foveate import spelling as built
 from foveate.calls import parse_call
-from foveate.data import coco, dataset, folder, manifest, scene_layout, scenes
+from foveate.data.coco.open_coco import dataset, folder, manifest, scene_layout, scenes
+from foveate.data.coco.open_coco import open_coco as coco
 from foveate.data.masks import folder as mask_folder
 from foveate.errors import FoveateError, OptionError, SpecError
 from foveate.insert.spec import parse
@@ -22,10 +24,9 @@ from foveate.mechanisms import mechanisms
 from foveate.mechanisms.base import build, options_of
 from foveate.models.base import models
 from foveate.options import checked
-from foveate.tasks import built
+from foveate.recipe import TrainConfig
 from foveate.tasks.losses import losses
 from foveate.tasks.metrics import metrics
-from foveate.train.config import TrainConfig
 from foveate.typed import Misfit, Range, expected, fitted, hints
 
 NEEDED: dict[str, dict[str, object]] = {"label": {"classes": 3}, "gate": {"gating": 8}}

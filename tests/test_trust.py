@@ -21,9 +21,9 @@ from torch import nn
 from foveate.cli.__main__ import main
 from foveate.cli.output import machine, say
 from foveate.compare.report.write import write_report
-from foveate.compare.trained import load
 from foveate.errors import CheckpointError, FoveateError, OptionError, TrustError, shown
 from foveate.files import write_json
+from foveate.infer.load import load
 from foveate.insert.portable import load_insert, save_insert
 from foveate.insert.surgery import insert
 from foveate.models import create_model

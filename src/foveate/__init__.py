@@ -11,15 +11,13 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from foveate.compare.predict import predict as predict
     from foveate.compare.study import Study as Study
     from foveate.compare.study import compare as compare
     from foveate.compare.study import load as load
-    from foveate.compare.train_one import train as train
-    from foveate.compare.training import Training as Training
     from foveate.cost.count import cost as cost
     from foveate.errors import FoveateError as FoveateError
     from foveate.explain.record import record as record
+    from foveate.infer.predict import predict as predict
     from foveate.insert.portable import load_insert as load_insert
     from foveate.insert.portable import save_insert as save_insert
     from foveate.insert.sites import Site as Site
@@ -34,6 +32,8 @@ if TYPE_CHECKING:
     from foveate.models import load_published as load_published
     from foveate.tasks.metrics.score import score as score
     from foveate.train.optimise import parameter_groups as parameter_groups
+    from foveate.train.train_one import train as train
+    from foveate.train.training import Training as Training
 
 __version__ = "0.1.0"
 
@@ -42,7 +42,7 @@ _HOME = {
     "FoveateError": "foveate.errors",
     "Site": "foveate.insert.sites",
     "Study": "foveate.compare.study",
-    "Training": "foveate.compare.training",
+    "Training": "foveate.train.training",
     "bypass": "foveate.insert.surgery",
     "compare": "foveate.compare.study",
     "cost": "foveate.cost.count",
@@ -54,13 +54,13 @@ _HOME = {
     "load_published": "foveate.models",
     "mechanisms": "foveate.mechanisms",
     "parameter_groups": "foveate.train.optimise",
-    "predict": "foveate.compare.predict",
+    "predict": "foveate.infer.predict",
     "record": "foveate.explain.record",
     "remove": "foveate.insert.surgery",
     "save_insert": "foveate.insert.portable",
     "score": "foveate.tasks.metrics.score",
     "sites": "foveate.insert.sites",
-    "train": "foveate.compare.train_one",
+    "train": "foveate.train.train_one",
 }
 __all__ = sorted(_HOME)  # noqa: PLE0605  # one list of public names, not two
 

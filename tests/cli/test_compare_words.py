@@ -8,7 +8,7 @@ from foveate.cli.__main__ import main
 from foveate.cli.compare import _seeds, _variants
 from foveate.cli.recipe import Recipe
 from foveate.errors import OptionError
-from foveate.train.config import TrainConfig
+from foveate.recipe import TrainConfig
 
 DATA = "scenes(size=24, classes=3, train=24, val=0, test=12)"
 

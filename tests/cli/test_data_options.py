@@ -9,8 +9,8 @@ from image_samples import save
 from mask_samples import labels, make_masks, save_mask
 
 from foveate.cli.__main__ import main
-from foveate.cli.data_options import DataOptions
-from foveate.data.coco import open_coco
+from foveate.data.coco.open_coco import open_coco
+from foveate.data.command_options import DataOptions
 from foveate.data.folder import open_folder
 from foveate.data.manifest import open_manifest
 from foveate.data.masks.folder import open_mask_folder

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from foveate.cli.__main__ import main
-from foveate.compare.train_one import train
-from foveate.train.config import TrainConfig
+from foveate.recipe import TrainConfig
 from foveate.train.progress import Silent
+from foveate.train.train_one import train
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from torch import nn
 
 from foveate.cli.__main__ import main
 
-TRAINED = importlib.import_module("foveate.compare.trained")  # `foveate.compare` itself is a function
+TRAINED = importlib.import_module("foveate.infer.load")  # `foveate.compare` itself is a function
 LOAD = TRAINED.load
 PALETTE = [[64, 64, 64], [255, 0, 255]]
 
@@ -96,7 +96,7 @@ def test_each_kind_alone_and_as_json(kind, workplace, capsys):
 def test_windows_and_views_reach_the_network(capsys, monkeypatch):
     seen = []
     monkeypatch.setattr(
-        "foveate.infer.streamed.segment_file",
+        "foveate.segment.streamed.segment_file",
         lambda model, image, wanted, **settings: seen.append(SimpleNamespace(**settings)) or np.array([1, 0]),
     )
     run(capsys, "one.png", "--window", "16,20", "--overlap", "0.5", "--flips", "lr,ud", "--scales", "0.5,1",

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from foveate.compare.plan import PlannedVariant, StudyPlan
-from foveate.train.config import TrainConfig
+from foveate.recipe import TrainConfig
 
 DATA = "scenes(train=96, val=0, test=40, classes=4, size=24)"
 

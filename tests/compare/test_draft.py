@@ -9,7 +9,7 @@ from study_samples import plan
 
 from foveate.compare.draft import name_variants, with_controls, with_costs
 from foveate.compare.plan import StudyPlan
-from foveate.compare.verdict import not_credited
+from foveate.compare.statistics.verdict import not_credited
 from foveate.errors import StudyError
 from foveate.options import read_record
 

@@ -15,16 +15,16 @@ from study_samples import plan, words
 
 from foveate.compare.assemble import Judgement
 from foveate.compare.best import choose, kept_score
-from foveate.compare.chance import chance_score
-from foveate.compare.jackknife import item_scores
 from foveate.compare.plan import StudyPlan
+from foveate.compare.statistics.pseudo_values import item_scores
 from foveate.compare.study import compare
 from foveate.data.cache import CachedSplit
 from foveate.errors import DataError, OptionError, ShapeError, StudyError
+from foveate.recipe import TrainConfig
 from foveate.tasks import tasks
 from foveate.tasks.base import Task
+from foveate.tasks.chance import chance_score
 from foveate.tasks.metrics import label_metrics, metrics
-from foveate.train.config import TrainConfig
 from foveate.train.progress import Silent
 
 ITEMS, SEEDS = 30, 3

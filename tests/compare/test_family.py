@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from foveate.compare.family import compare_all, holm
-from foveate.compare.pooling import pool
-from foveate.compare.statistics import components, interval
+from foveate.compare.statistics.crossed_effects import components, interval
+from foveate.compare.statistics.family import compare_all, holm
+from foveate.compare.statistics.pooling import pool
 
 
 def study(variants: int = 3, seeds: int = 3, items: int = 200, rng: int = 0) -> dict[str, np.ndarray]:

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from foveate.compare.jackknife import pseudo_values
-from foveate.compare.statistics import components
+from foveate.compare.statistics.crossed_effects import components
+from foveate.compare.statistics.pseudo_values import pseudo_values
 
 
 def test_of_a_mean_they_are_the_items_themselves():

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 import torch
 
-from foveate.compare.jackknife import item_scores
-from foveate.compare.mask_pictures import choose
 from foveate.compare.report import read_result
 from foveate.compare.run import answers
+from foveate.compare.statistics.pseudo_values import item_scores
 from foveate.compare.study import Study, compare
-from foveate.compare.trained import load
 from foveate.data.open import open_data
 from foveate.errors import DataError, UnknownNameError
+from foveate.infer.load import load
+from foveate.recipe import TrainConfig
 from foveate.tasks import tasks
-from foveate.train.config import TrainConfig
+from foveate.tasks.cards.mask_pictures import choose
 from foveate.train.progress import Silent
 
 DATA = "scenes(masks=True, classes=3, train=24, val=6, test=8, size=32)"

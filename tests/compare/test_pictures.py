@@ -8,10 +8,10 @@ import torch
 from PIL import Image
 from torch import nn
 
-from foveate.compare.overlay import SIDE, data_uri, outline, overlay, shown
-from foveate.compare.pictures import MAPS, choose, pictures, site_maps
 from foveate.data.cache import CachedSplit
 from foveate.insert.surgery import insert
+from foveate.tasks.cards.labelled_pictures import MAPS, choose, pictures, site_maps
+from foveate.tasks.cards.overlay import SIDE, data_uri, outline, overlay, shown
 
 SIZE, CLASSES = 24, ("cat", "dog", "<b>bird</b>")
 HALF = (0.5, 0.5, 0.5)

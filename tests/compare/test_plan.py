@@ -10,7 +10,7 @@ from study_samples import plan
 from foveate.compare.plan import StudyPlan, duration, short
 from foveate.errors import StudyError
 from foveate.options import read_record
-from foveate.train.config import TrainConfig
+from foveate.recipe import TrainConfig
 from foveate.typed import fitted
 
 

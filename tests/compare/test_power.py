@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from foveate.compare.power import MOST_SEEDS, detectable, further_seeds, pairing, tells
-from foveate.compare.statistics import components, interval, with_seeds
+from foveate.compare.statistics.crossed_effects import components, interval, with_seeds
+from foveate.compare.statistics.power import MOST_SEEDS, detectable, further_seeds, pairing, tells
 
 
 def test_detectable_difference_is_found_in_four_of_five_studies():

@@ -9,7 +9,6 @@ import pytest
 from markupsafe import Markup
 from report_example import CJK, EVIL, QUOTES, example
 
-from foveate.compare.by_class import confusion_data
 from foveate.compare.report import (
     axes,
     curves,
@@ -27,6 +26,7 @@ from foveate.compare.report.result import complete
 from foveate.compare.report.svg import Scale, point, tag
 from foveate.compare.report.write import write_report
 from foveate.errors import StudyError
+from foveate.tasks.confusion import confusion_data
 
 
 class Text(HTMLParser):

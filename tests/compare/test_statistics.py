@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from foveate.compare.statistics import (
+from foveate.compare.statistics.crossed_effects import (
     components,
     half_width,
     interval,

@@ -14,9 +14,9 @@ from foveate.compare.plan import StudyPlan
 from foveate.compare.report import read_result
 from foveate.compare.run import ANSWERS, run_folder
 from foveate.compare.study import Study, compare
-from foveate.compare.trained import load
 from foveate.data.open import open_data
 from foveate.errors import CheckpointError, DataError, FoveateError, ShapeError, StudyError
+from foveate.infer.load import load
 from foveate.train.progress import Silent
 
 

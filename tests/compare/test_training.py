@@ -15,13 +15,13 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import foveate as fv
-from foveate.compare.train_one import train
-from foveate.compare.training import Training, TrainingPlan
 from foveate.errors import CheckpointError, DataError, FoveateError, OptionError, ShapeError, StudyError
 from foveate.models import create_model
-from foveate.train.config import TrainConfig
+from foveate.recipe import TrainConfig
 from foveate.train.progress import Silent
 from foveate.train.result import MARKER
+from foveate.train.train_one import train
+from foveate.train.training import Training, TrainingPlan
 
 DATA = "scenes(size=24, train=32, val=0, test=12, classes=3)"
 CONFIG = TrainConfig(batch_size=16)
@@ -132,7 +132,7 @@ class Stopping(Silent):
 
 @pytest.fixture(autouse=True)
 def checkpoint_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    from foveate.compare import train_one
+    from foveate.train import train_one
 
     fit = train_one.fit
     monkeypatch.setattr(train_one, "fit", lambda *a, **k: fit(*a, **k, checkpoint_seconds=0.0))

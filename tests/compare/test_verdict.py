@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from foveate.compare.family import Difference
-from foveate.compare.verdict import Terms, could_have_found, credit, judge, study_sentence
+from foveate.compare.statistics.family import Difference
+from foveate.compare.statistics.verdict import Terms, could_have_found, credit, judge, study_sentence
 
 TERMS = Terms()
 

@@ -10,7 +10,7 @@ import pytest
 from image_samples import make_folder, save
 
 from foveate.data import cache as module
-from foveate.data import rows
+from foveate.data import cache_content as rows
 from foveate.data.cache import cache, cache_file
 from foveate.data.decode import read, square
 from foveate.data.open import open_data

@@ -8,8 +8,8 @@ from hypothesis.extra import numpy as arrays
 from image_samples import make_folder, pixels, save
 from PIL import Image
 
-from foveate.data import probe
-from foveate.data.check import check, check_source
+from foveate.data.checks import probe_files as probe
+from foveate.data.checks.check import check, check_source
 from foveate.data.open import open_data
 
 

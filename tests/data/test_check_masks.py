@@ -5,7 +5,7 @@ from mask_samples import labels, make_masks, save_mask
 from PIL import Image
 
 from foveate.cli.__main__ import main
-from foveate.data.check import check, check_source
+from foveate.data.checks.check import check, check_source
 from foveate.data.open import open_data
 from foveate.data.palette import voc_palette
 

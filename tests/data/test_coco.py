@@ -8,8 +8,8 @@ from image_samples import save
 from matplotlib.path import Path as Outline
 from PIL import Image
 
-from foveate.data.check import check
-from foveate.data.coco_shapes import polygon_region, run_length_region, uncompressed
+from foveate.data.checks.check import check
+from foveate.data.coco.coco_shapes import polygon_region, run_length_region, uncompressed
 from foveate.data.open import open_data, reopen
 from foveate.errors import DataError
 

@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 
 from foveate.cli.__main__ import main
-from foveate.data.check import check
-from foveate.data.contact_sheet import alike, contact_sheet
+from foveate.data.checks.check import check
+from foveate.data.checks.contact_sheet import alike, contact_sheet
 from foveate.data.open import open_data
 from foveate.errors import DataError
 

@@ -3,9 +3,9 @@ import pytest
 from image_samples import pixels, save
 from PIL import Image
 
+from foveate.data.checks.probe_files import probe_file
 from foveate.data.decode import file_size, read, read_square, square
 from foveate.data.masks.raw import raw_mask
-from foveate.data.probe import probe_file
 from foveate.errors import DataError
 
 

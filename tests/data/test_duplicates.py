@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from image_samples import pixels
 
-from foveate.data import duplicates
-from foveate.data.duplicates import _candidates, _ones, near_pairs
-from foveate.data.probe import Probe, probe_pixels
+from foveate.data.checks import duplicates
+from foveate.data.checks.duplicates import _candidates, _ones, near_pairs
+from foveate.data.checks.probe_files import Probe, probe_pixels
 
 
 @pytest.mark.parametrize("flips", [0, 1, 7, 8])

@@ -10,11 +10,11 @@ from image_samples import pixels
 from PIL import Image
 
 from foveate.data.cache import cache
-from foveate.data.check import check
+from foveate.data.checks.check import check
+from foveate.data.checks.probe_files import probe_file
 from foveate.data.decode import Reading, read
 from foveate.data.levels import SIXTEEN, eight_bits, levels_of
 from foveate.data.open import open_data
-from foveate.data.probe import probe_file
 
 
 def deep_png(path, values):

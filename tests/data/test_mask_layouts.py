@@ -6,7 +6,7 @@ from image_samples import pixels, save
 from mask_samples import labels
 from PIL import Image
 
-from foveate.data.check import check_source
+from foveate.data.checks.check import check_source
 from foveate.data.masks.layout import find_pairs
 from foveate.data.masks.outlines import names_in
 from foveate.data.open import open_data, reopen

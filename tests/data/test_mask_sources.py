@@ -13,7 +13,7 @@ from torchvision import tv_tensors
 from foveate.data.base import ImageData, Split
 from foveate.data.open import open_data, reopen
 from foveate.data.palette import default_palette
-from foveate.data.scenes import scenes
+from foveate.data.scenes.open_scenes import scenes
 from foveate.errors import DataError, OptionError
 
 

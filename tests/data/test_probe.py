@@ -9,8 +9,8 @@ from image_samples import pixels, save
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from foveate.data.checks.probe_files import probe_file, probe_pixels
 from foveate.data.decode import read
-from foveate.data.probe import probe_file, probe_pixels
 from foveate.errors import DataError
 
 

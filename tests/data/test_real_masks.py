@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from foveate.data.cache import cache
-from foveate.data.check import check
+from foveate.data.checks.check import check
 from foveate.data.open import open_data
 
 PLACE = Path(os.environ.get("FOVEATE_DATA", Path(__file__).parents[3] / "shared" / "data"))

@@ -12,7 +12,7 @@ from PIL import Image
 from foveate.cli.__main__ import main
 from foveate.data.batches import train_batches
 from foveate.data.cache import cache
-from foveate.data.check import check
+from foveate.data.checks.check import check
 from foveate.data.label_sets import strata
 from foveate.data.open import open_data, reopen
 from foveate.errors import DataError, OptionError

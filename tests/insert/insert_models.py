@@ -14,8 +14,8 @@ from torchvision.models.convnext import CNBlockConfig
 from torchvision.models.efficientnet import MBConvConfig
 from torchvision.models.resnet import BasicBlock
 
+from foveate.insert.find.probe import call_with
 from foveate.insert.holder import tensors_of
-from foveate.insert.probe import call_with
 
 
 @dataclass(frozen=True)

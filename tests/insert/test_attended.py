@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from foveate.errors import SiteError
-from foveate.insert.attended import attended_class, plain_class
+from foveate.insert.host import attended_class, plain_class
 from foveate.insert.surgery import bypass, gate_parameters, insert, openings, remove
 
 IMAGE = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))

@@ -10,7 +10,7 @@ from families import FAMILIES, FEW, Family, build
 from torch import nn
 
 from foveate.errors import SiteError
-from foveate.insert.equal import equal
+from foveate.insert.bit_equality import equal
 from foveate.insert.sites import Site, Survey
 from foveate.insert.surgery import insert, openings
 

@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn.utils import parametrizations, parametrize
 
 from foveate.errors import SiteWarning
-from foveate.insert.attended import Attended, plain_class
+from foveate.insert.host import Attended, plain_class
 from foveate.insert.surgery import bypass, gate_parameters, insert, inserted, remove
 
 IMAGE = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from foveate.errors import SiteError
-from foveate.insert.flow import Flow
+from foveate.insert.find.flow import Flow
+from foveate.insert.find.probe import probe
 from foveate.insert.layout import Layout
-from foveate.insert.probe import probe
 from foveate.insert.sites import Survey
 from foveate.insert.surgery import insert, inserted
 

@@ -18,8 +18,8 @@ from insert_models import CASES, Case
 from torch import nn
 
 from foveate.errors import OptionError
-from foveate.insert.equal import equal
-from foveate.insert.probe import at_rest, call_with
+from foveate.insert.bit_equality import equal
+from foveate.insert.find.probe import at_rest, call_with
 from foveate.insert.sites import Survey
 from foveate.insert.surgery import bypass, gate_parameters, insert, inserted, inserted_parameters, remove
 from foveate.mechanisms.base import build, mechanisms

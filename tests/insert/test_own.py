@@ -11,7 +11,7 @@ import torch
 import foveate as fv
 from foveate.errors import FoveateError, OptionError, SiteError, TrustError, UnknownNameError
 from foveate.insert.control import control_spec
-from foveate.insert.own import Own, child_name
+from foveate.insert.own_modules import Own, child_name
 from foveate.insert.spec import parse
 from foveate.insert.surgery import gate_parameters, openings
 

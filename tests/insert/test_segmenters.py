@@ -10,10 +10,10 @@ import pytest
 from segmenters import SEGMENTERS
 from torch import Tensor, nn
 
-from foveate.insert.equal import equal
+from foveate.insert.bit_equality import equal
+from foveate.insert.find.probe import at_rest, call_with
 from foveate.insert.holder import tensors_of
 from foveate.insert.portable import load_insert, save_insert
-from foveate.insert.probe import at_rest, call_with
 from foveate.insert.sites import Site, sites
 from foveate.insert.surgery import bypass, gate_parameters, insert, inserted_parameters, remove
 

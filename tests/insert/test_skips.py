@@ -9,7 +9,7 @@ from torch.nn.functional import interpolate
 
 import foveate as fv
 from foveate.errors import SiteError
-from foveate.insert.contents import gate_parameters, openings
+from foveate.insert.inserted_parts import gate_parameters, openings
 from foveate.insert.sites import sites
 from foveate.insert.surgery import insert
 

@@ -9,8 +9,8 @@ import torch
 from insert_models import CASES
 from torch import Tensor, nn
 
+from foveate.insert.find.probe import at_rest, call_with
 from foveate.insert.holder import tensors_of
-from foveate.insert.probe import at_rest, call_with
 from foveate.insert.surgery import gate_parameters, insert
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # the tools' own warnings

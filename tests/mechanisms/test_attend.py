@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from foveate.mechanisms.attend import ROWS, _row_blocks, attend, like_input, tokens, untoken
 from foveate.mechanisms.base import MapTap
+from foveate.mechanisms.kernels.attend import ROWS, _row_blocks, attend, like_input, tokens, untoken
 
 WIDTHS = [(8, 8), (3, 8), (1, 8), (1, 1)]  # of queries and values
 

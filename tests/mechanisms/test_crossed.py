@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from foveate.mechanisms import crossed
 from foveate.mechanisms.base import build
-from foveate.mechanisms.crossed import compare, cross, fits, gather, scatter
+from foveate.mechanisms.kernels import crossed
+from foveate.mechanisms.kernels.crossed import compare, cross, fits, gather, scatter
 
 SIZES = [(1, 1), (1, 6), (5, 1), (3, 4), (6, 5)]
 

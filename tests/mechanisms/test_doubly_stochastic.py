@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from foveate.errors import OptionError
-from foveate.mechanisms.doubly_stochastic import doubly_stochastic
+from foveate.mechanisms.reading.doubly_stochastic import doubly_stochastic
 
 
 def weights(batch: int = 3, steps: int = 4, places: int = 5) -> torch.Tensor:

@@ -7,8 +7,8 @@ import copy
 import pytest
 import torch
 
-from foveate.mechanisms import gated, mechanisms, planes
 from foveate.mechanisms.base import build
+from foveate.mechanisms.kernels import gated, mechanisms, planes
 
 REFINE = [name for name in sorted(mechanisms) if mechanisms[name].interface == "refine"]
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from foveate.mechanisms import gated as module
-from foveate.mechanisms.gated import gated, gated_by_sum, mean
+from foveate.mechanisms.kernels import gated as module
+from foveate.mechanisms.kernels.gated import gated, gated_by_sum, mean
 
 SHAPES = {"channel": (3, 6, 1, 1), "position": (3, 1, 5, 4), "row": (3, 6, 5, 1), "column": (3, 6, 1, 4)}
 SHAPES |= {"full": (3, 6, 5, 4), "one": (1, 1, 1, 1), "image": (3, 1, 1, 1)}

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from foveate.mechanisms import gated as module
-from foveate.mechanisms import planes
-from foveate.mechanisms.gated import gated
-from foveate.mechanisms.reads import maximum, weighted_sum
+from foveate.mechanisms.kernels import gated as module
+from foveate.mechanisms.kernels import planes
+from foveate.mechanisms.kernels.gated import gated
+from foveate.mechanisms.kernels.reads import maximum, weighted_sum
 
 LAYOUTS = pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=str)
 OVER = pytest.mark.parametrize("over", ["channels", "positions"])

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from foveate.errors import OptionError, ShapeError
 from foveate.mechanisms.hard.reinforce import ReinforceRead
-from foveate.mechanisms.reinforce_loss import ReinforceLoss
+from foveate.mechanisms.reading.reinforce_loss import ReinforceLoss
 
 
 def steps() -> tuple[Tensor, Tensor, Tensor]:

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from foveate.mechanisms import relative
 from foveate.mechanisms.base import MapTap, build
-from foveate.mechanisms.relative import NEVER, attend_placed, distances
+from foveate.mechanisms.kernels import relative
+from foveate.mechanisms.kernels.relative import NEVER, attend_placed, distances
 
 
 def parts(n: int, rows: int, columns: int, width: int = 3, values: int = 4) -> list[Tensor]:

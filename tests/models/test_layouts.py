@@ -2,7 +2,7 @@ import pytest
 import timm
 import torch
 
-from foveate.models.layouts import translated
+from foveate.models.weight_names import translated
 
 
 def test_every_weight_of_the_other_layout_finds_its_place():

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from foveate.compare.jackknife import class_scores, item_scores
+from foveate.compare.statistics.pseudo_values import class_scores, item_scores
 from foveate.errors import OptionError, ShapeError, UnknownNameError
 from foveate.models import create_model
 from foveate.tasks import tasks

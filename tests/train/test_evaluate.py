@@ -3,7 +3,7 @@ import torch
 from torch import nn
 from train_samples import small, split
 
-from foveate.infer.run import evaluating
+from foveate.running import evaluating
 from foveate.tasks import tasks
 from foveate.train import evaluate
 

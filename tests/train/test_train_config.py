@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pytest
 
 from foveate.errors import OptionError
+from foveate.recipe import usual_recipe
 from foveate.train import TrainConfig
-from foveate.train.config import usual_recipe
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from foveate.cli.data_options import DataOptions
+from foveate.data.command_options import DataOptions
 
 if TYPE_CHECKING:
     from foveate.data.base import ImageData
-    from foveate.data.check import Finding
+    from foveate.data.checks.check import Finding
 
 EXAMPLE = """
     $ foveate check scenes
@@ -55,8 +55,8 @@ def check(
 
 
 def _findings(data: str, options: dict[str, Any]) -> tuple[ImageData | None, list[Finding]]:
-    from foveate.data.check import check as find
-    from foveate.data.check import check_source
+    from foveate.data.checks.check import check as find
+    from foveate.data.checks.check import check_source
     from foveate.data.open import open_data
     from foveate.errors import DataError
 
@@ -71,7 +71,7 @@ def _findings(data: str, options: dict[str, Any]) -> tuple[ImageData | None, lis
 
 def _draw(opened: ImageData | None, findings: list[Finding], sheet: Path) -> str:
     """Draw the pictures that look alike, and return what to say of it."""
-    from foveate.data.contact_sheet import alike, contact_sheet
+    from foveate.data.checks.contact_sheet import alike, contact_sheet
 
     groups = alike(findings)
     if opened is None or not groups:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from foveate.cli import output
-from foveate.cli.data_options import DataOptions
 from foveate.cli.recipe import Recipe
+from foveate.data.command_options import DataOptions
 from foveate.errors import OptionError
 
 if TYPE_CHECKING:

@@ -61,8 +61,8 @@ def crf(
     from foveate.cli import output
     from foveate.data.decode import Reading, read
     from foveate.data.palette import default_palette
-    from foveate.infer.files import write_mask, write_probabilities
     from foveate.models.crf.refine import check_probabilities, refine
+    from foveate.segment.result_files import write_mask, write_probabilities
 
     if out.suffix.lower() not in (".png", ".npy"):
         raise OptionError(

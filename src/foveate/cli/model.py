@@ -20,7 +20,7 @@ def model_and_example(name: str, *, size: int | None, images: int = 1) -> tuple[
 
     from foveate.models import create_model
     from foveate.options import whole
-    from foveate.train.config import LONGEST_SIDE
+    from foveate.recipe import LONGEST_SIDE
 
     model = create_model(name).eval()
     side = native_size(name, model) if size is None else whole("size", size, most=LONGEST_SIDE)

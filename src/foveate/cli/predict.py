@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from foveate.cli.masks import UNREADABLE, Masks
 from foveate.errors import DataError, OptionError
+from foveate.segment.command_options import UNREADABLE, Masks
 
 EXAMPLE = """
     $ foveate predict runs/study cat.jpg
@@ -53,8 +53,8 @@ def predict(
             torchvision, such as a model of your own.
         json: Print JSON, with the probability of every class, or its share of the pixels.
     """
-    from foveate.compare.trained import is_segmenter, load
-    from foveate.infer.inputs import pictures_of
+    from foveate.data.picture_lists import pictures_of
+    from foveate.infer.load import is_segmenter, load
 
     if not images:
         raise DataError("predict: no picture is named. Do: foveate predict FOLDER IMAGE...")
@@ -73,7 +73,7 @@ def predict(
 def _classify(model: Any, paths: Sequence[Path], *, max_pixels: int | None, json: bool) -> int | None:
     """Tell the classes of each picture as soon as they are known; name those that cannot be read."""
     from foveate.cli import output
-    from foveate.compare.trained import answers
+    from foveate.infer.load import answers
 
     limit = {} if max_pixels is None else {"max_pixels": max_pixels}
     told: list[dict[str, Any]] = []

@@ -9,7 +9,7 @@ from cyclopts import Group, Parameter
 
 if TYPE_CHECKING:
     from foveate.data.base import ImageData
-    from foveate.train.config import TrainConfig
+    from foveate.recipe import TrainConfig
 
 TRAINING = Group("Training", sort_key=2)
 
@@ -97,7 +97,7 @@ class Recipe:
         Raises:
             OptionError: A value is out of its range.
         """
-        from foveate.train.config import usual_recipe
+        from foveate.recipe import usual_recipe
 
         given = {name: value for name, value in asdict(self).items() if value is not None}
         if given.get("clip") == 0:

@@ -107,7 +107,7 @@ def _of_site(name: str, site: Site) -> dict[str, object]:
 
 
 def _class(name: str) -> type[Mechanism]:
-    from foveate.insert.own import mechanism_class
+    from foveate.insert.own_modules import mechanism_class
 
     return mechanism_class(name)
 

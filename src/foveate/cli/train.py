@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from foveate.cli import output
-from foveate.cli.data_options import DataOptions
 from foveate.cli.recipe import Recipe
+from foveate.data.command_options import DataOptions
 
 if TYPE_CHECKING:
-    from foveate.compare.training import Training
+    from foveate.train.training import Training
 
 CONFUSED = 3  # pairs of classes that are printed
 EXAMPLE = """
@@ -62,11 +62,11 @@ def train(
         dry_run: Print what would be trained, what it costs and how long it takes, and stop.
         json: Print the plan or the result as JSON.
     """
-    from foveate.compare.train_one import train as train_one
-    from foveate.compare.training import TrainingPlan
     from foveate.data.open import open_data
     from foveate.insert.spec import parse
     from foveate.models.create import names_code
+    from foveate.train.train_one import train as train_one
+    from foveate.train.training import TrainingPlan
     from foveate.user_code import is_import_path
 
     images = open_data(data, **reading.given())

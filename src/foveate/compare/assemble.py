@@ -12,20 +12,17 @@ import numpy as np
 from torch import nn
 
 from foveate import __version__
-from foveate.compare import effects, measured
+from foveate.compare import measured
+from foveate.compare import summary as effects
 from foveate.compare.best import choose, save_best
 from foveate.compare.build import build
-from foveate.compare.by_class import confusion_data, confusion_matrix
-from foveate.compare.chance import chance_score, chance_sentence
-from foveate.compare.family import Difference, compare_all
-from foveate.compare.jackknife import class_scores, item_scores
-from foveate.compare.mask_pictures import mask_pictures
 from foveate.compare.materials import Materials
-from foveate.compare.pictures import pictures
 from foveate.compare.plan import BASELINE, Key, PlannedVariant, StudyPlan
-from foveate.compare.recipe import recipe
+from foveate.compare.provenance import recipe
 from foveate.compare.run import answers, run_folder
-from foveate.compare.verdict import (
+from foveate.compare.statistics.family import Difference, compare_all
+from foveate.compare.statistics.pseudo_values import class_scores, item_scores
+from foveate.compare.statistics.verdict import (
     Terms,
     Verdict,
     could_have_found,
@@ -34,8 +31,12 @@ from foveate.compare.verdict import (
     not_credited,
     study_sentence,
 )
-from foveate.data.finding import Finding
+from foveate.data.checks.finding import Finding
 from foveate.errors import StudyError
+from foveate.tasks.cards.labelled_pictures import pictures
+from foveate.tasks.cards.mask_pictures import mask_pictures
+from foveate.tasks.chance import chance_score, chance_sentence
+from foveate.tasks.confusion import confusion_data, confusion_matrix
 from foveate.tensor_file import load_tensors
 from foveate.train.result import WEIGHTS
 

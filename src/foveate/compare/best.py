@@ -10,14 +10,14 @@ from typing import Any
 
 from foveate.compare.plan import BASELINE, Key, StudyPlan
 from foveate.compare.run import run_folder
-from foveate.compare.saved import CONFIG
-from foveate.compare.trained import FOLDER, description
-from foveate.compare.verdict import HELPS
+from foveate.compare.statistics.verdict import HELPS
 from foveate.data.base import ImageData
 from foveate.files import write_json
+from foveate.infer.load import FOLDER, description
+from foveate.infer.saved import CONFIG
+from foveate.recipe import TrainConfig
 from foveate.tasks.base import Metric
 from foveate.tensor_file import read_tensors, save_tensors
-from foveate.train.config import TrainConfig
 from foveate.train.result import WEIGHTS
 
 

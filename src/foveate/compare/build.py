@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from foveate.compare.plan import StudyPlan
-from foveate.compare.saved import SavedModel
 from foveate.data.canvas import Canvas
+from foveate.infer.saved import SavedModel
 from foveate.insert.surgery import Start, insert
 from foveate.models import create_model
 from foveate.options import one_of

@@ -16,7 +16,7 @@ from foveate.errors import StudyError
 from foveate.insert.control import control_spec
 from foveate.insert.spec import parse
 from foveate.models.normalisation import Triple
-from foveate.train.config import TrainConfig
+from foveate.recipe import TrainConfig
 from foveate.train.loop import rehearse
 
 CONTROLS = ("largest", "each", "none")

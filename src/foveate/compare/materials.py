@@ -11,17 +11,17 @@ import torch
 from torch import nn
 
 from foveate.compare.build import example
-from foveate.compare.saved import CONFIG, read_saved
 from foveate.data.base import ImageData
 from foveate.data.batches import Batch
 from foveate.data.cache import CachedSplit, cache
 from foveate.data.canvas import Canvas, choose_canvas, image_size
 from foveate.errors import CheckpointError, DataError, FoveateError, OptionError, ShapeError
-from foveate.infer.run import asking
+from foveate.infer.saved import CONFIG, read_saved
 from foveate.models.create import resolve
 from foveate.models.weights import in_one_line
+from foveate.recipe import TrainConfig
+from foveate.running import asking
 from foveate.tasks.base import Builder, Task, tasks
-from foveate.train.config import TrainConfig
 
 LARGEST_OWN = 64  # pixels; foveate's own networks are made for small images
 USUAL = 224  # pixels, where a model does not say; and the short side of images with masks, at most

@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 from foveate.data.canvas import Canvas
 from foveate.errors import StudyError, nearest
-from foveate.train.config import TrainConfig
-from foveate.train.position import Budget
+from foveate.recipe import TrainConfig
+from foveate.train.budget import Budget
 
 Mode = Literal["scratch", "pretrained", "branch"]
 Role = Literal["baseline", "variant", "control", "trunk", "report"]

@@ -19,7 +19,7 @@ from foveate.errors import StudyError
 from foveate.models.normalisation import model_normalisation
 from foveate.models.source import sources
 from foveate.options import is_seed
-from foveate.train.config import TrainConfig, usual_recipe
+from foveate.recipe import TrainConfig, usual_recipe
 
 STARTS = ("identity", "paper")
 _MOST_SEEDS = 10_000

@@ -19,10 +19,10 @@ from foveate.compare.plan import TRUNK, PlannedRun, StudyPlan
 from foveate.errors import CheckpointError, StudyError
 from foveate.files import replacing
 from foveate.tensor_file import load_tensors
+from foveate.train.budget import Budget
 from foveate.train.device import use_channels_last
 from foveate.train.evaluate import evaluate
 from foveate.train.loop import fit
-from foveate.train.position import Budget
 from foveate.train.progress import Progress
 from foveate.train.result import WEIGHTS, Epoch, FitResult
 from foveate.typed import AnyFloat, Misfit, fitted

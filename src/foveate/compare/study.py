@@ -22,14 +22,14 @@ from foveate.compare.report import is_written, read_result, repr_html, write_rep
 from foveate.compare.run import execute, is_record, left
 from foveate.compare.store import Store, told
 from foveate.compare.table import Table, table
-from foveate.compare.trained import FOLDER, is_sound, load, load_trusting
-from foveate.data.check import check
-from foveate.data.finding import Finding
+from foveate.data.checks.check import check
+from foveate.data.checks.finding import Finding
 from foveate.data.open import open_data
 from foveate.errors import DataError
+from foveate.infer.load import FOLDER, is_sound, load, load_trusting
 from foveate.models.given import Given, name_of
 from foveate.options import checked
-from foveate.train.config import TrainConfig
+from foveate.recipe import TrainConfig
 from foveate.train.progress import Progress, progress_for
 from foveate.train.seed import warn_of_threads
 

@@ -20,7 +20,7 @@ from foveate.cost.untouched import Example, forward, untouched
 from foveate.errors import FoveateError, ShapeError
 from foveate.inputs import expect_inputs, expect_model
 from foveate.mechanisms.base import Cost
-from foveate.mechanisms.gated import as_written
+from foveate.mechanisms.kernels.gated import as_written
 from foveate.mechanisms.switch import uncompiled
 
 

@@ -21,8 +21,8 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 
 from foveate.data.base import ImageData, Split
+from foveate.data.cache_content import fitted, fitted_masks, squares
 from foveate.data.canvas import Canvas, choose_canvas
-from foveate.data.rows import fitted, fitted_masks, squares
 from foveate.errors import DataError, OptionError
 from foveate.files import replacing
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from foveate.calls import parse_call
 from foveate.data.base import ImageData
-from foveate.data.scenes import scenes
+from foveate.data.scenes.open_scenes import scenes
 from foveate.errors import DataError, OptionError, SpecError
 from foveate.options import checked, seed_number
 
@@ -135,8 +135,8 @@ def _about_unread(path: Path) -> str:
 
 def _open_folder(path: Path, options: dict[str, object]) -> ImageData:
     """Open a folder by what lies in it: COCO annotations, images and masks, or class folders."""
-    from foveate.data.coco import open_coco
-    from foveate.data.coco_files import coco_files, lone_coco_file
+    from foveate.data.coco.coco_files import coco_files, lone_coco_file
+    from foveate.data.coco.open_coco import open_coco
     from foveate.data.folder import open_folder
     from foveate.data.masks.folder import open_mask_folder
     from foveate.data.masks.layout import find_pairs

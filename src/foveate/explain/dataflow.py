@@ -13,7 +13,7 @@ from torch.overrides import TorchFunctionMode
 
 from foveate.mechanisms.base import MapTap, Mechanism
 from foveate.mechanisms.examples import call, example_inputs
-from foveate.mechanisms.gated import as_written
+from foveate.mechanisms.kernels.gated import as_written
 
 # Operations that move numbers without changing them: what follows is drawn as if it came from before.
 SILENT = frozenset(

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from foveate.errors import OptionError
-from foveate.insert.own import build_named
+from foveate.insert.own_modules import build_named
 from foveate.insert.spec import Spec, Term
 from foveate.mechanisms.base import Cost, Mechanism
 from foveate.mechanisms.ranks import flat, flat_size, places, unflat

@@ -12,12 +12,12 @@ import torch
 from torch import nn
 
 from foveate.errors import SiteError
-from foveate.insert.attended import attend
-from foveate.insert.fused import see_every_layer
+from foveate.insert.fused_encoder_layers import see_every_layer
 from foveate.insert.holder import CHILD, holders
-from foveate.insert.idle import freeze
+from foveate.insert.host import attend
+from foveate.insert.idle_parameters import freeze
 from foveate.insert.layout import Layout
-from foveate.insert.own import child_name
+from foveate.insert.own_modules import child_name
 from foveate.insert.plan import Step, make
 from foveate.insert.sequence import read_old_names, within
 from foveate.insert.sites import Survey

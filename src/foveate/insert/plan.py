@@ -12,7 +12,7 @@ from torch import nn
 from foveate.errors import FoveateError, OptionError, ShapeError, SiteError
 from foveate.insert.control import Control
 from foveate.insert.layout import Kind
-from foveate.insert.own import build_named, mechanism_class
+from foveate.insert.own_modules import build_named, mechanism_class
 from foveate.insert.patterns import matches
 from foveate.insert.sites import Site, Survey, in_words
 from foveate.insert.slot import Role

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from foveate.errors import CheckpointError, nearest
 from foveate.inputs import expect_model
-from foveate.insert.contents import insert_config
 from foveate.insert.holder import CHILD
+from foveate.insert.inserted_parts import insert_config
 from foveate.insert.sequence import renamed
 from foveate.insert.surgery import Start, insert
 from foveate.options import read_record

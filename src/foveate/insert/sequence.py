@@ -14,8 +14,8 @@ from typing import Any
 
 from torch import nn
 
+from foveate.insert.find.probe import Probe
 from foveate.insert.holder import CHILD, holders
-from foveate.insert.probe import Probe
 from foveate.insert.slot import Slot
 
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from foveate.errors import SiteError, nearest
-from foveate.insert.aliases import ABSENT, find_aliases
-from foveate.insert.flow import Deeper, Flow, Place
+from foveate.insert.find.aliases import ABSENT, find_aliases
+from foveate.insert.find.flow import Deeper, Flow, Place
+from foveate.insert.find.maps import Maps
+from foveate.insert.find.probe import Probe, probe
+from foveate.insert.find.unused_tokens import find_unread
 from foveate.insert.layout import Kind, Layout
-from foveate.insert.maps import Maps
 from foveate.insert.patterns import matches
-from foveate.insert.probe import Probe, probe
-from foveate.insert.unread import find_unread
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,11 @@ from torch import nn
 
 from foveate.errors import OptionError, SiteError
 from foveate.inputs import expect_model
-from foveate.insert.attended import Attended, release
-from foveate.insert.contents import (
+from foveate.insert.fused_encoder_layers import fuse_again
+from foveate.insert.holder import BYPASS, CHILD
+from foveate.insert.host import Attended, release
+from foveate.insert.idle_parameters import rest_unused, wake
+from foveate.insert.inserted_parts import (
     CONFIG,
     gate_parameters,
     insert_config,
@@ -20,9 +23,6 @@ from foveate.insert.contents import (
     is_inserted,
     openings,
 )
-from foveate.insert.fused import fuse_again
-from foveate.insert.holder import BYPASS, CHILD
-from foveate.insert.idle import rest_unused, wake
 from foveate.insert.place import Start, place
 from foveate.insert.plan import plan
 from foveate.insert.sequence import forget_old_names

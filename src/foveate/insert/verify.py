@@ -17,12 +17,12 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from foveate.errors import SiteError
-from foveate.insert.equal import equal
+from foveate.insert.bit_equality import equal
+from foveate.insert.find.probe import at_rest, call_with
+from foveate.insert.find.trace import Trace
 from foveate.insert.holder import BYPASS, Inserted, holders, tensors_of
-from foveate.insert.probe import at_rest, call_with
 from foveate.insert.slot import Slot
 from foveate.insert.spec import Spec
-from foveate.insert.trace import Trace
 from foveate.mechanisms.switch import Block
 
 

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from foveate.mechanisms.base import Mechanism
 from foveate.models.form import check_form
-from foveate.models.layouts import translated
 from foveate.models.normalisation import keep_normalisation
+from foveate.models.weight_names import translated
 from foveate.models.weights import put_weights, read_weights
 
 _log = logging.getLogger("foveate")

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from foveate.errors import CheckpointError, nearest
 from foveate.models.form import check_form
-from foveate.models.layouts import translated
+from foveate.models.weight_names import translated
 from foveate.tensor_file import load_tensors
 
 _NESTS = ("state_dict_ema", "state_dict", "model_state_dict", "model_state", "model")

@@ -6,7 +6,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
-from foveate.train.config import Precision
+from foveate.recipe import Precision
 
 
 def build_fabric(precision: Precision, accelerator: str = "auto") -> Fabric:

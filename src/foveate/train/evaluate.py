@@ -10,7 +10,7 @@ from torch import nn
 
 from foveate.data.batches import Batch, eval_batches
 from foveate.data.cache import CachedSplit
-from foveate.infer.run import device_of, evaluating
+from foveate.running import device_of, evaluating
 from foveate.tasks.base import Task
 
 Triple = tuple[float, float, float]

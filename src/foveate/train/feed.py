@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from foveate.data.batches import HALF, Batch, Channels, train_batches
 from foveate.data.cache import CachedSplit
-from foveate.train.config import TrainConfig
+from foveate.recipe import TrainConfig
 
 
 def batches_of(

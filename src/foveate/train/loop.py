@@ -15,24 +15,24 @@ from torch import Tensor, nn
 from foveate.data.batches import Batch
 from foveate.data.cache import CachedSplit
 from foveate.insert.surgery import openings
+from foveate.recipe import TrainConfig
 from foveate.tasks.base import Task
 from foveate.train.best import Best
+from foveate.train.budget import Budget, Fingerprint, Position, fingerprint
 from foveate.train.checkpoint import Checkpoints
-from foveate.train.config import TrainConfig
 from foveate.train.device import build_fabric, use_channels_last
 from foveate.train.ema import Average
 from foveate.train.evaluate import Triple, evaluate, to_device
 from foveate.train.feed import batches_of
 from foveate.train.lone_values import lone_values
+from foveate.train.loss_guard import Watch
 from foveate.train.optimise import build_optimizer, schedules, set_learning_rates
-from foveate.train.position import Budget, Fingerprint, Position, fingerprint
 from foveate.train.progress import Progress, Silent
 from foveate.train.result import Epoch, FitResult, described, expect_same, expect_within, finished, keep
 from foveate.train.seed import own_randomness, seed_step, warn_of_threads
 from foveate.train.stages import fit_stages, hold, shared, stage_of, stages_of
-from foveate.train.start import start_from_plain
 from foveate.train.state import State
-from foveate.train.watch import Watch
+from foveate.train.warm_start import start_from_plain
 
 
 def fit(

@@ -18,7 +18,7 @@ from torch.optim import Optimizer
 
 from foveate.insert.surgery import gate_parameters
 from foveate.options import between, positive, whole
-from foveate.train.config import TrainConfig
+from foveate.recipe import TrainConfig
 
 GATE_LR = 1e-2  # of gates where nobody says how many steps there are: a hundred steps open a gate
 

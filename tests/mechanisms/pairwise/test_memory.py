@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from foveate.mechanisms.attend import BLOCK, ROWS, attend
 from foveate.mechanisms.base import MapTap, build, mechanisms
+from foveate.mechanisms.kernels.attend import BLOCK, ROWS, attend
 
 SIDE = 64
 APART = {

@@ -5,8 +5,8 @@ from pytest import mark, raises
 
 import foveate as fv
 from foveate.errors import OptionError, UnknownNameError
+from foveate.models.encoders.encoder import build_encoder
 from foveate.models.normalisation import model_normalisation
-from foveate.models.segmentation.encoder import build_encoder
 
 
 def parameters(module):

@@ -7,7 +7,7 @@ from pytest import mark, raises
 
 from drawn import drawn, unset
 from foveate.errors import OptionError, ShapeError
-from foveate.models.segmentation.encoder import build_encoder
+from foveate.models.encoders.encoder import build_encoder
 from foveate.models.weights import put_weights
 
 

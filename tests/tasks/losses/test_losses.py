@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from foveate.errors import DataError, ShapeError
-from foveate.tasks.built import options_of
+from foveate.spelling import options_of
 from foveate.tasks.losses import losses, parse_loss
 
 VARIANTS = {  # each option of each loss, with another value than its own

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from foveate.data.base import BACKGROUND
-from foveate.data.coco_shapes import polygon_region
+from foveate.data.coco.coco_shapes import polygon_region
 from foveate.data.decode import file_size
 from foveate.errors import DataError
 

@@ -16,9 +16,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.gated import gated, mean
 from foveate.mechanisms.interfaces import Fuse
-from foveate.mechanisms.mixture import fitted
+from foveate.mechanisms.kernels.gated import gated, mean
+from foveate.mechanisms.kernels.mixture import fitted
 from foveate.options import each_width, reduced, whole
 
 

@@ -21,8 +21,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.gated import mean
 from foveate.mechanisms.interfaces import Fuse
+from foveate.mechanisms.kernels.gated import mean
 from foveate.options import each_width, one_of, whole
 
 

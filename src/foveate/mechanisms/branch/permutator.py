@@ -25,9 +25,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.gated import mean
 from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.mixture import mixture
+from foveate.mechanisms.kernels.gated import mean
+from foveate.mechanisms.kernels.mixture import mixture
 from foveate.options import reduced, whole
 
 

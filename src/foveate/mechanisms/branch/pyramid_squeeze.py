@@ -26,8 +26,8 @@ from torch import Tensor, nn
 
 from foveate.errors import OptionError
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.gated import gated, mean
 from foveate.mechanisms.interfaces import Refine
+from foveate.mechanisms.kernels.gated import gated, mean
 from foveate.options import flag, reduced, whole
 
 

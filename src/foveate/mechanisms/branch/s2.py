@@ -22,9 +22,9 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, gelu
 
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.gated import mean
 from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.mixture import mixture
+from foveate.mechanisms.kernels.gated import mean
+from foveate.mechanisms.kernels.mixture import mixture
 from foveate.mechanisms.precision import full_precision, widen
 from foveate.options import one_of
 

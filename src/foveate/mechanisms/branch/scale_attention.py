@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Fuse
-from foveate.mechanisms.mixture import fitted, mixture, one_width
+from foveate.mechanisms.kernels.mixture import fitted, mixture, one_width
 from foveate.options import each_width, one_of, whole
 
 

@@ -16,9 +16,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.gated import mean
 from foveate.mechanisms.interfaces import Fuse
-from foveate.mechanisms.mixture import fitted, mixture, one_width
+from foveate.mechanisms.kernels.gated import mean
+from foveate.mechanisms.kernels.mixture import fitted, mixture, one_width
 from foveate.options import each_width, reduced, whole
 
 

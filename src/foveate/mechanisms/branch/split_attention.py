@@ -19,9 +19,9 @@ from torch import Tensor, nn
 
 from foveate.errors import OptionError
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.gated import mean
 from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.mixture import mixture
+from foveate.mechanisms.kernels.gated import mean
+from foveate.mechanisms.kernels.mixture import mixture
 from foveate.options import reduced, whole
 
 

@@ -19,9 +19,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.attend import project, tokens
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Refine
+from foveate.mechanisms.kernels.attend import project, tokens
 from foveate.mechanisms.precision import full_precision, precise, widen
 from foveate.mechanisms.ranks import any_rank
 from foveate.options import whole

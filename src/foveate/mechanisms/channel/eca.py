@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.gated import gated, mean, traced
 from foveate.mechanisms.interfaces import Refine
+from foveate.mechanisms.kernels.gated import gated, mean, traced
 from foveate.mechanisms.ranks import any_rank
 from foveate.options import odd, whole
 

@@ -23,8 +23,8 @@ from torch import Tensor, nn
 
 from foveate.errors import OptionError
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.gated import gated
 from foveate.mechanisms.interfaces import Refine
+from foveate.mechanisms.kernels.gated import gated
 from foveate.options import one_of, reduced, whole
 
 BASE = 7  # the frequencies are those of a map of 7 x 7

@@ -23,8 +23,8 @@ from torch.nn.functional import interpolate
 
 from foveate.errors import OptionError
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.gated import gated
 from foveate.mechanisms.interfaces import Refine
+from foveate.mechanisms.kernels.gated import gated
 from foveate.options import reduced, whole
 
 

@@ -20,13 +20,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.attend import project
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.gated import fusing, gated, plain, weighted
 from foveate.mechanisms.interfaces import Refine
+from foveate.mechanisms.kernels.attend import project
+from foveate.mechanisms.kernels.gated import fusing, gated, plain, weighted
+from foveate.mechanisms.kernels.reads import weighted_sum
 from foveate.mechanisms.precision import widen
 from foveate.mechanisms.ranks import any_rank
-from foveate.mechanisms.reads import weighted_sum
 from foveate.options import one_of, reduced
 
 

@@ -13,9 +13,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.gated import gated, mean
 from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.pointwise import pointwise
+from foveate.mechanisms.kernels.gated import gated, mean
+from foveate.mechanisms.kernels.pointwise import pointwise
 from foveate.mechanisms.ranks import any_rank
 from foveate.options import reduced, whole
 

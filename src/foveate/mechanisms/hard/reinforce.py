@@ -19,7 +19,7 @@ from torch import Tensor
 
 from foveate.errors import OptionError
 from foveate.mechanisms.base import Facets, mechanisms
-from foveate.mechanisms.hard_read import CHOICES, HardRead, at_inference, sampled
+from foveate.mechanisms.reading.hard_read import CHOICES, HardRead, at_inference, sampled
 from foveate.options import one_of
 
 

@@ -23,8 +23,8 @@ from torch import Tensor
 
 from foveate.errors import OptionError
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.hard_read import HardRead
 from foveate.mechanisms.precision import as_saved
+from foveate.mechanisms.reading.hard_read import HardRead
 from foveate.options import whole
 
 

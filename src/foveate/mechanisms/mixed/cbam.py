@@ -20,11 +20,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.gated import gated, mean, plain
 from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.pointwise import pointwise
+from foveate.mechanisms.kernels.gated import gated, mean, plain
+from foveate.mechanisms.kernels.pointwise import pointwise
+from foveate.mechanisms.kernels.reads import maximum
 from foveate.mechanisms.ranks import RANKS, Dimensions, convolution, of_rank, places
-from foveate.mechanisms.reads import maximum
 from foveate.mechanisms.spatial.spatial import SpatialAttention
 from foveate.options import flag, reduced
 

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from torch.nn.functional import hardswish
 
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.gated import channels_last, gated, mean
 from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.pointwise import pointwise
+from foveate.mechanisms.kernels.gated import channels_last, gated, mean
+from foveate.mechanisms.kernels.pointwise import pointwise
 from foveate.options import reduced
 
 

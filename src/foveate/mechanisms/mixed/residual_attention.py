@@ -34,7 +34,7 @@ from torch.nn.functional import interpolate, max_pool1d, max_pool2d, max_pool3d
 
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.mixture import linear
+from foveate.mechanisms.kernels.mixture import linear
 from foveate.mechanisms.precision import precise, widen
 from foveate.mechanisms.ranks import RANKS, Dimensions, convolution, of_rank
 from foveate.options import one_of, reduced, whole

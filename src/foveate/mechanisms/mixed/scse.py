@@ -17,10 +17,10 @@ from torch import Tensor, nn
 
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.channel.se import SqueezeExcitation
-from foveate.mechanisms.gated import fusing, gated_by_sum, plain
 from foveate.mechanisms.interfaces import Refine
+from foveate.mechanisms.kernels.gated import fusing, gated_by_sum, plain
+from foveate.mechanisms.kernels.reads import weighted_sum
 from foveate.mechanisms.ranks import any_rank
-from foveate.mechanisms.reads import weighted_sum
 
 
 @mechanisms.register("scse")

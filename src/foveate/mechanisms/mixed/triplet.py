@@ -18,10 +18,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.gated import gated_by_sum, mean
 from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.planes import convolve
-from foveate.mechanisms.reads import maximum
+from foveate.mechanisms.kernels.gated import gated_by_sum, mean
+from foveate.mechanisms.kernels.planes import convolve
+from foveate.mechanisms.kernels.reads import maximum
 from foveate.options import odd
 
 

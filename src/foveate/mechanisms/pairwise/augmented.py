@@ -22,11 +22,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from foveate.errors import OptionError
-from foveate.mechanisms.attend import like_input, project
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.relative import attend_placed, distances
-from foveate.mechanisms.relative import relative as placed
+from foveate.mechanisms.kernels.attend import like_input, project
+from foveate.mechanisms.kernels.relative import attend_placed, distances
+from foveate.mechanisms.kernels.relative import relative as placed
 from foveate.options import odd, whole
 
 

@@ -17,9 +17,9 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.attend import attend, like_input
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Refine
+from foveate.mechanisms.kernels.attend import attend, like_input
 from foveate.mechanisms.pairwise.multi_head import sine2d
 from foveate.options import heads_of, one_of
 

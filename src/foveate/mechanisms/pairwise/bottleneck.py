@@ -18,10 +18,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.attend import like_input, project
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.relative import attend_placed, distances, relative
+from foveate.mechanisms.kernels.attend import like_input, project
+from foveate.mechanisms.kernels.relative import attend_placed, distances, relative
 from foveate.options import heads_of, whole
 
 

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.gated import channels_last, traced
 from foveate.mechanisms.interfaces import Refine
+from foveate.mechanisms.kernels.gated import channels_last, traced
 from foveate.mechanisms.precision import as_saved, full_precision, widen
 from foveate.mechanisms.ranks import any_rank
 

@@ -17,10 +17,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.attend import project
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.crossed import cross, fits
 from foveate.mechanisms.interfaces import Refine
+from foveate.mechanisms.kernels.attend import project
+from foveate.mechanisms.kernels.crossed import cross, fits
 from foveate.mechanisms.precision import full_precision, widen
 from foveate.options import reduced, whole
 

@@ -25,9 +25,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from foveate.mechanisms.attend import ROWS, like_input, tokens, untoken
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Refine
+from foveate.mechanisms.kernels.attend import ROWS, like_input, tokens, untoken
 from foveate.mechanisms.precision import full_precision, widen
 from foveate.mechanisms.ranks import RANKS, Dimensions, convolution
 from foveate.options import heads_of, whole

@@ -22,11 +22,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from foveate.mechanisms.attend import like_input, project
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Refine
+from foveate.mechanisms.kernels.attend import like_input, project
+from foveate.mechanisms.kernels.relative import NEVER, attend_placed, placed_weights, relative
 from foveate.mechanisms.precision import full_precision, widen
-from foveate.mechanisms.relative import NEVER, attend_placed, placed_weights, relative
 from foveate.options import heads_of, whole
 
 

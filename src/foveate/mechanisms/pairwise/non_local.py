@@ -24,10 +24,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import max_pool3d
 
-from foveate.mechanisms.attend import attend, tokens, untoken
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.pointwise import pointwise
+from foveate.mechanisms.kernels.attend import attend, tokens, untoken
+from foveate.mechanisms.kernels.pointwise import pointwise
 from foveate.mechanisms.precision import full_precision, widen
 from foveate.mechanisms.ranks import RANKS, flat, unflat
 from foveate.options import one_of, reduced

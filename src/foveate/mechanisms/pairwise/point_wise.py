@@ -26,9 +26,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.attend import at_most, tokens, untoken
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Refine
+from foveate.mechanisms.kernels.attend import at_most, tokens, untoken
 from foveate.mechanisms.precision import full_precision, precise, roomy, widen
 from foveate.options import one_of, reduced, whole
 

@@ -18,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from foveate.mechanisms.base import Facets, mechanisms
-from foveate.mechanisms.soft_read import SoftRead, linear
+from foveate.mechanisms.reading.soft_read import SoftRead, linear
 from foveate.options import whole
 
 

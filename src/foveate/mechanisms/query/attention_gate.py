@@ -30,9 +30,9 @@ from torch import Tensor, nn
 
 from foveate.errors import OptionError
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.gated import gated
 from foveate.mechanisms.interfaces import Gate
-from foveate.mechanisms.mixture import resized
+from foveate.mechanisms.kernels.gated import gated
+from foveate.mechanisms.kernels.mixture import resized
 from foveate.mechanisms.precision import widen
 from foveate.mechanisms.ranks import RANKS, Dimensions, convolution, of_rank
 from foveate.options import reduced, whole

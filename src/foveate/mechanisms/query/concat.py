@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from foveate.mechanisms.base import Facets, mechanisms
 from foveate.mechanisms.precision import widen
-from foveate.mechanisms.soft_read import SoftRead, linear
+from foveate.mechanisms.reading.soft_read import SoftRead, linear
 from foveate.options import whole
 
 

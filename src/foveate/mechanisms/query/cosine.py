@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from foveate.mechanisms.base import Facets, mechanisms
 from foveate.mechanisms.precision import widen
-from foveate.mechanisms.soft_read import SoftRead, products
+from foveate.mechanisms.reading.soft_read import SoftRead, products
 
 
 @mechanisms.register("cosine")

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from foveate.mechanisms.base import Facets, mechanisms
-from foveate.mechanisms.soft_read import SoftRead, products
+from foveate.mechanisms.reading.soft_read import SoftRead, products
 
 
 @mechanisms.register("dot")

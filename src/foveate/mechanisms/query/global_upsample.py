@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.gated import gated, mean
 from foveate.mechanisms.interfaces import Gate
-from foveate.mechanisms.mixture import linear
+from foveate.mechanisms.kernels.gated import gated, mean
+from foveate.mechanisms.kernels.mixture import linear
 from foveate.mechanisms.ranks import RANKS, Dimensions, convolution, of_rank, places
 from foveate.options import whole
 

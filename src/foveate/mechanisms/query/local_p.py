@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from foveate.mechanisms.base import Facets, MapTap, mechanisms
 from foveate.mechanisms.precision import full_precision, widen
-from foveate.mechanisms.soft_read import SoftRead, linear, masked_softmax, products
+from foveate.mechanisms.reading.soft_read import SoftRead, linear, masked_softmax, products
 from foveate.options import whole
 
 

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from foveate.mechanisms.base import Facets, mechanisms
 from foveate.mechanisms.precision import widen
-from foveate.mechanisms.soft_read import SoftRead, hidden, linear, masked_softmax
+from foveate.mechanisms.reading.soft_read import SoftRead, hidden, linear, masked_softmax
 from foveate.options import one_of, whole
 
 

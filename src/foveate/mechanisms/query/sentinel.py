@@ -25,8 +25,8 @@ from foveate.errors import ShapeError
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Read
 from foveate.mechanisms.precision import widen
-from foveate.mechanisms.soft_read import hidden as nothing_at
-from foveate.mechanisms.soft_read import linear, masked_softmax, readable
+from foveate.mechanisms.reading.soft_read import hidden as nothing_at
+from foveate.mechanisms.reading.soft_read import linear, masked_softmax, readable
 from foveate.options import one_of, whole
 
 

@@ -22,9 +22,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, max_pool2d, pad
 
-from foveate.mechanisms.attend import at_least_one, like_input
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
 from foveate.mechanisms.interfaces import Refine
+from foveate.mechanisms.kernels.attend import at_least_one, like_input
 from foveate.mechanisms.precision import precise, roomy
 from foveate.options import whole
 

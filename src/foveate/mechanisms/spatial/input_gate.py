@@ -26,8 +26,8 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.gated import gated
 from foveate.mechanisms.interfaces import Refine
+from foveate.mechanisms.kernels.gated import gated
 from foveate.mechanisms.pairwise.dual import DualAttention
 from foveate.options import one_of, whole
 

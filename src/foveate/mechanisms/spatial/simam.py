@@ -20,13 +20,13 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from foveate.errors import OptionError
-from foveate.mechanisms.attend import at_least_one
 from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.gated import BLOCK, BLOCKS, gated, plain
 from foveate.mechanisms.interfaces import Refine
+from foveate.mechanisms.kernels.attend import at_least_one
+from foveate.mechanisms.kernels.gated import BLOCK, BLOCKS, gated, plain
+from foveate.mechanisms.kernels.reads import whole_channels
 from foveate.mechanisms.precision import as_saved, widen
 from foveate.mechanisms.ranks import any_rank
-from foveate.mechanisms.reads import whole_channels
 from foveate.options import whole
 
 

@@ -19,11 +19,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.gated import gated, plain
 from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.planes import convolve
+from foveate.mechanisms.kernels.gated import gated, plain
+from foveate.mechanisms.kernels.planes import convolve
+from foveate.mechanisms.kernels.reads import maximum, weighted_sum
 from foveate.mechanisms.ranks import RANKS, Dimensions, convolution, of_rank
-from foveate.mechanisms.reads import maximum, weighted_sum
 from foveate.options import odd
 
 

@@ -33,6 +33,7 @@ from foveate.models.classification.attended_box import (
     heat_map,
 )
 from foveate.models.classification.otsu_box import OtsuBox, second_looks
+from foveate.models.encoders.encoder import build_encoder
 from foveate.models.normalisation import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -41,7 +42,6 @@ from foveate.models.normalisation import (
     model_normalisation,
 )
 from foveate.models.segmentation.blocks import Rules, renamed
-from foveate.models.segmentation.encoder import build_encoder
 from foveate.options import one_of, whole
 
 POSITIONS = 7  # a side of the last map, at the size of image that the network is made for

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from foveate.errors import OptionError, ShapeError
 from foveate.mechanisms.interfaces import Label
 from foveate.models.create import resolve
+from foveate.models.encoders.encoder import Encoder, build_encoder
 from foveate.models.normalisation import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -18,7 +19,6 @@ from foveate.models.normalisation import (
     keep_normalisation,
     model_normalisation,
 )
-from foveate.models.segmentation.encoder import Encoder, build_encoder
 from foveate.options import whole
 
 POSITIONS = 7  # a side of the last map, at the size of image that networks of stride 32 are made for

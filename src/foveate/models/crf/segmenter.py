@@ -30,9 +30,9 @@ from foveate.models.crf.crf_rnn import CRFasRNN
 from foveate.models.crf.kernels import Method
 from foveate.models.crf.layer import DenseCRF
 from foveate.models.crf.operators import Normalise
-from foveate.models.layouts import translated
 from foveate.models.normalisation import HALF, Triple, keep_normalisation, model_normalisation
 from foveate.models.segmentation.segmenter import Segmenter
+from foveate.models.weight_names import translated
 from foveate.options import whole
 
 LEVELS = 255  # the brightest grey level

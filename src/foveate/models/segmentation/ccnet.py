@@ -22,6 +22,8 @@ from torch import Tensor
 
 from foveate.mechanisms.pairwise.criss_cross import CrissCrossAttention
 from foveate.models.base import models
+from foveate.models.encoders.dilated import Dilated, Head, as_authors, widths
+from foveate.models.encoders.encoder import build_encoder
 from foveate.models.segmentation.blocks import (
     THREE_CONVOLUTIONS,
     Rules,
@@ -30,8 +32,6 @@ from foveate.models.segmentation.blocks import (
     side_head,
     without_dead_scale,
 )
-from foveate.models.segmentation.dilated import Dilated, Head, as_authors, widths
-from foveate.models.segmentation.encoder import build_encoder
 from foveate.options import reduced
 
 RULES: Rules = (

@@ -21,9 +21,9 @@ from torch import Tensor
 from foveate.mechanisms.pairwise.channel import ChannelAttention
 from foveate.mechanisms.pairwise.position import PositionAttention
 from foveate.models.base import models
+from foveate.models.encoders.dilated import Dilated, Head, widths
+from foveate.models.encoders.encoder import build_encoder
 from foveate.models.segmentation.blocks import Rules, convolve, renamed, scores, side_head
-from foveate.models.segmentation.dilated import Dilated, Head, widths
-from foveate.models.segmentation.encoder import build_encoder
 from foveate.options import reduced
 
 RULES: Rules = (

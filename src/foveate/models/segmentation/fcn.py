@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from foveate.models.base import models
 from foveate.models.classification.resnet_blocks import initialise
+from foveate.models.encoders.encoder import build_encoder
 from foveate.models.segmentation.blocks import convolve, renamed
-from foveate.models.segmentation.encoder import build_encoder
 from foveate.models.segmentation.segmenter import Segmenter
 from foveate.options import reduced
 

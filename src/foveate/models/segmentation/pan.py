@@ -21,8 +21,8 @@ from foveate.mechanisms.base import Cost
 from foveate.mechanisms.query.global_upsample import GlobalAttentionUpsample
 from foveate.mechanisms.spatial.feature_pyramid import FeaturePyramidAttention
 from foveate.models.base import models
+from foveate.models.encoders.encoder import build_encoder
 from foveate.models.segmentation.blocks import Rules, renamed
-from foveate.models.segmentation.encoder import build_encoder
 from foveate.models.segmentation.segmenter import Segmenter
 from foveate.options import whole
 

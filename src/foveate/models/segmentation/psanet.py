@@ -20,9 +20,9 @@ from torch import Tensor
 
 from foveate.mechanisms.pairwise.point_wise import PointWiseAttention
 from foveate.models.base import models
+from foveate.models.encoders.dilated import Dilated, Head, as_authors, widths
+from foveate.models.encoders.encoder import build_encoder
 from foveate.models.segmentation.blocks import Rules, renamed, side_head
-from foveate.models.segmentation.dilated import Dilated, Head, as_authors, widths
-from foveate.models.segmentation.encoder import build_encoder
 from foveate.options import reduced
 
 RULES: Rules = (

@@ -25,9 +25,9 @@ from foveate.errors import OptionError
 from foveate.mechanisms.base import build
 from foveate.models.base import models
 from foveate.models.classification.resnet_blocks import initialise
+from foveate.models.encoders.encoder import build_encoder
 from foveate.models.segmentation.attention_unet import AttentionUNet
 from foveate.models.segmentation.blocks import Rules, convolve, renamed
-from foveate.models.segmentation.encoder import build_encoder
 from foveate.models.segmentation.segmenter import Segmenter
 from foveate.options import whole
 

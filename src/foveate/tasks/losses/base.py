@@ -20,7 +20,7 @@ from foveate.data.base import IGNORE
 from foveate.errors import DataError, ShapeError
 from foveate.options import check_fields
 from foveate.registry import Registry
-from foveate.tasks.built import written
+from foveate.spelling import written
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from torch import Tensor
 from foveate.data.base import IGNORE
 from foveate.errors import ShapeError
 from foveate.registry import Registry
+from foveate.spelling import build, written
 from foveate.tasks.base import Metric
-from foveate.tasks.built import build, written
 from foveate.tasks.losses.base import check_classes, check_shapes
 
 

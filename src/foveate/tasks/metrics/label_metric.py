@@ -17,8 +17,8 @@ from jaxtyping import Float64, Int64
 from torch import Tensor
 
 from foveate.registry import Registry
+from foveate.spelling import build, written
 from foveate.tasks.base import Metric
-from foveate.tasks.built import build, written
 
 Records = Float64[np.ndarray, "n ..."]
 

@@ -1,0 +1,1 @@
+"""From scores by seed and item to intervals and verdicts."""

@@ -1,0 +1,71 @@
+"""What a study could have found, how well its runs are paired, and how many seeds are missing."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from foveate.compare.statistics.crossed_effects import (
+    Components,
+    half_width,
+    interval,
+    unseen_share,
+    with_seeds,
+)
+
+MOST_SEEDS = 200  # nobody trains more; beyond this the answer is "seeds alone will not tell"
+
+
+def detectable(c: Components, level: float, chance: float = 0.8) -> float:
+    """Return the least true difference whose interval would exclude 0 with the given chance.
+
+    Args:
+        c: The components of one comparison.
+        level: Confidence of that comparison's interval.
+        chance: How often it shall be found, in (0.5, 1).
+    """
+    half = half_width(c, level)
+    if c.span is not None:
+        half = max(half, c.span * unseen_share(c.items, level))
+    found = half + half_width(c, 1 - 2 * (1 - chance))
+    return min(found, c.span) if c.span is not None else found
+
+
+def tells(ends: tuple[float, float], margin: float) -> bool:
+    """Return whether an interval gives a verdict: off 0, or wholly inside the margin."""
+    low, high = ends
+    return low > 0 or high < 0 or (-margin < low and high < margin)
+
+
+def further_seeds(c: Components, level: float, margin: float) -> int | None:
+    """Return how many seeds more are expected to give a verdict, if mean and variances stay what they are.
+
+    0 if there is a verdict already (three seeds at least); None if ``MOST_SEEDS`` would not do: then test
+    items are missing.
+    """
+
+    def enough(seeds: int) -> bool:
+        ends = interval(with_seeds(c, seeds), level)
+        return ends is not None and tells(ends, margin)
+
+    low, high = max(c.seeds, 3), MOST_SEEDS
+    if enough(low):
+        return low - c.seeds
+    if not enough(high):
+        return None
+    while high - low > 1:  # the interval only narrows with seeds: bisection holds
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high - c.seeds
+
+
+def pairing(variant: np.ndarray, reference: np.ndarray) -> float:
+    """Return the correlation of the two runs of one seed, from the mean scores (S,) of each.
+
+    It is 2 cov / (var + var): 1 if the runs of a seed rise and fall together by the same amount, 0 if they
+    are independent. (Pearson's would call runs paired that move together by unequal amounts, and is +-1 for
+    two seeds.)
+    """
+    if len(variant) < 2 or np.allclose(variant, reference):
+        return 1.0 if np.allclose(variant, reference) else 0.0
+    total = variant.var(ddof=1) + reference.var(ddof=1)
+    return float(2 * np.cov(variant, reference)[0, 1] / total) if total > 0 else 1.0

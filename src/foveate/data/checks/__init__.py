@@ -1,0 +1,1 @@
+"""Faults in data, found before anything is trained on it."""

@@ -1,0 +1,73 @@
+"""Labels: classes that are missing, alone, or far more frequent than others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from foveate.data.base import ImageData
+from foveate.data.checks.finding import Finding
+
+_UNEVEN = 3.0  # most frequent class over rarest: a note from here on
+_LOPSIDED = 10.0  # a warning from here on
+_FEW = 5  # test images of a class below which its own score says nothing
+
+
+def check_labels(data: ImageData) -> Iterator[Finding]:
+    """Yield what is remarkable about the classes of each split."""
+    several = data.truth == "labels"
+    if len(data.classes) < 2 and not several:
+        yield Finding(
+            "one_class", "error", f"only one class, {data.classes[0]}: there is nothing to tell apart."
+        )
+        return
+    for name, split in data.splits.items():
+        counts = (
+            split.targets.sum(axis=0) if several else np.bincount(split.targets, minlength=len(data.classes))
+        )
+        if several:
+            yield from _everywhere(data, name, counts)
+        yield from _missing(data, name, counts)
+        yield from _imbalance(data, name, counts)
+
+
+def _missing(data: ImageData, split: str, counts: np.ndarray) -> Iterator[Finding]:
+    absent = tuple(data.classes[number] for number in np.flatnonzero(counts == 0))
+    if absent and split == "train":
+        text = (
+            f"{len(absent)} classes have no training image: they cannot be learnt. Add images or drop them."
+        )
+        yield Finding("missing_class", "error", text, absent)
+    elif absent:
+        text = f"{len(absent)} classes have no image in {split}: nothing is said about them. Add images."
+        yield Finding("missing_class", "warning", text, absent)
+    few = tuple(data.classes[number] for number in np.flatnonzero((counts > 0) & (counts < _FEW)))
+    if few and split == "test":
+        text = f"{len(few)} classes have fewer than {_FEW} test images: their own scores are noise."
+        yield Finding("few_test_images", "note", text, few)
+
+
+def _everywhere(data: ImageData, split: str, counts: np.ndarray) -> Iterator[Finding]:
+    """Find labels that every image has: no score tells how well they are told."""
+    full = tuple(data.classes[number] for number in np.flatnonzero(counts == len(data.splits[split])))
+    if full:
+        text = (
+            f"{len(full)} labels hold for every image of {split}: nothing can be said about them. Add images."
+        )
+        yield Finding("constant_label", "warning", text, full)
+
+
+def _imbalance(data: ImageData, split: str, counts: np.ndarray) -> Iterator[Finding]:
+    if not counts.any():
+        return
+    present = np.where(counts > 0, counts, counts.max())
+    rarest, most = int(present.argmin()), int(counts.argmax())
+    ratio = counts[most] / counts[rarest]
+    if ratio >= _UNEVEN:
+        text = (
+            f"{split}: {data.classes[most]} has {counts[most]} images, {data.classes[rarest]} has "
+            f"{counts[rarest]} ({ratio:.1f} to 1). Accuracy alone misleads here; see the effect per class."
+        )
+        severity = "warning" if ratio >= _LOPSIDED else "note"
+        yield Finding("imbalance", severity, text, (data.classes[most], data.classes[rarest]))  # type: ignore[arg-type]

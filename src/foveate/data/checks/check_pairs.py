@@ -1,0 +1,94 @@
+"""Look at a folder of images and masks that does not open: what lacks its mask, and what the masks hold."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from foveate.data.checks.check_masks import check_files, palette_used
+from foveate.data.checks.finding import Finding
+from foveate.data.decode import file_size
+from foveate.data.masks.layout import find_pairs
+from foveate.data.masks.raw import mask_size, raw_mask
+from foveate.data.tree import scan
+from foveate.errors import DataError
+
+_MANY = 12  # values named; more says that they are no class numbers
+
+
+def check_pairs(root: Path, *, images: str | None = None, masks: str | None = None) -> Iterator[Finding]:
+    """Yield what is found in a folder of images and masks, and nothing for any other folder.
+
+    Args:
+        root: The folder.
+        images: Name of the folders of images, as ``open_mask_folder`` takes it.
+        masks: Likewise of masks.
+    """
+    try:
+        found = find_pairs(scan(root.resolve()), images=images, masks=masks)
+    except DataError:  # told by whoever tried to open it
+        return
+    if found is None:
+        return
+    bare = tuple(_name(root, path) for path in found.bare)
+    if bare:
+        text = f"{len(bare)} images have no mask. Add the masks, or remove the images."
+        yield Finding("missing_mask", "error", text, bare)
+    spare = tuple(_name(root, path) for path in found.spare)
+    if spare:
+        yield Finding("spare_mask", "note", f"{len(spare)} masks have no image. They are left out.", spare)
+    if not found.outlined:
+        masks_of = [(pair.image, mask) for pair in found.pairs for mask in pair.masks]
+        yield from _sizes(root, masks_of)
+        yield from _held(root, [mask for _, mask in masks_of])
+
+
+def _sizes(root: Path, pairs: Sequence[tuple[Path, Path]]) -> Iterator[Finding]:
+    wrong = []
+    for image_file, mask_file in pairs:
+        try:
+            image, mask = file_size(image_file), mask_size(mask_file)
+        except DataError:  # an unreadable file is a finding of its own
+            continue
+        if image != mask:
+            wrong.append(f"{_name(root, mask_file)} (mask {mask[1]}x{mask[0]}, image {image[1]}x{image[0]})")
+    if wrong:
+        text = f"{len(wrong)} masks are not as large as their image. Make them equal."
+        yield Finding("mask_size", "error", text, tuple(wrong))
+
+
+def _held(root: Path, files: Sequence[Path]) -> Iterator[Finding]:
+    """Yield in how many masks each value occurs, and what cannot be read as values."""
+    masks: Counter[int] = Counter()
+    pixels: Counter[int] = Counter()
+    forms, unclear = [], []
+    for file in files:
+        try:
+            forms.append((_name(root, file), *palette_used(file)))
+            values, counts = np.unique(raw_mask(file, "index"), return_counts=True)
+        except DataError as error:
+            unclear.append(f"{_name(root, file)}: {str(error).removeprefix(f'{file.resolve()}: ')}")
+            continue
+        masks.update(values.tolist())
+        pixels.update(dict(zip(values.tolist(), counts.tolist(), strict=True)))
+    if unclear:
+        yield Finding(
+            "unusable_mask", "error", f"{len(unclear)} masks hold no class numbers.", tuple(unclear)
+        )
+    if masks:
+        listed = tuple(
+            f"value {value}: in {masks[value]} masks, {pixels[value]} pixels" for value in sorted(masks)
+        )
+        text = f"the masks hold {len(masks)} different values."
+        if len(masks) > _MANY:
+            text += " So many are rarely class numbers: soft edges, or numbers of objects?"
+        yield Finding("mask_values", "note", text, listed)
+    yield from check_files(forms)
+
+
+def _name(root: Path, path: Path) -> str:
+    return Path(os.path.relpath(path, root.resolve())).as_posix()

@@ -1,0 +1,1 @@
+"""COCO annotations as masks or as labels."""

@@ -1,0 +1,353 @@
+"""COCO annotations: instances become one class a pixel, or several labels an image.
+
+The categories are the classes, in the order of their ids; for masks, behind a background. Later annotations
+of an image cover earlier ones. A crowd region (``iscrowd``) is ignored wherever no single object lies over
+it. ``coco_schema`` reads the file; an object that cannot be used is left out, and a warning says how many and
+why.
+
+Accepted are one JSON file, and a folder with one a split: ``annotations/instances_train2017.json``,
+``train/_annotations.coco.json``, ``train.json``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Bool, UInt8
+from PIL import Image
+
+from foveate.data.base import BACKGROUND, IGNORE, SPLITS, ImageData, Split
+from foveate.data.coco.coco_files import coco_files, image_places
+from foveate.data.coco.coco_schema import Content, LeftOut, Listed, Object, RunLengths, read_coco, shapes_of
+from foveate.data.coco.coco_shapes import polygon_region, run_length_region
+from foveate.data.decode import MOST_PIXELS, TURNS, Reading, file_size, opened, orientation, read
+from foveate.data.deep_files import common_reading
+from foveate.data.fingerprint import hash_images, hash_splits
+from foveate.data.formats import SUFFIXES
+from foveate.data.label_sets import as_truths, strata
+from foveate.data.names import printable
+from foveate.data.splits import SHARES, Shares, cut
+from foveate.errors import DataError, OptionError
+
+_SHOWN = 5  # files named in an error
+_DUMMY = "0"  # the id that exports give to a category of their own, in which nothing is drawn
+
+
+@dataclass(frozen=True)
+class _Item:
+    """An image with what is drawn on it.
+
+    Args:
+        path: Its file.
+        name: How the annotations call it.
+        size: Height and width of the grid that its objects are drawn on; None if the image cannot be read.
+        turn: How that grid is turned with the image, if it was drawn on the pixels before EXIF turns them.
+        drawn: Pairs of class (or ``IGNORE``) and segmentation, in order.
+        problem: Why nothing can be drawn on it, or "".
+    """
+
+    path: Path
+    name: str
+    size: tuple[int, int] | None
+    turn: Image.Transpose | None
+    drawn: tuple[tuple[int, Any], ...]
+    problem: str = ""
+
+
+def open_coco(
+    path: Path,
+    *,
+    seed: int = 0,
+    shares: Shares = SHARES,
+    images: str | None = None,
+    background: str = BACKGROUND,
+    truth: Literal["mask", "labels"] = "mask",
+    max_pixels: int = MOST_PIXELS,
+) -> ImageData:
+    """Open COCO annotations.
+
+    Args:
+        path: A .json file, which is cut by the seed unless its name says its split's; or a folder of such.
+        seed: Decides the cut.
+        shares: Of train, val and test, likewise.
+        images: Folder of the images, from where the annotations are opened; searched for nearby if None.
+        background: Name of the class of what nothing covers; "ignore" leaves it out of the classes.
+        truth: "mask", one class a pixel; or "labels", which categories an image has, boxes and crowds
+            included.
+        max_pixels: Pixels of the largest picture that is decoded.
+
+    Raises:
+        DataError: a file cannot be read, lacks what is needed, or an image is missing; or no object can be
+            drawn.
+        OptionError: ``truth`` is something else.
+    """
+    if truth not in ("mask", "labels"):
+        raise OptionError(f"truth: got {truth!r}, expected mask or labels")
+    path = path.resolve()
+    files = coco_files(path)
+    if not files:
+        raise DataError(
+            f"{path}: no JSON with images, annotations and categories. Give such a file, or its folder."
+        )
+    root = path if path.is_dir() else path.parent
+    contents = {split: read_coco(file) for split, file in files.items()}
+    names, notes = _classes(files, contents)
+    bare = truth == "labels" or background == "ignore"
+    classes = tuple(names.values()) if bare else (background, *names.values())
+    number = {category: place + len(classes) - len(names) for place, category in enumerate(names)}
+    parts = {}
+    for split, content in contents.items():
+        found = _paths(files[split], content, root, images)
+        notes += _unlisted(files[split], found)
+        parts[split] = _items(content, found, number, truth, max_pixels)
+    warnings = [text for split, file in files.items() for text in contents[split].left_out.words(file)]
+    _check_some(path, parts, warnings)
+    if truth == "mask":
+        notes.append("later annotations cover earlier ones; crowds are ignored")
+    if len(parts) == 1:  # one file, or train alone
+        ((name, items),) = parts.items()
+        if name:
+            notes.append("only train has annotations: it is cut into train, val and test")
+        whole = _truths(items, classes) if truth == "labels" else np.zeros(len(items), dtype=np.int64)
+        chosen = cut(strata(whole), seed=seed, shares=shares)
+        parts = {split: [items[item] for item in numbers] for split, numbers in chosen.items()}
+    elif "test" not in parts and "val" in parts:
+        parts["test"] = parts.pop("val")
+        notes.append("there is no test split: validation images are the test images")
+    how, said = common_reading([item.path for part in parts.values() for item in part], max_pixels)
+    ground = None if truth == "labels" else IGNORE if background == "ignore" else 0
+    splits = {name: _split(parts[name], classes, ground, how) for name in SPLITS if parts.get(name)}
+    options: dict[str, object] = {"background": background, "shares": list(shares)}
+    options |= {"images": images} if images else {}
+    options |= {"truth": truth} if truth != "mask" else {}
+    options |= {"max_pixels": max_pixels} if max_pixels != MOST_PIXELS else {}
+    return ImageData(
+        name=printable(path.stem),
+        classes=classes,
+        splits=splits,
+        origin={
+            "source": printable(str(path)),
+            "seed": seed,
+            "options": options,
+            "notes": [*notes, *said],
+            "warnings": warnings,
+        },
+        fingerprint=hash_splits(classes, splits, {name: _contents(parts[name], how) for name in splits}),
+    )
+
+
+def _classes(
+    files: Mapping[str, Path], contents: Mapping[str, Content]
+) -> tuple[Mapping[str, str], list[str]]:
+    """Return the names of the categories by id, the same in all files, and what is left out."""
+    first = next(iter(contents))
+    names, used = dict(contents[first].categories), set()
+    for split, content in contents.items():
+        if dict(content.categories) != names:
+            raise DataError(
+                f"{files[split]}: other categories than {files[first].name}. Export them together."
+            )
+    for split, content in contents.items():
+        used |= {one.category for one in content.objects}
+        strange = next((one for one in content.objects if one.category not in names), None)
+        if strange is not None:
+            raise DataError(
+                f"{files[split]}: annotation {strange.number} is of category {strange.category}, which is "
+                "not listed."
+            )
+    if not names:
+        raise DataError(f"{files[first]}: lists no categories. Export it with them.")
+    notes = []
+    for key, name in list(names.items()):
+        twice = list(names.values()).count(name) > 1
+        if key not in used and len(names) > 1 and (key == _DUMMY or twice):
+            notes.append(
+                f'category {key}, "{name}", is left out: nothing is drawn in it, as exporting tools leave it'
+            )
+            del names[key]
+        elif twice:
+            others = ", ".join(other for other in names if names[other] == name)
+            raise DataError(f'{files[first]}: categories {others} are all called "{name}". Rename them.')
+    return names, notes
+
+
+def _paths(file: Path, content: Content, root: Path, images: str | None) -> dict[str, Path]:
+    """Return the file of each image by its id."""
+    folder = _image_folder(file, content.images[0].name, root, images)
+    found, missing = {}, []
+    for image in content.images:
+        path = _file(folder, image.name)
+        if path is None:
+            missing.append(printable(image.name))
+        else:
+            found[image.key] = path
+    if missing:
+        more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
+        raise DataError(
+            f"{file}: no such image in {folder}: {', '.join(missing[:_SHOWN])}{more}. Say where they are: "
+            "images=, from the folder of the annotations."
+        )
+    owner: dict[Path, str] = {}
+    for key, path in found.items():
+        if owner.setdefault(path, key) != key:
+            raise DataError(
+                f"{file}: images {owner[path]} and {key} are both {path.name}. Export it again, each image "
+                "once."
+            )
+    return found
+
+
+def _file(folder: Path, name: str) -> Path | None:
+    """Return an image's file: by its name, that with the slashes of Windows turned, or the last part."""
+    turned = name.replace("\\", "/")
+    for written in (name, turned, turned.rsplit("/", 1)[-1]):
+        try:
+            if written and (folder / written).is_file():
+                return folder / written
+        except (OSError, ValueError):
+            continue  # too long, a zero byte or half a character in it: not the name of a file
+    return None
+
+
+def _image_folder(file: Path, first: str, root: Path, images: str | None) -> Path:
+    """Return the folder in which the first image lies."""
+    if images is not None:
+        return root / images
+    return next((place for place in image_places(file, root) if _file(place, first)), root)
+
+
+def _unlisted(file: Path, found: Mapping[str, Path]) -> list[str]:
+    """Return a note on pictures that lie beside those of the list and are not in it."""
+    listed = set(found.values())
+    beside = [
+        child
+        for folder in sorted({path.parent for path in listed})
+        for child in sorted(folder.iterdir())
+        if child.suffix.lower() in SUFFIXES and not child.name.startswith(".") and child not in listed
+    ]
+    if not beside:
+        return []
+    shown = ", ".join(printable(child.name) for child in beside[:_SHOWN])
+    more = f" and {len(beside) - _SHOWN} more" if len(beside) > _SHOWN else ""
+    return [f"{len(beside)} pictures are not listed in {file.name} and are not used: {shown}{more}"]
+
+
+def _items(
+    content: Content, paths: Mapping[str, Path], number: Mapping[str, int], truth: str, max_pixels: int
+) -> list[_Item]:
+    """Return the images with what is drawn on them; ``content.left_out`` counts what cannot be."""
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        grids = pool.map(partial(_grid, paths, max_pixels), content.images)
+        items = {image.key: item for image, item in zip(content.images, grids, strict=True)}
+    drawn: dict[str, list[tuple[int, Any]]] = {}
+    for one in content.objects:
+        if truth == "labels":
+            drawn.setdefault(one.image, []).append((number[one.category], []))
+        elif _can_be_drawn(one, items[one.image], content.left_out):
+            label = IGNORE if one.crowd else number[one.category]
+            drawn.setdefault(one.image, []).append((label, one.segmentation))
+    found = [replace(item, drawn=tuple(drawn.get(key, ()))) for key, item in items.items()]
+    return sorted(found, key=lambda item: item.name)
+
+
+def _grid(paths: Mapping[str, Path], max_pixels: int, image: Listed) -> _Item:
+    """Return an image with the grid that its objects are drawn on: its pixels, upright or as they lie."""
+    path, name = paths[image.key], printable(image.name.replace("\\", "/"))
+    try:
+        with opened(path, max_pixels) as file:
+            turn = TURNS.get(orientation(file)) if file.format != "TIFF" else None
+        size = file_size(path, Reading(max_pixels=max_pixels))
+    except DataError:  # a finding of the check, and an error when it is read
+        return _Item(path, name, image.size, None, ())
+    if image.size in (None, size):
+        return _Item(path, name, size, None, ())
+    if turn is not None and image.size == size[::-1]:
+        return _Item(path, name, image.size, turn, ())
+    stated = f"{image.size[1]}x{image.size[0]}" if image.size else ""
+    problem = f"the annotations state {stated} pixels, the image has {size[1]}x{size[0]}. Export them again"
+    return _Item(path, name, size, None, (), problem)
+
+
+def _can_be_drawn(one: Object, item: _Item, left_out: LeftOut) -> bool:
+    """Tell whether an object covers pixels of its image; count it if it does not."""
+    shapes = shapes_of(one.segmentation)
+    if not shapes:
+        left_out.add(one.problem or "no outline", one.number)
+        return False
+    if item.size is None or item.problem:
+        return True  # nobody can tell; the image is an error of its own
+    height, width = item.size
+    for shape in shapes:
+        if isinstance(shape, RunLengths):
+            if (shape.height, shape.width) != item.size:
+                left_out.add("run lengths of another size than their image", one.number)
+                return False
+        elif (shape.max(axis=0) > 0).all() and (shape.min(axis=0) < (width, height)).all():
+            return True
+    if isinstance(shapes[0], RunLengths):
+        return True
+    left_out.add("an outline outside the image", one.number)
+    return False
+
+
+def _check_some(path: Path, parts: Mapping[str, Sequence[_Item]], warnings: Sequence[str]) -> None:
+    if any(item.drawn for part in parts.values() for item in part):
+        return
+    why = "; ".join(warnings) or "there are no annotations"
+    raise DataError(
+        f"{path}: not one object can be drawn: {why}. Masks need outlines or run lengths; to learn which "
+        'categories an image has, give truth="labels".'
+    )
+
+
+def _truths(items: Sequence[_Item], classes: Sequence[str]) -> np.ndarray:
+    return as_truths([tuple(classes[label] for label, _ in item.drawn) for item in items], classes)
+
+
+def _split(items: list[_Item], classes: Sequence[str], ground: int | None, how: Reading) -> Split:
+    """Return a split of masks on a ``ground``, or of labels if that is None."""
+    return Split(
+        names=tuple(item.name for item in items),
+        targets=_truths(items, classes) if ground is None else np.zeros(len(items), dtype=np.int64),
+        load=lambda item: read(items[item].path, how),
+        files=tuple(item.path for item in items),
+        masks=None if ground is None else lambda item: _drawn(items[item], ground),
+        how=how,
+    )
+
+
+def _drawn(item: _Item, ground: int) -> UInt8[np.ndarray, "h w"]:
+    """Return the mask: crowds first, so that single objects lie over them, then the others in their order."""
+    if item.size is None or item.problem:
+        raise DataError(f"{item.path}: {item.problem or 'its size is not known, as it cannot be read'}.")
+    mask = np.full(item.size, ground, dtype=np.uint8)
+    for label, segmentation in sorted(item.drawn, key=lambda drawn: drawn[0] != IGNORE):  # stable
+        for shape in shapes_of(segmentation):
+            mask[_region(shape, item.size)] = label
+    if item.turn is None:
+        return mask
+    return np.asarray(Image.fromarray(mask).transpose(item.turn))
+
+
+def _region(shape: Any, size: tuple[int, int]) -> Bool[np.ndarray, "h w"]:
+    if isinstance(shape, RunLengths):
+        return run_length_region(shape.counts, *size)
+    return polygon_region(shape, *size)
+
+
+def _contents(items: list[_Item], how: Reading) -> list[str]:
+    hashes = hash_images([item.path for item in items], how)
+    notes = [json.dumps(item.drawn, sort_keys=True).encode() for item in items]
+    return [
+        f"{image} {hashlib.blake2b(note, digest_size=16).hexdigest()}"
+        for image, note in zip(hashes, notes, strict=True)
+    ]

@@ -1,0 +1,190 @@
+"""Which of the tensors that flow through a model are maps, and how they lie in their tensors.
+
+Told by where their axes come from (:mod:`foveate.insert.find.follow_axes`), never by their sizes: a map has
+all images in one axis, its channels in another, and in the rest the rows and columns of one map, all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from itertools import chain
+
+from foveate.insert.find.axes import Axes, Axis, Factor, is_space, is_tracked, opened
+from foveate.insert.find.follow_axes import follow, picture
+from foveate.insert.find.probe import Call, Probe
+from foveate.insert.layout import Kind, Layout
+
+
+class Maps:
+    """The layouts of all tensors of one run.
+
+    Args:
+        notes: What the probe noted.
+    """
+
+    def __init__(self, notes: Probe) -> None:
+        self.rank = notes.rank
+        self.batch = notes.batch.shape[0] if notes.batch.ndim == 2 + notes.rank else 1
+        self._nodes = notes.trace.nodes
+        self._images = _images(notes)
+        self._axes = follow(notes.trace, self._images)
+        self._found = cache(self._find)
+
+    def output(self, call: Call) -> Layout | None:
+        """Return the layout of what came out of ``call``, None if that is no map."""
+        return self.at(call.left) if call.plain else None
+
+    def input(self, call: Call) -> Layout | None:
+        """Return the layout of the first tensor that went into ``call``, None if that is no map."""
+        return self.at(call.arrived[0]) if call.arrived else None
+
+    def at(self, node: int) -> Layout | None:
+        """Return the layout of a tensor, None if it is no map."""
+        found = self._found(node)
+        return found if isinstance(found, Layout) else None
+
+    def why_not(self, node: int) -> str:
+        """Say why a tensor is no map; empty if it is one."""
+        found = self._found(node)
+        return found if isinstance(found, str) else ""
+
+    def why_no_output(self, call: Call) -> str:
+        """Say why no map comes out of a module; empty if one does."""
+        if call.output is None or not call.plain:
+            return "it returns no tensor, or no plain one"
+        first = self.why_not(call.left)
+        later = any(self.at(node) is not None for node in call.out if node != call.left)
+        return f"{first}; a map comes later among what it returns" if first and later else first
+
+    def shape(self, node: int) -> tuple[int, ...]:
+        """Return the shape of a tensor."""
+        return self._nodes[node].shape
+
+    def has_positions(self, node: int) -> bool:
+        """Return whether a tensor still counts rows or columns: what was pooled to 1 x 1 does not."""
+        return any(f.root.what >= 0 or f.root.inside for axis in self._axes[node] or () for f in axis)
+
+    def sums_images(self, node: int) -> bool:
+        """Return whether a tensor was made of several that were made from the images, not of weights."""
+        parents = self._nodes[node].parents
+        return len(parents) > 1 and all(self._axes[parent] is not None for parent in parents)
+
+    def _find(self, node: int) -> Layout | str:
+        axes = self._axes[node]
+        if axes is None:
+            return "it is not made from the images, by any operation that could be followed"
+        first = next(iter(self._images.values()))
+        return read(axes, self._nodes[node].shape, first[0], len(first) - 2)
+
+
+def _images(notes: Probe) -> dict[int, Axes]:
+    """Return the nodes at which images enter: the first batch of them, and those that come with it."""
+    calls = sorted(notes.calls.values(), key=lambda call: call.started)
+    arriving = [(n, t) for c in calls for (_, _, t), n in zip(c.inputs, c.arrived, strict=True)]
+    entry = next(((n, t) for n, t in arriving if t.ndim == 2 + notes.rank and t.is_floating_point()), None)
+    if entry is None:
+        return {}
+    node, batch = entry
+    found = {node: picture(batch.shape)}
+    for (_, _, tensor), other in zip(calls[0].inputs, calls[0].arrived, strict=True):
+        if other != node and tensor.ndim == batch.ndim and len(tensor) == len(batch):
+            found[other] = (found[node][0], *picture(tensor.shape)[1:])
+    return found
+
+
+def read(axes: Axes, shape: Sequence[int], images: Axis, rank: int) -> Layout | str:
+    """Return how a map lies in a tensor, or why it is none.
+
+    Args:
+        axes: The tensor's axes.
+        shape: Its shape.
+        images: The axis of all images.
+        rank: How many axes a picture has besides images and channels.
+    """
+    if len(axes) < 3:
+        return "it has no axes left for positions"
+    at = _axis_of_images(axes, images)
+    if isinstance(at, str):
+        return at
+    own = [*axes[:at], *axes[at + 1 :]]
+    if at == 0 and len(own) == rank + 1:
+        if _is_channels(own[0]) and all(map(_is_line, own[1:], range(rank))):
+            return Layout.of("map", shape[1], shape[2:])
+        if _is_channels(own[-1]) and all(map(_is_line, own[:-1], range(rank))):
+            return Layout.of("grid", shape[-1], shape[1:-1])
+    if not any(map(is_tracked, own)):
+        return "it has no rows and columns: they were pooled, or picked in an order that is not known"
+    if _is_channels(own[-1]) and all(not axis or is_space(opened(axis)[0]) for axis in own[:-1]):
+        return _tokens("sequence" if at else "tokens", own[:-1], shape[-1], rank)
+    if len(own) == 2 and not at and _is_channels(own[0]) and is_space(opened(own[1])[0]):
+        return _tokens("flat", own[1:], shape[1], rank)
+    if sum(not is_space(opened(axis)[0]) for axis in own) == 0:
+        return "it weighs positions by positions"
+    return "its channels lie in several axes, such as heads, or share one with positions"
+
+
+def _axis_of_images(axes: Axes, images: Axis) -> int | str:
+    """Return the axis that counts the images and nothing else, or why there is none."""
+    where = [n for n, axis in enumerate(axes) if any(factor in images for factor in axis)]
+    if not where and images[0].size == 1 and not axes[0]:
+        where, axes = [0], (images, *axes[1:])  # a single image, that an operation moved about as it liked
+    if any(_without_single(axes[n]) != images for n in where):
+        return "images share an axis with parts of them, such as windows or heads"
+    if where == [0] or (where == [1] and len(axes) == 3):
+        return where[0]
+    return "its first axis does not count the images" if where else "no axis counts the images"
+
+
+def _without_single(axis: Axis) -> Axis:
+    """Return an axis without single rows and columns, which may stand in any."""
+    return tuple(factor for factor in axis if factor.size > 1 or factor.root.what < 0)
+
+
+def _is_channels(axis: Axis) -> bool:
+    """Return whether an axis counts channels: of positions it may have absorbed the inner digits alone."""
+    return not any(f.root.inside or (f.root.what >= 0 and _is_outermost(f)) for f in _without_single(axis))
+
+
+def _is_outermost(factor: Factor) -> bool:
+    return factor.stride * factor.size == factor.root.size
+
+
+def _is_line(axis: Axis, number: int) -> bool:
+    """Return whether an axis counts all rows, or all columns, of one map in their order."""
+    return not axis or (len(axis) == 1 and axis[0].root.what == number and _is_outermost(axis[0]))
+
+
+def _tokens(kind: Kind, places: Sequence[Axis], channels: int, rank: int) -> Layout | str:
+    """Return the layout of positions that are laid out in line, in whatever order."""
+    places = [axis for axis in places if axis]
+    inside, before, behind = opened(places[0]) if len(places) == 1 else (tuple(chain(*places)), 0, 0)
+    lines: list[list[Factor]] = []
+    for number in range(rank):
+        line = sorted((f for f in inside if f.root.what == number), key=lambda f: -f.stride)
+        if not line:
+            return "its positions are no more rows and columns: one of them is gone"
+        if not _is_complete(line):
+            return "its positions are windows of a map and not the whole, or parts of several maps"
+        lines.append(line)
+    plain = [factor for line in lines for factor in line]
+    order = tuple(inside.index(factor) for factor in plain)
+    parts = tuple(factor.size for factor in inside)
+    if order == tuple(range(len(order))) and len(places) == 1:
+        parts = order = ()
+    size = [_size(line) for line in lines]
+    return Layout.of(kind, channels, size, prefix=before, suffix=behind, parts=parts, order=order)
+
+
+def _is_complete(line: Sequence[Factor]) -> bool:
+    """Return whether the digits of one root, outermost first, follow each other without a gap."""
+    left = line[0].root.size
+    for factor in line:
+        if factor.root is not line[0].root or factor.stride * factor.size != left:
+            return False
+        left = factor.stride
+    return True
+
+
+def _size(line: Sequence[Factor]) -> int:
+    return line[0].root.size // line[-1].stride

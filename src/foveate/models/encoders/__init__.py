@@ -1,0 +1,1 @@
+"""Backbones that return a pyramid of feature maps."""

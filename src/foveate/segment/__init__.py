@@ -1,0 +1,1 @@
+"""From a trained network to a mask: whole images, windows, views, large files, pictures of the result."""

@@ -1,0 +1,190 @@
+"""The same test pictures under every variant, with the maps of their attention, where they disagree first.
+
+Shapes  images uint8 (N, 3, S, S); predictions float (N, K), probabilities; targets int (N,) or, of several
+        labels, (N, K).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import combinations
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from foveate.explain.effect import effect, looks
+from foveate.tasks.cards.overlay import data_uri, outline, overlay, shown
+
+_THERE = 0.5  # probability above which one of several labels is said to hold
+_NONE = "none"  # if none of them does
+MAPS = 3  # per variant: the first site, the middle one, the last
+_INSERTED = ".foveate"
+
+Maps = list[tuple[str, str, Float[np.ndarray, "b h w"]]]  # (site, kind, one map an image)
+
+
+class Pictured(Protocol):
+    """What is needed of a split: its decoded images (N, 3, S, S), uint8, and their names."""
+
+    @property
+    def images(self) -> np.ndarray:
+        """Return the images."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Return one name an image."""
+
+
+def pictures(
+    models: Mapping[str, nn.Module],
+    split: Pictured,
+    *,
+    classes: Sequence[str],
+    predictions: Mapping[str, Float[np.ndarray, "n k"]],
+    targets: Int[np.ndarray, "n ..."],
+    mean: Sequence[float],
+    std: Sequence[float],
+    count: int = 12,
+    device: torch.device | str = "cpu",
+    look: Callable[[int], Bool[np.ndarray, "h w"]] | None = None,
+) -> list[dict[str, Any]]:
+    """Choose test pictures and show them as every model sees them.
+
+    Args:
+        models: One trained model a variant, all of one seed; where they are when it returns is ``device``.
+        split: The test items.
+        classes: Their names.
+        predictions: What each of ``models`` predicts for every item, probabilities.
+        targets: The true classes; (N, K), 1 for each that holds, where several may.
+        mean: Of the normalisation that the models were trained with, one for each colour.
+        std: Of the same.
+        count: How many pictures, at most.
+        device: Where to run the models.
+        look: Item -> where the answer is, if the data knows; drawn as an outline.
+
+    Returns:
+        The ``pictures`` of a report, plain data.
+    """
+    guesses, targets = {name: np.asarray(predictions[name]) for name in models}, np.asarray(targets)
+    chosen, disagreement = choose(guesses, count)
+    images = np.stack([np.ascontiguousarray(split.images[i]) for i in chosen]) if len(chosen) else None
+    if images is None:
+        return []
+    batch = normalised(images, mean, std, device)
+    maps = {name: site_maps(model.to(device), batch) for name, model in models.items()}
+    return [
+        {
+            "item": str(split.names[i]),
+            "target": _named(targets[i], classes),
+            "image": data_uri(shown(images[place].transpose(1, 2, 0))),
+            "truth": None if look is None else _truth(look(int(i)), images[place].transpose(1, 2, 0)),
+            "disagreement": float(disagreement[i]),
+            "variants": [
+                _answer(name, guess[i], classes, targets[i])
+                | {"maps": drawn_maps(images[place].transpose(1, 2, 0), maps[name], place)}
+                for name, guess in guesses.items()
+            ],
+        }
+        for place, i in enumerate(chosen)
+    ]
+
+
+def choose(
+    predictions: Mapping[str, Float[np.ndarray, "n k"]], count: int
+) -> tuple[Int[np.ndarray, " count"], Float[np.ndarray, " n"]]:
+    """Choose items: those about which most pairs of variants disagree first, then the most uncertain ones.
+
+    Returns:
+        The items, and for every item the share of pairs of variants that give different answers, 0 to 1.
+    """
+    guesses = list(predictions.values())
+    if not guesses:
+        return np.empty(0, np.int64), np.empty(0)
+    answers = [guess.argmax(axis=1) for guess in guesses]
+    pairs = [one != other for one, other in combinations(answers, 2)] or [np.zeros(len(answers[0]), bool)]
+    disagreement = np.mean(pairs, axis=0)
+    average = np.mean(guesses, axis=0)
+    uncertainty = -np.sum(average * np.log(np.maximum(average, 1e-12)), axis=1)
+    return np.lexsort((-uncertainty, -disagreement))[:count], disagreement
+
+
+def site_maps(model: nn.Module, batch: Float[Tensor, "b 3 s s"]) -> Maps:
+    """Return the maps at the first, the middle and the last site of a model.
+
+    A mechanism with a map over positions shows its weights; any other one, such as a gate on channels, how
+    much it changed the features at each position.
+    """
+    weights, effects = looks(model, batch), effect(model, batch)
+    order = [path for path, _ in model.named_modules() if path in weights or path in effects]
+    found: dict[str, tuple[str, Tensor]] = {}
+    for path in order:
+        owner = next((known for known in effects if path == known or path.startswith(f"{known}.")), path)
+        if path in weights and found.get(owner, ("effect", None))[0] == "effect":
+            found[owner] = ("weights", weights[path])
+        elif path in effects:
+            found.setdefault(path, ("effect", effects[path]))
+    kept = _spread(list(found))
+    hosts = [path.partition(_INSERTED)[0] or path for path in kept]
+    sites = [host if hosts.count(host) == 1 else path for host, path in zip(hosts, kept, strict=True)]
+    return [
+        (site, found[path][0], found[path][1].float().cpu().numpy())
+        for site, path in zip(sites, kept, strict=True)
+    ]
+
+
+def _spread(paths: list[str]) -> list[str]:
+    """Return the first, the middle and the last of many, or all of few."""
+    if len(paths) <= MAPS:
+        return paths
+    return [paths[round(step * (len(paths) - 1) / (MAPS - 1))] for step in range(MAPS)]
+
+
+def normalised(
+    images: np.ndarray, mean: Sequence[float], std: Sequence[float], device: torch.device | str
+) -> Float[Tensor, "b 3 h w"]:
+    """Return images uint8 (B, 3, H, W) as a model takes them."""
+    middle, width = (torch.tensor(values).view(1, 3, 1, 1) for values in (mean, std))
+    return ((torch.from_numpy(images).float() / 255 - middle) / width).to(device)
+
+
+def _answer(name: str, guess: np.ndarray, classes: Sequence[str], target: np.ndarray) -> dict[str, Any]:
+    if target.ndim:
+        told = guess > _THERE
+        return {
+            "name": name,
+            "prediction": _named(told, classes),
+            "confidence": float(np.where(told, guess, 1 - guess).min()),
+            "right": bool((told == target).all()),
+        }
+    best = int(guess.argmax())
+    return {
+        "name": name,
+        "prediction": classes[best],
+        "confidence": float(guess[best]),
+        "right": best == int(target),
+    }
+
+
+def _named(target: np.ndarray, classes: Sequence[str]) -> str:
+    """Return the name of a class, or those of all that hold."""
+    if not target.ndim:
+        return classes[int(target)]
+    return ", ".join(name for name, there in zip(classes, target, strict=True) if there) or _NONE
+
+
+def drawn_maps(image: np.ndarray, maps: Maps, place: int) -> list[dict[str, str]]:
+    """Return the maps of one of the images, laid over it, for the templates."""
+    return [
+        {"site": site, "kind": kind, "image": data_uri(overlay(image, values[place]))}
+        for site, kind, values in maps
+    ]
+
+
+def _truth(mask: np.ndarray, image: np.ndarray) -> str:
+    """Return the outline of a mask, cut square as the cache cuts images: the middle of the longer side."""
+    short = min(mask.shape)
+    top, left = (mask.shape[0] - short) // 2, (mask.shape[1] - short) // 2
+    return data_uri(outline(mask[top : top + short, left : left + short].astype(bool), shown(image).size))
