@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "src" / "foveate"
 
 # What the files of each room may import. A room may always import itself.
-BELOW_MECHANISMS = {
+GROUND = {
     "errors",
     "registry",
     "calls",
@@ -22,16 +22,22 @@ BELOW_MECHANISMS = {
     "trust",
     "typed",
     "user_code",
+    "spelling",
+    "recipe",
+    "running",
+    "plugins",
 }
-BELOW_INSERT = BELOW_MECHANISMS | {"mechanisms"}
+BELOW_INSERT = GROUND | {"mechanisms"}
 BELOW_MODELS = BELOW_INSERT | {"insert"}
 BELOW_DATA = BELOW_MODELS | {"models"}
-BELOW_INFER = BELOW_DATA | {"tasks", "data"}
+BELOW_TASKS = BELOW_DATA | {"data", "segment", "explain", "cost"}
+BELOW_INFER = BELOW_TASKS | {"tasks"}
 BELOW_TRAIN = BELOW_INFER | {"infer"}
-BELOW_COMPARE = BELOW_TRAIN | {"train", "explain", "cost"}
+BELOW_COMPARE = BELOW_TRAIN | {"train"}
 MAY_IMPORT = {
     "errors": set(),
-    "registry": {"errors"},
+    "registry": {"errors", "plugins"},
+    "plugins": {"errors", "user_code"},
     "calls": {"errors"},
     "options": {"errors", "typed"},
     "typed": {"errors"},
@@ -41,13 +47,17 @@ MAY_IMPORT = {
     "model_names": set(),
     "tensor_file": {"errors", "files"},
     "trust": {"errors"},
-    "mechanisms": BELOW_MECHANISMS,
+    "spelling": {"errors", "calls", "options", "registry"},
+    "recipe": {"errors", "options"},
+    "running": {"errors", "inputs"},
+    "mechanisms": GROUND,
     "explain": BELOW_INSERT,
     "cost": BELOW_INSERT,
     "insert": BELOW_INSERT | {"cost"},
     "models": BELOW_MODELS,
-    "tasks": BELOW_DATA | {"data"},
     "data": BELOW_DATA,
+    "segment": BELOW_DATA | {"data"},
+    "tasks": BELOW_TASKS,
     "infer": BELOW_INFER,
     "train": BELOW_TRAIN,
     "compare": BELOW_COMPARE,

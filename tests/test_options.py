@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 
 from foveate import spelling as built
 from foveate.calls import parse_call
-from foveate.data.coco.open_coco import dataset, folder, manifest, scene_layout, scenes
-from foveate.data.coco.open_coco import open_coco as coco
+from foveate.data import dataset, folder, manifest
+from foveate.data.coco import open_coco as coco
 from foveate.data.masks import folder as mask_folder
+from foveate.data.scenes import open_scenes as scenes
+from foveate.data.scenes import scene_layout
 from foveate.errors import FoveateError, OptionError, SpecError
 from foveate.insert.spec import parse
 from foveate.mechanisms import mechanisms

@@ -7,8 +7,9 @@ import copy
 import pytest
 import torch
 
+from foveate.mechanisms import mechanisms
 from foveate.mechanisms.base import build
-from foveate.mechanisms.kernels import gated, mechanisms, planes
+from foveate.mechanisms.kernels import gated, planes
 
 REFINE = [name for name in sorted(mechanisms) if mechanisms[name].interface == "refine"]
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from foveate.errors import DataError, OptionError, ShapeError, UnknownNameError
+from foveate.models.outputs import main_output
 from foveate.tasks import tasks
-from foveate.tasks.base import main_output
 
 TASK = tasks["classification"]()
 

@@ -18,8 +18,8 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from foveate.errors import OptionError, ShapeError
-from foveate.running import Run, asking, logits_of
-from foveate.tasks.segmentation import probabilities
+from foveate.models.outputs import Run, logits_of, probabilities
+from foveate.running import asking
 
 FLIPS = ("lr", "ud")
 

@@ -19,9 +19,9 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from foveate.errors import OptionError, ShapeError
-from foveate.running import Run, asking, logits_of
+from foveate.models.outputs import Run, logits_of, probabilities
+from foveate.running import asking
 from foveate.segment.windows import Axis, Blend, Tiling, axis
-from foveate.tasks.segmentation import probabilities
 
 Average = Literal["logits", "probabilities"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,7 +10,6 @@ import numpy as np
 from torch import Tensor, nn
 
 from foveate.data.base import Truth
-from foveate.errors import ShapeError
 from foveate.options import check_fields
 from foveate.registry import Registry
 
@@ -156,24 +155,3 @@ class Builder(Protocol):
 
 
 tasks: Registry[Builder] = Registry("task")
-
-
-def main_output(outputs: object) -> Tensor:
-    """Return the tensor of logits among what a model returned.
-
-    Understood are a tensor, a mapping with ``out`` (torchvision's segmenters) or ``logits``, and an object
-    with ``logits`` (transformers, torchvision's GoogLeNet and Inception in training).
-
-    Raises:
-        ShapeError: There is no such tensor.
-    """
-    if isinstance(outputs, Tensor):
-        return outputs
-    for name in ("out", "logits"):
-        found = outputs.get(name) if isinstance(outputs, Mapping) else getattr(outputs, name, None)
-        if isinstance(found, Tensor):
-            return found
-    raise ShapeError(
-        f"the model returned a {type(outputs).__name__}, expected a tensor of logits, or a mapping or object "
-        'with "out" or "logits". Wrap the model so that it returns its logits.'
-    )

@@ -18,7 +18,8 @@ from torch.nn import functional as F
 
 from foveate.data.base import Truth
 from foveate.errors import DataError, OptionError, ShapeError
-from foveate.tasks.base import Labelled, main_output, tasks
+from foveate.models.outputs import main_output
+from foveate.tasks.base import Labelled, tasks
 from foveate.tasks.metrics.label_metric import Records, parse_label_metric
 
 

@@ -22,7 +22,8 @@ from torch.nn import functional as F
 from foveate.calls import parse_call
 from foveate.data.base import Truth
 from foveate.errors import DataError, OptionError, ShapeError
-from foveate.tasks.base import Labelled, Metric, main_output, tasks
+from foveate.models.outputs import main_output
+from foveate.tasks.base import Labelled, Metric, tasks
 from foveate.tasks.metrics.auroc import (
     auroc,
     auroc_without_each,

@@ -22,8 +22,9 @@ from torch import Tensor, nn
 
 from foveate.data.base import Truth
 from foveate.errors import OptionError, ShapeError
+from foveate.models.outputs import main_output, probabilities
 from foveate.models.segmentation.segmenter import resized
-from foveate.tasks.base import Labelled, main_output, tasks
+from foveate.tasks.base import Labelled, tasks
 from foveate.tasks.losses import parse_loss, presence
 from foveate.tasks.metrics import MeanDice, MeanIoU, parse_metric
 
@@ -203,21 +204,6 @@ class Segmentation:
         nothing = torch.zeros(1, max(2, len(self.classes)), 4, 4)
         targets = torch.zeros(1, 4, 4, dtype=torch.int64)
         return [tuple(metric.count(nothing, targets).shape[1:]) for metric in self._counting]
-
-
-def probabilities(logits: Float[Tensor, "b k h w"]) -> Float[Tensor, "b q h w"]:
-    """Return probabilities (B, K, H, W), at least float32, that sum to 1 over the classes.
-
-    One channel stands for two classes: the result is that of softmax over [0, x], and has two channels.
-
-    Example:
-        >>> probabilities(torch.zeros(1, 1, 1, 1)).flatten().tolist()
-        [0.5, 0.5]
-    """
-    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    if logits.shape[1] == 1:
-        return torch.cat([(-logits).sigmoid(), logits.sigmoid()], dim=1)
-    return logits.softmax(dim=1)
 
 
 _IOU = MeanIoU()

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from foveate.compare.statistics.crossed_effects import components, interval, p_value, power
+from foveate.compare.statistics import power
+from foveate.compare.statistics.crossed_effects import components, interval, p_value
 from foveate.compare.statistics.pooling import pool
 
 
