@@ -26,6 +26,7 @@ GROUND = {
     "recipe",
     "running",
     "plugins",
+    "quantities",
 }
 BELOW_INSERT = GROUND | {"mechanisms"}
 BELOW_MODELS = BELOW_INSERT | {"insert"}
@@ -50,6 +51,7 @@ MAY_IMPORT = {
     "spelling": {"errors", "calls", "options", "registry"},
     "recipe": {"errors", "options"},
     "running": {"errors", "inputs"},
+    "quantities": set(),
     "mechanisms": GROUND,
     "explain": BELOW_INSERT,
     "cost": BELOW_INSERT,

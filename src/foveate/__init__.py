@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from foveate.compare.study import Study as Study
     from foveate.compare.study import compare as compare
-    from foveate.compare.study import load as load
     from foveate.cost.count import cost as cost
     from foveate.errors import FoveateError as FoveateError
     from foveate.explain.record import record as record
+    from foveate.infer.load import load as load
     from foveate.infer.predict import predict as predict
     from foveate.insert.portable import load_insert as load_insert
     from foveate.insert.portable import save_insert as save_insert
@@ -49,7 +49,7 @@ _HOME = {
     "create_model": "foveate.models",
     "insert": "foveate.insert.surgery",
     "list_models": "foveate.models",
-    "load": "foveate.compare.study",
+    "load": "foveate.infer.load",
     "load_insert": "foveate.insert.portable",
     "load_published": "foveate.models",
     "mechanisms": "foveate.mechanisms",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 from foveate.errors import OptionError
@@ -131,22 +131,3 @@ class TrainConfig:
     def _expect(self, name: str, fine: bool, expected: str) -> None:
         if not fine:
             raise OptionError(f"{name}: got {getattr(self, name)!r}, expected {expected}")
-
-
-def usual_recipe(source: object = None, *, tuned: bool = False) -> TrainConfig:
-    """Return the recipe for training that says nothing else.
-
-    Args:
-        source: The opened data, or what labelled data are opened from; None for the built-in scenes.
-        tuned: Whether training starts from weights that a large learning rate would wash out.
-    """
-    truth = getattr(source, "truth", "label")
-    usual = TrainConfig(batch_size=8, augment="resized_crop") if truth == "mask" else TrainConfig()
-    if tuned:
-        return replace(usual, lr=1e-4)
-    origin = getattr(source, "origin", None)
-    name = str((source or "scenes") if origin is None else origin.get("source")).strip()
-    if truth == "label" and (name == "scenes" or name.startswith("scenes(")):
-        # A digit in the mirror is another sign; and a small network learns scenes at this rate in minutes.
-        return TrainConfig(lr=5e-3, batch_size=32, augment="crop")
-    return usual

@@ -87,7 +87,7 @@ def fitted(value: object, annotation: Any, path: str = "") -> Any:
     if origin in _MAPPINGS or annotation is dict:
         return _mapping(value, annotation, path)
     if typing.is_typeddict(annotation):
-        return _record(value, annotation, path, annotation.__required_keys__, dict)
+        return _record(value, annotation, path, _required(annotation), dict)
     if dataclasses.is_dataclass(annotation) and isinstance(value, Mapping):
         needed = {f.name for f in dataclasses.fields(annotation) if _needed(f)}
         return _record(value, annotation, path, needed, typing.cast(Any, annotation))
@@ -211,6 +211,12 @@ def _record(value: object, kind: Any, path: str, needed: Iterable[str], make: Ca
             if name in value
         }
     )
+
+
+def _required(record: Any) -> set[str]:
+    """Return the keys that a TypedDict must have; with postponed annotations it does not know NotRequired."""
+    noted = typing.get_type_hints(record, include_extras=True)
+    return {name for name in record.__required_keys__ if get_origin(noted[name]) is not typing.NotRequired}
 
 
 def _needed(field: dataclasses.Field[Any]) -> bool:

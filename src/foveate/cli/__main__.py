@@ -37,7 +37,9 @@ Exit codes
     70   a defect in foveate itself
     130  stopped with Ctrl-C; the same command goes on where it stopped
 
-With any command, --traceback shows where an error comes from."""
+With any command, --traceback shows where an error comes from, and --plugin
+package.module imports a package of yours first, whose tasks, models,
+mechanisms, losses and metrics then have names here."""
 
 DONE, UNUSABLE, DEFECT, INTERRUPTED = 0, 2, 70, 130
 RESUMABLE = ("compare", "train", "demo")
@@ -121,8 +123,26 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(words: list[str]) -> int:
     invocation.remember(words)
+    words = _without_plugins(words)
     options: dict[str, Any] = {"exit_on_error": False, "print_error": False, "result_action": "return_value"}
     return application()(words, **options) or DONE
+
+
+def _without_plugins(words: list[str]) -> list[str]:
+    """Import what ``--plugin`` names, and return the other words."""
+    left, plugins, rest = [], [], iter(words)
+    for word in rest:
+        if word == "--plugin":
+            plugins.append(next(rest, ""))
+        elif word.startswith("--plugin="):
+            plugins.append(word.partition("=")[2])
+        else:
+            left.append(word)
+    if plugins:
+        from foveate.plugins import load_plugins
+
+        load_plugins(plugins)
+    return left
 
 
 def _interrupted(words: list[str]) -> int:

@@ -1,4 +1,4 @@
-"""``foveate check``: faults in a set of images, found before anything is trained on it."""
+"""``foveate check``: faults in data, found before anything is trained on it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from foveate.data.command_options import DataOptions
 
 if TYPE_CHECKING:
-    from foveate.data.base import ImageData
-    from foveate.data.checks.check import Finding
+    from foveate.data.checks.finding import Finding
+    from foveate.data.feed import Data
+    from foveate.tasks.base import Task
 
 EXAMPLE = """
     $ foveate check scenes
@@ -23,18 +24,19 @@ def check(
     data: str,
     /,
     *,
+    task: str | None = None,
     reading: DataOptions = DataOptions(),  # noqa: B008  # frozen
     all: bool = False,
     sheet: Path | None = None,
     json: bool = False,
 ) -> int:
-    """Look for faults in a set of images: broken files, duplicates, odd labels, wrong masks.
+    """Look for faults in your data: broken files, duplicates, odd labels, pairs that do not fit.
 
     Exit code 1 if there are errors, which stop a comparison; warnings do not.
 
     Args:
-        data: A folder of class folders or of images and masks, a .csv or .parquet
-            manifest, COCO annotations, or scenes.
+        data: A folder or a file: see docs/data.md; or scenes, the built-in images.
+        task: What it is to be used for; see `foveate list tasks`. Default: what it is usually for.
         reading: How the data is read.
         all: Name every file of a finding, not only the first few.
         sheet: Draw the pictures that look alike side by side into this file, such as pairs.png.
@@ -44,9 +46,9 @@ def check(
 
     from foveate.cli import output
 
-    opened, findings = _findings(data, reading.given())
+    kind, opened, findings = _findings(data, task, reading.given())
     if sheet is not None:
-        output.say(_draw(opened, findings, sheet), aside=json)
+        output.say(kind.draw_alike(opened, findings, sheet), aside=json)
     if json:
         output.machine([asdict(finding) for finding in findings])
     else:
@@ -54,30 +56,22 @@ def check(
     return int(any(finding.severity == "error" for finding in findings))
 
 
-def _findings(data: str, options: dict[str, Any]) -> tuple[ImageData | None, list[Finding]]:
-    from foveate.data.checks.check import check as find
-    from foveate.data.checks.check import check_source
-    from foveate.data.open import open_data
+def _findings(
+    data: str, task: str | None, options: dict[str, Any]
+) -> tuple[type[Task], Data | None, list[Finding]]:
     from foveate.errors import DataError
+    from foveate.tasks.base import task_named
+    from foveate.tasks.open_source import open_source, task_for
 
     try:
-        opened = open_data(data, **options)
+        opened = open_source(data, task, **options)
     except DataError:
+        kind = task_for(data, task)
         if not Path(data).exists():  # a slip of the pen, not a fault in the data
             raise
-        return None, check_source(data, **options)
-    return opened, find(opened)
-
-
-def _draw(opened: ImageData | None, findings: list[Finding], sheet: Path) -> str:
-    """Draw the pictures that look alike, and return what to say of it."""
-    from foveate.data.checks.contact_sheet import alike, contact_sheet
-
-    groups = alike(findings)
-    if opened is None or not groups:
-        return f"{sheet}: not written; no two pictures look alike"
-    drawn = contact_sheet(opened, groups, sheet)
-    return f"{sheet}: {drawn} of {len(groups)} groups of pictures that look alike"
+        return kind, None, kind.check_source(data, **options)
+    kind = task_named(task or opened.task)[0]
+    return kind, opened, kind.check(opened)
 
 
 def _print(data: str, findings: list[Finding], shown: int | None) -> None:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from foveate.cli import output
-from foveate.cli.recipe import Recipe
+from foveate.cli.recipe_options import RecipeOptions
 from foveate.data.command_options import DataOptions
 from foveate.errors import OptionError
+from foveate.quantities import short
 
 if TYPE_CHECKING:
     from foveate.compare.plan import StudyPlan
@@ -41,14 +42,15 @@ def compare(
     weights: Path | None = None,
     start: Literal["identity", "paper"] = "identity",
     branch_epochs: int | None = None,
-    task: Literal["classification", "segmentation", "diagnosis"] | None = None,
+    task: str | None = None,
     metric: str | None = None,
-    recipe: Recipe = Recipe(),  # noqa: B008  # frozen
+    recipe: RecipeOptions = RecipeOptions(),  # noqa: B008  # frozen
     reading: DataOptions = DataOptions(),  # noqa: B008  # frozen
+    engine: str = "local",
     dry_run: bool = False,
     json: bool = False,
 ) -> None:
-    """Compare kinds and places of attention on your images, with a verdict for each.
+    """Compare kinds and places of attention on your data, with a verdict for each.
 
     Trains the model without attention, with each variant, and a control of equal
     cost without attention, all with the same seeds, order, augmentation and
@@ -56,39 +58,42 @@ def compare(
     it at once on one folder.
 
     Args:
-        data: A folder of class folders or of images and masks, a .csv or .parquet manifest, or scenes,
-            which is the default.
+        data: A folder or a file: see docs/data.md. Default: scenes, the built-in images.
         model: A model's name; see `foveate list models`. Or package.module:function for your own. Options
             may stand behind it: "unet(encoder=resnet18)".
-        tries: A variant, such as se@blocks or "cbam(reduction=8)@stage4+eca@blocks"; may be given
-            several times. A name may stand in front: "narrow=se(reduction=32)@blocks".
+        tries: A variant; may be given several times. With an @ it inserts: se@blocks, or
+            "cbam(reduction=8)@stage4+eca@blocks". Without, it is another model: "unet(encoder=resnet34)".
+            A name may stand in front: "narrow=se(reduction=32)@blocks".
         seeds: Trainings of each, or the seeds themselves, such as 0,3,8. Below three there is no verdict.
         out: The study's folder; one under runs/ by default.
         mode: Train from scratch; start all from pretrained weights; or branch: train the baseline once
             a seed, insert, and go on with all.
         control: For which variants there is a control: the largest, each, or none.
-        margin: The least difference worth having, in the metric's unit. Default: 0.5 points; 0.01 nats of
-            log_loss; 0.005 of brier.
+        margin: The least difference worth having, in the metric's unit. Default: what is usual for the
+            metric, such as 0.5 points.
         level: Confidence of all intervals together.
         pretrained: Start from published weights.
         weights: Start from this file of weights.
         start: How attention starts: identity leaves the first output as it was, paper as published.
         branch_epochs: With --mode branch: passes after the branching. Half of --epochs by default.
-        task: What is learnt. By default segmentation where images have masks, else classification.
-        metric: What is judged by: accuracy, balanced_accuracy, f1, auroc, log_loss, brier or top_5; with
-            masks such as dice or "miou(background=False)". Default: accuracy; miou.
+        task: What is learnt; see `foveate list tasks`. Default: what the data is usually for.
+        metric: What is judged by; see `foveate list metrics`. Default: the usual one of the task.
         recipe: How to train.
         reading: How the data is read.
+        engine: Where the runs are made: local, this process; or "processes(count=4)".
         dry_run: Print the plan, with what every run costs and how long it takes, and stop.
         json: Print the plan or the result as JSON.
     """
     from foveate.cli import invocation
     from foveate.compare.study import compare as study
-    from foveate.data.open import open_data
+    from foveate.tasks.base import task_named
+    from foveate.tasks.open_source import open_source
 
-    images = open_data(data, **reading.given())
+    opened = open_source(data, task, **reading.given())
+    tuned = pretrained or weights is not None or mode == "pretrained"
+    usual = task_named(task or opened.task)[0].usual_recipe(opened, tuned=tuned)
     found = study(
-        images,
+        opened,
         model=model,
         variants=_variants(tries),
         seeds=_seeds(seeds),
@@ -99,11 +104,12 @@ def compare(
         level=level,
         pretrained=pretrained,
         weights=weights,
-        train=recipe.config(images, tuned=pretrained or weights is not None or mode == "pretrained"),
+        train=recipe.config(usual),
         start=start,
         branch_epochs=branch_epochs,
         task=task,
         metric=metric,
+        engine=engine,
         command=invocation.command(),
         dry_run=dry_run,
     )
@@ -122,7 +128,7 @@ def _variants(tries: Sequence[str]) -> list[str] | dict[str, str]:
     """Read the variants; by name if one of them has one."""
     if not tries:
         raise OptionError("there is nothing to compare: name a variant, such as --try se@blocks")
-    named = [re.fullmatch(r"\s*([\w .-]+?)\s*=\s*(.*@.*)", text, re.DOTALL) for text in tries]
+    named = [re.fullmatch(r"\s*([\w .-]+?)\s*=\s*(.*)", text, re.DOTALL) for text in tries]
     if not any(named):
         return list(tries)
     pairs = [(m[1], m[2]) if m else (text, text) for m, text in zip(named, tries, strict=True)]
@@ -153,7 +159,7 @@ def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     if row["low"] is not None:
         difference += f" ({row['low']:.1f} to {row['high']:.1f})"
     name = _broken(row["variant"])
-    return name, f"{row['score']:.1f}", difference, output.short(row["parameters"]), row["verdict"]
+    return name, f"{row['score']:.1f}", difference, short(row["parameters"]), row["verdict"]
 
 
 def _broken(name: str) -> str:

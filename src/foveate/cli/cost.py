@@ -73,7 +73,8 @@ def _rows(models: dict[str, nn.Module], example: Tensor, measured: bool) -> list
 
 
 def _print(rows: list[dict[str, Any]], shape: tuple[int, ...]) -> None:
-    from foveate.cli.output import bytes_short, say, short, table
+    from foveate.cli.output import bytes_short, say, table
+    from foveate.quantities import short
 
     columns = ["model", "parameters", "MACs an image", "weights"]
     cells = [(r["name"], short(r["parameters"]), short(r["macs"]), bytes_short(r["bytes"])) for r in rows]

@@ -157,7 +157,7 @@ def _meanings(cls: Class) -> dict[str, str]:
 
 def markdown_table(chosen: Mapping[str, Class]) -> str:
     """Return a table of mechanisms with maps, costs and papers, every name a link to its page."""
-    from foveate.cli.output import short
+    from foveate.quantities import short
 
     size = "×".join(str(side) for side in TABLE_SIZE)
     lines = [

@@ -19,19 +19,10 @@ def model_and_example(name: str, *, size: int | None, images: int = 1) -> tuple[
     import torch
 
     from foveate.models import create_model
+    from foveate.models.made_for import made_for
     from foveate.options import whole
     from foveate.recipe import LONGEST_SIDE
 
     model = create_model(name).eval()
-    side = native_size(name, model) if size is None else whole("size", size, most=LONGEST_SIDE)
+    side = made_for(name, model) if size is None else whole("size", size, most=LONGEST_SIDE)
     return model, torch.rand(images, 3, side, side, generator=torch.Generator().manual_seed(0))
-
-
-def native_size(name: str, model: nn.Module) -> int:
-    """Return the side of the images that a model was made for: 32 for our own, what timm states, else 224."""
-    from foveate.models.create import resolve
-
-    if resolve(name)[0] == "foveate":
-        return 32
-    stated = getattr(model, "default_cfg", None) or {}
-    return int(stated.get("input_size", (224,))[-1])

@@ -73,14 +73,6 @@ def machine(value: Any) -> None:
     print(shown(text, json=True))
 
 
-def short(number: float) -> str:
-    """Return a count with three figures and a prefix: ``4.09 G``."""
-    for size, prefix in ((1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k")):
-        if abs(number) >= 0.9995 * size:
-            return f"{number / size:.3g}{prefix}"
-    return f"{number:.3g}"
-
-
 def bytes_short(number: float) -> str:
     """Return a size in bytes with three figures: ``97.5 MiB``."""
     for power, prefix in ((3, "Gi"), (2, "Mi"), (1, "Ki")):

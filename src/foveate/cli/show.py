@@ -70,9 +70,10 @@ def show(mechanism: str, /, *, size: str = "256,14,14", markdown: bool = False, 
 
 def _print(told: dict[str, Any]) -> None:
     from foveate.cli.drawing import draw
-    from foveate.cli.output import bytes_short, console, paragraph, say, short, table
+    from foveate.cli.output import bytes_short, console, paragraph, say, table
     from foveate.explain.dataflow import Step
     from foveate.mechanisms.ranks import taken
+    from foveate.quantities import short
 
     head, facets, cost = told["header"], told["facets"], told["cost"]
     say(f"{told['name']}  ({told['class']}, {told['family']})")

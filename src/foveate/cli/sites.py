@@ -192,6 +192,6 @@ def _size(site: Site) -> str:
 
 
 def _pair(cost: tuple[int, int]) -> str:
-    from foveate.cli.output import short
+    from foveate.quantities import short
 
     return ", ".join(short(number).replace(" ", "") for number in cost)

@@ -1,4 +1,4 @@
-"""``foveate train``: one model, with attention or without, on one set of images."""
+"""``foveate train``: one model, with attention or without, on one set of data."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from foveate.cli import output
-from foveate.cli.recipe import Recipe
+from foveate.cli.recipe_options import RecipeOptions
 from foveate.data.command_options import DataOptions
 
 if TYPE_CHECKING:
@@ -32,20 +32,20 @@ def train(
     pretrained: bool = False,
     weights: Path | None = None,
     seed: int = 0,
-    task: Literal["classification", "segmentation", "diagnosis"] | None = None,
+    task: str | None = None,
     metric: str | None = None,
-    recipe: Recipe = Recipe(),  # noqa: B008  # frozen
+    recipe: RecipeOptions = RecipeOptions(),  # noqa: B008  # frozen
     reading: DataOptions = DataOptions(),  # noqa: B008  # frozen
     dry_run: bool = False,
     json: bool = False,
 ) -> None:
-    """Train one model on a set of images, and keep it. The same command goes on after a stop.
+    """Train one model on your data, and keep it. The same command goes on after a stop.
 
     One training does not tell whether attention helps: seeds often differ more
     than variants do. For that there is `foveate compare`.
 
     Args:
-        data: A folder of class folders or of images and masks, a .csv or .parquet manifest, or scenes.
+        data: A folder or a file: see docs/data.md; or scenes, the built-in images.
         model: A model's name; see `foveate list models`. Options may stand behind it:
             "unet(encoder=resnet18)".
         out: Where the model and its history go.
@@ -54,24 +54,26 @@ def train(
         pretrained: Start from published weights.
         weights: Start from this file of weights.
         seed: Decides weights, order and augmentation.
-        task: What is learnt. By default segmentation where images have masks, else classification.
-        metric: What is judged by: accuracy, balanced_accuracy, f1, auroc, log_loss, brier or top_5; with
-            masks such as dice. Default: accuracy; miou.
+        task: What is learnt; see `foveate list tasks`. Default: what the data is usually for.
+        metric: What is judged by; see `foveate list metrics`. Default: the usual one of the task.
         recipe: How to train.
         reading: How the data is read.
         dry_run: Print what would be trained, what it costs and how long it takes, and stop.
         json: Print the plan or the result as JSON.
     """
-    from foveate.data.open import open_data
     from foveate.insert.spec import parse
     from foveate.models.create import names_code
+    from foveate.tasks.base import task_named
+    from foveate.tasks.open_source import open_source
     from foveate.train.train_one import train as train_one
     from foveate.train.training import TrainingPlan
     from foveate.user_code import is_import_path
 
-    images = open_data(data, **reading.given())
+    opened = open_source(data, task, **reading.given())
+    tuned = pretrained or weights is not None
+    usual = task_named(task or opened.task)[0].usual_recipe(opened, tuned=tuned)
     found = train_one(
-        images,
+        opened,
         model=model,
         attention=attention,
         out=out,
@@ -81,7 +83,7 @@ def train(
         seed=seed,
         task=task,
         metric=metric,
-        train=recipe.config(images, tuned=pretrained or weights is not None, seed=seed),
+        train=recipe.config(usual, seed=seed),
         dry_run=dry_run,
     )
     if json:
@@ -96,11 +98,10 @@ def train(
 
 def _print(found: Training, *, trust: bool) -> None:
     digits = 1 if found.metric.scale >= 100 else 3
-    height, width = found.size
+    after = f"{found.test_items} test {found.items}"
     output.say(
         f"{found.metric.name} {found.score:.{digits}f} {found.metric.unit}".rstrip()
-        + f" on {found.test_images} test images of {width} x {height} pixels, after {found.steps} steps in "
-        f"{found.seconds:.0f} s"
+        + f" on {', '.join((after, *found.facts))}, after {found.steps} steps in {found.seconds:.0f} s"
     )
     if not found.beats_chance:
         output.say(

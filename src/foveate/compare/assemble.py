@@ -1,4 +1,4 @@
-"""From finished runs to the plain data of a report: statistics, verdicts, costs, pictures."""
+"""From finished runs to the plain data of a report: statistics, verdicts, costs, cards."""
 
 from __future__ import annotations
 
@@ -11,14 +11,12 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from foveate import __version__
-from foveate.compare import measured
-from foveate.compare import summary as effects
+from foveate.compare import measured, summary
 from foveate.compare.best import choose, save_best
 from foveate.compare.build import build
-from foveate.compare.materials import Materials
+from foveate.compare.chance import chance_sentence
 from foveate.compare.plan import BASELINE, Key, PlannedVariant, StudyPlan
-from foveate.compare.provenance import recipe
+from foveate.compare.provenance import recipe, versions
 from foveate.compare.run import answers, run_folder
 from foveate.compare.statistics.family import Difference, compare_all
 from foveate.compare.statistics.pseudo_values import class_scores, item_scores
@@ -32,47 +30,54 @@ from foveate.compare.statistics.verdict import (
     study_sentence,
 )
 from foveate.data.checks.finding import Finding
+from foveate.data.feed import Data, Feed
 from foveate.errors import StudyError
-from foveate.tasks.cards.labelled_pictures import pictures
-from foveate.tasks.cards.mask_pictures import mask_pictures
-from foveate.tasks.chance import chance_score, chance_sentence
-from foveate.tasks.confusion import confusion_data, confusion_matrix
+from foveate.infer.saved import WEIGHTS
+from foveate.tasks.base import Answers, Task
+from foveate.tasks.confusion import confusion_data
 from foveate.tensor_file import load_tensors
-from foveate.train.result import WEIGHTS
 
 Records = Mapping[Key, Mapping[str, Any]]
 
 
 def assemble(
-    plan: StudyPlan, materials: Materials, records: Records, folder: Path, findings: Sequence[Finding]
+    plan: StudyPlan,
+    task: Task,
+    feeds: Mapping[str, Feed],
+    data: Data,
+    records: Records,
+    folder: Path,
+    findings: Sequence[Finding],
 ) -> dict[str, Any]:
     """Return the result of a study whose runs are all done, and keep its best model.
 
     Args:
         plan: The study's.
-        materials: Data and task.
+        task: What was learnt.
+        feeds: The splits of the data.
+        data: As it was opened.
         records: The record of every run.
         folder: The study's folder.
         findings: What the check of the data found.
     """
-    kept, shown, matrices = _answers(plan, materials, folder)
-    judged = Judgement(plan, materials, kept)
-    models = {v.name: _trained(plan, v, folder) for v in plan.variants}
-    latency = measured.latencies(models, plan.size, plan.train.batch_size)
+    kept, shown, matrices = _answers(plan, task, feeds["test"], folder)
+    judged = Judgement(plan, task, feeds["test"], kept)
+    models = {v.name: _trained(plan, task, v, folder) for v in plan.variants}
+    latency = measured.latencies(models, task, plan.train.batch_size)
     variants = [
         _variant(v, judged, records, models[v.name])
-        | {"latency": latency[v.name], "confusion": confusion_data(matrices.get(v.name), plan.classes)}
+        | {"latency": latency[v.name], "confusion": confusion_data(matrices.get(v.name), task.classes)}
         for v in plan.variants
     ]
-    chance = materials.task.metric.scale * chance_score(materials.task, materials.splits, len(plan.classes))
+    chance = task.metric.scale * task.chance(feeds)
     lost = chance_sentence({v["name"]: v["score"] for v in variants}, chance, judged.terms)
-    choice = choose(plan, judged.named(), judged.gains(), records, materials.task.metric)
-    save_best(plan, choice, folder, materials.data)
+    choice = choose(plan, judged.named(), judged.gains(), records, task.metric)
+    save_best(plan, choice, folder, task.saved(data))
     return {
         "format": 1,
-        "foveate": __version__,
+        "foveate": versions()["foveate"],
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "question": _question(plan, materials),
+        "question": _question(plan, task),
         "sentence": f"{judged.sentence} {lost}".strip(),
         "chance": chance,
         "could_have_found": judged.could_have_found,
@@ -80,10 +85,8 @@ def assemble(
         "variants": variants,
         "checks": [asdict(finding) for finding in findings],
         "recipe": recipe(plan),
-        "runs": [
-            _run(plan, key, record, materials) for key, record in records.items() if key[1] in plan.seeds
-        ],
-        "pictures": _pictures(plan, materials, models, shown, judged),
+        "runs": [_run(plan, key, record, task) for key, record in records.items() if key[1] in plan.seeds],
+        "pictures": task.cards(models, feeds["test"], shown, judged.of_items()),
     }
 
 
@@ -92,21 +95,22 @@ class Judgement:
 
     Args:
         plan: The study's.
-        materials: Data and task.
+        task: What was learnt.
+        test: The test items.
         kept: Records (S, N, ...) of every variant.
     """
 
-    def __init__(self, plan: StudyPlan, materials: Materials, kept: Mapping[str, np.ndarray]) -> None:
-        self.plan, self.metric = plan, materials.task.metric
-        self.task, self.kept = materials.task, kept
+    def __init__(self, plan: StudyPlan, task: Task, test: Feed, kept: Mapping[str, np.ndarray]) -> None:
+        self.plan, self.metric = plan, task.metric
+        self.task, self.kept = task, kept
         self.scores = {
             name: np.stack([item_scores(self.task, records) for records in runs])
             for name, runs in kept.items()
         }
-        self.span = effects.metric_span(self.metric, self.scores.values())
-        self.targets = materials.splits["test"].targets
-        self.items = len(self.targets)
-        self.terms = Terms(self.metric.unit, plan.margin, self.metric.higher_is_better)
+        self.span = summary.metric_span(self.metric, self.scores.values())
+        self.class_of_items = task.class_of_items(test)
+        self.items = len(test)
+        self.terms = Terms(self.metric.unit, plan.margin, self.metric.higher_is_better, f"test {task.items}")
         others = [v.name for v in plan.variants if v.name != BASELINE]
         controlled = {v.name: v.control for v in plan.variants if v.control is not None}
         self.differences = self._family(dict.fromkeys(others, BASELINE))
@@ -154,23 +158,23 @@ class Judgement:
         attention = None
         if difference is not None and control is not None:
             attention = credit(difference, control, self.terms)
-        elif v.role == "variant" and self.plan.control != "none":
+        elif v.role == "variant" and v.spec is not None and self.plan.control != "none":
             attention = not_credited(v.name)
         return {
-            "score": effects.score(self.scores[v.name], self.metric, self.plan.level),
-            "difference": None if difference is None else effects.as_data(difference),
-            "versus_control": None if control is None else effects.as_data(control),
+            "score": summary.score(self.scores[v.name], self.metric, self.plan.level),
+            "difference": None if difference is None else summary.as_data(difference),
+            "versus_control": None if control is None else summary.as_data(control),
             "verdict": verdict.name,
             "words": verdict.words,
             "as_attention": attention,
-            "per_class": effects.per_class(
+            "per_class": summary.per_class(
                 self._by_class(v.name),
                 None if v.name == BASELINE else self._by_class(BASELINE),
-                self.plan.classes,
+                self.task.classes,
                 self.metric,
                 self.plan.level,
             ),
-            "figures": effects.figures([self.task.figures(records) for records in self.kept[v.name]]),
+            "figures": summary.figures([self.task.figures(records) for records in self.kept[v.name]]),
         }
 
     def _by_class(self, name: str) -> list[np.ndarray]:
@@ -179,7 +183,9 @@ class Judgement:
         told = [run for run in runs if run is not None]
         if told:
             return list(np.stack(told).transpose(2, 0, 1))
-        return [self.scores[name][:, self.targets == k] for k in range(len(self.plan.classes))]
+        if self.class_of_items is None:
+            return []
+        return [self.scores[name][:, self.class_of_items == k] for k in range(len(self.task.classes))]
 
     def _of_variants(self) -> dict[str, Difference]:
         return {name: self.differences[name] for name in self._tried}
@@ -192,15 +198,14 @@ class Judgement:
             margin=self.plan.margin / self.metric.scale,
             span=self.span,
         )
-        return {name: effects.in_unit(d, self.metric) for name, d in found.items()}
+        return {name: summary.in_unit(d, self.metric) for name, d in found.items()}
 
 
 def _answers(
-    plan: StudyPlan, materials: Materials, folder: Path
-) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Return records (S, N, ...) of every variant, the answers (N, ...) of its first seed, and confusions."""
+    plan: StudyPlan, task: Task, test: Feed, folder: Path
+) -> tuple[dict[str, np.ndarray], dict[str, Answers], dict[str, np.ndarray]]:
+    """Return records (S, N, ...) of every variant, the answers of its first seed, and its confusions."""
     kept, shown, matrices = {}, {}, {}
-    targets = materials.splits["test"].targets
     for v in plan.variants:
         found = [answers(folder, v.name, seed) for seed in plan.seeds]
         whole = [entry for entry in found if entry is not None]
@@ -210,15 +215,16 @@ def _answers(
             )
         kept[v.name] = np.stack([entry[0] for entry in whole])
         shown[v.name] = whole[0][1]
-        if materials.one_class_each:
-            each = [confusion_matrix(entry[1], targets, len(plan.classes)) for entry in whole]
-            matrices[v.name] = np.sum(each, axis=0)
+        each = [task.confusion(entry[1], test) for entry in whole]
+        counted = [matrix for matrix in each if matrix is not None]
+        if counted:
+            matrices[v.name] = np.sum(counted, axis=0)
     return kept, shown, matrices
 
 
-def _trained(plan: StudyPlan, v: PlannedVariant, folder: Path) -> nn.Module:
+def _trained(plan: StudyPlan, task: Task, v: PlannedVariant, folder: Path) -> nn.Module:
     """Return the trained model of a variant's first seed."""
-    model = build(plan, v.spec, plan.seeds[0])
+    model = build(plan, task, v, plan.seeds[0])
     model.load_state_dict(load_tensors(run_folder(folder, v.name, plan.seeds[0]) / WEIGHTS))
     return model.eval()
 
@@ -229,23 +235,27 @@ def _variant(v: PlannedVariant, judged: Judgement, records: Records, model: nn.M
     return {
         "name": v.name,
         "spec": v.spec,
+        "model": v.model,
         "role": v.role,
         "control": v.control,
         "cost": {"parameters": v.parameters, "macs": v.macs, "bytes": v.bytes},
         **judged.of(v),
-        "memory": measured.memory(model, plan.size, plan.train.batch_size),
-        "gates": effects.gates(list(histories.values())),
-        "curves": effects.curves(histories, judged.metric),
+        "memory": measured.memory(model, judged.task, plan.train.batch_size),
+        "gates": summary.gates(list(histories.values())),
+        "curves": summary.curves(histories, judged.metric),
     }
 
 
-def _question(plan: StudyPlan, materials: Materials) -> dict[str, Any]:
+def _question(plan: StudyPlan, task: Task) -> dict[str, Any]:
     return {
         "mode": plan.mode,
         "model": plan.model,
         "data": plan.data,
-        "classes": list(plan.classes),
-        "metric": asdict(materials.task.metric),
+        "task": plan.task,
+        "items_called": task.items,
+        "facts": list(task.facts()),
+        "classes": list(task.classes),
+        "metric": asdict(task.metric),
         "margin": plan.margin,
         "level": plan.level,
         "seeds": list(plan.seeds),
@@ -253,14 +263,13 @@ def _question(plan: StudyPlan, materials: Materials) -> dict[str, Any]:
         "branch_epochs": plan.branch_epochs,
         "train_items": plan.items["train"],
         "items": plan.items["test"],
-        "size": list(plan.size),
-        "palette": materials.data.colours.tolist() if materials.data.truth == "mask" else None,
+        "size": plan.inputs.get("size"),
         "command": plan.command,
     }
 
 
-def _run(plan: StudyPlan, key: Key, record: Mapping[str, Any], materials: Materials) -> dict[str, Any]:
-    scale, score = materials.task.metric.scale, record.get("score")
+def _run(plan: StudyPlan, key: Key, record: Mapping[str, Any], task: Task) -> dict[str, Any]:
+    scale, score = task.metric.scale, record.get("score")
     known = {v.name: v.parameters for v in plan.variants}
     return {
         "variant": key[0],
@@ -269,31 +278,3 @@ def _run(plan: StudyPlan, key: Key, record: Mapping[str, Any], materials: Materi
         **{name: record[name] for name in ("seconds", "images_per_second", "steps", "images")},
         "parameters": known.get(key[0], known[BASELINE]),
     }
-
-
-def _pictures(
-    plan: StudyPlan,
-    materials: Materials,
-    models: Mapping[str, nn.Module],
-    shown: Mapping[str, np.ndarray],
-    judged: Judgement,
-) -> list[dict[str, Any]]:
-    test, (mean, std) = materials.splits["test"], plan.normalisation
-    if materials.data.truth == "mask":
-        return mask_pictures(
-            *(models, test),
-            palette=materials.data.colours,
-            answers=shown,
-            scores=judged.of_items(),
-            mean=mean,
-            std=std,
-        )
-    return pictures(
-        *(models, test),
-        classes=plan.classes,
-        predictions=shown,
-        targets=test.targets,
-        mean=mean,
-        std=std,
-        look=materials.data.splits["test"].look,
-    )

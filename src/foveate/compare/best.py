@@ -11,14 +11,12 @@ from typing import Any
 from foveate.compare.plan import BASELINE, Key, StudyPlan
 from foveate.compare.run import run_folder
 from foveate.compare.statistics.verdict import HELPS
-from foveate.data.base import ImageData
 from foveate.files import write_json
-from foveate.infer.load import FOLDER, description
-from foveate.infer.saved import CONFIG
+from foveate.infer.load import FOLDER
+from foveate.infer.saved import CONFIG, WEIGHTS
 from foveate.recipe import TrainConfig
 from foveate.tasks.base import Metric
 from foveate.tensor_file import read_tensors, save_tensors
-from foveate.train.result import WEIGHTS
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,7 @@ def choose(
 ) -> Choice:
     """Return the variant that helps most if one is shown to help, else the baseline; and its best seed.
 
-    The best seed is the one whose weights did best on the validation images. Without validation images it is
+    The best seed is the one whose weights did best on the validation split. Without one it is
     the seed of the median test score: the best test score would be optimistic.
 
     Args:
@@ -64,14 +62,21 @@ def choose(
     return Choice(variant, seed, f"{why}; of its seeds, {seed} has the median test score")
 
 
-def save_best(plan: StudyPlan, choice: Choice, folder: Path, data: ImageData) -> Path:
-    """Copy the chosen run's weights to ``best/`` and write beside them what the model is."""
+def save_best(plan: StudyPlan, choice: Choice, folder: Path, saved: Mapping[str, Any]) -> Path:
+    """Copy the chosen run's weights to ``best/`` and write beside them what the model is.
+
+    Args:
+        plan: The study's.
+        choice: Which run.
+        folder: The study's folder.
+        saved: The inputs of the task, as a saved model carries them.
+    """
     target = Path(folder) / FOLDER
     target.mkdir(parents=True, exist_ok=True)
     (target / CONFIG).unlink(missing_ok=True)  # written last: where it is, the weights belong to it
     weights, header = read_tensors(run_folder(folder, choice.variant, choice.seed) / WEIGHTS)
     total = save_tensors(weights, target / WEIGHTS, header)  # the header says which form of a network it is
-    write_json(target / CONFIG, _config(plan, choice, data) | {"checksum": total})
+    write_json(target / CONFIG, _config(plan, choice, saved) | {"checksum": total})
     return target
 
 
@@ -93,13 +98,16 @@ def kept_score(record: Mapping[str, Any], config: TrainConfig, metric: Metric) -
     return float(max(scores) if metric.higher_is_better else min(scores))
 
 
-def _config(plan: StudyPlan, choice: Choice, data: ImageData) -> dict[str, Any]:
+def _config(plan: StudyPlan, choice: Choice, saved: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        "model": plan.model,
+        "model": plan.variant(choice.variant).model or plan.model,
         "variant": choice.variant,
         "spec": plan.variant(choice.variant).spec,
         "start": plan.start,
         "pretrained": plan.pretrained,
         "seed": choice.seed,
         "chosen": choice.reason,
-    } | description(plan.task, data, plan.size, plan.normalisation)
+        "format": 1,
+        "task": plan.task,
+        **saved,
+    }

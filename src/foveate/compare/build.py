@@ -2,64 +2,41 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from foveate.compare.plan import StudyPlan
-from foveate.data.canvas import Canvas
-from foveate.infer.saved import SavedModel
-from foveate.insert.surgery import Start, insert
-from foveate.models import create_model
-from foveate.options import one_of
+from foveate.calls import parse_call
+from foveate.compare.plan import PlannedRun, PlannedVariant, StudyPlan
+from foveate.tasks.base import Task
+from foveate.tasks.build_model import build_model
 
 
-def build(plan: StudyPlan, spec: str | None, seed: int) -> nn.Module:
+def build(plan: StudyPlan, task: Task, variant: PlannedVariant | PlannedRun, seed: int) -> nn.Module:
     """Return the model of one variant with its first weights.
 
-    The base model is made first, right after seeding; what is inserted draws from a stream of its own.
+    A variant that is the study's model with other options, such as ``translator(attention=dot)`` beside
+    ``translator(attention=additive)``, starts from the study's own weights wherever name and shape agree, if
+    training starts from scratch. Elsewhere weights come from the same seed.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        base = base_model(plan.model, len(plan.classes), pretrained=plan.pretrained, weights=plan.weights)
-        return (
-            base
-            if spec is None
-            else insert(base, spec, example=example(plan.size), start=start_of(plan.start))
-        )
+    own = variant.model or plan.model
+    model = build_model(
+        task,
+        own,
+        spec=variant.spec,
+        start=plan.start,
+        pretrained=plan.pretrained,
+        weights=plan.weights if own == plan.model else None,
+        seed=seed,
+    )
+    if own != plan.model and plan.mode == "scratch" and parse_call(own)[0] == parse_call(plan.model)[0]:
+        _share(build_model(task, plan.model, seed=seed), model)
+    return model
 
 
-def base_model(
-    name: str, classes: int, *, pretrained: bool = False, weights: str | Path | None = None
-) -> nn.Module:
-    """Return the model without attention."""
-    return create_model(name, classes=classes, pretrained=pretrained, weights=weights)
-
-
-def example(size: Canvas, images: int = 2) -> Tensor:
-    """Return images (B, 3, H, W) that a model can be tried on; always the same."""
-    noise = torch.rand(images, 3, *size, generator=torch.Generator().manual_seed(0))
-    return (noise - 0.5).contiguous(memory_format=torch.channels_last)
-
-
-def rebuild(saved: SavedModel) -> nn.Module:
-    """Return the model that the description of a saved model names, its weights not yet loaded.
-
-    Call it within ``foveate.trust.reading``: the description comes from a file.
-    """
-    with torch.random.fork_rng(devices=[]):  # first weights are drawn, and replaced
-        model = base_model(saved.model, len(saved.classes), pretrained=saved.pretrained)
-        if saved.spec is None:
-            return model
-        return insert(model, saved.spec, example=example(saved.canvas), start=saved.start)
-
-
-def start_of(start: str) -> Start:
-    """Return how attention starts, as ``insert`` takes it.
-
-    Raises:
-        OptionError: It is neither ``identity`` nor ``paper``.
-    """
-    one_of("start", start, ("identity", "paper"))
-    return "paper" if start == "paper" else "identity"
+def _share(source: nn.Module, model: nn.Module) -> None:
+    """Copy the weights that two models share by name and shape."""
+    theirs, own = source.state_dict(), model.state_dict()
+    with torch.no_grad():
+        for name, value in own.items():
+            if name in theirs and theirs[name].shape == value.shape:
+                value.copy_(theirs[name])

@@ -1,7 +1,7 @@
-"""Where runs are made: the door for other engines, such as a cluster. An engine is one file.
+"""Where the runs of a study are made: in this process, in several on this machine, or on a cluster.
 
-All state is in the store, so an engine is any way of calling ``work`` for claimed runs, in one place or in
-many, until none is left: each worker opens the store itself and claims for itself.
+All state is in the store, and a piece of work is ``execute(folder, key)``. So an engine is any way of calling
+that for claimed keys, in one place or in many, until none is left. An engine is one function.
 """
 
 from __future__ import annotations
@@ -9,57 +9,108 @@ from __future__ import annotations
 import contextlib
 import logging
 import sqlite3
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable
+from pathlib import Path
 
-from foveate.compare.plan import Key
+from foveate.calls import parse_call
+from foveate.compare.execute import execute
 from foveate.compare.store import Store, told
 from foveate.errors import StudyError
+from foveate.options import checked, whole
 from foveate.registry import Registry
 
-Work = Callable[[Key], Mapping[str, Any]]
 _log = logging.getLogger("foveate")
 WAIT = 0.5  # seconds between two looks at what other processes are at
 IDLE = 5  # looks at nobody doing anything, after which nobody will
 
 
-class Engine(Protocol):
-    """Something that makes the runs of a study."""
-
-    def __call__(self, store: Store, work: Work) -> None:
-        """Return when every run of the store is done, whoever did it.
-
-        Args:
-            store: The runs; ``claim``, ``held`` and ``finish`` are its whole interface.
-            work: Makes one run and returns its record, which is plain data.
-        """
-        ...
-
+Engine = Callable[..., None]
+"""Takes the study's folder, whose ``Store`` hands out the runs, and returns when every run is done, whoever
+did it. Its keyword arguments are its options."""
 
 engines: Registry[Engine] = Registry("engine")
 
 
+def run_engine(text: str, folder: Path) -> None:
+    """Make the runs of a study by an engine, such as ``local`` or ``processes(count=4)``.
+
+    Raises:
+        UnknownNameError: There is no such engine.
+        OptionError: It does not have such an option.
+    """
+    name, options = parse_call(text)
+    engines[name](folder, **checked(f"engine {name}", engines[name], options))
+
+
+def expect_engine(text: str) -> None:
+    """Raise unless there is such an engine with such options."""
+    name, options = parse_call(text)
+    checked(f"engine {name}", engines[name], options)
+
+
 @engines.register("local")
-def local(store: Store, work: Work) -> None:
+def local(folder: Path) -> None:
     """Make the runs in this process, one after the other; others may do the same on the same folder."""
-    with told(store.folder):
+    store = Store(folder)
+    with told(folder):
         try:
-            _take_turns(store, work)
+            _take_turns(store)
         except BaseException:  # also between a claim and its work, where nobody holds the run yet
             with contextlib.suppress(sqlite3.Error, OSError, StudyError):
                 store.release_all()
             raise
 
 
-def _take_turns(store: Store, work: Work) -> None:
+@engines.register("processes")
+def processes(folder: Path, *, count: int = 2) -> None:
+    """Make the runs in so many processes on this machine; each opens the data for itself.
+
+    Args:
+        folder: The study's.
+        count: How many.
+    """
+    whole("count", count, 1, 256)
+    command = [sys.executable, "-m", "foveate.compare.worker", str(folder)]
+    workers = [subprocess.Popen(command) for _ in range(count)]
+    try:
+        failed = [worker for worker in workers if _watched(worker, folder) != 0]
+    except BaseException:
+        for worker in workers:
+            worker.terminate()
+        for worker in workers:
+            worker.wait()
+        raise
+    if failed and Store(folder).unfinished():
+        raise StudyError(
+            f"{folder}: {len(failed)} of {count} processes failed; their errors are above. What is finished "
+            "is kept: run the same command again."
+        )
+
+
+def _watched(worker: subprocess.Popen[bytes], folder: Path) -> int:
+    """Wait for a process, and print how many runs are done whenever it has become more."""
+    store, left = Store(folder), -1
+    while worker.poll() is None:
+        now = store.unfinished()
+        if left not in (-1, now):
+            print(f"{now} left to do, the report counted as one", file=sys.stderr)
+        left = now
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            worker.wait(2 * WAIT)
+    return worker.returncode
+
+
+def _take_turns(store: Store) -> None:
     idle, said = 0, False
     while True:
         key = store.claim()
         if key is not None:
             idle = 0
             with store.held(key):
-                store.finish(key, work(key))
+                store.finish(key, execute(store.folder, key))
         elif store.unfinished() == 0:
             return
         else:

@@ -8,10 +8,9 @@ from typing import Any
 
 from torch import nn
 
-from foveate.compare.build import example
 from foveate.cost.latency import measure
 from foveate.cost.memory import peak_memory
-from foveate.data.canvas import Canvas
+from foveate.tasks.base import Task
 from foveate.train.lone_values import lone_values
 
 ROUNDS = 20
@@ -19,29 +18,29 @@ BUDGET = 20.0  # seconds for a series of rounds; large models get fewer, at leas
 LARGEST_BATCH = 64
 
 
-def latencies(models: Mapping[str, nn.Module], size: Canvas, batch: int) -> dict[str, dict[str, Any]]:
-    """Return the latency of one image and of a batch, in milliseconds, of all models in turn."""
-    images = min(batch, LARGEST_BATCH)
-    single = _series(models, size, 1)
-    many = _series(models, size, images)
+def latencies(models: Mapping[str, nn.Module], task: Task, batch: int) -> dict[str, dict[str, Any]]:
+    """Return the latency of one item and of a batch, in milliseconds, of all models in turn."""
+    items = min(batch, LARGEST_BATCH)
+    single = _series(models, task, 1)
+    many = _series(models, task, items)
     return {
-        name: {"single": asdict(single[name]), "batch": {**asdict(many[name]), "images": images}}
+        name: {"single": asdict(single[name]), "batch": {**asdict(many[name]), "images": items}}
         for name in models
     }
 
 
-def memory(model: nn.Module, size: Canvas, batch: int) -> dict[str, int]:
+def memory(model: nn.Module, task: Task, batch: int) -> dict[str, int]:
     """Return the peak memory in bytes of inference and of training with a batch."""
-    images = example(size, min(batch, LARGEST_BATCH))
+    inputs = task.example(min(batch, LARGEST_BATCH))
     with lone_values(model):
         return {
-            "inference": peak_memory(model, images, training=False),
-            "training": peak_memory(model, images, training=True),
+            "inference": peak_memory(model, inputs, training=False),
+            "training": peak_memory(model, inputs, training=True),
         }
 
 
-def _series(models: Mapping[str, nn.Module], size: Canvas, images: int) -> dict[str, Any]:
-    inputs = example(size, images)
+def _series(models: Mapping[str, nn.Module], task: Task, items: int) -> dict[str, Any]:
+    inputs = task.example(items)
     first = measure(models, inputs, rounds=2, warmup=1)
     once = sum(latency.median for latency in first.values()) / 1000
     rounds = int(min(ROUNDS, max(5, BUDGET / max(once, 1e-6))))

@@ -9,10 +9,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
-from foveate.data.canvas import Canvas
+from foveate.data.feed import plain
 from foveate.errors import StudyError, nearest
+from foveate.quantities import duration, short
 from foveate.recipe import TrainConfig
+from foveate.tasks.base import Inputs, task_named
 from foveate.train.budget import Budget
+from foveate.train.prepare import task_with
 
 Mode = Literal["scratch", "pretrained", "branch"]
 Role = Literal["baseline", "variant", "control", "trunk", "report"]
@@ -25,7 +28,6 @@ _CHANGED = {  # what is known by a hash alone
 BRANCH_SEED = 100_003  # a branch sees an order and augmentations that its trunk has not seen
 
 Key = tuple[str, int]
-Triple = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -36,17 +38,19 @@ class PlannedVariant:
         name: What the report calls it.
         role: ``baseline``, ``variant`` or ``control``.
         spec: What is inserted, or None.
+        model: Its own model, if it is another one than the study's; nothing is inserted in it.
         control: For a variant: the name of the control it has to beat, or None.
         parameters: Learnable numbers.
-        macs: Multiply-adds of one image.
+        macs: Multiply-adds of one item.
         bytes: Size of the parameters and buffers.
         step_seconds: Time of one training step, measured.
-        image_seconds: Time of evaluating one image, measured.
+        image_seconds: Time of evaluating one item, measured.
     """
 
     name: str
     role: Role
     spec: str | None
+    model: str | None = None
     control: str | None = None
     parameters: int = 0
     macs: int = 0
@@ -64,10 +68,11 @@ class PlannedRun:
         seed: Its seed.
         role: ``trunk`` for the training that the branches of a seed share; else the variant's role.
         spec: What is inserted, or None.
-        epochs: Passes over the training images.
+        model: The variant's own model, or None.
+        epochs: Passes over the training items.
         steps: Optimiser steps; the same for all variants, and checked after the run.
         parameters: Learnable numbers.
-        macs: Multiply-adds of one image.
+        macs: Multiply-adds of one item.
         bytes: Size of the parameters and buffers.
         seconds: How long it will take, from a few measured steps.
         needs: The run that has to be done before, or None.
@@ -77,6 +82,7 @@ class PlannedRun:
     seed: int
     role: Role
     spec: str | None
+    model: str | None
     epochs: int
     steps: int
     parameters: int
@@ -103,11 +109,9 @@ class StudyPlan:
         data: What the data is called.
         fingerprint: Hash of its contents.
         origin: How to open it again.
-        classes: Class names.
-        items: Number of images by split.
-        size: Height and width of the images in pixels.
-        normalisation: Mean and deviation that the model expects of images in [0, 1].
-        task: The task's name.
+        inputs: What the models are made for, as the task has it: of images classes, size and normalisation.
+        items: Number of items by split.
+        task: The task's name, with options.
         metric: What is judged by; None for the task's usual metric.
         variants: Baseline first.
         seeds: One study has the same seeds for every variant.
@@ -121,6 +125,7 @@ class StudyPlan:
         command: How to repeat it.
         sources: Hashes of what the model is made of: the file of weights, the code of foreign modules.
         threads: How many threads it began with, on which the last bits depend; None in older studies.
+        plugins: Packages whose tasks, models, mechanisms or metrics it uses; imported before it goes on.
     """
 
     mode: Mode
@@ -130,10 +135,8 @@ class StudyPlan:
     data: str
     fingerprint: str
     origin: Mapping[str, object]
-    classes: tuple[str, ...]
+    inputs: Inputs
     items: Mapping[str, int]
-    size: Canvas
-    normalisation: tuple[Triple, Triple]
     task: str
     metric: str | None
     variants: tuple[PlannedVariant, ...]
@@ -148,6 +151,7 @@ class StudyPlan:
     command: str
     sources: Mapping[str, str] = field(default_factory=dict)
     threads: int | None = None
+    plugins: tuple[str, ...] = ()
 
     @property
     def runs(self) -> tuple[PlannedRun, ...]:
@@ -163,10 +167,11 @@ class StudyPlan:
     def rules(self) -> tuple[str, ...]:
         """What is decided before the first run."""
         paired = "branching off one trained baseline a seed" if self.mode == "branch" else "paired by seed"
+        items = task_named(self.task)[0].items
         return (
             f"{len(self.seeds)} seeds, all variants {paired}: same first weights where shared, "
-            "same order of images, same augmentation, same number of steps.",
-            "Differences to the baseline by seed and test image; seeds and images are crossed random "
+            f"same order of {items}, same augmentation, same number of steps.",
+            f"Differences to the baseline by seed and test item; seeds and {items} are crossed random "
             "effects. The doubt about the seed variance is carried into the interval; variants share its "
             "estimate, each at least its own.",
             f"Intervals hold together at {100 * self.level:g} % (Bonferroni), p-values by Holm; "
@@ -196,12 +201,14 @@ class StudyPlan:
     def identity(self) -> dict[str, Any]:
         """Return what must be equal for two commands to be one study: all but measured time and wording."""
         plan = self.to_dict()
-        for name in ("command", "origin", "threads", *(() if self.sources else ("sources",))):
+        for name in ("command", "origin", "threads", "plugins", *(() if self.sources else ("sources",))):
             plan.pop(name)
         for variant in plan["variants"]:
             variant.pop("step_seconds")
             variant.pop("image_seconds")
-        return plan
+            if variant["model"] is None:  # which older studies do not know
+                variant.pop("model")
+        return plan | plan.pop("inputs")
 
     def digest(self) -> str:
         """Return eight letters that differ between studies."""
@@ -210,8 +217,16 @@ class StudyPlan:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data, as JSON holds it."""
-        plain: dict[str, Any] = json.loads(json.dumps(asdict(self), default=str))
-        return plain
+        found: dict[str, Any] = plain(asdict(self))
+        return found
+
+    @classmethod
+    def upgraded(cls, stored: Any) -> Any:
+        """Return a stored plan as this version has it: older ones keep the inputs of images apart."""
+        if not isinstance(stored, dict) or "inputs" in stored:
+            return stored
+        names = ("classes", "size", "normalisation")
+        return {**stored, "inputs": {name: stored[name] for name in names if name in stored}}
 
     def differences(self, other: StudyPlan) -> list[str]:
         """Return what another plan has otherwise, one line each: empty for the same study."""
@@ -239,11 +254,21 @@ class StudyPlan:
 
     def _run(self, v: PlannedVariant, seed: int, epochs: int, needs: Key | None) -> PlannedRun:
         steps = Budget.of(replace(self.train, epochs=epochs), self.items["train"]).stop
-        images = epochs * self.items.get("val", 0) + self.items["test"]
-        seconds = steps * v.step_seconds + images * v.image_seconds
+        judged = epochs * self.items.get("val", 0) + self.items["test"]
+        seconds = steps * v.step_seconds + judged * v.image_seconds
         return PlannedRun(
-            *(v.name, seed, v.role, v.spec, epochs, steps),
-            *(v.parameters, v.macs, v.bytes, seconds, needs),
+            variant=v.name,
+            seed=seed,
+            role=v.role,
+            spec=v.spec,
+            model=v.model,
+            epochs=epochs,
+            steps=steps,
+            parameters=v.parameters,
+            macs=v.macs,
+            bytes=v.bytes,
+            seconds=seconds,
+            needs=needs,
         )
 
     def _heading(self) -> Iterator[str]:
@@ -252,9 +277,8 @@ class StudyPlan:
             f" and {len(self.seeds)} trunks" if self.mode == "branch" else ""
         )
         counts = ", ".join(f"{name} {count:,}" for name, count in self.items.items())
-        yield from textwrap.wrap(
-            f"data   {self.data}: {len(self.classes)} classes; {counts}; {pixels(self.size)}", 80
-        )
+        facts = task_with(self.task, self.inputs, self.train, self.metric).facts()
+        yield from textwrap.wrap(f"data   {self.data}: {'; '.join((*facts, counts))}", 80)
         yield from textwrap.wrap(f"model  {self.model}, {_modes(self)}", 80)
         yield f"steps  {runs[-1].steps:,} a run, batches of {self.train.batch_size}, {self.train.optimizer}"
 
@@ -268,27 +292,6 @@ class StudyPlan:
 
     def _footing(self) -> Iterator[str]:
         yield f"About {duration(self.seconds)} in all, one run after the other."
-
-
-def short(number: float) -> str:
-    """Return a count in at most six letters, such as ``1.23M``."""
-    for limit, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if number >= limit:
-            return f"{number / limit:.3g}{unit}" if number < 1000 * limit else f"{number / limit:.0f}{unit}"
-    return f"{number:.0f}"
-
-
-def pixels(size: Canvas) -> str:
-    """Write the size of images: ``64 px`` for squares, else width x height, as pictures are spoken of."""
-    height, width = size
-    return f"{height} px" if height == width else f"{width}x{height} px"
-
-
-def duration(seconds: float) -> str:
-    """Return a time span in at most eight letters, such as ``12 min``."""
-    if seconds < 100:
-        return f"{max(seconds, 0):.0f} s" if seconds >= 1 or seconds <= 0 else "<1 s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 def _modes(plan: StudyPlan) -> str:

@@ -31,7 +31,7 @@ def recipe(plan: StudyPlan) -> dict[str, Any]:
     """Return the recipe of a study as plain data."""
     return {
         "command": plan.command,
-        "train": asdict(plan.train) | {"branch_epochs": plan.branch_epochs, "size": plan.size},
+        "train": asdict(plan.train) | {"branch_epochs": plan.branch_epochs, "size": plan.inputs.get("size")},
         "versions": versions(),
         "hardware": hardware(),
         "seeds": list(plan.seeds),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import zipfile
 import zlib
@@ -14,32 +15,39 @@ import numpy as np
 from torch import Tensor
 
 from foveate.compare.build import build
-from foveate.compare.materials import Materials
 from foveate.compare.plan import TRUNK, PlannedRun, StudyPlan
+from foveate.data.feed import Feed
 from foveate.errors import CheckpointError, StudyError
 from foveate.files import replacing
+from foveate.infer.saved import WEIGHTS
+from foveate.tasks.base import Answers, Task
 from foveate.tensor_file import load_tensors
 from foveate.train.budget import Budget
 from foveate.train.device import use_channels_last
 from foveate.train.evaluate import evaluate
 from foveate.train.loop import fit
 from foveate.train.progress import Progress
-from foveate.train.result import WEIGHTS, Epoch, FitResult
+from foveate.train.result import Epoch, FitResult
 from foveate.typed import AnyFloat, Misfit, fitted
 
 ANSWERS = "test.npz"
-EVALUATED = 256  # images a forward pass; as many as in training where each pixel has an answer
 
 
-def execute(
-    run: PlannedRun, plan: StudyPlan, materials: Materials, folder: Path, progress: Progress | None = None
+def make_run(
+    run: PlannedRun,
+    plan: StudyPlan,
+    task: Task,
+    feeds: Mapping[str, Feed],
+    folder: Path,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Make one run, or finish one that was interrupted, and return its record.
 
     Args:
         run: Which one.
         plan: The study's.
-        materials: Data and task.
+        task: What is learnt.
+        feeds: The splits of the data.
         folder: The study's folder; the run's own is in it.
         progress: Is told of every step.
 
@@ -52,23 +60,22 @@ def execute(
     """
     home = run_folder(folder, run.variant, run.seed)
     home.mkdir(parents=True, exist_ok=True)
-    mean, std = plan.normalisation
-    model = build(plan, run.spec, run.seed)
     result = fit(
-        *(model, materials.task, materials.splits, plan.config(run), home),
+        build(plan, task, run, run.seed),
+        task,
+        feeds,
+        plan.config(run),
+        home,
         progress=progress,
         start_from=_trunk(folder, run),
-        mean=mean,
-        std=std,
         name=f"{run.variant}, seed {run.seed}",
     )
     _expect_budget(run, result)
     record = _record(run, result, plan)
     if run.role != TRUNK:
         use_channels_last(result.model)  # a run taken up when it was trained already is laid out otherwise
-        test, task = materials.splits["test"], materials.task
-        batch = EVALUATED if task.truth != "mask" else plan.train.batch_size
-        found = evaluate(result.model, task, test, batch_size=batch, mean=mean, std=std)
+        batch = task.judging_batch(plan.train.batch_size)
+        found = evaluate(result.model, task, feeds["test"], batch_size=batch)
         keep_answers(home / ANSWERS, found.records, found.answers)
         record |= {"score": found.score, "loss": found.loss, "figures": task.figures(found.records)}
     return record
@@ -82,19 +89,58 @@ def run_folder(folder: Path, variant: str, seed: int) -> Path:
     return Path(folder) / "runs" / plain / str(seed)
 
 
-def keep_answers(path: Path, records: np.ndarray, answers: np.ndarray) -> None:
-    """Write records (N, ...) and answers (N, ...), so that a reader meets the whole file or none."""
+def keep_answers(path: Path, records: np.ndarray, kept: Answers) -> None:
+    """Write records and answers, so that a reader meets the whole file or none.
+
+    Answers that are not one array, such as texts, boxes or images of several sizes, are kept as JSON, and the
+    arrays among them by number.
+    """
+    arrays = {"records": records}
+    if isinstance(kept, np.ndarray):
+        arrays["answers"] = kept
+    else:
+        listed: list[np.ndarray] = []
+        text = json.dumps([_described(answer, listed) for answer in kept])
+        arrays["described"] = np.frombuffer(text.encode(), np.uint8)
+        arrays |= {f"array{number}": array for number, array in enumerate(listed)}
     with replacing(path) as part, part.open("wb") as file:
-        np.savez_compressed(file, records=records, answers=answers)
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
 
-def answers(folder: Path, variant: str, seed: int) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return records (N, ...) and answers (N, ...) of a run, or None if they are gone or damaged."""
+def answers(folder: Path, variant: str, seed: int) -> tuple[np.ndarray, Answers] | None:
+    """Return records (N, ...) and answers, one an item, of a run, or None if they are gone or damaged."""
     try:
         with np.load(run_folder(folder, variant, seed) / ANSWERS) as file:
-            return file["records"], file["answers"]
+            if "answers" in file:
+                return file["records"], file["answers"]
+            described = json.loads(file["described"].tobytes())
+            return file["records"], [_restored(answer, file) for answer in described]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError):
         return None
+
+
+def _described(answer: Any, arrays: list[np.ndarray]) -> Any:
+    """Return an answer as JSON holds it, with the numbers of the arrays that it consists of."""
+    if hasattr(answer, "numpy"):
+        answer = answer.cpu().numpy()
+    if isinstance(answer, np.ndarray):
+        arrays.append(answer)
+        return {"array": len(arrays) - 1}
+    if isinstance(answer, Mapping):
+        return {"fields": {str(name): _described(value, arrays) for name, value in answer.items()}}
+    if isinstance(answer, list | tuple):
+        return {"list": [_described(value, arrays) for value in answer]}
+    return answer
+
+
+def _restored(described: Any, arrays: Any) -> Any:
+    if not isinstance(described, dict):
+        return described
+    if "array" in described:
+        return arrays[f"array{described['array']}"]
+    if "fields" in described:
+        return {name: _restored(value, arrays) for name, value in described["fields"].items()}
+    return [_restored(value, arrays) for value in described["list"]]
 
 
 class _Record(TypedDict):
@@ -111,7 +157,7 @@ class _Record(TypedDict):
 
 
 def is_record(run: PlannedRun, record: object) -> bool:
-    """Return whether a stored record is one that ``execute`` returned."""
+    """Return whether a stored record is one that ``make_run`` returned."""
     try:
         found = fitted(record, _Record)
     except Misfit:

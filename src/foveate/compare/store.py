@@ -117,7 +117,9 @@ class Store:
         if stored is None:
             raise StudyError(f"{self.path} holds no plan. Delete the folder and run the study again.")
         try:
-            return read_record(StudyPlan, self._plain(stored[0]), self.path, StudyError, _DAMAGED)
+            return read_record(
+                StudyPlan, StudyPlan.upgraded(self._plain(stored[0])), self.path, StudyError, _DAMAGED
+            )
         except OptionError as error:  # of the recipe in it
             raise StudyError(f"{self.path}: {error}. {_DAMAGED}") from None
 

@@ -12,28 +12,26 @@ from typing import Any
 
 from torch import nn
 
-from foveate.compare.assemble import assemble
-from foveate.compare.draft import with_controls, with_costs, with_times
-from foveate.compare.engine import Engine, engines
-from foveate.compare.materials import Materials, prepare
-from foveate.compare.plan import REPORT, Key, StudyPlan
-from foveate.compare.question import call, expect_specs, outline
-from foveate.compare.report import is_written, read_result, repr_html, write_report
-from foveate.compare.run import execute, is_record, left
+from foveate.compare.engine import expect_engine, run_engine
+from foveate.compare.execute import Opened, close, keep_open
+from foveate.compare.plan import REPORT, StudyPlan
+from foveate.compare.planning import outline, with_controls, with_costs, with_times
+from foveate.compare.question import Question
+from foveate.compare.report import is_written, read_result, repr_html
+from foveate.compare.run import is_record, left
 from foveate.compare.store import Store, told
 from foveate.compare.table import Table, table
-from foveate.data.checks.check import check
 from foveate.data.checks.finding import Finding
-from foveate.data.open import open_data
-from foveate.errors import DataError
-from foveate.infer.load import FOLDER, is_sound, load, load_trusting
-from foveate.models.given import Given, name_of
+from foveate.errors import DataError, StudyError
+from foveate.infer.load import FOLDER, is_sound, load_trusting
+from foveate.models.given import PREFIX, Given, name_of
 from foveate.options import checked
 from foveate.recipe import TrainConfig
+from foveate.tasks.open_source import open_source
 from foveate.train.progress import Progress, progress_for
 from foveate.train.seed import warn_of_threads
 
-__all__ = ["Study", "compare", "load"]
+__all__ = ["Study", "compare"]
 _log = logging.getLogger("foveate")
 SHOWN = 5  # files named for each problem in an error
 
@@ -117,9 +115,10 @@ def compare(
         data: A folder, a manifest, a dataset, or None for the built-in scenes; see ``open_data``.
         model: What ``create_model`` knows; or a function that takes ``classes`` and returns a module; or a
             module, of which every run gets a copy with the weights that it has.
-        variants: Specs such as ``"se@blocks"``, or a mapping from names to specs.
+        variants: Specs such as ``"se@blocks"``, which insert, and models such as
+            ``"unet(encoder=resnet34)"``, which are compared with ``model``; or a mapping from names to such.
         seeds: How many runs of each, or their seeds. Under three there is no verdict.
-        epochs: Passes over the training images; ``train.epochs`` if None.
+        epochs: Passes over the training items; ``train.epochs`` if None.
         mode: ``scratch``; ``pretrained``: all start from published weights, or from ``weights``;
             ``branch``: the baseline is trained once a seed, then all go on from there for ``branch_epochs``.
         out: The study's folder; one under ``runs/`` that belongs to this plan if None.
@@ -134,10 +133,9 @@ def compare(
         train: The recipe of every run.
         start: How attention starts: ``identity`` or ``paper``.
         branch_epochs: Length of the branches; half of ``epochs`` if None.
-        task: What is learnt: classification where images have labels, segmentation where they have masks,
-            if None; or diagnosis.
-        metric: What is judged by, such as ``dice`` in segmentation; the task's usual metric if None.
-        engine: Where the runs are made.
+        task: What is learnt, such as ``diagnosis``; what the data is usually for if None.
+        metric: What is judged by, such as ``dice``; the task's usual metric if None.
+        engine: Where the runs are made: ``local``, this process; or ``processes(count=4)``.
         progress: Is told of every step; bars or lines on standard error if None.
         command: How to repeat the study, for its report; this call if None.
         dry_run: Return the plan, with costs and times, and make no run.
@@ -168,44 +166,41 @@ def compare(
         "task": task,
         "metric": metric,
     }
-    expect_specs(variants)
-    words = checked("compare", compare, words)
-    make = engines[engine]
-    opened = open_data(data)
+    question = Question(**checked("compare", compare, words))
+    expect_engine(engine)
+    opened = open_source(data, task)
     said = data if isinstance(data, str | Path) else None
-    plan = outline(opened, **words, command=command or call({"data": said, **words}))
-    findings = check(opened)
+    plan, made = outline(opened, question, command or question.call(said))
+    _expect_portable(plan, engine)
+    findings = type(made).check(opened)
     _expect_usable(opened.name, findings)
-    plan = with_controls(with_costs(plan))
-    materials = prepare(opened, plan.size, plan.task, plan.train, metric)
+    plan = with_controls(with_costs(plan, made), made)
+    study = Opened(plan, opened, made, made.feeds(opened), findings)
     if dry_run:
-        return with_times(plan, materials)
+        return with_times(plan, made, study.feeds)
     folder = Path(out) if out is not None else Path("runs") / _name(plan)
-    return _Session(plan, materials, folder, findings).make(make, progress)
+    return _Session(study, folder).make(engine, progress)
 
 
 class _Session:
     """One process's part in a study.
 
     Args:
-        plan: Priced, not timed.
-        materials: Data and task.
+        study: With its plan priced, not timed.
         folder: The study's folder.
-        findings: What the check of the data found.
     """
 
-    def __init__(
-        self, plan: StudyPlan, materials: Materials, folder: Path, findings: Sequence[Finding]
-    ) -> None:
-        self.materials, self.folder, self.findings = materials, folder, findings
-        self.store = Store.open(folder, plan, timed=lambda: with_times(plan, materials))
+    def __init__(self, study: Opened, folder: Path) -> None:
+        plan = study.plan
+        self.folder = folder
+        self.store = Store.open(folder, plan, timed=lambda: with_times(plan, study.task, study.feeds))
         # Times and wording are those of the first sitting; where the data lies now is what counts.
         self.plan = replace(self.store.plan(), origin=plan.origin)
+        self.study = replace(study, plan=self.plan)
         if self.store.unfinished():
             warn_of_threads(self.plan.threads, f"the study in {folder}")
-        self.progress: Progress | None = None
 
-    def make(self, engine: Engine, progress: Progress | None) -> Study:
+    def make(self, engine: str, progress: Progress | None) -> Study:
         """Make what is left to make, and return the finished study."""
         with told(self.folder), ExitStack() as stack:
             self._reopen()
@@ -213,20 +208,12 @@ class _Session:
             if progress is None:
                 progress = shown = progress_for(runs=runs)
                 stack.enter_context(shown)
-            self.progress = progress
-            engine(self.store, self._work)
-        typed = frozenset((self.plan.model, *(variant.spec for variant in self.plan.variants)))
+            keep_open(self.folder, replace(self.study, progress=progress))
+            stack.callback(close, self.folder)
+            run_engine(engine, self.folder)
+        variants = self.plan.variants
+        typed = frozenset((self.plan.model, *(v.spec for v in variants), *(v.model for v in variants)))
         return Study(self.folder, read_result(self.folder), typed)
-
-    def _work(self, key: Key) -> Mapping[str, Any]:
-        if key[0] == REPORT:
-            return self._report()
-        run = next(run for run in self.plan.runs if run.key == key)
-        return execute(run, self.plan, self.materials, self.folder, self.progress)
-
-    def _report(self) -> Mapping[str, Any]:
-        result = assemble(self.plan, self.materials, self.store.records(), self.folder, self.findings)
-        return {"report": write_report(result, self.folder).name, "best": result["best"]}
 
     def _reopen(self) -> None:
         """Make runs again whose files or records somebody has deleted or damaged, and the report likewise."""
@@ -241,6 +228,29 @@ class _Session:
                 self.store.reopen(run.key)
         if (REPORT, 0) in done and not (is_written(self.folder) and is_sound(self.folder / FOLDER)):
             self.store.reopen((REPORT, 0))
+
+
+def _expect_portable(plan: StudyPlan, engine: str) -> None:
+    """Raise if other processes are to make the runs and cannot get the data or the model.
+
+    Raises:
+        StudyError: Either is a Python object of this process.
+    """
+    if engine.partition("(")[0].strip() == "local":
+        return
+    objects = [
+        name
+        for name, is_object in (
+            ("data", plan.origin.get("source") is None),
+            ("model", plan.model.startswith(f"{PREFIX}/")),
+        )
+        if is_object
+    ]
+    if objects:
+        raise StudyError(
+            f'engine="{engine}": other processes cannot get the {objects[0]}, which is a Python object of '
+            "this one. Give a path or an import path (package.module:function), or leave engine out."
+        )
 
 
 def _expect_usable(name: str, findings: Sequence[Finding]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from foveate.compare.plan import short
+from foveate.quantities import short
 
 
 class Table(list[dict[str, Any]]):

@@ -120,6 +120,16 @@ class ImageData:
         return "label" if train.targets.ndim == 1 else "labels"
 
     @property
+    def items(self) -> dict[str, int]:
+        """Return how many images each split has."""
+        return {name: len(split) for name, split in self.splits.items()}
+
+    @property
+    def task(self) -> str:
+        """Return the task that such images are usually for."""
+        return {"label": "classification", "labels": "diagnosis", "mask": "segmentation"}[self.truth]
+
+    @property
     def levels(self) -> Levels | None:
         """Return the values that become black and white in deep files; each file's own if None."""
         return self.splits["train"].how.levels

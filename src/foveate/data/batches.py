@@ -22,6 +22,7 @@ from torch import Tensor
 from foveate.data.augment import DRAWS, augmentations, middle
 from foveate.data.cache import CachedSplit
 from foveate.data.canvas import Canvas
+from foveate.data.feed import epoch_order, random_stream, steps_per_epoch
 from foveate.data.joint import JOINT_DRAWS, Jointly, moves
 from foveate.data.tint import TINT_DRAWS, tinted
 from foveate.data.workers import workers
@@ -31,7 +32,7 @@ from foveate.models.normalisation import expect_normalisation
 Channels = tuple[float, float, float]
 Part = tuple[UInt8[np.ndarray, "b h w 3"], UInt8[np.ndarray, "b h w"] | None]  # images, and masks if any
 HALF: Channels = (0.5, 0.5, 0.5)
-_ORDER, _AUGMENT = 0, 1  # two independent streams of an epoch
+_AUGMENT = 1  # a stream of an epoch, beside that of the order
 _COLOURS = 2**63  # and a third, far from both
 _PIECE = 500_000  # bytes of pixels that a thread works on at a time: they stay in its cache
 
@@ -53,6 +54,13 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.targets)
+
+    def to(self, device: torch.device) -> Batch:
+        """Return the batch on ``device``, itself if it is there."""
+        if self.images.device == device:
+            return self
+        images, targets = (t.to(device, non_blocking=True) for t in (self.images, self.targets))
+        return Batch(images=images, targets=targets, indices=self.indices)
 
 
 def train_batches(
@@ -108,7 +116,7 @@ def train_batches(
     if split.masks is None:
         if crop is not None or rare:
             raise OptionError("batches: crop and rare are for masks; this data has labels. Use size.")
-        draws = _stream(seed, epoch, _AUGMENT).random((len(split), DRAWS))
+        draws = random_stream(seed, epoch, _AUGMENT).random((len(split), DRAWS))
 
         def cut(chosen: Int64[np.ndarray, " b"]) -> Part:
             return _rows(change(_taken(split, chosen), draws[chosen], shape[0])), None
@@ -118,12 +126,12 @@ def train_batches(
         shape = shape if crop is None else _checked_crop(split, crop)
         frequency = split.class_pixels if rare else np.zeros(0, dtype=np.int64)
         jointly = Jointly(moves[augment], shape, rare, frequency)
-        draws = _stream(seed, epoch, _AUGMENT).random((len(split), JOINT_DRAWS))
+        draws = random_stream(seed, epoch, _AUGMENT).random((len(split), JOINT_DRAWS))
 
         def cut(chosen: Int64[np.ndarray, " b"]) -> Part:
             return jointly(images, masks, draws, chosen)
 
-    hues = _stream(seed, epoch, _COLOURS).random((len(split), TINT_DRAWS)) if colour else None
+    hues = random_stream(seed, epoch, _COLOURS).random((len(split), TINT_DRAWS)) if colour else None
 
     def part(chosen: Int64[np.ndarray, " b"]) -> Part:
         pictures, truths = cut(chosen)
@@ -176,21 +184,6 @@ def eval_batches(
                 yield _batch(pool, split, chosen, part, (shape, mean, std))
 
     return batches()
-
-
-def steps_per_epoch(items: int, batch_size: int) -> int:
-    """Return how many training batches an epoch has."""
-    return max(items // batch_size, min(items, 1))
-
-
-def epoch_order(items: int, seed: int, epoch: int) -> Int64[np.ndarray, " n"]:
-    """Return the order of samples in an epoch."""
-    return _stream(seed, epoch, _ORDER).permutation(items)
-
-
-def _stream(seed: int, epoch: int, stream: int) -> np.random.Generator:
-    key = np.array([seed, 2 * epoch + stream], dtype=np.uint64)
-    return np.random.Generator(np.random.Philox(key=key))
 
 
 def _taken(split: CachedSplit, chosen: Int64[np.ndarray, " b"]) -> Tensor:

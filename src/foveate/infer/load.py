@@ -1,84 +1,31 @@
-"""A trained model with all it takes to use it: what its folder says of it, and loading it again."""
+"""Load a trained model with all it takes to use it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Callable
 from pathlib import Path
 from types import MethodType
 from typing import Any
 
-import numpy as np
-import torch
-from jaxtyping import UInt8
-from PIL import Image
 from torch import Tensor, nn
 
-from foveate.compare.build import rebuild
-from foveate.data.base import ImageData
-from foveate.data.canvas import Canvas
-from foveate.data.decode import MOST_PIXELS, Reading, read, read_square, square, upright_rgb
-from foveate.data.levels import SIXTEEN
-from foveate.errors import CheckpointError, DataError, ShapeError
-from foveate.infer.saved import CONFIG, SavedModel, read_saved
+from foveate.errors import CheckpointError
+from foveate.infer.saved import CONFIG, WEIGHTS, SavedModel, read_saved, task_of
 from foveate.models.given import Given, remember
-from foveate.models.normalisation import expect_normalisation
 from foveate.options import checked
-from foveate.running import asking, device_of
-from foveate.segment.segment_picture import segment
-from foveate.tasks.base import tasks
-from foveate.tasks.cards.labelled_pictures import normalised
+from foveate.tasks.base import Task
+from foveate.tasks.build_model import build_model
 from foveate.tensor_file import SUM, read_tensors, tensor_sum
-from foveate.train.evaluate import Triple
-from foveate.train.result import WEIGHTS
 from foveate.trust import reading
 
 FOLDER = "best"
-_BATCH = 64
-
-
-def description(
-    task: str, data: ImageData, size: Canvas, normalisation: tuple[Triple, Triple]
-) -> dict[str, Any]:
-    """Return what ``config.json`` says of the data that a model was trained on and of how to ask the model.
-
-    Args:
-        task: The task's name.
-        data: What the model was trained on.
-        size: Height and width that the images were brought to.
-        normalisation: Mean and deviation that the model expects.
-    """
-    mean, std = normalisation
-    return {
-        "format": 1,
-        "task": task,
-        "classes": list(data.classes),
-        "palette": data.colours.tolist() if data.truth == "mask" else None,
-        "size": list(size),
-        "example": [1, 3, *size],
-        "normalisation": {"mean": list(mean), "std": list(std)},
-        "levels": None if data.levels is None else list(data.levels),
-    }
-
-
-def reading_of(config: Mapping[str, Any], max_pixels: int = MOST_PIXELS) -> Reading:
-    """Return how pictures are read for a model: as those that it was trained on.
-
-    Args:
-        config: What ``description`` returned; older ones do not speak of levels.
-        max_pixels: Pixels of the largest picture that is decoded.
-    """
-    levels = config.get("levels", SIXTEEN)
-    return Reading(None if levels is None else (levels[0], levels[1]), max_pixels)
 
 
 def load(path: str | Path, *, trust_code: bool = False, model: Given | None = None) -> nn.Module:
     """Return a trained model from a study's folder, or from a folder with its weights and ``config.json``.
 
-    The model is in evaluation mode. It has ``.classes`` (names in the order of its outputs), ``.config`` (all
-    that is known about it) and ``.predict(images)``, which takes paths, pictures or arrays (H, W, 3) uint8,
-    brings them to the model's size and normalisation, and returns probabilities (N, classes); a network that
-    segments returns those of the pixels, (K, H, W) for each picture, at its own size.
+    The model is in evaluation mode. It has ``.task``, ``.classes`` (names in the order of its outputs),
+    ``.config`` (all that is known about it) and ``.predict(inputs)``, which does what ``fv.predict`` does.
 
     Nothing is downloaded, and no code runs but that of foveate, timm and torchvision.
 
@@ -111,20 +58,21 @@ def load_trusting(
                 f"with {WEIGHTS} and {CONFIG}. If it was lost, the command that made the folder makes it "
                 "again."
             )
-    saved, config = read_saved(home / CONFIG)
-    expect_normalisation(saved.normalisation["mean"], saved.normalisation["std"])
-    state = _state(home / WEIGHTS, saved)
+    saved, inputs = read_saved(home / CONFIG)
+    state, task = _state(home / WEIGHTS, saved), task_of(saved, inputs)
     if given is not None:
         remember(saved.model, given)
     with reading(home / CONFIG, trusts(saved)):
-        model = rebuild(saved)
+        model = build_model(
+            task, saved.model, spec=saved.spec, start=saved.start, pretrained=saved.pretrained
+        )
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
         raise CheckpointError(
             f"{home}: the weights do not fit the model that {CONFIG} names. {error}"
         ) from None
-    return equip(model.eval(), {**config, "classes": list(saved.classes), "size": list(saved.canvas)})
+    return equip(model.eval(), task, {**vars(saved), **inputs})
 
 
 def is_sound(home: Path) -> bool:
@@ -134,6 +82,17 @@ def is_sound(home: Path) -> bool:
     except CheckpointError:
         return False
     return True
+
+
+def equip(model: nn.Module, task: Task, config: dict[str, Any]) -> nn.Module:
+    """Give a model its task, the names of its classes and a way to be asked."""
+
+    def predict(self: nn.Module, inputs: object, **options: Any) -> Any:
+        return task.predict(self, inputs, **options)
+
+    predict.__doc__ = type(task).predict.__doc__
+    model.__dict__.update(task=task, classes=task.classes, config=config, predict=MethodType(predict, model))
+    return model
 
 
 def _state(path: Path, saved: SavedModel) -> dict[str, Tensor]:
@@ -152,108 +111,3 @@ def _state(path: Path, saved: SavedModel) -> dict[str, Tensor]:
             f"is damaged, or its training had failed. {again}"
         )
     return state
-
-
-def equip(model: nn.Module, config: Mapping[str, Any]) -> nn.Module:
-    """Give a model its class names and a way to be asked."""
-    for name, value in (
-        ("classes", tuple(config["classes"])),
-        ("config", dict(config)),
-        ("predict", MethodType(predict, model)),
-    ):
-        model.__dict__[name] = value
-    return model
-
-
-def predict(model: nn.Module, images: object, *, max_pixels: int = MOST_PIXELS) -> Tensor | list[Tensor]:
-    """Return probabilities for pictures: (N, classes), or of a network that segments a list of (K, H, W).
-
-    Args:
-        model: What ``load`` returned.
-        images: A path, a picture, an array (H, W, 3) or (N, H, W, 3) uint8, or a sequence of such.
-        max_pixels: Pixels of the largest file that is decoded.
-
-    Raises:
-        ShapeError: Something else came.
-        DataError: A file cannot be read.
-    """
-    found = []
-    for answer in answers(model, _each(images), max_pixels=max_pixels):
-        if isinstance(answer, DataError):
-            raise answer
-        found.append(answer)
-    if is_segmenter(model):
-        return found
-    return torch.stack(found) if found else torch.zeros(0, len(model.__dict__["config"]["classes"]))
-
-
-def answers(
-    model: nn.Module, images: Iterable[object], *, max_pixels: int = MOST_PIXELS
-) -> Iterator[Tensor | DataError]:
-    """Yield what a model says of each picture in turn, or what is wrong with its file.
-
-    Only a batch of pictures is in memory at a time.
-
-    Args:
-        model: What ``load`` returned.
-        images: Paths, pictures or arrays.
-        max_pixels: Pixels of the largest file that is decoded.
-
-    Raises:
-        ShapeError: Something else came.
-    """
-    config: Mapping[str, Any] = model.__dict__["config"]
-    mean, std = (tuple(config["normalisation"][key]) for key in ("mean", "std"))
-    task, size = tasks[config["task"]](config["classes"]), tuple(config["size"])
-    how = reading_of(config, max_pixels)
-    if task.truth == "mask":
-        for image in images:
-            pixels = _opened(image, None, how)
-            yield (
-                pixels
-                if isinstance(pixels, DataError)
-                else segment(model, pixels, size=size, mean=mean, std=std)
-            )
-        return
-    rest = iter(images)
-    while opened := [_opened(image, size[0], how) for image in islice(rest, _BATCH)]:
-        good = [pixels for pixels in opened if not isinstance(pixels, DataError)]
-        rows = iter(())
-        if good:
-            with asking(model):
-                batch = np.stack(good).transpose(0, 3, 1, 2)
-                rows = iter(task.predict(model(normalised(batch, mean, std, device_of(model)))).cpu())
-        for pixels in opened:
-            yield pixels if isinstance(pixels, DataError) else next(rows)
-
-
-def is_segmenter(model: nn.Module) -> bool:
-    """Return whether a model that ``load`` returned answers for every pixel."""
-    config = model.__dict__["config"]
-    return tasks[config["task"]](model.__dict__["classes"]).truth == "mask"
-
-
-def _each(images: object) -> Sequence[object]:
-    if isinstance(images, np.ndarray) and images.ndim == 4:
-        return list(images)
-    return list(images) if isinstance(images, list | tuple) else [images]
-
-
-def _opened(image: object, side: int | None, how: Reading) -> UInt8[np.ndarray, "h w 3"] | DataError:
-    try:
-        return _pixels(image, side, how)
-    except DataError as error:
-        return error
-
-
-def _pixels(image: object, side: int | None, how: Reading) -> UInt8[np.ndarray, "h w 3"]:
-    """Return one picture, whole, or cut square like the images that the model was trained on."""
-    if isinstance(image, str | Path):
-        return read(Path(image), how) if side is None else read_square(Path(image), side, how)
-    if isinstance(image, Image.Image):
-        picture = upright_rgb(image, how.levels)
-        return np.asarray(picture) if side is None else square(picture, side)
-    if isinstance(image, np.ndarray) and image.ndim == 3 and image.shape[2] == 3 and image.dtype == np.uint8:
-        return image if side is None else square(image, side)
-    what = f"an array {image.shape} {image.dtype}" if isinstance(image, np.ndarray) else type(image).__name__
-    raise ShapeError(f"predict: got {what}, expected a path, a PIL picture or uint8 (H, W, 3)")

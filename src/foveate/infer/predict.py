@@ -1,63 +1,53 @@
-"""``fv.predict``: what a trained model sees in pictures, wherever they lie."""
+"""``fv.predict``: what a trained model answers to the user's inputs."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-from torch import Tensor, nn
+from torch import nn
 
-from foveate.data.decode import MOST_PIXELS
-from foveate.data.picture_lists import pictures_of
 from foveate.errors import CheckpointError
 from foveate.infer.load import load
-from foveate.infer.load import predict as predicted
-from foveate.train.training import Training
+from foveate.models.given import Given
 
 
 def predict(
-    model: nn.Module | Training | str | Path,
+    model: nn.Module | str | Path | Any,
     inputs: object,
     *,
     trust_code: bool = False,
-    max_pixels: int = MOST_PIXELS,
-) -> Tensor | list[Tensor]:
-    """Return probabilities for pictures: (N, classes), or of a network that segments a list of (K, H, W).
+    given: Given | None = None,
+    **options: Any,
+) -> Any:
+    """Return what a model answers to inputs; of images their probabilities.
 
     Args:
         model: What ``fv.load`` or ``fv.train`` returned, or the folder of a study or of a training.
-        inputs: Files, folders, lists (.txt, .csv) or patterns (``photos/*.jpg``); PIL pictures; arrays
-            (H, W, 3) or (N, H, W, 3) uint8; or a sequence of such.
+        inputs: What the model's task takes. Of images: files, folders, lists (.txt, .csv) or patterns
+            (``photos/*.jpg``); PIL pictures; arrays (H, W, 3) or (N, H, W, 3) uint8; or a list of such.
         trust_code: Whether to run code of other packages that the folder of a model names; see ``fv.load``.
-        max_pixels: Pixels of the largest file that is decoded.
+        given: What the training was given as its model, if that was a Python object; see ``fv.load``.
+        options: Of the task, such as ``max_pixels``, the pixels of the largest file that is decoded.
 
     Returns:
-        Of a classifier one row a picture, float32; of a segmenter the probabilities of the pixels of each
-        picture, at its own size.
+        Of a classifier one row of probabilities a picture, float32 (N, classes); of a network that segments a
+        list with the probabilities of the pixels of each picture, (K, H, W) at its own size.
 
     Raises:
         CheckpointError: There is no model in the folder, or the module is not one that was trained here.
         TrustError: The folder names code of another package, and ``trust_code`` is False.
-        DataError: A picture cannot be read, or none is meant.
-        ShapeError: Something other than pictures came.
+        DataError: An input cannot be read, or none is meant.
+        ShapeError: Something other than such inputs came.
     """
-    if isinstance(model, Training):
-        model = model.model
-    elif isinstance(model, str | Path):
-        model = load(model, trust_code=trust_code)
-    if "config" not in model.__dict__:
+    if isinstance(model, str | Path):
+        model = load(model, trust_code=trust_code, model=given)
+    elif not isinstance(model, nn.Module):
+        model = getattr(model, "model", model)  # what fv.train returned
+    task = getattr(model, "__dict__", {}).get("task")
+    if task is None:
         raise CheckpointError(
-            f"predict: got a {type(model).__name__} that does not know its classes and size. Give the folder "
+            f"predict: got a {type(model).__name__} that does not know its task. Give the folder "
             "of a study or of a training, or what fv.load or fv.train returned."
         )
-    return predicted(model, _pictures(inputs), max_pixels=max_pixels)
-
-
-def _pictures(inputs: object) -> object:
-    if isinstance(inputs, np.ndarray) or not isinstance(inputs, str | Path | list | tuple):
-        return inputs
-    found: list[object] = []
-    for one in [inputs] if isinstance(inputs, str | Path) else inputs:
-        is_name = isinstance(one, str | Path)
-        found += [picture.path for picture in pictures_of([one])] if is_name else [one]
-    return found
+    return task.predict(model, inputs, **options)

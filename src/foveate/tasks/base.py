@@ -1,31 +1,39 @@
-"""What a task says, so that the training loop and the statistics need not know its name."""
+"""The interface that a task implements; training, studies, prediction and commands know nothing else of it.
+
+A task defines what a model learns from a batch (``loss``), how the model's answers are judged (``judge``, and
+the scores that follow from its records), and how answers are shown. It is made for the *inputs* of its
+models: plain data such as classes, image size or vocabulary, which plans and saved models carry.
+
+To write one, derive from ``Task`` and register the class: ``@tasks.register("translation")``. What has a
+default here may be left out.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
 import numpy as np
+from jaxtyping import Float, Float64
 from torch import Tensor, nn
 
-from foveate.data.base import Truth
-from foveate.options import check_fields
+from foveate.calls import parse_call
+from foveate.data.checks.finding import Finding
+from foveate.data.feed import Data, Feed
+from foveate.errors import DataError, OptionError
+from foveate.models.create import create_model
+from foveate.options import check_fields, checked
+from foveate.recipe import TrainConfig
 from foveate.registry import Registry
 
+Inputs = Mapping[str, Any]
+"""What a task's models are made for, as plain data; JSON gives it back unchanged."""
 
-class Labelled(Protocol):
-    """A batch, as far as a task looks at it: images (B, 3, H, W) and what is true of them (B, ...)."""
-
-    @property
-    def images(self) -> Tensor:
-        """Normalised pictures."""
-        ...
-
-    @property
-    def targets(self) -> Tensor:
-        """What is true of them."""
-        ...
+Answers = Sequence[Any] | np.ndarray
+"""One answer an item: an array (N, ...), or a list of arrays, texts or plain data."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +45,12 @@ class Metric:
         unit: What one printed unit is called.
         scale: Printed value of a score of 1: 100 for a share that is printed in points.
         higher_is_better: Whether more is better.
-        averages: Whether it is the mean of one score an item. If not (mean IoU, AUROC), a study works with
-            pseudo-values.
+        averages: Whether it is the mean of one score an item. If not (mean IoU, AUROC, BLEU), a study works
+            with pseudo-values.
         bounds: The least and the greatest score there can be, or None.
         margin: The least difference worth having where the user states none, in the unit.
+        groups: Into how many groups a study puts the test items, where leaving out each of them in turn
+            would take too long (FID); each item is its own group if None.
     """
 
     name: str
@@ -50,108 +60,390 @@ class Metric:
     averages: bool = True
     bounds: tuple[float, float] | None = (0.0, 1.0)
     margin: float = 0.5
+    groups: int | None = None
 
     def __post_init__(self) -> None:
         check_fields(self)
 
+    def better(self, score: float, than: float) -> bool:
+        """Return whether a score is better than another."""
+        return score > than if self.higher_is_better else score < than
 
-class Task(Protocol):
-    """Everything that the loop and the statistics ask of a task; ``outputs`` is what ``forward`` returned.
 
-    What a task keeps of a test item is its *record*: whatever the metric of any set of items follows from.
+@dataclass(frozen=True)
+class Part:
+    """What has an optimizer of its own.
+
+    Args:
+        module: The model, or a part of it.
+        every: It is trained at every so many steps: 2 for a generator whose discriminator takes two steps.
+        lr: Its learning rate as a multiple of the recipe's.
+        betas: Decay rates of AdamW's moments.
     """
 
-    @property
-    def name(self) -> str:
-        """The name in the registry."""
-        ...
+    module: nn.Module
+    every: int = 1
+    lr: float = 1.0
+    betas: tuple[float, float] = (0.9, 0.999)
 
-    @property
-    def truth(self) -> Truth:
-        """What it learns from: one label an image, or a mask."""
-        ...
 
-    @property
-    def metric(self) -> Metric:
-        """What ``value`` measures."""
-        ...
+@dataclass(frozen=True)
+class Judged:
+    """What is kept of a batch that a model was judged on.
 
-    def forward(self, model: nn.Module, batch: Labelled) -> object:
-        """Run the model on a batch: most take the images alone, a captioner takes the words too."""
-        ...
+    Args:
+        records: (B, ...), from which the metric of any set of items follows.
+        answers: One an item, to look at.
+        loss: Mean loss of the batch, a scalar, if the task has one for judging.
+    """
 
-    def check(self, outputs: object, targets: np.ndarray) -> None:
-        """Raise unless outputs of this shape can be trained on all of these targets; called once a run."""
-        ...
+    records: Tensor
+    answers: Tensor | Sequence[Any]
+    loss: Tensor | None = None
 
-    def check_metric(self, truths: np.ndarray) -> None:
-        """Raise unless the metric says something about test items of which this is true (N, ...).
 
-        Called before training, so that no finished study has to be told.
+@dataclass(frozen=True)
+class Told:
+    """A prediction as a command prints it.
+
+    Args:
+        name: Of the input.
+        lines: What is printed under it.
+        plain: The same as JSON holds it.
+        failed: Whether the input could not be used; ``lines`` then say why.
+    """
+
+    name: str
+    lines: tuple[str, ...] = ()
+    plain: Mapping[str, Any] = field(default_factory=dict)
+    failed: bool = False
+
+
+@dataclass(frozen=True)
+class Network:
+    """A model as the user names it, and made.
+
+    Args:
+        name: As ``create_model`` takes it.
+        model: The module, without attention.
+        pretrained: Whether it has published weights.
+        weights: The file of weights that it was given, if any.
+        size: Side of the images that is asked for, in pixels, if any.
+    """
+
+    name: str
+    model: nn.Module
+    pretrained: bool = False
+    weights: str | Path | None = None
+    size: int | None = None
+
+
+class Task(ABC):
+    """What a model learns, how it is judged, and how its answers look.
+
+    Args:
+        inputs: What its models are made for.
+        recipe: Of training; a task reads from it what concerns its loss.
+        metric: What is judged by; the task's usual metric if None.
+
+    Raises:
+        OptionError, UnknownNameError: There is no such loss or metric, or it does not go with the inputs.
+
+    Attributes:
+        name: The name in the registry.
+        items: What its items are called, in the plural: "images", "sentences".
+        classes: Names of the classes, if there are any.
+        metric: What ``value`` measures.
+    """
+
+    name: ClassVar[str]
+    items: ClassVar[str] = "items"
+    classes: tuple[str, ...] = ()
+    metric: Metric
+
+    def __init__(self, inputs: Inputs, *, recipe: TrainConfig = TrainConfig(), metric: str | None = None):  # noqa: B008  # frozen
+        if metric is not None:
+            raise OptionError(
+                f"{self.name}: got metric={metric!r}, but this task has one metric. Leave it out."
+            )
+        self.inputs, self.recipe = inputs, recipe
+
+    @classmethod
+    def of(cls, inputs: Inputs, *, recipe: TrainConfig = TrainConfig(), metric: str | None = None) -> Self:  # noqa: B008
+        """Return the task for such inputs; see the class."""
+        return cls(inputs, recipe=recipe, metric=metric)
+
+    # What the data is
+
+    @classmethod
+    def opens(cls, source: object) -> bool:
+        """Return whether a source is plainly data for this task, so that the user need not name the task."""
+        return False
+
+    @classmethod
+    def open(cls, source: object, **options: object) -> Data:
+        """Open data for this task.
+
+        Args:
+            source: What the user names: a path, a text, a Python object.
+            options: As the command line or the caller gives them.
+
+        Raises:
+            DataError: It is not data for this task, or cannot be read.
         """
-        ...
+        raise DataError(f"{cls.name}: cannot open data. Give data that was opened already.")
 
-    def loss(self, outputs: object, batch: Labelled, *, label_smoothing: float = 0.0) -> Tensor:
-        """Return the mean loss of the batch, a scalar."""
-        ...
+    @classmethod
+    def reopen(cls, origin: Mapping[str, Any]) -> Data:
+        """Open data again from its ``origin``.
 
-    def record(self, outputs: object, batch: Labelled) -> Tensor:
-        """Return what is kept of each item (B, ...)."""
-        ...
+        Raises:
+            DataError: It was a Python object, which only Python can give again.
+        """
+        if origin.get("source") is None:
+            raise DataError(
+                f"this data came from a Python object ({origin.get('description', 'no path')}) and cannot be "
+                "opened from its description. Pass the object itself."
+            )
+        return cls.open(origin["source"], **origin.get("options", {}))
+
+    @classmethod
+    def check(cls, data: Data) -> list[Finding]:
+        """Look for faults in the data, before training; an ``error`` stops a study."""
+        return []
+
+    @classmethod
+    def check_source(cls, source: object, **options: object) -> list[Finding]:
+        """Look for faults in what ``open`` refuses: why it cannot be opened, and where."""
+        try:
+            return cls.check(cls.open(source, **options))
+        except DataError as error:
+            return [Finding("cannot_open", "error", str(error))]
+
+    @classmethod
+    def warnings(cls, data: Data) -> list[Finding]:
+        """Return those warnings of ``check`` that are known without reading an item."""
+        return []
+
+    @classmethod
+    def draw_alike(cls, data: Data | None, findings: Sequence[Finding], path: Path) -> str:
+        """Draw items that are alike side by side into a file, and return what to print about it."""
+        raise OptionError(f"--sheet: {cls.name} does not draw its data. Leave it out.")
+
+    @classmethod  # noqa: B027
+    def expect(cls, data: Data) -> None:
+        """Raise unless the data is for this task.
+
+        Raises:
+            DataError: It is not.
+        """
+
+    @classmethod
+    def usual_recipe(cls, data: Data | None, *, tuned: bool = False) -> TrainConfig:
+        """Return the recipe for training that states nothing else.
+
+        Args:
+            data: What is trained on; None where it is not known yet.
+            tuned: Whether training starts from weights that a large learning rate would wash out.
+        """
+        return cls.tuned(TrainConfig()) if tuned else TrainConfig()
+
+    @staticmethod
+    def tuned(recipe: TrainConfig) -> TrainConfig:
+        """Return a recipe with the learning rate that is usual for pretrained weights."""
+        return replace(recipe, lr=1e-4)
+
+    @classmethod
+    @abstractmethod
+    def inputs_of(cls, data: Data) -> dict[str, Any]:
+        """Return the inputs as far as they follow from the data alone, such as classes or vocabulary.
+
+        Further keyword arguments are the task's own options: ``--task "translation(words=8000)"``.
+        """
+
+    @classmethod
+    def read_inputs(cls, plain: Mapping[str, Any]) -> Inputs:
+        """Return the inputs that a saved model carries, checked.
+
+        Raises:
+            Misfit: An entry is missing or impossible.
+        """
+        return plain
+
+    def fitted(self, data: Data, network: Network) -> dict[str, Any]:
+        """Return the inputs when the model is known too, tried out on the model.
+
+        Raises:
+            ShapeError: The model is not for this task.
+        """
+        return dict(self.inputs)
+
+    def try_out(self, name: str, model: nn.Module) -> None:  # noqa: B027
+        """Raise unless a model takes the inputs and answers as this task needs it; called before training.
+
+        Raises:
+            ShapeError: It does not.
+        """
+
+    @abstractmethod
+    def feeds(self, data: Data) -> dict[str, Feed]:
+        """Return the splits of the data ready for training; take from them what the loss needs of them.
+
+        Raises:
+            DataError: An item cannot be read, or the metric says nothing about the test items.
+            OptionError: The recipe does not go with the data.
+        """
+
+    def facts(self) -> tuple[str, ...]:
+        """Return what a plan prints about the inputs, each in a few words: "5 classes", "64 px"."""
+        return ()
+
+    def saved(self, data: Data) -> dict[str, Any]:
+        """Return the inputs as a saved model carries them, from which ``of`` makes the task again."""
+        return dict(self.inputs)
+
+    # What the model is
+
+    def model_options(self) -> dict[str, object]:
+        """Return what ``create_model`` needs beside the name, such as the number of classes."""
+        return {"classes": len(self.classes)}
+
+    def create(self, model: str, *, pretrained: bool = False, weights: str | Path | None = None) -> nn.Module:
+        """Return a model by its name, made for the inputs."""
+        options: dict[str, Any] = self.model_options()
+        return create_model(model, **options, pretrained=pretrained, weights=weights)
+
+    @abstractmethod
+    def example(self, items: int = 2) -> Any:
+        """Return an input of so many items that a model can be run on; always the same."""
+
+    def parts(self, model: nn.Module) -> Mapping[str, Part]:
+        """Return what is trained, in turns: one part, the whole model, in most tasks."""
+        return {"": Part(model)}
+
+    # Training and judging
+
+    @abstractmethod
+    def loss(self, model: nn.Module, batch: Any, part: str = "") -> Float[Tensor, ""]:
+        """Return the mean loss of a batch for one of the parts."""
+
+    @abstractmethod
+    def judge(self, model: nn.Module, batch: Any) -> Judged:
+        """Return records and answers of a batch, the model being in evaluation mode, without gradients.
+
+        A task may search, sample or tile here. Random numbers are PyTorch's, which are seeded alike at every
+        judging.
+        """
+
+    def judging_batch(self, batch_size: int) -> int:
+        """Return how many items are judged at once where training sees ``batch_size``."""
+        return batch_size
+
+    def ready(self, model: nn.Module, feed: Feed) -> None:  # noqa: B027
+        """Raise unless the model can be trained on this feed; called once a run, before its first step."""
+
+    # Scores: by default those of a metric that follows from the sum of the records
+
+    def value_of_total(self, total: np.ndarray) -> float:
+        """Return the metric of items whose records sum up to ``total``."""
+        raise NotImplementedError(f"{self.name}: define value_of_total, or value")
 
     def value(self, records: np.ndarray) -> float:
         """Return the metric over the items that left these records (N, ...); NaN if they do not tell."""
-        ...
+        return self.value_of_total(records.sum(axis=0))
 
-    def value_without_each(self, records: np.ndarray) -> np.ndarray:
-        """Return the metric over all items but one, for each item in turn (N,)."""
-        ...
+    def value_without_each(self, records: np.ndarray) -> Float64[np.ndarray, " n"]:
+        """Return the metric over all items but one, for each item in turn."""
+        total = records.sum(axis=0)
+        return np.array([self.value_of_total(total - record) for record in records])
 
     def by_class(self, records: np.ndarray) -> np.ndarray | None:
         """Return the metric of each class (K,) over these items, or None: then a class has its own items."""
-        ...
+        return None
 
     def by_class_without_each(self, records: np.ndarray) -> np.ndarray | None:
         """Return the metric of each class over all items but one, for each item in turn (N, K); or None."""
-        ...
+        return None
+
+    def class_of_items(self, feed: Feed) -> np.ndarray | None:
+        """Return the class of each item (N,), where each has one; None elsewhere."""
+        return None
 
     def figures(self, records: np.ndarray) -> dict[str, float]:
         """Return further figures over these items, by the names that a report prints, as it prints them."""
-        ...
+        return {}
 
-    def answer(self, outputs: object) -> Tensor:
-        """Return what is kept of the outputs to look at: probabilities (B, K), or labels (B, H, W) uint8."""
-        ...
+    def confusion(self, answers: Answers, feed: Feed) -> np.ndarray | None:
+        """Count the items of each true class (row) that were given each class (column), if there are any."""
+        return None
 
-    def predict(self, outputs: object) -> Tensor:
-        """Return probabilities (B, K, ...), float32."""
-        ...
+    def chance(self, feeds: Mapping[str, Feed]) -> float:
+        """Return what a model scores that does not look at its input; NaN if nobody knows."""
+        return float("nan")
 
+    # What one sees
 
-class Builder(Protocol):
-    """Makes a task for certain data and a certain way of training."""
-
-    def __call__(
+    def cards(
         self,
-        classes: Sequence[str] = ...,
-        *,
-        loss: str | None = ...,
-        metric: str | None = ...,
-        class_weights: Sequence[float] | None = ...,
-    ) -> Task:
-        """Return the task.
+        models: Mapping[str, nn.Module],
+        feed: Feed,
+        answers: Mapping[str, Answers],
+        scores: Mapping[str, np.ndarray],
+    ) -> list[dict[str, Any]]:
+        """Return some test items as every model sees them, for the report: see docs/study-json.md.
 
         Args:
-            classes: The names of the classes.
-            loss: What is minimised; the task's usual loss if None.
-            metric: What is judged by; the task's usual metric if None.
-            class_weights: How much each class counts in the loss; alike if None.
+            models: One trained model a variant, all of one seed.
+            feed: The test items.
+            answers: What each of the models answered to every item.
+            scores: The metric of each item by itself (N,), in its unit; NaN where it says nothing.
+        """
+        return []
+
+    # Using a trained model
+
+    def predict(self, model: nn.Module, inputs: object, **options: Any) -> Any:
+        """Return what a model answers to the user's inputs, as ``fv.predict`` and ``model.predict`` do.
 
         Raises:
-            UnknownNameError: There is no such loss or metric.
-            OptionError: The task does not have that choice.
+            ShapeError, DataError: The inputs are not of the kind, or cannot be read.
         """
-        ...
+        raise OptionError(f"{self.name}: this task does not predict from a user's inputs")
+
+    def tell(
+        self, model: nn.Module, words: Sequence[str], *, out: Path | None = None, **options: Any
+    ) -> Iterator[Told]:
+        """Yield what ``foveate predict`` prints of each input, and write files if ``out`` is given.
+
+        Args:
+            model: A trained model.
+            words: The inputs, as the command line has them.
+            out: Folder of the files to write.
+            options: Further options of the command, those that were given.
+
+        Raises:
+            OptionError: The task does not have such an option.
+        """
+        if out is not None or options:
+            name = "out" if out is not None else next(iter(options))
+            raise OptionError(
+                f"--{name.replace('_', '-')}: this model is for {self.name}, which has no such option."
+            )
+        found: Iterable[Any] = self.predict(model, list(words))
+        for word, answer in zip(words, found, strict=True):
+            yield Told(word, (str(answer),), {"input": word, "answer": answer})
 
 
-tasks: Registry[Builder] = Registry("task")
+tasks: Registry[type[Task]] = Registry("task", see="foveate list tasks")
+
+
+def task_named(text: str) -> tuple[type[Task], dict[str, object]]:
+    """Return the task that a name with options means, and the options: ``translation(words=8000)``.
+
+    Raises:
+        UnknownNameError: There is no such task.
+        OptionError: It does not have such an option.
+    """
+    name, options = parse_call(text)
+    found = tasks[name]
+    return found, checked(f"task {name}", found.inputs_of, options)

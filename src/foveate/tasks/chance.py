@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from foveate.compare.statistics.verdict import Terms
 from foveate.data.cache import CachedSplit
-from foveate.tasks.base import Metric, Task
 
 MOST = 256  # test images with masks that it is measured on
 _BATCH = 8
@@ -30,7 +28,19 @@ class _Unseen:
         return len(self.targets)
 
 
-def chance_score(task: Task, splits: Mapping[str, CachedSplit], classes: int) -> float:
+class Recorded(Protocol):
+    """A task, as far as it tells what a model scores that always gives the same answer."""
+
+    def record(self, outputs: object, batch: Any) -> Tensor:
+        """Return what is kept of each item."""
+        ...
+
+    def value(self, records: np.ndarray) -> float:
+        """Return the metric."""
+        ...
+
+
+def chance_score(task: Recorded, splits: Mapping[str, CachedSplit], classes: int) -> float:
     """Return the metric of a model that gives every test item, or pixel, the shares of the training classes.
 
     Accuracy is then the share of the most frequent class, AUROC a half, balanced accuracy one over the number
@@ -52,33 +62,6 @@ def chance_score(task: Task, splits: Mapping[str, CachedSplit], classes: int) ->
         outputs = outputs.expand(len(targets), -1, *(targets.shape[1:] if masked else ()))
         records.append(task.record(outputs, _Unseen(torch.empty(0), targets)))
     return task.value(torch.cat(records).double().numpy())
-
-
-def beats(score: float, chance: float, metric: Metric) -> bool:
-    """Return whether a score is better than another."""
-    return score > chance if metric.higher_is_better else score < chance
-
-
-def chance_sentence(scores: Mapping[str, Mapping[str, float | None]], chance: float, terms: Terms) -> str:
-    """Say so if no variant is shown to do better than chance; else nothing.
-
-    Args:
-        scores: Of each variant ``mean`` and, if there is an interval, ``low`` and ``high``, in the unit.
-        chance: What a model scores that does not look, in the unit.
-        terms: The unit, and whether more is better.
-    """
-    sure = "low" if terms.higher_is_better else "high"
-    worst = [entry["mean"] if entry[sure] is None else entry[sure] for entry in scores.values()]
-    sign = 1 if terms.higher_is_better else -1
-    if not math.isfinite(chance) or any(
-        value is not None and sign * value > sign * chance for value in worst
-    ):
-        return ""
-    return (
-        "Nothing here is shown to be better than chance: always answering how frequent the classes are "
-        f"scores {terms.amount(chance)}. Before reading differences, train for longer, or check labels and "
-        "learning rate."
-    )
 
 
 def _shares(train: CachedSplit, classes: int) -> np.ndarray:

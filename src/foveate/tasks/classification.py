@@ -9,22 +9,26 @@ Record   what the metric keeps of an image; of accuracy, the usual one, 1 if it 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from jaxtyping import Float, Float64, Int64
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from foveate.data.base import Truth
 from foveate.errors import DataError, OptionError, ShapeError
 from foveate.models.outputs import main_output
-from foveate.tasks.base import Labelled, tasks
-from foveate.tasks.metrics.label_metric import Records, parse_label_metric
+from foveate.tasks.base import tasks
+from foveate.tasks.confusion import confusion_matrix
+from foveate.tasks.image_task import Labelled
+from foveate.tasks.labelled_images import LabelledImages
+from foveate.tasks.metrics.label_metric import LabelMetric, Records, parse_label_metric
 
 
 @tasks.register("classification")
-class Classification:
+class Classification(LabelledImages):
     """One class an image; see the module's docstring.
 
     Args:
@@ -40,7 +44,8 @@ class Classification:
     """
 
     name = "classification"
-    truth: Truth = "label"
+    metric: LabelMetric
+    truths: ClassVar[tuple[Truth, ...]] = ("label",)
 
     def __init__(
         self,
@@ -52,15 +57,10 @@ class Classification:
     ) -> None:
         if loss not in (None, "ce"):
             raise OptionError(f'classification: got loss="{loss}", expected "ce", the only one.')
-        self.classes = tuple(classes)
+        super().__init__(classes, class_weights=class_weights)
         self.metric = parse_label_metric(metric or "accuracy").of(len(self.classes))
-        self.class_weights = None if class_weights is None else torch.tensor(class_weights)
 
-    def forward(self, model: nn.Module, batch: Labelled) -> object:
-        """Run the model on the images."""
-        return model(batch.images)
-
-    def check(self, outputs: object, targets: np.ndarray) -> None:
+    def check_outputs(self, outputs: object, targets: np.ndarray) -> None:
         """Raise unless there are logits for every class that the targets name.
 
         Raises:
@@ -95,7 +95,7 @@ class Classification:
                 "Add test images of other classes, or choose another metric, such as accuracy."
             )
 
-    def loss(self, outputs: object, batch: Labelled, *, label_smoothing: float = 0.0) -> Float[Tensor, ""]:
+    def loss_of(self, outputs: object, batch: Labelled, *, label_smoothing: float = 0.0) -> Float[Tensor, ""]:
         """Return the mean cross-entropy, in nats; 0 of a batch of nothing but classes that weigh nothing."""
         logits = main_output(outputs).float()
         weight = None if self.class_weights is None else self.class_weights.to(logits)
@@ -123,15 +123,15 @@ class Classification:
         """Return the same without each image in turn."""
         return self.metric.by_class_without_each(records, len(self.classes))
 
-    def figures(self, records: Records) -> dict[str, float]:
-        """Return no further figure."""
-        return {}
+    def class_of_items(self, feed: Any) -> Int64[np.ndarray, " n"]:
+        """Return the true classes."""
+        return feed.split.targets
 
-    def answer(self, outputs: object) -> Float[Tensor, "b q"]:
-        """Return the probabilities."""
-        return self.predict(outputs)
+    def confusion(self, answers: Any, feed: Any) -> Int64[np.ndarray, "k k"]:
+        """Count which class was taken for which."""
+        return confusion_matrix(answers, feed.split.targets, len(self.classes))
 
-    def predict(self, outputs: object) -> Float[Tensor, "b q"]:
+    def probabilities(self, outputs: object) -> Float[Tensor, "b q"]:
         """Return probabilities that sum to 1 over the classes."""
         return main_output(outputs).float().softmax(dim=1)
 

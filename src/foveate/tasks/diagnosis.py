@@ -12,18 +12,21 @@ Paper    the loss: Guan et al. Diagnose like a Radiologist. 2018. arXiv:1801.099
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 import torch
 from jaxtyping import Float, Float64, Shaped
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from foveate.calls import parse_call
 from foveate.data.base import Truth
 from foveate.errors import DataError, OptionError, ShapeError
 from foveate.models.outputs import main_output
-from foveate.tasks.base import Labelled, Metric, tasks
+from foveate.tasks.base import Metric, tasks
+from foveate.tasks.image_task import Labelled
+from foveate.tasks.labelled_images import LabelledImages
 from foveate.tasks.metrics.auroc import (
     auroc,
     auroc_without_each,
@@ -35,7 +38,7 @@ from foveate.tasks.metrics.auroc import (
 
 
 @tasks.register("diagnosis")
-class Diagnosis:
+class Diagnosis(LabelledImages):
     """Several findings an image; see the module's docstring.
 
     Args:
@@ -51,7 +54,7 @@ class Diagnosis:
     """
 
     name = "diagnosis"
-    truth: Truth = "labels"
+    truths: ClassVar[tuple[Truth, ...]] = ("labels", "label")
     metric = Metric("AUROC", unit="points", scale=100.0, averages=False)
 
     def __init__(
@@ -64,14 +67,10 @@ class Diagnosis:
     ) -> None:
         if loss not in (None, "bce"):
             raise OptionError(f'diagnosis: got loss="{loss}", expected "bce", the only one.')
-        self.classes, self.specificity = tuple(classes), _specificity(metric)
-        self.class_weights = None if class_weights is None else torch.tensor(class_weights)
+        super().__init__(classes, class_weights=class_weights)
+        self.specificity = _specificity(metric)
 
-    def forward(self, model: nn.Module, batch: Labelled) -> object:
-        """Run the model on the images."""
-        return model(batch.images)
-
-    def check(self, outputs: object, targets: Shaped[np.ndarray, n * k]) -> None:
+    def check_outputs(self, outputs: object, targets: Shaped[np.ndarray, n * k]) -> None:
         """Raise unless there is a logit for every finding.
 
         Raises:
@@ -113,7 +112,7 @@ class Diagnosis:
                 "or in none. Add test images with and without the findings."
             )
 
-    def loss(self, outputs: object, batch: Labelled, *, label_smoothing: float = 0.0) -> Float[Tensor, ""]:
+    def loss_of(self, outputs: object, batch: Labelled, *, label_smoothing: float = 0.0) -> Float[Tensor, ""]:
         """Return the mean binary cross-entropy, in nats; smoothing draws every truth towards a half."""
         logits = main_output(outputs).float()
         truths = _truths(batch, logits.shape[1]).to(logits) * (1 - label_smoothing) + label_smoothing / 2
@@ -124,7 +123,7 @@ class Diagnosis:
 
     def record(self, outputs: object, batch: Labelled) -> Float64[Tensor, "b n"]:
         """Return the probabilities of all findings, then their truths."""
-        probabilities = self.predict(outputs)
+        probabilities = self.probabilities(outputs)
         truths = _truths(batch, probabilities.shape[1])
         return torch.cat([probabilities.double(), truths.to(probabilities).double()], dim=1)
 
@@ -157,11 +156,7 @@ class Diagnosis:
             "specificity": 100 * mean_present(specificity(*told)),
         }
 
-    def answer(self, outputs: object) -> Float[Tensor, "b k"]:
-        """Return the probabilities."""
-        return self.predict(outputs)
-
-    def predict(self, outputs: object) -> Float[Tensor, "b k"]:
+    def probabilities(self, outputs: object) -> Float[Tensor, "b k"]:
         """Return the probability of each finding; of both classes if one output stands for two."""
         found = main_output(outputs).float().sigmoid()
         if found.shape[1] == 1 and len(self.classes) == 2:

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar, Self
 
 import numpy as np
 import torch
@@ -24,9 +25,12 @@ from foveate.data.base import Truth
 from foveate.errors import OptionError, ShapeError
 from foveate.models.outputs import main_output, probabilities
 from foveate.models.segmentation.segmenter import resized
-from foveate.tasks.base import Labelled, tasks
+from foveate.recipe import TrainConfig
+from foveate.tasks.base import Inputs, tasks
+from foveate.tasks.image_task import Labelled
 from foveate.tasks.losses import parse_loss, presence
-from foveate.tasks.metrics import MeanDice, MeanIoU, parse_metric
+from foveate.tasks.metrics import CountedMetric, MeanDice, MeanIoU, parse_metric
+from foveate.tasks.segmented_images import SegmentedImages
 
 USUAL_AUX_WEIGHT = 0.5  # torchvision's, of auxiliary outputs of models that do not say
 
@@ -45,7 +49,7 @@ class Segmented:
 
 
 @tasks.register("segmentation")
-class Segmentation:
+class Segmentation(SegmentedImages):
     """One class a pixel; see the module's docstring.
 
     Args:
@@ -60,7 +64,8 @@ class Segmentation:
     """
 
     name = "segmentation"
-    truth: Truth = "mask"
+    metric: CountedMetric
+    truths: ClassVar[tuple[Truth, ...]] = ("mask",)
 
     def __init__(
         self,
@@ -70,10 +75,23 @@ class Segmentation:
         metric: str | None = None,
         class_weights: Sequence[float] | None = None,
     ) -> None:
-        self.classes = tuple(classes)
+        super().__init__(classes, class_weights=class_weights)
         self.criterion, self.metric = parse_loss(loss or "ce"), parse_metric(metric or "miou")
         self._counting = self.metric, *self.metric.beside(), _IOU
-        self.class_weights = None if class_weights is None else torch.tensor(class_weights)
+
+    @classmethod
+    def of(cls, inputs: Inputs, *, recipe: TrainConfig = TrainConfig(), metric: str | None = None) -> Self:  # noqa: B008
+        """Return the task for such inputs, with the loss that the recipe names.
+
+        Raises:
+            OptionError: The recipe has ``label_smoothing``, which is an option of cross-entropy here.
+        """
+        if recipe.label_smoothing:
+            raise OptionError(
+                f"label_smoothing: got {recipe.label_smoothing} for segmentation, where it is an option of "
+                f'the loss. Write loss="ce(label_smoothing={recipe.label_smoothing})".'
+            )
+        return super().of(inputs, recipe=recipe, metric=metric)
 
     def forward(self, model: nn.Module, batch: Labelled) -> Segmented:
         """Run the model on the images.
@@ -98,7 +116,7 @@ class Segmentation:
         ]
         return Segmented(self._fitted(logits, batch), tuple(aux))
 
-    def check(self, outputs: object, targets: UInt8[np.ndarray, "n h w"]) -> None:
+    def check_outputs(self, outputs: object, targets: UInt8[np.ndarray, "n h w"]) -> None:
         """Raise unless there are logits for every class.
 
         Raises:
@@ -119,17 +137,8 @@ class Segmentation:
         """
         _ = self._shapes
 
-    def loss(self, outputs: object, batch: Labelled, *, label_smoothing: float = 0.0) -> Float[Tensor, ""]:
-        """Return the loss of the logits and, weighed, of the auxiliary outputs.
-
-        Raises:
-            OptionError: ``label_smoothing`` is given, which is an option of cross-entropy here.
-        """
-        if label_smoothing:
-            raise OptionError(
-                f"label_smoothing: got {label_smoothing} for segmentation, where it is an option of the "
-                f'loss. Write loss="ce(label_smoothing={label_smoothing})".'
-            )
+    def loss_of(self, outputs: object, batch: Labelled, *, label_smoothing: float = 0.0) -> Float[Tensor, ""]:
+        """Return the loss of the logits and, weighed, of the auxiliary outputs."""
         found = _segmented(outputs)
         total = self._loss(found.logits, batch)
         for output, weight in found.aux:
@@ -138,7 +147,7 @@ class Segmentation:
 
     def record(self, outputs: object, batch: Labelled) -> Float64[Tensor, "b n"]:
         """Return what the metrics and the classes' overlaps counted in each image."""
-        probabilities = self.predict(outputs)
+        probabilities = self.probabilities(outputs)
         counts = [metric.count(probabilities, batch.targets) for metric in self._counting]
         return torch.cat([each.flatten(1).double() for each in counts], dim=1)
 
@@ -172,9 +181,11 @@ class Segmentation:
 
     def answer(self, outputs: object) -> UInt8[Tensor, "b h w"]:
         """Return the most probable class of each pixel."""
-        return self.predict(outputs).max(dim=1).indices.to(torch.uint8)  # argmax takes several times as long
+        return (
+            self.probabilities(outputs).max(dim=1).indices.to(torch.uint8)
+        )  # argmax takes several times as long
 
-    def predict(self, outputs: object) -> Float[Tensor, "b k h w"]:
+    def probabilities(self, outputs: object) -> Float[Tensor, "b k h w"]:
         """Return probabilities that sum to 1 over the classes, of which there are at least two."""
         logits = outputs.logits if isinstance(outputs, Segmented) else main_output(outputs)
         return probabilities(logits.float())

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 
 from torch import nn
 
-from foveate.data.batches import steps_per_epoch
+from foveate.data.feed import steps_per_epoch
 from foveate.recipe import TrainConfig
 from foveate.train.result import Epoch
 
@@ -46,12 +46,13 @@ class Position:
 
     Args:
         step: Steps taken.
-        loss: Sum of the losses of this epoch's steps.
+        loss: Sum of the losses of this epoch's steps, of the first part that is trained.
         seconds: Wall time, over all sittings.
         training_seconds: Wall time of training steps alone.
         epoch_seconds: Wall time of this epoch.
         images: Images trained on.
         history: One entry a finished epoch.
+        losses: The same sum for every part, where there are several.
     """
 
     step: int = 0
@@ -61,6 +62,7 @@ class Position:
     epoch_seconds: float = 0.0
     images: int = 0
     history: list[Epoch] = field(default_factory=list)
+    losses: dict[str, float] = field(default_factory=dict)
 
 
 def fingerprint(

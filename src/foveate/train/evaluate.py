@@ -1,80 +1,80 @@
-"""Scores and predictions of a model, item by item."""
+"""Scores and answers of a model, item by item."""
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from foveate.data.batches import Batch, eval_batches
-from foveate.data.cache import CachedSplit
+from foveate.data.feed import Feed
 from foveate.running import device_of, evaluating
-from foveate.tasks.base import Task
-
-Triple = tuple[float, float, float]
+from foveate.tasks.base import Answers, Task
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a model says about every item of a split, in the split's order.
+    """What a model answers to every item of a feed, in the feed's order.
 
     Args:
-        score: The task's metric over all items, in its own unit.
+        score: The task's metric over all items.
         records: What the metric of any of the items follows from (N, ...).
-        answers: What is kept of the outputs: probabilities (N, K) float32, or labels (N, H, W) uint8.
-        loss: Mean loss an item.
+        answers: One an item, to look at.
+        loss: Mean loss an item; NaN if the task has none for judging.
     """
 
     score: float
     records: np.ndarray
-    answers: np.ndarray
+    answers: Answers
     loss: float
 
 
-def evaluate(
-    model: nn.Module,
-    task: Task,
-    split: CachedSplit,
-    *,
-    batch_size: int = 256,
-    mean: Triple = (0.5, 0.5, 0.5),
-    std: Triple = (0.5, 0.5, 0.5),
-    size: int | None = None,
-) -> Evaluation:
-    """Run the model over a split, in evaluation mode, which it leaves as it found it.
+def evaluate(model: nn.Module, task: Task, feed: Feed, *, batch_size: int = 256) -> Evaluation:
+    """Run the model over a feed, in evaluation mode, which it leaves as it found it.
 
     Args:
         model: Any model on any device.
-        task: What its outputs mean.
-        split: The images and what is true of them.
-        batch_size: Images in one forward pass.
-        mean: What is subtracted from each channel of images in [0, 1].
-        std: What each channel is then divided by.
-        size: Side of the images in pixels; None leaves them as they are stored.
+        task: How it is judged.
+        feed: The items.
+        batch_size: Items in one forward pass.
     """
     device = device_of(model)
     records, answers, losses = [], [], []
-    with evaluating(model), torch.no_grad():
-        for stored in eval_batches(split, batch_size=batch_size, size=size, mean=mean, std=std):
-            batch = to_device(stored, device)
-            outputs = task.forward(model, batch)
-            records.append(task.record(outputs, batch))
-            answers.append(task.answer(outputs).cpu().numpy())
-            losses.append(task.loss(outputs, batch) * len(batch))
+    with evaluating(model), torch.no_grad(), _seeded(device):
+        for stored in feed.test(batch_size):
+            batch = stored.to(device)
+            judged = task.judge(model, batch)
+            records.append(judged.records)
+            answers.append(_on_cpu(judged.answers))
+            losses.append(torch.tensor(torch.nan) if judged.loss is None else judged.loss * len(batch))
     joined = torch.cat(records).double().cpu().numpy()
     return Evaluation(
         score=task.value(joined),
         records=joined,
-        answers=np.concatenate(answers),
+        answers=_joined(answers),
         loss=float(torch.stack(losses).sum()) / len(joined),
     )
 
 
-def to_device(batch: Batch, device: torch.device) -> Batch:
-    """Return the batch on ``device``, itself if it is there."""
-    if batch.images.device == device:
-        return batch
-    images, targets = (t.to(device, non_blocking=True) for t in (batch.images, batch.targets))
-    return Batch(images=images, targets=targets, indices=batch.indices)
+def _on_cpu(answers: object) -> Answers:
+    return answers.cpu().numpy() if isinstance(answers, Tensor) else answers  # type: ignore[return-value]
+
+
+def _joined(answers: list[Answers]) -> Answers:
+    """Return the answers of all batches: an array of arrays, a list of anything else."""
+    arrays = [part for part in answers if isinstance(part, np.ndarray)]
+    if len(arrays) == len(answers) and len({array.shape[1:] for array in arrays}) <= 1:
+        return np.concatenate(arrays)
+    return [answer for part in answers for answer in part]
+
+
+@contextlib.contextmanager
+def _seeded(device: torch.device) -> Iterator[None]:
+    """Seed PyTorch alike for every judging, and give the random state back afterwards."""
+    cards = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=cards):
+        torch.manual_seed(0)
+        yield

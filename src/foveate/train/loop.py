@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from pathlib import Path
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
-from foveate.data.batches import Batch
-from foveate.data.cache import CachedSplit
+from foveate.data.feed import Batch, Feed
 from foveate.insert.surgery import openings
 from foveate.recipe import TrainConfig
-from foveate.tasks.base import Task
+from foveate.tasks.base import Part, Task
 from foveate.train.best import Best
 from foveate.train.budget import Budget, Fingerprint, Position, fingerprint
 from foveate.train.checkpoint import Checkpoints
 from foveate.train.device import build_fabric, use_channels_last
 from foveate.train.ema import Average
-from foveate.train.evaluate import Triple, evaluate, to_device
-from foveate.train.feed import batches_of
+from foveate.train.evaluate import evaluate
 from foveate.train.lone_values import lone_values
-from foveate.train.loss_guard import Watch
+from foveate.train.loss_guard import LossGuard
 from foveate.train.optimise import build_optimizer, schedules, set_learning_rates
 from foveate.train.progress import Progress, Silent
 from foveate.train.result import Epoch, FitResult, described, expect_same, expect_within, finished, keep
@@ -38,15 +37,13 @@ from foveate.train.warm_start import start_from_plain
 def fit(
     model: nn.Module,
     task: Task,
-    splits: Mapping[str, CachedSplit],
+    feeds: Mapping[str, Feed],
     config: TrainConfig,
     folder: Path,
     *,
     progress: Progress | None = None,
     checkpoint_seconds: float = 30.0,
     start_from: Mapping[str, Tensor] | None = None,
-    mean: Triple = (0.5, 0.5, 0.5),
-    std: Triple = (0.5, 0.5, 0.5),
     name: str | None = None,
     identity: Mapping[str, object] | None = None,
 ) -> FitResult:
@@ -54,15 +51,13 @@ def fit(
 
     Args:
         model: With its first weights.
-        task: What the outputs mean.
-        splits: ``train``, and ``val`` if there is one, which is evaluated after every epoch.
+        task: What is learnt, and how it is judged.
+        feeds: ``train``, and ``val`` if there is one, which is evaluated after every epoch.
         config: The recipe.
         folder: Where this run keeps its checkpoint, and in the end ``model.safetensors`` and ``result.json``.
         progress: Is told of every step.
         checkpoint_seconds: Seconds between two checkpoints.
         start_from: Weights of the plain model to begin with; what was inserted keeps its own start.
-        mean: What is subtracted from each channel of images in [0, 1].
-        std: What each channel is then divided by.
         name: What ``progress`` calls the run; the folder's name if None.
         identity: What decides the run beside the recipe and the layers of the model, such as a hash of the
             data: a folder with another one is refused. JSON-able.
@@ -76,8 +71,8 @@ def fit(
         DataError: A target is not one of the model's classes.
     """
     folder, progress = Path(folder), progress or Silent()
-    run = fingerprint(model, task.name, config, len(splits["train"]), identity)
-    budget = Budget.of(config, len(splits["train"]))
+    run = fingerprint(model, task.name, config, len(feeds["train"]), identity)
+    budget = Budget.of(config, len(feeds["train"]))
     done = finished(folder, model, run, budget.stop)
     if done is not None:
         if done.steps == budget.steps:  # it may have been killed just before it could clear up
@@ -87,22 +82,27 @@ def fit(
         start_from_plain(model, start_from)
     if stages_of(model) and stage_of(model) is None:
         return fit_stages(
-            *(model, config, folder, run),
-            lambda recipe, home, told: fit(
-                *(model, task, splits, recipe, home),
-                progress=told,
+            model,
+            config,
+            folder,
+            run,
+            lambda recipe, home, watcher: fit(
+                model,
+                task,
+                feeds,
+                recipe,
+                home,
+                progress=watcher,
                 checkpoint_seconds=checkpoint_seconds,
-                mean=mean,
-                std=std,
                 identity=identity,
             ),
-            steps_of=lambda recipe: Budget.of(recipe, len(splits["train"])).steps,
+            steps_of=lambda recipe: Budget.of(recipe, len(feeds["train"])).steps,
             progress=progress,
             name=name or folder.name,
         )
     fabric = build_fabric(config.precision)
     with own_randomness(fabric.device):
-        sitting = _Sitting(model, task, splits, config, fabric, (mean, std))
+        sitting = _Sitting(model, task, feeds, config, fabric)
         sitting.open(folder, run, checkpoint_seconds)
         progress.begin(name or folder.name, budget.stop, sitting.state.at.step)
         try:
@@ -116,12 +116,9 @@ def fit(
 def rehearse(
     model: nn.Module,
     task: Task,
-    splits: Mapping[str, CachedSplit],
+    feeds: Mapping[str, Feed],
     config: TrainConfig,
     steps: int,
-    *,
-    mean: Triple = (0.5, 0.5, 0.5),
-    std: Triple = (0.5, 0.5, 0.5),
 ) -> list[float]:
     """Take a few steps as ``fit`` would and return the seconds that each took; nothing is kept.
 
@@ -132,7 +129,7 @@ def rehearse(
         shared(config, list(stages_of(model)))
     fabric = build_fabric(config.precision)
     with own_randomness(fabric.device), lone_values(model):
-        return _Sitting(model, task, splits, config, fabric, (mean, std)).rehearse(steps)
+        return _Sitting(model, task, feeds, config, fabric).rehearse(steps)
 
 
 class _Sitting:
@@ -142,21 +139,23 @@ class _Sitting:
         self,
         model: nn.Module,
         task: Task,
-        splits: Mapping[str, CachedSplit],
+        feeds: Mapping[str, Feed],
         config: TrainConfig,
         fabric: Fabric,
-        normalisation: tuple[Triple, Triple],
     ) -> None:
-        self.task, self.splits, self.config, self.fabric = task, splits, config, fabric
-        self.mean, self.std = normalisation
-        self.budget = Budget.of(config, len(splits["train"]))
+        self.task, self.feeds, self.config, self.fabric = task, feeds, config, fabric
+        self.budget = Budget.of(config, len(feeds["train"]))
         self.rates = schedules(config, self.budget.steps)
+        task.ready(model, feeds["train"])
         use_channels_last(model)
-        self.model, self.optimizer = fabric.setup(model, build_optimizer(model, config))
+        self.parts = dict(task.parts(model))
+        self.first = next(iter(self.parts))
+        optimizers = [build_optimizer(part.module, config, part.betas) for part in self.parts.values()]
+        self.model, *ready = fabric.setup(model, *optimizers)
+        self.optimizers = dict(zip(self.parts, ready, strict=True))
         average = Average(model, config.ema) if config.ema else None
-        best = Best(task.metric.higher_is_better) if config.keep_best and "val" in splits else None
-        self.state = State(model, self.optimizer, average, best, fabric, Position())
-        self.checked = False
+        best = Best(task.metric.higher_is_better) if config.keep_best and "val" in feeds else None
+        self.state = State(model, self.optimizers, average, best, fabric, Position())
 
     def open(self, folder: Path, run: Fingerprint, checkpoint_seconds: float) -> None:
         """Go on from the newest checkpoint in ``folder``, if there is one."""
@@ -171,8 +170,12 @@ class _Sitting:
         self.begin()
 
     def begin(self) -> None:
-        """Start the clocks and the eye on the loss."""
-        self.watch = Watch(self.rates["decayed"], self.fabric.device, self.state.at.loss)
+        """Start the clocks, and the guard of every part's loss."""
+        at, device = self.state.at, self.fabric.device
+        totals = {name: at.losses.get(name, 0.0) for name in self.parts} | {self.first: at.loss}
+        self.guards = {
+            name: LossGuard(self.rates["decayed"], device, total) for name, total in totals.items()
+        }
         self.lap = self.saved = time.perf_counter()
 
     def train(self, progress: Progress) -> None:
@@ -190,7 +193,7 @@ class _Sitting:
         """Keep the trained model; a run that max_steps has stopped keeps its checkpoint too."""
         at, complete = self.state.at, self.state.at.step == self.budget.steps
         if complete:
-            self.watch.look()
+            self._look()
         else:
             self._save()
         self._count_seconds()
@@ -213,7 +216,7 @@ class _Sitting:
             began = time.perf_counter()
             count = min(self.config.accumulate, self.budget.batches)
             self._step(itertools.islice(batches, count), count)
-            self.watch.look()  # waits for the device
+            self._look()  # waits for the device
             spans.append(time.perf_counter() - began)
         return spans
 
@@ -234,84 +237,102 @@ class _Sitting:
                 self._save()
 
     def _batches(self, epoch: int, first: int) -> Iterator[Batch]:
-        train = self.splits["train"]
-        return batches_of(train, self.config, epoch, start=first, mean=self.mean, std=self.std)
+        config = self.config
+        return self.feeds["train"].train(
+            batch_size=config.batch_size, seed=config.seed, epoch=epoch, start=first
+        )
 
     def _step(self, batches: Iterator[Batch], count: int) -> None:
-        """Take one step on the mean gradient of ``count`` batches."""
+        """Take one step on the mean gradient of ``count`` batches, part after part."""
         at = self.state.at
         seed_step(self.fabric.device, self.config.seed, at.step)
-        set_learning_rates(self.optimizer, self.rates, at.step)
-        losses = [self._gradient(batch, count) for batch in batches]
-        norm = self._clip()
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        some: Iterable[Batch] = batches if len(self.parts) == 1 else list(batches)
+        for name, part in self.parts.items():
+            if (at.step + 1) % part.every == 0:
+                self._turn(name, part, some, count)
         if self.state.average:
             self.state.average.update(at.step)
-        self.watch.add(at.step, losses[0] if count == 1 else torch.stack(losses).sum(), norm)
         at.step += 1
 
-    def _gradient(self, stored: Batch, count: int) -> Tensor:
+    def _turn(self, name: str, part: Part, batches: Iterable[Batch], count: int) -> None:
+        """Let one part take its step."""
+        optimizer = self.optimizers[name]
+        set_learning_rates(optimizer, self.rates, self.state.at.step, part.lr)
+        losses = [self._gradient(batch, count, name) for batch in batches]
+        norm = self._clip(optimizer)
+        optimizer.step()
+        for each in self.optimizers.values():  # a part's loss may have reached the others' weights
+            each.zero_grad(set_to_none=True)
+        self.guards[name].add(
+            self.state.at.step, losses[0] if count == 1 else torch.stack(losses).sum(), norm
+        )
+
+    def _gradient(self, stored: Batch, count: int, part: str) -> Tensor:
         """Add the gradient of a batch's share of the loss; return that share."""
-        batch = to_device(stored, self.fabric.device)
-        outputs = self.task.forward(self.model, batch)
-        if not self.checked:
-            self.task.check(outputs, self.splits["train"].truth)
-            self.checked = True
-        loss = self.task.loss(outputs, batch, label_smoothing=self.config.label_smoothing) / count
+        batch = stored.to(self.fabric.device)
+        # A part is run by itself, past the wrapper that sets the precision of the whole model.
+        with self.fabric.autocast() if part else nullcontext():
+            loss = self.task.loss(self.model, batch, part) / count
         self.fabric.backward(loss)
-        self.state.at.images += len(batch)
+        if part == self.first:
+            self.state.at.images += len(batch)
         return loss.detach()
 
-    def _clip(self) -> Tensor | None:
+    def _clip(self, optimizer: Optimizer) -> Tensor | None:
         """Clip the gradient; return its length, unless steps with infinite gradients are skipped anyway."""
         if self.config.clip is None:
             return None
         norm = self.fabric.clip_gradients(
-            self.model, self.optimizer, max_norm=self.config.clip, error_if_nonfinite=False
+            self.model, optimizer, max_norm=self.config.clip, error_if_nonfinite=False
         )
         return None if self.config.precision == "16-mixed" else norm
 
     def _end_epoch(self, epoch: int) -> Epoch:
         at = self.state.at
         began = time.perf_counter()
-        loss = self.watch.look() / self.budget.per_epoch  # waits for the device, which is training time
+        sums = self._look()  # waits for the device, which is training time
         at.training_seconds += time.perf_counter() - began
-        self.watch.restart()
+        losses = {name: total / max(self._turns(name, epoch), 1) for name, total in sums.items()}
+        for guard in self.guards.values():
+            guard.restart()
         score = self._validate()
         if self.state.best is not None and score is not None:
             self.state.best.offer(score, self.state.latest())
         self._count_seconds()
         entry = Epoch(
             epoch=epoch,
-            train_loss=loss,
+            train_loss=losses[self.first],
             val_score=score,
             lr=self.rates["decayed"](at.step - 1),
             seconds=at.epoch_seconds,
             openings=openings(self.state.model),
         )
+        if len(losses) > 1:
+            entry["losses"] = losses
         at.epoch_seconds = 0.0
         return entry
 
+    def _look(self) -> dict[str, float]:
+        """Return the sum of each part's losses in this epoch; raise if one is not finite."""
+        return {name: guard.look() for name, guard in self.guards.items()}
+
+    def _turns(self, name: str, epoch: int) -> int:
+        """Return how many steps a part takes in an epoch."""
+        every, steps = self.parts[name].every, self.budget.per_epoch
+        return (epoch + 1) * steps // every - epoch * steps // every
+
     def _validate(self) -> float | None:
         """Return the mean score on the validation split, of the moving average if there is one."""
-        if "val" not in self.splits:
+        if "val" not in self.feeds:
             return None
         with self.state.average.in_place() if self.state.average else nullcontext():
-            found = evaluate(
-                self.model,
-                self.task,
-                self.splits["val"],
-                batch_size=self.config.batch_size,
-                mean=self.mean,
-                std=self.std,
-                size=self.config.size,
-            )
-        return found.score
+            batch = self.config.batch_size
+            return evaluate(self.model, self.task, self.feeds["val"], batch_size=batch).score
 
     def _save(self) -> None:
         at = self.state.at
-        at.loss = self.watch.look()  # never keep a state that is not a number
+        sums = self._look()  # never keep a state that is not a number
+        at.loss, at.losses = sums[self.first], sums if len(sums) > 1 else {}
         self._count_seconds()
         self.checkpoints.save(at.step, *self.state.capture(self.run))
         self.saved = time.perf_counter()

@@ -1,4 +1,4 @@
-"""An eye on the loss: a run that turns into not-a-number stops early and says where.
+"""Stop a run early, and say where, when its loss is not a finite number any more.
 
 Reading a number from a GPU makes the host wait for it. So the loss is summed up on the device, with the first
 bad step beside it, and both are read only now and then.
@@ -15,7 +15,7 @@ from foveate.train.optimise import Schedule
 EVERY = 25  # steps between two looks on a device that computes beside the host
 
 
-class Watch:
+class LossGuard:
     """The sum of the losses, and the first step whose loss or gradient was not finite.
 
     Args:

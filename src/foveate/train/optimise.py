@@ -114,7 +114,9 @@ def _sorted(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     ]
 
 
-def build_optimizer(model: nn.Module, config: TrainConfig) -> Optimizer:
+def build_optimizer(
+    model: nn.Module, config: TrainConfig, betas: tuple[float, float] = (0.9, 0.999)
+) -> Optimizer:
     """Return AdamW or SGD (Nesterov momentum 0.9) over the parameter groups."""
     groups = _sorted(model, config.weight_decay)
     # One kernel an update instead of a dozen; not with a gradient scale, which clipping has to undo first.
@@ -123,11 +125,13 @@ def build_optimizer(model: nn.Module, config: TrainConfig) -> Optimizer:
     )
     if config.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=config.lr, momentum=0.9, nesterov=True, fused=fused)
-    return torch.optim.AdamW(groups, lr=config.lr, fused=fused)
+    return torch.optim.AdamW(groups, lr=config.lr, betas=betas, fused=fused)
 
 
-def set_learning_rates(optimizer: Optimizer, rates: dict[str, Schedule], step: int) -> None:
-    """Give every group its learning rate for ``step``."""
+def set_learning_rates(
+    optimizer: Optimizer, rates: dict[str, Schedule], step: int, factor: float = 1.0
+) -> None:
+    """Give every group its learning rate for ``step``, times ``factor``."""
     groups: Iterable[dict[str, object]] = optimizer.param_groups
     for group in groups:
-        group["lr"] = rates[str(group["name"])](step)
+        group["lr"] = factor * rates[str(group["name"])](step)

@@ -12,6 +12,7 @@ from torch import nn
 
 from foveate.errors import CheckpointError, TrainingError
 from foveate.files import read_json, sweep, write_json
+from foveate.infer.saved import WEIGHTS
 from foveate.models.form import form_of
 from foveate.options import read_record
 from foveate.tasks.base import Metric
@@ -19,7 +20,6 @@ from foveate.tensor_file import load_tensors, save_tensors
 from foveate.typed import AnyFloat
 
 MARKER = "result.json"
-WEIGHTS = "model.safetensors"
 _NAMED = 4  # differences that an error lists
 _LETTERS = 120  # of a value that it shows
 _HASHED = {  # what a run knows by a hash, and what it means if that differs
@@ -37,7 +37,8 @@ class Epoch(TypedDict):
     """One line of the history.
 
     ``val_score`` is the mean score in [0, 1], None without a validation split; ``lr`` the learning rate of
-    the epoch's last step; ``openings`` how far the gate of each inserted mechanism has opened, by its site.
+    the epoch's last step; ``openings`` how far the gate of each inserted mechanism has opened, by its site;
+    ``losses`` the mean loss of each part, where several are trained in turns.
     """
 
     epoch: int
@@ -46,6 +47,7 @@ class Epoch(TypedDict):
     lr: float
     seconds: float
     openings: dict[str, float]
+    losses: NotRequired[dict[str, float]]
 
 
 class _Record(TypedDict):

@@ -22,7 +22,7 @@ class State:
 
     Args:
         model: The model itself, not Fabric's wrapper around it.
-        optimizer: With its moments.
+        optimizers: One a part, with its moments.
         average: The moving average of the weights, if there is one.
         best: The weights of the best epoch, if they are what is kept.
         fabric: Its precision plugin may hold a gradient scale.
@@ -30,7 +30,7 @@ class State:
     """
 
     model: nn.Module
-    optimizer: Optimizer
+    optimizers: Mapping[str, Optimizer]
     average: Average | None
     best: Best | None
     fabric: Fabric
@@ -56,7 +56,7 @@ class State:
             "format": 1,
             "run": run,
             "position": asdict(self.at),
-            "optimizer": self.optimizer.state_dict(),
+            **self._moments(),
             "average": self.average.state if self.average else None,
             "best": self.best.capture() if self.best else None,
             "precision": self.fabric.strategy.precision.state_dict(),
@@ -64,10 +64,16 @@ class State:
         }
         return self.model.state_dict(), training
 
+    def _moments(self) -> dict[str, object]:
+        """Return the optimizers' states; of a single part as every version has kept it."""
+        states = {part: optimizer.state_dict() for part, optimizer in self.optimizers.items()}
+        return {"optimizer": states[""]} if "" in states else {"optimizers": states}
+
     def restore(self, weights: Mapping[str, Tensor], training: Mapping[str, Any]) -> None:
         """Put a checkpoint back."""
         self.model.load_state_dict(weights)
-        self.optimizer.load_state_dict(training["optimizer"])
+        for part, optimizer in self.optimizers.items():
+            optimizer.load_state_dict(training["optimizers"][part] if part else training["optimizer"])
         if self.average is not None:
             self.average.restore(training["average"])
         if self.best is not None:

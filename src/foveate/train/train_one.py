@@ -13,46 +13,32 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
-from foveate.compare.build import base_model, example, start_of
-from foveate.compare.draft import times
-from foveate.compare.materials import (
-    Materials,
-    expect_task,
-    expect_validation,
-    fitting_size,
-    prepare,
-    usual_task,
-)
-from foveate.compare.question import asked_recipe
-from foveate.compare.store import FILE as STUDY
 from foveate.cost.count import cost
-from foveate.data.base import ImageData
-from foveate.data.canvas import Canvas
-from foveate.data.checks.check import opening_warnings
-from foveate.data.open import open_data
+from foveate.data.feed import Feed, plain
 from foveate.errors import CheckpointError
 from foveate.files import write_json
-from foveate.infer.load import description, equip
-from foveate.infer.saved import CONFIG
-from foveate.insert.surgery import insert
+from foveate.infer.load import equip
+from foveate.infer.saved import CONFIG, WEIGHTS
 from foveate.models.given import Given, name_of
-from foveate.models.normalisation import Triple, model_normalisation
-from foveate.models.source import sources
-from foveate.recipe import TrainConfig, usual_recipe
-from foveate.tasks.chance import chance_score
-from foveate.tasks.confusion import confusion_matrix, confusions, told_by_class
+from foveate.recipe import TrainConfig
+from foveate.tasks.base import Task
+from foveate.tasks.build_model import build_model, start_of
+from foveate.tasks.confusion import confusions, told_by_class
+from foveate.tasks.open_source import open_source
 from foveate.tensor_file import SUM, read_tensors, tensor_sum
 from foveate.train.budget import Budget
 from foveate.train.evaluate import Evaluation, evaluate
 from foveate.train.loop import fit
+from foveate.train.prepare import Setting, settle
 from foveate.train.progress import Progress, progress_for
-from foveate.train.result import MARKER, WEIGHTS, FitResult
+from foveate.train.rehearse import times
+from foveate.train.result import MARKER, FitResult
 from foveate.train.training import Training, TrainingPlan
 
 _log = logging.getLogger("foveate")
+STUDY = "study.sqlite"  # whose folder is a study's
 
 
 @dataclass(frozen=True)
@@ -60,10 +46,8 @@ class _Job:
     """Everything that is decided before the first step."""
 
     model: nn.Module
-    config: TrainConfig
-    materials: Materials
-    size: Canvas
-    normalisation: tuple[Triple, Triple]
+    setting: Setting
+    feeds: Mapping[str, Feed]
     identity: Mapping[str, object]
     folder: Path
 
@@ -119,14 +103,24 @@ def train(
         DataError, ShapeError: Data, model and task do not fit each other.
         SpecError, SiteError, OptionError, UnknownNameError: A word is impossible.
     """
-    opened = open_data(data)
-    for finding in opening_warnings(opened):
+    opened = open_source(data, task)
+    name = name_of(model)
+    what = {"model": name, "spec": attention, "start": start_of(start), "seed": seed}
+    setting = settle(
+        opened,
+        name,
+        task=task,
+        metric=metric,
+        recipe=train,
+        epochs=epochs,
+        size=size,
+        seed=seed,
+        pretrained=pretrained,
+        weights=weights,
+    )
+    for finding in type(setting.task).warnings(opened):
         _log.warning("%s: %s", opened.name, finding.message)
-    recipe = train or usual_recipe(opened, tuned=pretrained or weights is not None)
-    recipe = asked_recipe(recipe, epochs, size, seed)
-    begin = {"pretrained": pretrained, "weights": weights}
-    what = {"model": name_of(model), "spec": attention, "start": start_of(start), "seed": seed}
-    job = _job(opened, what, begin, recipe, (task, metric), out)
+    job = _job(setting, what, {"pretrained": pretrained, "weights": weights}, metric, out)
     if dry_run:
         return _plan(job, what)
     _expect_own(job.folder)
@@ -134,124 +128,103 @@ def train(
         if progress is None:
             progress = shown = progress_for()
             stack.enter_context(shown)
-        result = _fitted(job, progress, attention or "plain")
+        result = fit(
+            job.model,
+            setting.task,
+            job.feeds,
+            setting.recipe,
+            job.folder,
+            progress=progress,
+            name=attention or "plain",
+            identity=job.identity,
+        )
     return _finished(job, what, result)
 
 
 def _job(
-    data: ImageData,
+    setting: Setting,
     what: Mapping[str, Any],
-    begin: dict[str, Any],
-    recipe: TrainConfig,
-    asked: tuple[str | None, str | None],
+    begin: Mapping[str, Any],
+    metric: str | None,
     out: str | Path | None,
 ) -> _Job:
-    """Decide everything, and tell what cannot be before anything is made."""
-    task, metric = asked
-    judge = expect_task(data, task)(data.classes, loss=recipe.loss, metric=metric)
-    expect_validation(data, recipe)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(what["seed"])
-        model = base_model(what["model"], len(data.classes), **begin)
-        size = fitting_size(data, recipe.size, what["model"], model, judge, **begin)
-        normalisation = model_normalisation(model)
-        known = sources(what["model"], model, begin["weights"])
-        if what["spec"]:
-            model = insert(model, what["spec"], example=example(size), start=what["start"])
+    """Build the model and open the feeds."""
+    task = setting.task
+    model = build_model(task, **{name: what[name] for name in ("model", "spec", "start", "seed")}, **begin)
     identity = {
-        "data": data.fingerprint,
-        "classes": list(data.classes),
-        "size": list(size),
+        "data": setting.data.fingerprint,
+        **plain(task.inputs),
         "network": what["model"],
         "attention": what["spec"],
         "start": what["start"],
         "pretrained": begin["pretrained"],
-        **known,
-        "normalisation": [list(triple) for triple in normalisation],
-        "metric": str(metric or judge.metric.name),
+        **setting.sources,
+        "metric": str(metric or task.metric.name),
     }
-    materials = prepare(data, size, task or usual_task(data), recipe, metric)
-    config = replace(recipe, size=None)
-    folder = Path(out) if out is not None else Path("runs") / _name(what, data, identity, config)
-    return _Job(model, config, materials, size, normalisation, identity, folder)
-
-
-def _fitted(job: _Job, progress: Progress, name: str) -> FitResult:
-    mean, std = job.normalisation
-    return fit(
-        job.model,
-        job.materials.task,
-        job.materials.splits,
-        job.config,
-        job.folder,
-        progress=progress,
-        mean=mean,
-        std=std,
-        name=name,
-        identity=job.identity,
-    )
+    folder = Path(out) if out is not None else Path("runs") / _name(what, setting, identity)
+    return _Job(model, setting, setting.feeds(), identity, folder)
 
 
 def _finished(job: _Job, what: Mapping[str, Any], result: FitResult) -> Training:
-    """Judge the model on the test images, and leave ``config.json`` beside its weights, for ``fv.load``."""
-    (mean, std), judge, data = job.normalisation, job.materials.task, job.materials.data
-    test = job.materials.splits["test"]
-    found = evaluate(result.model, judge, test, batch_size=job.config.batch_size, mean=mean, std=std)
+    """Judge the model on the test items, and leave ``config.json`` beside its weights, for ``fv.load``."""
+    task, test = job.setting.task, job.feeds["test"]
+    found = evaluate(result.model, task, test, batch_size=job.setting.recipe.batch_size)
     weights, header = read_tensors(job.folder / WEIGHTS)
     config = {
         **what,
         "pretrained": job.identity["pretrained"],
-        **description(judge.name, data, job.size, job.normalisation),
+        "format": 1,
+        "task": job.setting.kind,
+        **task.saved(job.setting.data),
         "checksum": header.get(SUM) or tensor_sum(weights),  # another tool may have saved them again
     }
     write_json(job.folder / CONFIG, config)
-    by_class, confused = _by_class(found, job)
-    scale = judge.metric.scale
+    by_class, confused = _by_class(found, task, test)
+    scale = task.metric.scale
     return Training(
         folder=job.folder,
-        model=equip(result.model, config),
-        metric=judge.metric,
+        model=equip(result.model, type(task).of(task.saved(job.setting.data)), config),
+        metric=task.metric,
         score=scale * found.score,
-        chance=scale * chance_score(judge, job.materials.splits, len(data.classes)),
-        figures=judge.figures(found.records),
+        chance=scale * task.chance(job.feeds),
+        figures=task.figures(found.records),
         by_class=by_class,
         confusions=confused,
-        size=job.size,
-        test_images=len(test),
+        items=task.items,
+        facts=task.facts(),
+        test_items=len(test),
         steps=result.steps,
         seconds=result.seconds,
         history=result.history,
     )
 
 
-def _by_class(found: Evaluation, job: _Job) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Return how well each class is told, and what is confused, where each image has one class."""
-    classes, test = job.materials.data.classes, job.materials.splits["test"]
-    if not job.materials.one_class_each:
+def _by_class(found: Evaluation, task: Task, test: Feed) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return how well each class is told, and what is confused, where each item has one class."""
+    matrix = task.confusion(found.answers, test)
+    if matrix is None:
         return [], []
-    matrix = confusion_matrix(found.answers, test.targets, len(classes))
-    return told_by_class(matrix, classes), confusions(matrix, classes)
+    return told_by_class(matrix, task.classes), confusions(matrix, task.classes)
 
 
 def _plan(job: _Job, what: Mapping[str, Any]) -> TrainingPlan:
-    items = {name: len(split) for name, split in job.materials.splits.items()}
-    price, budget = cost(job.model, example(job.size)), Budget.of(job.config, items["train"])
-    step, image = times(job.model, job.config, job.normalisation, job.materials)
-    evaluated = job.config.epochs * items.get("val", 0) + items["test"]
-    data = job.materials.data
+    task, recipe = job.setting.task, job.setting.recipe
+    items = {name: len(feed) for name, feed in job.feeds.items()}
+    price, budget = cost(job.model, task.example()), Budget.of(recipe, items["train"])
+    step, item = times(job.model, task, job.feeds, recipe)
+    evaluated = recipe.epochs * items.get("val", 0) + items["test"]
     return TrainingPlan(
-        data={"name": data.name, "items": items},
-        classes=data.classes,
+        data={"name": job.setting.data.name, "items": items},
+        facts=task.facts(),
         model=what["model"],
         attention=what["spec"],
-        size=job.size,
-        task=job.materials.task.name,
-        metric=job.materials.task.metric.name,
-        recipe=job.config,
+        task=job.setting.kind,
+        metric=task.metric.name,
+        recipe=recipe,
         steps=budget.stop,
         parameters=price.parameters,
         macs=price.macs,
-        seconds=budget.stop * step + evaluated * image,
+        seconds=budget.stop * step + evaluated * item,
         folder=job.folder,
     )
 
@@ -278,10 +251,8 @@ def _expect_own(folder: Path) -> None:
         )
 
 
-def _name(
-    what: Mapping[str, Any], data: ImageData, identity: Mapping[str, object], config: TrainConfig
-) -> str:
-    recipe = asdict(replace(config, max_steps=None))  # a later call goes on from there
+def _name(what: Mapping[str, Any], setting: Setting, identity: Mapping[str, object]) -> str:
+    recipe = asdict(replace(setting.recipe, max_steps=None))  # a later call goes on from there
     text = json.dumps([what, identity, recipe], sort_keys=True, default=str)
     digest = hashlib.sha256(text.encode()).hexdigest()[:8]
-    return re.sub(r"[^\w.-]+", "_", f"{what['model']}-{data.name}-{digest}", flags=re.ASCII)
+    return re.sub(r"[^\w.-]+", "_", f"{what['model']}-{setting.data.name}-{digest}", flags=re.ASCII)

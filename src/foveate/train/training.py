@@ -11,11 +11,9 @@ from typing import Any
 
 from torch import nn
 
-from foveate.compare.plan import duration, pixels, short
-from foveate.data.canvas import Canvas
+from foveate.quantities import duration, short
 from foveate.recipe import TrainConfig
 from foveate.tasks.base import Metric
-from foveate.tasks.chance import beats
 from foveate.train.result import Epoch
 
 
@@ -28,12 +26,13 @@ class Training:
         model: Trained, in evaluation mode, with ``.classes``, ``.config`` and ``.predict(images)``.
         metric: What it was judged by.
         score: That on the test images, in the metric's unit.
-        chance: What a model scores that does not look at the images; see ``chance_score``.
+        chance: What a model scores that does not look at its input.
         figures: Further figures on the test images.
         by_class: Items, precision, recall and F1 of each class, where each image has one; else empty.
         confusions: The pairs of classes that were taken for each other most often, likewise.
-        size: Height and width of the images, in pixels.
-        test_images: How many there were.
+        items: What the test items are called: "images".
+        facts: What the task says of its inputs in words: "5 classes", "64 px".
+        test_items: How many there were.
         steps: Steps taken, over all sittings.
         seconds: Wall time, over all sittings.
         history: One entry an epoch.
@@ -47,8 +46,9 @@ class Training:
     figures: Mapping[str, float]
     by_class: list[dict[str, Any]] = field(repr=False)
     confusions: list[dict[str, Any]] = field(repr=False)
-    size: Canvas
-    test_images: int
+    items: str
+    facts: tuple[str, ...]
+    test_items: int
     steps: int
     seconds: float
     history: list[Epoch] = field(repr=False)
@@ -56,18 +56,18 @@ class Training:
     @property
     def beats_chance(self) -> bool:
         """Whether the score is better than that of a model that does not look."""
-        return not math.isfinite(self.chance) or beats(self.score, self.chance, self.metric)
+        return not math.isfinite(self.chance) or self.metric.better(self.score, self.chance)
 
     def predict(self, images: object, **options: Any) -> Any:
-        """Return what the model sees in pictures; see ``fv.predict``."""
+        """Return what the model answers to inputs; see ``fv.predict``."""
         model: Any = self.model
         return model.predict(images, **options)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data, as JSON holds it."""
-        plain = {name: getattr(self, name) for name in ("score", "chance", "test_images", "steps", "seconds")}
+        plain = {name: getattr(self, name) for name in ("score", "chance", "test_items", "steps", "seconds")}
         lists = {name: getattr(self, name) for name in ("figures", "by_class", "confusions", "history")}
-        named = {"metric": self.metric.name, "unit": self.metric.unit, "size": list(self.size)}
+        named = {"metric": self.metric.name, "unit": self.metric.unit, "items": self.items}
         return {**named, **plain, **lists}
 
 
@@ -76,26 +76,24 @@ class TrainingPlan:
     """What a training would do, cost and take.
 
     Args:
-        data: What the data is called, and how many images its splits have.
-        classes: The names of the classes.
+        data: What the data is called, and how many items its splits have.
+        facts: What the task says of its inputs in words: "5 classes", "64 px".
         model: The model's name.
         attention: What is inserted, or None.
-        size: Height and width of the images, in pixels.
         task: The task's name.
         metric: What is judged by.
         recipe: How to train.
         steps: Optimiser steps.
         parameters: Learnable numbers.
-        macs: Multiply-adds of one image.
+        macs: Multiply-adds of one item.
         seconds: How long it will take, from a few measured steps.
         folder: Where it would go.
     """
 
     data: Mapping[str, Any]
-    classes: tuple[str, ...]
+    facts: tuple[str, ...]
     model: str
     attention: str | None
-    size: Canvas
     task: str
     metric: str
     recipe: TrainConfig
@@ -117,7 +115,7 @@ class TrainingPlan:
         recipe = self.recipe
         return "\n".join(
             (
-                f"data   {self.data['name']}: {len(self.classes)} classes; {counts}; {pixels(self.size)}",
+                f"data   {self.data['name']}: {'; '.join((*self.facts, counts))}",
                 f"model  {model}, {short(self.parameters)} parameters, {short(self.macs)} MACs",
                 f"task   {self.task}, judged by {self.metric}",
                 f"steps  {self.steps:,} in {recipe.epochs} epochs, batches of {recipe.batch_size}, "

@@ -13,17 +13,15 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor, nn
+from torch import nn
 
-from foveate.explain.effect import effect, looks
-from foveate.tasks.cards.overlay import data_uri, outline, overlay, shown
+from foveate.models.normalisation import Triple
+from foveate.tasks.cards.attention_maps import drawn_maps, site_maps
+from foveate.tasks.cards.overlay import data_uri, outline, shown
+from foveate.tasks.picture_inputs import normalised
 
 _THERE = 0.5  # probability above which one of several labels is said to hold
 _NONE = "none"  # if none of them does
-MAPS = 3  # per variant: the first site, the middle one, the last
-_INSERTED = ".foveate"
-
-Maps = list[tuple[str, str, Float[np.ndarray, "b h w"]]]  # (site, kind, one map an image)
 
 
 class Pictured(Protocol):
@@ -45,8 +43,8 @@ def pictures(
     classes: Sequence[str],
     predictions: Mapping[str, Float[np.ndarray, "n k"]],
     targets: Int[np.ndarray, "n ..."],
-    mean: Sequence[float],
-    std: Sequence[float],
+    mean: Triple,
+    std: Triple,
     count: int = 12,
     device: torch.device | str = "cpu",
     look: Callable[[int], Bool[np.ndarray, "h w"]] | None = None,
@@ -77,6 +75,7 @@ def pictures(
     maps = {name: site_maps(model.to(device), batch) for name, model in models.items()}
     return [
         {
+            "kind": "labels",
             "item": str(split.names[i]),
             "target": _named(targets[i], classes),
             "image": data_uri(shown(images[place].transpose(1, 2, 0))),
@@ -111,45 +110,6 @@ def choose(
     return np.lexsort((-uncertainty, -disagreement))[:count], disagreement
 
 
-def site_maps(model: nn.Module, batch: Float[Tensor, "b 3 s s"]) -> Maps:
-    """Return the maps at the first, the middle and the last site of a model.
-
-    A mechanism with a map over positions shows its weights; any other one, such as a gate on channels, how
-    much it changed the features at each position.
-    """
-    weights, effects = looks(model, batch), effect(model, batch)
-    order = [path for path, _ in model.named_modules() if path in weights or path in effects]
-    found: dict[str, tuple[str, Tensor]] = {}
-    for path in order:
-        owner = next((known for known in effects if path == known or path.startswith(f"{known}.")), path)
-        if path in weights and found.get(owner, ("effect", None))[0] == "effect":
-            found[owner] = ("weights", weights[path])
-        elif path in effects:
-            found.setdefault(path, ("effect", effects[path]))
-    kept = _spread(list(found))
-    hosts = [path.partition(_INSERTED)[0] or path for path in kept]
-    sites = [host if hosts.count(host) == 1 else path for host, path in zip(hosts, kept, strict=True)]
-    return [
-        (site, found[path][0], found[path][1].float().cpu().numpy())
-        for site, path in zip(sites, kept, strict=True)
-    ]
-
-
-def _spread(paths: list[str]) -> list[str]:
-    """Return the first, the middle and the last of many, or all of few."""
-    if len(paths) <= MAPS:
-        return paths
-    return [paths[round(step * (len(paths) - 1) / (MAPS - 1))] for step in range(MAPS)]
-
-
-def normalised(
-    images: np.ndarray, mean: Sequence[float], std: Sequence[float], device: torch.device | str
-) -> Float[Tensor, "b 3 h w"]:
-    """Return images uint8 (B, 3, H, W) as a model takes them."""
-    middle, width = (torch.tensor(values).view(1, 3, 1, 1) for values in (mean, std))
-    return ((torch.from_numpy(images).float() / 255 - middle) / width).to(device)
-
-
 def _answer(name: str, guess: np.ndarray, classes: Sequence[str], target: np.ndarray) -> dict[str, Any]:
     if target.ndim:
         told = guess > _THERE
@@ -173,14 +133,6 @@ def _named(target: np.ndarray, classes: Sequence[str]) -> str:
     if not target.ndim:
         return classes[int(target)]
     return ", ".join(name for name, there in zip(classes, target, strict=True) if there) or _NONE
-
-
-def drawn_maps(image: np.ndarray, maps: Maps, place: int) -> list[dict[str, str]]:
-    """Return the maps of one of the images, laid over it, for the templates."""
-    return [
-        {"site": site, "kind": kind, "image": data_uri(overlay(image, values[place]))}
-        for site, kind, values in maps
-    ]
 
 
 def _truth(mask: np.ndarray, image: np.ndarray) -> str:

@@ -14,9 +14,11 @@ from jaxtyping import Float, Int, UInt8
 from torch import nn
 
 from foveate.data.base import IGNORE
+from foveate.models.normalisation import Triple
 from foveate.segment.drawing import overlay
-from foveate.tasks.cards.labelled_pictures import drawn_maps, normalised, site_maps
+from foveate.tasks.cards.attention_maps import drawn_maps, site_maps
 from foveate.tasks.cards.overlay import data_uri, shown
+from foveate.tasks.picture_inputs import normalised
 
 SHARPEST = 0.55  # strength of the colours over the picture
 _UNKNOWN = (0, 0, 0)
@@ -42,11 +44,12 @@ def mask_pictures(
     models: Mapping[str, nn.Module],
     split: Masked,
     *,
+    classes: Sequence[str],
     palette: UInt8[np.ndarray, "k 3"],
     answers: Mapping[str, UInt8[np.ndarray, "n h w"]],
     scores: Mapping[str, Float[np.ndarray, " n"]],
-    mean: Sequence[float],
-    std: Sequence[float],
+    mean: Triple,
+    std: Triple,
     count: int = 12,
 ) -> list[dict[str, Any]]:
     """Choose test pictures and show them as every model sees them.
@@ -54,6 +57,7 @@ def mask_pictures(
     Args:
         models: One trained model a variant, all of one seed.
         split: The test items.
+        classes: Their names.
         palette: A colour for each class.
         answers: What each of ``models`` makes of every item: the class of each pixel.
         scores: How well, in points; NaN where an image says nothing.
@@ -68,9 +72,12 @@ def mask_pictures(
     images = np.stack([np.ascontiguousarray(split.images[i]) for i in chosen])
     batch = normalised(images, mean, std, "cpu")
     maps = {name: site_maps(model, batch) for name, model in models.items()}
+    legend = [{"name": n, "colour": colour.tolist()} for n, colour in zip(classes, palette, strict=True)]
     assert split.masks is not None  # of data with masks
     return [
         {
+            "kind": "pixels",
+            "legend": legend,
             "item": str(split.names[i]),
             "target": None,
             "image": data_uri(shown(images[place].transpose(1, 2, 0))),

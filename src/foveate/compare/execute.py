@@ -1,0 +1,92 @@
+"""One piece of a study's work, by the folder and a key alone: any process on any machine can do it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from foveate.compare.assemble import assemble
+from foveate.compare.plan import REPORT, Key, StudyPlan
+from foveate.compare.report import write_report
+from foveate.compare.run import make_run
+from foveate.compare.store import Store
+from foveate.data.checks.finding import Finding
+from foveate.data.feed import Data, Feed
+from foveate.errors import StudyError
+from foveate.plugins import load_plugins
+from foveate.tasks.base import Task, task_named
+from foveate.train.prepare import task_with
+from foveate.train.progress import Progress
+
+_open: dict[Path, Opened] = {}  # studies that this process works on, so that data is opened once
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A study with its data.
+
+    Args:
+        plan: Of the first sitting, but for where the data lies now.
+        data: As it was opened.
+        task: With what the loss takes from the training data.
+        feeds: The splits of the data.
+        findings: Of the check of the data.
+        progress: Is told of every step.
+    """
+
+    plan: StudyPlan
+    data: Data
+    task: Task
+    feeds: Mapping[str, Feed]
+    findings: Sequence[Finding]
+    progress: Progress | None = None
+
+
+def execute(folder: Path, key: Key) -> Mapping[str, Any]:
+    """Make one run of the study in ``folder``, or its report, and return the record of it.
+
+    Everything else is read from the folder: the plan, and by its origin the data, which is opened once a
+    process.
+
+    Raises:
+        StudyError: The data has changed, or the run failed.
+        DataError: The data cannot be opened again, as it came from a Python object.
+    """
+    study = opened(folder)
+    if key[0] == REPORT:
+        records = Store(folder).records()
+        result = assemble(study.plan, study.task, study.feeds, study.data, records, folder, study.findings)
+        return {"report": write_report(result, folder).name, "best": result["best"]}
+    run = next(run for run in study.plan.runs if run.key == key)
+    return make_run(run, study.plan, study.task, study.feeds, folder, study.progress)
+
+
+def keep_open(folder: Path, study: Opened) -> None:
+    """Let ``execute`` use data that this process has opened already."""
+    _open[Path(folder).resolve()] = study
+
+
+def close(folder: Path) -> None:
+    """Forget the data of a study."""
+    _open.pop(Path(folder).resolve(), None)
+
+
+def opened(folder: Path) -> Opened:
+    """Return the study in a folder, its data opened if this process has not done so."""
+    home = Path(folder).resolve()
+    if home not in _open:
+        _open[home] = _reopened(home)
+    return _open[home]
+
+
+def _reopened(folder: Path) -> Opened:
+    plan = Store(folder).plan()
+    load_plugins(plan.plugins)
+    kind = task_named(plan.task)[0]
+    data = kind.reopen(plan.origin)
+    if data.fingerprint != plan.fingerprint:
+        raise StudyError(f"{folder}: the data has changed since the study began. Bring the same data back.")
+    task = task_with(plan.task, plan.inputs, plan.train, plan.metric)
+    return Opened(plan, data, task, task.feeds(data), kind.check(data))

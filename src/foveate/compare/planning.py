@@ -1,0 +1,207 @@
+"""From a question to a plan: the variants with their controls, what each costs, how long a step takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import torch
+
+from foveate.calls import parse_call
+from foveate.compare.build import build
+from foveate.compare.plan import BASELINE, REPORT, TRUNK, PlannedVariant, StudyPlan
+from foveate.compare.question import Question
+from foveate.cost.count import cost
+from foveate.data.feed import Data, Feed
+from foveate.errors import StudyError
+from foveate.insert.control import control_spec
+from foveate.insert.spec import parse
+from foveate.models.create import resolve
+from foveate.models.source import sources
+from foveate.plugins import loaded_plugins
+from foveate.tasks.base import Task
+from foveate.train.prepare import Setting, settle
+from foveate.train.rehearse import times
+
+SAME = 0.01  # of a model's cost: what two that are said to cost the same may differ by
+
+
+def outline(data: Data, question: Question, command: str) -> tuple[StudyPlan, Task]:
+    """Return the plan without controls, costs and times, and the task.
+
+    Raises:
+        StudyError: The question cannot be asked.
+        DataError: The task needs other data.
+        UnknownNameError: There is no such model, task or metric.
+    """
+    setting = settle(
+        data,
+        question.model,
+        task=question.task,
+        metric=question.metric,
+        recipe=question.train,
+        epochs=question.epochs,
+        size=question.size,
+        pretrained=question.with_published_weights,
+        weights=question.weights,
+    )
+    variants = name_variants(question.variants)
+    branching, epochs = question.mode == "branch", setting.recipe.epochs
+    _expect_weights_for(variants, question)
+    metric = setting.task.metric
+    plan = StudyPlan(
+        mode=question.actual_mode,
+        model=question.model,
+        pretrained=question.with_published_weights,
+        weights=None if question.weights is None else str(question.weights),
+        data=data.name,
+        fingerprint=data.fingerprint,
+        origin=data.origin,
+        inputs=setting.task.inputs,
+        items=dict(data.items),
+        task=setting.kind,
+        metric=question.metric,
+        variants=variants,
+        seeds=question.all_seeds,
+        train=setting.recipe,
+        branch_epochs=(question.branch_epochs or max(1, epochs // 2)) if branching else 0,
+        start=question.start,
+        control=question.control,
+        margin=float(metric.margin if question.margin is None else question.margin),
+        level=float(question.level),
+        unit=metric.unit,
+        command=command,
+        sources=_sources(setting, variants, question),
+        threads=torch.get_num_threads(),
+        plugins=loaded_plugins(),
+    )
+    return plan, setting.task
+
+
+def name_variants(variants: Sequence[str] | Mapping[str, str]) -> tuple[PlannedVariant, ...]:
+    """Return the baseline and the variants: a text with an ``@`` inserts, any other names a model.
+
+    Raises:
+        StudyError: A name or a spec comes twice, or a name is taken.
+        SpecError, UnknownNameError: A spec cannot be read, or there is no such model.
+    """
+    pairs = variants.items() if isinstance(variants, Mapping) else [(None, text) for text in variants]
+    named = [_variant(name, text) for name, text in pairs]
+    for what, words in (("name", [v.name for v in named]), ("spec", [str(v.spec or v.model) for v in named])):
+        twice = next((word for word in words if words.count(word) > 1), None)
+        if twice is not None:
+            raise StudyError(f'the {what} "{twice}" stands for two variants. Leave one out, or change it.')
+    taken = next((v.name for v in named if v.name in (BASELINE, TRUNK, REPORT) or not v.name.strip()), None)
+    if taken is not None:
+        raise StudyError(f'a variant cannot be called "{taken}", which means something else in a study.')
+    return (PlannedVariant(BASELINE, "baseline", None), *named)
+
+
+def _variant(name: str | None, text: str) -> PlannedVariant:
+    if "@" in text or not _names_a_model(text):
+        spec = str(parse(text))
+        return PlannedVariant(name or spec, "variant", spec)
+    model = text.strip()
+    return PlannedVariant(name or model, "variant", None, model=model)
+
+
+def _names_a_model(text: str) -> bool:
+    """Return whether a text without a site is a model; the name of a mechanism is a spec without its site."""
+    from foveate.mechanisms import mechanisms
+
+    name = parse_call(text)[0]
+    if name in mechanisms:
+        return False
+    resolve(text)
+    return True
+
+
+def _expect_weights_for(variants: Sequence[PlannedVariant], question: Question) -> None:
+    """Raise where a variant is another model, which cannot begin with the weights of the study's."""
+    other = next((v.name for v in variants if v.model is not None), None)
+    if other is None:
+        return
+    if question.mode == "branch":
+        raise StudyError(
+            f'mode="branch" continues from the trained baseline, but "{other}" is another model and has '
+            'other weights. Compare models with mode="scratch" or "pretrained".'
+        )
+    if question.weights is not None:
+        raise StudyError(
+            f'weights={str(question.weights)!r} belong to {question.model}, but "{other}" is another model. '
+            "Leave weights out, or write pretrained=True if both have published weights."
+        )
+
+
+def _sources(setting: Setting, variants: Sequence[PlannedVariant], question: Question) -> dict[str, str]:
+    """Return the hashes of what the models are made of, the variants' own models too."""
+    found = dict(setting.sources)
+    for variant in variants:
+        if variant.model is not None:
+            with torch.random.fork_rng(devices=[]):
+                made = setting.task.create(variant.model, pretrained=question.with_published_weights)
+            setting.task.try_out(variant.model, made)
+            found |= {f"{key} of {variant.name}": h for key, h in sources(variant.model, made, None).items()}
+    return found
+
+
+def with_costs(plan: StudyPlan, task: Task) -> StudyPlan:
+    """Return the plan with what each variant costs: parameters, MACs of one item, bytes."""
+    priced = []
+    for variant in plan.variants:
+        found = cost(build(plan, task, variant, plan.seeds[0]), task.example())
+        priced.append(replace(variant, parameters=found.parameters, macs=found.macs, bytes=found.bytes))
+    return replace(plan, variants=tuple(priced))
+
+
+def with_controls(plan: StudyPlan, task: Task) -> StudyPlan:
+    """Return the plan with controls of equal cost, priced, behind the variants that they stand for.
+
+    With one control, for the largest variant, a smaller variant has it to beat only if it costs as much:
+    beating a dearer one would say nothing about attention, and the verdict would call it equal. Variants that
+    are other models have no control.
+    """
+    tried = [v for v in plan.variants if v.role == "variant" and v.spec is not None]
+    if plan.control == "none" or not tried:
+        return plan
+    largest = max(tried, key=lambda v: (v.parameters, v.macs))
+    chosen = tried if plan.control == "each" else [largest]
+    controls = {v.name: _control(v, tried) for v in chosen}
+    unique = {c.spec: c for c in controls.values()}
+    priced = with_costs(replace(plan, variants=tuple(unique.values())), task).variants
+    alike = {v.name: next((c.name for c in priced if _costs_the_same(v, c)), None) for v in tried}
+    own = alike | {name: unique[control.spec].name for name, control in controls.items()}
+    linked = [replace(v, control=own[v.name]) if v.name in own else v for v in plan.variants]
+    return replace(plan, variants=(*linked, *priced))
+
+
+def _costs_the_same(variant: PlannedVariant, control: PlannedVariant) -> bool:
+    """Return whether two models have nearly as many parameters and multiply-adds."""
+    pairs = (variant.parameters, control.parameters), (variant.macs, control.macs)
+    return all(abs(a - b) <= SAME * max(a, b) for a, b in pairs)
+
+
+def _control(variant: PlannedVariant, tried: Sequence[PlannedVariant]) -> PlannedVariant:
+    """Return the control of a variant; it is called by its spec, or by the variant's own name."""
+    spec = str(control_spec(parse(str(variant.spec))))
+    name = spec if variant.name == variant.spec else f"control of {variant.name}"
+    if any(v.name == name or v.spec == spec for v in tried):
+        raise StudyError(
+            f'the control "{name}" is among the variants already. Leave it out, or write control="none".'
+        )
+    return PlannedVariant(name, "control", spec)
+
+
+def with_times(plan: StudyPlan, task: Task, feeds: Mapping[str, Feed]) -> StudyPlan:
+    """Return the plan with the time of a training step and of evaluating an item, measured on a few.
+
+    Raises:
+        FoveateError: What a run of the plan would refuse, such as fewer epochs than a model has stages.
+    """
+    timed = []
+    lengths = {run.variant: run.epochs for run in plan.runs}
+    for variant in plan.variants:
+        recipe = replace(plan.train, epochs=min(lengths[variant.name], plan.train.epochs))
+        step, item = times(build(plan, task, variant, plan.seeds[0]), task, feeds, recipe)
+        timed.append(replace(variant, step_seconds=step, image_seconds=item))
+    return replace(plan, variants=tuple(timed))

@@ -1,0 +1,29 @@
+"""One way to write counts and durations."""
+
+from __future__ import annotations
+
+
+def short(number: float, space: str = " ") -> str:
+    """Return a count with three figures and a prefix.
+
+    Example:
+        >>> short(4_090_000_000), short(1234), short(12)
+        ('4.09 G', '1.23 k', '12')
+    """
+    for size, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(number) >= 0.9995 * size:
+            value = number / size
+            return f"{value:.3g}{space}{prefix}" if value < 999.5 else f"{value:.0f}{space}{prefix}"
+    return f"{number:.3g}"
+
+
+def duration(seconds: float) -> str:
+    """Return a time span in at most eight letters.
+
+    Example:
+        >>> duration(0.2), duration(42), duration(720), duration(9000)
+        ('<1 s', '42 s', '12 min', '2.5 h')
+    """
+    if seconds < 100:
+        return f"{max(seconds, 0):.0f} s" if seconds >= 1 or seconds <= 0 else "<1 s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,52 @@
+"""The model of a task: made by its name for the task's inputs, with attention inserted or without."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from foveate.insert.surgery import Start, insert
+from foveate.options import one_of
+from foveate.tasks.base import Task
+
+
+def build_model(
+    task: Task,
+    model: str,
+    *,
+    spec: str | None = None,
+    start: str = "identity",
+    pretrained: bool = False,
+    weights: str | Path | None = None,
+    seed: int = 0,
+) -> nn.Module:
+    """Return a model with its first weights.
+
+    The base model is made first, right after seeding; what is inserted draws from a stream of its own. So all
+    variants of a model have the same weights where they share them.
+
+    Args:
+        task: What the model is for.
+        model: Its name.
+        spec: What is inserted, or None.
+        start: How attention starts.
+        pretrained: Start from published weights.
+        weights: Start from this file of weights.
+        seed: Decides the weights that are drawn.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        base = task.create(model, pretrained=pretrained, weights=weights)
+        return base if spec is None else insert(base, spec, example=task.example(), start=start_of(start))
+
+
+def start_of(start: str) -> Start:
+    """Return how attention starts, as ``insert`` takes it.
+
+    Raises:
+        OptionError: It is neither ``identity`` nor ``paper``.
+    """
+    one_of("start", start, ("identity", "paper"))
+    return "paper" if start == "paper" else "identity"

@@ -1,0 +1,366 @@
+"""What all tasks on images share: how images are opened, checked, sized and fed, and which model takes them.
+
+Inputs  ``classes``, ``size`` (height, width in pixels) and ``normalisation`` (mean and deviation that the
+        model expects of images in [0, 1]); of a saved model ``levels`` too, and ``palette`` with masks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, NotRequired, Protocol, Self, TypedDict, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from foveate.data.base import ImageData, Truth
+from foveate.data.batches import Batch
+from foveate.data.cache import CachedSplit, cache
+from foveate.data.canvas import Canvas
+from foveate.data.checks.check import check, check_source, opening_warnings
+from foveate.data.checks.contact_sheet import alike, contact_sheet
+from foveate.data.checks.finding import Finding
+from foveate.data.feed import Data, Feed
+from foveate.data.image_feed import ImageFeed
+from foveate.data.image_size import natural_size, stated_size
+from foveate.data.open import open_data, reopen
+from foveate.errors import CheckpointError, DataError, FoveateError, ShapeError
+from foveate.files import read_json
+from foveate.models.made_for import made_for, may_have_published_weights
+from foveate.models.normalisation import HALF, Triple, expect_normalisation, model_normalisation
+from foveate.models.weights import in_one_line
+from foveate.recipe import LONGEST_SIDE, TrainConfig
+from foveate.running import asking
+from foveate.tasks.base import Inputs, Judged, Network, Task
+from foveate.tasks.chance import chance_score
+from foveate.tasks.losses.weights import class_weights
+from foveate.typed import Misfit, fitted
+
+HAVE = {"mask": "masks", "label": "one label an image", "labels": "several labels an image"}
+
+
+class Normalisation(TypedDict):
+    """What a model expects of images in [0, 1]."""
+
+    mean: Triple
+    std: Triple
+
+
+class SavedInputs(TypedDict):
+    """What a saved model says of its images."""
+
+    classes: tuple[str, ...]
+    size: int | tuple[int, int]
+    normalisation: Normalisation
+    palette: NotRequired[tuple[tuple[int, int, int], ...] | None]
+    levels: NotRequired[tuple[float, float] | None]
+
+
+class Labelled(Protocol):
+    """A batch, as far as a task looks at it: images (B, 3, H, W) and what is true of them (B, ...)."""
+
+    @property
+    def images(self) -> Tensor:
+        """Normalised images."""
+        ...
+
+    @property
+    def targets(self) -> Tensor:
+        """What is true of them."""
+        ...
+
+
+class ImageTask(Task):
+    """A task on images.
+
+    Args:
+        classes: Their names.
+        class_weights: How much each class counts in the loss; alike if None.
+    """
+
+    items = "images"
+    truths: ClassVar[tuple[Truth, ...]]
+    """What may be true of an image; the first is what such data usually has."""
+    usual: ClassVar[TrainConfig] = TrainConfig()
+
+    def __init__(self, classes: Sequence[str] = (), *, class_weights: Sequence[float] | None = None) -> None:
+        super().__init__({"classes": tuple(classes)})
+        self.classes = tuple(classes)
+        self.class_weights: Tensor | None = None if class_weights is None else torch.tensor(class_weights)
+
+    @classmethod
+    def of(cls, inputs: Inputs, *, recipe: TrainConfig = TrainConfig(), metric: str | None = None) -> Self:  # noqa: B008
+        """Return the task for such inputs, with the loss that the recipe names."""
+        build = cast(Any, cls)
+        made: Self = build(tuple(inputs["classes"]), loss=recipe.loss, metric=metric)
+        made.inputs, made.recipe = inputs, recipe
+        return made
+
+    @classmethod
+    def open(cls, source: object, **options: object) -> ImageData:
+        """Open images with their labels or masks; see ``open_data``."""
+        return open_data(source, **options)  # type: ignore[arg-type]
+
+    @classmethod
+    def reopen(cls, origin: Mapping[str, Any]) -> ImageData:
+        """Open images again from their ``origin``."""
+        return reopen(origin)
+
+    @classmethod
+    def check(cls, data: Data) -> list[Finding]:
+        """Look for broken files, duplicates, odd labels and masks that do not fit."""
+        return check(_images(data))
+
+    @classmethod
+    def check_source(cls, source: object, **options: object) -> list[Finding]:
+        """Look for faults in what cannot be opened, such as images without masks."""
+        return check_source(source, **options)  # type: ignore[arg-type]
+
+    @classmethod
+    def warnings(cls, data: Data) -> list[Finding]:
+        """Return what was left out when the data was opened, and why."""
+        return opening_warnings(_images(data))
+
+    @classmethod
+    def draw_alike(cls, data: Data | None, findings: Sequence[Finding], path: Path) -> str:
+        """Draw the images that look alike side by side."""
+        groups = alike(list(findings))
+        if data is None or not groups:
+            return f"{path}: not written; no two images look alike"
+        drawn = contact_sheet(_images(data), groups, path)
+        return f"{path}: {drawn} of {len(groups)} groups of images that look alike"
+
+    @classmethod
+    def expect(cls, data: Data) -> None:
+        """Raise unless this is what images of the task have."""
+        truth = _images(data).truth
+        if truth not in cls.truths:
+            raise DataError(
+                f"{data.name} has {HAVE[truth]}, but {cls.name} needs {HAVE[cls.truths[0]]}. Leave the task "
+                f"out, or write {data.task}."
+            )
+
+    @classmethod
+    def usual_recipe(cls, data: Data | None, *, tuned: bool = False) -> TrainConfig:
+        """Return the recipe that is usual for such images."""
+        if tuned:
+            return cls.tuned(cls.usual)
+        source = "scenes" if data is None else data.origin.get("source")
+        if isinstance(source, str) and source.partition("(")[0].strip() == "scenes" and "label" in cls.truths:
+            # A digit in the mirror is another sign; a small network learns scenes at this rate in minutes.
+            return TrainConfig(lr=5e-3, batch_size=32, augment="crop")
+        return cls.usual
+
+    @classmethod
+    def inputs_of(cls, data: Data) -> dict[str, Any]:
+        """Return the names of the classes."""
+        return {"classes": tuple(_images(data).classes)}
+
+    @classmethod
+    def read_inputs(cls, plain: Mapping[str, Any]) -> Inputs:
+        """Return what a saved model says of its images, checked."""
+        found: SavedInputs = fitted(plain, SavedInputs)
+        size, classes, colours = found["size"], found["classes"], found.get("palette")
+        sides = (size, size) if isinstance(size, int) else size
+        if not classes or len({*classes}) < len(classes):
+            raise Misfit("classes", f"{len(classes)} names", "at least one, all different")
+        if not all(1 <= side <= LONGEST_SIDE for side in sides):
+            raise Misfit("size", str(size), f"sides of 1 to {LONGEST_SIDE} pixels")
+        if min(found["normalisation"]["std"]) <= 0:
+            raise Misfit("normalisation.std", str(found["normalisation"]["std"]), "deviations above 0")
+        if colours is not None and (
+            len(colours) < len(classes) or not all(0 <= part < 256 for row in colours for part in row)
+        ):
+            raise Misfit("palette", f"{len(colours)} colours", "one of numbers from 0 to 255 for each class")
+        if cls.truths[0] == "mask" and colours is None:
+            raise Misfit("palette", "missing", "a colour for each class")
+        return {**plain, **found, "size": sides}
+
+    def fitted(self, data: Data, network: Network) -> dict[str, Any]:
+        """Return classes, size and normalisation, tried out on the model."""
+        images = _images(data)
+        return {
+            **self.inputs,
+            "size": self._fitting_size(images, network),
+            "normalisation": model_normalisation(network.model),
+        }
+
+    def try_out(self, name: str, model: nn.Module) -> None:
+        """Ask a model about one image."""
+        self._try(name, model, self.size)
+
+    def feeds(self, data: Data) -> dict[str, Feed]:
+        """Return the decoded splits; count the classes for their weights in the loss."""
+        images = _images(data)
+        splits = cache(images, size=self.size if images.truth == "mask" else self.size[0])
+        if self.recipe.class_weights is not None:
+            counts = class_counts(splits["train"], len(self.classes))
+            weights = class_weights(counts, method=self.recipe.class_weights)
+            self.class_weights = torch.tensor(weights.tolist())
+        self.check_metric(splits["test"].truth)
+        mean, std = self.normalisation
+        return {
+            name: ImageFeed(split, self.recipe, mean, std, images.splits[name].look, images.colours)
+            for name, split in splits.items()
+        }
+
+    def saved(self, data: Data) -> dict[str, Any]:
+        """Return the inputs, and how images of more than eight bits are read."""
+        levels, (mean, std) = _images(data).levels, self.normalisation
+        return {
+            "classes": list(self.classes),
+            "palette": None,
+            "size": list(self.size),
+            "example": [1, 3, *self.size],
+            "normalisation": {"mean": list(mean), "std": list(std)},
+            "levels": None if levels is None else list(levels),
+        }
+
+    @property
+    def size(self) -> Canvas:
+        """Height and width of the images in pixels."""
+        size = self.inputs["size"]
+        return (size, size) if isinstance(size, int) else (size[0], size[1])
+
+    @property
+    def normalisation(self) -> tuple[Triple, Triple]:
+        """Mean and deviation that the model expects of images in [0, 1]."""
+        stated = self.inputs.get("normalisation", (HALF, HALF))
+        mean, std = (stated["mean"], stated["std"]) if isinstance(stated, dict) else stated
+        return expect_normalisation(tuple(mean), tuple(std))
+
+    def facts(self) -> tuple[str, ...]:
+        """Return how many classes there are, and the size of the images."""
+        height, width = self.size
+        side = f"{height} px" if height == width else f"{width}x{height} px"
+        return f"{len(self.classes)} classes", side
+
+    def example(self, items: int = 2) -> Tensor:
+        """Return images (B, 3, H, W)."""
+        return example_images(self.size, items)
+
+    def ready(self, model: nn.Module, feed: Feed) -> None:
+        """Raise unless the model answers for every class that the targets name."""
+        if isinstance(feed, ImageFeed) and len(feed):
+            batch = next(iter(feed.test(1)))
+            with asking(model):
+                self.check_outputs(self.forward(model, batch), feed.split.truth)
+
+    def chance(self, feeds: Any) -> float:
+        """Return the metric of a model that gives every item the shares of the training classes."""
+        return chance_score(self, {name: feed.split for name, feed in feeds.items()}, len(self.classes))
+
+    def loss(self, model: nn.Module, batch: Labelled, part: str = "") -> Tensor:
+        """Return the mean loss of a batch."""
+        return self.loss_of(self.forward(model, batch), batch, label_smoothing=self.recipe.label_smoothing)
+
+    def judge(self, model: nn.Module, batch: Labelled) -> Judged:
+        """Return records, answers and the loss without smoothing."""
+        outputs = self.forward(model, batch)
+        return Judged(self.record(outputs, batch), self.answer(outputs), self.loss_of(outputs, batch))
+
+    def forward(self, model: nn.Module, batch: Labelled) -> object:
+        """Run the model on the images."""
+        return model(batch.images)
+
+    def check_outputs(self, outputs: object, targets: np.ndarray) -> None:
+        """Raise unless outputs of this shape can be trained on all of these targets."""
+        raise NotImplementedError
+
+    def check_metric(self, truths: np.ndarray) -> None:
+        """Raise unless the metric says something about test items of which this is true (N, ...)."""
+        raise NotImplementedError
+
+    def loss_of(self, outputs: object, batch: Labelled, *, label_smoothing: float = 0.0) -> Tensor:
+        """Return the mean loss of a batch, from what ``forward`` returned."""
+        raise NotImplementedError
+
+    def record(self, outputs: object, batch: Labelled) -> Tensor:
+        """Return what is kept of each item (B, ...), from what ``forward`` returned."""
+        raise NotImplementedError
+
+    def answer(self, outputs: object) -> Tensor:
+        """Return what is kept of the outputs to look at."""
+        raise NotImplementedError
+
+    def _targets(self) -> np.ndarray:
+        """Return targets that name the first class and the last."""
+        return np.array([0, max(len(self.classes) - 1, 0)])
+
+    def _fitting_size(self, images: ImageData, network: Network) -> Canvas:
+        """Return the size that was asked for, else one that suits images and model, tried out."""
+        if network.size:
+            size = stated_size(images, network.size)
+            self._try(network.name, network.model, size)
+            return size
+        known = None if network.weights is None else _trained_at(Path(network.weights))
+        published = network.weights is not None and may_have_published_weights(network.name)
+        side = made_for(network.name, network.model)
+        size = natural_size(images, known or side, keep=bool(known) or network.pretrained or published)
+        if images.truth != "mask" and size != (side, side) and not _takes(network.model, size):
+            size = (side, side)
+        self._try(network.name, network.model, size)
+        return size
+
+    def _try(self, name: str, model: nn.Module, size: Canvas) -> None:
+        """Ask a model about one image of a size.
+
+        Raises:
+            ShapeError: It does not take such an image, or returns something else than the task needs.
+            DataError: There are more classes than it tells apart.
+        """
+        zero = torch.zeros(1, dtype=torch.int64)
+        try:
+            with asking(model):
+                outputs = self.forward(model, Batch(example_images(size, 1), zero, zero))
+        except FoveateError:
+            raise
+        except Exception as error:  # whatever a foreign network raises about a size
+            height, width = size
+            raise ShapeError(
+                f"{name} does not take images of {width} x {height} pixels ({in_one_line(error)}). "
+                f"It was made for {made_for(name, model)}: choose that size."
+            ) from error
+        self.check_outputs(outputs, self._targets())
+
+
+def example_images(size: Canvas, items: int = 2) -> Tensor:
+    """Return images (B, 3, H, W) that a model can be tried on; always the same."""
+    noise = torch.rand(items, 3, *size, generator=torch.Generator().manual_seed(0))
+    return (noise - 0.5).contiguous(memory_format=torch.channels_last)
+
+
+def class_counts(split: CachedSplit, classes: int) -> np.ndarray:
+    """Return how many images, or pixels, each class holds for (K,)."""
+    if split.masks is not None:
+        return split.class_pixels[:classes]
+    targets = split.targets
+    return np.bincount(targets, minlength=classes) if targets.ndim == 1 else targets.sum(axis=0)
+
+
+def _images(data: Data) -> ImageData:
+    if not isinstance(data, ImageData):
+        raise DataError(f"{data.name}: got {type(data).__name__}, expected images. Write --task {data.task}.")
+    return data
+
+
+def _takes(model: nn.Module, size: Canvas) -> bool:
+    try:
+        with asking(model):
+            model(example_images(size, 1))
+    except Exception:  # whatever a foreign network raises about a size
+        return False
+    return True
+
+
+def _trained_at(weights: Path) -> int | None:
+    """Return the side that a file of weights was trained at, from the ``config.json`` beside it."""
+    try:
+        size = read_json(weights.parent / "config.json", CheckpointError, "").get("size")
+    except (CheckpointError, AttributeError, OSError):  # it is somebody else's, or there is none
+        return None
+    sides = size if isinstance(size, list) else [size]
+    return (
+        sides[0] if all(isinstance(side, int) and side > 0 for side in sides) and len({*sides}) == 1 else None
+    )
