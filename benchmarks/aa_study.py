@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from scipy import stats
 
-from foveate.compare.run import keep_answers
+from foveate.compare.run_files import keep_answers
 from foveate.compare.statistics.family import compare_all
 from foveate.data.cache import cache
 from foveate.data.open import open_data

@@ -23,7 +23,7 @@ from torch import nn
 
 from foveate.compare.build import rebuild
 from foveate.compare.plan import BASELINE
-from foveate.compare.run import run_folder
+from foveate.compare.run_files import run_folder
 from foveate.compare.statistics.crossed_effects import components, interval
 from foveate.compare.statistics.pseudo_values import item_scores
 from foveate.data.cache import CachedSplit, cache

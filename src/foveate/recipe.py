@@ -25,19 +25,19 @@ class TrainConfig:
     """
 
     epochs: int = 10
-    """Passes over the training images."""
+    """Passes over the training items."""
 
     batch_size: int = 64
-    """Images in one forward pass."""
+    """Items in one forward pass. Usual: 32 for scenes, 8 for segmentation."""
 
     optimizer: Optimiser = "adamw"
     """AdamW, or SGD with Nesterov momentum 0.9."""
 
     lr: float = 1e-3
-    """Highest learning rate. AdamW from scratch: about 1e-3; fine-tuning: 1e-4; SGD: 0.1."""
+    """Highest learning rate. Usual: 1e-4 with pretrained weights, 5e-3 for scenes, 0.1 for SGD."""
 
     weight_decay: float = 0.05
-    """Weight decay of matrices and kernels; gates, norms and biases have none. AdamW: 0.05; SGD: 5e-4."""
+    """Weight decay of matrices and kernels; gates, norms and biases have none. For SGD: 5e-4."""
 
     warmup: float = 0.05
     """Share of the steps in which the learning rate rises; after it, a cosine to zero."""
@@ -49,16 +49,16 @@ class TrainConfig:
     """Batches whose gradients are summed into one step."""
 
     clip: float | None = 1.0
-    """Longest gradient, as one vector over all parameters; None leaves it as it is."""
+    """Longest gradient, as one vector over all parameters; None, or 0 on the command line, for no limit."""
 
     ema: float | None = None
-    """Decay of the moving average of the weights that is evaluated and kept, such as 0.999; None for none."""
+    """Decay of the moving average of the weights that is evaluated and kept, such as 0.999."""
 
     keep_best: bool = False
-    """Keep the weights of the best epoch on the validation images, not the last ones."""
+    """Keep the weights of the best epoch on the validation split, not the last ones."""
 
     precision: Precision = "auto"
-    """Number format: "auto" is bf16-mixed on a CUDA device that has it, 32-true elsewhere."""
+    """Number format: auto is bf16-mixed on a CUDA device that has it, 32-true elsewhere."""
 
     gate_reach: float = 2.0
     """How far AdamW can move the gates of inserted attention in a whole run: 1 is the paper's mechanism."""
@@ -67,22 +67,22 @@ class TrainConfig:
     """Share of the steps in which the gates' learning rate rises."""
 
     loss: str | None = None
-    """What is minimised, such as ce+0.5*dice for masks; None for cross-entropy."""
+    """What is minimised, such as ce+0.5*dice; the task's usual loss if None. See `foveate list losses`."""
 
     class_weights: ClassWeights | None = None
-    """How classes weigh in the loss, from how often they occur in training; None weighs them alike."""
+    """How classes weigh in the loss, from how often they occur in training; alike if None."""
 
     augment: str = "crop_flip"
-    """Augmentation: none, flip, crop, crop_flip or resized_crop; an image and its mask undergo the same."""
+    """Augmentation of images: none, flip, crop, crop_flip or resized_crop. Usual: crop for scenes."""
 
     size: int | None = None
-    """Side of the training images in pixels; None leaves them as they are stored."""
+    """Side of the images in pixels, the short side with masks; what suits model and images if None."""
 
     crop: int | None = None
-    """With masks: side of the squares that training sees, in pixels; None for the whole image."""
+    """With masks: side of the squares that training sees, in pixels; the whole image if None."""
 
     rare: float = 0.0
-    """With masks: share of the crops that are laid over a pixel of a rare class."""
+    """With masks: share of the crops that are placed over a pixel of a rare class."""
 
     colour: float = 0.0
     """Largest relative change of brightness, contrast and saturation at random, in [0, 1]."""
@@ -91,7 +91,7 @@ class TrainConfig:
     """Decides order, augmentation and dropout; together with the model's weights, the whole run."""
 
     max_steps: int | None = None
-    """Stop after this many steps, on the schedule of ``epochs``; a later call can go on from there."""
+    """Stop after this many steps, on the schedule of all epochs; a later call can go on from there."""
 
     def __post_init__(self) -> None:
         check_fields(self)

@@ -19,6 +19,7 @@ from torch import Tensor
 from foveate.errors import CheckpointError
 from foveate.files import replacing
 
+WEIGHTS = "model.safetensors"  # of a trained model, in its folder
 SUM = "sha256"
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from foveate.compare.report import read_result
-from foveate.compare.run import answers
+from foveate.compare.run_files import answers
 from foveate.compare.statistics.pseudo_values import item_scores
 from foveate.compare.study import Study, compare
 from foveate.data.open import open_data

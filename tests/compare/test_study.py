@@ -12,7 +12,7 @@ from study_samples import DATA, words
 from foveate.compare.build import build
 from foveate.compare.plan import StudyPlan
 from foveate.compare.report import read_result
-from foveate.compare.run import ANSWERS, run_folder
+from foveate.compare.run_files import ANSWERS, run_folder
 from foveate.compare.study import Study, compare
 from foveate.data.open import open_data
 from foveate.errors import CheckpointError, DataError, FoveateError, ShapeError, StudyError

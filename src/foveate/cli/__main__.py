@@ -5,6 +5,7 @@ Nothing heavy is imported here, nor at the top of a command's file: ``foveate --
 
 from __future__ import annotations
 
+import importlib
 import os
 import shlex
 import sys
@@ -14,8 +15,7 @@ from typing import Any
 from cyclopts import App, CycloptsError, Parameter
 
 from foveate import __version__
-from foveate.cli import check, compare, cost, crf, demo, invocation, predict, report, show, sites, train
-from foveate.cli import list as list_
+from foveate.cli import invocation
 from foveate.cli.encoding import be_tolerant
 from foveate.errors import FoveateError, shown
 
@@ -55,19 +55,19 @@ SPOKEN = {  # how Python says it, and how the command line does
     "branch_epochs:": "--branch-epochs:",
 }
 
-COMMANDS: dict[str, tuple[Callable[..., int | None], str]] = {
-    "demo": (demo.demo, demo.EXAMPLE),
-    "compare": (compare.compare, compare.EXAMPLE),
-    "report": (report.report, report.EXAMPLE),
-    "predict": (predict.predict, predict.EXAMPLE),
-    "crf": (crf.crf, crf.EXAMPLE),
-    "train": (train.train, train.EXAMPLE),
-    "check": (check.check, check.EXAMPLE),
-    "list": (list_.list_, list_.EXAMPLE),
-    "show": (show.show, show.EXAMPLE),
-    "sites": (sites.sites, sites.EXAMPLE),
-    "cost": (cost.cost, cost.EXAMPLE),
-}
+COMMANDS = (  # one file each, in this order; the functions have the same names, but for ``list_``
+    "demo",
+    "compare",
+    "report",
+    "predict",
+    "crf",
+    "train",
+    "check",
+    "list",
+    "show",
+    "sites",
+    "cost",
+)
 
 
 def application() -> App:
@@ -81,9 +81,16 @@ def application() -> App:
         default_parameter=Parameter(negative=(), show_default=_worth_showing),
         suppress_keyboard_interrupt=False,
     )
-    for order, (name, (function, example)) in enumerate(COMMANDS.items()):
+    for order, name in enumerate(COMMANDS):
+        function, example = command(name)
         app.command(function, name=name, help_epilogue=f"Example\n{example}", sort_key=order)
     return app
+
+
+def command(name: str) -> tuple[Callable[..., int | None], str]:
+    """Return the function of a command, and the example that its help ends with."""
+    module = importlib.import_module(f"foveate.cli.{name}")
+    return getattr(module, "list_" if name == "list" else name), module.EXAMPLE
 
 
 def _worth_showing(default: object) -> str | None:

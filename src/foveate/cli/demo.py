@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from foveate.cli import output
-from foveate.cli.compare import tell
+from foveate.cli.study_answer import tell
 
 EXAMPLE = """
     $ foveate demo --out runs/demo

@@ -18,7 +18,7 @@ EXAMPLE = """
 
 
 def list_(
-    what: Literal["mechanisms", "models"] = "mechanisms",
+    what: Literal["mechanisms", "models", "tasks", "metrics", "losses"] = "mechanisms",
     pattern: str = "*",
     /,
     *,
@@ -32,10 +32,10 @@ def list_(
     markdown: bool = False,
     json: bool = False,
 ) -> None:
-    """List the mechanisms, all or those with the facets asked for; or the models.
+    """List the mechanisms, all or those with the facets asked for; or models, tasks, metrics or losses.
 
     Args:
-        what: mechanisms, or models.
+        what: mechanisms, models, tasks, metrics or losses.
         pattern: Only names that match, such as "resnet*".
         over: Only mechanisms that weigh this: channels, positions, heads, scales, branches, layers, steps,
             classes or patches.
@@ -51,6 +51,9 @@ def list_(
     """
     if what == "models":
         _list_models(pattern, json)
+        return
+    if what != "mechanisms":
+        _list_tasks(what, pattern, json)
         return
     wanted = {
         "over": over,
@@ -137,3 +140,26 @@ def _list_models(pattern: str, json: bool) -> None:
         output.machine(names)
     else:
         print("\n".join(names) if names else f'No model matches "{pattern}". Try "*{pattern.strip("*")}*".')
+
+
+def _list_tasks(what: str, pattern: str, json: bool) -> None:
+    """Print the tasks, or the metrics or losses of each task."""
+    from fnmatch import fnmatch
+
+    from foveate.cli import output
+    from foveate.tasks import tasks
+
+    named = {"metrics": "metric_names", "losses": "loss_names"}.get(what)
+    found = {
+        name: [(task.__doc__ or "").split("\n")[0].split(";")[0].rstrip(".")]
+        if named is None
+        else [entry for entry in getattr(task, named)() if fnmatch(entry, pattern)]
+        for name, task in tasks.items()
+        if named is not None or fnmatch(name, pattern)
+    }
+    if json:
+        output.machine(found)
+    else:
+        output.table(
+            ["task", what if named else "what is learnt"], [(n, ", ".join(v)) for n, v in found.items()]
+        )

@@ -49,6 +49,7 @@ def _options() -> Any:
         if field.name not in _ELSEWHERE
     ]
     made = dataclasses.make_dataclass("RecipeOptions", listed, bases=(_Given,), frozen=True)
+    made.__module__ = __name__  # where the command line looks for it
     return Parameter(name="*", group=TRAINING)(made)
 
 

@@ -12,12 +12,11 @@ import numpy as np
 from torch import nn
 
 from foveate.compare import measured, summary
-from foveate.compare.best import choose, save_best
-from foveate.compare.build import build
+from foveate.compare.best import choose
 from foveate.compare.chance import chance_sentence
 from foveate.compare.plan import BASELINE, Key, PlannedVariant, StudyPlan
 from foveate.compare.provenance import recipe, versions
-from foveate.compare.run import answers, run_folder
+from foveate.compare.run_files import answers
 from foveate.compare.statistics.family import Difference, compare_all
 from foveate.compare.statistics.pseudo_values import class_scores, item_scores
 from foveate.compare.statistics.verdict import (
@@ -30,12 +29,10 @@ from foveate.compare.statistics.verdict import (
     study_sentence,
 )
 from foveate.data.checks.finding import Finding
-from foveate.data.feed import Data, Feed
+from foveate.data.feed import Feed
 from foveate.errors import StudyError
-from foveate.infer.saved import WEIGHTS
 from foveate.tasks.base import Answers, Task
 from foveate.tasks.confusion import confusion_data
-from foveate.tensor_file import load_tensors
 
 Records = Mapping[Key, Mapping[str, Any]]
 
@@ -44,8 +41,8 @@ def assemble(
     plan: StudyPlan,
     task: Task,
     feeds: Mapping[str, Feed],
-    data: Data,
     records: Records,
+    models: Mapping[str, nn.Module],
     folder: Path,
     findings: Sequence[Finding],
 ) -> dict[str, Any]:
@@ -55,14 +52,13 @@ def assemble(
         plan: The study's.
         task: What was learnt.
         feeds: The splits of the data.
-        data: As it was opened.
         records: The record of every run.
+        models: The trained model of every variant's first seed.
         folder: The study's folder.
         findings: What the check of the data found.
     """
     kept, shown, matrices = _answers(plan, task, feeds["test"], folder)
     judged = Judgement(plan, task, feeds["test"], kept)
-    models = {v.name: _trained(plan, task, v, folder) for v in plan.variants}
     latency = measured.latencies(models, task, plan.train.batch_size)
     variants = [
         _variant(v, judged, records, models[v.name])
@@ -72,7 +68,6 @@ def assemble(
     chance = task.metric.scale * task.chance(feeds)
     lost = chance_sentence({v["name"]: v["score"] for v in variants}, chance, judged.terms)
     choice = choose(plan, judged.named(), judged.gains(), records, task.metric)
-    save_best(plan, choice, folder, task.saved(data))
     return {
         "format": 1,
         "foveate": versions()["foveate"],
@@ -220,13 +215,6 @@ def _answers(
         if counted:
             matrices[v.name] = np.sum(counted, axis=0)
     return kept, shown, matrices
-
-
-def _trained(plan: StudyPlan, task: Task, v: PlannedVariant, folder: Path) -> nn.Module:
-    """Return the trained model of a variant's first seed."""
-    model = build(plan, task, v, plan.seeds[0])
-    model.load_state_dict(load_tensors(run_folder(folder, v.name, plan.seeds[0]) / WEIGHTS))
-    return model.eval()
 
 
 def _variant(v: PlannedVariant, judged: Judgement, records: Records, model: nn.Module) -> dict[str, Any]:

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from foveate.compare.plan import BASELINE, Key, StudyPlan
-from foveate.compare.run import run_folder
+from foveate.compare.run_files import run_folder
 from foveate.compare.statistics.verdict import HELPS
 from foveate.files import write_json
-from foveate.infer.load import FOLDER
-from foveate.infer.saved import CONFIG, WEIGHTS
+from foveate.infer.saved import CONFIG, FOLDER
 from foveate.recipe import TrainConfig
 from foveate.tasks.base import Metric
-from foveate.tensor_file import read_tensors, save_tensors
+from foveate.tensor_file import WEIGHTS, read_tensors, save_tensors
 
 
 @dataclass(frozen=True)

@@ -7,17 +7,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from foveate.compare.assemble import assemble
+from foveate.compare.best import Choice, save_best
+from foveate.compare.build import build
 from foveate.compare.plan import REPORT, Key, StudyPlan
 from foveate.compare.report import write_report
 from foveate.compare.run import make_run
+from foveate.compare.run_files import run_folder
 from foveate.compare.store import Store
 from foveate.data.checks.finding import Finding
 from foveate.data.feed import Data, Feed
 from foveate.errors import StudyError
 from foveate.plugins import load_plugins
-from foveate.tasks.base import Task, task_named
-from foveate.train.prepare import task_with
+from foveate.tasks.base import Task, task_named, task_with
+from foveate.tensor_file import WEIGHTS, load_tensors
 from foveate.train.progress import Progress
 
 _open: dict[Path, Opened] = {}  # studies that this process works on, so that data is opened once
@@ -57,10 +62,23 @@ def execute(folder: Path, key: Key) -> Mapping[str, Any]:
     study = opened(folder)
     if key[0] == REPORT:
         records = Store(folder).records()
-        result = assemble(study.plan, study.task, study.feeds, study.data, records, folder, study.findings)
+        result = assemble(
+            study.plan, study.task, study.feeds, records, _trained(study, folder), folder, study.findings
+        )
+        save_best(study.plan, Choice(**result["best"]), folder, study.task.saved(study.data))
         return {"report": write_report(result, folder).name, "best": result["best"]}
     run = next(run for run in study.plan.runs if run.key == key)
     return make_run(run, study.plan, study.task, study.feeds, folder, study.progress)
+
+
+def _trained(study: Opened, folder: Path) -> dict[str, nn.Module]:
+    """Return the trained model of every variant's first seed."""
+    plan, seed = study.plan, study.plan.seeds[0]
+    models = {v.name: build(plan, study.task, v, seed) for v in plan.variants}
+    for name, model in models.items():
+        model.load_state_dict(load_tensors(run_folder(folder, name, seed) / WEIGHTS))
+        model.eval()
+    return models
 
 
 def keep_open(folder: Path, study: Opened) -> None:

@@ -13,9 +13,8 @@ from foveate.data.feed import plain
 from foveate.errors import StudyError, nearest
 from foveate.quantities import duration, short
 from foveate.recipe import TrainConfig
-from foveate.tasks.base import Inputs, task_named
+from foveate.tasks.base import Inputs, task_named, task_with
 from foveate.train.budget import Budget
-from foveate.train.prepare import task_with
 
 Mode = Literal["scratch", "pretrained", "branch"]
 Role = Literal["baseline", "variant", "control", "trunk", "report"]

@@ -23,7 +23,7 @@ from foveate.compare import claims
 from foveate.compare.plan import REPORT, Key, StudyPlan
 from foveate.errors import OptionError, StudyError
 from foveate.files import sweep
-from foveate.infer.load import FOLDER
+from foveate.infer.saved import FOLDER
 from foveate.options import read_record
 from foveate.train.result import MARKER
 

@@ -18,12 +18,14 @@ from foveate.compare.plan import REPORT, StudyPlan
 from foveate.compare.planning import outline, with_controls, with_costs, with_times
 from foveate.compare.question import Question
 from foveate.compare.report import is_written, read_result, repr_html
-from foveate.compare.run import is_record, left
+from foveate.compare.run import is_record
+from foveate.compare.run_files import left
 from foveate.compare.store import Store, told
 from foveate.compare.table import Table, table
 from foveate.data.checks.finding import Finding
 from foveate.errors import DataError, StudyError
-from foveate.infer.load import FOLDER, is_sound, load_trusting
+from foveate.infer.load import is_sound, load_trusting
+from foveate.infer.saved import FOLDER
 from foveate.models.given import PREFIX, Given, name_of
 from foveate.options import checked
 from foveate.recipe import TrainConfig

@@ -10,15 +10,13 @@ from typing import Any
 from torch import Tensor, nn
 
 from foveate.errors import CheckpointError
-from foveate.infer.saved import CONFIG, WEIGHTS, SavedModel, read_saved, task_of
+from foveate.infer.saved import CONFIG, FOLDER, SavedModel, read_saved, task_of
 from foveate.models.given import Given, remember
 from foveate.options import checked
 from foveate.tasks.base import Task
 from foveate.tasks.build_model import build_model
-from foveate.tensor_file import SUM, read_tensors, tensor_sum
+from foveate.tensor_file import SUM, WEIGHTS, read_tensors, tensor_sum
 from foveate.trust import reading
-
-FOLDER = "best"
 
 
 def load(path: str | Path, *, trust_code: bool = False, model: Given | None = None) -> nn.Module:

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from foveate.errors import CheckpointError, FoveateError
 from foveate.files import read_json
-from foveate.insert.surgery import Start
 from foveate.options import read_record
 from foveate.tasks.base import Inputs, Task, task_named
 from foveate.typed import Misfit
 
 CONFIG = "config.json"
-WEIGHTS = "model.safetensors"
+FOLDER = "best"  # of a study, where its best model is
 _ADVICE = (
     "The file is damaged, or foveate did not write it: run the command that made the folder again, or bring "
     "a sound copy of it."
@@ -40,7 +39,7 @@ class SavedModel:
     task: str
     format: int = 1
     spec: str | None = None
-    start: Start = "identity"
+    start: Literal["identity", "paper"] = "identity"
     pretrained: bool = False
     checksum: str | None = None
 

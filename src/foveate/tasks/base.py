@@ -173,6 +173,16 @@ class Task(ABC):
         """Return the task for such inputs; see the class."""
         return cls(inputs, recipe=recipe, metric=metric)
 
+    @classmethod
+    def metric_names(cls) -> tuple[str, ...]:
+        """Return the names of the metrics that it can be judged by, the usual one first."""
+        return ()
+
+    @classmethod
+    def loss_names(cls) -> tuple[str, ...]:
+        """Return the names of the losses that it can be trained with, the usual one first."""
+        return ()
+
     # What the data is
 
     @classmethod
@@ -447,3 +457,8 @@ def task_named(text: str) -> tuple[type[Task], dict[str, object]]:
     name, options = parse_call(text)
     found = tasks[name]
     return found, checked(f"task {name}", found.inputs_of, options)
+
+
+def task_with(kind: str, inputs: Inputs, recipe: TrainConfig, metric: str | None) -> Task:
+    """Return a task again from what a plan holds of it."""
+    return task_named(kind)[0].of(inputs, recipe=recipe, metric=metric)

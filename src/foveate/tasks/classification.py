@@ -24,7 +24,7 @@ from foveate.tasks.base import tasks
 from foveate.tasks.confusion import confusion_matrix
 from foveate.tasks.image_task import Labelled
 from foveate.tasks.labelled_images import LabelledImages
-from foveate.tasks.metrics.label_metric import LabelMetric, Records, parse_label_metric
+from foveate.tasks.metrics.label_metric import LabelMetric, Records, label_metrics, parse_label_metric
 
 
 @tasks.register("classification")
@@ -59,6 +59,16 @@ class Classification(LabelledImages):
             raise OptionError(f'classification: got loss="{loss}", expected "ce", the only one.')
         super().__init__(classes, class_weights=class_weights)
         self.metric = parse_label_metric(metric or "accuracy").of(len(self.classes))
+
+    @classmethod
+    def metric_names(cls) -> tuple[str, ...]:
+        """Return the names of the metrics."""
+        return tuple(dict.fromkeys(("accuracy", *label_metrics)))
+
+    @classmethod
+    def loss_names(cls) -> tuple[str, ...]:
+        """Return the names of the losses."""
+        return ("ce",)
 
     def check_outputs(self, outputs: object, targets: np.ndarray) -> None:
         """Raise unless there are logits for every class that the targets name.

@@ -70,6 +70,16 @@ class Diagnosis(LabelledImages):
         super().__init__(classes, class_weights=class_weights)
         self.specificity = _specificity(metric)
 
+    @classmethod
+    def metric_names(cls) -> tuple[str, ...]:
+        """Return the names of the metrics."""
+        return ("auroc",)
+
+    @classmethod
+    def loss_names(cls) -> tuple[str, ...]:
+        """Return the names of the losses."""
+        return ("bce",)
+
     def check_outputs(self, outputs: object, targets: Shaped[np.ndarray, n * k]) -> None:
         """Raise unless there is a logit for every finding.
 

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from foveate.data.augment import augmentations
 from foveate.data.base import ImageData, Truth
 from foveate.data.batches import Batch
 from foveate.data.cache import CachedSplit, cache
@@ -193,6 +194,7 @@ class ImageTask(Task):
     def feeds(self, data: Data) -> dict[str, Feed]:
         """Return the decoded splits; count the classes for their weights in the loss."""
         images = _images(data)
+        _ = augmentations[self.recipe.augment]  # an unknown one is an error now, not at the first step
         splits = cache(images, size=self.size if images.truth == "mask" else self.size[0])
         if self.recipe.class_weights is not None:
             counts = class_counts(splits["train"], len(self.classes))

@@ -28,8 +28,8 @@ from foveate.models.segmentation.segmenter import resized
 from foveate.recipe import TrainConfig
 from foveate.tasks.base import Inputs, tasks
 from foveate.tasks.image_task import Labelled
-from foveate.tasks.losses import parse_loss, presence
-from foveate.tasks.metrics import CountedMetric, MeanDice, MeanIoU, parse_metric
+from foveate.tasks.losses import losses, parse_loss, presence
+from foveate.tasks.metrics import CountedMetric, MeanDice, MeanIoU, metrics, parse_metric
 from foveate.tasks.segmented_images import SegmentedImages
 
 USUAL_AUX_WEIGHT = 0.5  # torchvision's, of auxiliary outputs of models that do not say
@@ -92,6 +92,16 @@ class Segmentation(SegmentedImages):
                 f'the loss. Write loss="ce(label_smoothing={recipe.label_smoothing})".'
             )
         return super().of(inputs, recipe=recipe, metric=metric)
+
+    @classmethod
+    def metric_names(cls) -> tuple[str, ...]:
+        """Return the names of the metrics."""
+        return tuple(dict.fromkeys(("miou", *metrics)))
+
+    @classmethod
+    def loss_names(cls) -> tuple[str, ...]:
+        """Return the names of the losses."""
+        return tuple(dict.fromkeys(("ce", *losses)))
 
     def forward(self, model: nn.Module, batch: Labelled) -> Segmented:
         """Run the model on the images.

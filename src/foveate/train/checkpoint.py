@@ -19,9 +19,8 @@ from torch import Tensor
 
 from foveate.errors import CheckpointError, TrainingError
 from foveate.files import PART, checksum, read_json, replacing, sweep, write_json
-from foveate.tensor_file import load_tensors, save_tensors
+from foveate.tensor_file import WEIGHTS, load_tensors, save_tensors
 
-WEIGHTS = "model.safetensors"
 TRAINING = "training.pt"
 SUMS = "checksums.json"
 

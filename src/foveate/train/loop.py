@@ -18,7 +18,7 @@ from foveate.insert.surgery import openings
 from foveate.recipe import TrainConfig
 from foveate.tasks.base import Part, Task
 from foveate.train.best import Best
-from foveate.train.budget import Budget, Fingerprint, Position, fingerprint
+from foveate.train.budget import Budget
 from foveate.train.checkpoint import Checkpoints
 from foveate.train.device import build_fabric, use_channels_last
 from foveate.train.ema import Average
@@ -26,6 +26,7 @@ from foveate.train.evaluate import evaluate
 from foveate.train.lone_values import lone_values
 from foveate.train.loss_guard import LossGuard
 from foveate.train.optimise import build_optimizer, schedules, set_learning_rates
+from foveate.train.position import Fingerprint, Position, fingerprint
 from foveate.train.progress import Progress, Silent
 from foveate.train.result import Epoch, FitResult, described, expect_same, expect_within, finished, keep
 from foveate.train.seed import own_randomness, seed_step, warn_of_threads

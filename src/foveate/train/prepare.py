@@ -11,7 +11,7 @@ import torch
 from foveate.data.feed import Data, Feed, expect_validation
 from foveate.models.source import sources
 from foveate.recipe import TrainConfig
-from foveate.tasks.base import Inputs, Network, Task, task_named
+from foveate.tasks.base import Network, Task, task_named
 
 
 @dataclass(frozen=True)
@@ -106,8 +106,3 @@ def asked_recipe(recipe: TrainConfig, epochs: int | None, size: int | None, seed
         size=recipe.size if size is None else size,
         seed=seed,
     )
-
-
-def task_with(kind: str, inputs: Inputs, recipe: TrainConfig, metric: str | None) -> Task:
-    """Return a task again from what a plan holds of it."""
-    return task_named(kind)[0].of(inputs, recipe=recipe, metric=metric)

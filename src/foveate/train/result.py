@@ -12,11 +12,10 @@ from torch import nn
 
 from foveate.errors import CheckpointError, TrainingError
 from foveate.files import read_json, sweep, write_json
-from foveate.infer.saved import WEIGHTS
 from foveate.models.form import form_of
 from foveate.options import read_record
 from foveate.tasks.base import Metric
-from foveate.tensor_file import load_tensors, save_tensors
+from foveate.tensor_file import WEIGHTS, load_tensors, save_tensors
 from foveate.typed import AnyFloat
 
 MARKER = "result.json"

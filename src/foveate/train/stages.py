@@ -22,8 +22,8 @@ from torch import nn
 
 from foveate.errors import OptionError, UnknownNameError
 from foveate.recipe import TrainConfig
-from foveate.train.budget import Fingerprint
 from foveate.train.checkpoint import Checkpoints
+from foveate.train.position import Fingerprint
 from foveate.train.progress import Progress, Silent
 from foveate.train.result import Epoch, FitResult, keep
 

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from foveate.train.best import Best
-from foveate.train.budget import Fingerprint, Position
 from foveate.train.ema import Average
+from foveate.train.position import Fingerprint, Position
 
 
 @dataclass

@@ -20,14 +20,14 @@ from foveate.data.feed import Feed, plain
 from foveate.errors import CheckpointError
 from foveate.files import write_json
 from foveate.infer.load import equip
-from foveate.infer.saved import CONFIG, WEIGHTS
+from foveate.infer.saved import CONFIG
 from foveate.models.given import Given, name_of
 from foveate.recipe import TrainConfig
 from foveate.tasks.base import Task
 from foveate.tasks.build_model import build_model, start_of
 from foveate.tasks.confusion import confusions, told_by_class
 from foveate.tasks.open_source import open_source
-from foveate.tensor_file import SUM, read_tensors, tensor_sum
+from foveate.tensor_file import SUM, WEIGHTS, read_tensors, tensor_sum
 from foveate.train.budget import Budget
 from foveate.train.evaluate import Evaluation, evaluate
 from foveate.train.loop import fit

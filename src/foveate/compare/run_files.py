@@ -1,0 +1,93 @@
+"""The files that a run of a study leaves: where they are, and its answers to the test items."""
+
+from __future__ import annotations
+
+import json
+import re
+import zipfile
+import zlib
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from foveate.compare.plan import TRUNK, PlannedRun
+from foveate.errors import CheckpointError
+from foveate.files import replacing
+from foveate.tasks.base import Answers
+from foveate.tensor_file import WEIGHTS, load_tensors
+
+ANSWERS = "test.npz"
+
+
+def run_folder(folder: Path, variant: str, seed: int) -> Path:
+    """Return where a run keeps its files: ``runs/<variant>/<seed>``, with a name that every disk takes."""
+    plain = re.sub(r"[^\w.,=@()+-]+", "_", variant, flags=re.ASCII)[:80].strip(".")
+    if plain != variant:  # two names that differ stay two folders
+        plain = f"{plain}-{sha256(variant.encode()).hexdigest()[:6]}"
+    return Path(folder) / "runs" / plain / str(seed)
+
+
+def keep_answers(path: Path, records: np.ndarray, kept: Answers) -> None:
+    """Write records and answers, so that a reader meets the whole file or none.
+
+    Answers that are not one array, such as texts, boxes or images of several sizes, are kept as JSON, and the
+    arrays among them by number.
+    """
+    arrays = {"records": records}
+    if isinstance(kept, np.ndarray):
+        arrays["answers"] = kept
+    else:
+        listed: list[np.ndarray] = []
+        text = json.dumps([_described(answer, listed) for answer in kept])
+        arrays["described"] = np.frombuffer(text.encode(), np.uint8)
+        arrays |= {f"array{number}": array for number, array in enumerate(listed)}
+    with replacing(path) as part, part.open("wb") as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+
+
+def answers(folder: Path, variant: str, seed: int) -> tuple[np.ndarray, Answers] | None:
+    """Return records (N, ...) and answers, one an item, of a run, or None if they are gone or damaged."""
+    try:
+        with np.load(run_folder(folder, variant, seed) / ANSWERS) as file:
+            if "answers" in file:
+                return file["records"], file["answers"]
+            described = json.loads(file["described"].tobytes())
+            return file["records"], [_restored(answer, file) for answer in described]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError):
+        return None
+
+
+def _described(answer: Any, arrays: list[np.ndarray]) -> Any:
+    """Return an answer as JSON holds it, with the numbers of the arrays that it consists of."""
+    if hasattr(answer, "numpy"):
+        answer = answer.cpu().numpy()
+    if isinstance(answer, np.ndarray):
+        arrays.append(answer)
+        return {"array": len(arrays) - 1}
+    if isinstance(answer, Mapping):
+        return {"fields": {str(name): _described(value, arrays) for name, value in answer.items()}}
+    if isinstance(answer, list | tuple):
+        return {"list": [_described(value, arrays) for value in answer]}
+    return answer
+
+
+def _restored(described: Any, arrays: Any) -> Any:
+    if not isinstance(described, dict):
+        return described
+    if "array" in described:
+        return arrays[f"array{described['array']}"]
+    if "fields" in described:
+        return {name: _restored(value, arrays) for name, value in described["fields"].items()}
+    return [_restored(value, arrays) for value in described["list"]]
+
+
+def left(folder: Path, run: PlannedRun) -> bool:
+    """Return whether everything that a finished run leaves is still there and sound."""
+    try:
+        load_tensors(run_folder(folder, run.variant, run.seed) / WEIGHTS)
+    except (OSError, CheckpointError):
+        return False
+    return run.role == TRUNK or answers(folder, run.variant, run.seed) is not None
