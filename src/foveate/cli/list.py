@@ -162,5 +162,3 @@ def _list_tasks(what: str, pattern: str, json: bool) -> None:
     else:
         rows = [(name, ", ".join(entries)) for name, entries in found.items()]
         output.table(["task", what if named else "what is learnt"], rows)
-            ["task", what if named else "what is learnt"], [(n, ", ".join(v)) for n, v in found.items()]
-        )
