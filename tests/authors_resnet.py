@@ -4,7 +4,7 @@ import torch
 import torchvision
 from torch import nn
 
-from drawn import unset
+from tests.drawn import unset
 
 
 class AuthorsResNet(nn.Module):

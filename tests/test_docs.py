@@ -17,7 +17,7 @@ from docs import write_study
 
 from foveate.cli.__main__ import main
 from foveate.mechanisms import mechanisms
-from shown import assert_shown, commands
+from tests.shown import assert_shown, commands
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "README.zh-CN.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -4,7 +4,6 @@ import sys
 import numpy as np
 import pytest
 import torch
-from mask_samples import make_masks
 from PIL import Image
 from safetensors import safe_open
 
@@ -12,6 +11,7 @@ import foveate as fv
 from foveate.cli.__main__ import main
 from foveate.errors import DataError, ShapeError
 from foveate.models.crf import refine
+from tests.data.mask_samples import make_masks
 
 
 @pytest.fixture

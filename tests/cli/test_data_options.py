@@ -5,8 +5,6 @@ from dataclasses import fields
 
 import numpy as np
 import pytest
-from image_samples import save
-from mask_samples import labels, make_masks, save_mask
 
 from foveate.cli.__main__ import main
 from foveate.data.coco.open_coco import open_coco
@@ -16,6 +14,8 @@ from foveate.data.manifest import open_manifest
 from foveate.data.masks.folder import open_mask_folder
 from foveate.data.open import open_data
 from foveate.errors import OptionError
+from tests.data.image_samples import save
+from tests.data.mask_samples import labels, make_masks, save_mask
 
 
 def options_of(opener):

@@ -12,7 +12,7 @@ from foveate.cli import __main__ as door
 from foveate.cli.__main__ import COMMANDS, main
 from foveate.errors import DataError
 from foveate.models import list_models
-from shown import assert_shown, commands
+from tests.shown import assert_shown, commands
 
 
 @pytest.fixture(autouse=True)

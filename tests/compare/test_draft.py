@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from study_samples import plan
 
 from foveate.compare.draft import name_variants, with_controls, with_costs
 from foveate.compare.plan import StudyPlan
 from foveate.compare.statistics.verdict import not_credited
 from foveate.errors import StudyError
 from foveate.options import read_record
+from tests.compare.study_samples import plan
 
 SPECS = ["non_local@stage1+non_local@stage2+non_local@stage3", "se@stage3", "channel@stage3"]
 

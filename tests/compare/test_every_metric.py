@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from study_samples import plan, words
 
 from foveate.compare.assemble import Judgement
 from foveate.compare.best import choose, kept_score
@@ -26,6 +25,7 @@ from foveate.tasks.base import Task
 from foveate.tasks.chance import chance_score
 from foveate.tasks.metrics import label_metrics, metrics
 from foveate.train.progress import Silent
+from tests.compare.study_samples import plan, words
 
 ITEMS, SEEDS = 30, 3
 OVER = ("data", "image")

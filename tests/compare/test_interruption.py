@@ -12,7 +12,8 @@ import time
 from pathlib import Path
 
 import pytest
-from study_samples import small_cache
+
+from tests.compare.study_samples import small_cache
 
 pytestmark = pytest.mark.slow
 
@@ -22,7 +23,7 @@ from pathlib import Path
 import torch
 torch.set_num_threads(1)
 sys.path.insert(0, {tests!r})
-from study_samples import words
+from tests.compare.study_samples import words
 from foveate.compare.study import compare
 from foveate.errors import FoveateError
 from foveate.train.progress import Lines

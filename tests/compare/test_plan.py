@@ -5,13 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from study_samples import plan
 
 from foveate.compare.plan import StudyPlan, duration, short
 from foveate.errors import StudyError
 from foveate.options import read_record
 from foveate.recipe import TrainConfig
 from foveate.typed import fitted
+from tests.compare.study_samples import plan
 
 
 def test_every_run_has_the_same_budget_whatever_its_variant():

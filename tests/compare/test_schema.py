@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from report_example import example
 
 from foveate.compare.report import read_result, render
 from foveate.compare.report.write import _csv
 from foveate.errors import StudyError
+from tests.compare.report_example import example
 
 SOUND: dict[str, Any] = json.loads(json.dumps(example(pictures=1)))
 ODD = [None, True, 3, -1, 1e308, 10**400, "x", "", [], {}, [None], {"a": 1}, [[]], float("nan"), "\ud800"]

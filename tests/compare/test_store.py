@@ -13,7 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from study_samples import plan
 
 from foveate.compare import claims
 from foveate.compare import engine as engine_module
@@ -24,6 +23,7 @@ from foveate.compare.plan import REPORT
 from foveate.compare.store import Store, told
 from foveate.errors import StudyError
 from foveate.train.result import MARKER
+from tests.compare.study_samples import plan
 
 
 def test_runs_are_claimed_once_and_the_report_comes_last(tmp_path: Path):

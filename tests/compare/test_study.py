@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from study_samples import DATA, words
 
 from foveate.compare.build import build
 from foveate.compare.plan import StudyPlan
@@ -18,6 +17,7 @@ from foveate.data.open import open_data
 from foveate.errors import CheckpointError, DataError, FoveateError, ShapeError, StudyError
 from foveate.infer.load import load
 from foveate.train.progress import Silent
+from tests.compare.study_samples import DATA, words
 
 
 class Counting(Silent):

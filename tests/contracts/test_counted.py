@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from contract import EVERY_BUILD, NAMES, ask, inputs, new, of_rank, recording, size_for, sized
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from foveate.mechanisms import mechanisms
 from foveate.mechanisms.base import Cost, Mechanism
+from tests.contracts.contract import EVERY_BUILD, NAMES, ask, inputs, new, of_rank, recording, size_for, sized
 
 
 def counted(module: Mechanism, tensors: tuple[Tensor, ...]) -> Cost:

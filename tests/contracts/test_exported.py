@@ -11,9 +11,9 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from contract import EVERY, ask, call_arguments, inputs, like, loss, new
 
 from foveate.mechanisms.base import Mechanism
+from tests.contracts.contract import EVERY, ask, call_arguments, inputs, like, loss, new
 
 
 @EVERY

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from contract import GATING, MODES, NAMES, STEPS, image, inputs, new, promised, redraw
 from torch import nn
 
 from foveate.errors import OptionError, ShapeError
 from foveate.mechanisms import mechanisms
+from tests.contracts.contract import GATING, MODES, NAMES, STEPS, image, inputs, new, promised, redraw
 
 READS = [name for name in NAMES if mechanisms[name].interface == "read"]
 FUSES = [name for name in NAMES if mechanisms[name].interface == "fuse"]

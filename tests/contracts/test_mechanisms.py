@@ -12,10 +12,23 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from contract import EVERY, EVERY_BUILD, MODES, ask, close, inputs, is_hard, like, loss, new, promised, redraw
 from torch import Tensor
 
 from foveate.errors import OptionError
+from tests.contracts.contract import (
+    EVERY,
+    EVERY_BUILD,
+    MODES,
+    ask,
+    close,
+    inputs,
+    is_hard,
+    like,
+    loss,
+    new,
+    promised,
+    redraw,
+)
 
 # Shapes
 

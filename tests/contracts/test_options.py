@@ -13,7 +13,12 @@ import jaxtyping
 import pytest
 import torch
 from beartype import beartype
-from contract import (
+from torch import Tensor, nn
+
+from foveate.errors import FoveateError, OptionError, ShapeError
+from foveate.mechanisms import mechanisms
+from foveate.mechanisms.base import Mechanism, header, options_of
+from tests.contracts.contract import (
     EVERY,
     EVERY_BUILD,
     NAMES,
@@ -26,11 +31,6 @@ from contract import (
     promised,
     tokens,
 )
-from torch import Tensor, nn
-
-from foveate.errors import FoveateError, OptionError, ShapeError
-from foveate.mechanisms import mechanisms
-from foveate.mechanisms.base import Mechanism, header, options_of
 
 HOME = Path(inspect.getfile(Mechanism)).parent
 

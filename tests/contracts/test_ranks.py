@@ -6,11 +6,22 @@ import copy
 
 import pytest
 import torch
-from contract import NAMES, NEIGHBOURS, ask, is_hard, like, loss, new, of_rank, promised, sized
 from torch import Tensor
 
 from foveate.errors import OptionError, ShapeError
 from foveate.mechanisms import mechanisms
+from tests.contracts.contract import (
+    NAMES,
+    NEIGHBOURS,
+    ask,
+    is_hard,
+    like,
+    loss,
+    new,
+    of_rank,
+    promised,
+    sized,
+)
 
 SIZES = {1: (11,), 2: (5, 3), 3: (3, 5, 4)}
 ON_MAPS = [name for name in NAMES if mechanisms[name].dims]

@@ -6,9 +6,20 @@ import copy
 import math
 
 import torch
-from contract import EVERY, EVERY_BUILD, MODES, STEPS, ask, inputs, new, recording, size_for, taps
 
 from foveate.mechanisms import mechanisms
+from tests.contracts.contract import (
+    EVERY,
+    EVERY_BUILD,
+    MODES,
+    STEPS,
+    ask,
+    inputs,
+    new,
+    recording,
+    size_for,
+    taps,
+)
 
 
 @EVERY_BUILD

@@ -1,8 +1,9 @@
 """Small masks for the tests of data: blocks of classes, another pattern for each number."""
 
 import numpy as np
-from image_samples import save
 from PIL import Image
+
+from tests.data.image_samples import save
 
 
 def labels(number, height=24, width=32, classes=3):

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from image_samples import make_folder, save
 
 from foveate.data import cache as module
 from foveate.data import cache_content as rows
@@ -15,6 +14,7 @@ from foveate.data.cache import cache, cache_file
 from foveate.data.decode import read, square
 from foveate.data.open import open_data
 from foveate.errors import DataError, OptionError
+from tests.data.image_samples import make_folder, save
 
 
 @pytest.fixture

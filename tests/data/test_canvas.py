@@ -1,7 +1,5 @@
 import numpy as np
 import pytest
-from image_samples import pixels, save
-from mask_samples import labels, make_masks, save_mask
 from PIL import Image
 
 from foveate.data.base import IGNORE
@@ -9,6 +7,8 @@ from foveate.data.cache import cache, cache_file, mask_file
 from foveate.data.canvas import choose_canvas, fit_image, fit_mask, placed
 from foveate.data.open import open_data
 from foveate.errors import DataError, OptionError
+from tests.data.image_samples import pixels, save
+from tests.data.mask_samples import labels, make_masks, save_mask
 
 
 def test_what_has_the_aspect_fills_the_canvas_and_nothing_is_cut_away():

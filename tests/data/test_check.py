@@ -5,12 +5,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from image_samples import make_folder, pixels, save
 from PIL import Image
 
 from foveate.data.checks import probe_files as probe
 from foveate.data.checks.check import check, check_source
 from foveate.data.open import open_data
+from tests.data.image_samples import make_folder, pixels, save
 
 
 def findings(root):

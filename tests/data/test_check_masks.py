@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
-from image_samples import save
-from mask_samples import labels, make_masks, save_mask
 from PIL import Image
 
 from foveate.cli.__main__ import main
 from foveate.data.checks.check import check, check_source
 from foveate.data.open import open_data
 from foveate.data.palette import voc_palette
+from tests.data.image_samples import save
+from tests.data.mask_samples import labels, make_masks, save_mask
 
 NAMES = ["a", "b", "c"]
 

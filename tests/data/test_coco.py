@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from image_samples import save
 from matplotlib.path import Path as Outline
 from PIL import Image
 
@@ -12,6 +11,7 @@ from foveate.data.checks.check import check
 from foveate.data.coco.coco_shapes import polygon_region, run_length_region, uncompressed
 from foveate.data.open import open_data, reopen
 from foveate.errors import DataError
+from tests.data.image_samples import save
 
 
 def run_lengths(region):

@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 import torch
-from image_samples import pixels
 from PIL import Image
 from torch.utils.data import Subset
 
 from foveate.data.dataset_items import to_rgb
 from foveate.data.open import open_data, reopen
 from foveate.errors import DataError
+from tests.data.image_samples import pixels
 
 
 class Pictures:

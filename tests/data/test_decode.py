@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
-from image_samples import pixels, save
 from PIL import Image
 
 from foveate.data.checks.probe_files import probe_file
 from foveate.data.decode import file_size, read, read_square, square
 from foveate.data.masks.raw import raw_mask
 from foveate.errors import DataError
+from tests.data.image_samples import pixels, save
 
 
 def test_a_lossless_file_comes_back_as_it_was(tmp_path):

@@ -2,11 +2,11 @@ import time
 
 import numpy as np
 import pytest
-from image_samples import pixels
 
 from foveate.data.checks import duplicates
 from foveate.data.checks.duplicates import _candidates, _ones, near_pairs
 from foveate.data.checks.probe_files import Probe, probe_pixels
+from tests.data.image_samples import pixels
 
 
 @pytest.mark.parametrize("flips", [0, 1, 7, 8])

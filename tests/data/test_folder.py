@@ -2,12 +2,12 @@ import shutil
 
 import numpy as np
 import pytest
-from image_samples import make_folder, pixels, save
-from mask_samples import labels, save_mask
 
 from foveate.data.folder import strangers
 from foveate.data.open import open_data, reopen
 from foveate.errors import DataError, OptionError
+from tests.data.image_samples import make_folder, pixels, save
+from tests.data.mask_samples import labels, save_mask
 
 
 @pytest.mark.parametrize(

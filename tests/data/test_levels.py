@@ -6,7 +6,6 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from image_samples import pixels
 from PIL import Image
 
 from foveate.data.cache import cache
@@ -15,6 +14,7 @@ from foveate.data.checks.probe_files import probe_file
 from foveate.data.decode import Reading, read
 from foveate.data.levels import SIXTEEN, eight_bits, levels_of
 from foveate.data.open import open_data
+from tests.data.image_samples import pixels
 
 
 def deep_png(path, values):

@@ -4,10 +4,10 @@ import os
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from image_samples import save
 
 from foveate.data.open import open_data
 from foveate.errors import DataError, FoveateError
+from tests.data.image_samples import save
 
 
 def write(folder, rows, columns, name="data.csv", delimiter=","):

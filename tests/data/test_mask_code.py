@@ -2,12 +2,12 @@ import re
 
 import numpy as np
 import pytest
-from mask_samples import labels, make_masks, save_mask
 from PIL import Image
 
 from foveate.data.open import open_data, reopen
 from foveate.data.palette import voc_palette
 from foveate.errors import DataError, OptionError
+from tests.data.mask_samples import labels, make_masks, save_mask
 
 COLOURS = {"sky": (128, 128, 128), "road": (128, 64, 128), "car": (64, 0, 128)}
 

@@ -2,11 +2,11 @@ import shutil
 
 import numpy as np
 import pytest
-from image_samples import make_folder, pixels, save
-from mask_samples import labels, make_masks, save_mask
 
 from foveate.data.open import open_data, reopen
 from foveate.errors import DataError
+from tests.data.image_samples import make_folder, pixels, save
+from tests.data.mask_samples import labels, make_masks, save_mask
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,6 @@
 
 import numpy as np
 import pytest
-from image_samples import pixels, save
-from mask_samples import labels
 from PIL import Image
 
 from foveate.data.checks.check import check_source
@@ -12,6 +10,8 @@ from foveate.data.masks.outlines import names_in
 from foveate.data.open import open_data, reopen
 from foveate.data.tree import scan
 from foveate.errors import DataError, OptionError
+from tests.data.image_samples import pixels, save
+from tests.data.mask_samples import labels
 
 
 def save_mask(path, mask):

@@ -5,8 +5,6 @@ import csv
 import numpy as np
 import pytest
 import torch
-from image_samples import make_folder, pixels, save
-from mask_samples import labels, make_masks, save_mask
 from PIL import Image
 from torchvision import tv_tensors
 
@@ -15,6 +13,8 @@ from foveate.data.open import open_data, reopen
 from foveate.data.palette import default_palette
 from foveate.data.scenes.open_scenes import scenes
 from foveate.errors import DataError, OptionError
+from tests.data.image_samples import make_folder, pixels, save
+from tests.data.mask_samples import labels, make_masks, save_mask
 
 
 def table(root, columns, rows):

@@ -2,11 +2,11 @@ import json
 
 import numpy as np
 import pytest
-from image_samples import make_folder, save
 
 from foveate.data.base import ImageData, Split
 from foveate.data.open import open_data, reopen
 from foveate.errors import DataError, OptionError
+from tests.data.image_samples import make_folder, save
 
 
 @pytest.mark.parametrize("source", [None, "scenes", "scenes()", " scenes(train=2000)"])

@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from image_samples import pixels, save
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from foveate.data.checks.probe_files import probe_file, probe_pixels
 from foveate.data.decode import read
 from foveate.errors import DataError
+from tests.data.image_samples import pixels, save
 
 
 def sixteen_bit_colour(path, height=4, width=5):

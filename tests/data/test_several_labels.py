@@ -6,7 +6,6 @@ import json
 import numpy as np
 import pytest
 import torch
-from image_samples import pixels
 from PIL import Image
 
 from foveate.cli.__main__ import main
@@ -16,6 +15,7 @@ from foveate.data.checks.check import check
 from foveate.data.label_sets import strata
 from foveate.data.open import open_data, reopen
 from foveate.errors import DataError, OptionError
+from tests.data.image_samples import pixels
 
 NAMES = ("effusion", "mass", "nodule")
 TRUTHS = np.array([[n & 1, n >> 1 & 1, n >> 2 & 1] for n in range(40)])

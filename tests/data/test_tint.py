@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 import torch
-from image_samples import pixels
 from torchvision.transforms.v2 import functional as torchvision
 
 from foveate.data.tint import tinted
+from tests.data.image_samples import pixels
 
 DRAWS = np.random.default_rng(0).random((6, 3))
 

@@ -3,7 +3,6 @@ import socket
 
 import numpy as np
 import pytest
-from image_samples import make_folder, save
 from PIL import Image
 
 from foveate.data import walk
@@ -12,6 +11,7 @@ from foveate.data.checks.probe_files import probe_file
 from foveate.data.decode import BYTES_A_PIXEL, MOST_PIXELS, read
 from foveate.data.open import open_data
 from foveate.errors import DataError
+from tests.data.image_samples import make_folder, save
 
 
 @pytest.fixture

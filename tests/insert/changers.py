@@ -8,7 +8,6 @@ from collections.abc import Callable
 
 import timm.layers
 import torch
-from handwritten import randomise
 from timm.models.resnet import BasicBlock, ResNet
 from torch import Tensor, nn
 from torch.ao.quantization import get_default_qconfig_mapping, quantize_dynamic
@@ -19,6 +18,8 @@ from torch.nn.utils import parametrizations, parametrize, prune
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.checkpoint import checkpoint_sequential
 from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
+
+from tests.insert.handwritten import randomise
 
 Tool = Callable[[nn.Module, Tensor], object]
 

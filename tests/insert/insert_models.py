@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import timm
 import torch
 import torchvision.models as tv
-from handwritten import Branches, randomise
 from torch import Tensor, nn
 from torchvision.models.convnext import CNBlockConfig
 from torchvision.models.efficientnet import MBConvConfig
@@ -16,6 +15,7 @@ from torchvision.models.resnet import BasicBlock
 
 from foveate.insert.find.probe import call_with
 from foveate.insert.holder import tensors_of
+from tests.insert.handwritten import Branches, randomise
 
 
 @dataclass(frozen=True)

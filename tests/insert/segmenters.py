@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import pytest
 import torch
 import torchvision.models as tv
-from handwritten import randomise
 from torch import Tensor, nn
 from torchvision.models._utils import IntermediateLayerGetter
 from torchvision.models.resnet import BasicBlock
 from torchvision.models.segmentation.fcn import FCN, FCNHead
 
 import foveate as fv
+from tests.insert.handwritten import randomise
 
 TINY = (4, 8, 16, 32)
 

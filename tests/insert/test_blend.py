@@ -8,11 +8,11 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from handwritten import Branches, randomise
 from torch import Tensor, nn
 
 from foveate.insert.surgery import gate_parameters, insert, inserted
 from foveate.mechanisms import mechanisms
+from tests.insert.handwritten import Branches, randomise
 
 SPECS = ["se@blocks.1", "position@blocks.1", "gc@before:head.0", "attention_pool@pool", "csra@output"]
 REFINING = [name for name in sorted(mechanisms) if mechanisms[name].interface == "refine"]

@@ -10,12 +10,12 @@ import warnings
 
 import pytest
 import torch
-from changers import CHANGING, HOSTS, KEEPING, Tool
 from torch import Tensor, nn
 
 from foveate.errors import FoveateError, SiteWarning
 from foveate.insert.surgery import bypass, gate_parameters, insert, inserted
 from foveate.mechanisms.base import Mechanism
+from tests.insert.changers import CHANGING, HOSTS, KEEPING, Tool
 
 IMAGES = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 

@@ -6,13 +6,13 @@ import math
 
 import pytest
 import torch
-from families import FAMILIES, FEW, Family, build
 from torch import nn
 
 from foveate.errors import SiteError
 from foveate.insert.bit_equality import equal
 from foveate.insert.sites import Site, Survey
 from foveate.insert.surgery import insert, openings
+from tests.insert.families import FAMILIES, FEW, Family, build
 
 CROSS = [name if name in FEW else pytest.param(name, marks=pytest.mark.nightly) for name in FAMILIES]
 

@@ -8,13 +8,13 @@ import warnings
 
 import pytest
 import torch
-from changers import resnet
 from torch import nn
 from torch.nn.utils import parametrizations, parametrize
 
 from foveate.errors import SiteWarning
 from foveate.insert.host import Attended, plain_class
 from foveate.insert.surgery import bypass, gate_parameters, insert, inserted, remove
+from tests.insert.changers import resnet
 
 IMAGE = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 

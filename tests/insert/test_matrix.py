@@ -14,7 +14,6 @@ import re
 
 import pytest
 import torch
-from insert_models import CASES, Case
 from torch import nn
 
 from foveate.errors import OptionError
@@ -23,6 +22,7 @@ from foveate.insert.find.probe import at_rest, call_with
 from foveate.insert.sites import Survey
 from foveate.insert.surgery import bypass, gate_parameters, insert, inserted, inserted_parameters, remove
 from foveate.mechanisms.base import build, mechanisms
+from tests.insert.insert_models import CASES, Case
 
 FIT = {"map": "refine", "grid": "refine", "tokens": "refine", "pool": "pool", "scores": "label"}
 

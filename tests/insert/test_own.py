@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import own_modules
 import pytest
 import torch
 
@@ -14,8 +13,9 @@ from foveate.insert.control import control_spec
 from foveate.insert.own_modules import Own, child_name
 from foveate.insert.spec import parse
 from foveate.insert.surgery import gate_parameters, openings
+from tests.insert import own_modules
 
-HERE = "own_modules"
+HERE = "tests.insert.own_modules"
 X = torch.rand(2, 3, 32, 32)
 
 

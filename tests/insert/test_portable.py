@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from handwritten import Branches, randomise
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
@@ -15,6 +14,7 @@ from torch import nn
 from foveate.errors import CheckpointError, SiteError
 from foveate.insert.portable import load_insert, save_insert
 from foveate.insert.surgery import insert, insert_config, inserted_parameters
+from tests.insert.handwritten import Branches, randomise
 
 EXAMPLE = torch.rand(2, 3, 32, 48, generator=torch.Generator().manual_seed(1))
 

@@ -7,7 +7,6 @@ import pickle
 from pathlib import Path
 
 import pytest
-from segmenters import SEGMENTERS
 from torch import Tensor, nn
 
 from foveate.insert.bit_equality import equal
@@ -16,6 +15,7 @@ from foveate.insert.holder import tensors_of
 from foveate.insert.portable import load_insert, save_insert
 from foveate.insert.sites import Site, sites
 from foveate.insert.surgery import bypass, gate_parameters, insert, inserted_parameters, remove
+from tests.insert.segmenters import SEGMENTERS
 
 ALIASES = ("input", "features", "skip", "bottleneck", "output")
 # One of these for each model, in turn.

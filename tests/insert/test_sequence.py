@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from changers import resnet
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 from foveate.insert.portable import load_insert, save_insert
 from foveate.insert.surgery import gate_parameters, insert, inserted, remove
 from foveate.tensor_file import SUM
+from tests.insert.changers import resnet
 
 IMAGE = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 SPEC = "se@layer2+se@layer2.1+cbam@layer2+eca@before:layer2+se@before:layer2.0+csra@output"

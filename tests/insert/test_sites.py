@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 import torchvision.models as tv
-from handwritten import Branches, Shared
-from insert_models import CASES
 from torch import Tensor, nn
 
 from foveate.errors import OptionError, ShapeError, SiteError, SpecError, UnknownNameError
 from foveate.insert.patterns import matches
 from foveate.insert.sites import Site, sites
 from foveate.insert.surgery import insert, inserted
+from tests.insert.handwritten import Branches, Shared
+from tests.insert.insert_models import CASES
 
 IMAGE = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 

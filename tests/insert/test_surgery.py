@@ -7,7 +7,6 @@ import pickle
 
 import pytest
 import torch
-from handwritten import Branches, randomise
 from torch import nn
 
 from foveate.errors import OptionError, SiteError
@@ -21,6 +20,7 @@ from foveate.insert.surgery import (
     openings,
     remove,
 )
+from tests.insert.handwritten import Branches, randomise
 
 
 @pytest.fixture

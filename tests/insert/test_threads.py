@@ -11,7 +11,6 @@ from contextlib import contextmanager
 
 import pytest
 import torch
-from changers import resnet
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -20,6 +19,7 @@ from foveate.insert.holder import holders
 from foveate.insert.surgery import bypass, insert
 from foveate.mechanisms.base import MapTap, build
 from foveate.mechanisms.switch import _uncompiled
+from tests.insert.changers import resnet
 
 SPEC = "se@blocks+csra@output"
 

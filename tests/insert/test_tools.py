@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from insert_models import CASES
 from torch import Tensor, nn
 
 from foveate.insert.find.probe import at_rest, call_with
 from foveate.insert.holder import tensors_of
 from foveate.insert.surgery import gate_parameters, insert
+from tests.insert.insert_models import CASES
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # the tools' own warnings
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 import foveate as fv
-from drawn import unset
 from foveate.errors import CheckpointError
 from foveate.models.form import METADATA, form_of
 from foveate.tensor_file import save_tensors
+from tests.drawn import unset
 
 PAIRS = [  # forms whose weights have the same names and shapes, and what tells them apart
     ("danet(paper=True, encoder=resnet18)", "danet(encoder=resnet18)", "paper=True"),

@@ -10,9 +10,9 @@ from safetensors.torch import save_file
 from timm.layers.cbam import CbamModule
 from torch import nn
 
-from drawn import drawn, unset
 from foveate.errors import CheckpointError, OptionError
 from foveate.models import create_model, load_published, model_normalisation
+from tests.drawn import drawn, unset
 
 BAM = {  # of a stage of C channels: its kind, shape of the weight, and whether it is a normalisation
     "channel_att.gate_c.gate_c_fc_0": ("r", "c"),

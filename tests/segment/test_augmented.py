@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from networks import Local, Pointwise
 from torch import nn
 from torch.nn.functional import interpolate
 
 from foveate.errors import OptionError, ShapeError
 from foveate.segment.augmented import Views, augmented
+from tests.segment.networks import Local, Pointwise
 
 IMAGES = torch.rand(2, 3, 11, 14, generator=torch.Generator().manual_seed(0))
 

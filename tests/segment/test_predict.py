@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from networks import Local, Pointwise
 from torch import nn
 from torch.nn.functional import interpolate
 
@@ -12,6 +11,7 @@ from foveate.errors import ShapeError
 from foveate.segment.augmented import Views
 from foveate.segment.segment_picture import segment
 from foveate.segment.windows import Tiling
+from tests.segment.networks import Local, Pointwise
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
 NORMAL = {"mean": MEAN, "std": STD}

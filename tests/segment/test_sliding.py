@@ -5,13 +5,13 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from networks import Local
 from torch import nn
 
 from foveate.errors import OptionError, ShapeError
 from foveate.segment.augmented import augmented
 from foveate.segment.sliding import bands, sliding_window
 from foveate.segment.windows import Tiling, axis
+from tests.segment.networks import Local
 
 SIZES = [(37, 53), (16, 16), (16, 41), (33, 20)]
 

@@ -7,7 +7,6 @@ import sys
 import numpy as np
 import pytest
 import torch
-from networks import Local
 from PIL import Image
 
 from foveate.errors import DataError
@@ -16,6 +15,7 @@ from foveate.segment.row_reader import open_rows, rows_of
 from foveate.segment.segment_picture import segment
 from foveate.segment.streamed import Wanted, segment_file
 from foveate.segment.windows import Tiling
+from tests.segment.networks import Local
 
 SETTINGS = {"size": (24, 32), "mean": (0.5,) * 3, "std": (0.25,) * 3}
 CLASSES = {"classes": ["a", "b", "c", "d"], "palette": np.arange(12, dtype=np.uint8).reshape(4, 3)}

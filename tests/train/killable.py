@@ -10,12 +10,12 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file
-from train_samples import small, splits
 
 import foveate.tensor_file as tensor_module
 from foveate.tasks import tasks
 from foveate.train import TrainConfig, fit
 from foveate.train.progress import Silent
+from tests.train.train_samples import small, splits
 
 CONFIG = TrainConfig(epochs=6, batch_size=8, lr=3e-3, accumulate=2, ema=0.9, warmup=0.2)
 

@@ -1,11 +1,11 @@
 import numpy as np
 import torch
 from torch import nn
-from train_samples import small, split
 
 from foveate.running import evaluating
 from foveate.tasks import tasks
 from foveate.train import evaluate
+from tests.train.train_samples import small, split
 
 TASK = tasks["classification"]()
 

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from train_samples import Dropping, same, small, split, splits
 
 import foveate.tensor_file as tensor_module
 from foveate.data.batches import Batch, train_batches
@@ -16,6 +15,7 @@ from foveate.tasks.base import Metric
 from foveate.train import TrainConfig, evaluate, fit
 from foveate.train.checkpoint import Checkpoints
 from foveate.train.progress import Silent
+from tests.train.train_samples import Dropping, same, small, split, splits
 
 CONFIG = TrainConfig(epochs=3, batch_size=8, lr=3e-3)
 TASK = tasks["classification"]()

@@ -6,9 +6,10 @@ import signal
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
-import killable
 import pytest
 import torch
+
+from tests.train import killable
 
 # Children of a server that has imported everything once: processes of their own, ready in milliseconds.
 _processes = multiprocessing.get_context("forkserver")

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from train_samples import same, small, splits
 
 from foveate.errors import OptionError, UnknownNameError
 from foveate.models.classification.resnet_small import SmallResNet
@@ -15,6 +14,7 @@ from foveate.train import TrainConfig, fit
 from foveate.train.best import Best
 from foveate.train.progress import Silent
 from foveate.train.stages import hold, in_stage
+from tests.train.train_samples import same, small, splits
 
 CONFIG = TrainConfig(epochs=4, batch_size=16, lr=5e-3)
 TASK = tasks["classification"]()

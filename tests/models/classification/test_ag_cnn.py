@@ -12,7 +12,6 @@ from torch.nn import functional as F
 from torchvision import transforms
 
 import foveate as fv
-from drawn import drawn
 from foveate.errors import CheckpointError, OptionError, ShapeError
 from foveate.models.classification.attended_box import (
     AttendedBox,
@@ -22,6 +21,7 @@ from foveate.models.classification.attended_box import (
     largest_boxes,
 )
 from foveate.models.classification.otsu_box import OtsuBox
+from tests.drawn import drawn
 
 
 def small(**options):

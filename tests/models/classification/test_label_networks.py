@@ -10,8 +10,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 import foveate as fv
-from drawn import drawn, unset
 from foveate.errors import CheckpointError, OptionError, ShapeError
+from tests.drawn import drawn, unset
 
 TEMPERATURES = {1: (1,), 4: (1, 2, 4, 99)}
 

@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from drawn import drawn, unset
 from foveate.errors import OptionError
 from foveate.explain.record import record
 from foveate.mechanisms.base import MapTap
 from foveate.models import create_model
+from tests.drawn import drawn, unset
 
 
 def unit(channels, out):

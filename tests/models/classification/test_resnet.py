@@ -3,13 +3,13 @@ import torch
 import torchvision
 from torch import nn
 
-from drawn import drawn, unset
 from foveate.cost.count import cost
 from foveate.errors import OptionError, ShapeError, UnknownNameError
 from foveate.mechanisms.base import MapTap
 from foveate.models import create_model
 from foveate.models.classification.resnet import PLANS, ResNet
 from foveate.models.classification.resnet_blocks import BasicBlock, Bottleneck, Width
+from tests.drawn import drawn, unset
 
 PLACEMENTS = ["standard", "pre", "post", "identity", "inner"]
 

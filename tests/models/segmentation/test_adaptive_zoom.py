@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 import foveate as fv
-from drawn import drawn
 from foveate.errors import OptionError
 from foveate.models.classification.attended_box import crops
 from foveate.models.segmentation.adaptive_zoom import pasted, score_heat
+from tests.drawn import drawn
 
 
 def small(**options):

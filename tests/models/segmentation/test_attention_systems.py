@@ -4,9 +4,9 @@ import pytest
 import torch
 
 import foveate as fv
-from drawn import drawn
 from foveate.errors import OptionError
 from foveate.models import create_model
+from tests.drawn import drawn
 
 SMALL = {
     "bisenet": {"aux_width": 8},

@@ -2,9 +2,9 @@ import pytest
 import torch
 from torch import nn
 
-from drawn import drawn
 from foveate.models import create_model
 from foveate.models.segmentation.segmenter import resized
+from tests.drawn import drawn
 
 
 def small(scales=(1.0, 0.75, 0.5), **options):

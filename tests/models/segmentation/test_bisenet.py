@@ -4,10 +4,10 @@ import torchvision
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from authors_resnet import AuthorsResNet, corners, loaded, parameters
-from drawn import drawn
 from foveate.models import create_model
 from foveate.models.encoders.encoder import build_encoder
+from tests.authors_resnet import AuthorsResNet, corners, loaded, parameters
+from tests.drawn import drawn
 
 COUNTS = [
     ({}, 13_494_777),

@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from authors_resnet import (
+from foveate.models.segmentation.ccnet import CrissCrossHead
+from tests.authors_resnet import (
     AuthorsResNet,
     InPlaceABN,
     corners,
@@ -11,8 +12,7 @@ from authors_resnet import (
     parameters,
     shapes_fit,
 )
-from drawn import drawn
-from foveate.models.segmentation.ccnet import CrissCrossHead
+from tests.drawn import drawn
 
 
 class CrissCross(nn.Module):

@@ -3,9 +3,9 @@ import torch
 from torch import nn
 
 import foveate as fv
-from authors_resnet import AuthorsResNet, corners, loaded, parameters, shapes_fit
-from drawn import drawn
 from foveate.models.segmentation.danet import DualHead
+from tests.authors_resnet import AuthorsResNet, corners, loaded, parameters, shapes_fit
+from tests.drawn import drawn
 
 
 def convolution(channels, out):

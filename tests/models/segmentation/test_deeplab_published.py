@@ -1,13 +1,13 @@
 """DeepLabv3+ with the weights of much-used repositories: loaded, and computing the same."""
 
-import published_networks as networks
 import torch
 from pytest import mark, param, raises
 
 import foveate as fv
-from drawn import drawn, unset
 from foveate.errors import CheckpointError
 from foveate.models.published import load_published
+from tests.drawn import drawn, unset
+from tests.models.segmentation import published_networks as networks
 
 BACKBONES = {  # ours: theirs, channels of its fine and of its last map
     "mobilenet_v2": (networks.JFMobile, 24, 320),

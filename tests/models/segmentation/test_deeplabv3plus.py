@@ -5,9 +5,9 @@ from pytest import mark, raises
 from torch import nn
 
 import foveate as fv
-from drawn import drawn, unset
 from foveate.errors import CheckpointError, OptionError
 from foveate.models.published import load_published
+from tests.drawn import drawn, unset
 
 
 def built(**options):

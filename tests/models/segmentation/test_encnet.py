@@ -2,9 +2,9 @@ import pytest
 import torch
 from torch import nn
 
-from authors_resnet import AuthorsResNet, corners, loaded, shapes_fit
-from drawn import drawn
 from foveate.models.segmentation.encnet import EncodingHead
+from tests.authors_resnet import AuthorsResNet, corners, loaded, shapes_fit
+from tests.drawn import drawn
 
 
 def convolution(channels, out, size=3):

@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from authors_resnet import AuthorsResNet, InPlaceABN, corners, everywhere_in_place, loaded, shapes_fit
-from drawn import drawn
+from tests.authors_resnet import AuthorsResNet, InPlaceABN, corners, everywhere_in_place, loaded, shapes_fit
+from tests.drawn import drawn
 
 
 class Context(nn.Module):

@@ -2,13 +2,13 @@
 
 import timm
 import torch
-from published_networks import DRN54, Xception39
 from pytest import mark, raises
 
-from drawn import drawn, unset
 from foveate.errors import OptionError, ShapeError
 from foveate.models.encoders.encoder import build_encoder
 from foveate.models.weights import put_weights
+from tests.drawn import drawn, unset
+from tests.models.segmentation.published_networks import DRN54, Xception39
 
 
 def image(size=(65, 49)):

@@ -5,10 +5,10 @@ import timm
 import torch
 
 import foveate as fv
-from authors_resnet import parameters
-from drawn import drawn, unset
 from foveate.models import create_model
 from foveate.models.encoders.encoder import build_encoder
+from tests.authors_resnet import parameters
+from tests.drawn import drawn, unset
 
 
 @pytest.mark.parametrize("stride", [8, 32])

@@ -3,8 +3,8 @@ from pytest import mark
 from torchvision.models import mobilenet_v3_small
 
 import foveate as fv
-from drawn import drawn, unset
 from foveate.models.encoders.encoder import build_encoder
+from tests.drawn import drawn, unset
 
 
 @mark.parametrize(

@@ -4,10 +4,10 @@ import math
 import numpy as np
 import pytest
 import torch
-from test_losses import example
 
 from foveate.errors import OptionError, ShapeError
 from foveate.tasks.losses import category_consistent
+from tests.tasks.losses.test_losses import example
 
 
 def written_out(features, targets, near=0.5, far=1.5, length_weight=0.001):

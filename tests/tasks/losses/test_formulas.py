@@ -7,10 +7,10 @@ import pytest
 import segmentation_models_pytorch as smp
 import torch
 import torchvision
-from test_losses import example
 
 from foveate.errors import OptionError
 from foveate.tasks.losses import parse_loss
+from tests.tasks.losses.test_losses import example
 
 WEIGHTS = torch.tensor([0.5, 2.0, 3.0, 1.5], dtype=torch.float64)
 weighing = pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["alike", "weighed"])

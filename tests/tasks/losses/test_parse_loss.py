@@ -2,10 +2,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_losses import EVERY, example
 
 from foveate.errors import FoveateError, OptionError, SpecError, UnknownNameError
 from foveate.tasks.losses import Dice, parse_loss
+from tests.tasks.losses.test_losses import EVERY, example
 
 weights = st.floats(min_value=0, exclude_min=True, allow_infinity=False)
 
