@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from foveate.errors import ShapeError
 from foveate.typed import quoted
+
+Example = Tensor | Sequence[object] | Mapping[str, object]  # what a model takes, as ``call_with`` gives it
 
 
 def expect_model(model: object) -> None:

@@ -10,9 +10,9 @@ from families import FAMILIES, FEW, Family, build
 from torch import nn
 
 from foveate.errors import SiteError
-from foveate.insert.bit_equality import equal
 from foveate.insert.sites import Site, Survey
 from foveate.insert.surgery import insert, openings
+from foveate.nested_tensors import bit_equal
 
 CROSS = [name if name in FEW else pytest.param(name, marks=pytest.mark.nightly) for name in FAMILIES]
 
@@ -144,5 +144,5 @@ def test_attention_behind_every_block_and_in_place_of_pooling_starts_equal_to_th
     model = getattr(transformers, kind)(getattr(transformers, f"{name}Config")(**options)).eval()
     x = {"pixel_values": torch.rand(2, 3, 64, 64)}
     made = insert(model, "coordinate@blocks+cbam@features+cbam_pool@pool+csra@output", example=x)
-    assert equal(made(**x).logits, model(**x).logits)
+    assert bit_equal(made(**x).logits, model(**x).logits)
     assert sum("coordinate" in path for path in openings(made)) == blocks

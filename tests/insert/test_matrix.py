@@ -18,11 +18,11 @@ from insert_models import CASES, Case
 from torch import nn
 
 from foveate.errors import OptionError
-from foveate.insert.bit_equality import equal
-from foveate.insert.find.probe import at_rest, call_with
 from foveate.insert.sites import Survey
 from foveate.insert.surgery import bypass, gate_parameters, insert, inserted, inserted_parameters, remove
 from foveate.mechanisms.base import build, mechanisms
+from foveate.nested_tensors import bit_equal
+from foveate.running import call_with, eval_seeded
 
 FIT = {"map": "refine", "grid": "refine", "tokens": "refine", "pool": "pool", "scores": "label"}
 
@@ -34,7 +34,7 @@ def looked_at(name: str, whole: bool = False) -> tuple[nn.Module, object, Survey
     """Return a model, its example, survey and plain output; shared by the tests and touched by none."""
     case = CASES[name]
     model, example = case.model(whole), case.example()
-    with at_rest(model):
+    with eval_seeded(model):
         plain = call_with(model, example)
     return model, example, Survey(model, example), plain
 
@@ -92,19 +92,19 @@ def check_laws(case: Case, model: nn.Module, example: object, plain: object, spe
     before = copy.deepcopy(model.state_dict())
     attended = insert(model, spec, example=example)
     assert inserted(attended)
-    with at_rest(attended):
-        assert equal(call_with(attended, example), plain)
+    with eval_seeded(attended):
+        assert bit_equal(call_with(attended, example), plain)
     check_keys(model, attended, before)
     check_gradients(case, attended, example)
     check_copies(attended, example)
-    with at_rest(attended), bypass(attended):
+    with eval_seeded(attended), bypass(attended):
         changed = call_with(attended, example)
     restored = remove(attended)
-    with at_rest(restored):
-        assert equal(call_with(restored, example), changed)
+    with eval_seeded(restored):
+        assert bit_equal(call_with(restored, example), changed)
     restored.load_state_dict(before)
-    with at_rest(restored):
-        assert equal(call_with(restored, example), plain)
+    with eval_seeded(restored):
+        assert bit_equal(call_with(restored, example), plain)
     assert str(restored) == str(model)
 
 
@@ -176,11 +176,11 @@ def silent(attended: nn.Module) -> set[str]:
 
 
 def check_copies(attended: nn.Module, example: object) -> None:
-    with at_rest(attended):
+    with eval_seeded(attended):
         expected = call_with(attended, example)
     for twin in (copy.deepcopy(attended), pickle.loads(pickle.dumps(attended))):
-        with at_rest(twin):
-            assert equal(call_with(twin, example), expected)
+        with eval_seeded(twin):
+            assert bit_equal(call_with(twin, example), expected)
 
 
 # The largest take ten to thirty seconds each.
@@ -202,8 +202,8 @@ def test_many_mechanisms_leave_every_alias_as_it_is(name: str) -> None:
         chosen = spread(fitting(survey, alias), turn, most=12)
         spec = "+".join(f"{mechanism}@{alias}" for mechanism in chosen)
         attended = insert(model, spec, example=example)
-        with at_rest(attended):
-            assert equal(call_with(attended, example), plain), alias
+        with eval_seeded(attended):
+            assert bit_equal(call_with(attended, example), plain), alias
 
 
 def test_every_mechanism_has_its_turn() -> None:

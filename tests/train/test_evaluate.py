@@ -3,7 +3,7 @@ import torch
 from torch import nn
 from train_samples import small, split
 
-from foveate.running import evaluating
+from foveate.running import eval_mode
 from foveate.tasks import tasks
 from foveate.train import evaluate
 
@@ -46,7 +46,7 @@ def test_every_module_is_left_in_its_mode():
     assert [m.training for m in model.modules()] == before
     assert all(torch.equal(v, weights[k]) for k, v in model.state_dict().items())
     try:
-        with evaluating(model):
+        with eval_mode(model):
             raise KeyError
     except KeyError:
         assert [m.training for m in model.modules()] == before

@@ -20,7 +20,7 @@ from foveate.infer.saved import CONFIG, read_saved
 from foveate.models.create import resolve
 from foveate.models.weights import in_one_line
 from foveate.recipe import TrainConfig
-from foveate.running import asking
+from foveate.running import eval_no_grad
 from foveate.tasks.base import Builder, Task, tasks
 
 LARGEST_OWN = 64  # pixels; foveate's own networks are made for small images
@@ -168,7 +168,7 @@ def try_out(name: str, model: nn.Module, size: Canvas, task: Task, targets: np.n
     images = example(size, 1)
     batch = Batch(images, torch.zeros(1, dtype=torch.int64), torch.zeros(1, dtype=torch.int64))
     try:
-        with asking(model):
+        with eval_no_grad(model):
             outputs = task.forward(model, batch)
     except FoveateError:
         raise
@@ -183,7 +183,7 @@ def try_out(name: str, model: nn.Module, size: Canvas, task: Task, targets: np.n
 
 def _takes(model: nn.Module, size: Canvas) -> bool:
     try:
-        with asking(model):
+        with eval_no_grad(model):
             model(example(size, 1))
     except Exception:  # whatever a foreign network raises about a size
         return False

@@ -15,8 +15,11 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from foveate.cost.untouched import Example, backward, forward, tensors, untouched
+from foveate.cost.one_pass import run_once
 from foveate.errors import OptionError
+from foveate.inputs import Example
+from foveate.nested_tensors import tensors_in
+from foveate.running import untouched
 
 
 @dataclass(frozen=True)
@@ -84,15 +87,11 @@ def rotated(names: list[str], turn: int) -> list[str]:
 
 def _call(model: nn.Module, example: Example, training: bool) -> float:
     """Return the milliseconds of one call, the device's queue drained before and after."""
-    devices = {t.device for t in tensors(example) if t.device.type == "cuda"}
+    devices = {t.device for t in tensors_in(example) if t.device.type == "cuda"}
     for device in devices:
         torch.cuda.synchronize(device)
     start = time.perf_counter()
-    if training:
-        backward(forward(model, example))
-    else:
-        with torch.no_grad():
-            forward(model, example)
+    run_once(model, example, training=training)
     for device in devices:
         torch.cuda.synchronize(device)
     milliseconds = 1e3 * (time.perf_counter() - start)

@@ -14,6 +14,8 @@ from torch.overrides import TorchFunctionMode
 from foveate.mechanisms.base import MapTap, Mechanism
 from foveate.mechanisms.examples import call, example_inputs
 from foveate.mechanisms.kernels.gated import as_written
+from foveate.nested_tensors import tensors_in
+from foveate.running import eval_no_grad
 
 # Operations that move numbers without changing them: what follows is drawn as if it came from before.
 SILENT = frozenset(
@@ -72,14 +74,10 @@ def dataflow(module: Mechanism, *size: int) -> list[Step]:
 
 
 def _trace(module: Mechanism, units: list[str], size: tuple[int, ...]) -> list[Step]:
-    training = module.training
     inputs = example_inputs(module, *size, dtype=next(_floats(module), torch.zeros(())).dtype)
     tracer = _Tracer(inputs, dict(module.named_parameters()))
-    try:
-        with torch.no_grad(), _looked_at(module.eval(), tracer, units), as_written(), tracer:
-            output = call(module, list(inputs.values()))
-    finally:
-        module.train(training)
+    with eval_no_grad(module), _looked_at(module, tracer, units), as_written(), tracer:
+        output = call(module, list(inputs.values()))
     return _leading_to(tracer.source(output), tracer.steps)
 
 
@@ -103,8 +101,8 @@ class _Tracer(TorchFunctionMode):
 
     def add(self, label: str, taken: object, given: object, *, tap: bool = False) -> None:
         """Take down a step from what it took and gave, however nested."""
-        results = list(_tensors(given))
-        inputs = tuple(dict.fromkeys(s for t in _tensors(taken) if (s := self.source(t)) is not None))
+        results = list(tensors_in(given))
+        inputs = tuple(dict.fromkeys(s for t in tensors_in(taken) if (s := self.source(t)) is not None))
         if not results or not (inputs or tap):  # weights that are learnt as such come from no input
             return
         self.steps.append(Step(label, tuple(results[0].shape[1:]), inputs, tap))
@@ -116,30 +114,22 @@ class _Tracer(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
-        if self.inside or not [*_tensors(out)]:
+        if self.inside or not [*tensors_in(out)]:
             return out
         name = getattr(func, "__name__", "?").strip("_")
         taken = [*args, *(kwargs or {}).values()]
-        moved = [s for t in _tensors(taken) if (s := self.source(t)) is not None]
+        moved = [s for t in tensors_in(taken) if (s := self.source(t)) is not None]
         if getattr(func, "__name__", "") in SILENT:
             if moved:
-                self.follow(list(_tensors(out)), moved[0])
+                self.follow(list(tensors_in(out)), moved[0])
         else:
-            own = [self.names[id(t)] for t in _tensors(taken) if id(t) in self.names]
+            own = [self.names[id(t)] for t in tensors_in(taken) if id(t) in self.names]
             self.add(" ".join([_word(name), *own]), taken, out)
         return out
 
 
 def _word(name: str) -> str:
     return SIGNS.get(name) or WORDS.get(name) or name.replace("_", " ")
-
-
-def _tensors(nested: object) -> Iterator[Tensor]:
-    if isinstance(nested, Tensor):
-        yield nested
-    elif isinstance(nested, (tuple, list)):
-        for item in nested:
-            yield from _tensors(item)
 
 
 @contextmanager

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from typing import Any, TypeVar
 
 import torch
@@ -13,8 +13,7 @@ from foveate.explain.positions import positions
 from foveate.explain.record import plain, record, taps
 from foveate.mechanisms.base import Mechanism
 from foveate.mechanisms.switch import uncompiled
-
-__all__ = ["effect", "looks", "positions"]
+from foveate.running import eval_no_grad
 
 T = TypeVar("T")
 
@@ -64,28 +63,15 @@ def looks(model: nn.Module, images: Any) -> Mapping[str, Tensor]:
     return {path: look for path, look in found.items() if look is not None}
 
 
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Put every module into eval mode, and back into the mode that each was in."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
-
-
 def _run(model: nn.Module, images: Any, measure: Callable[[Tensor, Tensor], T]) -> dict[str, T]:
     """Run ``model`` and measure what every mechanism got and gave, before the model overwrites it."""
     seen: dict[str, T] = {}
     with ExitStack() as undo:
         undo.enter_context(uncompiled())
-        undo.enter_context(_evaluating(model))
+        undo.enter_context(eval_no_grad(model))
         for path, module in model.named_modules():
             if isinstance(module, Mechanism):
                 undo.callback(module.register_forward_hook(_note(seen, plain(path), measure)).remove)
-        undo.enter_context(torch.no_grad())
         model(images)
     return seen
 

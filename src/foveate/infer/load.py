@@ -24,7 +24,7 @@ from foveate.infer.saved import CONFIG, SavedModel, read_saved
 from foveate.models.given import Given, remember
 from foveate.models.normalisation import expect_normalisation
 from foveate.options import checked
-from foveate.running import asking, device_of
+from foveate.running import device_of, eval_no_grad
 from foveate.segment.segment_picture import segment
 from foveate.tasks.base import tasks
 from foveate.tasks.cards.labelled_pictures import normalised
@@ -220,7 +220,7 @@ def answers(
         good = [pixels for pixels in opened if not isinstance(pixels, DataError)]
         rows = iter(())
         if good:
-            with asking(model):
+            with eval_no_grad(model):
                 batch = np.stack(good).transpose(0, 3, 1, 2)
                 rows = iter(task.predict(model(normalised(batch, mean, std, device_of(model)))).cpu())
         for pixels in opened:

@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import fields, is_dataclass, replace
+from collections.abc import Callable
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.fx import Proxy
 
-from foveate.insert.slot import Slot, Wire
+from foveate.insert.slot import Slot
 from foveate.insert.slow_gates import watch
 from foveate.mechanisms.kernels.gated import traced
 from foveate.mechanisms.switch import Switch
-
-# Models that an earlier version pickled look for Slot and Wire here.
-__all__ = [
-    "BYPASS",
-    "CHILD",
-    "Inserted",
-    "Slot",
-    "Wire",
-    "first_tensor",
-    "holders",
-    "tensors_of",
-    "with_first",
-]
+from foveate.nested_tensors import first_tensor, map_first_tensor
 
 CHILD = "foveate"  # the name of the holder in its host
 
@@ -97,15 +84,15 @@ class Inserted(nn.Module):
         for slot in self.slots:
             if slot.role == "after":
                 asked = self._asked(slot, args, kwargs)
-                output = with_first(output, lambda x, s=slot, a=asked: self._refine(s, x, a))
+                output = map_first_tensor(output, lambda x, s=slot, a=asked: self._refine(s, x, a))
             elif slot.role == "replace":
                 arrived = _argument(args, kwargs)
-                output = with_first(output, lambda x, s=slot, a=arrived: self._do("replace", s, x, a))
+                output = map_first_tensor(output, lambda x, s=slot, a=arrived: self._do("replace", s, x, a))
             elif slot.role in ("pool", "label") and slot.wire is None:
                 arrived = self._do("lay_out", slot, _argument(args, kwargs))
-                output = with_first(output, lambda x, s=slot, a=arrived: self._do("pool", s, x, a))
+                output = map_first_tensor(output, lambda x, s=slot, a=arrived: self._do("pool", s, x, a))
             elif slot.role == "label":
-                output = with_first(output, lambda x, s=slot: self._do("pool", s, x, s.wire.take()))
+                output = map_first_tensor(output, lambda x, s=slot: self._do("pool", s, x, s.wire.take()))
             elif slot.role == "source" and slot.wire is not None and slot.side == "after":
                 found = first_tensor(output)
                 slot.wire.send(None if found is None else self._do("lay_out", slot, found))
@@ -236,47 +223,6 @@ _DOINGS: dict[str, Callable[..., Any]] = {
     "replace": Inserted._replaced,
     "pool": Inserted._pooled,
 }
-_TENSORS = (Tensor, Proxy)  # torch.fx traces with proxies in the place of tensors
-
-
-def tensors_of(value: object) -> Iterator[Any]:
-    """Yield every tensor in nested tuples, lists, mappings and dataclasses, in order."""
-    if isinstance(value, _TENSORS):
-        yield value
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from tensors_of(item)
-    elif isinstance(value, tuple | list):
-        for item in value:
-            yield from tensors_of(item)
-    elif is_dataclass(value) and not isinstance(value, type):
-        for part in fields(value):
-            yield from tensors_of(getattr(value, part.name))
-
-
-def first_tensor(value: object) -> Any:
-    """Return the first tensor in nested outputs, None if there is none."""
-    if isinstance(value, _TENSORS):
-        return value
-    return next(tensors_of(value), None)
-
-
-def with_first(value: Any, function: Any) -> Any:
-    """Return ``value`` with ``function`` applied to its first tensor; every container keeps its type."""
-    if isinstance(value, _TENSORS):
-        return function(value)
-    if isinstance(value, Mapping):
-        key = next(k for k, item in value.items() if first_tensor(item) is not None)
-        changed = {k: with_first(item, function) if k == key else item for k, item in value.items()}
-        kind: Any = type(value)
-        return kind(**changed) if is_dataclass(value) else kind(changed)
-    if is_dataclass(value) and not isinstance(value, type):
-        name = next(f.name for f in fields(value) if first_tensor(getattr(value, f.name)) is not None)
-        return replace(value, **{name: with_first(getattr(value, name), function)})
-    items = list(value)
-    index = next(i for i, item in enumerate(items) if first_tensor(item) is not None)
-    items[index] = with_first(items[index], function)
-    return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
 
 
 def _argument(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -296,10 +242,10 @@ def _with_argument(
     if argument in kwargs:
         if kwargs[argument] is None:
             return args, kwargs
-        return args, {**kwargs, argument: with_first(kwargs[argument], function)}
+        return args, {**kwargs, argument: map_first_tensor(kwargs[argument], function)}
     if argument:
         place = int(argument)
-        return (*args[:place], with_first(args[place], function), *args[place + 1 :]), kwargs
+        return (*args[:place], map_first_tensor(args[place], function), *args[place + 1 :]), kwargs
     if first_tensor(args) is not None:
-        return with_first(args, function), kwargs
-    return args, with_first(kwargs, function)
+        return map_first_tensor(args, function), kwargs
+    return args, map_first_tensor(kwargs, function)

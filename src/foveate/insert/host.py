@@ -18,7 +18,8 @@ from torch.fx import Proxy
 from torch.nn.utils.parametrize import is_parametrized
 
 from foveate.insert.exchanged_hosts import follow
-from foveate.insert.holder import CHILD, Inserted, first_tensor
+from foveate.insert.holder import CHILD, Inserted
+from foveate.nested_tensors import first_tensor
 
 PLAIN = "foveate_plain"  # the keyword by which a graph of torch.fx calls a host without its attention
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from foveate.insert.find.probe import at_rest, call_with
-from foveate.insert.holder import BYPASS, tensors_of
+from foveate.insert.holder import BYPASS
 from foveate.insert.inserted_parts import inserted, inserted_parameters
 from foveate.mechanisms.switch import Block
+from foveate.nested_tensors import tensors_in
+from foveate.running import call_with, eval_seeded
 
 
 def rest_unused(model: nn.Module, example: object) -> None:
@@ -41,8 +42,8 @@ def wake(holder: nn.Module) -> None:
 
 def _reached(model: nn.Module, example: object) -> set[Tensor]:
     """Return the tensors that get a gradient from the model's output, by the graph alone."""
-    with at_rest(model, gradients=True):
-        outputs = tensors_of(call_with(model, example))
+    with eval_seeded(model, gradients=True):
+        outputs = tensors_in(call_with(model, example))
     ahead = [t.grad_fn for t in outputs if t.grad_fn is not None]
     found, seen = set[Tensor](), set(ahead)
     while ahead:

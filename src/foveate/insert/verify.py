@@ -17,13 +17,13 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from foveate.errors import SiteError
-from foveate.insert.bit_equality import equal
-from foveate.insert.find.probe import at_rest, call_with
 from foveate.insert.find.trace import Trace
-from foveate.insert.holder import BYPASS, Inserted, holders, tensors_of
+from foveate.insert.holder import BYPASS, Inserted, holders
 from foveate.insert.slot import Slot
 from foveate.insert.spec import Spec
 from foveate.mechanisms.switch import Block
+from foveate.nested_tensors import bit_equal, tensors_in
+from foveate.running import call_with, eval_seeded
 
 
 def copied(model: nn.Module) -> nn.Module:
@@ -60,7 +60,7 @@ def verify(model: nn.Module, example: object, spec: Spec, before: nn.Module | No
         SiteError: It does not run, its output is not equal to the bit, or it goes around a site.
     """
     watch = _Watch(model)
-    with at_rest(model):
+    with eval_seeded(model):
         try:
             with watch.following():
                 ours = call_with(model, example)
@@ -87,19 +87,19 @@ def verify(model: nn.Module, example: object, spec: Spec, before: nn.Module | No
 
 def _starts_as(model: nn.Module, before: nn.Module, example: object, ours: object) -> bool:
     if holders(before):
-        with at_rest(before):
-            return equal(ours, call_with(before, example))
-    with at_rest(model), BYPASS.on(Block(holders(model).values())):
-        return equal(ours, call_with(model, example))
+        with eval_seeded(before):
+            return bit_equal(ours, call_with(before, example))
+    with eval_seeded(model), BYPASS.on(Block(holders(model).values())):
+        return bit_equal(ours, call_with(model, example))
 
 
 def _has_no_effect(model: nn.Module, example: object, ours: object, watch: _Watch, slot: Slot) -> bool:
     """Return whether a result that could show it stays the same when a mechanism returns no numbers."""
-    if not any(t.is_floating_point() and t.numel() for t in tensors_of(ours)):
+    if not any(t.is_floating_point() and t.numel() for t in tensors_in(ours)):
         return False
     try:
-        with at_rest(model), watch.filling(slot):
-            return equal(ours, call_with(model, example))
+        with eval_seeded(model), watch.filling(slot):
+            return bit_equal(ours, call_with(model, example))
     except Exception:  # whatever the model makes of it, it was read
         return False
 
@@ -141,7 +141,7 @@ class _Watch:
 
     def reaches(self, slot: Slot, results: object) -> bool:
         """Return whether an operation made something of a mechanism's output that ended in the results."""
-        waiting, seen = [self.trace.number(t, 0) for t in tensors_of(results)], set[int]()
+        waiting, seen = [self.trace.number(t, 0) for t in tensors_in(results)], set[int]()
         while waiting:
             number = waiting.pop()
             if number not in seen:

@@ -10,7 +10,7 @@ from torch import nn
 
 from foveate.data.batches import Batch, eval_batches
 from foveate.data.cache import CachedSplit
-from foveate.running import device_of, evaluating
+from foveate.running import device_of, eval_mode
 from foveate.tasks.base import Task
 
 Triple = tuple[float, float, float]
@@ -56,7 +56,7 @@ def evaluate(
     """
     device = device_of(model)
     records, answers, losses = [], [], []
-    with evaluating(model), torch.no_grad():
+    with eval_mode(model), torch.no_grad():
         for stored in eval_batches(split, batch_size=batch_size, size=size, mean=mean, std=std):
             batch = to_device(stored, device)
             outputs = task.forward(model, batch)

@@ -11,8 +11,8 @@ from foveate.insert.find.blocks import find_blocks, hidden_blocks
 from foveate.insert.find.encoder_decoder import Lineage
 from foveate.insert.find.maps import Maps
 from foveate.insert.find.probe import Call, Probe
-from foveate.insert.holder import first_tensor
 from foveate.insert.layout import Layout
+from foveate.nested_tensors import first_tensor
 
 
 @dataclass(frozen=True)

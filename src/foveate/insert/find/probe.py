@@ -8,7 +8,7 @@ residual block), and what every tensor was made from (what makes a skip connecti
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +19,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from foveate.errors import SiteError
 from foveate.inputs import expect_inputs, expect_model
 from foveate.insert.find.trace import Trace
-from foveate.insert.holder import CHILD, first_tensor, tensors_of
+from foveate.insert.holder import CHILD
+from foveate.nested_tensors import first_tensor, tensors_in
+from foveate.running import call_with, eval_seeded, fast_path_off
 
 SIGNAL_LAYERS = (  # what tells that a tensor (B, C, L) is a signal, not tokens (B, N, C)
     nn.Conv1d,
@@ -130,33 +132,6 @@ class Probe:
                 yield self.calls[path]
 
 
-def call_with(model: nn.Module, example: object) -> object:
-    """Call the model as the example says: a dict by keyword, a tuple by position, or one argument."""
-    if isinstance(example, Mapping):
-        return model(**example)
-    if isinstance(example, tuple):
-        return model(*example)
-    return model(example)
-
-
-@contextmanager
-def at_rest(model: nn.Module, *, gradients: bool = False) -> Iterator[None]:
-    """Run the model as it is used: eval mode, a fixed seed, and, unless asked for, without gradients.
-
-    All of it is restored at the end.
-    """
-    modes = {module: module.training for module in model.modules()}
-    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
-    try:
-        with torch.random.fork_rng(devices=devices), torch.set_grad_enabled(gradients):
-            torch.manual_seed(0)
-            model.eval()
-            yield
-    finally:
-        for module, training in modes.items():
-            module.training = training
-
-
 def probe(model: nn.Module, example: object) -> Probe:
     """Run ``model`` on ``example`` and return the notes; the model is left as it was found.
 
@@ -166,7 +141,7 @@ def probe(model: nn.Module, example: object) -> Probe:
     """
     expect_model(model)
     expect_inputs(example, model)
-    images = [t for t in tensors_of(example) if t.ndim in (3, 4, 5) and t.is_floating_point()]
+    images = [t for t in tensors_in(example) if t.ndim in (3, 4, 5) and t.is_floating_point()]
     if not images:
         raise SiteError(
             f"example: got {type(example).__name__} without an image tensor, expected what the model takes, "
@@ -180,7 +155,7 @@ def probe(model: nn.Module, example: object) -> Probe:
     rank = _rank(model, example, images[0])
     listener = _Listener(rank)
     with ExitStack() as stack:
-        stack.enter_context(at_rest(model))
+        stack.enter_context(eval_seeded(model))
         stack.enter_context(fast_path_off())
         for path, module in model.named_modules():
             if CHILD not in path.split("."):
@@ -204,17 +179,6 @@ def _rank(model: nn.Module, example: object, image: Tensor) -> int:
     return 3 if image.ndim == 5 else 2
 
 
-@contextmanager
-def fast_path_off() -> Iterator[None]:
-    """Keep ``nn.TransformerEncoderLayer`` from running as one fused operation, in which nothing is seen."""
-    enabled = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(enabled)
-
-
 class _Listener:
     """The hooks of one run, and the stack of modules that are running."""
 
@@ -233,7 +197,7 @@ class _Listener:
     def enter_hook(self, path: str, module: nn.Module) -> Callable[[], None]:
         def enter(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             named = [(str(i), value) for i, value in enumerate(args)] + list(kwargs.items())
-            inputs = [(name, key_of(t), t) for name, value in named for t in tensors_of(value)]
+            inputs = [(name, key_of(t), t) for name, value in named for t in tensors_in(value)]
             self.kept += [tensor for _, _, tensor in inputs]
             arrived = [self.trace.number(tensor, self.clock) for _, _, tensor in inputs]
             self.running.append(Call(path, module, self.tick(), inputs, arrived=arrived))
@@ -245,7 +209,7 @@ class _Listener:
             call = self.running.pop()
             call.ended = self.tick()
             call.output = first_tensor(output)
-            tensors = [t for t in tensors_of(output) if t.ndim > 2 and t.is_floating_point()]
+            tensors = [t for t in tensors_in(output) if t.ndim > 2 and t.is_floating_point()]
             call.out = [self.trace.number(t, self.clock) for t in tensors]
             self.kept += tensors
             call.plain = call.output is not None and not isinstance(output, Mapping)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from foveate.insert.holder import tensors_of
+from foveate.nested_tensors import tensors_in
 
 JOIN = "cat"
 SUM = "add"
@@ -94,11 +94,11 @@ class Trace:
             name = name if axis % max(1, args[0][0].ndim) == 1 else f"{name} along {axis}"
             parents = tuple(self.number(tensor, clock) for tensor in args[0])
         else:
-            arrived = tensors_of((*args, *kwargs.values()))
+            arrived = tensors_in((*args, *kwargs.values()))
             parents = tuple(int(self._numbers[tensor]) for tensor in arrived if tensor in self._numbers)
         if parents:
             given = self._written(args)
-            for place, tensor in enumerate(tensors_of(result)):
+            for place, tensor in enumerate(tensors_in(result)):
                 if tensor.is_floating_point():
                     self._add(tensor, self._node(name, parents, tensor, clock, given, place))
 

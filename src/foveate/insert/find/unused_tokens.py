@@ -11,13 +11,13 @@ from contextlib import ExitStack
 
 from torch import Tensor, nn
 
-from foveate.insert.bit_equality import equal
 from foveate.insert.find.classifier_sites import head_of
 from foveate.insert.find.flow import Flow
-from foveate.insert.find.probe import Call, at_rest, call_with, fast_path_off
-from foveate.insert.holder import tensors_of, with_first
+from foveate.insert.find.probe import Call
 from foveate.insert.layout import Layout
 from foveate.mechanisms.ranks import places
+from foveate.nested_tensors import bit_equal, map_first_tensor, tensors_in
+from foveate.running import call_with, eval_seeded, fast_path_off
 
 
 def find_unread(model: nn.Module, example: object, flow: Flow) -> frozenset[str]:
@@ -42,15 +42,15 @@ def _is_unread(model: nn.Module, example: object, flow: Flow, block: Call, layou
     seen: list[Tensor] = []
 
     def change(module: nn.Module, args: object, output: object) -> object:
-        return with_first(output, lambda x: layout.apply(x, lambda m: m.flip(*places(m)) * 1.5 + 1))
+        return map_first_tensor(output, lambda x: layout.apply(x, lambda m: m.flip(*places(m)) * 1.5 + 1))
 
     def note(module: nn.Module, args: tuple[object, ...]) -> None:
-        seen.extend(list(tensors_of(args))[:1])
+        seen.extend(list(tensors_in(args))[:1])
 
     with ExitStack() as stack:
         stack.callback(block.module.register_forward_hook(change).remove)
         if head is not None:
             stack.callback(head.module.register_forward_pre_hook(note).remove)
-        stack.enter_context(at_rest(model))
+        stack.enter_context(eval_seeded(model))
         stack.enter_context(fast_path_off())
-        return equal(plain, [call_with(model, example), *seen])
+        return bit_equal(plain, [call_with(model, example), *seen])
