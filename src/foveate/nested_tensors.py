@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
@@ -35,7 +35,7 @@ def first_tensor(value: object) -> Any:
     return next(tensors_in(value), None)
 
 
-def map_first_tensor(value: Any, function: Callable[[Any], Any]) -> Any:
+def map_first_tensor(value: Any, function: Any) -> Any:
     """Return ``value`` with ``function`` applied to its first tensor; every container keeps its type."""
     if isinstance(value, _TENSORS):
         return function(value)

@@ -11,7 +11,8 @@ import torch
 from handwritten import Branches, randomise
 from torch import Tensor, nn
 
-from foveate.insert.surgery import gate_parameters, insert, inserted
+from foveate.insert.inserted_parts import gate_parameters, inserted
+from foveate.insert.surgery import insert
 from foveate.mechanisms import mechanisms
 
 SPECS = ["se@blocks.1", "position@blocks.1", "gc@before:head.0", "attention_pool@pool", "csra@output"]

@@ -14,7 +14,8 @@ from changers import CHANGING, HOSTS, KEEPING, Tool
 from torch import Tensor, nn
 
 from foveate.errors import FoveateError, SiteWarning
-from foveate.insert.surgery import bypass, gate_parameters, insert, inserted
+from foveate.insert.inserted_parts import gate_parameters, inserted
+from foveate.insert.surgery import bypass, insert
 from foveate.mechanisms.base import Mechanism
 
 IMAGES = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))

@@ -18,8 +18,10 @@ from insert_models import CASES, Case
 from torch import nn
 
 from foveate.errors import OptionError
+from foveate.insert.inserted_parts import gate_parameters, inserted, inserted_parameters
 from foveate.insert.sites import Survey
-from foveate.insert.surgery import bypass, gate_parameters, insert, inserted, inserted_parameters, remove
+from foveate.insert.surgery import bypass, insert, remove
+from foveate.insert.survey import survey
 from foveate.mechanisms.base import build, mechanisms
 from foveate.nested_tensors import bit_equal
 from foveate.running import call_with, eval_seeded
@@ -36,17 +38,17 @@ def looked_at(name: str, whole: bool = False) -> tuple[nn.Module, object, Survey
     model, example = case.model(whole), case.example()
     with eval_seeded(model):
         plain = call_with(model, example)
-    return model, example, Survey(model, example), plain
+    return model, example, survey(model, example), plain
 
 
-def aliases(survey: Survey) -> list[str]:
+def aliases(found: Survey) -> list[str]:
     """Return the aliases with places of their own: features are the stages, skip1 is one of skip."""
-    return [alias for alias in survey.places if alias != "features" and not re.fullmatch(r"skip\d+", alias)]
+    return [alias for alias in found.aliases if alias != "features" and not re.fullmatch(r"skip\d+", alias)]
 
 
-def fitting(survey: Survey, alias: str) -> list[str]:
+def fitting(found: Survey, alias: str) -> list[str]:
     """Return every mechanism that can sit at an alias, and a control."""
-    sites = survey.find(alias)
+    sites = found.find(alias)
     interfaces = {FIT[site.kind] for site in sites}
     if all(site.gating for site in sites):
         interfaces.add("gate")
@@ -77,11 +79,11 @@ def spread(names: list[str], turn: int, most: int) -> list[str]:
     return [name for name in names if name not in many] + many[turn % step :: step]
 
 
-def rotated(name: str, survey: Survey) -> str:
+def rotated(name: str, found: Survey) -> str:
     """Return a spec with three mechanisms at every alias; all, for the two that few other models have."""
     turn, terms = 3 * list(CASES).index(name), []
-    for offset, alias in enumerate(aliases(survey)):
-        names = fitting(survey, alias)
+    for offset, alias in enumerate(aliases(found)):
+        names = fitting(found, alias)
         count = len(names) if alias in ("skip", "bottleneck") and name in DENSE else 3
         chosen = [names[(turn + offset + i) % len(names)] for i in range(min(count, len(names)))]
         terms += [f"{mechanism}@{alias}" for mechanism in chosen]
@@ -190,16 +192,16 @@ BY_LENGTH = [pytest.param(name, marks=pytest.mark.slow) if name in LONG else nam
 
 @pytest.mark.parametrize("name", BY_LENGTH)
 def test_laws_hold_for_some_mechanisms_at_every_alias(name: str) -> None:
-    model, example, survey, plain = looked_at(name)
-    check_laws(CASES[name], model, example, plain, rotated(name, survey))
+    model, example, found, plain = looked_at(name)
+    check_laws(CASES[name], model, example, plain, rotated(name, found))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_many_mechanisms_leave_every_alias_as_it_is(name: str) -> None:
-    model, example, survey, plain = looked_at(name, whole=True)
-    for turn, alias in enumerate(aliases(survey), start=list(CASES).index(name)):
-        chosen = spread(fitting(survey, alias), turn, most=12)
+    model, example, found, plain = looked_at(name, whole=True)
+    for turn, alias in enumerate(aliases(found), start=list(CASES).index(name)):
+        chosen = spread(fitting(found, alias), turn, most=12)
         spec = "+".join(f"{mechanism}@{alias}" for mechanism in chosen)
         attended = insert(model, spec, example=example)
         with eval_seeded(attended):

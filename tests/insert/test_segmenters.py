@@ -10,9 +10,11 @@ import pytest
 from segmenters import SEGMENTERS
 from torch import Tensor, nn
 
+from foveate.insert.inserted_parts import gate_parameters, inserted_parameters
 from foveate.insert.portable import load_insert, save_insert
-from foveate.insert.sites import Site, sites
-from foveate.insert.surgery import bypass, gate_parameters, insert, inserted_parameters, remove
+from foveate.insert.sites import Site
+from foveate.insert.surgery import bypass, insert, remove
+from foveate.insert.survey import sites
 from foveate.nested_tensors import bit_equal, tensors_in
 from foveate.running import call_with, eval_seeded
 

@@ -9,7 +9,8 @@ import torch
 from insert_models import CASES
 from torch import Tensor, nn
 
-from foveate.insert.surgery import gate_parameters, insert
+from foveate.insert.inserted_parts import gate_parameters
+from foveate.insert.surgery import insert
 from foveate.nested_tensors import tensors_in
 from foveate.running import call_with, eval_seeded
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from foveate.data.batches import Batch
 from foveate.data.cache import CachedSplit
-from foveate.insert.surgery import openings
+from foveate.insert.inserted_parts import openings
 from foveate.recipe import TrainConfig
 from foveate.tasks.base import Task
 from foveate.train.best import Best

@@ -61,6 +61,12 @@ def others(shape: Sequence[int]) -> Axes:
     return tuple(whole(OTHER, size) for size in shape)
 
 
+def of_pictures(shape: Sequence[int]) -> Axes:
+    """Return the axes of a batch of images, signals or volumes, channels first."""
+    spatial = (whole(number, size) for number, size in enumerate(shape[2:]))
+    return (whole(IMAGES, shape[0]), whole(OTHER, shape[1]), *spatial)
+
+
 def is_tracked(axis: Axis) -> bool:
     """Return whether an axis counts images or positions, among other things or alone."""
     return any(factor.is_tracked for factor in axis)
