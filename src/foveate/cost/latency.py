@@ -1,7 +1,7 @@
 """How long a forward pass or a training step takes, measured for several models side by side.
 
-A machine gets faster and slower while one measures. So the models take turns, in an order that rotates from
-round to round: what disturbs one disturbs them all, and no model always runs behind the same other one.
+The speed of a machine changes during a measurement. So the models take turns, in an order that rotates from
+round to round: a disturbance affects them all, and no model always runs right after the same other one.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def measure(
 
 
 def rotated(names: list[str], turn: int) -> list[str]:
-    """Return the names, starting one further each turn and walking backwards every second lap."""
+    """Return the names, starting one further on each turn, and in reverse on every second lap."""
     if not names:
         return []
     start = turn % len(names)

@@ -1,8 +1,8 @@
 """How much memory a forward pass or a training step needs on top of the weights.
 
-On a GPU the allocator knows. On the CPU no one counts, and the size of the process says little; so every
-tensor storage that comes to life during the pass is followed until it dies. That gives the same number every
-time. Scratch memory inside a kernel is not seen.
+On a GPU the allocator keeps count. On the CPU nothing does, and the size of the process says little; so every
+tensor storage that is created during the pass is followed until it is freed. The result is the same every
+time. Scratch memory inside a kernel is not counted.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class _Tracker(TorchDispatchMode):
         return out
 
     def _follow(self, storage: torch.UntypedStorage) -> None:
-        """Count a storage that was not there before; views and in-place results share one that was."""
+        """Count a new storage; views and in-place results share one that is already counted."""
         address, size = storage._cdata, storage.nbytes()
         if address in self._known or address in self._alive:
             return

@@ -1,4 +1,4 @@
-"""Which operation feeds which inside a mechanism: its forward pass, taken down while it runs."""
+"""Which operation feeds which inside a mechanism: its forward pass, recorded while it runs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ WORDS = {"amax": "max", "matmul": "matrix product", "bmm": "matrix product", "ca
     "conv2d": "convolution",
     "conv3d": "convolution",
 }
-MOST = 48  # operations that a drawing holds; above, the mechanism's parts are drawn as one operation each
+MOST = 48  # operations in a drawing; if there are more, each part of the mechanism is drawn as one
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Step:
         label: What it does, in a word, with the name of the layer that does it.
         shape: Shape of the result, without the batch.
         inputs: The steps whose results it takes, by their place in the flow.
-        tap: True for weights that ``fv.record`` shows.
+        tap: Whether these are weights that ``fv.record`` returns.
     """
 
     label: str
@@ -57,8 +57,8 @@ def dataflow(module: Mechanism, *size: int) -> list[Step]:
     """Run ``module`` once on random numbers and return its steps, in the order in which they ran.
 
     The inputs come first, the result last. Steps that do not lead to the result are left out, and so are
-    those that only lay numbers out anew. The module is called in eval mode by its plain
-    formula, and left as it was. ``size`` is height and width of its map, or the sides of what else it takes.
+    those that only change the layout. The module is called in eval mode by its plain formula, and
+    left as it was. ``size`` is height and width of its map, or the sides of what else it takes.
 
     Example:
         >>> from foveate.mechanisms import mechanisms
@@ -76,7 +76,7 @@ def dataflow(module: Mechanism, *size: int) -> list[Step]:
 def _trace(module: Mechanism, units: list[str], size: tuple[int, ...]) -> list[Step]:
     inputs = example_inputs(module, *size, dtype=next(_floats(module), torch.zeros(())).dtype)
     tracer = _Tracer(inputs, dict(module.named_parameters()))
-    with eval_no_grad(module), _looked_at(module, tracer, units), as_written(), tracer:
+    with eval_no_grad(module), _hooked(module, tracer, units), as_written(), tracer:
         output = call(module, list(inputs.values()))
     return _leading_to(tracer.source(output), tracer.steps)
 
@@ -86,30 +86,30 @@ def _floats(module: nn.Module) -> Iterator[Tensor]:
 
 
 class _Tracer(TorchFunctionMode):
-    """Takes down every torch function; what runs inside a unit is one step, taken down when the unit ends."""
+    """Record every torch function; what runs inside a unit is one step, recorded when the unit ends."""
 
     def __init__(self, inputs: Mapping[str, Tensor], parameters: Mapping[str, Tensor]) -> None:
         super().__init__()
         self.names = {id(parameter): name for name, parameter in parameters.items()}
         self.steps = [Step(name, tuple(x.shape[1:]), ()) for name, x in inputs.items()]
         self.sources = {id(x): i for i, x in enumerate(inputs.values())}
-        self.kept: list[object] = list(inputs.values())  # an id is free again when its tensor dies
+        self.alive: list[object] = list(inputs.values())  # an id is free again when its tensor dies
         self.inside = 0
 
     def source(self, tensor: Tensor) -> int | None:
         return self.sources.get(id(tensor))
 
     def add(self, label: str, taken: object, given: object, *, tap: bool = False) -> None:
-        """Take down a step from what it took and gave, however nested."""
+        """Record a step from what it took and returned, however nested."""
         results = list(tensors_in(given))
         inputs = tuple(dict.fromkeys(s for t in tensors_in(taken) if (s := self.source(t)) is not None))
-        if not results or not (inputs or tap):  # weights that are learnt as such come from no input
+        if not results or not (inputs or tap):  # learned weights come from no input
             return
         self.steps.append(Step(label, tuple(results[0].shape[1:]), inputs, tap))
         self.follow(results, len(self.steps) - 1)
 
     def follow(self, results: list[Tensor], source: int) -> None:
-        self.kept += results
+        self.alive += results
         self.sources |= dict.fromkeys(map(id, results), source)
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -133,7 +133,7 @@ def _word(name: str) -> str:
 
 
 @contextmanager
-def _looked_at(module: Mechanism, tracer: _Tracer, units: list[str]) -> Iterator[None]:
+def _hooked(module: Mechanism, tracer: _Tracer, units: list[str]) -> Iterator[None]:
     """Hook the units, and let every tap form its weights; all undone at the end."""
 
     def enter(_module: nn.Module, _args: object) -> None:
@@ -169,7 +169,7 @@ def _name(name: str, child: nn.Module) -> str:
 
 
 def _leading_to(last: int | None, steps: list[Step]) -> list[Step]:
-    """Keep the inputs and what the result is made of, with places counted anew."""
+    """Keep the inputs and what the result is made of, and renumber the steps."""
     wanted = set() if last is None else {last}
     for place in range(len(steps) - 1, -1, -1):
         if place in wanted:

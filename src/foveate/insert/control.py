@@ -251,7 +251,7 @@ class InertClassifier(nn.Module):
 
 
 def control_spec(spec: Spec) -> Spec:
-    """Return the spec in which a control stands for every mechanism, at the same sites.
+    """Return the spec with a control in place of every mechanism, at the same sites.
 
     Example:
         >>> from foveate.insert.spec import parse

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import nn
 
-_SAVED = "_foveate_fused"  # the attribute of a module that says what was turned off in it
+_SAVED = "_foveate_fused"  # the attribute of a module that holds what was turned off in it
 _SWITCHES = (
     (nn.TransformerEncoderLayer, "activation_relu_or_gelu", 0),
     (nn.TransformerEncoder, "use_nested_tensor", False),

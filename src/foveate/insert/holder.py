@@ -12,7 +12,7 @@ from torch.fx import Proxy
 from foveate.insert.apply_layout import apply_to_map
 from foveate.insert.inserted_names import CHILD
 from foveate.insert.slot import Slot
-from foveate.insert.slow_gates import watch
+from foveate.insert.slow_gates import warn_if_slow
 from foveate.mechanisms.kernels.gated import traced
 from foveate.mechanisms.switch import Switch
 from foveate.nested_tensors import first_tensor, map_first_tensor
@@ -45,13 +45,13 @@ class Inserted(nn.Module):
 
     def __setstate__(self, state: Any) -> None:
         super().__setstate__(state)
-        self._watch_gates()  # a copy's gates are parameters of their own
+        self._watch_gates()  # a copy has gates of its own
 
     def _watch_gates(self) -> None:
         gates = [self._gate(slot) for slot in self.slots if slot.name]
         for gate in gates:
             if isinstance(gate, nn.Parameter):
-                watch(gate)
+                warn_if_slow(gate)
 
     @property
     def bypassed(self) -> bool:

@@ -12,7 +12,7 @@ from foveate.insert.holder import Inserted, holders
 from foveate.insert.inserted_names import CHILD
 from foveate.insert.slot import Slot
 
-CONFIG = "_foveate"  # the plain attribute of an inserted model that says how it was made
+CONFIG = "_foveate"  # the attribute of a model with attention that holds how it was made
 
 
 def inserted(model: nn.Module) -> dict[str, Inserted]:

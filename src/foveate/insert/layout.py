@@ -107,7 +107,7 @@ class Layout:
         return x.transpose(*_TURNED[self.kind]) if self.kind in _TURNED else x.flatten(1, -2)
 
     def _in_order(self, x: Tensor, back: bool = False) -> Tensor:
-        """Return positions (B, N, C) row by row, or put those back as they lay."""
+        """Return positions (B, N, C) row by row, or those back in their own order."""
         if not self.parts:
             return x
         sizes = [self.parts[n] for n in self.order] if back else self.parts
@@ -115,13 +115,13 @@ class Layout:
         return x.unflatten(1, sizes).permute(0, *(n + 1 for n in order), -1).flatten(1, -2)
 
     def grid_of(self, positions: int) -> tuple[int, ...]:
-        """Return rows and columns of ``positions`` tokens: as on the example, or nearest to its aspect.
+        """Return rows and columns of ``positions`` tokens: as on the example, or nearest to its aspect ratio.
 
-        Of a volume with as many slices as on the example, or, if these do not fit, one.
+        A volume keeps the number of slices of the example or, if that does not divide the tokens, gets one.
 
         Raises:
-            ShapeError: There are not enough tokens for one position, or others than on the example where
-                their order depends on their number.
+            ShapeError: There are not enough tokens for one position, or their number differs from that of the
+                example although their order depends on it.
         """
         if positions == self.positions:
             return self.size
@@ -132,7 +132,7 @@ class Layout:
         if self.parts:
             raise ShapeError(
                 f"got {positions} tokens, expected {self.positions} as on the example: here they "
-                "are not in the order of rows, so that only images of the example's size can be taken. "
+                "do not lie row by row, so only images of the example's size work. "
                 "Insert with an example of this size"
             )
         if self.dims == 1:

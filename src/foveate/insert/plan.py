@@ -71,7 +71,7 @@ def _warn_of_left_out(survey: Survey) -> None:
 
 
 def _step_at(survey: Survey, term: Term, site: Site) -> Step | None:
-    """Return the step for one term at one site, None where the site is not what the term asks for."""
+    """Return the step for one term at one site, None if the site does not fit the term."""
     if site.kind in ("pool", "scores"):
         role: Role = "pool" if site.kind == "pool" else "label"
         return Step(term, site, role) if term.where != "before" else None
@@ -119,7 +119,7 @@ def _why_no_map(survey: Survey, term: Term) -> str:
 
 
 def _no_site(survey: Survey, term: Term, found: list[Site], interface: str) -> str:
-    """Say why a term can sit nowhere although it names something."""
+    """Return why a term can sit nowhere although it names something."""
     text = f"{term}: {term.mechanism} {_INTERFACES[interface]}"
     if found:
         text += f'; "{term.site}" is {"; ".join(str(site) for site in found[:3])}'

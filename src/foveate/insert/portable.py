@@ -142,7 +142,7 @@ def _read(path: Path) -> tuple[_Header, dict[str, Tensor]]:
     try:
         weights, words = read_tensors(path)
     except FileNotFoundError:
-        raise CheckpointError(f"{path} cannot be read: there is no such file") from None
+        raise CheckpointError(f"{path} cannot be read: there is no such file. Check the path") from None
     if words.get("format") != _FORMAT:
         raise CheckpointError(
             f"{path}: got format {words.get('format')!r}, expected {_FORMAT!r}: "

@@ -141,7 +141,7 @@ class Survey:
         With ``where="before"``, a path or a glob names what flows into its modules.
 
         Raises:
-            SiteError: None does; the message names the nearest, or says why the module is no site.
+            SiteError: No site matches; the message names the nearest, or says why the module is not a site.
         """
         if pattern in self.aliases:
             return [site for site in self.sites if pattern in site.aliases]
@@ -165,7 +165,7 @@ class Survey:
         return [site for site in self.sites if site.path in paths and site.where == "after"]
 
     def why_not(self, path: str) -> str:
-        """Say why no map comes out of a module that ran; empty if one does."""
+        """Return why no map comes out of a module that ran; empty if one does."""
         return self.maps.why_no_output(self.run.calls[path]) if path in self.run.calls else ""
 
     def entry(self, path: str) -> Site | None:

@@ -16,7 +16,7 @@ Role = Literal["before", "after", "replace", "pool", "label", "source"]
 class Wire(threading.local):
     """Carries one map from the module that makes it to the module that needs it, within one forward pass.
 
-    Every thread sees a value of its own, so that several may run one model at the same time.
+    Every thread has its own value, so that several may run one model at the same time.
     """
 
     value: Any = None

@@ -1,6 +1,6 @@
 """Find the sites of a model: run the example once, and look for the names that hold for every model.
 
-Each of these names is found by what flows, and stands for one place or several:
+Each of these names is found by what flows, and names one place or several:
 
 - ``input``: the images, before the first layer;
 - ``stem``: the last map before the first block; ``stage1`` to ``stageN``: the last map of each resolution,

@@ -1,4 +1,4 @@
-"""Through how coarse a map each tensor was made: this tells a decoder from an encoder.
+"""How coarse the maps were that each tensor was made through: this distinguishes decoder from encoder.
 
 A map of an encoder was never coarser than it is. A decoder's map is made through the deepest map of the
 encoder, and its past still shows this when it has been scaled up.

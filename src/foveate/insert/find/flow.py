@@ -63,7 +63,7 @@ class Maps:
     Args:
         run: The run.
         axes: The axes of every node; None for what was not made from the images.
-        read: Returns the layout of a node, or why it is no map.
+        read: Returns the layout of a node, or why it is not a map.
     """
 
     def __init__(self, run: Run, axes: Sequence[Axes | None], read: Callable[[int], Layout | str]) -> None:
@@ -73,25 +73,25 @@ class Maps:
         self._read = functools.cache(read)
 
     def output(self, call: Call) -> Layout | None:
-        """Return the layout of what came out of ``call``, None if that is no map."""
+        """Return the layout of what came out of ``call``, None if that is not a map."""
         return self.at(call.output_node) if call.returns_tensor else None
 
     def input(self, call: Call) -> Layout | None:
-        """Return the layout of the first tensor that went into ``call``, None if that is no map."""
+        """Return the layout of the first tensor that went into ``call``, None if that is not a map."""
         return self.at(call.input_nodes[0]) if call.input_nodes else None
 
     def at(self, node: int) -> Layout | None:
-        """Return the layout of a tensor, None if it is no map."""
+        """Return the layout of a tensor, None if it is not a map."""
         found = self._read(node)
         return found if isinstance(found, Layout) else None
 
     def why_no_map(self, node: int) -> str:
-        """Say why a tensor is no map; empty if it is one."""
+        """Return why a tensor is not a map; empty if it is one."""
         found = self._read(node)
         return found if isinstance(found, str) else ""
 
     def why_no_output(self, call: Call) -> str:
-        """Say why no map comes out of a module; empty if one does."""
+        """Return why no map comes out of a module; empty if one does."""
         if call.output is None or not call.returns_tensor:
             return "it returns no tensor, or a container of several"
         first = self.why_no_map(call.output_node)
@@ -119,7 +119,7 @@ class Lineage:
     Args:
         parents: For each node what it was made of; inside a block, the map that the block was given first.
         coarsest: For each node the fewest positions of a map that it was made through. Summaries, as in
-            global or pyramid pooling, are no maps.
+            global or pyramid pooling, do not count.
         decoded: For each node whether it was made of maps of which one had been coarser.
     """
 
@@ -260,7 +260,7 @@ class Flow:
         return Place(call.path, "after", layout)
 
     def place_before(self, call: Call, node: int) -> Place | None:
-        """Return the place where a map goes into ``call``, None if it is no map."""
+        """Return the place where a map goes into ``call``, None if it is not a map."""
         at = call.input_nodes.index(node)
         name = call.inputs[at][0]
         layout = self.maps.at(node)

@@ -179,7 +179,7 @@ def _padded(op: Operation) -> Axes:
 
 
 def _patches(op: Operation) -> Axes:
-    """Patches (B, C * kernel, places) of a map: as many places as a convolution would make."""
+    """Patches (B, C * kernel, places) of a map: with the number of places that a convolution would make."""
     x = op.operand(0)
     axes = op.axes(x)
     settings = [op.numbers(n) * (1 if len(op.numbers(n)) > 1 else 2) for n in range(1, 5)]

@@ -119,7 +119,7 @@ def _tokens(kind: Kind, places: Sequence[Axis], channels: int, rank: int) -> Lay
     for number in range(rank):
         line = sorted((f for f in inside if f.root.what == number), key=lambda f: -f.stride)
         if not line:
-            return "its positions are no more rows and columns: one of them is gone"
+            return "its positions are no longer rows and columns: one of the two is gone"
         if not _is_complete(line):
             return "its positions are windows of a map and not the whole, or parts of several maps"
         lines.append(line)

@@ -1,6 +1,6 @@
 """One run of a model: which modules ran, and which tensor was made from which, by what, and when.
 
-Modules alone do not tell where a skip connection goes: most networks join it in a line of a ``forward``. The
+Modules alone do not show where a skip connection goes: most networks join it in a line of a ``forward``. The
 graph holds numbers only; the tensors themselves are freed as in any other run.
 """
 
@@ -270,7 +270,7 @@ class Run:
         return any(call.was_running(self.trace.nodes[use].time) for use in self.trace.uses[node])
 
     def map_arguments(self, call: Call) -> dict[str, int]:
-        """Return the maps that a module computes with and that come as arguments of their own."""
+        """Return the maps that a module computes with and that come each as one argument."""
         names = [name for name, _, _ in call.inputs]
         return {
             name: node

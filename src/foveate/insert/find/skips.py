@@ -3,7 +3,7 @@
 They are found by what each tensor was made from, so that it does not matter how a network is written, and
 attention is put where it changes what the decoder gets and nothing else. From the simplest case to the rest:
 
-- a module takes both maps, each as an argument of its own: in front of it, on that argument;
+- a module takes both maps as separate arguments: in front of it, on that argument;
 - a module, such as a 1 x 1 convolution, stands on the connection alone: in front of it;
 - the maps are joined by ``cat``: on their channels of the joined map, where that enters or leaves a module;
 - they are summed: what attention changes is added to the sum.
