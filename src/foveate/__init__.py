@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from foveate.insert.portable import load_insert as load_insert
     from foveate.insert.portable import save_insert as save_insert
     from foveate.insert.sites import Site as Site
-    from foveate.insert.sites import sites as sites
     from foveate.insert.surgery import bypass as bypass
     from foveate.insert.surgery import insert as insert
     from foveate.insert.surgery import remove as remove
+    from foveate.insert.survey import sites as sites
     from foveate.mechanisms.base import Cost as Cost
     from foveate.mechanisms.base import mechanisms as mechanisms
     from foveate.models import create_model as create_model
@@ -59,7 +59,7 @@ _HOME = {
     "remove": "foveate.insert.surgery",
     "save_insert": "foveate.insert.portable",
     "score": "foveate.tasks.metrics.score",
-    "sites": "foveate.insert.sites",
+    "sites": "foveate.insert.survey",
     "train": "foveate.train.train_one",
 }
 __all__ = sorted(_HOME)  # noqa: PLE0605  # one list of public names, not two

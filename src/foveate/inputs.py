@@ -1,8 +1,8 @@
-"""What comes in from outside: models that are modules, and tensors that can be computed with."""
+"""Checks of what users pass in: that a model is a module, and that tensors can be computed with."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,12 +11,14 @@ from torch import Tensor, nn
 from foveate.errors import ShapeError
 from foveate.typed import quoted
 
+Example = Tensor | Sequence[object] | Mapping[str, object]  # what a model takes, as ``call_with`` gives it
+
 
 def expect_model(model: object) -> None:
-    """Check that a model is one.
+    """Check that a model is a module.
 
     Raises:
-        ShapeError: It is something else.
+        ShapeError: It is not.
     """
     if not isinstance(model, nn.Module):
         hint = ' Build it first: fv.create_model("resnet18").' if isinstance(model, str) else ""
@@ -25,20 +27,20 @@ def expect_model(model: object) -> None:
 
 
 def expect_inputs(example: object, model: nn.Module) -> None:
-    """Check that an example holds tensors that a model can be run on.
+    """Check that an example holds tensors that a model can run on.
 
     Args:
         example: A tensor, or nested tuples, lists and mappings of tensors and other values.
-        model: What will run on it.
+        model: The model that will run on it.
 
     Raises:
-        ShapeError: It holds no tensor, an array of NumPy, or a tensor that is sparse, empty or without
+        ShapeError: It holds no tensor, or it holds a NumPy array or a tensor that is sparse, empty or without
             values.
     """
     abstract = any(p.is_meta for p in model.parameters())
     leaves = list(_leaves(example))
     if not any(isinstance(leaf, Tensor) for leaf in leaves):
-        hint = "; torch.from_numpy(x) makes one of it" if _is_array(example) else ""
+        hint = "; torch.from_numpy(x) converts it" if _is_array(example) else ""
         raise ShapeError(
             f"example: got {quoted(example)}, expected what the model takes, such as "
             f"torch.rand(1, 3, 224, 224){hint}"
@@ -52,7 +54,7 @@ def expect_inputs(example: object, model: nn.Module) -> None:
 
 
 def fault(x: Tensor, abstract: bool = False, open_axes: int = 0) -> str:
-    """Return what makes a tensor one that cannot be computed with, as the end of a sentence; else nothing.
+    """Return why a tensor cannot be computed with, as the end of a sentence; empty if it can.
 
     Args:
         x: Any tensor.

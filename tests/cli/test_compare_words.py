@@ -3,10 +3,10 @@
 from dataclasses import fields
 
 import pytest
+from foveate.cli.recipe import Recipe
 
 from foveate.cli.__main__ import main
 from foveate.cli.compare import _seeds, _variants
-from foveate.cli.recipe import Recipe
 from foveate.errors import OptionError
 from foveate.recipe import TrainConfig
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
 from foveate.compare.draft import name_variants, with_controls, with_costs
+
 from foveate.compare.plan import StudyPlan
 from foveate.compare.statistics.verdict import not_credited
 from foveate.errors import StudyError

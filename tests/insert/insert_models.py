@@ -13,8 +13,8 @@ from torchvision.models.convnext import CNBlockConfig
 from torchvision.models.efficientnet import MBConvConfig
 from torchvision.models.resnet import BasicBlock
 
-from foveate.insert.find.probe import call_with
-from foveate.insert.holder import tensors_of
+from foveate.nested_tensors import tensors_in
+from foveate.running import call_with
 from tests.insert.handwritten import Branches, randomise
 
 
@@ -39,7 +39,7 @@ class Case:
         """Return a number that all that is inserted has to do with (a detector may find no boxes at all)."""
         if self.wrap == "list":
             example, model = torch.stack(example), model.backbone  # type: ignore[call-overload, assignment]
-        outputs = [t for t in tensors_of(call_with(model, example)) if t.is_floating_point()]
+        outputs = [t for t in tensors_in(call_with(model, example)) if t.is_floating_point()]
         generator = torch.Generator().manual_seed(7)
         return sum((t * torch.rand(t.shape, generator=generator)).mean() for t in outputs)
 

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from foveate.errors import SiteError
 from foveate.insert.host import attended_class, plain_class
-from foveate.insert.surgery import bypass, gate_parameters, insert, openings, remove
+from foveate.insert.inserted_parts import gate_parameters, openings
+from foveate.insert.surgery import bypass, insert, remove
 
 IMAGE = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 Pair = namedtuple("Pair", ["map", "extra"])

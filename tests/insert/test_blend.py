@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from foveate.insert.surgery import gate_parameters, insert, inserted
+from foveate.insert.inserted_parts import gate_parameters, inserted
+from foveate.insert.surgery import insert
 from foveate.mechanisms import mechanisms
 from tests.insert.handwritten import Branches, randomise
 

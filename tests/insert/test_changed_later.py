@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from foveate.errors import FoveateError, SiteWarning
-from foveate.insert.surgery import bypass, gate_parameters, insert, inserted
+from foveate.insert.inserted_parts import gate_parameters, inserted
+from foveate.insert.surgery import bypass, insert
 from foveate.mechanisms.base import Mechanism
 from tests.insert.changers import CHANGING, HOSTS, KEEPING, Tool
 

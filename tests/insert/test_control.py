@@ -10,6 +10,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from foveate.errors import OptionError, UnknownNameError
+from foveate.insert.build_mechanism import build_control
 from foveate.insert.control import Control, control_spec, fitted
 from foveate.insert.spec import Spec, Term, parse
 from foveate.mechanisms.base import build, mechanisms
@@ -28,7 +29,7 @@ def full(name: str, options: dict[str, object]) -> dict[str, object]:
 
 def made(name: str, size: tuple[int, ...] = (14, 14), options: dict[str, object] | None = None) -> Control:
     torch.manual_seed(0)
-    return Control(96, like=name, size=size, options=full(name, options or {}))
+    return build_control(96, name, size, full(name, options or {}))
 
 
 @pytest.mark.parametrize(("name", "options"), BUILDS, ids=str)
@@ -117,14 +118,14 @@ def test_a_spec_of_controls() -> None:
 
 def test_wrong_names_and_options_are_named() -> None:
     with pytest.raises(UnknownNameError, match="sq"):
-        Control(8, like="sq", size=(2, 2))
+        build_control(8, "sq", (2, 2), {})
     with pytest.raises(OptionError, match="reduction"):
-        Control(8, like="se", size=(2, 2), options={"redaction": 2})
+        build_control(8, "se", (2, 2), {"redaction": 2})
 
 
 def test_building_one_draws_no_more_numbers_than_its_own_weights() -> None:
     torch.manual_seed(4)
-    control = Control(16, like="se", size=(4, 4))
+    control = build_control(16, "se", (4, 4), {})
     after = torch.rand(1)
     torch.manual_seed(4)
     narrow, widen = control.inert.narrow, control.inert.widen

@@ -9,59 +9,61 @@ import torch
 from torch import nn
 
 from foveate.errors import SiteError
-from foveate.insert.bit_equality import equal
+from foveate.insert.inserted_parts import openings
 from foveate.insert.sites import Site, Survey
-from foveate.insert.surgery import insert, openings
+from foveate.insert.surgery import insert
+from foveate.insert.survey import survey
+from foveate.nested_tensors import bit_equal
 from tests.insert.families import FAMILIES, FEW, Family, build
 
 CROSS = [name if name in FEW else pytest.param(name, marks=pytest.mark.nightly) for name in FAMILIES]
 
 
-def named(survey: Survey, alias: str) -> list[Site]:
-    return [site for site in survey.sites if alias in site.aliases]
+def named(found: Survey, alias: str) -> list[Site]:
+    return [site for site in found.sites if alias in site.aliases]
 
 
-def of_classes(model: nn.Module, survey: Survey, classes: str) -> list[str]:
+def of_classes(model: nn.Module, found: Survey, classes: str) -> list[str]:
     """Return the outermost modules of some classes that ran."""
     kinds = classes.split("|")
-    ran = [p for p, m in model.named_modules() if type(m).__name__ in kinds and p in survey.notes.counts]
+    ran = [p for p, m in model.named_modules() if type(m).__name__ in kinds and p in found.run.counts]
     return [path for path in ran if not any(path.startswith(f"{other}.") for other in ran)]
 
 
-def check_blocks(family: Family, model: nn.Module, survey: Survey) -> None:
-    found = [site.path for site in named(survey, "blocks")]
+def check_blocks(family: Family, model: nn.Module, found: Survey) -> None:
+    blocks = [site.path for site in named(found, "blocks")]
     if family.blocks:
-        assert sorted(found) == sorted(of_classes(model, survey, family.blocks))
+        assert sorted(blocks) == sorted(of_classes(model, found, family.blocks))
     else:
-        assert len(found) == family.count
-    if not found and "blocks" not in survey.notes.counts:  # LCNet calls all of its layers that
+        assert len(blocks) == family.count
+    if not blocks and "blocks" not in found.run.counts:  # LCNet calls all of its layers that
         with pytest.raises(SiteError, match=r"No residual or transformer block|cannot be used: "):
-            survey.find("blocks")
+            found.find("blocks")
 
 
-def check_stages(family: Family, model: nn.Module, survey: Survey) -> None:
+def check_stages(family: Family, model: nn.Module, found: Survey) -> None:
     """Each is in ``feature_info``, and all of it but what lies in front of the first block is one."""
-    found = [(site.height, site.channels) for site in named(survey, "features")]
-    assert [name for site in survey.sites for name in site.aliases if name.startswith("stage")] == [
-        f"stage{n}" for n in range(1, len(found) + 1)
+    stages = [(site.height, site.channels) for site in named(found, "features")]
+    assert [name for site in found.sites for name in site.aliases if name.startswith("stage")] == [
+        f"stage{n}" for n in range(1, len(stages) + 1)
     ]
     if family.stages:
-        assert tuple(channels for _, channels in found) == family.stages
+        assert tuple(channels for _, channels in stages) == family.stages
         return
     info = model.feature_info if isinstance(model.feature_info, list) else model.feature_info.info
     last = {entry["reduction"]: entry["num_chs"] for entry in info}
     said = [(math.ceil(family.size / reduction), channels) for reduction, channels in last.items()]
-    rows = [height for height, _ in found]
+    rows = [height for height, _ in stages]
     said = [(height, channels) for height, channels in said if height <= rows[0] + 1]
-    assert [channels for _, channels in said] == [channels for _, channels in found]
+    assert [channels for _, channels in said] == [channels for _, channels in stages]
     assert all(abs(height - row) <= 1 for (height, _), row in zip(said, rows, strict=True))
 
 
-def check_ends(family: Family, survey: Survey) -> None:
-    assert [site.classes for site in named(survey, "output")] == [4]
-    stems = [site.path for site in named(survey, "stem")]
-    assert len(stems) == 1 or (not stems and named(survey, "blocks")[0].path.startswith("stem"))
-    assert [site.kind for site in named(survey, "pool")][1:] == ["pool"] * family.pools
+def check_ends(family: Family, found: Survey) -> None:
+    assert [site.classes for site in named(found, "output")] == [4]
+    stems = [site.path for site in named(found, "stem")]
+    assert len(stems) == 1 or (not stems and named(found, "blocks")[0].path.startswith("stem"))
+    assert [site.kind for site in named(found, "pool")][1:] == ["pool"] * family.pools
 
 
 @pytest.mark.parametrize("name", CROSS)
@@ -69,13 +71,13 @@ def test_sites_are_what_the_definition_says_for_any_number_of_images(name: str) 
     family, model = FAMILIES[name], build(name)
     seen: list[list[Site]] = []
     for images in (1, 2, 3):
-        survey = Survey(model, torch.empty(images, 3, family.size, family.size, device="meta"))
+        found = survey(model, torch.empty(images, 3, family.size, family.size, device="meta"))
         if not seen:
-            check_blocks(family, model, survey)
-            check_stages(family, model, survey)
-            check_ends(family, survey)
-            assert all(survey.notes.once(site.path) for site in survey.sites)
-        seen.append(survey.sites)
+            check_blocks(family, model, found)
+            check_stages(family, model, found)
+            check_ends(family, found)
+            assert all(found.run.runs_once(site.path) for site in found.sites)
+        seen.append(found.sites)
     assert seen[0] == seen[1] == seen[2]
 
 
@@ -127,12 +129,12 @@ def test_transformers_of_hugging_face_have_their_sites_for_any_number_of_images(
     model = getattr(transformers, kind)(getattr(transformers, f"{name}Config")(**options)).eval()
     seen: list[list[Site]] = []
     for images in (1, 2, 3):
-        survey = Survey(model, {"pixel_values": torch.rand(images, 3, 64, 64)})
-        assert len(named(survey, "blocks")) + len(survey.unread) == blocks
-        assert named(survey, "features")
-        seen.append(survey.sites)
+        found = survey(model, {"pixel_values": torch.rand(images, 3, 64, 64)})
+        assert len(named(found, "blocks")) + len(found.unused) == blocks
+        assert named(found, "features")
+        seen.append(found.sites)
     assert seen[0] == seen[1] == seen[2]
-    assert [s.height for s in named(survey, "features")] == ROWS_OF.get(name, [8])
+    assert [s.height for s in named(found, "features")] == ROWS_OF.get(name, [8])
 
 
 @pytest.mark.parametrize("name", ["Swin", "Hiera"])
@@ -144,5 +146,5 @@ def test_attention_behind_every_block_and_in_place_of_pooling_starts_equal_to_th
     model = getattr(transformers, kind)(getattr(transformers, f"{name}Config")(**options)).eval()
     x = {"pixel_values": torch.rand(2, 3, 64, 64)}
     made = insert(model, "coordinate@blocks+cbam@features+cbam_pool@pool+csra@output", example=x)
-    assert equal(made(**x).logits, model(**x).logits)
+    assert bit_equal(made(**x).logits, model(**x).logits)
     assert sum("coordinate" in path for path in openings(made)) == blocks

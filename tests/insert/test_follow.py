@@ -13,7 +13,8 @@ from torch.nn.utils import parametrizations, parametrize
 
 from foveate.errors import SiteWarning
 from foveate.insert.host import Attended, plain_class
-from foveate.insert.surgery import bypass, gate_parameters, insert, inserted, remove
+from foveate.insert.inserted_parts import gate_parameters, inserted
+from foveate.insert.surgery import bypass, insert, remove
 from tests.insert.changers import resnet
 
 IMAGE = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))

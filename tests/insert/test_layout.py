@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from foveate.errors import ShapeError
+from foveate.insert.apply_layout import apply_to_map
 from foveate.insert.layout import Layout
 from foveate.insert.surgery import insert
 from foveate.models import create_model
@@ -23,7 +24,7 @@ def ramp(x: Tensor) -> Tensor:
 def test_tokens_are_rows_of_a_map_and_the_prefix_is_left_alone(prefix: int) -> None:
     torch.manual_seed(0)
     tokens = torch.rand(2, prefix + 6, 4)
-    out = Layout("tokens", 4, 2, 3, prefix).apply(tokens, ramp)
+    out = apply_to_map(Layout("tokens", 4, 2, 3, prefix), tokens, ramp)
     assert torch.equal(out[:, :prefix], tokens[:, :prefix])
     for row in range(2):
         for column in range(3):
@@ -33,7 +34,7 @@ def test_tokens_are_rows_of_a_map_and_the_prefix_is_left_alone(prefix: int) -> N
 
 def test_a_grid_has_its_channels_last() -> None:
     grid = torch.rand(2, 3, 5, 4)
-    out = Layout("grid", 4, 3, 5).apply(grid, ramp)
+    out = apply_to_map(Layout("grid", 4, 3, 5), grid, ramp)
     assert torch.equal(out[:, 2, 4], grid[:, 2, 4] * 503)
     assert out.shape == grid.shape
 
@@ -47,7 +48,7 @@ def test_other_sizes_keep_the_aspect(positions: int, grid: tuple[int, int]) -> N
 
 def test_too_few_tokens_are_named() -> None:
     with pytest.raises(ShapeError, match="got 1 tokens, expected more than the prefix of 1"):
-        Layout("tokens", 4, 2, 3, 1).apply(torch.rand(1, 1, 4), ramp)
+        apply_to_map(Layout("tokens", 4, 2, 3, 1), torch.rand(1, 1, 4), ramp)
 
 
 def test_a_joined_map_stays_in_its_memory_format() -> None:

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from foveate.errors import SiteError
-from foveate.insert.find.flow import Flow
-from foveate.insert.find.probe import probe
+from foveate.insert.apply_layout import apply_to_map
+from foveate.insert.inserted_parts import inserted
 from foveate.insert.layout import Layout
-from foveate.insert.sites import Survey
-from foveate.insert.surgery import insert, inserted
+from foveate.insert.surgery import insert
+from foveate.insert.survey import observe, survey
 
 ROWS, COLUMNS = 8, 12
 
@@ -42,9 +42,9 @@ class Laid(nn.Module):
 def read(lay: Callable[[Tensor], Tensor], images: int) -> tuple[Layout | None, str, Tensor]:
     """Return the layout of what was laid out, why there is none, and the tensor."""
     model, x = Laid(lay), coordinates(images)
-    flow = Flow(probe(model, x))
-    call = flow.notes.calls["here"]
-    return flow.maps.output(call), flow.maps.why_not(call.left), model(x)
+    flow = observe(model, x)
+    call = flow.run.calls["here"]
+    return flow.maps.output(call), flow.maps.why_no_map(call.output_node), model(x)
 
 
 def windows(x: Tensor, size: int = 4) -> Tensor:
@@ -112,16 +112,16 @@ def test_a_map_says_at_each_place_where_it_is(name: str, images: int) -> None:
     assert layout is not None, why
     assert (layout.channels, layout.size) == (3, (ROWS, COLUMNS))
     assert torch.equal(layout.as_map(x), coordinates(images))
-    weighed = layout.apply(x, lambda m: m + 1)
+    weighed = apply_to_map(layout, x, lambda m: m + 1)
     assert torch.equal(layout.as_map(weighed), coordinates(images) + 1)
     assert weighed.shape == x.shape and weighed.is_contiguous() >= x.is_contiguous()
-    assert torch.equal(layout.apply(x, lambda m: m), x)
+    assert torch.equal(apply_to_map(layout, x, lambda m: m), x)
 
 
 def test_what_stands_beside_the_positions_is_left_alone() -> None:
     layout, _, x = read(with_others, 2)
     assert layout is not None and (layout.prefix, layout.suffix) == (2, 3)
-    weighed = layout.apply(x, lambda m: m + 1)
+    weighed = apply_to_map(layout, x, lambda m: m + 1)
     assert torch.equal(weighed[:, :2], x[:, :2]) and torch.equal(weighed[:, -3:], x[:, -3:])
 
 
@@ -201,13 +201,13 @@ def test_blocks_that_cannot_be_used_are_named_with_the_reason() -> None:
         SiteError, match=r"no site of Windowed.*cannot be used: blocks\.0: images share an axis"
     ):
         insert(Windowed(0, 2), "se@blocks", example=coordinates(2))
-    with pytest.raises(SiteError, match=r"What comes out of blocks\.1 is no map: images share an axis"):
+    with pytest.raises(SiteError, match=r"What comes out of blocks\.1 is not a map: images share an axis"):
         insert(Windowed(0, 2), "se@blocks.1", example=coordinates(2))
 
 
 def test_a_warning_names_the_blocks_of_a_class_that_are_left_out() -> None:
     model = Windowed(2, 1)
-    assert list(Survey(model, coordinates(1)).left_out) == ["blocks.2"]
+    assert list(survey(model, coordinates(1)).left_out) == ["blocks.2"]
     with pytest.warns(UserWarning, match=r'"blocks" of Windowed leaves out blocks\.2: images share an axis'):
         made = insert(model, "eca@blocks", example=coordinates(2))
     assert list(inserted(made)) == ["blocks.0", "blocks.1"]
@@ -226,4 +226,4 @@ def test_a_position_embedding_is_no_residual_for_one_image_alone() -> None:
 
     model = nn.Sequential(Embedding(), nn.Conv2d(3, 3, 1), Embedding(), nn.Conv2d(3, 3, 1))
     for images in (1, 2):
-        assert "blocks" not in Survey(model, coordinates(images)).places
+        assert "blocks" not in survey(model, coordinates(images)).aliases

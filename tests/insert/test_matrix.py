@@ -17,11 +17,13 @@ import torch
 from torch import nn
 
 from foveate.errors import OptionError
-from foveate.insert.bit_equality import equal
-from foveate.insert.find.probe import at_rest, call_with
+from foveate.insert.inserted_parts import gate_parameters, inserted, inserted_parameters
 from foveate.insert.sites import Survey
-from foveate.insert.surgery import bypass, gate_parameters, insert, inserted, inserted_parameters, remove
+from foveate.insert.surgery import bypass, insert, remove
+from foveate.insert.survey import survey
 from foveate.mechanisms.base import build, mechanisms
+from foveate.nested_tensors import bit_equal
+from foveate.running import call_with, eval_seeded
 from tests.insert.insert_models import CASES, Case
 
 FIT = {"map": "refine", "grid": "refine", "tokens": "refine", "pool": "pool", "scores": "label"}
@@ -34,19 +36,19 @@ def looked_at(name: str, whole: bool = False) -> tuple[nn.Module, object, Survey
     """Return a model, its example, survey and plain output; shared by the tests and touched by none."""
     case = CASES[name]
     model, example = case.model(whole), case.example()
-    with at_rest(model):
+    with eval_seeded(model):
         plain = call_with(model, example)
-    return model, example, Survey(model, example), plain
+    return model, example, survey(model, example), plain
 
 
-def aliases(survey: Survey) -> list[str]:
+def aliases(found: Survey) -> list[str]:
     """Return the aliases with places of their own: features are the stages, skip1 is one of skip."""
-    return [alias for alias in survey.places if alias != "features" and not re.fullmatch(r"skip\d+", alias)]
+    return [alias for alias in found.aliases if alias != "features" and not re.fullmatch(r"skip\d+", alias)]
 
 
-def fitting(survey: Survey, alias: str) -> list[str]:
+def fitting(found: Survey, alias: str) -> list[str]:
     """Return every mechanism that can sit at an alias, and a control."""
-    sites = survey.find(alias)
+    sites = found.find(alias)
     interfaces = {FIT[site.kind] for site in sites}
     if all(site.gating for site in sites):
         interfaces.add("gate")
@@ -77,11 +79,11 @@ def spread(names: list[str], turn: int, most: int) -> list[str]:
     return [name for name in names if name not in many] + many[turn % step :: step]
 
 
-def rotated(name: str, survey: Survey) -> str:
+def rotated(name: str, found: Survey) -> str:
     """Return a spec with three mechanisms at every alias; all, for the two that few other models have."""
     turn, terms = 3 * list(CASES).index(name), []
-    for offset, alias in enumerate(aliases(survey)):
-        names = fitting(survey, alias)
+    for offset, alias in enumerate(aliases(found)):
+        names = fitting(found, alias)
         count = len(names) if alias in ("skip", "bottleneck") and name in DENSE else 3
         chosen = [names[(turn + offset + i) % len(names)] for i in range(min(count, len(names)))]
         terms += [f"{mechanism}@{alias}" for mechanism in chosen]
@@ -92,19 +94,19 @@ def check_laws(case: Case, model: nn.Module, example: object, plain: object, spe
     before = copy.deepcopy(model.state_dict())
     attended = insert(model, spec, example=example)
     assert inserted(attended)
-    with at_rest(attended):
-        assert equal(call_with(attended, example), plain)
+    with eval_seeded(attended):
+        assert bit_equal(call_with(attended, example), plain)
     check_keys(model, attended, before)
     check_gradients(case, attended, example)
     check_copies(attended, example)
-    with at_rest(attended), bypass(attended):
+    with eval_seeded(attended), bypass(attended):
         changed = call_with(attended, example)
     restored = remove(attended)
-    with at_rest(restored):
-        assert equal(call_with(restored, example), changed)
+    with eval_seeded(restored):
+        assert bit_equal(call_with(restored, example), changed)
     restored.load_state_dict(before)
-    with at_rest(restored):
-        assert equal(call_with(restored, example), plain)
+    with eval_seeded(restored):
+        assert bit_equal(call_with(restored, example), plain)
     assert str(restored) == str(model)
 
 
@@ -176,11 +178,11 @@ def silent(attended: nn.Module) -> set[str]:
 
 
 def check_copies(attended: nn.Module, example: object) -> None:
-    with at_rest(attended):
+    with eval_seeded(attended):
         expected = call_with(attended, example)
     for twin in (copy.deepcopy(attended), pickle.loads(pickle.dumps(attended))):
-        with at_rest(twin):
-            assert equal(call_with(twin, example), expected)
+        with eval_seeded(twin):
+            assert bit_equal(call_with(twin, example), expected)
 
 
 # The largest take ten to thirty seconds each.
@@ -190,20 +192,20 @@ BY_LENGTH = [pytest.param(name, marks=pytest.mark.slow) if name in LONG else nam
 
 @pytest.mark.parametrize("name", BY_LENGTH)
 def test_laws_hold_for_some_mechanisms_at_every_alias(name: str) -> None:
-    model, example, survey, plain = looked_at(name)
-    check_laws(CASES[name], model, example, plain, rotated(name, survey))
+    model, example, found, plain = looked_at(name)
+    check_laws(CASES[name], model, example, plain, rotated(name, found))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_many_mechanisms_leave_every_alias_as_it_is(name: str) -> None:
-    model, example, survey, plain = looked_at(name, whole=True)
-    for turn, alias in enumerate(aliases(survey), start=list(CASES).index(name)):
-        chosen = spread(fitting(survey, alias), turn, most=12)
+    model, example, found, plain = looked_at(name, whole=True)
+    for turn, alias in enumerate(aliases(found), start=list(CASES).index(name)):
+        chosen = spread(fitting(found, alias), turn, most=12)
         spec = "+".join(f"{mechanism}@{alias}" for mechanism in chosen)
         attended = insert(model, spec, example=example)
-        with at_rest(attended):
-            assert equal(call_with(attended, example), plain), alias
+        with eval_seeded(attended):
+            assert bit_equal(call_with(attended, example), plain), alias
 
 
 def test_every_mechanism_has_its_turn() -> None:

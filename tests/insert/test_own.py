@@ -10,12 +10,12 @@ import torch
 import foveate as fv
 from foveate.errors import FoveateError, OptionError, SiteError, TrustError, UnknownNameError
 from foveate.insert.control import control_spec
-from foveate.insert.own_modules import Own, child_name
+from foveate.insert.inserted_parts import gate_parameters, openings
+from foveate.insert.named_mechanisms import Own, child_name
 from foveate.insert.spec import parse
-from foveate.insert.surgery import gate_parameters, openings
 from tests.insert import own_modules
 
-HERE = "tests.insert.own_modules"
+HERE = "own_modules"
 X = torch.rand(2, 3, 32, 32)
 
 

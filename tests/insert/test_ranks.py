@@ -15,8 +15,10 @@ from torchvision.models.video.swin_transformer import SwinTransformer3d
 from foveate.errors import SiteError
 from foveate.explain.record import record
 from foveate.insert.control import Control
-from foveate.insert.sites import Site, sites
-from foveate.insert.surgery import gate_parameters, insert, remove
+from foveate.insert.inserted_parts import gate_parameters
+from foveate.insert.sites import Site
+from foveate.insert.surgery import insert, remove
+from foveate.insert.survey import sites
 from foveate.mechanisms import mechanisms
 
 RANKS = pytest.mark.parametrize("rank", [1, 3])

@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 from torch import Tensor, nn
 
-from foveate.insert.bit_equality import equal
-from foveate.insert.find.probe import at_rest, call_with
-from foveate.insert.holder import tensors_of
+from foveate.insert.inserted_parts import gate_parameters, inserted_parameters
 from foveate.insert.portable import load_insert, save_insert
-from foveate.insert.sites import Site, sites
-from foveate.insert.surgery import bypass, gate_parameters, insert, inserted_parameters, remove
+from foveate.insert.sites import Site
+from foveate.insert.surgery import bypass, insert, remove
+from foveate.insert.survey import sites
+from foveate.nested_tensors import bit_equal, tensors_in
+from foveate.running import call_with, eval_seeded
 from tests.insert.segmenters import SEGMENTERS
 
 ALIASES = ("input", "features", "skip", "bottleneck", "output")
@@ -23,7 +24,7 @@ LAWS = ("copies", "remove", "bypass", "gradients", "file")
 
 
 def outputs(model: nn.Module, example: Tensor) -> object:
-    with at_rest(model):
+    with eval_seeded(model):
         return call_with(model, example)
 
 
@@ -46,7 +47,7 @@ def test_places_are_found_and_a_law_holds_there(name: str, tmp_path: Path) -> No
     gates = ["attention_gate@skip"] if case.skip else []
     attended = insert(model, "+".join(["input_gate@input", *terms, *gates]), example=example)
     plain = outputs(model, example)
-    assert equal(outputs(attended, example), plain)
+    assert bit_equal(outputs(attended, example), plain)
     assert model.state_dict().keys() <= attended.state_dict().keys()
     check(LAWS[list(SEGMENTERS).index(name) % len(LAWS)], model, attended, example, plain, tmp_path)
 
@@ -59,19 +60,19 @@ def check(
     if law == "remove":
         restored = remove(attended)
         assert str(restored) == str(model)
-        assert equal(outputs(restored, example), plain)
+        assert bit_equal(outputs(restored, example), plain)
     elif law == "bypass":
-        assert not equal(outputs(attended, example), plain)
+        assert not bit_equal(outputs(attended, example), plain)
         with bypass(attended):
-            assert equal(outputs(attended, example), plain)
+            assert bit_equal(outputs(attended, example), plain)
     elif law == "copies":
         expected = outputs(attended, example)
         for twin in (copy.deepcopy(attended), pickle.loads(pickle.dumps(attended))):
-            assert equal(outputs(twin, example), expected)
+            assert bit_equal(outputs(twin, example), expected)
     elif law == "gradients":
-        sum(t.square().mean() for t in tensors_of(attended(example))).backward()
+        sum(t.square().mean() for t in tensors_in(attended(example))).backward()
         assert all(p.grad is not None for p in inserted_parameters(attended))
         assert all(gate.grad.abs().max() > 0 for gate in gate_parameters(attended))
     else:
         again = load_insert(model, save_insert(attended, folder / "inserted.safetensors"), example=example)
-        assert equal(outputs(again, example), outputs(attended, example))
+        assert bit_equal(outputs(again, example), outputs(attended, example))

@@ -8,9 +8,11 @@ import torchvision.models as tv
 from torch import Tensor, nn
 
 from foveate.errors import OptionError, ShapeError, SiteError, SpecError, UnknownNameError
+from foveate.insert.inserted_parts import inserted
 from foveate.insert.patterns import matches
-from foveate.insert.sites import Site, sites
-from foveate.insert.surgery import insert, inserted
+from foveate.insert.sites import Site
+from foveate.insert.surgery import insert
+from foveate.insert.survey import sites
 from tests.insert.handwritten import Branches, Shared
 from tests.insert.insert_models import CASES
 
@@ -209,7 +211,7 @@ ERRORS = [
     ("se@*.relu", SiteError, "which runs 2 times"),
     ("cbam_pool@stage3", SiteError, r"so it can sit only where the model does that: @pool.*avgpool"),
     ("csra@pool", SiteError, r"can sit only where a classifier's scores are made.*before fc|fc \(output\)"),
-    ("se@output", SiteError, "A classifier's scores are no map: class-wise attention such as csra"),
+    ("se@output", SiteError, "A classifier's scores are not a map: class-wise attention such as csra"),
     ("se@fc", SiteError, "weighs a map"),
     ("se@replace:layer2", SiteError, "must have the shape of what comes out"),
     ("multi_head(heads=7)@layer2", (OptionError, SiteError), "7"),

@@ -10,8 +10,8 @@ from torch.nn.functional import interpolate
 import foveate as fv
 from foveate.errors import SiteError
 from foveate.insert.inserted_parts import gate_parameters, openings
-from foveate.insert.sites import sites
 from foveate.insert.surgery import insert
+from foveate.insert.survey import sites
 
 IMAGE = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 
@@ -152,8 +152,8 @@ class Unasked(Joining):
 
 ERRORS = [
     ("attention_gate@stage1", "only where the two meet: @skip.*It could sit at: before mix"),
-    ("attention_gate@replace:skip", "attention_gate weighs a map by what a deeper one asks for"),
-    ("feature_fusion@skip", "feature_fusion is a Fuse and no spec can insert it"),
+    ("attention_gate@replace:skip", "attention_gate weighs a map by a deeper one"),
+    ("feature_fusion@skip", "feature_fusion is a Fuse, which no spec can insert"),
     ("cbam_pool@skip", "cbam_pool turns a map into one vector"),
     ("attention_gate(gating=3)@skip", "does not run"),
     ("se@skip7", "Nearest: skip"),

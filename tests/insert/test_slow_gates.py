@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 import foveate as fv
-from foveate.insert.surgery import openings
+from foveate.insert.inserted_parts import openings
 
 X = torch.rand(2, 3, 16, 16)
 

@@ -10,16 +10,14 @@ import torch
 from torch import nn
 
 from foveate.errors import OptionError, SiteError
-from foveate.insert.surgery import (
-    bypass,
+from foveate.insert.inserted_parts import (
     gate_parameters,
-    insert,
     insert_config,
     inserted,
     inserted_parameters,
     openings,
-    remove,
 )
+from foveate.insert.surgery import bypass, insert, remove
 from tests.insert.handwritten import Branches, randomise
 
 

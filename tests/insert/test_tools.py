@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from foveate.insert.find.probe import at_rest, call_with
-from foveate.insert.holder import tensors_of
-from foveate.insert.surgery import gate_parameters, insert
+from foveate.insert.inserted_parts import gate_parameters
+from foveate.insert.surgery import insert
+from foveate.nested_tensors import tensors_in
+from foveate.running import call_with, eval_seeded
 from tests.insert.insert_models import CASES
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # the tools' own warnings
@@ -43,12 +44,12 @@ def opened(name: str) -> tuple[nn.Module, object, list[Tensor]]:
     model = insert(case.model(), SPECS[name], example=example)
     for gate in gate_parameters(model):
         nn.init.constant_(gate, 0.5)
-    with at_rest(model):
-        return model, example, list(tensors_of(call_with(model, example)))
+    with eval_seeded(model):
+        return model, example, list(tensors_in(call_with(model, example)))
 
 
 def assert_near(found: object, expected: list[Tensor]) -> None:
-    for ours, theirs in zip(tensors_of(found), expected, strict=True):
+    for ours, theirs in zip(tensors_in(found), expected, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
 
 

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from foveate.errors import SiteError
-from foveate.insert.surgery import bypass, gate_parameters, insert, openings, remove
+from foveate.insert.inserted_parts import gate_parameters, openings
+from foveate.insert.surgery import bypass, insert, remove
 
 IMAGE = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 
@@ -77,7 +78,7 @@ class Shortcut(Net):
 
 
 def test_a_way_around_a_module_is_named() -> None:
-    with pytest.raises(SiteError, match="se at first: the model goes around the module"):
+    with pytest.raises(SiteError, match="se at first: the model bypasses the module"):
         insert(Shortcut("").eval(), "se@first", example=IMAGE)
 
 
@@ -125,5 +126,5 @@ def test_models_that_cannot_be_taken_say_what_to_do() -> None:
     with pytest.raises(SiteError, match=r"torch\.nn\.utils\.parametrizations, or remove them first"):
         insert(normed, "se@1", example=IMAGE)
     scripted = torch.jit.trace(nn.Sequential(nn.Conv2d(3, 4, 3)), IMAGE)
-    with pytest.raises(SiteError, match="Give the model that it was made from"):
+    with pytest.raises(SiteError, match="Pass the model that it was made from"):
         insert(scripted, "se@0", example=IMAGE)

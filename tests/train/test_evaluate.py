@@ -2,7 +2,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from foveate.running import evaluating
+from foveate.running import eval_mode
 from foveate.tasks import tasks
 from foveate.train import evaluate
 from tests.train.train_samples import small, split
@@ -46,7 +46,7 @@ def test_every_module_is_left_in_its_mode():
     assert [m.training for m in model.modules()] == before
     assert all(torch.equal(v, weights[k]) for k, v in model.state_dict().items())
     try:
-        with evaluating(model):
+        with eval_mode(model):
             raise KeyError
     except KeyError:
         assert [m.training for m in model.modules()] == before

@@ -9,7 +9,8 @@ from torch import nn
 import foveate.tensor_file as tensor_module
 from foveate.data.batches import Batch, train_batches
 from foveate.errors import CheckpointError, DataError, ShapeError, TrainingError
-from foveate.insert.surgery import gate_parameters, insert
+from foveate.insert.inserted_parts import gate_parameters
+from foveate.insert.surgery import insert
 from foveate.tasks import tasks
 from foveate.tasks.base import Metric
 from foveate.train import TrainConfig, evaluate, fit

@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from foveate.errors import OptionError
-from foveate.insert.surgery import gate_parameters, insert
+from foveate.insert.inserted_parts import gate_parameters
+from foveate.insert.surgery import insert
 from foveate.models import create_model
 from foveate.train import TrainConfig
 from foveate.train.optimise import Schedule, build_optimizer, parameter_groups, schedules, set_learning_rates

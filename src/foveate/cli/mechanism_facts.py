@@ -65,7 +65,7 @@ def for_rank(name: str, rank: int, options: Mapping[str, object]) -> dict[str, o
 def _on_paper(name: str, channels: int, options: Mapping[str, object]) -> Mechanism:
     import torch
 
-    from foveate.insert.own_modules import build_named, mechanism_class
+    from foveate.insert.named_mechanisms import build_named, mechanism_class
 
     with torch.device("meta"):
         return build_named(name, channels, **stand_ins(mechanism_class(name)) | dict(options))

@@ -64,11 +64,12 @@ def sites(
     """
     from foveate.cli import output
     from foveate.cli.model import model_and_example
-    from foveate.insert.sites import Survey, in_words
+    from foveate.insert.sites import reasons_in_words
+    from foveate.insert.survey import survey
     from foveate.mechanisms import mechanisms
 
-    survey = Survey(*model_and_example(model, size=size))
-    everything = survey.sites
+    surveyed = survey(*model_and_example(model, size=size))
+    everything = surveyed.sites
     found = everything if all else [site for site in everything if site.aliases]
     costs = {text: _costs(text, found) for text in mechanism or sorted(mechanisms)}
     if json:
@@ -79,8 +80,8 @@ def sites(
             output.say(
                 f"{len(everything) - len(found)} more places have a path but no alias; --all prints them."
             )
-        if survey.left_out:
-            output.say(f"Not among blocks: {in_words(survey.left_out)}.")
+        if surveyed.left_out:
+            output.say(f"Not among blocks: {reasons_in_words(surveyed.left_out)}.")
 
 
 def _costs(text: str, found: Iterable[Site]) -> dict[Key, tuple[int, int]]:
@@ -107,7 +108,7 @@ def _of_site(name: str, site: Site) -> dict[str, object]:
 
 
 def _class(name: str) -> type[Mechanism]:
-    from foveate.insert.own_modules import mechanism_class
+    from foveate.insert.named_mechanisms import mechanism_class
 
     return mechanism_class(name)
 

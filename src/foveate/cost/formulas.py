@@ -126,5 +126,5 @@ def macs_of(operator: object, arguments: tuple[object, ...], options: dict[str, 
 
 
 def has_formula(operator: object) -> bool:
-    """Tell whether ``macs_of`` knows the operator."""
+    """Return whether ``macs_of`` knows the operator."""
     return str(operator) in _BY_NAME

@@ -1,7 +1,7 @@
 """How long a forward pass or a training step takes, measured for several models side by side.
 
-A machine gets faster and slower while one measures. So the models take turns, in an order that rotates from
-round to round: what disturbs one disturbs them all, and no model always runs behind the same other one.
+The speed of a machine changes during a measurement. So the models take turns, in an order that rotates from
+round to round: a disturbance affects them all, and no model always runs right after the same other one.
 """
 
 from __future__ import annotations
@@ -15,8 +15,11 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from foveate.cost.untouched import Example, backward, forward, tensors, untouched
+from foveate.cost.one_pass import run_once
 from foveate.errors import OptionError
+from foveate.inputs import Example
+from foveate.nested_tensors import tensors_in
+from foveate.running import untouched
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ def measure(
 
 
 def rotated(names: list[str], turn: int) -> list[str]:
-    """Return the names, starting one further each turn and walking backwards every second lap."""
+    """Return the names, starting one further on each turn, and in reverse on every second lap."""
     if not names:
         return []
     start = turn % len(names)
@@ -84,15 +87,11 @@ def rotated(names: list[str], turn: int) -> list[str]:
 
 def _call(model: nn.Module, example: Example, training: bool) -> float:
     """Return the milliseconds of one call, the device's queue drained before and after."""
-    devices = {t.device for t in tensors(example) if t.device.type == "cuda"}
+    devices = {t.device for t in tensors_in(example) if t.device.type == "cuda"}
     for device in devices:
         torch.cuda.synchronize(device)
     start = time.perf_counter()
-    if training:
-        backward(forward(model, example))
-    else:
-        with torch.no_grad():
-            forward(model, example)
+    run_once(model, example, training=training)
     for device in devices:
         torch.cuda.synchronize(device)
     milliseconds = 1e3 * (time.perf_counter() - start)

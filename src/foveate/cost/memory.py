@@ -1,8 +1,8 @@
 """How much memory a forward pass or a training step needs on top of the weights.
 
-On a GPU the allocator knows. On the CPU no one counts, and the size of the process says little; so every
-tensor storage that comes to life during the pass is followed until it dies. That gives the same number every
-time. Scratch memory inside a kernel is not seen.
+On a GPU the allocator keeps count. On the CPU nothing does, and the size of the process says little; so every
+tensor storage that is created during the pass is followed until it is freed. The result is the same every
+time. Scratch memory inside a kernel is not counted.
 """
 
 from __future__ import annotations
@@ -19,8 +19,11 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from foveate.cost.untouched import Example, backward, forward, tensors, untouched
+from foveate.cost.one_pass import run_once
+from foveate.inputs import Example
 from foveate.mechanisms.switch import uncompiled
+from foveate.nested_tensors import tensors_in
+from foveate.running import untouched
 
 
 def peak_memory(model: nn.Module, example: Example, *, training: bool) -> int:
@@ -35,22 +38,14 @@ def peak_memory(model: nn.Module, example: Example, *, training: bool) -> int:
         >>> peak_memory(nn.Linear(4, 8), torch.zeros(2, 4), training=False)  # the output: 2 * 8 numbers
         64
     """
-    devices = {t.device for t in chain(model.parameters(), tensors(example)) if t.device.type == "cuda"}
+    devices = {t.device for t in chain(model.parameters(), tensors_in(example)) if t.device.type == "cuda"}
     with untouched(model, training=training), _no_cycle_collection():
         if devices:
             return _on_cuda(model, example, training, devices)
-        known = list(chain(model.parameters(), model.buffers(), tensors(example)))
+        known = list(chain(model.parameters(), model.buffers(), tensors_in(example)))
         with uncompiled(), _Tracker(known) as tracker:
-            _run(model, example, training)
+            run_once(model, example, training=training)
         return tracker.peak
-
-
-def _run(model: nn.Module, example: Example, training: bool) -> None:
-    if training:
-        backward(forward(model, example))
-    else:
-        with torch.no_grad():
-            forward(model, example)
 
 
 def _on_cuda(model: nn.Module, example: Example, training: bool, devices: Iterable[torch.device]) -> int:
@@ -58,7 +53,7 @@ def _on_cuda(model: nn.Module, example: Example, training: bool, devices: Iterab
     for device in devices:
         torch.cuda.reset_peak_memory_stats(device)
         before += torch.cuda.memory_allocated(device)
-    _run(model, example, training)
+    run_once(model, example, training=training)
     return sum(torch.cuda.max_memory_allocated(device) for device in devices) - before
 
 
@@ -98,7 +93,7 @@ class _Tracker(TorchDispatchMode):
         return out
 
     def _follow(self, storage: torch.UntypedStorage) -> None:
-        """Count a storage that was not there before; views and in-place results share one that was."""
+        """Count a new storage; views and in-place results share one that is already counted."""
         address, size = storage._cdata, storage.nbytes()
         if address in self._known or address in self._alive:
             return

@@ -1,4 +1,4 @@
-"""Which operation feeds which inside a mechanism: its forward pass, taken down while it runs."""
+"""Which operation feeds which inside a mechanism: its forward pass, recorded while it runs."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from torch.overrides import TorchFunctionMode
 from foveate.mechanisms.base import MapTap, Mechanism
 from foveate.mechanisms.examples import call, example_inputs
 from foveate.mechanisms.kernels.gated import as_written
+from foveate.nested_tensors import tensors_in
+from foveate.running import eval_no_grad
 
 # Operations that move numbers without changing them: what follows is drawn as if it came from before.
 SILENT = frozenset(
@@ -31,7 +33,7 @@ WORDS = {"amax": "max", "matmul": "matrix product", "bmm": "matrix product", "ca
     "conv2d": "convolution",
     "conv3d": "convolution",
 }
-MOST = 48  # operations that a drawing holds; above, the mechanism's parts are drawn as one operation each
+MOST = 48  # operations in a drawing; if there are more, each part of the mechanism is drawn as one
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Step:
         label: What it does, in a word, with the name of the layer that does it.
         shape: Shape of the result, without the batch.
         inputs: The steps whose results it takes, by their place in the flow.
-        tap: True for weights that ``fv.record`` shows.
+        tap: Whether these are weights that ``fv.record`` returns.
     """
 
     label: str
@@ -55,8 +57,8 @@ def dataflow(module: Mechanism, *size: int) -> list[Step]:
     """Run ``module`` once on random numbers and return its steps, in the order in which they ran.
 
     The inputs come first, the result last. Steps that do not lead to the result are left out, and so are
-    those that only lay numbers out anew. The module is called in eval mode by its plain
-    formula, and left as it was. ``size`` is height and width of its map, or the sides of what else it takes.
+    those that only change the layout. The module is called in eval mode by its plain formula, and
+    left as it was. ``size`` is height and width of its map, or the sides of what else it takes.
 
     Example:
         >>> from foveate.mechanisms import mechanisms
@@ -72,14 +74,10 @@ def dataflow(module: Mechanism, *size: int) -> list[Step]:
 
 
 def _trace(module: Mechanism, units: list[str], size: tuple[int, ...]) -> list[Step]:
-    training = module.training
     inputs = example_inputs(module, *size, dtype=next(_floats(module), torch.zeros(())).dtype)
     tracer = _Tracer(inputs, dict(module.named_parameters()))
-    try:
-        with torch.no_grad(), _looked_at(module.eval(), tracer, units), as_written(), tracer:
-            output = call(module, list(inputs.values()))
-    finally:
-        module.train(training)
+    with eval_no_grad(module), _hooked(module, tracer, units), as_written(), tracer:
+        output = call(module, list(inputs.values()))
     return _leading_to(tracer.source(output), tracer.steps)
 
 
@@ -88,44 +86,44 @@ def _floats(module: nn.Module) -> Iterator[Tensor]:
 
 
 class _Tracer(TorchFunctionMode):
-    """Takes down every torch function; what runs inside a unit is one step, taken down when the unit ends."""
+    """Record every torch function; what runs inside a unit is one step, recorded when the unit ends."""
 
     def __init__(self, inputs: Mapping[str, Tensor], parameters: Mapping[str, Tensor]) -> None:
         super().__init__()
         self.names = {id(parameter): name for name, parameter in parameters.items()}
         self.steps = [Step(name, tuple(x.shape[1:]), ()) for name, x in inputs.items()]
         self.sources = {id(x): i for i, x in enumerate(inputs.values())}
-        self.kept: list[object] = list(inputs.values())  # an id is free again when its tensor dies
+        self.alive: list[object] = list(inputs.values())  # an id is free again when its tensor dies
         self.inside = 0
 
     def source(self, tensor: Tensor) -> int | None:
         return self.sources.get(id(tensor))
 
     def add(self, label: str, taken: object, given: object, *, tap: bool = False) -> None:
-        """Take down a step from what it took and gave, however nested."""
-        results = list(_tensors(given))
-        inputs = tuple(dict.fromkeys(s for t in _tensors(taken) if (s := self.source(t)) is not None))
-        if not results or not (inputs or tap):  # weights that are learnt as such come from no input
+        """Record a step from what it took and returned, however nested."""
+        results = list(tensors_in(given))
+        inputs = tuple(dict.fromkeys(s for t in tensors_in(taken) if (s := self.source(t)) is not None))
+        if not results or not (inputs or tap):  # learned weights come from no input
             return
         self.steps.append(Step(label, tuple(results[0].shape[1:]), inputs, tap))
         self.follow(results, len(self.steps) - 1)
 
     def follow(self, results: list[Tensor], source: int) -> None:
-        self.kept += results
+        self.alive += results
         self.sources |= dict.fromkeys(map(id, results), source)
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
-        if self.inside or not [*_tensors(out)]:
+        if self.inside or not [*tensors_in(out)]:
             return out
         name = getattr(func, "__name__", "?").strip("_")
         taken = [*args, *(kwargs or {}).values()]
-        moved = [s for t in _tensors(taken) if (s := self.source(t)) is not None]
+        moved = [s for t in tensors_in(taken) if (s := self.source(t)) is not None]
         if getattr(func, "__name__", "") in SILENT:
             if moved:
-                self.follow(list(_tensors(out)), moved[0])
+                self.follow(list(tensors_in(out)), moved[0])
         else:
-            own = [self.names[id(t)] for t in _tensors(taken) if id(t) in self.names]
+            own = [self.names[id(t)] for t in tensors_in(taken) if id(t) in self.names]
             self.add(" ".join([_word(name), *own]), taken, out)
         return out
 
@@ -134,16 +132,8 @@ def _word(name: str) -> str:
     return SIGNS.get(name) or WORDS.get(name) or name.replace("_", " ")
 
 
-def _tensors(nested: object) -> Iterator[Tensor]:
-    if isinstance(nested, Tensor):
-        yield nested
-    elif isinstance(nested, (tuple, list)):
-        for item in nested:
-            yield from _tensors(item)
-
-
 @contextmanager
-def _looked_at(module: Mechanism, tracer: _Tracer, units: list[str]) -> Iterator[None]:
+def _hooked(module: Mechanism, tracer: _Tracer, units: list[str]) -> Iterator[None]:
     """Hook the units, and let every tap form its weights; all undone at the end."""
 
     def enter(_module: nn.Module, _args: object) -> None:
@@ -179,7 +169,7 @@ def _name(name: str, child: nn.Module) -> str:
 
 
 def _leading_to(last: int | None, steps: list[Step]) -> list[Step]:
-    """Keep the inputs and what the result is made of, with places counted anew."""
+    """Keep the inputs and what the result is made of, and renumber the steps."""
     wanted = set() if last is None else {last}
     for place in range(len(steps) - 1, -1, -1):
         if place in wanted:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from foveate.explain.positions import positions
-from foveate.explain.record import plain, record, taps
+from foveate.explain.record import record, taps, uncompiled_path
 from foveate.mechanisms.base import Mechanism
 from foveate.mechanisms.switch import uncompiled
-
-__all__ = ["effect", "looks", "positions"]
+from foveate.running import eval_no_grad
 
 T = TypeVar("T")
 
@@ -22,10 +21,10 @@ T = TypeVar("T")
 def effect(model: nn.Module, images: Any) -> Mapping[str, Tensor]:
     """Measure how much each mechanism changes the features at each position.
 
-    It is |m(x) - x| / |x| at each position, with norms over channels, so that it also shows channel gates,
-    which have no map of positions. A position where |x| is less than a thousandth of the image's mean is
-    divided by that thousandth. What stands between the mechanism and the model (a gate that is still closed)
-    is not in it. The model runs in eval mode, without gradients, and is left as it was.
+    The change is |m(x) - x| / |x| at each position, with norms over channels, so it shows channel gates too,
+    which have no map over positions. A position where |x| is less than a thousandth of the image's mean is
+    divided by that thousandth. What lies between the mechanism and the model (a gate that is still closed) is
+    not included. The model runs in eval mode, without gradients, and is left as it was.
 
     Args:
         model: A model with mechanisms in it.
@@ -33,12 +32,11 @@ def effect(model: nn.Module, images: Any) -> Mapping[str, Tensor]:
 
     Returns:
         Path of the mechanism -> (B, H, W), 0 where it changes nothing. Only mechanisms that return a map of
-        the shape they got are there: not pools, nor class scores.
+        the shape that they got are included: neither pools nor class scores.
     """
     changes = {path: change for path, change in _run(model, images, _change).items() if change is not None}
-    return {
-        path: change for path, change in changes.items() if _around(path, changes.keys() - {path}) is None
-    }
+    inner = {path for path in changes if _innermost_owner(path, changes.keys() - {path}) is not None}
+    return {path: change for path, change in changes.items() if path not in inner}
 
 
 def looks(model: nn.Module, images: Any) -> Mapping[str, Tensor]:
@@ -52,45 +50,33 @@ def looks(model: nn.Module, images: Any) -> Mapping[str, Tensor]:
 
     Returns:
         Name that ``record`` gives the weights -> (B, H, W), by ``positions``. Mechanisms whose weights have
-        no positions are not there.
+        no positions are left out.
     """
     with record(model) as maps:
         sizes = _run(model, images, lambda x, _: x.shape[2:])
     found = {}
     for path, tap in taps(model).items():
-        owner = _around(path, sizes)
+        owner = _innermost_owner(path, sizes)
         if path in maps and owner is not None:
             found[path] = positions(maps[path], tap.axes, *sizes[owner])
     return {path: look for path, look in found.items() if look is not None}
 
 
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Put every module into eval mode, and back into the mode that each was in."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
-
-
 def _run(model: nn.Module, images: Any, measure: Callable[[Tensor, Tensor], T]) -> dict[str, T]:
-    """Run ``model`` and measure what every mechanism got and gave, before the model overwrites it."""
+    """Run ``model`` and measure what every mechanism got and returned, before the model overwrites it."""
     seen: dict[str, T] = {}
     with ExitStack() as undo:
         undo.enter_context(uncompiled())
-        undo.enter_context(_evaluating(model))
+        undo.enter_context(eval_no_grad(model))
         for path, module in model.named_modules():
             if isinstance(module, Mechanism):
-                undo.callback(module.register_forward_hook(_note(seen, plain(path), measure)).remove)
-        undo.enter_context(torch.no_grad())
+                hook = _measuring(seen, uncompiled_path(path), measure)
+                undo.callback(module.register_forward_hook(hook).remove)
         model(images)
     return seen
 
 
-def _note(seen: dict[str, T], path: str, measure: Callable[[Tensor, Tensor], T]) -> Any:
+def _measuring(seen: dict[str, T], path: str, measure: Callable[[Tensor, Tensor], T]) -> Any:
     def hook(_module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         if inputs and isinstance(inputs[0], Tensor) and isinstance(output, Tensor):
             seen[path] = measure(inputs[0], output)
@@ -106,7 +92,7 @@ def _change(x: Tensor, y: Tensor) -> Tensor | None:
     return torch.linalg.vector_norm(y.float() - x.float(), dim=1) / size.maximum(least)
 
 
-def _around(path: str, owners: Iterable[str]) -> str | None:
+def _innermost_owner(path: str, owners: Iterable[str]) -> str | None:
     """Return the innermost of ``owners`` that is ``path`` or holds it."""
     holders = [owner for owner in owners if owner in ("", path) or path.startswith(owner + ".")]
     return max(holders, key=len, default=None)

@@ -14,8 +14,8 @@ def positions(
 ) -> Tensor | None:
     """Turn recorded weights into one map over positions for each image.
 
-    Axes without a place are averaged: channels, heads, the slices of a volume. For pairwise weights the map
-    says how much each position is looked at, averaged over those that look.
+    Axes other than positions are averaged: channels, heads, the slices of a volume. For pairwise weights the
+    map says how much attention each position gets, averaged over the positions that attend.
 
     Args:
         weights: As ``record`` gives them.
@@ -50,10 +50,10 @@ def positions(
 
 
 def _looked_at(weights: Tensor, names: list[str], height: int, width: int) -> Tensor | None:
-    """Return how much each position is looked at: pairwise weights, averaged over those that look."""
+    """Return how much attention each position gets: pairwise weights, averaged over those that attend."""
     if "h" in names and "w" in names:
         return _crossed(_mean(weights, names, "b", "h", "w", "m"), height, width)
-    if "c" in names:  # channels that look at channels
+    if "c" in names:  # channels that attend to channels
         return None
     looked = _mean(weights, names, "b", "m")
     if looked.shape[1] == height * width + 1:
@@ -67,7 +67,7 @@ def _looked_at(weights: Tensor, names: list[str], height: int, width: int) -> Te
 
 
 def _crossed(weights: Tensor, height: int, width: int) -> Tensor:
-    """Gather weights (B, H, W, H+W) of columns and rows at the positions that were looked at."""
+    """Sum weights (B, H, W, H+W) over columns and rows at the positions that got them."""
     column, row = weights[..., :height], weights[..., height:]
     looked = column.sum(dim=1).transpose(1, 2) + row.sum(dim=2)  # (B, W, H)^T + (B, H, W)
     return looked / (height * width)

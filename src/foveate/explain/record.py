@@ -31,7 +31,7 @@ def record(model: nn.Module) -> Iterator[Mapping[str, Tensor]]:
     Yields:
         A mapping that fills as the model runs: path of the mechanism -> its weights in the last forward pass,
         detached, with the axes that the tap states (see ``taps``). A mechanism with several maps
-        stands there once per map, by the path of the tap. Weights with rows (``h``) of a volume have its
+        has one entry per map, by the path of the tap. Weights with rows (``h``) of a volume have its
         slices (``d``) in front of these; those of a signal have no rows.
 
     Raises:
@@ -47,7 +47,7 @@ def record(model: nn.Module) -> Iterator[Mapping[str, Tensor]]:
     """
     expect_model(model)
     found = taps(model)
-    recording = _Recording(found.values())  # hooks are seen by all threads, and each asks whose pass it is
+    recording = _Recording(found.values())  # hooks run in all threads, and each checks whose pass it is
     with ExitStack() as undo:
         for path, tap in found.items():
             undo.callback(tap.register_forward_hook(recording.keep(path)).remove)
@@ -56,9 +56,9 @@ def record(model: nn.Module) -> Iterator[Mapping[str, Tensor]]:
 
 
 class _Recording(Block):
-    """One block of ``record``, and what it has seen.
+    """One block of ``record``, and what it has recorded.
 
-    Several threads run inside of one block where ``nn.DataParallel`` splits a batch. Each gives a part; the
+    Several threads run inside one block where ``nn.DataParallel`` splits a batch. Each gives a part; the
     parts of one batch are joined in the order of the batch.
     """
 
@@ -72,7 +72,7 @@ class _Recording(Block):
         """Return the hook for the tap that is called ``path``."""
 
         def hook(tap: nn.Module, _inputs: object, weights: Tensor) -> None:
-            if self in RECORD.blocks(tap):  # and was not run by somebody else
+            if self in RECORD.blocks(tap):  # and this pass belongs to the block
                 self.maps[path] = as_it_lay(self._joined(path, tap, weights.detach()), str(tap.axes))
 
         return hook
@@ -85,7 +85,7 @@ class _Recording(Block):
         with self._lock:
             parts = self._parts.setdefault(path, {})
             for number in [n for n, (arrived, _) in parts.items() if arrived < replica]:
-                del parts[number]  # was there before this replica was made: of the batch before
+                del parts[number]  # arrived before this replica was made: of an earlier batch
             parts[replica] = next(SERIAL), weights
             return torch.cat([parts[n][1].to(weights.device) for n in sorted(parts)])
 
@@ -96,11 +96,12 @@ def taps(model: nn.Module) -> dict[str, MapTap]:
     found = {path: module for path, module in modules.items() if isinstance(module, MapTap)}
     owners = {path: _owner(path, modules) for path in found}
     taps_of = Counter(owners.values())
-    return {plain(owners[path] if taps_of[owners[path]] == 1 else path): tap for path, tap in found.items()}
+    names = {path: owners[path] if taps_of[owners[path]] == 1 else path for path in found}
+    return {uncompiled_path(names[path]): tap for path, tap in found.items()}
 
 
-def plain(path: str) -> str:
-    """Return a module path without what ``torch.compile`` puts into it."""
+def uncompiled_path(path: str) -> str:
+    """Return a module path without the parts that ``torch.compile`` adds to it."""
     return ".".join(part for part in path.split(".") if part != "_orig_mod")
 
 

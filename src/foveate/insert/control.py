@@ -1,19 +1,17 @@
-"""A block of equal cost without attention, so that "more parameters" is not taken for "attention".
+"""A block of equal cost without attention, so that "more parameters" is not mistaken for "attention".
 
 Formula y = x + up(f(... f(pool(x)))), f(z) = W2 relu(W1 z + b1) + b2, pool to a fixed grid, up to the map's
         size. A signal is laid out as one row, the slices of a volume one under the other.
-Cost    as near as one hidden unit and one grid row come to the parameters and MACs of the mechanism that it
-        stands for.
+Cost    the parameters and MACs of the mechanism that it stands in for, to within one hidden unit and one
+        grid row.
 
-It computes with as many numbers as the mechanism, and weighs nothing: no gate, no softmax, no product of two
-things that depend on the input.
+It computes with the same number of parameters as the mechanism, and weighs nothing: no gate, no softmax, no
+product of two tensors that both depend on the input.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 import torch
 from jaxtyping import Float
@@ -21,21 +19,23 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from foveate.errors import OptionError
-from foveate.insert.own_modules import build_named
 from foveate.insert.spec import Spec, Term
 from foveate.mechanisms.base import Cost, Mechanism
 from foveate.mechanisms.ranks import flat, flat_size, places, unflat
 
 
 class Control(nn.Module):
-    """Stand in for a mechanism: as many parameters and MACs, no attention.
+    """Stand in for a mechanism: the same number of parameters and MACs, no attention.
 
     Args:
-        channels: C of the map that it will receive.
-        like: The registry name of the mechanism.
+        like: The mechanism. It may lie on the meta device: only its cost and its interface count.
+        name: How a spec names it.
+        channels: C of the map that this block will receive.
         size: The positions along each axis of the map for which the MACs are to be equal: (H, W), (L,) of a
             signal, (D, H, W) of a volume.
-        options: The options of the mechanism.
+
+    Raises:
+        OptionError: No spec can insert such a mechanism.
 
     Attributes:
         interface: That of the mechanism; ``"refine"`` for a gate.
@@ -46,33 +46,27 @@ class Control(nn.Module):
         gap: ``target`` minus the cost of this block.
 
     Example:
-        >>> Control(64, like="se", size=(7, 7)).gap.parameters
+        >>> from foveate.mechanisms import mechanisms
+        >>> Control(mechanisms["se"](64), name="se", channels=64, size=(7, 7)).gap.parameters
         0
-        >>> Control(64, like="gsop", size=(7, 7), options={"width": 8}).gap.parameters
+        >>> Control(mechanisms["gsop"](64, width=8), name="gsop", channels=64, size=(7, 7)).gap.parameters
         8
     """
 
-    def __init__(
-        self,
-        channels: int,
-        *,
-        like: str,
-        size: tuple[int, ...],
-        options: Mapping[str, object] = MappingProxyType({}),
-    ) -> None:
+    def __init__(self, like: Mechanism, *, name: str, channels: int, size: tuple[int, ...]) -> None:
         super().__init__()
-        self.channels, self.like = channels, like
-        mechanism, (height, width) = _unseen(like, channels, options), flat_size(size)
-        # A block that asks nobody stands for a gate too.
-        self.interface = "refine" if mechanism.interface == "gate" else mechanism.interface
+        self.channels, self.like = channels, name
+        height, width = flat_size(size)
+        # A block without a gating map stands in for a gate too.
+        self.interface = "refine" if like.interface == "gate" else like.interface
         if self.interface not in ("refine", "pool", "label"):
             raise OptionError(
-                f"control: {like} is a {self.interface}, expected a mechanism that can be inserted"
+                f"control: {name} is a {self.interface}, expected a mechanism that can be inserted"
             )
-        self.target = mechanism.cost(*size)
-        self.gate = "gamma" if mechanism.gate is not None and self.interface == "refine" else None
+        self.target = like.cost(*size)
+        self.gate = "gamma" if like.gate is not None and self.interface == "refine" else None
         self.gamma: nn.Parameter | None = nn.Parameter(torch.zeros(1)) if self.gate else None
-        self.classes = int(getattr(mechanism, "classes", 0))
+        self.classes = int(getattr(like, "classes", 0))
         self.inert: nn.Module = self._block(channels, height, width)
         self.does_nothing = self.interface == "refine" and not list(self.inert.parameters())
         if self.does_nothing:  # a gate that opens nothing would never get a gradient
@@ -108,8 +102,8 @@ class Control(nn.Module):
         return Cost(parameters=parameters, macs=macs, bytes=4 * parameters)
 
     def extra_repr(self) -> str:
-        """Return what it stands for and how near it comes, for ``print(model)``."""
-        return f"like {self.like}; it lacks {self.gap.parameters} parameters and {self.gap.macs} MACs"
+        """Return what it stands in for and how close its cost is, for ``print(model)``."""
+        return f"like {self.like}; {self.gap.parameters} parameters and {self.gap.macs} MACs short of it"
 
 
 @dataclass(frozen=True)
@@ -189,7 +183,7 @@ class InertBlock(nn.Module):
         """Return what is added to ``x``."""
         if not self.shape.hidden:
             return torch.zeros_like(x)
-        single = self.shape.rows == self.shape.columns == 1  # as fast as the gate that it stands beside
+        single = self.shape.rows == self.shape.columns == 1  # as fast as the gate that it stands in for
         grid = (self.shape.rows, self.shape.columns)
         z = x.mean(dim=(2, 3), keepdim=True) if single else F.adaptive_avg_pool2d(x, grid)
         for _ in range(self.shape.repeats):
@@ -206,7 +200,7 @@ class InertBlock(nn.Module):
     def extra_repr(self) -> str:
         """Return the grid for ``print(model)``."""
         if not self.shape.hidden:
-            return "does nothing: there are too few parameters for one hidden unit"
+            return "does nothing: too few parameters for one hidden unit"
         return f"grid {self.shape.rows}x{self.shape.columns}, {self.shape.repeats} times"
 
 
@@ -257,7 +251,7 @@ class InertClassifier(nn.Module):
 
 
 def control_spec(spec: Spec) -> Spec:
-    """Return the spec in which a control stands for every mechanism, at the same sites.
+    """Return the spec with a control in place of every mechanism, at the same sites.
 
     Example:
         >>> from foveate.insert.spec import parse
@@ -271,9 +265,3 @@ def _control_term(term: Term) -> Term:
     if term.mechanism == "control":
         return term
     return Term("control", (("like", term.mechanism), *term.options), term.where, term.site)
-
-
-def _unseen(like: str, channels: int, options: Mapping[str, object]) -> Mechanism:
-    """Build the mechanism for its cost alone, without storage and without touching the random numbers."""
-    with torch.device("meta"):
-        return build_named(like, channels, **options)

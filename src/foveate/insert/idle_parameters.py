@@ -1,48 +1,48 @@
-"""Parameters that rest because attention stands in their place, as a head's do behind class-wise attention.
+"""Parameters that are frozen because attention takes their place, as a head's with class-wise attention.
 
-Distributed training waits for the gradient of every parameter that asks for one, and stops where none comes.
+Distributed training waits for the gradient of every parameter that requires one, and stops if none comes.
 """
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
-from foveate.insert.find.probe import at_rest, call_with
-from foveate.insert.holder import BYPASS, tensors_of
-from foveate.insert.inserted_parts import inserted, inserted_parameters
+from foveate.insert.holder import BYPASS, holders
 from foveate.mechanisms.switch import Block
+from foveate.nested_tensors import tensors_in
+from foveate.running import call_with, eval_seeded
 
 
-def rest_unused(model: nn.Module, example: object) -> None:
-    """Freeze what the attended model's output is not computed with, but the plain model's is.
+def freeze_unused(model: nn.Module, example: object) -> None:
+    """Freeze what the plain model's output is computed with, but the attended model's is not.
 
-    Of what was inserted earlier too, where other attention stands in its place now.
+    Also what was inserted earlier and has been replaced by other attention since.
     """
-    holders = list(inserted(model).values())
-    reached = _reached(model, example)
-    with BYPASS.on(Block(holders)):
-        plain = _reached(model, example)
-    idle = (plain | set(inserted_parameters(model))) - reached
-    freeze(holders[0], [p for p in model.parameters() if p.requires_grad and p in idle])
+    inserted = list(holders(model).values())
+    used = _used(model, example)
+    with BYPASS.on(Block(inserted)):
+        plain = _used(model, example)
+    idle = (plain | {p for holder in inserted for p in holder.parameters()}) - used
+    freeze(inserted[0], [p for p in model.parameters() if p.requires_grad and p in idle])
 
 
 def freeze(holder: nn.Module, parameters: list[nn.Parameter]) -> None:
-    """Let ``parameters`` rest until ``wake`` is called."""
+    """Freeze ``parameters`` until ``unfreeze`` is called with the same holder."""
     for parameter in parameters:
         parameter.requires_grad_(False)
     holder.__dict__.setdefault("idle", []).extend(parameters)
 
 
-def wake(holder: nn.Module) -> None:
-    """Let what rests because of what is in ``holder`` learn again."""
+def unfreeze(holder: nn.Module) -> None:
+    """Unfreeze what is frozen because of what is in ``holder``."""
     for parameter in holder.__dict__.get("idle", []):
         parameter.requires_grad_(True)
 
 
-def _reached(model: nn.Module, example: object) -> set[Tensor]:
+def _used(model: nn.Module, example: object) -> set[Tensor]:
     """Return the tensors that get a gradient from the model's output, by the graph alone."""
-    with at_rest(model, gradients=True):
-        outputs = tensors_of(call_with(model, example))
+    with eval_seeded(model, gradients=True):
+        outputs = tensors_in(call_with(model, example))
     ahead = [t.grad_fn for t in outputs if t.grad_fn is not None]
     found, seen = set[Tensor](), set(ahead)
     while ahead:

@@ -8,10 +8,11 @@ from typing import cast
 from torch import nn
 
 from foveate.errors import SiteError
-from foveate.insert.holder import CHILD, Inserted, holders
+from foveate.insert.holder import Inserted, holders
+from foveate.insert.inserted_names import CHILD
 from foveate.insert.slot import Slot
 
-CONFIG = "_foveate"  # the plain attribute of an inserted model that says how it was made
+CONFIG = "_foveate"  # the attribute of a model with attention that holds how it was made
 
 
 def inserted(model: nn.Module) -> dict[str, Inserted]:
@@ -33,7 +34,7 @@ def insert_config(model: nn.Module) -> dict[str, object]:
     config = getattr(model, CONFIG, None)
     if not isinstance(config, dict):
         raise SiteError(
-            f"nothing was inserted into this {type(model).__name__}; fv.insert makes one that has attention"
+            f"nothing was inserted into this {type(model).__name__}; fv.insert returns a model with attention"
         )
     return dict(config)
 

@@ -1,9 +1,9 @@
-"""How a map, a signal or a volume lies in a tensor, and how to lay its channels first and back."""
+"""How a map, a signal or a volume lies in a tensor, and how to bring its channels to the front and back."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from foveate.errors import ShapeError
-from foveate.mechanisms.kernels.gated import traced
 
 Kind = Literal["map", "grid", "tokens", "flat", "sequence"]
 
@@ -67,24 +66,6 @@ class Layout:
         """The number of positions on the example."""
         return self.depth * self.height * self.width
 
-    def apply(self, x: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
-        """Return ``x`` with ``function``, map to map, applied to its positions."""
-        if self.within:
-            before, own, behind = x.split(self._split, dim=1)
-            return _laid_out_as(x, torch.cat((before, function(own), behind), dim=1))
-        if self.kind == "map":
-            return _with_strides(x, function(x))
-        refined = function(self.as_map(x))
-        if self.kind == "grid":
-            return _laid_out_as(x, refined.movedim(1, -1))
-        tokens, places = self._in_line(x), self._in_order(refined.flatten(2).transpose(1, 2), back=True)
-        if self.prefix or self.suffix:
-            end = tokens.shape[1] - self.suffix
-            places = torch.cat((tokens[:, : self.prefix], places, tokens[:, end:]), dim=1)
-        if self.kind in _TURNED:
-            places = places.transpose(*_TURNED[self.kind])
-        return _laid_out_as(x, places.reshape(x.shape))
-
     def as_map(self, x: Tensor) -> Tensor:
         """Return the positions of ``x`` with the channels first, as a map (B, C, H, W)."""
         if self.within:
@@ -99,6 +80,23 @@ class Layout:
         tokens = self._in_order(tokens[:, self.prefix : self.prefix + count])
         return tokens.transpose(1, 2).unflatten(2, size)
 
+    def put_back(self, x: Tensor, refined: Tensor) -> Tensor:
+        """Return ``x`` with its positions replaced by those of a map (B, C, H, W): undo ``as_map``."""
+        if self.within:
+            before, _, behind = x.split(self._split, dim=1)
+            return torch.cat((before, refined, behind), dim=1)
+        if self.kind == "map":
+            return refined
+        if self.kind == "grid":
+            return refined.movedim(1, -1)
+        tokens, places = self._in_line(x), self._in_order(refined.flatten(2).transpose(1, 2), back=True)
+        if self.prefix or self.suffix:
+            end = tokens.shape[1] - self.suffix
+            places = torch.cat((tokens[:, : self.prefix], places, tokens[:, end:]), dim=1)
+        if self.kind in _TURNED:
+            places = places.transpose(*_TURNED[self.kind])
+        return places.reshape(x.shape)
+
     @property
     def _split(self) -> list[int]:
         """The channels before the map, its own, and those behind it."""
@@ -109,7 +107,7 @@ class Layout:
         return x.transpose(*_TURNED[self.kind]) if self.kind in _TURNED else x.flatten(1, -2)
 
     def _in_order(self, x: Tensor, back: bool = False) -> Tensor:
-        """Return positions (B, N, C) row by row, or put those back as they lay."""
+        """Return positions (B, N, C) row by row, or those back in their own order."""
         if not self.parts:
             return x
         sizes = [self.parts[n] for n in self.order] if back else self.parts
@@ -117,13 +115,13 @@ class Layout:
         return x.unflatten(1, sizes).permute(0, *(n + 1 for n in order), -1).flatten(1, -2)
 
     def grid_of(self, positions: int) -> tuple[int, ...]:
-        """Return rows and columns of ``positions`` tokens: as on the example, or nearest to its aspect.
+        """Return rows and columns of ``positions`` tokens: as on the example, or nearest to its aspect ratio.
 
-        Of a volume with as many slices as on the example, or, if these do not fit, one.
+        A volume keeps the number of slices of the example or, if that does not divide the tokens, gets one.
 
         Raises:
-            ShapeError: There are not enough tokens for one position, or others than on the example where
-                their order depends on their number.
+            ShapeError: There are not enough tokens for one position, or their number differs from that of the
+                example although their order depends on it.
         """
         if positions == self.positions:
             return self.size
@@ -134,7 +132,7 @@ class Layout:
         if self.parts:
             raise ShapeError(
                 f"got {positions} tokens, expected {self.positions} as on the example: here they "
-                "are not in the order of rows, so that only images of the example's size can be taken. "
+                "do not lie row by row, so only images of the example's size work. "
                 "Insert with an example of this size"
             )
         if self.dims == 1:
@@ -148,21 +146,3 @@ class Layout:
 
 
 _TURNED: dict[str, tuple[int, int]] = {"flat": (1, 2), "sequence": (0, 1)}  # what makes them (B, N, C)
-
-
-def _laid_out_as(x: Tensor, y: Tensor) -> Tensor:
-    """Return ``y`` in the memory format of ``x``: what follows then computes the same, to the bit."""
-    if x.is_contiguous():
-        y = y.contiguous()
-    elif x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last):
-        y = y.contiguous(memory_format=torch.channels_last)
-    return _with_strides(x, y)
-
-
-def _with_strides(x: Tensor, y: Tensor) -> Tensor:
-    """Return ``y`` with the strides that ``x`` has along axes of size 1: kernels are chosen by these too."""
-    if traced(x) or x.shape != y.shape or x.stride() == y.stride():
-        return y
-    pairs = zip(x.shape, x.stride(), y.stride(), strict=True)
-    same = all(size == 1 or theirs == ours for size, theirs, ours in pairs)
-    return y.as_strided(x.shape, x.stride()) if same else y

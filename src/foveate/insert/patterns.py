@@ -1,7 +1,7 @@
 """Globs over module paths.
 
 ``*``, ``?`` and ``[...]`` stay within one name between dots: ``layer[34].*`` are the blocks of two layers,
-not all that is inside of them. A leading ``*.`` stands for any depth: ``*.se`` is every module called ``se``.
+not everything inside them. A leading ``*.`` stands for any depth: ``*.se`` is every module called ``se``.
 """
 
 from __future__ import annotations

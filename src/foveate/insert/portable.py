@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from foveate.errors import CheckpointError, nearest
 from foveate.inputs import expect_model
-from foveate.insert.holder import CHILD
+from foveate.insert.inserted_names import is_inserted_name
 from foveate.insert.inserted_parts import insert_config
-from foveate.insert.sequence import renamed
+from foveate.insert.sequence import with_current_names
 from foveate.insert.surgery import Start, insert
 from foveate.options import read_record
 from foveate.tensor_file import read_tensors, save_tensors
@@ -35,7 +35,7 @@ class _Insert(TypedDict):
 
 
 class _Header(TypedDict):
-    """What the file says of itself."""
+    """The header of the file."""
 
     insert: _Insert
     base: str
@@ -72,7 +72,7 @@ def save_insert(model: nn.Module, path: str | Path) -> Path:
         save_tensors(_inserted_state(model), path, header)
     except OSError as error:
         raise CheckpointError(
-            f"{path}: cannot be written ({error}). Make room or choose another place."
+            f"{path}: cannot be written ({error}). Free some space or choose another path."
         ) from None
     return path
 
@@ -102,11 +102,11 @@ def load_insert(
     config = header["insert"]
     with reading(path, trust_code):
         made = insert(model, config["spec"], example=example, start=config["start"])
-    expected, weights = _inserted_state(made), renamed(made, weights)
+    expected, weights = _inserted_state(made), with_current_names(made, weights)
     if expected.keys() != weights.keys():
-        odd = sorted(expected.keys() ^ weights.keys())
+        differing = sorted(expected.keys() ^ weights.keys())
         raise CheckpointError(
-            f"{path}: its weights are not those of {config['spec']}: {', '.join(odd[:4])} differ"
+            f"{path}: its weights are not those of {config['spec']}: {', '.join(differing[:4])} differ"
         )
     with torch.no_grad():
         for name, value in expected.items():
@@ -124,13 +124,13 @@ def fingerprint(model: nn.Module) -> str:
 
 
 def _plain_shapes(model: nn.Module) -> dict[str, list[int]]:
-    return {name: list(v.shape) for name, v in _tensors(model).items() if CHILD not in name.split(".")}
+    return {name: list(v.shape) for name, v in _tensors(model).items() if not is_inserted_name(name)}
 
 
 def _inserted_state(model: nn.Module) -> dict[str, Tensor]:
-    """Return the weights of what was inserted; those of a module that stands in two places, once."""
+    """Return the weights of what was inserted; those of a module that is used in two places, once."""
     once = {name for name, _ in [*model.named_parameters(), *model.named_buffers()]}
-    return {name: v for name, v in _tensors(model).items() if CHILD in name.split(".") and name in once}
+    return {name: v for name, v in _tensors(model).items() if is_inserted_name(name) and name in once}
 
 
 def _tensors(model: nn.Module) -> dict[str, Tensor]:
@@ -142,13 +142,13 @@ def _read(path: Path) -> tuple[_Header, dict[str, Tensor]]:
     try:
         weights, words = read_tensors(path)
     except FileNotFoundError:
-        raise CheckpointError(f"{path} cannot be read: there is no such file") from None
+        raise CheckpointError(f"{path} cannot be read: there is no such file. Check the path") from None
     if words.get("format") != _FORMAT:
         raise CheckpointError(
             f"{path}: got format {words.get('format')!r}, expected {_FORMAT!r}: "
             "a file that fv.save_insert wrote"
         )
-    advice = "It is damaged, or fv.save_insert did not write it: bring a sound copy."
+    advice = "It is damaged, or fv.save_insert did not write it: use an intact copy."
     plain: dict[str, Any] = dict(words)
     for name in {"insert", "shapes"} & plain.keys():
         try:
@@ -159,9 +159,9 @@ def _read(path: Path) -> tuple[_Header, dict[str, Tensor]]:
 
 
 def _differs(model: nn.Module, header: _Header, path: Path) -> str:
-    """Say in what a model is not the base model of a file."""
+    """Say how a model differs from the base model of a file."""
     theirs, ours = header["shapes"], _plain_shapes(model)
-    text = f"{path} was saved from a {header['base']} of other parameters than this {type(model).__name__}"
+    text = f"{path} was saved from a {header['base']} with other parameters than this {type(model).__name__}"
     missing = [name for name in theirs if name not in ours]
     if missing:
         return f"{text}: {missing[0]} is missing here. {nearest(missing[0], ours)}"
@@ -172,5 +172,5 @@ def _differs(model: nn.Module, header: _Header, path: Path) -> str:
             )
     more = [name for name in ours if name not in theirs]
     if not more:
-        return f"{path}: its header contradicts itself: it is damaged. Bring a sound copy of the file"
+        return f"{path}: its header contradicts itself: it is damaged. Use an intact copy of the file"
     return f"{text}: {more[0]} is not in the file's"

@@ -1,8 +1,8 @@
-"""Which module in an ``nn.Sequential`` hosts what is named behind or before the whole.
+"""Which module in an ``nn.Sequential`` hosts what a spec puts behind or in front of the whole sequence.
 
-Others run the layers of a sequence themselves: activation checkpointing, feature extractors, a loop in a
-``forward``. What stands behind the sequence stands behind its last block as well, and there nobody goes
-around it. Sequences of single layers are hosts themselves.
+Some code runs the layers of a sequence itself: activation checkpointing, feature extractors, a loop in a
+``forward``. What stands behind the sequence stands behind its last block as well, where such code does not
+bypass it. Sequences of single layers are hosts themselves.
 """
 
 from __future__ import annotations
@@ -14,25 +14,26 @@ from typing import Any
 
 from torch import nn
 
-from foveate.insert.find.probe import Probe
-from foveate.insert.holder import CHILD, holders
+from foveate.insert.find.run import Run
+from foveate.insert.holder import holders
+from foveate.insert.inserted_names import CHILD
 from foveate.insert.slot import Slot
 
 
-def within(model: nn.Module, notes: Probe, path: str, where: str, *, argument: str = "") -> str:
+def host_path(model: nn.Module, run: Run, path: str, where: str, *, argument: str = "") -> str:
     """Return the path of the module to host what stands ``before`` or ``after`` the one at ``path``."""
     module = model.get_submodule(path)
-    if argument or not _is_stack(module):
+    if argument or not _is_stack_of_blocks(module):
         return path
     names = [name for name in module._modules if name != CHILD]
     name = names[0] if where == "before" else names[-1]
     inner = f"{path}.{name}" if path else name
-    if not _same_map(notes, path, inner, where):
+    if not _passes_same_tensor(run, path, inner, where):
         return path
-    return within(model, notes, inner, where)
+    return host_path(model, run, inner, where)
 
 
-def _is_stack(module: nn.Module) -> bool:
+def _is_stack_of_blocks(module: nn.Module) -> bool:
     """Return whether a module runs its children one by one, and some of them hold layers of their own."""
     plain = getattr(type(module), "plain", type(module))
     children = [child for name, child in module.named_children() if name != CHILD]
@@ -51,44 +52,44 @@ def _runs_children(forward: Callable[..., object]) -> bool:
     return "self.children()" in source or "self._modules.values()" in source
 
 
-def _same_map(notes: Probe, outer: str, inner: str, where: str) -> bool:
+def _passes_same_tensor(run: Run, outer: str, inner: str, where: str) -> bool:
     """Return whether a module runs once and takes, or returns, the very tensor that the other does."""
-    if inner not in notes.calls or outer not in notes.calls or not notes.once(inner):
+    if inner not in run.calls or outer not in run.calls or not run.runs_once(inner):
         return False
-    whole, part = notes.calls[outer], notes.calls[inner]
+    whole, part = run.calls[outer], run.calls[inner]
     if where == "after":
         return part.output is not None and part.output_key == whole.output_key
     return bool(whole.inputs and part.inputs) and part.inputs[0][1] == whole.inputs[0][1]
 
 
 def read_old_names(sequence: nn.Module) -> None:
-    """Let a sequence load states of when it hosted itself what is now in its first or last module."""
-    if not _reads_old_names(sequence):
-        sequence.register_load_state_dict_pre_hook(rename)
+    """Let a sequence load old states, in which it hosted itself what its first or last module hosts now."""
+    if not _hooks_for_old_names(sequence):
+        sequence.register_load_state_dict_pre_hook(rename_old_keys)
 
 
-def _reads_old_names(module: nn.Module) -> list[int]:
+def _hooks_for_old_names(module: nn.Module) -> list[int]:
     hooks = module._load_state_dict_pre_hooks.items()
-    return [key for key, hook in hooks if getattr(hook, "hook", None) is rename]
+    return [key for key, hook in hooks if getattr(hook, "hook", None) is rename_old_keys]
 
 
 def forget_old_names(model: nn.Module) -> None:
     """Undo ``read_old_names`` in every module of a model."""
     for module in model.modules():
-        for key in _reads_old_names(module):
+        for key in _hooks_for_old_names(module):
             del module._load_state_dict_pre_hooks[key]
 
 
-def rename(sequence: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
+def rename_old_keys(sequence: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
     """Rename in a state what an older version saved at the sequence itself."""
     moved, stayed = old_names(sequence)
     if not any(_keys(state, prefix + old) for old in moved):
-        return  # of this version
-    taken: dict[str, Any] = {}
+        return  # this version saved it
+    renames: dict[str, Any] = {}
     for old, new in (moved | {o: n for o, n in stayed.items() if not _keys(state, prefix + n)}).items():
         for key in _keys(state, prefix + old):
-            taken[prefix + new + key.removeprefix(prefix + old)] = state.pop(key)
-    state.update(taken)
+            renames[prefix + new + key.removeprefix(prefix + old)] = state.pop(key)
+    state.update(renames)
 
 
 def _keys(state: Mapping[str, Any], name: str) -> list[str]:
@@ -96,20 +97,20 @@ def _keys(state: Mapping[str, Any], name: str) -> list[str]:
     return [key for key in state if key == name or key.startswith(f"{name}.")]
 
 
-def renamed(model: nn.Module, state: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a state that an older version may have saved with the names of now."""
+def with_current_names(model: nn.Module, state: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a state, which an older version may have saved, under the names of this version."""
     found = dict(state)
     for path, module in model.named_modules():
-        if _reads_old_names(module):
-            rename(module, found, f"{path}." if path else "")
+        if _hooks_for_old_names(module):
+            rename_old_keys(module, found, f"{path}." if path else "")
     return found
 
 
 def old_names(sequence: nn.Module) -> tuple[dict[str, str], dict[str, str]]:
-    """Return what was called otherwise when the sequence itself hosted what is in its modules now.
+    """Return what had another name when the sequence itself hosted what its modules host now.
 
     Returns:
-        The old and new names of what it hosted; and of what was in these modules before.
+        The old and new names of what the sequence hosted, and of what its modules hosted then.
     """
     moved: dict[str, str] = {}
     stayed: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""What one mechanism does in its host, and the wire that brings its map from elsewhere."""
+"""What one mechanism does in its host, and the wire that brings a map from elsewhere."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ Role = Literal["before", "after", "replace", "pool", "label", "source"]
 class Wire(threading.local):
     """Carries one map from the module that makes it to the module that needs it, within one forward pass.
 
-    Every thread sees a value of its own, so that several may run one model at the same time.
+    Every thread has its own value, so that several may run one model at the same time.
     """
 
     value: Any = None
 
     def send(self, value: Any) -> None:
-        """Keep a map until it is taken."""
+        """Store a map until it is taken."""
         self.value = value
         if not torch.compiler.is_dynamo_compiling() and torch._C._current_graph_task_id() != -1:
-            _drop_after_backward(self)  # run again for the backward pass, where nobody may take it
+            _drop_after_backward(self)  # run again for the backward pass, in which it may never be taken
 
     def take(self) -> Any:
-        """Return what was sent and let go of it."""
+        """Return what was sent, and drop it here."""
         value, self.value = self.value, None
         if value is None:
             raise RuntimeError(
                 "foveate: a map was needed before the module that makes it had run. Both belong to one "
-                "forward pass: call the model as a whole, and checkpoint both in one part or neither"
+                "forward pass: call the model as a whole, and checkpoint both in one segment or neither"
             )
         return value
 
@@ -60,9 +60,9 @@ class Slot:
         argument: For ``before``: the argument that holds the map; empty for the first tensor.
         wire: Brings the map from elsewhere, or takes it there. A map that is brought before or behind the
             host is part of the sum that flows there.
-        asked: How the deeper map lies that a gate asks; None for all else.
-        asked_argument: The argument that holds the deeper map; None if none does.
-        asked_wire: Brings the deeper map from elsewhere. With neither it lies in the same tensor.
+        gating: For a gate: how the gating map lies in its tensor; None for all others.
+        gating_argument: The argument that holds the gating map; None if none does.
+        gating_wire: Brings the gating map from elsewhere. With neither it lies in the same tensor.
         site: The path that the spec names; the host may be the last module in it, or the first.
         serves: For a source: what needs the map, such as ``csra at fc``.
         levels: How many modules deep in the site the host is; 0 where it is the site itself.
@@ -77,9 +77,9 @@ class Slot:
     side: Literal["before", "after"] = "before"
     argument: str = ""
     wire: Wire | None = None
-    asked: Layout | None = None
-    asked_argument: str | None = None
-    asked_wire: Wire | None = None
+    gating: Layout | None = None
+    gating_argument: str | None = None
+    gating_wire: Wire | None = None
     site: str = ""
     serves: str = ""
     levels: int = 0
@@ -93,7 +93,7 @@ class Slot:
 
     @property
     def order(self) -> tuple[int, bool]:
-        """What sorts the slots of one side as the map meets their sites; it is sent on in the end."""
+        """Sorts the slots of one side in the order in which the map meets their sites; sources come last."""
         depth = self.site.count(".")
         comes = self.role == "before" or (self.role != "after" and self.side == "before")
         return depth if comes else -depth, self.role == "source"

@@ -1,7 +1,7 @@
 """A warning, at the first step of an optimizer, where gates are trained too slowly to open.
 
 A gate starts at 0. AdamW and its like move a parameter by about the learning rate a step, so at the rate of
-the weights a gate stays where it is, and the attention stays off, without a word.
+the weights a gate hardly moves, and the attention stays off without any message.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 _gates = WeakIdKeyDictionary()  # every gate that is alive
 _checked: weakref.WeakSet[Optimizer] = weakref.WeakSet()
-_hooked = threading.Lock()  # taken once and kept
+_hooked = threading.Lock()  # taken once, and never released
 
 
-def watch(gate: nn.Parameter) -> None:
+def warn_if_slow(gate: nn.Parameter) -> None:
     """Warn if an optimizer takes its first step with this gate among the weights."""
     _gates[gate] = None
     if _hooked.acquire(blocking=False):
@@ -32,11 +32,11 @@ def _check(optimizer: Optimizer, *_: Any) -> None:
     if optimizer in _checked:
         return
     _checked.add(optimizer)
-    if isinstance(optimizer, SGD):  # a step of SGD is as long as the gradient, so gates open at any rate
+    if isinstance(optimizer, SGD):  # a step of SGD is as large as the gradient, so gates open at any rate
         return
     for group in optimizer.param_groups:
         rate = group.get("lr")
-        if rate is None:  # the optimizer finds the length of its steps itself, as Adafactor can
+        if rate is None:  # the optimizer chooses the size of its steps itself, as Adafactor can
             continue
         slow = sum(parameter in _gates for parameter in group["params"])
         if slow and slow < len(group["params"]):
@@ -48,5 +48,5 @@ def _text(gates: int, rate: float) -> str:
     return (
         f"foveate: {which} of inserted attention learn at the rate of the weights, {rate:g}. A step moves "
         f"a gate by about that much, so 100 steps open it to {100 * rate:g}, where 1 is full attention. "
-        "Give gates a rate of their own: torch.optim.AdamW(fv.parameter_groups(model, lr=..., steps=...))"
+        "Give gates their own learning rate: torch.optim.AdamW(fv.parameter_groups(model, lr=..., steps=...))"
     )

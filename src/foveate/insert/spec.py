@@ -65,7 +65,7 @@ def parse(text: str | Spec) -> Spec:
     """Read a spec; ``parse(str(spec)) == spec`` for every spec.
 
     Raises:
-        SpecError: The text is no spec; the message quotes the part that cannot be read.
+        SpecError: The text is not a spec; the message quotes the part that cannot be read.
 
     Example:
         >>> str(parse("se( reduction = 8 )@blocks + eca@replace:*.se"))
@@ -90,7 +90,7 @@ def _term(part: str, text: str) -> Term:
     if where not in get_args(Where):
         raise SpecError(f'cannot read "{part}": got "{where}:", expected before:, after: or replace:')
     if not _SITE.fullmatch(site):
-        raise SpecError(f'cannot read "{part}": "{site}" is no module path, glob or alias')
+        raise SpecError(f'cannot read "{part}": "{site}" is not a module path, glob or alias')
     return Term(match["name"], options_in(match["options"], part), cast(Where, where), site)
 
 

@@ -1,48 +1,37 @@
-"""Put mechanisms into a model, take them out, and switch them off."""
+"""Put mechanisms into a model, remove them, and switch them off."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import cast, get_args
+from itertools import chain, count
+from typing import Literal, cast, get_args
 
+import torch
 from torch import nn
 
 from foveate.errors import OptionError, SiteError
 from foveate.inputs import expect_model
-from foveate.insert.fused_encoder_layers import fuse_again
-from foveate.insert.holder import BYPASS, CHILD
-from foveate.insert.host import Attended, release
-from foveate.insert.idle_parameters import rest_unused, wake
-from foveate.insert.inserted_parts import (
-    CONFIG,
-    gate_parameters,
-    insert_config,
-    inserted,
-    inserted_parameters,
-    is_inserted,
-    openings,
-)
-from foveate.insert.place import Start, place
-from foveate.insert.plan import plan
-from foveate.insert.sequence import forget_old_names
+from foveate.insert.build_mechanism import build_at
+from foveate.insert.fused_encoder_layers import fuse_again, run_every_layer
+from foveate.insert.holder import BYPASS, holders
+from foveate.insert.host import Attended, attend, release
+from foveate.insert.idle_parameters import freeze, freeze_unused, unfreeze
+from foveate.insert.inserted_names import CHILD, is_inserted_name
+from foveate.insert.inserted_parts import CONFIG, insert_config, inserted, is_inserted
+from foveate.insert.layout import Layout
+from foveate.insert.named_mechanisms import child_name
+from foveate.insert.plan import Step, plan
+from foveate.insert.sequence import forget_old_names, host_path, read_old_names
 from foveate.insert.sites import Survey, example_shape
+from foveate.insert.slot import Slot, Wire
 from foveate.insert.spec import Spec, parse
-from foveate.insert.verify import copied, verify
+from foveate.insert.survey import survey
+from foveate.insert.verify import copy_of, verify
 from foveate.mechanisms.switch import Block
 
-__all__ = [
-    "Start",
-    "bypass",
-    "gate_parameters",
-    "insert",
-    "insert_config",
-    "inserted",
-    "inserted_parameters",
-    "is_inserted",
-    "openings",
-    "remove",
-]
+Start = Literal["identity", "paper"]
 
 
 def insert(model: nn.Module, spec: str | Spec, *, example: object, start: Start = "identity") -> nn.Module:
@@ -61,17 +50,16 @@ def insert(model: nn.Module, spec: str | Spec, *, example: object, start: Start 
 
     Raises:
         SpecError: The spec cannot be read.
-        SiteError: A pattern matches nothing, a mechanism cannot sit there, or the model goes around it there.
+        SiteError: A pattern matches nothing, a mechanism cannot sit there, or the model bypasses it there.
         UnknownNameError: No mechanism has this name.
         OptionError: A mechanism does not have this option.
         ShapeError: The model is not a module, or the example holds no tensor to compute with.
 
     Example:
-        >>> import torch
         >>> plain = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU())
         >>> attended = insert(plain, "se@1", example=torch.rand(1, 3, 8, 8))
-        >>> list(openings(attended))
-        ['1.foveate.se']
+        >>> list(inserted(attended))
+        ['1']
     """
     expect_model(model)
     spec = parse(spec)
@@ -82,13 +70,13 @@ def insert(model: nn.Module, spec: str | Spec, *, example: object, start: Start 
         raise SiteError(
             f'the model has attention with start="{earlier["start"]}" in it; insert with the same start'
         )
-    made = copied(model)
-    survey = Survey(made, example)
-    for step in plan(survey, spec):
-        place(made, step, survey, start)
+    made = copy_of(model)
+    found = survey(made, example)
+    for step in plan(found, spec):
+        _place(made, step, found, start)
     verify(made, example, spec, model if start == "identity" else None)
     if start == "paper":
-        rest_unused(made, example)
+        freeze_unused(made, example)
     written = f"{earlier['spec']}+{spec}" if earlier else str(spec)
     made.__dict__[CONFIG] = {"spec": written, "start": start, "example": example_shape(example)}
     return made
@@ -97,15 +85,15 @@ def insert(model: nn.Module, spec: str | Spec, *, example: object, start: Start 
 def remove(model: nn.Module) -> nn.Module:
     """Return a copy of ``model`` without the attention: the plain model, with the weights that it has now."""
     expect_model(model)
-    plain = copied(model)
+    plain = copy_of(model)
     for path in inserted(plain):
         host = plain.get_submodule(path)
         if not isinstance(host, Attended):
             raise SiteError(
-                f"the attention at {path} is part of the graph of this {type(model).__name__}, as torch.fx "
-                "makes it: remove it from the model that was traced"
+                f"the attention at {path} is part of the graph of this {type(model).__name__}, which "
+                "torch.fx made: remove it from the model that was traced, and trace again"
             )
-        wake(cast(nn.Module, host._modules[CHILD]))
+        unfreeze(cast(nn.Module, host._modules[CHILD]))
         release(host)
     fuse_again(plain)
     forget_old_names(plain)
@@ -117,9 +105,117 @@ def remove(model: nn.Module) -> nn.Module:
 def bypass(model: nn.Module) -> Iterator[nn.Module]:
     """Switch the inserted attention off in a ``with`` block: the model computes what the plain one would.
 
-    It is off for the code in the block, and on for all other threads that run the model meanwhile. A compiled
-    model runs uncompiled inside the block.
+    It is off for the code in the block only, and stays on for other threads that run the model meanwhile. A
+    compiled model runs uncompiled inside the block.
     """
     expect_model(model)
     with BYPASS.on(Block(inserted(model).values())):
         yield model
+
+
+def _place(model: nn.Module, step: Step, survey: Survey, start: Start) -> None:
+    """Build the mechanism of one step, gate it, put it into its host and wire it to its map."""
+    site = step.site
+    path = site.path
+    if step.role in ("before", "after"):
+        path = host_path(model, survey.run, path, step.role, argument=site.argument)
+    host = model.get_submodule(path)
+    _check_forward(host, path)
+    like = _tensor_of(model, host)
+    holder = attend(host)
+    called = child_name(step.term.mechanism)
+    name = _free_name(called, lambda n: hasattr(holder, n) or hasattr(holder, f"{n}_gate"))
+    old_name = _free_name(called, _names_at(model, site.path).__contains__)
+    with _seed_of_its_own(f"{site.path}/{old_name}"):
+        mechanism = build_at(step.term, site, survey.sites)
+        mechanism.to(device=like.device, dtype=like.dtype).train(host.training)
+    in_line = step.role in ("before", "after")
+    own = getattr(mechanism, "gate", None)
+    slot = Slot(
+        name,
+        step.role,
+        site.map,
+        own_gate=own or "",
+        argument=site.argument,
+        site=site.path,
+        old_name=old_name,
+        levels=len(_parts(path)) - len(_parts(site.path)),
+    )
+    gate, starts_plain = None, in_line and (own or getattr(mechanism, "does_nothing", False))
+    if start == "identity" and not starts_plain:
+        slot.gate = f"{name}_gate"
+        gate = nn.Parameter(torch.zeros(1, device=like.device, dtype=like.dtype))
+    if site.source is not None and site.source != (site.path, "before"):
+        slot.wire = _wire(model, survey, site.source, site.map, slot.title)
+        slot.side = "before" if site.where == "before" else "after"
+    if site.deeper is not None and getattr(mechanism, "interface", "") == "gate":
+        slot.gating, slot.gating_argument = site.deeper.layout, site.deeper.argument
+        if site.deeper.source is not None:
+            slot.gating_wire = _wire(model, survey, site.deeper.source, site.deeper.layout, slot.title)
+    holder.add(slot, mechanism, gate)
+    if slot.levels:
+        read_old_names(model.get_submodule(site.path))
+    run_every_layer(model, path)
+    if holder.swaps:
+        plain = [p for n, p in host.named_parameters() if not is_inserted_name(n) and p.requires_grad]
+        freeze(holder, plain)
+
+
+def _parts(path: str) -> list[str]:
+    return path.split(".") if path else []
+
+
+def _check_forward(host: nn.Module, path: str) -> None:
+    if "forward" in host.__dict__:
+        raise SiteError(
+            f"{path}: its forward was replaced on the module itself, so nothing can be inserted there. "
+            "Insert first, or choose another site."
+        )
+
+
+def _wire(model: nn.Module, survey: Survey, source: tuple[str, str], layout: Layout, serves: str) -> Wire:
+    """Return a wire that brings a map from the module that makes or takes it."""
+    named, where = cast(tuple[str, Literal["before", "after"]], source)
+    path = host_path(model, survey.run, named, where)
+    host = model.get_submodule(path)
+    _check_forward(host, path)
+    wire = Wire()
+    sends = Slot("", "source", layout, wire=wire, side=where, site=named, serves=serves)
+    attend(host).add(sends, None, None)
+    run_every_layer(model, path)
+    return wire
+
+
+def _free_name(wanted: str, is_taken: Callable[[str], bool]) -> str:
+    names = chain([wanted], (f"{wanted}_{n}" for n in count(2)))
+    return next(name for name in names if not is_taken(name))
+
+
+def _names_at(model: nn.Module, site: str) -> set[str]:
+    """Return the names that mechanisms have, or would have, in a holder of the site itself."""
+    slots = [slot for holder in holders(model).values() for slot in holder.slots if slot.site == site]
+    return {slot.old_name or slot.name for slot in slots}
+
+
+def _tensor_of(model: nn.Module, host: nn.Module) -> torch.Tensor:
+    """Return a parameter of the host, or of the model, whose device and type the mechanism takes."""
+    for module in (host, model):
+        for parameter in module.parameters():
+            if parameter.is_floating_point():
+                return parameter
+    return torch.zeros(())
+
+
+@contextmanager
+def _seed_of_its_own(name: str) -> Iterator[None]:
+    """Draw numbers that depend on torch's seed and on ``name`` only, and restore torch's random state.
+
+    So all variants of one seed share the data order, the head, and the weights of mechanisms of one name.
+    """
+    state = torch.random.get_rng_state()
+    digest = hashlib.sha256(f"{torch.initial_seed()}/{name}".encode()).digest()
+    try:
+        torch.default_generator.manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+        yield
+    finally:
+        torch.random.set_rng_state(state)

@@ -19,7 +19,7 @@ from torch.nn.functional import interpolate
 
 from foveate.errors import OptionError, ShapeError
 from foveate.models.outputs import Run, logits_of, probabilities
-from foveate.running import asking
+from foveate.running import eval_no_grad
 
 FLIPS = ("lr", "ud")
 
@@ -104,7 +104,7 @@ def augmented(
     views = Views(flips, tuple(scales), tuple(rotations))
     if images.ndim != 4 or not images.numel():
         raise ShapeError(f"augmented: got images {tuple(images.shape)}, expected (B, C, H, W)")
-    with asking(model):
+    with eval_no_grad(model):
         return mean_of_views(model, images, views)
 
 

@@ -15,7 +15,7 @@ from torch.nn.functional import interpolate
 
 from foveate.data.canvas import fit_image, placed
 from foveate.models.normalisation import Triple
-from foveate.running import asking, device_of
+from foveate.running import device_of, eval_no_grad
 from foveate.segment.augmented import Views, mean_of_views
 from foveate.segment.row_reader import Rows, rows_of
 from foveate.segment.sliding import bands
@@ -59,7 +59,7 @@ def segment(
         found = probability_bands(model, rows, mean=mean, std=std, tiling=tiling, views=views)
         return torch.cat([band.cpu() for _, band in found], dim=1)
     place = placed(rows.height, rows.width, size)
-    with asking(model):
+    with eval_no_grad(model):
         canvas = _normalised(fit_image(image, size), mean, std, device_of(model))
         inside = mean_of_views(model, canvas, views)[(..., *place.box)]
         if (place.height, place.width) != (rows.height, rows.width):
@@ -89,7 +89,9 @@ def probability_bands(
         return _normalised(rows.read(first, last), mean, std, device)
 
     def run(windows: Tensor) -> Tensor:
-        with asking(model):  # only while it runs: whoever takes the bands may do as he likes between them
+        with eval_no_grad(
+            model
+        ):  # only while it runs: whoever takes the bands may do as he likes between them
             return mean_of_views(model, windows, views)
 
     for first, band in bands(run, read, (rows.height, rows.width), tiling):

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from foveate.errors import OptionError, ShapeError
 from foveate.models.outputs import Run, logits_of, probabilities
-from foveate.running import asking
+from foveate.running import eval_no_grad
 from foveate.segment.windows import Axis, Blend, Tiling, axis
 
 Average = Literal["logits", "probabilities"]
@@ -76,7 +76,7 @@ def sliding_window(
         logits = logits_of(model, windows)
         return probabilities(logits) if average == "probabilities" else logits
 
-    with asking(model):
+    with eval_no_grad(model):
         found = bands(run, lambda first, last: images[:, :, first:last], images.shape[2:], tiling)
         return torch.cat([band for _, band in found], dim=2)
 

@@ -32,7 +32,7 @@ from foveate.models.made_for import made_for, may_have_published_weights
 from foveate.models.normalisation import HALF, Triple, expect_normalisation, model_normalisation
 from foveate.models.weights import in_one_line
 from foveate.recipe import LONGEST_SIDE, TrainConfig
-from foveate.running import asking
+from foveate.running import eval_no_grad
 from foveate.tasks.base import Inputs, Judged, Network, Task
 from foveate.tasks.chance import chance_score
 from foveate.tasks.losses.weights import class_weights
@@ -246,7 +246,7 @@ class ImageTask(Task):
         """Raise unless the model answers for every class that the targets name."""
         if isinstance(feed, ImageFeed) and len(feed):
             batch = next(iter(feed.test(1)))
-            with asking(model):
+            with eval_no_grad(model):
                 self.check_outputs(self.forward(model, batch), feed.split.truth)
 
     def chance(self, feeds: Any) -> float:
@@ -314,7 +314,7 @@ class ImageTask(Task):
         """
         zero = torch.zeros(1, dtype=torch.int64)
         try:
-            with asking(model):
+            with eval_no_grad(model):
                 outputs = self.forward(model, Batch(example_images(size, 1), zero, zero))
         except FoveateError:
             raise
@@ -349,7 +349,7 @@ def _images(data: Data) -> ImageData:
 
 def _takes(model: nn.Module, size: Canvas) -> bool:
     try:
-        with asking(model):
+        with eval_no_grad(model):
             model(example_images(size, 1))
     except Exception:  # whatever a foreign network raises about a size
         return False

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from foveate.data.decode import MOST_PIXELS
 from foveate.errors import DataError, OptionError
-from foveate.running import asking, device_of
+from foveate.running import device_of, eval_no_grad
 from foveate.tasks.base import Told
 from foveate.tasks.cards.labelled_pictures import pictures
 from foveate.tasks.image_task import ImageTask
@@ -108,7 +108,7 @@ class LabelledImages(ImageTask):
             rows: Iterator[Tensor] = iter(())
             if good:
                 batch = np.stack(good).transpose(0, 3, 1, 2)
-                with asking(model):
+                with eval_no_grad(model):
                     rows = iter(self.probabilities(model(normalised(batch, mean, std, device))).cpu())
             for pixels in some:
                 yield pixels if isinstance(pixels, DataError) else next(rows)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from foveate.data.feed import Feed
-from foveate.running import device_of, evaluating
+from foveate.running import device_of, eval_mode
 from foveate.tasks.base import Answers, Task
 
 
@@ -43,7 +43,7 @@ def evaluate(model: nn.Module, task: Task, feed: Feed, *, batch_size: int = 256)
     """
     device = device_of(model)
     records, answers, losses = [], [], []
-    with evaluating(model), torch.no_grad(), _seeded(device):
+    with eval_mode(model), torch.no_grad(), _seeded(device):
         for stored in feed.test(batch_size):
             batch = stored.to(device)
             judged = task.judge(model, batch)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from foveate.data.feed import Batch, Feed
-from foveate.insert.surgery import openings
+from foveate.insert.inserted_parts import openings
 from foveate.recipe import TrainConfig
 from foveate.tasks.base import Part, Task
 from foveate.train.best import Best

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from foveate.insert.surgery import gate_parameters
+from foveate.insert.inserted_parts import gate_parameters
 from foveate.options import between, positive, whole
 from foveate.recipe import TrainConfig
 

@@ -1,1 +1,1 @@
-"""How sites are found: follow the axes of one run, and tell stages, blocks, skips and ends apart."""
+"""How sites are found: follow the axes of one run, and find blocks, stages, skip connections and ends."""

@@ -1,6 +1,6 @@
 """What the axes of a tensor count: images, rows, columns, channels; each of them whole or in parts.
 
-Shapes do not tell how a map lies in a tensor: 16 may be images, windows or channels. So each axis is written
+Shapes do not show how a map lies in a tensor: 16 may be images, windows or channels. So each axis is written
 as a product of factors, the outer one first, and a factor says which digits it counts of which root: of a
 root of size 12, split into windows of 3, the windows are ``Factor(root, stride=3, size=4)`` and the places in
 a window ``Factor(root, stride=1, size=3)``. One image, one row or one column is a factor of size 1, so that
@@ -23,8 +23,8 @@ class Root:
     Args:
         what: ``IMAGES``, ``OTHER`` (channels, heads, whatever is unknown), or the number of a picture's axis.
         size: How many there are.
-        inside: For positions that stand in one axis with class tokens: the positions.
-        before: How many tokens stand in front of these.
+        inside: For positions that share an axis with class tokens: the positions.
+        before: How many tokens come before them.
     """
 
     what: int
@@ -57,8 +57,14 @@ def whole(what: int, size: int) -> Axis:
 
 
 def others(shape: Sequence[int]) -> Axes:
-    """Return axes of which nothing is known."""
+    """Return axes about which nothing is known."""
     return tuple(whole(OTHER, size) for size in shape)
+
+
+def of_pictures(shape: Sequence[int]) -> Axes:
+    """Return the axes of a batch of images, signals or volumes, channels first."""
+    spatial = (whole(number, size) for number, size in enumerate(shape[2:]))
+    return (whole(IMAGES, shape[0]), whole(OTHER, shape[1]), *spatial)
 
 
 def is_tracked(axis: Axis) -> bool:
@@ -78,7 +84,7 @@ def is_space(axis: Axis) -> bool:
 
 
 def opened(axis: Axis) -> tuple[Axis, int, int]:
-    """Return the positions of an axis, and how many tokens stand before and behind them."""
+    """Return the positions of an axis, and how many tokens come before and behind them."""
     if len(axis) != 1 or not axis[0].root.inside:
         return axis, 0, 0
     root = axis[0].root
@@ -91,7 +97,7 @@ def length(axis: Axis) -> int:
 
 
 def regrouped(axes: Axes, shape: Sequence[int]) -> Axes:
-    """Return the axes behind a change of shape, in which the order of all elements stays what it was.
+    """Return the axes after a change of shape that keeps the order of all elements.
 
     A factor of size 1 may go either way: into an axis of size 1 if one comes, or else to its neighbours, a
     single image to the positions in front of it or to what comes next.
@@ -118,7 +124,7 @@ def _belongs(single: Factor, axis: list[Factor], size: int, following: int) -> b
 
 
 def _taken(pending: list[Factor], size: int) -> list[Factor] | None:
-    """Take factors of a product from the end of a list, splitting the last; None where they do not fit."""
+    """Take the factors of a product from the end of a list, splitting the last; None if they do not fit."""
     axis: list[Factor] = []
     while size > 1:
         if not pending:
@@ -137,7 +143,7 @@ def _taken(pending: list[Factor], size: int) -> list[Factor] | None:
 
 
 def merged(factors: Sequence[Factor]) -> Axis:
-    """Return factors with neighbours put together that were split from each other."""
+    """Return factors, with neighbours merged that were split from each other."""
     found: list[Factor] = []
     for factor in factors:
         last = found[-1] if found else None
@@ -149,7 +155,7 @@ def merged(factors: Sequence[Factor]) -> Axis:
 
 
 def resized(axis: Axis, before: int, after: int) -> Axis:
-    """Return what an axis becomes that is scaled, padded, or cut: another map's rows are rows still."""
+    """Return what an axis becomes when it is scaled, padded or cut: rows of another size are still rows."""
     if before == after:
         return axis
     what = counts(axis)
@@ -157,7 +163,7 @@ def resized(axis: Axis, before: int, after: int) -> Axis:
 
 
 def cut(axis: Axis, size: int, start: int, count: int, step: int = 1) -> Axis:
-    """Return what a slice leaves of an axis; without its class tokens it counts the positions again."""
+    """Return the axis of a slice; without the class tokens it counts the positions again."""
     inside, before, behind = opened(axis)
     if not before and not behind:
         return resized(axis, size, count)
@@ -168,7 +174,7 @@ def cut(axis: Axis, size: int, start: int, count: int, step: int = 1) -> Axis:
 
 
 def beside(positions: Axis, before: int, behind: int) -> Axis:
-    """Return the axis in which other tokens stand before and behind positions."""
+    """Return the axis in which other tokens come before and behind positions."""
     inside, more, less = opened(positions)
     before, behind = before + more, behind + less
     if not before and not behind:
@@ -178,7 +184,7 @@ def beside(positions: Axis, before: int, behind: int) -> Axis:
 
 
 def put_together(parts: Sequence[Axis], sizes: Sequence[int]) -> Axis:
-    """Return the axis in which several stand in line: pieces of rows make rows, tokens stand beside them."""
+    """Return the axis that joins several: pieces of rows make rows, tokens come before or behind them."""
     total = sum(sizes)
     places = [n for n, part in enumerate(parts) if is_space(opened(part)[0])]
     if len(places) == 1:

@@ -1,4 +1,4 @@
-"""The two ends of a model: where the image enters, and where its map becomes a vector and scores."""
+"""The ends of a classifier: where the image enters, and where its map becomes a vector and scores."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import math
 
 from torch import nn
 
-from foveate.insert.find.encoder_decoder import SUMMARIES
 from foveate.insert.find.flow import Flow, Place
-from foveate.insert.find.probe import Call
+from foveate.insert.find.run import SUMMARIES, Call
 from foveate.insert.layout import Layout
 
 
@@ -19,9 +18,9 @@ def find_input(flow: Flow) -> list[Place]:
     if inside is None:
         return []
     while True:
-        image = inside.arrived[0]
-        takers = [c for c in flow.inside(inside) if flow.has_to_itself(c, image)]
-        if not takers or takers[0].arrived[0] != image or not flow.once(takers[0]):
+        image = inside.input_nodes[0]
+        takers = [c for c in flow.children(inside) if flow.is_only_user(c, image)]
+        if not takers or takers[0].input_nodes[0] != image or not flow.runs_once(takers[0]):
             break
         inside = takers[0]
     layout = flow.maps.input(inside)
@@ -52,9 +51,9 @@ def find_scores(flow: Flow) -> list[Place]:
 
 def head_of(flow: Flow) -> Call | None:
     """Return the outermost module that makes the logits, or the last linear layer before them."""
-    made = [c for c in flow.trunk if c.path and flow.once(c)]
-    logits = set[int]() if flow.result is None else _laid_out_anew(flow, flow.notes.calls[""].left)
-    exact = [c for c in made if c.left in logits]
+    made = [c for c in flow.trunk if c.path and flow.runs_once(c)]
+    logits = set[int]() if flow.result is None else _reshaped_from(flow, flow.run.calls[""].output_node)
+    exact = [c for c in made if c.output_node in logits]
     shape = None if flow.result is None else flow.result.shape
     linear = [
         c
@@ -64,9 +63,9 @@ def head_of(flow: Flow) -> Call | None:
     return min(exact, key=lambda c: c.started) if exact else linear[-1] if linear else None
 
 
-def _laid_out_anew(flow: Flow, node: int) -> set[int]:
-    """Return a node and what it was before its axes of size 1 were taken away."""
-    nodes, found = flow.notes.trace.nodes, {node}
+def _reshaped_from(flow: Flow, node: int) -> set[int]:
+    """Return a node and what it was before it was reshaped."""
+    nodes, found = flow.nodes, {node}
     while nodes[node].operation in _RESHAPES and len(nodes[node].parents) == 1:
         node = nodes[node].parents[0]
         found.add(node)
@@ -86,17 +85,17 @@ def map_before_pooling(flow: Flow) -> tuple[Layout, tuple[str, str]] | None:
 def _pooling(flow: Flow) -> Call | None:
     """Return the innermost module that turns the last map into one vector."""
     found = [c for c in flow.trunk if c.path and _pools(flow, c)]
-    inner = [c for c in found if not any(c.holds(other) for other in found)]
+    inner = [c for c in found if not any(c.contains(other) for other in found)]
     return inner[-1] if inner else None
 
 
 def _pools(flow: Flow, call: Call) -> bool:
     layout = flow.maps.input(call)
-    if layout is None or call.output is None or not flow.once(call):
+    if layout is None or call.output is None or not flow.runs_once(call):
         return False
     shape = tuple(call.output.shape)
     vector = shape[0] == flow.maps.batch and math.prod(shape[1:]) == layout.channels in shape[1:]
-    if not vector or flow.maps.has_positions(call.left):
+    if not vector or flow.maps.has_positions(call.output_node):
         return False
     return _reads_positions(flow, call) and (
         layout.positions > 1 or "pool" in type(call.module).__name__.lower()
@@ -105,9 +104,8 @@ def _pools(flow: Flow, call: Call) -> bool:
 
 def _reads_positions(flow: Flow, call: Call) -> bool:
     """Return whether a module looks at more than the class token of what it takes."""
-    lineage, node = flow.lineage, call.arrived[0]
-    uses = [use for use in lineage.uses[node] if call.held(lineage.nodes[use].made)]
-    picked = [use for use in uses if lineage.nodes[use].operation in ("select", "slice")]
+    uses = [use for use in flow.uses[call.input_nodes[0]] if call.was_running(flow.nodes[use].time)]
+    picked = [use for use in uses if flow.nodes[use].operation in ("select", "slice")]
     return any(use not in picked or flow.maps.has_positions(use) for use in uses)
 
 
@@ -115,17 +113,18 @@ def _pooled_by_function(flow: Flow) -> list[Place]:
     """Return the last map that a module makes, and the layer that takes the vector made of it."""
     last = flow.last_map()
     layout = flow.maps.output(last) if last is not None else None
-    if last is None or layout is None or last.left not in flow.lineage.ancestors(flow.notes.calls[""].left):
+    used = flow.lineage.ancestors(flow.run.calls[""].output_node)
+    if last is None or layout is None or last.output_node not in used:
         return []
-    vectors = _means(flow, last.left)
+    vectors = _means(flow, last.output_node)
     if not vectors and layout.kind not in ("map", "grid"):
         return []  # only its class token goes on
     places = [Place(last.path, "after", layout)]
     later = [c for c in flow.trunk if c.started > last.ended and c.inputs]
-    takes = (c for c in later if c.arrived[0] in vectors and _is_vector(c, layout))
+    takes = (c for c in later if c.input_nodes[0] in vectors and _is_vector(c, layout))
     linear = (c for c in later if isinstance(c.module, nn.Linear) and _is_vector(c, layout))
     taker = next(takes, None) or next(linear, None)
-    if taker is not None and flow.once(taker):
+    if taker is not None and flow.runs_once(taker):
         places.append(Place(taker.path, "before", layout, role="pool", source=(last.path, "after")))
     return places
 
@@ -137,8 +136,8 @@ def _is_vector(call: Call, layout: Layout) -> bool:
 def _means(flow: Flow, node: int) -> set[int]:
     """Return the vectors that are made of a map by taking its mean, or maximum, over all positions."""
     maps = _followed(flow, {node}, _PASSING, positions=True)
-    means = {use for carried in maps for use in flow.lineage.uses[carried]}
-    means = {use for use in means if flow.lineage.nodes[use].operation in SUMMARIES}
+    means = {use for carried in maps for use in flow.uses[carried]}
+    means = {use for use in means if flow.nodes[use].operation in SUMMARIES}
     return _followed(flow, {n for n in means if not flow.maps.has_positions(n)}, _RESHAPES, positions=False)
 
 
@@ -146,9 +145,9 @@ def _followed(flow: Flow, found: set[int], operations: set[str], positions: bool
     """Return nodes and all that some operations make of them, with positions or without."""
     ahead, found = list(found), set(found)
     while ahead:
-        for use in flow.lineage.uses[ahead.pop()]:
+        for use in flow.uses[ahead.pop()]:
             kept = flow.maps.has_positions(use) == positions
-            if use not in found and kept and flow.lineage.nodes[use].operation in operations:
+            if use not in found and kept and flow.nodes[use].operation in operations:
                 found.add(use)
                 ahead.append(use)
     return found

@@ -1,9 +1,9 @@
 """Mechanisms as a spec names them: registered ones, and any module of the user's own by its import path.
 
-``package.module:Class(width=8)@blocks`` inserts a module that foveate has never seen, if its output has the
-shape of its input. Nobody has said what such a module weighs or what it costs: its multiply-adds are counted
-by running it, and its weights cannot be recorded. A class that keeps the whole contract of a mechanism, as
-those derived from ``foveate.mechanisms.interfaces.Refine`` do, can be named by its import path too.
+``package.module:Class(width=8)@blocks`` inserts a module that foveate does not know, if its output has the
+shape of its input. Such a module declares neither what it weighs nor what it costs: its multiply-adds are
+counted by running it, and its weights cannot be recorded. A class that fulfils the contract of a mechanism,
+as those derived from ``foveate.mechanisms.interfaces.Refine`` do, can be named by its import path too.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from foveate.cost.count import cost as counted
+from foveate.cost.counters import count_bytes, count_macs, count_parameters
 from foveate.errors import FoveateError, OptionError, ShapeError
+from foveate.insert.spec import Term
 from foveate.mechanisms.base import Cost, Facets, Mechanism, build, mechanisms
-from foveate.mechanisms.interfaces import Refine
 from foveate.mechanisms.ranks import RANKS
 from foveate.user_code import import_callable, is_import_path
 
 
-class Own(Refine):
+class Own(Mechanism):
     """A module of the user's own that takes a map (B, C, H, W) and returns one of the same shape.
 
     Args:
@@ -40,6 +40,7 @@ class Own(Refine):
         torch.Size([1, 8, 2, 2])
     """
 
+    interface = "refine"
     facets = Facets(over=(), driven_by="input", weighting="soft", sites=("features", "skip", "bottleneck"))
     dims = RANKS
 
@@ -67,7 +68,8 @@ class Own(Refine):
         """Return parameters, bytes, and the multiply-adds counted on one map of that size."""
         held = next((t for t in [*self.parameters(), *self.buffers()] if t.is_floating_point()), None)
         like = torch.zeros(()) if held is None else held
-        return counted(self.module, torch.zeros(1, self.channels, *size).to(like))
+        macs = count_macs(self.module, torch.zeros(1, self.channels, *size).to(like))
+        return Cost(parameters=count_parameters(self.module), macs=macs, bytes=count_bytes(self.module))
 
 
 def mechanism_class(name: str) -> type[Mechanism]:
@@ -97,9 +99,26 @@ def build_named(name: str, channels: int, **options: object) -> Mechanism:
     if missing := ", ".join(sorted(cls.__abstractmethods__)):
         raise OptionError(
             f"{name} is a mechanism, but does not define {missing}. Define it, or derive the class from "
-            "torch.nn.Module instead: then its cost is counted by running it."
+            "torch.nn.Module instead: its cost is then counted by running it."
         )
     return _called(name, cls, channels, options)
+
+
+def interface_of(term: Term) -> str:
+    """Return the interface of a term's mechanism, or of the mechanism that a control stands in for.
+
+    Raises:
+        UnknownNameError: There is no such mechanism, module or class.
+        OptionError: A control without ``like=``.
+    """
+    name = term.mechanism
+    if name == "control":
+        name = str(dict(term.options).get("like", ""))
+        if not name:
+            raise OptionError(
+                "control needs like=..., the mechanism whose cost it should match, as in control(like=se)"
+            )
+    return mechanism_class(name).interface
 
 
 def child_name(name: str) -> str:

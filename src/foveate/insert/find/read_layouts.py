@@ -1,95 +1,51 @@
 """Which of the tensors that flow through a model are maps, and how they lie in their tensors.
 
-Told by where their axes come from (:mod:`foveate.insert.find.follow_axes`), never by their sizes: a map has
+They are recognised by where their axes come from (``follow_axes``), never by their sizes: a map has
 all images in one axis, its channels in another, and in the rest the rows and columns of one map, all of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Mapping, Sequence
 from itertools import chain
 
-from foveate.insert.find.axes import Axes, Axis, Factor, is_space, is_tracked, opened
-from foveate.insert.find.follow_axes import follow, picture
-from foveate.insert.find.probe import Call, Probe
+from foveate.insert.find.axes import Axes, Axis, Factor, is_space, is_tracked, of_pictures, opened
+from foveate.insert.find.flow import Maps
+from foveate.insert.find.run import Run
 from foveate.insert.layout import Kind, Layout
 
 
-class Maps:
-    """The layouts of all tensors of one run.
+def read_layouts(run: Run, images: Mapping[int, Axes], axes: Sequence[Axes | None]) -> Maps:
+    """Return the layouts of all tensors of one run.
 
     Args:
-        notes: What the probe noted.
+        run: The run.
+        images: The axes of the nodes at which images enter.
+        axes: The axes of every node, None for what was not made from the images.
     """
 
-    def __init__(self, notes: Probe) -> None:
-        self.rank = notes.rank
-        self.batch = notes.batch.shape[0] if notes.batch.ndim == 2 + notes.rank else 1
-        self._nodes = notes.trace.nodes
-        self._images = _images(notes)
-        self._axes = follow(notes.trace, self._images)
-        self._found = cache(self._find)
+    def layout_of(node: int) -> Layout | str:
+        own = axes[node]
+        if own is None:
+            return "it is not made from the images by operations that could be followed"
+        first = next(iter(images.values()))
+        return read(own, run.trace.nodes[node].shape, first[0], len(first) - 2)
 
-    def output(self, call: Call) -> Layout | None:
-        """Return the layout of what came out of ``call``, None if that is no map."""
-        return self.at(call.left) if call.plain else None
-
-    def input(self, call: Call) -> Layout | None:
-        """Return the layout of the first tensor that went into ``call``, None if that is no map."""
-        return self.at(call.arrived[0]) if call.arrived else None
-
-    def at(self, node: int) -> Layout | None:
-        """Return the layout of a tensor, None if it is no map."""
-        found = self._found(node)
-        return found if isinstance(found, Layout) else None
-
-    def why_not(self, node: int) -> str:
-        """Say why a tensor is no map; empty if it is one."""
-        found = self._found(node)
-        return found if isinstance(found, str) else ""
-
-    def why_no_output(self, call: Call) -> str:
-        """Say why no map comes out of a module; empty if one does."""
-        if call.output is None or not call.plain:
-            return "it returns no tensor, or no plain one"
-        first = self.why_not(call.left)
-        later = any(self.at(node) is not None for node in call.out if node != call.left)
-        return f"{first}; a map comes later among what it returns" if first and later else first
-
-    def shape(self, node: int) -> tuple[int, ...]:
-        """Return the shape of a tensor."""
-        return self._nodes[node].shape
-
-    def has_positions(self, node: int) -> bool:
-        """Return whether a tensor still counts rows or columns: what was pooled to 1 x 1 does not."""
-        return any(f.root.what >= 0 or f.root.inside for axis in self._axes[node] or () for f in axis)
-
-    def sums_images(self, node: int) -> bool:
-        """Return whether a tensor was made of several that were made from the images, not of weights."""
-        parents = self._nodes[node].parents
-        return len(parents) > 1 and all(self._axes[parent] is not None for parent in parents)
-
-    def _find(self, node: int) -> Layout | str:
-        axes = self._axes[node]
-        if axes is None:
-            return "it is not made from the images, by any operation that could be followed"
-        first = next(iter(self._images.values()))
-        return read(axes, self._nodes[node].shape, first[0], len(first) - 2)
+    return Maps(run, axes, layout_of)
 
 
-def _images(notes: Probe) -> dict[int, Axes]:
+def entering_images(run: Run) -> dict[int, Axes]:
     """Return the nodes at which images enter: the first batch of them, and those that come with it."""
-    calls = sorted(notes.calls.values(), key=lambda call: call.started)
-    arriving = [(n, t) for c in calls for (_, _, t), n in zip(c.inputs, c.arrived, strict=True)]
-    entry = next(((n, t) for n, t in arriving if t.ndim == 2 + notes.rank and t.is_floating_point()), None)
+    calls = sorted(run.calls.values(), key=lambda call: call.started)
+    given = [(n, t) for c in calls for (_, _, t), n in zip(c.inputs, c.input_nodes, strict=True)]
+    entry = next(((n, t) for n, t in given if t.ndim == 2 + run.rank and t.is_floating_point()), None)
     if entry is None:
         return {}
     node, batch = entry
-    found = {node: picture(batch.shape)}
-    for (_, _, tensor), other in zip(calls[0].inputs, calls[0].arrived, strict=True):
+    found = {node: of_pictures(batch.shape)}
+    for (_, _, tensor), other in zip(calls[0].inputs, calls[0].input_nodes, strict=True):
         if other != node and tensor.ndim == batch.ndim and len(tensor) == len(batch):
-            found[other] = (found[node][0], *picture(tensor.shape)[1:])
+            found[other] = (found[node][0], *of_pictures(tensor.shape)[1:])
     return found
 
 
@@ -163,7 +119,7 @@ def _tokens(kind: Kind, places: Sequence[Axis], channels: int, rank: int) -> Lay
     for number in range(rank):
         line = sorted((f for f in inside if f.root.what == number), key=lambda f: -f.stride)
         if not line:
-            return "its positions are no more rows and columns: one of them is gone"
+            return "its positions are no longer rows and columns: one of the two is gone"
         if not _is_complete(line):
             return "its positions are windows of a map and not the whole, or parts of several maps"
         lines.append(line)
