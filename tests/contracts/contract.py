@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from foveate.mechanisms import mechanisms
-from foveate.mechanisms.base import MapTap, Mechanism, build, options_of
+from foveate.mechanisms.base import Mechanism, build, options_of
+from foveate.mechanisms.map_tap import MapTap
 
 NAMES = sorted(mechanisms)
 CLASSES = 11  # unlike any variant

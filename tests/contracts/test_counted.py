@@ -9,7 +9,8 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from foveate.mechanisms import mechanisms
-from foveate.mechanisms.base import Cost, Mechanism
+from foveate.mechanisms.base import Mechanism
+from foveate.mechanisms.facets import Cost
 
 
 def counted(module: Mechanism, tensors: tuple[Tensor, ...]) -> Cost:

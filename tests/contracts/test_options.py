@@ -30,7 +30,8 @@ from torch import Tensor, nn
 
 from foveate.errors import FoveateError, OptionError, ShapeError
 from foveate.mechanisms import mechanisms
-from foveate.mechanisms.base import Mechanism, header, options_of
+from foveate.mechanisms.base import Mechanism, options_of
+from foveate.mechanisms.header import header
 
 HOME = Path(inspect.getfile(Mechanism)).parent
 

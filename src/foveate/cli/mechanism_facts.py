@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from foveate.errors import OptionError
 
 if TYPE_CHECKING:
-    from foveate.mechanisms.base import Cost, Mechanism
+    from foveate.mechanisms.base import Mechanism
+    from foveate.mechanisms.facets import Cost
 
     Class = type[Mechanism]
 
@@ -104,14 +105,14 @@ def stand_ins(cls: Class) -> dict[str, object]:
 
 def maps(name: str) -> list[str]:
     """Return the axes of the weights that can be seen, such as ``b c 1 1``."""
-    from foveate.mechanisms.base import MapTap
+    from foveate.mechanisms.map_tap import MapTap
 
     return [m.axes for m in _on_paper(name, TABLE_SIZE[0], {}).modules() if isinstance(m, MapTap)]
 
 
 def facts(name: str, cls: Class, size: tuple[int, ...] = TABLE_SIZE, **options: object) -> dict[str, Any]:
     """Return all there is to tell, ready for JSON; ``size`` is (channels, height, width) of a map."""
-    from foveate.mechanisms.base import header
+    from foveate.mechanisms.header import header
 
     head = header(cls)
     cost = price(name, size, options)

@@ -19,8 +19,8 @@ from foveate.cost.formulas import has_formula, macs_of
 from foveate.cost.untouched import Example, forward, untouched
 from foveate.errors import FoveateError, ShapeError
 from foveate.inputs import expect_inputs, expect_model
-from foveate.mechanisms.base import Cost
-from foveate.mechanisms.kernels.gated import as_written
+from foveate.mechanisms.facets import Cost
+from foveate.mechanisms.kernels.eager_cpu import as_written
 from foveate.mechanisms.switch import uncompiled
 
 

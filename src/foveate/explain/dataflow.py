@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from foveate.mechanisms.base import MapTap, Mechanism
+from foveate.mechanisms.base import Mechanism
 from foveate.mechanisms.examples import call, example_inputs
-from foveate.mechanisms.kernels.gated import as_written
+from foveate.mechanisms.kernels.eager_cpu import as_written
+from foveate.mechanisms.map_tap import MapTap
 
 # Operations that move numbers without changing them: what follows is drawn as if it came from before.
 SILENT = frozenset(

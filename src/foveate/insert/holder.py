@@ -12,7 +12,7 @@ from torch.fx import Proxy
 
 from foveate.insert.slot import Slot, Wire
 from foveate.insert.slow_gates import watch
-from foveate.mechanisms.kernels.gated import traced
+from foveate.mechanisms.kernels.eager_cpu import traced
 from foveate.mechanisms.switch import Switch
 
 # Models that an earlier version pickled look for Slot and Wire here.

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from foveate.errors import ShapeError
-from foveate.mechanisms.kernels.gated import traced
+from foveate.mechanisms.kernels.eager_cpu import traced
 
 Kind = Literal["map", "grid", "tokens", "flat", "sequence"]
 

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from foveate.cost.count import cost as counted
 from foveate.errors import FoveateError, OptionError, ShapeError
-from foveate.mechanisms.base import Cost, Facets, Mechanism, build, mechanisms
-from foveate.mechanisms.interfaces import Refine
+from foveate.mechanisms.base import Mechanism, Refine, build, mechanisms
+from foveate.mechanisms.facets import Cost, Facets
 from foveate.mechanisms.ranks import RANKS
 from foveate.user_code import import_callable, is_import_path
 

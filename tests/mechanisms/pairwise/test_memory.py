@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from foveate.mechanisms.base import MapTap, build, mechanisms
-from foveate.mechanisms.kernels.attend import BLOCK, ROWS, attend
+from foveate.mechanisms.base import build, mechanisms
+from foveate.mechanisms.kernels.softmax_attention import BLOCK, ROWS, attend
+from foveate.mechanisms.map_tap import MapTap
 
 SIDE = 64
 APART = {

@@ -15,10 +15,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.interfaces import Fuse
-from foveate.mechanisms.kernels.gated import gated, mean
-from foveate.mechanisms.kernels.mixture import fitted
+from foveate.mechanisms.base import Fuse, mechanisms
+from foveate.mechanisms.batch_norm import BatchNorm
+from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.kernels.gating import gated
+from foveate.mechanisms.kernels.reductions import mean
+from foveate.mechanisms.kernels.resizing import fitted
+from foveate.mechanisms.map_tap import MapTap
 from foveate.options import each_width, reduced, whole
 
 

@@ -21,10 +21,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, gelu
 
-from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.kernels.gated import mean
-from foveate.mechanisms.kernels.mixture import mixture
+from foveate.mechanisms.base import Refine, mechanisms
+from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.kernels.reductions import mean
+from foveate.mechanisms.kernels.weighted_maps import mixture
+from foveate.mechanisms.map_tap import MapTap
 from foveate.mechanisms.precision import full_precision, widen
 from foveate.options import one_of
 

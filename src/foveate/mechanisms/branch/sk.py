@@ -15,10 +15,13 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.interfaces import Fuse
-from foveate.mechanisms.kernels.gated import mean
-from foveate.mechanisms.kernels.mixture import fitted, mixture, one_width
+from foveate.mechanisms.base import Fuse, mechanisms
+from foveate.mechanisms.batch_norm import BatchNorm
+from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.kernels.reductions import mean
+from foveate.mechanisms.kernels.resizing import fitted
+from foveate.mechanisms.kernels.weighted_maps import mixture, one_width
+from foveate.mechanisms.map_tap import MapTap
 from foveate.options import each_width, reduced, whole
 
 

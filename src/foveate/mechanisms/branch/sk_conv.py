@@ -17,9 +17,10 @@ import math
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.base import BatchNorm, Cost, Facets, mechanisms
+from foveate.mechanisms.base import Refine, mechanisms
+from foveate.mechanisms.batch_norm import BatchNorm
 from foveate.mechanisms.branch.sk import SelectiveKernel
-from foveate.mechanisms.interfaces import Refine
+from foveate.mechanisms.facets import Cost, Facets
 from foveate.options import whole
 
 

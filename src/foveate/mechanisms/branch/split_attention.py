@@ -18,10 +18,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from foveate.errors import OptionError
-from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.kernels.gated import mean
-from foveate.mechanisms.kernels.mixture import mixture
+from foveate.mechanisms.base import Refine, mechanisms
+from foveate.mechanisms.batch_norm import BatchNorm
+from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.kernels.reductions import mean
+from foveate.mechanisms.kernels.weighted_maps import mixture
+from foveate.mechanisms.map_tap import MapTap
 from foveate.options import reduced, whole
 
 

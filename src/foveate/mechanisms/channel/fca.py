@@ -22,9 +22,10 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from foveate.errors import OptionError
-from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.kernels.gated import gated
+from foveate.mechanisms.base import Refine, mechanisms
+from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.kernels.gating import gated
+from foveate.mechanisms.map_tap import MapTap
 from foveate.options import one_of, reduced, whole
 
 BASE = 7  # the frequencies are those of a map of 7 x 7

@@ -18,9 +18,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from foveate.mechanisms.base import Cost, Facets, mechanisms
+from foveate.mechanisms.base import mechanisms
+from foveate.mechanisms.facets import Cost, Facets
 from foveate.mechanisms.reading.hard_read import CHOICES, HardRead, at_inference, one_hot
-from foveate.mechanisms.reading.soft_read import masked_softmax
+from foveate.mechanisms.reading.scores import masked_softmax
 from foveate.options import one_of, positive
 
 

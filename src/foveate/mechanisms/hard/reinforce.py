@@ -18,7 +18,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from foveate.errors import OptionError
-from foveate.mechanisms.base import Facets, mechanisms
+from foveate.mechanisms.base import mechanisms
+from foveate.mechanisms.facets import Facets
 from foveate.mechanisms.reading.hard_read import CHOICES, HardRead, at_inference, sampled
 from foveate.options import one_of
 

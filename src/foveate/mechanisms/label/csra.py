@@ -18,8 +18,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from foveate.errors import CheckpointError, OptionError
-from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.interfaces import Label
+from foveate.mechanisms.base import Label, mechanisms
+from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.map_tap import MapTap
 from foveate.mechanisms.precision import widen
 from foveate.mechanisms.ranks import any_rank
 from foveate.options import whole

@@ -29,10 +29,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from foveate.errors import OptionError
-from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
+from foveate.mechanisms.base import Label, mechanisms
 from foveate.mechanisms.detr import detr_sines, from_authors
-from foveate.mechanisms.interfaces import Label
-from foveate.mechanisms.kernels.attend import attend, tokens
+from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.kernels.memory_layout import tokens
+from foveate.mechanisms.kernels.softmax_attention import attend
+from foveate.mechanisms.map_tap import MapTap
 from foveate.mechanisms.pairwise.multi_head import sine2d
 from foveate.mechanisms.precision import full_precision, widen
 from foveate.options import flag, one_of, whole

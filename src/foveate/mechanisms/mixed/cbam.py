@@ -15,15 +15,15 @@ Differs nothing from the authors' code; equation 2 prints no biases (bias=False,
 
 from __future__ import annotations
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.kernels.gated import gated, mean, plain
-from foveate.mechanisms.kernels.pointwise import pointwise
-from foveate.mechanisms.kernels.reads import maximum
+from foveate.mechanisms.base import Refine, mechanisms
+from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.kernels.gating import gated_in_turn
+from foveate.mechanisms.kernels.pointwise_convolution import pointwise
+from foveate.mechanisms.kernels.reductions import maximum, mean
+from foveate.mechanisms.map_tap import MapTap
 from foveate.mechanisms.ranks import RANKS, Dimensions, convolution, of_rank, places
 from foveate.mechanisms.spatial.spatial import SpatialAttention
 from foveate.options import flag, reduced
@@ -102,13 +102,7 @@ class ConvolutionalBlockAttention(Refine):
         """Return ``x`` with every channel, then every position multiplied by its gate."""
         self._check(x)
         x, channels = self.channel(x)
-        if x.ndim != 4 or plain(x):
-            return self.spatial(x * channels)
-        if not torch.is_grad_enabled():
-            x = x * channels
-            return x.mul_(self.spatial.weigh(x)[1])
-        x, positions = self.spatial.weigh(x, channels.to(x.dtype))  # whose gates count for x * channels
-        return gated(x, channels, positions)
+        return gated_in_turn(x, channels, self.spatial.weigh)
 
     def cost(self, *size: int) -> Cost:
         """Return the closed form of the header."""

@@ -16,9 +16,8 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
-from foveate.mechanisms.base import Cost, Facets, mechanisms
-from foveate.mechanisms.interfaces import Pool
-from foveate.mechanisms.mixed.cbam import ConvolutionalBlockAttention
+from foveate.mechanisms.base import Pool, build, mechanisms
+from foveate.mechanisms.facets import Cost, Facets
 from foveate.mechanisms.ranks import RANKS, Dimensions, places
 
 
@@ -47,8 +46,8 @@ class CBAMPool(Pool):
     ) -> None:
         super().__init__()
         self.channels, self.dimensions = channels, dimensions
-        self.attend = ConvolutionalBlockAttention(
-            channels, reduction=reduction, kernel_size=kernel_size, dimensions=dimensions
+        self.attend = build(
+            "cbam", channels, reduction=reduction, kernel_size=kernel_size, dimensions=dimensions
         )
 
     def forward(self, x: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c"]:

@@ -16,9 +16,11 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import silu
 
-from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.kernels.gated import gated
+from foveate.mechanisms.base import Refine, mechanisms
+from foveate.mechanisms.batch_norm import BatchNorm
+from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.kernels.gating import gated
+from foveate.mechanisms.map_tap import MapTap
 from foveate.mechanisms.ranks import RANKS, Dimensions, convolution, of_rank, places
 from foveate.options import whole
 

@@ -32,9 +32,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, max_pool1d, max_pool2d, max_pool3d
 
-from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.kernels.mixture import linear
+from foveate.mechanisms.base import Refine, mechanisms
+from foveate.mechanisms.batch_norm import BatchNorm
+from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.kernels.resizing import linear_mode
+from foveate.mechanisms.map_tap import MapTap
 from foveate.mechanisms.precision import precise, widen
 from foveate.mechanisms.ranks import RANKS, Dimensions, convolution, of_rank
 from foveate.options import one_of, reduced, whole
@@ -167,7 +169,9 @@ class ResidualAttention(Refine):
             else:
                 coarse = coarse + crossed
         aligned = self.layout != "light"
-        return interpolate(self.up[level](coarse), size=x.shape[2:], mode=linear(x), align_corners=aligned)
+        return interpolate(
+            self.up[level](coarse), size=x.shape[2:], mode=linear_mode(x), align_corners=aligned
+        )
 
     def _halved(self, x: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c *half"]:
         pool = MAX_POOLS[x.ndim]

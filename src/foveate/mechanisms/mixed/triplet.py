@@ -17,11 +17,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.kernels.gated import gated_by_sum, mean
-from foveate.mechanisms.kernels.planes import convolve
-from foveate.mechanisms.kernels.reads import maximum
+from foveate.mechanisms.base import Refine, mechanisms
+from foveate.mechanisms.batch_norm import BatchNorm
+from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.kernels.few_plane_convolution import convolve
+from foveate.mechanisms.kernels.gating import gated_by_sum
+from foveate.mechanisms.kernels.reductions import maximum, mean
+from foveate.mechanisms.map_tap import MapTap
 from foveate.options import odd
 
 

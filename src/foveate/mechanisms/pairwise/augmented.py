@@ -22,11 +22,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from foveate.errors import OptionError
-from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.kernels.attend import like_input, project
-from foveate.mechanisms.kernels.relative import attend_placed, distances
-from foveate.mechanisms.kernels.relative import relative as placed
+from foveate.mechanisms.base import Refine, mechanisms
+from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.kernels.memory_layout import like_input
+from foveate.mechanisms.kernels.pointwise_convolution import project
+from foveate.mechanisms.kernels.relative_attention import attend_placed, distances
+from foveate.mechanisms.kernels.relative_attention import relative as placed
+from foveate.mechanisms.map_tap import MapTap
 from foveate.options import odd, whole
 
 

@@ -20,9 +20,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from foveate.errors import OptionError
-from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.kernels.attend import attend, like_input, tokens, untoken
+from foveate.mechanisms.base import Refine, mechanisms
+from foveate.mechanisms.batch_norm import BatchNorm
+from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.kernels.memory_layout import like_input, tokens, untoken
+from foveate.mechanisms.kernels.softmax_attention import attend
+from foveate.mechanisms.map_tap import MapTap
 from foveate.options import flag, one_of, reduced
 
 KINDS = ("base", "context")

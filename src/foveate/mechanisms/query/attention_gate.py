@@ -29,10 +29,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from foveate.errors import OptionError
-from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.interfaces import Gate
-from foveate.mechanisms.kernels.gated import gated
-from foveate.mechanisms.kernels.mixture import resized
+from foveate.mechanisms.base import Gate, mechanisms
+from foveate.mechanisms.batch_norm import BatchNorm
+from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.kernels.gating import gated
+from foveate.mechanisms.kernels.resizing import resized
+from foveate.mechanisms.map_tap import MapTap
 from foveate.mechanisms.precision import widen
 from foveate.mechanisms.ranks import RANKS, Dimensions, convolution, of_rank
 from foveate.options import reduced, whole

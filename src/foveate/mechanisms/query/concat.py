@@ -16,9 +16,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from foveate.mechanisms.base import Facets, mechanisms
-from foveate.mechanisms.precision import widen
-from foveate.mechanisms.reading.soft_read import SoftRead, linear
+from foveate.mechanisms.base import mechanisms
+from foveate.mechanisms.facets import Facets
+from foveate.mechanisms.precision import exact_linear, widen
+from foveate.mechanisms.reading.soft_read import SoftRead
 from foveate.options import whole
 
 
@@ -63,7 +64,7 @@ class ConcatRead(SoftRead):
         weight = self.pair.weight.to(query.dtype)
         asked = F.linear(query, weight[:, : self.query_channels])
         held = F.linear(memory, weight[:, self.query_channels :])
-        return linear(self.energy, (asked.unsqueeze(2) + held.unsqueeze(1)).tanh()).squeeze(3)
+        return exact_linear(self.energy, (asked.unsqueeze(2) + held.unsqueeze(1)).tanh()).squeeze(3)
 
     def score_cost(self, entries: int) -> tuple[int, int]:
         """Return the closed form of the header, without the context's."""

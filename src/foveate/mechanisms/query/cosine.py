@@ -15,9 +15,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.base import Facets, mechanisms
+from foveate.mechanisms.base import mechanisms
+from foveate.mechanisms.facets import Facets
 from foveate.mechanisms.precision import widen
-from foveate.mechanisms.reading.soft_read import SoftRead, products
+from foveate.mechanisms.reading.scores import products
+from foveate.mechanisms.reading.soft_read import SoftRead
 
 
 @mechanisms.register("cosine")

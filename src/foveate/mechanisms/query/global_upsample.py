@@ -18,10 +18,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.interfaces import Gate
-from foveate.mechanisms.kernels.gated import gated, mean
-from foveate.mechanisms.kernels.mixture import linear
+from foveate.mechanisms.base import Gate, mechanisms
+from foveate.mechanisms.batch_norm import BatchNorm
+from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.kernels.gating import gated
+from foveate.mechanisms.kernels.reductions import mean
+from foveate.mechanisms.kernels.resizing import linear_mode
+from foveate.mechanisms.map_tap import MapTap
 from foveate.mechanisms.ranks import RANKS, Dimensions, convolution, of_rank, places
 from foveate.options import whole
 
@@ -65,7 +68,7 @@ class GlobalAttentionUpsample(Gate):
         self._check(x)
         self._check_gating(x, gating)
         gates: Tensor = self.map(self.weigh(mean(gating, *places(gating))).sigmoid())
-        coarse = interpolate(gating, size=x.shape[2:], mode=linear(x), align_corners=self.align_corners)
+        coarse = interpolate(gating, size=x.shape[2:], mode=linear_mode(x), align_corners=self.align_corners)
         return coarse + gated(self.see(x).relu_(), gates)
 
     def cost(self, *size: int) -> Cost:

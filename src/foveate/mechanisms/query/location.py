@@ -17,9 +17,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from foveate.mechanisms.base import Facets, mechanisms
-from foveate.mechanisms.precision import widen
-from foveate.mechanisms.reading.soft_read import SoftRead, hidden, linear, masked_softmax
+from foveate.mechanisms.base import mechanisms
+from foveate.mechanisms.facets import Facets
+from foveate.mechanisms.precision import exact_linear, widen
+from foveate.mechanisms.reading.scores import hidden, masked_softmax
+from foveate.mechanisms.reading.soft_read import SoftRead
 from foveate.options import one_of, whole
 
 
@@ -78,7 +80,7 @@ class LocationRead(SoftRead):
 
     def score(self, query: Float[Tensor, "b t q"], memory: Float[Tensor, "b n d"]) -> Float[Tensor, "b t n"]:
         """Return W q, laid out over the memory's places."""
-        scores = linear(self.places, query)
+        scores = exact_linear(self.places, query)
         if self.fit == "stretch":
             return F.interpolate(widen(scores), size=memory.shape[1], mode="linear", align_corners=False)
         row = torch.arange(memory.shape[1], device=memory.device).clamp_max(self.size - 1)

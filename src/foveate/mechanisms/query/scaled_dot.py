@@ -14,8 +14,10 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
-from foveate.mechanisms.base import Facets, mechanisms
-from foveate.mechanisms.reading.soft_read import SoftRead, products
+from foveate.mechanisms.base import mechanisms
+from foveate.mechanisms.facets import Facets
+from foveate.mechanisms.reading.scores import products
+from foveate.mechanisms.reading.soft_read import SoftRead
 
 
 @mechanisms.register("scaled_dot")

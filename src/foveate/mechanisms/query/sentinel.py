@@ -22,11 +22,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from foveate.errors import ShapeError
-from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.interfaces import Read
-from foveate.mechanisms.precision import widen
-from foveate.mechanisms.reading.soft_read import hidden as nothing_at
-from foveate.mechanisms.reading.soft_read import linear, masked_softmax, readable
+from foveate.mechanisms.base import Read, mechanisms
+from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.map_tap import MapTap
+from foveate.mechanisms.precision import exact_linear, widen
+from foveate.mechanisms.reading.scores import hidden as nothing_at
+from foveate.mechanisms.reading.scores import masked_softmax, readable
 from foveate.options import one_of, whole
 
 
@@ -142,11 +143,11 @@ class VisualSentinelRead(Read):
     def _scores(self, query: Tensor, memory: Tensor, sentinel: Tensor) -> tuple[Tensor, Tensor]:
         """Return the scores of the memory (B, T, N) and of the sentinel (B, T, 1)."""
         if self.released:
-            query = linear(self.before_query, query).tanh()
-        asked, held = linear(self.query, query), linear(self.key, memory)
-        own = linear(self.sentinel_key, sentinel)
-        scores = linear(self.energy, (asked.unsqueeze(2) + held.unsqueeze(1)).tanh()).squeeze(3)
-        return widen(scores), widen(linear(self.energy, (asked + own).tanh()))
+            query = exact_linear(self.before_query, query).tanh()
+        asked, held = exact_linear(self.query, query), exact_linear(self.key, memory)
+        own = exact_linear(self.sentinel_key, sentinel)
+        scores = exact_linear(self.energy, (asked.unsqueeze(2) + held.unsqueeze(1)).tanh()).squeeze(3)
+        return widen(scores), widen(exact_linear(self.energy, (asked + own).tanh()))
 
     def cost(self, height: int, width: int) -> Cost:
         """Return the closed form of the header."""

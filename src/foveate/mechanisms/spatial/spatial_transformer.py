@@ -22,8 +22,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.interfaces import Refine
+from foveate.mechanisms.base import Refine, mechanisms
+from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.map_tap import MapTap
 from foveate.mechanisms.precision import full_precision, precise, widen
 from foveate.options import one_of, whole
 

@@ -9,13 +9,14 @@ So use the ``x`` that was handed on, and end in ``gated``, which makes that grad
 from __future__ import annotations
 
 import itertools
+import math
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_max_pool2d
 
-from foveate.mechanisms.kernels.gated import (
+from foveate.mechanisms.kernels.eager_cpu import (
     BLOCK,
     blocks,
     channels_last,
@@ -23,12 +24,38 @@ from foveate.mechanisms.kernels.gated import (
     part,
     plain,
     total,
+    traced,
     weighted,
 )
 from foveate.mechanisms.precision import as_saved
 from foveate.mechanisms.ranks import places
 
 AXES = {"channels": 1, "rows": 2, "columns": 3}
+
+
+def mean(x: Tensor, *dims: int) -> Tensor:
+    """Return the means over ``dims``, which are kept with size 1.
+
+    Example:
+        >>> mean(torch.tensor([[[[1.0, 3.0]]]]), 2, 3).item()
+        2.0
+    """
+    alike = not torch.is_grad_enabled() and (len(dims) > 1 or not channels_last(x))
+    if alike or x.dtype == torch.float16 or traced(x):  # in float16 a sum overflows where the mean does not
+        return x.mean(dim=dims, keepdim=True)
+    # The gradient of a mean is a new map, divided; that of a sum is a view of one number for each sum.
+    return total(x, *dims) / math.prod(x.shape[dim] for dim in dims)
+
+
+def row_and_column_means(x: Tensor) -> Tensor:
+    """Return the means of all rows, then of all columns: (B, C, H, W) to (B, C, H + W, 1).
+
+    By ``mean``, not by adaptive pooling: ONNX bakes the example's size into that and errs silently at others.
+    """
+    rows, columns = mean(x, 3), mean(x, 2).transpose(2, 3)
+    if channels_last(x):  # joined in the order of memory, too
+        return torch.cat([rows.movedim(1, -1), columns.movedim(1, -1)], dim=1).movedim(-1, 1)
+    return torch.cat([rows, columns], dim=2)
 
 
 def weighted_sum(x: Tensor, weight: Tensor, over: str, *, shared: bool = False) -> tuple[Tensor, Tensor]:
@@ -85,6 +112,27 @@ def maximum(x: Tensor, over: str, scale: Tensor | None = None) -> tuple[Tensor, 
     else:
         handed_on, maxima = _Maximum.apply(x, over, scale)
     return handed_on, maxima
+
+
+def maximum_and_mean(x: Tensor, scale: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Return ``x`` and, as two planes, the maximum and the mean over the channels of ``x * scale``.
+
+    Args:
+        x: A signal, map or volume (B, C, ...).
+        scale: (B, C, 1, ...), or None for ``x`` as it is.
+
+    Example:
+        >>> maximum_and_mean(torch.tensor([[[[1.0]], [[5.0]]]]))[1].flatten()
+        tensor([5., 3.])
+    """
+    if x.ndim != 4 or plain(x):
+        scaled = x if scale is None else x * scale
+        maxima, means = maximum(scaled, "channels")[1], scaled.mean(dim=1, keepdim=True)
+    else:
+        x, maxima = maximum(x, "channels", scale)
+        shares = x.new_ones(1, x.shape[1], 1, 1) if scale is None else scale
+        x, means = weighted_sum(x, shares / x.shape[1], "channels")
+    return x, torch.cat([maxima, means], dim=1)
 
 
 def _maxima(x: Tensor, over: str, scale: Tensor | None) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 
 from foveate.mechanisms import mechanisms
 from foveate.mechanisms.base import build
-from foveate.mechanisms.kernels import gated, planes
+from foveate.mechanisms.kernels import eager_cpu, few_plane_convolution, gating
 
 REFINE = [name for name in sorted(mechanisms) if mechanisms[name].interface == "refine"]
 
@@ -25,9 +25,9 @@ def test_equals_the_plain_way(name, layout, training, monkeypatch) -> None:
     x = torch.randn(3, 16, 7, 5, dtype=torch.float64).contiguous(memory_format=layout)
     slope, found = torch.randn_like(x), {}
     for way, least in (("plain", 1 << 40), ("fast", 1)):
-        monkeypatch.setattr(gated, "SMALL", least)
-        monkeypatch.setattr(planes, "FEW", least)
-        monkeypatch.setattr(gated, "BLOCK", 200)
+        monkeypatch.setattr(eager_cpu, "SMALL", least)
+        monkeypatch.setattr(few_plane_convolution, "FEW", least)
+        monkeypatch.setattr(gating, "BLOCK", 200)
         twin, given = copy.deepcopy(module), x.clone().requires_grad_()
         torch.manual_seed(1)
         y = twin(given)

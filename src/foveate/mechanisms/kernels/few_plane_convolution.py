@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 from torch.nn.grad import conv2d_input, conv2d_weight
 
-from foveate.mechanisms.kernels.gated import BLOCK, traced
+from foveate.mechanisms.kernels.eager_cpu import BLOCK, traced
 from foveate.mechanisms.precision import as_saved
 
 FEW = 1 << 14  # numbers below which conv2d is as fast
