@@ -121,7 +121,7 @@ class Mechanism(nn.Module, metaclass=Placed):
     def cost(self, height: int, width: int) -> Cost:
         """Return the cost for one (C, height, width) map, by the closed form in the file's header.
 
-        A mechanism that takes signals and volumes is asked with (length) or (depth, height, width) too.
+        A mechanism that takes signals and volumes is called with (length) or (depth, height, width) too.
         """
 
     def _check_tensor(self, x: Tensor, expected: str, open_axes: int = 1) -> None:
@@ -155,7 +155,7 @@ class Mechanism(nn.Module, metaclass=Placed):
             )
 
     def _expected(self, rank: int) -> str:
-        """Say what is taken instead of a tensor with ``rank`` axes behind batch and channels."""
+        """Say what is accepted instead of a tensor with ``rank`` axes after batch and channels."""
         if "dimensions" not in options_of(type(self)):
             tokens = " For tokens (B, N, C) insert it with fv.insert, which lays them out." * (rank == 1)
             return f"expected {taken(self.dims, self.channels)}.{tokens}"
@@ -190,7 +190,7 @@ class Pool(Mechanism):
 
     @abstractmethod
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c"]:
-        """Reduce ``x`` to one vector an image."""
+        """Reduce ``x`` to one vector per image."""
 
 
 class Gate(Mechanism):
@@ -242,7 +242,7 @@ class Fuse(Mechanism):
         """Weigh ``maps`` against each other and sum them."""
 
     def _check_maps(self, maps: Sequence[Tensor]) -> None:
-        """Raise a ShapeError unless ``maps`` are as many, and as wide, as this was built for."""
+        """Raise a ShapeError unless ``maps`` have the number and the widths this was built for."""
         name = type(self).__name__
         if not isinstance(maps, (list, tuple)) or len(maps) != len(self.widths):
             came = f"{len(maps)} maps" if isinstance(maps, (list, tuple)) else f"a {type(maps).__name__}"
@@ -321,7 +321,7 @@ mechanisms: Registry[type[Mechanism]] = Registry("mechanism", see="foveate list"
 
 
 def build(name: str, channels: int | tuple[int, ...], **options: object) -> Mechanism:
-    """Build a mechanism from its name; a misspelt option is answered with the options there are.
+    """Build a mechanism from its name; the error for a misspelt option lists the valid ones.
 
     Raises:
         UnknownNameError: No mechanism has this name.

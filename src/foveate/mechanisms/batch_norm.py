@@ -18,13 +18,13 @@ class BatchNorm(nn.BatchNorm2d):
     Of signals, maps and volumes.
 
     One value has no variance, and ``nn.BatchNorm2d`` raises: a last batch of one image with a 1 x 1 map ends
-    the run. There the running statistics stand in, as in eval; they are not updated.
+    the run. There the running statistics are used, as in eval; they are not updated.
 
     In a model of half precision it takes float32 too, and returns it: what was summed up there, such as
     covariances, may exceed what half precision holds.
 
     For one image PyTorch's CPU kernel misreads a gradient that comes laid out as (B, H*W, C), as attention
-    over positions returns it, beside a map that is not, and gives a wrong one without a word. So there the
+    over positions returns it, beside a map that is not, and silently returns a wrong one. So there the
     gradient gets the layout of the map.
     """
 
@@ -57,5 +57,5 @@ class BatchNorm(nn.BatchNorm2d):
 
 
 def _packed(layout: torch.memory_format, grad: Tensor | None) -> Tensor | None:
-    """Lay a gradient out; there is none where nothing that follows is asked for."""
+    """Lay a gradient out; None where no gradient flows."""
     return grad if grad is None else grad.contiguous(memory_format=layout)

@@ -39,7 +39,8 @@ class Facets:
             values = getattr(self, name)
             for value in (values,) if isinstance(values, str) else values:
                 if value not in get_args(allowed):
-                    raise ValueError(f'facet {name}: "{value}" is none of {", ".join(get_args(allowed))}')
+                    known = ", ".join(get_args(allowed))
+                    raise ValueError(f'facet {name}: got "{value}", expected one of {known}')
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ class ScaleAttention(Fuse):
             learn: "mean" of the scales, and "max", the greatest value of each channel at each position.
 
     Raises:
-        OptionError: ``kind`` is none of these, or the maps differ in channels and ``out_channels`` is None.
+        OptionError: ``kind`` is unknown, or the maps differ in channels and ``out_channels`` is None.
 
     Example:
         >>> import torch

@@ -8,7 +8,7 @@ Shapes  S maps (B, C, H, W) -> (B, C, H, W); map of conv (B, C, S, C), the matri
         of softmax (B, S) and of spatial (B, S, H, W), which sum to 1 over the S sides.
 Cost    parameters and MACs: conv S*C*C + C and S*C*C*H*W; softmax S and 0; spatial 9*S*C*S + S and
         9*S*C*S*H*W.
-Differs nothing by default. The authors fuse by a fixed 1x1 convolution, which is kind="conv"; the other two
+Differs none by default. The authors fuse by a fixed 1x1 convolution, which is kind="conv"; the other two
         are ours, for weights that sum to 1, and start as the mean of the sides.
 """
 
@@ -42,7 +42,7 @@ class SideFusion(Fuse):
             for each side at each position, computed from the sides.
 
     Raises:
-        OptionError: ``kind`` is none of these, or the maps differ in channels.
+        OptionError: ``kind`` is unknown, or the maps differ in channels.
 
     Example:
         >>> import torch

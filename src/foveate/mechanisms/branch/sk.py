@@ -6,7 +6,7 @@ Paper   Li, Wang, Hu, Yang. Selective Kernel Networks. CVPR 2019. arXiv:1903.065
 Shapes  M maps U_i (B, C, H, W) -> (B, C, H, W); map (B, M, C, 1, 1), sums to 1 over the M maps.
 Cost    with D = hidden or max(C // 16, 32): parameters C*D + 2*D + D*M*C, MACs C*D + D*M*C, whatever
         H and W; 8*D + 8 bytes of running statistics.
-Differs nothing from the authors' network definition, which has no biases. For two maps the paper remarks
+Differs none from the authors' network definition, which has no biases. For two maps the paper remarks
         that one of the A_i is redundant; both are kept, as there.
 """
 

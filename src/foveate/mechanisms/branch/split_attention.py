@@ -7,7 +7,7 @@ Shapes  x (B, C, H, W) -> (B, C, H, W); map (B, R, C, 1, 1), sums to 1 over the 
 Cost    with K = cardinality, G = gcd(R*K, C), D = hidden or max(C*R // 4, 32) rounded up to a multiple of K:
         parameters 9*C*C*R/G + 2*C*R + C*D/K + 3*D + D*C*R/K + C*R,
         MACs 9*C*C*R/G*H*W + C*D/K + D*C*R/K; 8*C*R + 8*D + 16 bytes of running statistics.
-Differs nothing, where R*K divides C, as the authors require; elsewhere the 3x3 convolution has G groups.
+Differs none, where R*K divides C, as the authors require; elsewhere the 3x3 convolution has G groups.
 """
 
 from __future__ import annotations

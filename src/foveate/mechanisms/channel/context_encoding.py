@@ -8,7 +8,7 @@ Shapes  x (B, C, H, W) -> (B, C, H, W); maps codes (B, N, K), N = H*W, which sum
         gates map (B, C, 1, 1) in (0, 1).
 Cost    with K = codewords: parameters 2*C*C + 3*C + K*C + 3*K, MACs (C*C + 2*K*C)*H*W + C*C;
         8*C + 8*K + 16 bytes of running statistics.
-Differs nothing in what comes out; the N*K differences z_i - d_k are never formed. The layer by which the
+Differs none in the output; the N*K differences z_i - d_k are never formed. The layer by which the
         paper predicts which classes are present is not part of it, as a map comes out: put
         nn.Linear(C, classes) on ``encode(x)`` for its loss.
 """

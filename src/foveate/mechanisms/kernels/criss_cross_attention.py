@@ -80,7 +80,7 @@ def _weights(query: Float[Tensor, "b h w r"], key: Float[Tensor, "b h w r"]) -> 
 
 
 def fits(x: Tensor, *parameters: Tensor) -> bool:
-    """Whether ``cross`` may stand in for the formula: eager, on a CPU, large, all in float32 or float64."""
+    """Whether ``cross`` may replace the formula: eager, on a CPU, large, all in float32 or float64."""
     if traced(x) or torch.is_autocast_enabled(x.device.type):
         return False
     wide = x.dtype in (torch.float32, torch.float64) and all(p.dtype == x.dtype for p in parameters)
@@ -131,7 +131,7 @@ def _down(weights: Float[Tensor, "h w h+w"]) -> Float[Tensor, "w h h"]:
 
 
 class _Cross(torch.autograd.Function):
-    """Image by image: a column of one image is a matrix with strides, a column of several is none."""
+    """Image by image: a column of one image is a strided matrix, a column of several is not."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, asks: Tensor, shift: Tensor, project: Tensor, bias: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """What the fast paths share: when they apply, sums in the order of memory, and blocks that fit in a cache.
 
 A fast path is for eager PyTorch on a CPU. ``torch.compile``, export, tracing, ``torch.func``, counting and
-every other device get the plain formula. Each kernel asks here; a mechanism never does.
+every other device get the plain formula. Each kernel asks here; no mechanism does.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def fusing() -> bool:
 
 
 def channels_last(x: Tensor) -> bool:
-    """Whether the channels of one position lie side by side in memory, and nothing else is between."""
+    """Whether the channels of one position are adjacent in memory, without gaps."""
     return x.ndim == 4 and x.stride(1) == 1 and x.is_contiguous(memory_format=torch.channels_last)
 
 
@@ -69,7 +69,7 @@ def as_written() -> Iterator[None]:
 
 
 def traced(x: Tensor) -> bool:
-    """Whether the plain expression is wanted as such: for a compiler, a transform or another device."""
+    """Whether the plain formula must run: for a compiler, a transform or another device."""
     return (
         torch.compiler.is_compiling()
         or _COUNTED.get()
@@ -80,7 +80,7 @@ def traced(x: Tensor) -> bool:
 
 
 def plain(x: Tensor, *gates: Tensor) -> bool:
-    """Whether the plain expression is the one to take: traced, small, or of a layout or type that is rare."""
+    """Whether the plain formula must or should run: traced, a small map, or a rare layout or type."""
     return (
         traced(x)
         or x.numel() < SMALL

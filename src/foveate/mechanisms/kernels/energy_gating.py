@@ -26,7 +26,7 @@ def gated_by_energy(x: Float[Tensor, "b c h w"], lam: float, tap: MapTap) -> Flo
     Args:
         x: The map.
         lam: What is added to the variance; greater than 0.
-        tap: Gets the gates (B, C, H, W), which are formed where somebody records or hooks it.
+        tap: Gets the gates (B, C, H, W), which are formed only while it is recorded or hooked.
     """
     if not (tap.recording or tap._forward_hooks or plain(x) or widen(x) is not x):
         return _Gated.apply(x, lam)

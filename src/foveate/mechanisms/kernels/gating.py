@@ -65,7 +65,7 @@ def gated_in_turn(x: Tensor, gate: Tensor, weigh: Callable[..., tuple[Tensor, Te
     Args:
         x: The map.
         gate: The first gates, of a shape that broadcasts to that of ``x``.
-        weigh: Called as ``weigh(x)`` or ``weigh(x, scale)``; returns ``x`` to go on with and the gates for
+        weigh: Called as ``weigh(x)`` or ``weigh(x, scale)``; returns ``x`` to continue with and the gates for
             ``x``, or for ``x * scale``, which it need not form.
     """
     if x.ndim != 4 or plain(x):

@@ -18,7 +18,7 @@ def layout_of(x: Tensor) -> torch.memory_format:
 def tokens(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b n c"]:
     """Lay a map out as tokens, row by row, with a last dimension of stride 1.
 
-    The fused CPU kernel asks for that stride and falls back to an N*N matrix without a word if it is missing.
+    The fused CPU kernel asks for that stride and falls back to an N*N matrix silently if it is missing.
     """
     laid_out = x.flatten(2).transpose(1, 2)
     tracing = torch.jit.is_tracing()  # type: ignore[attr-defined]

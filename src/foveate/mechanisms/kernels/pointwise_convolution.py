@@ -1,8 +1,8 @@
 """A convolution of kernel 1 as a linear layer, where that is faster.
 
-On the CPU a convolution lays weights out anew: on 1 x 1 maps, the means of large ones, that is most of its
+On the CPU a convolution rearranges its weights: on 1 x 1 maps, the means of large ones, that is most of its
 time. On channels_last maps its backward pass takes a tenth to a third longer than that of the matrix product
-which it is. And under ``torch.compile`` it lays the maps around it out anew: a training step of a gate takes
+which it is. And under ``torch.compile`` it rearranges the maps around it: a training step of a gate takes
 up to three times as long (``benchmarks/compiler.py``).
 """
 

@@ -18,7 +18,7 @@ from foveate.mechanisms.precision import widen
 
 
 def position_scores(layer: nn.Conv2d, x: Float[Tensor, "b c h w"]) -> tuple[Tensor, Float[Tensor, "b 1 h w"]]:
-    """Return ``x`` to go on with and ``layer(x)``, for a convolution of kernel 1 to one channel."""
+    """Return ``x`` to continue with and ``layer(x)``, for a convolution of kernel 1 to one channel."""
     rare = x.dtype != layer.weight.dtype or torch.is_autocast_enabled(x.device.type)
     if rare or (plain(x) and not fusing()):
         return x, layer(x)
@@ -29,7 +29,7 @@ def position_scores(layer: nn.Conv2d, x: Float[Tensor, "b c h w"]) -> tuple[Tens
 def softmax_pooled(
     layer: nn.Conv2d, x: Float[Tensor, "b c h w"], tap: MapTap, *, shared: bool
 ) -> tuple[Tensor, Float[Tensor, "b c"]]:
-    """Return ``x`` to go on with and the mean of all positions, by the softmax of their scores.
+    """Return ``x`` to continue with and the mean of all positions, by the softmax of their scores.
 
     Args:
         layer: What scores, a convolution of kernel 1 to one channel.

@@ -2,8 +2,8 @@
 
 Plainly ``(x, (x * weight).sum(dims))`` and ``(x, x.amax(dims))``, which is what ``torch.compile`` and export
 get. In eager PyTorch every way in which ``x`` is used makes a gradient as large as ``x``, and the engine adds
-them up. Here each function hands ``x`` on, and on the way back adds to the gradient that arrives, in place.
-So use the ``x`` that was handed on, and end in ``gated``, which makes that gradient for nobody else.
+them up. Here each function passes ``x`` on, and in the backward pass adds to the gradient that arrives, in
+place. So use the ``x`` that was returned, and end in ``gated``, whose gradient no one else holds.
 """
 
 from __future__ import annotations
@@ -65,8 +65,8 @@ def weighted_sum(x: Tensor, weight: Tensor, over: str, *, shared: bool = False) 
         x: A map (B, C, H, W).
         weight: (B or 1, C, 1, 1) for a sum over channels, (B, 1, H, W) for one over positions.
         over: What is summed.
-        shared: Whether the gradient of what is handed on may be used elsewhere too, as that of a sum is, and
-            so is not to be written to.
+        shared: Whether the gradient of the returned ``x`` may be used elsewhere too, as that of a sum is, and
+            so must not be written to.
 
     Example:
         >>> x, sums = weighted_sum(torch.ones(1, 3, 2, 2), torch.ones(1, 3, 1, 1), "channels")
@@ -151,7 +151,7 @@ def _maxima(x: Tensor, over: str, scale: Tensor | None) -> Tensor:
 
 
 def whole_columns(x: Tensor) -> list[tuple[slice, ...]]:
-    """Cut ``x`` into blocks that have all channels: samples where channels lie apart."""
+    """Cut ``x`` into blocks that have all channels: samples where channels are not adjacent."""
     if channels_last(x):
         return list(blocks(x, BLOCK))
     return [(slice(start, start + 1),) for start in range(x.shape[0])]
@@ -169,7 +169,7 @@ def whole_channels(x: Tensor, size: int) -> list[tuple[slice, ...]]:
 
 
 def owned(grad: Tensor) -> Tensor:
-    """Return ``grad`` to be written to; if one number stands for many, a copy."""
+    """Return a ``grad`` that may be written to: a copy where it is an expanded view."""
     return grad if grad.is_contiguous() or channels_last(grad) else grad.contiguous()
 
 

@@ -54,7 +54,7 @@ def stretched(x: Float[Tensor, "b c _ _"], height: int, width: int) -> Float[Ten
 def line_resizing(length: int, size: int, like: Tensor) -> Float[Tensor, "length size"] | None:
     """Return the matrix that resizes a line of ``size`` places to ``length``; None where the two are equal.
 
-    Linear, half-pixel centres. In an export, where no length can be told from another, there is always one.
+    Linear, half-pixel centres. In an export, where no two lengths can be compared, there is always one.
     """
     if length == size and not torch.compiler.is_exporting():
         return None

@@ -53,7 +53,7 @@ def _fused(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
 
 
 def _strided(x: Tensor) -> Tensor:
-    """Return ``x`` with a last dimension of stride 1, which the fused CPU kernel asks for without a word."""
+    """Return ``x`` with a last dimension of stride 1, which the fused CPU kernel needs."""
     if torch.compiler.is_compiling() or x.stride(-1) == 1:
         return x
     return x.clone(memory_format=torch.contiguous_format)
@@ -80,7 +80,7 @@ def _row_blocks(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 def _row_blocks_backward(
     grad: Tensor, query: Tensor, key: Tensor, value: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the gradients of queries, keys and values; each block's weights are formed once more."""
+    """Return the gradients of queries, keys and values; each block's weights are formed again."""
     parts = [widen(part) for part in (query, key, value)]
     grads = [part.new_zeros(part.shape) for part in parts]  # contiguous, so that _few gives views
     for queries, keys, values, grad_contexts, grad_queries, grad_keys, grad_values in _few(
@@ -132,7 +132,7 @@ def _flops(query: torch.Size, key: torch.Size, value: torch.Size, *_: Any, **__:
 def _flops_backward(
     grad: torch.Size, query: torch.Size, key: torch.Size, value: torch.Size, *_: Any, **__: Any
 ) -> int:
-    """The same, for energies once more, two gradients of width d and two of that of the values."""
+    """The same, for the energies again, two gradients of width d and two of that of the values."""
     return 2 * math.prod(query[:-1]) * key[-2] * (3 * key[-1] + 2 * value[-1])
 
 

@@ -16,7 +16,7 @@ def at_least_one(count: int) -> int:
 
 
 def at_most(count: int, limit: int) -> int:
-    """Return ``count``, or ``limit`` where it is more, likewise."""
+    """Return ``count``, or ``limit`` where it is more, for such sizes too."""
     if isinstance(count, Tensor):
         return cast(int, count.clamp_max(limit))
     return cast(int, torch.sym_min(count, limit))

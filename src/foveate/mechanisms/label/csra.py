@@ -5,7 +5,7 @@ Paper   Zhu, Wu. Residual Attention: A Simple but Effective Method for Multi-Lab
         arXiv:2108.02456, section 3.
 Shapes  x (B, C, H, W) -> logits (B, Q), Q classes; map (B, K, Q, H, W), K heads, sums to 1 over positions.
 Cost    parameters K*C*Q, MACs K*C*Q*N, N = H*W.
-Differs nothing; a temperature of 99 or more means the maximum, as in the authors' code.
+Differs none; a temperature of 99 or more means the maximum, as in the authors' code.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class ClassSpecificResidualAttention(Label):
         return (scores.mean(dim=-1) + self.lam * attended).sum(dim=1).to(x.dtype)
 
     def from_published(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return weights in the authors' names, a layer a head, under our own.
+        """Return weights in the authors' names, one layer per head, under our own.
 
         Raises:
             CheckpointError: They have another number of heads.

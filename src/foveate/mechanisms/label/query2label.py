@@ -15,7 +15,7 @@ Differs d is 2048 with f 8192 in the recipe for ResNet-101, here no wider than 2
         positions="detr" is the authors' code: counted from 1, scaled to 2 pi over the map, sine and cosine in
         turn. Where d = C that code leaves out the first convolution (embed=False, without its C*d + d and
         N*C*d). The first decoder layer has no self-attention: it would read zeros only. The classes look at
-        each other, as the paper says; the authors' code drops that unless told otherwise
+        each other, as the paper says; the authors' code drops that by default
         (self_attention=False, without the terms in L - 1).
 """
 

@@ -8,7 +8,7 @@ Shapes  x (B, C, H, W) -> (B, C, H, W); maps channel.map (B, C, 1, 1) and spatia
         (0, 1).
 Cost    with R = max(1, C // reduction): parameters 2*C*R + C + R + 2*k*k + 2, MACs 4*C*R + 2*k*k*H*W;
         20 bytes of running statistics. Of signals k for k*k and L for H*W, of volumes k*k*k and D*H*W.
-Differs nothing from the authors' code; equation 2 prints no biases (bias=False, which is timm's default and
+Differs none from the authors' code; equation 2 prints no biases (bias=False, which is timm's default and
         C + R parameters fewer), and the paper does not mention the normalisation, whose scale starts at 0:
         the fresh position gates are all 0.5.
 """
@@ -47,7 +47,7 @@ class ChannelGate(nn.Module):
         self.map = MapTap(of_rank("b c 1 1", dimensions))
 
     def forward(self, x: Float[Tensor, "b c *space"]) -> tuple[Tensor, Float[Tensor, "b c *ones"]]:
-        """Return ``x`` to go on with and the gates of its channels."""
+        """Return ``x`` to continue with and the gates of its channels."""
         means = mean(x, *places(x))
         x, maxima = maximum(x, "positions")
         of_means, of_maxima = (

@@ -8,7 +8,8 @@ Shapes  x (B, C, H, W) -> (B, C); maps attend.channel.map (B, C, 1, 1) and atten
 Cost    as cbam: with R = max(1, C // reduction), parameters 2*C*R + C + R + 2*k*k + 2,
         MACs 4*C*R + 2*k*k*H*W; 20 bytes of running statistics. Of signals k for k*k and L for H*W,
         of volumes k*k*k and D*H*W.
-Differs the paper gates inside the blocks and pools plainly; this gates the last map once, while it is pooled.
+Differs the paper gates inside the blocks and pools by the mean; this gates the last map once, before the
+        pooling.
 """
 
 from __future__ import annotations

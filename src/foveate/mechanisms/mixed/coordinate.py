@@ -7,7 +7,7 @@ Paper   Hou, Zhou, Feng. Coordinate Attention for Efficient Mobile Network Desig
 Shapes  x (B, C, H, W) -> (B, C, H, W); maps rows (B, C, H, 1) and columns (B, C, 1, W), gates in (0, 1).
 Cost    with R = max(8, C // reduction): parameters 3*C*R + 2*C + 3*R, MACs 2*C*R*(H + W);
         8*R + 8 bytes of running statistics.
-Differs nothing from the authors' code.
+Differs none from the authors' code.
 """
 
 from __future__ import annotations

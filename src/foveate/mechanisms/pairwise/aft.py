@@ -13,7 +13,7 @@ Cost    with P = kernel_size^2: parameters 3*C*C, + 3*C with bias, + 2*C with no
         grows with N, with size with N*N (one table for all images and channels).
 Differs AFT-conv is the default: it takes any size, knows distances, and its memory grows with N. The table
         is learned as it is, where the paper takes products of two vectors, and resized (bilinear) to the
-        map that comes.
+        given map.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ Shapes  x (B, C, H, W) -> (B, C, H, W); map (B, H, W, H+W): the column's H weigh
         then the row's W; together they sum to 1. With recurrence the map is that of the last round.
 Cost    with R = max(1, C // reduction): parameters C*C + 2*C*R + C + 2*R + 1,
         MACs recurrence * N * (C*C + 2*C*R + (H+W)*(C + R)), N = H*W. Memory grows with N*(H+W).
-Differs nothing; the own position is counted once, in the row, as in the authors' code.
+Differs none; the own position is counted once, in the row, as in the authors' code.
 """
 
 from __future__ import annotations

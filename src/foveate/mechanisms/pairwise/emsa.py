@@ -9,9 +9,9 @@ Shapes  x (B, C, H, W) -> (B, C, H, W); map (B, K, N, M), K heads, N = H*W, M = 
         normalised to mean 0 and variance 1 for each head, so unbounded; without mix rows sum to 1.
 Cost    parameters 4*C*C, + 4*C with bias, + 2*C with norm, + C*((r + 1)^2 + 3) with r > 1, + K*K with mix
         and K > 1; MACs 2*N*C*C + 2*M*C*C + 2*N*M*C, + M*C*(r + 1)^2, + N*M*K*K. Memory grows with N: the
-        weights come in blocks of rows, once more in the backward pass. Compiled, all N*M are kept.
+        weights come in blocks of rows, again in the backward pass. Compiled, all N*M are kept.
         Of signals r + 1 for (r + 1)^2, of volumes (r + 1)^3.
-Differs T has no bias, as the softmax takes it out again. The padding makes ceil(H/r) of H for odd r too. No
+Differs T has no bias, as the softmax cancels it. The padding makes ceil(H/r) of H for odd r too. No
         dropout; the authors' scale, sqrt(d), is that of one head though K are summed.
 """
 
@@ -36,7 +36,7 @@ from foveate.options import heads_of, whole
 
 @mechanisms.register("emsa")
 class EfficientSelfAttention(Refine):
-    """Let each position read in a smaller copy of the map, with heads that listen to each other.
+    """Let each position read in a smaller copy of the map, with heads that are mixed.
 
     Args:
         channels: C of the map that it will receive.

@@ -7,7 +7,7 @@ Paper   Guo, Liu, Mu, Hu. Beyond Self-Attention: External Attention Using Two Li
 Shapes  x (B, C, H, W) -> (B, C, H, W); map (B, S, N), N = H*W: A, where each slot's weights sum to 1.
 Cost    parameters 2*S*C, MACs 2*N*S*C; block=True: parameters + 2*C*C + 3*C, MACs + 2*N*C*C, and the
         normalisation's buffers, 2*C numbers and a counter of 8 bytes. Memory grows with N.
-Differs nothing in the formula. block=True is the authors' code: y = relu(x + BN(W2 E(W1 x + b1))) around it.
+Differs none in the formula. block=True is the authors' code: y = relu(x + BN(W2 E(W1 x + b1))) around it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class ExternalAttention(Refine):
     Args:
         channels: C of the map that it will receive.
         slots: S, the number of vectors in the memory. Paper: 64.
-        block: Whether the authors' convolutions, normalisation, residual and ReLU stand around it.
+        block: Whether the authors' convolutions, normalisation, residual and ReLU surround it.
 
     Raises:
         OptionError: ``slots`` is not a positive whole number.

@@ -12,7 +12,7 @@ Cost    with d = C // K, T = ceil(H/block)*ceil(W/block) blocks, S = T*block*blo
         Memory grows with N*D.
 Differs maps of any size, filled up to whole blocks below and on the right and cut back. As in timm, what lies
         outside the map is read as zeros; masked=True does not read it. The tables have timm's size, of which
-        (D - 1) + block rows are read. In the paper it stands in for a 3x3 convolution: no residual.
+        (D - 1) + block rows are read. In the paper it replaces a 3x3 convolution: no residual.
 """
 
 from __future__ import annotations

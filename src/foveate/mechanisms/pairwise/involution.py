@@ -8,7 +8,7 @@ Shapes  x (B, C, H, W) -> (B, C, H, W); map (B, G, K*K, H, W): the kernels, whic
 Cost    with R = max(1, C // reduction), G = max(1, C // group): parameters C*R + 2*R + (R + 1)*G*K*K,
         MACs N*(C*R + R*G*K*K + C*K*K), N = H*W; buffers of the normalisation 2*R numbers and a counter of 8
         bytes. Memory grows with N*K*C, in training with N*K*K*C.
-Differs nothing.
+Differs none.
 """
 
 from __future__ import annotations

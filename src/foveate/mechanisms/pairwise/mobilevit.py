@@ -10,7 +10,7 @@ Shapes  x (B, C, H, W) -> (B, C, H, W); map of each layer (B, P*K, M, M), P = 4 
 Cost    with D = width, L = depth, E = expansion, N = P*M padded positions: parameters 27*C*C + 2*D*C + 6*C
         + L*((4 + 2*E)*D*D + (9 + E)*D) + 2*D, MACs H*W*(27*C*C + 2*C*D) + L*N*((4 + 2*E)*D*D + 2*M*D); 24*C
         + 24 bytes of running statistics. Memory grows with N.
-Differs nothing from the authors' code, which resizes maps that the patches do not divide (bilinear) and
+Differs none from the authors' code, which resizes maps that the patches do not divide (bilinear) and
         back. No dropout.
 """
 
@@ -31,7 +31,7 @@ from foveate.options import heads_of, whole
 
 
 class Layer(nn.Module):
-    """One transformer layer over the patches, for each place in a patch alike.
+    """One transformer layer over the patches, the same for each place in a patch.
 
     Args:
         width: D of the tokens.

@@ -6,8 +6,8 @@ Paper   Fu, Liu, Tian, Li, Bao, Fang, Lu. Dual Attention Network for Scene Segme
 Shapes  x (B, C, H, W) -> (B, C, H, W); map (B, N, N), N = H*W, rows sum to 1, formed only while recording.
 Cost    with R = max(1, C // reduction): parameters C*C + 2*C*R + C + 2*R + 1,
         MACs N*(C*C + 2*C*R) + N*N*(C + R). Memory grows with N, in training too: the
-        weights come in blocks of rows, once more in the backward pass.
-Differs nothing in the numbers; the authors keep all N*N weights.
+        weights come in blocks of rows, again in the backward pass.
+Differs none in the numbers; the authors keep all N*N weights.
 """
 
 from __future__ import annotations

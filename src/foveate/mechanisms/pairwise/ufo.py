@@ -7,7 +7,7 @@ Paper   Song. UFO-ViT: High Performance Linear Vision Transformer without Softma
 Shapes  x (B, C, H, W) -> (B, C, H, W); map (B, K, N, D), K heads of D = C/K channels, N = H*W: how much every
         position takes of each of the D rows that sum up the map; unbounded, of length gamma.
 Cost    parameters 4*C*C + K, + 4*C with bias, + 2*C with norm; MACs 4*N*C*C + 2*N*C*D. Memory grows with N.
-Differs gamma, one a head for both X, starts at 1 (a re-implementation draws it).
+Differs gamma, one per head for both X, starts at 1 (a re-implementation draws it).
 """
 
 from __future__ import annotations

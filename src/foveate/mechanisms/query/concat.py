@@ -1,4 +1,4 @@
-"""Concatenating reading: one layer scores query and entry, written behind each other.
+"""Concatenating reading: one layer scores the concatenation of query and entry.
 
 Formula c = sum_j a_j m_j, a = softmax_j(v . tanh(W [q; m_j]))
 Paper   Luong, Pham, Manning. Effective Approaches to Attention-based Neural Machine Translation. EMNLP 2015.
@@ -6,7 +6,7 @@ Paper   Luong, Pham, Manning. Effective Approaches to Attention-based Neural Mac
 Shapes  query (B, T, Q), memory (B, N, D), mask (B, N) -> context (B, T, D), weights (B, T, N); map (B, T, N),
         rows sum to 1 over what may be read.
 Cost    with n = hidden: parameters n*(Q + D + 1); MACs of one query n*Q + N*(n*D + n + D).
-Differs nothing in the numbers; the pair is never formed: W's two halves are applied before the sum. That is
+Differs none in the numbers; the pair is never formed: W's two halves are applied before the sum. That is
         additive without a bias, its W and U in one matrix.
 """
 

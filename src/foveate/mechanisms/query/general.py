@@ -6,7 +6,7 @@ Paper   Luong, Pham, Manning. Effective Approaches to Attention-based Neural Mac
 Shapes  query (B, T, Q), memory (B, N, D), mask (B, N) -> context (B, T, D), weights (B, T, N); map (B, T, N),
         rows sum to 1 over what may be read.
 Cost    parameters Q*D; MACs of one query Q*D + 2*N*D.
-Differs nothing; scores of half types are in float32.
+Differs none; scores of half types are in float32.
 """
 
 from __future__ import annotations

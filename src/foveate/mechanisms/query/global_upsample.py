@@ -6,7 +6,7 @@ Paper   Li, Xiong, An, Wang. Pyramid Attention Network for Semantic Segmentation
 Shapes  x (B, C, H, W), gating (B, G, h, w) -> (B, G, H, W); map (B, G, 1, 1), gates in (0, 1).
 Cost    parameters 9*C*G + G*G + 6*G, MACs 9*C*G*H*W + G*G; 16*G + 16 bytes of running statistics.
         Of signals 3 for 9 and L for H*W, of volumes 27 and D*H*W.
-Differs there is no code of the authors; this follows segmentation_models_pytorch, including the resizing with
+Differs the authors published no code; this follows segmentation_models_pytorch, including the resizing with
         aligned corners (align_corners=False for half-pixel centres).
 """
 

@@ -8,7 +8,7 @@ Shapes  query (B, T, Q), memory (B, N, D), mask (B, N) -> context (B, T, D), wei
         rows sum to 1, with normalise=False to at most 1.
 Cost    with n = hidden: parameters Q*D + n*(Q + 1); MACs of one query Q*D + n*(Q + 1) + 2*N*D.
 Differs the weights are divided by their sum, for the Gaussian else shrinks the context, to 60 % where the
-        scores are equal; normalise=False is the paper. S is the place behind the last entry that may be read.
+        scores are equal; normalise=False is the paper. S is the place after the last entry that may be read.
 """
 
 from __future__ import annotations

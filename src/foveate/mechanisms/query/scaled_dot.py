@@ -26,7 +26,7 @@ class ScaledDotRead(SoftRead):
 
     Args:
         channels: D of the memory's entries.
-        query: Q of the queries; None takes ``channels``. Others pass a linear layer
+        query: Q of the queries; None takes ``channels``. Others pass through a linear layer
             without bias first.
         context_gate: "none", or a gate on the context that the query opens: "scalar" or "vector".
 

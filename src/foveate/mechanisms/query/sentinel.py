@@ -8,9 +8,10 @@ Shapes  query (B, T, Q), memory (B, N, D), mask (B, N), sentinel (B, T, D) -> co
         the memory alone (B, T, N), rows sum to 1; map (B, T, N+1), the last slot is beta, rows sum to 1.
 Cost    with n = hidden: parameters n*(Q + 2*D + 1) + D; MACs of one query n*(Q + D + 1) + N*(n*D + n + D).
         kind="released": parameters D*D + D*Q + 2*D + 2*n and n*(D - Q) more, MACs D*D + D*Q + n*(D - Q) more.
-Differs nothing with kind="paper"; "released" is the authors' code: s passes a linear layer and relu, h one
-        and tanh, and W, W_s, G have biases; there the sentinel is slot 0. Without a sentinel given, a learned
-        vector stands in. A query that may read nothing gets zeros, not the sentinel, as in every read.
+Differs none with kind="paper"; "released" is the authors' code: s passes through a linear
+        layer and relu, h through one and tanh, and W, W_s, G have biases; there the sentinel is slot 0.
+        Without a sentinel given, a learned vector replaces it. A query that may read nothing gets zeros, not
+        the sentinel, as in every read.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class SentinelReading(NamedTuple):
 
 @mechanisms.register("sentinel")
 class VisualSentinelRead(Read):
-    """Read a memory and one slot more, the sentinel, by additive scores.
+    """Read a memory and one more slot, the sentinel, by additive scores.
 
     Args:
         channels: D of the memory's entries, and of the sentinel.

@@ -1,7 +1,7 @@
 """What all hard reads share: scores, the distribution over entries, what is chosen, and what to learn by.
 
 A hard read takes one or a few entries of a memory instead of a mean of all. A choice has no slope, so the
-scores learn from ``Reading.log_probability`` (REINFORCE), or from an estimate of a slope that stands in.
+scores learn from ``Reading.log_probability`` (REINFORCE), or from an estimate of a slope in its place.
 """
 
 from __future__ import annotations

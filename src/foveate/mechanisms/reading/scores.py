@@ -22,7 +22,7 @@ def readable(memory: Float[Tensor, "b n d"], mask: Bool[Tensor, "b n"] | None) -
 def masked_softmax(scores: Float[Tensor, "b t n"], hidden: Tensor | None) -> Float[Tensor, "b t n"]:
     """Return the softmax over what is not ``hidden``; exactly 0 there, and rows of zeros if all is.
 
-    The least finite number stands in for minus infinity, whose softmax over a row of it alone is NaN.
+    The least finite number replaces minus infinity, whose softmax over a row of it alone is NaN.
     """
     if hidden is None:
         return scores.softmax(dim=-1)

@@ -36,7 +36,7 @@ class FeaturePyramidAttention(Refine):
 
     Args:
         channels: C of the map that it will receive.
-        width: Channels inside. From C upwards there are C, and no layer leads back to C.
+        width: Channels inside. At C or more there are C, and no layer leads back to C.
 
     Raises:
         OptionError: ``width`` is not a positive whole number.

@@ -37,9 +37,9 @@ class PyramidPool(Pool):
 
     Args:
         channels: C of the map that it will receive.
-        levels: For each level the number n of regions a side: n*n regions. Paper: (1, 2, 3, 6).
+        levels: For each level the number n of regions along each side: n*n regions. Paper: (1, 2, 3, 6).
         hidden: Width of the small network.
-        gated: Whether its hidden values are gated by as many sigmoids.
+        gated: Whether each of its hidden values is gated by a sigmoid.
 
     Raises:
         OptionError: ``levels`` is empty or repeats one, or a number is not positive and whole.

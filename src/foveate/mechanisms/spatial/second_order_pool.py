@@ -2,7 +2,7 @@
 
 Formula z = X^T X b / N = sum_i a_i x_i, a_i = x_i . b / N, with X (N, C) all N = H*W positions
 Paper   Girdhar, Ramanan. Attentional Pooling for Action Recognition. NeurIPS 2017. arXiv:1711.01467,
-        section 3: with a classifier behind it (a . z) the rank-1 form of second-order pooling.
+        section 3: followed by a classifier (a . z) the rank-1 form of second-order pooling.
 Shapes  x (B, C, H, W) -> (B, C); map (B, 1, H, W), any numbers: nothing normalises them.
 Cost    parameters C, MACs 2*C*H*W.
 Differs the mean over positions, as the authors' code, so that z does not grow with the map; the paper's

@@ -6,7 +6,7 @@ Paper   Woo, Park, Lee, Kweon. CBAM: Convolutional Block Attention Module. ECCV 
 Shapes  x (B, C, H, W) -> (B, C, H, W); map (B, 1, H, W), gates in (0, 1).
 Cost    parameters 2*k*k + 2, MACs 2*k*k*H*W, whatever C; 20 bytes of running statistics (norm=True).
         Of signals k for k*k and L for H*W, of volumes k*k*k and D*H*W.
-Differs nothing from the authors' code, whose normalisation and its start at 0 (so all gates start at 0.5) the
+Differs none from the authors' code, whose normalisation and its start at 0 (so all gates start at 0.5) the
         paper does not mention; norm=False is equation 3 as printed, with a bias.
 """
 
@@ -70,7 +70,7 @@ class SpatialAttention(Refine):
     def weigh(
         self, x: Float[Tensor, "b c *space"], scale: Float[Tensor, "b c *ones"] | None = None
     ) -> tuple[Tensor, Float[Tensor, "b 1 *space"]]:
-        """Return ``x`` to go on with and the gates for ``x``, or for ``x * scale``, which is not formed."""
+        """Return ``x`` to continue with and the gates for ``x`` or ``x * scale``, which is not formed."""
         x, planes = maximum_and_mean(x, scale)
         gates: Tensor = self.map(self.norm(convolve(self.conv, planes)).sigmoid())
         return x, gates

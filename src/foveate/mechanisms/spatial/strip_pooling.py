@@ -7,7 +7,7 @@ Paper   Hou, Zhang, Cheng, Feng. Strip Pooling: Rethinking Spatial Pooling for S
 Shapes  x (B, C, H, W) -> (B, C, H, W); map (B, C, H, W), gates in (0, 1).
 Cost    with R = max(1, C // reduction): parameters 7*C*R + C + 4*R, MACs 3*C*R*(H + W) + C*R*H*W;
         16*R + 16 bytes of running statistics; norm=False: parameters 7*C*R + C + 2*R, no statistics.
-Differs nothing from the authors' code; the paper prints neither normalisation nor relu (norm=False).
+Differs none from the authors' code; the paper prints neither normalisation nor relu (norm=False).
         This is the gate alone, not the mixed pooling module that section 3.3 builds around it.
 """
 
@@ -26,7 +26,7 @@ from foveate.options import reduced
 
 @mechanisms.register("strip_pooling")
 class StripPooling(Refine):
-    """Gate each value by what stands in its row and in its column, edge to edge.
+    """Gate each value by the contents of its row and its column, edge to edge.
 
     Args:
         channels: C of the map that it will receive.
