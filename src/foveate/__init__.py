@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from foveate.insert.surgery import insert as insert
     from foveate.insert.surgery import remove as remove
     from foveate.insert.survey import sites as sites
-    from foveate.mechanisms.base import Cost as Cost
     from foveate.mechanisms.base import mechanisms as mechanisms
+    from foveate.mechanisms.facets import Cost as Cost
     from foveate.models import create_model as create_model
     from foveate.models import list_models as list_models
     from foveate.models import load_published as load_published
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
-    "Cost": "foveate.mechanisms",
+    "Cost": "foveate.mechanisms.facets",
     "FoveateError": "foveate.errors",
     "Site": "foveate.insert.sites",
     "Study": "foveate.compare.study",

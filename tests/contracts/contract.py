@@ -10,20 +10,22 @@ import torch
 from torch import Tensor, nn
 
 from foveate.mechanisms import mechanisms
-from foveate.mechanisms.base import MapTap, Mechanism, build, options_of
+from foveate.mechanisms.base import Mechanism, build, options_of
+from foveate.mechanisms.map_tap import MapTap
 
 NAMES = sorted(mechanisms)
 CLASSES = 11  # unlike any variant
 GATING = 12  # channels of the coarser map that drives a gate
 STEPS = 3  # queries that read a memory
 NEEDED = {"label": {"classes": CLASSES}, "gate": {"gating": GATING}}  # an interface cannot be built without
-MODES = pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
 EVERY = pytest.mark.parametrize("name", NAMES)
 BUILDS = [(name, {}) for name in NAMES] + [
     (n, {o: v}) for n in NAMES for o, v in mechanisms[n].variants.items()
 ]
 NEIGHBOURS = [name for name in NAMES if "dimensions" in options_of(mechanisms[name])]
 EVERY_BUILD = pytest.mark.parametrize(("name", "options"), BUILDS, ids=str)
+VARIANTS = pytest.mark.parametrize(("name", "options"), [build for build in BUILDS if build[1]], ids=str)
+CHANGED_BY_TRAINING = nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd
 
 
 def new(name: str, channels: int = 16, *, jitter: bool = True, seed: int = 0, **options: object) -> Mechanism:
@@ -38,6 +40,11 @@ def new(name: str, channels: int = 16, *, jitter: bool = True, seed: int = 0, **
                 norm.running_mean += 0.1 * torch.randn_like(norm.running_mean)
                 norm.running_var *= 1 + torch.rand_like(norm.running_var)
     return module.eval()
+
+
+def builds(name: str) -> list[dict[str, object]]:
+    """Return the options of each build of a mechanism: none, then each variant by itself."""
+    return [options for found, options in BUILDS if found == name]
 
 
 def of_rank(name: str, rank: int, channels: int = 16) -> Mechanism:
@@ -109,6 +116,15 @@ def promised(module: Mechanism, tensors: tuple[Tensor, ...]) -> tuple[int, ...]:
     if module.interface == "gate":
         return (len(first), module.out_channels, *first.shape[2:])
     return shapes[module.interface]
+
+
+def modes(module: Mechanism) -> tuple[bool, ...]:
+    """Return whether to look at ``module`` in eval, and in training where that is another computation.
+
+    ``test_training_is_eval_without_a_layer_that_says_otherwise`` holds that elsewhere it is none.
+    """
+    changed = is_hard(module) or any(isinstance(child, CHANGED_BY_TRAINING) for child in module.modules())
+    return (False, True) if changed else (False,)
 
 
 def is_hard(module: Mechanism) -> bool:

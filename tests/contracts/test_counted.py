@@ -8,8 +8,20 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from foveate.mechanisms import mechanisms
-from foveate.mechanisms.base import Cost, Mechanism
-from tests.contracts.contract import EVERY_BUILD, NAMES, ask, inputs, new, of_rank, recording, size_for, sized
+from foveate.mechanisms.base import Mechanism
+from foveate.mechanisms.facets import Cost
+from tests.contracts.contract import (
+    EVERY,
+    NAMES,
+    VARIANTS,
+    ask,
+    inputs,
+    new,
+    of_rank,
+    recording,
+    size_for,
+    sized,
+)
 
 
 def counted(module: Mechanism, tensors: tuple[Tensor, ...]) -> Cost:
@@ -28,22 +40,33 @@ def counted(module: Mechanism, tensors: tuple[Tensor, ...]) -> Cost:
     )
 
 
-@EVERY_BUILD
-@pytest.mark.parametrize("channels", [24, 64])
-def test_cost_is_what_can_be_counted(name: str, options: dict[str, object], channels: int) -> None:
-    module = new(name, channels, **options)
-    for height, width in ((7, 5), (1, 1), (12, 20)):
-        tensors = inputs(module, 2, height, width)
-        if module.interface == "read":  # the closed form is for one query
-            tensors = (tensors[0][:, :1], tensors[1])
-        stated = module.cost(*size_for(module, height, width))
-        assert stated == counted(module, tensors)
-        assert all(type(value) is int for value in vars(stated).values())
+def check_cost(module: Mechanism, height: int, width: int) -> None:
+    tensors = inputs(module, 2, height, width)
+    if module.interface == "read":  # the closed form is for one query
+        tensors = (tensors[0][:, :1], tensors[1])
+    stated = module.cost(*size_for(module, height, width))
+    assert stated == counted(module, tensors)
+    assert all(type(value) is int for value in vars(stated).values())
 
 
-@pytest.mark.parametrize("rank", [1, 3])
+@EVERY
+def test_cost_is_what_can_be_counted(name: str) -> None:
+    for channels in (24, 64):
+        module = new(name, channels)
+        for height, width in ((7, 5), (1, 1), (12, 20)):
+            check_cost(module, height, width)
+
+
+@VARIANTS
+def test_cost_of_every_option(name: str, options: dict[str, object]) -> None:
+    module = new(name, 24, **options)
+    for height, width in ((7, 5), (1, 1)):
+        check_cost(module, height, width)
+
+
 @pytest.mark.parametrize("name", [name for name in NAMES if mechanisms[name].dims == (1, 2, 3)])
-def test_cost_of_signals_and_volumes(name: str, rank: int) -> None:
-    module = of_rank(name, rank, 24)
-    for size in ((11, 5, 4)[:rank], (1, 1, 1)[:rank]):
-        assert module.cost(*size) == counted(module, sized(module, 2, size))
+def test_cost_of_signals_and_volumes(name: str) -> None:
+    for rank in (1, 3):
+        module = of_rank(name, rank, 24)
+        for size in ((11, 5, 4)[:rank], (1, 1, 1)[:rank]):
+            assert module.cost(*size) == counted(module, sized(module, 2, size))

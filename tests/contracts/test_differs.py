@@ -14,7 +14,7 @@ from foveate.mechanisms.base import Mechanism, mechanisms
 TESTS = Path(__file__).parents[1]
 MECHANISMS = Path(inspect.getfile(Mechanism)).parent
 MODELS = MECHANISMS.parent / "models"
-CLAIM = re.compile(r"(?:^|[.:;]\s)nothing\b|^none\b")
+CLAIM = re.compile(r"(?:^|[.:;]\s)nothing\b|^none\b")  # "Differs none"
 ORACLES = ("equal", "close", "==")  # how a test compares numbers
 
 

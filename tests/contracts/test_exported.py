@@ -1,19 +1,44 @@
-"""Copied, pickled, compiled as one graph and exported, a mechanism computes the same."""
+"""Copied, pickled, compiled as one graph and exported, a mechanism computes the same.
+
+Compilers and exporters take seconds for each: the gate has representatives of every interface, every kernel
+and every kind of code, the nightly run has all.
+"""
 
 from __future__ import annotations
 
 import copy
 import functools
+import inspect
 import io
 import pickle
+import re
+import sys
 import warnings
 from collections.abc import Iterator
 
 import pytest
 import torch
 
+from foveate.mechanisms import mechanisms
 from foveate.mechanisms.base import Mechanism
-from tests.contracts.contract import EVERY, ask, call_arguments, inputs, like, loss, new
+from tests.contracts.contract import EVERY, NAMES, ask, call_arguments, inputs, like, loss, new
+
+GATE = """
+additive attention_gate cbam channel criss_cross deformable eca emsa feature_pyramid gc gem gumbel halo
+involution mobilevit non_local permutator query2label se side_fusion simam
+""".split()  # one for each interface, kernel and kind of code
+REPRESENTATIVE = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in GATE else pytest.mark.nightly) for name in NAMES]
+)
+
+
+def test_every_interface_and_every_kernel_is_represented() -> None:
+    assert {mechanisms[name].interface for name in GATE} == {cls.interface for cls in mechanisms.values()}
+    sources = {name: inspect.getsource(sys.modules[mechanisms[name].__module__]) for name in NAMES}
+    kernels = [
+        set(re.findall(r"kernels\.(\w+) import", " ".join(map(sources.get, of)))) for of in (GATE, NAMES)
+    ]
+    assert kernels[0] == kernels[1] != set()
 
 
 @EVERY
@@ -28,7 +53,7 @@ def test_copies_are_equal(name: str) -> None:
 
 
 @pytest.mark.slow
-@EVERY
+@REPRESENTATIVE
 @pytest.mark.usefixtures("unchecked")
 def test_compiles_as_one_graph_for_any_size(name: str) -> None:
     """What comes behind the capture, the training's graph goes through below and the exported one as well."""
@@ -42,7 +67,7 @@ def test_compiles_as_one_graph_for_any_size(name: str) -> None:
 
 
 @pytest.mark.slow
-@EVERY
+@REPRESENTATIVE
 @pytest.mark.usefixtures("unchecked")
 def test_compiles_as_one_graph_in_training(name: str) -> None:
     torch._dynamo.reset()
@@ -75,7 +100,7 @@ def dynamic(module: Mechanism) -> tuple[object, ...]:
 
 
 @pytest.mark.slow
-@EVERY
+@REPRESENTATIVE
 @pytest.mark.usefixtures("one_registry")
 def test_exports_to_onnx_with_any_batch_and_size(name: str) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")

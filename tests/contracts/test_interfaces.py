@@ -8,15 +8,15 @@ from torch import nn
 
 from foveate.errors import OptionError, ShapeError
 from foveate.mechanisms import mechanisms
-from tests.contracts.contract import GATING, MODES, NAMES, STEPS, image, inputs, new, promised, redraw
+from tests.contracts.contract import GATING, NAMES, STEPS, image, inputs, new, promised, redraw
 
 READS = [name for name in NAMES if mechanisms[name].interface == "read"]
 FUSES = [name for name in NAMES if mechanisms[name].interface == "fuse"]
 GATES = [name for name in NAMES if mechanisms[name].interface == "gate"]
 
 
+@pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
 @pytest.mark.parametrize("name", READS)
-@MODES
 def test_a_masked_memory_is_not_read(name: str, training: bool) -> None:
     module = new(name).double().train(training)
     query, memory = inputs(module, 3, dtype=torch.float64)

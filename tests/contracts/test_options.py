@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import ast
-import doctest
 import inspect
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,13 +15,15 @@ from torch import Tensor, nn
 
 from foveate.errors import FoveateError, OptionError, ShapeError
 from foveate.mechanisms import mechanisms
-from foveate.mechanisms.base import Mechanism, header, options_of
+from foveate.mechanisms.base import Mechanism, options_of
+from foveate.mechanisms.header import header
 from tests.contracts.contract import (
     EVERY,
-    EVERY_BUILD,
     NAMES,
     NEEDED,
+    VARIANTS,
     ask,
+    builds,
     call_arguments,
     inputs,
     like,
@@ -43,12 +43,9 @@ def test_variants_cover_every_option(name: str) -> None:
     assert all(options[o] != value for o, value in mechanisms[name].variants.items())
 
 
-@EVERY_BUILD
+@VARIANTS
 def test_no_option_is_ignored(name: str, options: dict[str, object]) -> None:
-    plain = new(name, jitter=False)
-    if not options:
-        return
-    other = new(name, jitter=False, **options)
+    plain, other = new(name, jitter=False), new(name, jitter=False, **options)
     shapes, others = ({k: v.shape for k, v in m.state_dict().items()} for m in (plain, other))
     if shapes == others and all(torch.equal(v, plain.state_dict()[k]) for k, v in other.state_dict().items()):
         plain, other = new(name), new(name, **options)
@@ -58,38 +55,33 @@ def test_no_option_is_ignored(name: str, options: dict[str, object]) -> None:
 
 
 @EVERY
-def test_a_misspelt_option_is_answered_with_the_options(name: str) -> None:
+@pytest.mark.usefixtures("unchecked")
+def test_wrong_options_are_refused_by_name(name: str) -> None:
     with pytest.raises(OptionError, match="wdth") as caught:
         new(name, wdth=3)
     assert all(option in str(caught.value) for option in options_of(mechanisms[name]))
-
-
-@EVERY
-def test_impossible_values_are_refused_by_name(name: str) -> None:
     wrong = {int: -1, str: "no such value"}
-    for option, default in {
-        **options_of(mechanisms[name]),
-        **NEEDED.get(mechanisms[name].interface, {}),
-    }.items():
+    needed = NEEDED.get(mechanisms[name].interface, {})
+    for option, default in {**options_of(mechanisms[name]), **needed}.items():
         if type(default) in wrong:
             with pytest.raises(OptionError, match=option):
                 new(name, **{option: wrong[type(default)]})
+    for channels in (0, -4, 2.5, "64"):
+        with pytest.raises(OptionError, match="channels"):
+            new(name, channels)
 
 
 @EVERY
-@pytest.mark.usefixtures("unchecked")
-@pytest.mark.parametrize("channels", [0, -4, 2.5, "64"])
-def test_impossible_channels_are_refused(name: str, channels: object) -> None:
-    with pytest.raises(OptionError, match="channels"):
-        new(name, channels)
-
-
-@EVERY_BUILD
-def test_every_option_can_be_built_anywhere(name: str, options: dict[str, object]) -> None:
-    module = new(name, jitter=False, device="meta", dtype=torch.bfloat16, **options)
-    tensors = [*module.parameters(), *module.buffers()]
-    assert all(t.device.type == "meta" for t in tensors)
-    assert all(t.dtype == torch.bfloat16 for t in tensors if t.is_floating_point())
+def test_is_built_where_and_as_asked(name: str) -> None:
+    for options in builds(name):
+        module = new(name, jitter=False, device="meta", dtype=torch.bfloat16, **options)
+        tensors = [*module.parameters(), *module.buffers()]
+        assert all(t.device.type == "meta" for t in tensors), options
+        assert all(t.dtype == torch.bfloat16 for t in tensors if t.is_floating_point()), options
+    module, twin = new(name, jitter=False, device="cpu", dtype=torch.float64), new(name, jitter=False)
+    pairs = zip(module.state_dict().values(), twin.state_dict().values(), strict=True)
+    assert all(torch.equal(a, b.to(a.dtype)) for a, b in pairs), "other draws than those of float32"
+    assert all(t.dtype == torch.float64 for t in module.state_dict().values() if t.is_floating_point())
 
 
 @pytest.mark.parametrize(
@@ -112,14 +104,8 @@ def test_the_file_says_what_it_is(name: str) -> None:
     assert not hasattr(nn.Module, name), "a child of this name would hide a method of its parent"
     assert entries.keys() == {"Summary", "Formula", "Paper", "Shapes", "Cost", "Differs"}
     assert all(entries.values())
+    assert ">>> " in (cls.__doc__ or ""), "an example, which test_doctests.py runs"
     assert all(f"{option}:" in (cls.__doc__ or "") for option in ["channels", *options_of(cls)])
-
-
-@EVERY
-def test_the_example_runs(name: str) -> None:
-    module = sys.modules[mechanisms[name].__module__]
-    results = doctest.testmod(module)
-    assert results.attempted >= 2 and results.failed == 0
 
 
 def test_every_file_is_in_the_table_of_contents() -> None:

@@ -10,7 +10,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from foveate.cost.count import cost
 from foveate.errors import ShapeError
-from foveate.mechanisms.base import Cost, build
+from foveate.mechanisms.base import build
+from foveate.mechanisms.facets import Cost
 
 
 class Do(nn.Module):

@@ -5,8 +5,9 @@ from torch import Tensor, nn
 
 from foveate.explain.dataflow import dataflow
 from foveate.mechanisms import mechanisms
-from foveate.mechanisms.base import Facets, MapTap, build
-from foveate.mechanisms.interfaces import Refine
+from foveate.mechanisms.base import Refine, build
+from foveate.mechanisms.facets import Facets
+from foveate.mechanisms.map_tap import MapTap
 
 
 def labels(name: str, **options: object) -> list[str]:

@@ -6,8 +6,9 @@ from torch import Tensor, nn
 
 from foveate.explain.effect import effect, looks
 from foveate.mechanisms import mechanisms
-from foveate.mechanisms.base import Cost, Facets, MapTap, Mechanism, build
-from foveate.mechanisms.interfaces import Refine
+from foveate.mechanisms.base import Mechanism, Refine, build
+from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.map_tap import MapTap
 
 
 class Planted(Refine):

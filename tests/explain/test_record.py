@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from foveate.explain.record import record, taps
 from foveate.mechanisms import mechanisms
-from foveate.mechanisms.base import MapTap, build
+from foveate.mechanisms.base import build
 from foveate.mechanisms.examples import call, example_inputs
+from foveate.mechanisms.map_tap import MapTap
 
 PAIRWISE = {"first": "non_local", "second": "se"}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from foveate.mechanisms.interfaces import Refine
+from foveate.mechanisms.base import Refine
 
 
 class ScaleGate(nn.Module):

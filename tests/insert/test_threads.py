@@ -17,7 +17,8 @@ from torch.utils.checkpoint import checkpoint
 from foveate.explain.record import record
 from foveate.insert.holder import holders
 from foveate.insert.surgery import bypass, insert
-from foveate.mechanisms.base import MapTap, build
+from foveate.mechanisms.base import build
+from foveate.mechanisms.map_tap import MapTap
 from foveate.mechanisms.switch import _uncompiled
 from tests.insert.changers import resnet
 

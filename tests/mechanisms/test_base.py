@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from foveate.mechanisms.base import BatchNorm
+from foveate.mechanisms.batch_norm import BatchNorm
 
 
 @pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])

@@ -44,17 +44,17 @@ def catalogue() -> Catalogue:
 
 def current() -> Catalogue:
     """Return what the registries hold, for the file; this imports all of them."""
-    from foveate.mechanisms import base, mechanisms
+    from foveate.mechanisms import base, facets, mechanisms
     from foveate.models import models
 
     facts = {name: _facts(cls) for name, cls in mechanisms.items()}
     return {
         "mechanisms": dict(sorted(facts.items(), key=lambda entry: (entry[1]["family"], entry[0]))),
         "values": {
-            "over": list(get_args(base.Over)),
-            "driven_by": list(get_args(base.DrivenBy)),
-            "weighting": list(get_args(base.Weighting)),
-            "sites": list(get_args(base.Place)),
+            "over": list(get_args(facets.Over)),
+            "driven_by": list(get_args(facets.DrivenBy)),
+            "weighting": list(get_args(facets.Weighting)),
+            "sites": list(get_args(facets.Place)),
             "interface": [interface.interface for interface in base.Mechanism.__subclasses__()],
             "dims": ["1", "2", "3"],
         },

@@ -1,4 +1,4 @@
-"""What there is to tell about a mechanism, read off its class: for ``list``, ``show``, the README's table."""
+"""The facts about a mechanism, read from its class: for ``list``, ``show`` and the README's table."""
 
 from __future__ import annotations
 
@@ -10,20 +10,18 @@ from typing import TYPE_CHECKING, Any
 from foveate.errors import OptionError
 
 if TYPE_CHECKING:
-    from foveate.mechanisms.base import Cost, Mechanism
+    from foveate.mechanisms.base import Mechanism
+    from foveate.mechanisms.facets import Cost
 
     Class = type[Mechanism]
 
 TABLE_SIZE = (256, 14, 14)  # the map on which tables state costs: the third stage of a ResNet
 MOST_DRAWN = 32 * 32  # positions
-STANDS_FOR = {
-    "classes": 10,
-    "gating": 256,
-}  # what an option without a default is set to where only a cost is asked for
+EXAMPLES = {"classes": 10, "gating": 256}  # for options without a default, where only a cost is wanted
 
 
 def family(cls: Class) -> str:
-    """Return the name of the folder that a mechanism's file stands in."""
+    """Return the name of the folder of a mechanism's file."""
     return cls.__module__.split(".")[-2]
 
 
@@ -43,10 +41,10 @@ def price(name: str, size: tuple[int, ...], options: Mapping[str, object]) -> Co
 
 
 def for_rank(name: str, rank: int, options: Mapping[str, object]) -> dict[str, object]:
-    """Return the options with which a mechanism takes maps with so many axes of positions.
+    """Return the options with which a mechanism takes maps with that many axes of positions.
 
     Raises:
-        OptionError: It does not take them, or is told to take others.
+        OptionError: It does not take them, or its options are for others.
     """
     from foveate.mechanisms.base import mechanisms, options_of
     from foveate.mechanisms.ranks import taken
@@ -72,10 +70,10 @@ def _on_paper(name: str, channels: int, options: Mapping[str, object]) -> Mechan
 
 
 def flow(name: str, size: tuple[int, ...], options: Mapping[str, object]) -> dict[str, Any]:
-    """Return the data flow of a mechanism, and the map on which it was taken down.
+    """Return the data flow of a mechanism, and the size of the map on which it was recorded.
 
     That needs a forward pass with all weights formed, N*N of them in some: larger maps are drawn as 14 x 14,
-    signals and volumes as 14 positions a side.
+    signals and volumes with 14 positions along each side.
     """
     from dataclasses import asdict
 
@@ -96,22 +94,22 @@ def stand_ins(cls: Class) -> dict[str, object]:
     from foveate.mechanisms.base import options_of
 
     return {
-        name: STANDS_FOR[name]
+        name: EXAMPLES[name]
         for name, default in options_of(cls).items()
-        if default is inspect.Parameter.empty and name in STANDS_FOR
+        if default is inspect.Parameter.empty and name in EXAMPLES
     }
 
 
 def maps(name: str) -> list[str]:
     """Return the axes of the weights that can be seen, such as ``b c 1 1``."""
-    from foveate.mechanisms.base import MapTap
+    from foveate.mechanisms.map_tap import MapTap
 
     return [m.axes for m in _on_paper(name, TABLE_SIZE[0], {}).modules() if isinstance(m, MapTap)]
 
 
 def facts(name: str, cls: Class, size: tuple[int, ...] = TABLE_SIZE, **options: object) -> dict[str, Any]:
-    """Return all there is to tell, ready for JSON; ``size`` is (channels, height, width) of a map."""
-    from foveate.mechanisms.base import header
+    """Return all facts, ready for JSON; ``size`` is (channels, height, width) of a map."""
+    from foveate.mechanisms.header import header
 
     head = header(cls)
     cost = price(name, size, options)
@@ -165,12 +163,12 @@ def markdown_table(chosen: Mapping[str, Class]) -> str:
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for name, cls in chosen.items():
-        told = facts(name, cls)
-        axes = ", ".join(f"`{axes}`" for axes in told["maps"])
-        cost = f"{short(told['cost']['parameters'])}, {short(told['cost']['macs'])}"
-        paper = " ".join(told["header"].get("Paper", "").split())
-        over = ", ".join(told["facets"]["over"])
-        cells = [f"[`{name}`](mechanisms/{name}.md)", told["family"], cls.interface, over, axes, cost, paper]
+        found = facts(name, cls)
+        axes = ", ".join(f"`{axes}`" for axes in found["maps"])
+        cost = f"{short(found['cost']['parameters'])}, {short(found['cost']['macs'])}"
+        paper = " ".join(found["header"].get("Paper", "").split())
+        over = ", ".join(found["facets"]["over"])
+        cells = [f"[`{name}`](mechanisms/{name}.md)", found["family"], cls.interface, over, axes, cost, paper]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 

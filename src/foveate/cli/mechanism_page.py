@@ -7,26 +7,26 @@ from typing import Any
 SITES = {"refine": "stage4", "pool": "pool", "label": "output"}
 
 
-def page(told: dict[str, Any]) -> str:
+def page(facts: dict[str, Any]) -> str:
     """Return the page, without its picture.
 
     Args:
-        told: The facts of a mechanism with its data flow, as ``foveate show --json`` prints them.
+        facts: The facts of a mechanism with its data flow, as ``foveate show --json`` prints them.
     """
     from foveate.cli.drawing import draw
     from foveate.explain.dataflow import Step
 
-    head, cost = told["header"], told["cost"]
-    flow = [Step(**step) for step in told["flow"]["steps"]]
-    size, drawn = "×".join(map(str, cost["size"])), "×".join(map(str, told["flow"]["size"]))
+    head, cost = facts["header"], facts["cost"]
+    flow = [Step(**step) for step in facts["flow"]["steps"]]
+    size, drawn = "×".join(map(str, cost["size"])), "×".join(map(str, facts["flow"]["size"]))
     parts = [
-        f"# {told['name']}\n\n{head['Summary']}",
+        f"# {facts['name']}\n\n{head['Summary']}",
         f"```text\n{head['Formula']}\n```",
-        _facts(told),
-        f"## Use\n\n```python\n{_use(told)}\n```",
-        f"## Options\n\n{_options(told)}",
+        _facts(facts),
+        f"## Use\n\n```python\n{_use(facts)}\n```",
+        f"## Options\n\n{_options(facts)}",
         f"## Cost\n\n{_line(head['Cost'])}\n\nOn a map of {size}: {cost['parameters']:,} parameters, "
-        f"{cost['macs']:,} multiply-adds an image.",
+        f"{cost['macs']:,} multiply-adds per image.",
         f"## Data flow\n\nOn a map of {drawn}; ● are the weights that `fv.record` shows.\n\n"
         "```text\n" + "\n".join(draw(flow, 100)) + "\n```",
     ]
@@ -37,47 +37,47 @@ def _line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _facts(told: dict[str, Any]) -> str:
+def _facts(facts: dict[str, Any]) -> str:
     from foveate.mechanisms.ranks import taken
 
-    head, facets = told["header"], told["facets"]
+    head, facets = facts["header"], facts["facets"]
     rows = {
         "Paper": _line(head["Paper"]),
         "Shapes": _line(head["Shapes"]),
-        "Takes": taken(tuple(told["dims"])) if told["dims"] else "a query and a memory of tokens",
+        "Takes": taken(tuple(facts["dims"])) if facts["dims"] else "a query and a memory of tokens",
         "Weighs": ", ".join(facets["over"]),
         "Asked by": {"input": "the input itself", "query": "a query"}[facets["driven_by"]],
         "Weighs how": facets["weighting"],
         "Can sit at": ", ".join(facets["sites"]),
-        "Interface": told["interface"],
+        "Interface": facts["interface"],
         "Differs": _line(head["Differs"]),
     }
     cells = [f"| {word} | {text.replace('|', chr(92) + '|')} |" for word, text in rows.items()]
     return "\n".join(["| | |", "| --- | --- |", *cells])
 
 
-def _use(told: dict[str, Any]) -> str:
-    name, given = told["name"], "".join(f", {o}={v}" for o, v in told["required"].items())
+def _use(facts: dict[str, Any]) -> str:
+    name, given = facts["name"], "".join(f", {o}={v}" for o, v in facts["required"].items())
     lines = ["import torch", "import foveate as fv", ""]
-    if told["interface"] in SITES:
+    if facts["interface"] in SITES:
         lines += [
             'model = fv.create_model("resnet8", classes=10).eval()',
             "images = torch.rand(2, 3, 32, 32)",
-            f'attended = fv.insert(model, "{name}@{SITES[told["interface"]]}", example=images)',
+            f'attended = fv.insert(model, "{name}@{SITES[facts["interface"]]}", example=images)',
         ]
-        if told["interface"] == "refine":
+        if facts["interface"] == "refine":
             lines[-1] = lines[-1].replace("stage4", "stage3")
         return "\n".join([*lines, "assert torch.equal(attended(images), model(images))"])
     call = {
         "gate": "module(torch.rand(2, 64, 8, 8), torch.rand(2, {gating}, 4, 4))",
         "fuse": "module([torch.rand(2, width, 8, 8) for width in module.widths])",
         "read": "context, weights = module(torch.rand(2, 3, 64), torch.rand(2, 49, 64))",
-    }[told["interface"]].format(**told["required"])
+    }[facts["interface"]].format(**facts["required"])
     return "\n".join([*lines, f'module = fv.mechanisms["{name}"](64{given})', call])
 
 
-def _options(told: dict[str, Any]) -> str:
-    if not told["options"]:
+def _options(facts: dict[str, Any]) -> str:
+    if not facts["options"]:
         return "None."
-    rows = [f"| `{name}` | {default} | {_line(text)} |" for name, default, text in told["options"]]
+    rows = [f"| `{name}` | {default} | {_line(text)} |" for name, default, text in facts["options"]]
     return "\n".join(["| option | default | meaning |", "| --- | --- | --- |", *rows])

@@ -1,4 +1,4 @@
-"""``foveate show``: all there is to tell about one mechanism."""
+"""``foveate show``: everything about one mechanism."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ EXAMPLE = """
     Maps     b c 1 1
     Sits at  features, skip, pool (interface: refine)
     Cost     parameters k, MACs k*C, whatever H and W.
-      here   3 parameters (12 B), 192 MACs an image on a map of 64×32×32
+      here   3 parameters (12 B), 192 MACs per image on a map of 64×32×32
 
     option       default  meaning
     ────────────────────────────────────────────────────────────────────────────
@@ -48,7 +48,7 @@ def show(mechanism: str, /, *, size: str = "256,14,14", markdown: bool = False, 
 
     Args:
         mechanism: A name from `foveate list`, with options if you like: "se(reduction=8)".
-        size: Channels, height and width of the map that it is to weigh; channels and length of a signal;
+        size: Channels, height and width of the map to weigh; channels and length of a signal;
             channels, depth, height and width of a volume.
         markdown: Print a page for the documentation.
         json: Print JSON.
@@ -58,25 +58,25 @@ def show(mechanism: str, /, *, size: str = "256,14,14", markdown: bool = False, 
 
     name, options = mechanism_facts.parse_mechanism(mechanism)
     sides = mechanism_facts.parse_map_size(size)
-    told = mechanism_facts.facts(name, mechanisms[name], sides, **options)
-    told["flow"] = mechanism_facts.flow(name, sides, options)
+    facts = mechanism_facts.facts(name, mechanisms[name], sides, **options)
+    facts["flow"] = mechanism_facts.flow(name, sides, options)
     if json:
-        output.machine(told)
+        output.machine(facts)
     elif markdown:
-        print(mechanism_page.page(told))
+        print(mechanism_page.page(facts))
     else:
-        _print(told)
+        _print(facts)
 
 
-def _print(told: dict[str, Any]) -> None:
+def _print(facts: dict[str, Any]) -> None:
     from foveate.cli.drawing import draw
     from foveate.cli.output import bytes_short, console, paragraph, say, table
     from foveate.explain.dataflow import Step
     from foveate.mechanisms.ranks import taken
     from foveate.quantities import short
 
-    head, facets, cost = told["header"], told["facets"], told["cost"]
-    say(f"{told['name']}  ({told['class']}, {told['family']})")
+    head, facets, cost = facts["header"], facts["facets"], facts["cost"]
+    say(f"{facts['name']}  ({facts['class']}, {facts['family']})")
     paragraph(head["Summary"])
     say()
     lines = {
@@ -85,20 +85,20 @@ def _print(told: dict[str, Any]) -> None:
         "Shapes": head.get("Shapes", ""),
         "Differs": head.get("Differs", ""),
         "Weighs": f"{', '.join(facets['over'])}; {facets['weighting']}; driven by the {facets['driven_by']}",
-        "Takes": taken(tuple(told["dims"])) if told["dims"] else "a query and a memory of tokens",
-        "Maps": ", ".join(told["maps"]),
-        "Sits at": f"{', '.join(facets['sites'])}  (interface: {told['interface']})",
+        "Takes": taken(tuple(facts["dims"])) if facts["dims"] else "a query and a memory of tokens",
+        "Maps": ", ".join(facts["maps"]),
+        "Sits at": f"{', '.join(facets['sites'])}  (interface: {facts['interface']})",
         "Cost": head.get("Cost", ""),
         "  here": f"{short(cost['parameters'])} parameters ({bytes_short(cost['bytes'])}), "
-        f"{short(cost['macs'])} MACs an image on a map of {'×'.join(map(str, cost['size']))}"
-        + "".join(f", {name}={value}" for name, value in told["required"].items()),
+        f"{short(cost['macs'])} MACs per image on a map of {'×'.join(map(str, cost['size']))}"
+        + "".join(f", {name}={value}" for name, value in facts["required"].items()),
     }
     for word, text in lines.items():
         _entry(word, text)
-    if told["options"]:
+    if facts["options"]:
         say()
-        table(["option", "default", "meaning"], told["options"])
-    flow = told["flow"]
+        table(["option", "default", "meaning"], facts["options"])
+    flow = facts["flow"]
     say(f"Data flow on a map of {'×'.join(map(str, flow['size']))}; ● are the weights")
     say()
     say("\n".join(draw([Step(**step) for step in flow["steps"]], console().width)))

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from foveate.cost.counters import count_bytes, count_macs, count_parameters
 from foveate.inputs import Example, expect_inputs, expect_model
-from foveate.mechanisms.base import Cost
+from foveate.mechanisms.facets import Cost
 
 
 def cost(model: nn.Module, example: Example) -> Cost:

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from foveate.mechanisms.base import MapTap, Mechanism
+from foveate.mechanisms.base import Mechanism
 from foveate.mechanisms.examples import call, example_inputs
-from foveate.mechanisms.kernels.gated import as_written
+from foveate.mechanisms.kernels.eager_cpu import as_written
+from foveate.mechanisms.map_tap import MapTap
 from foveate.nested_tensors import tensors_in
 from foveate.running import eval_no_grad
 

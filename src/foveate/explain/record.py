@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from foveate.inputs import expect_model
-from foveate.mechanisms.base import RECORD, MapTap, Mechanism
+from foveate.mechanisms.base import Mechanism
+from foveate.mechanisms.map_tap import RECORD, MapTap
 from foveate.mechanisms.ranks import as_it_lay
 from foveate.mechanisms.switch import SERIAL, Block, replica_number
 

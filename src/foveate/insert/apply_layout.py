@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from foveate.insert.layout import Layout
-from foveate.mechanisms.kernels.gated import traced
+from foveate.mechanisms.kernels.eager_cpu import traced
 
 
 def apply_to_map(layout: Layout, x: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:

@@ -20,7 +20,8 @@ from torch.nn import functional as F
 
 from foveate.errors import OptionError
 from foveate.insert.spec import Spec, Term
-from foveate.mechanisms.base import Cost, Mechanism
+from foveate.mechanisms.base import Mechanism
+from foveate.mechanisms.facets import Cost
 from foveate.mechanisms.ranks import flat, flat_size, places, unflat
 
 

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from foveate.cost.counters import count_bytes, count_macs, count_parameters
 from foveate.errors import FoveateError, OptionError, ShapeError
 from foveate.insert.spec import Term
-from foveate.mechanisms.base import Cost, Facets, Mechanism, build, mechanisms
+from foveate.mechanisms.base import Mechanism, build, mechanisms
+from foveate.mechanisms.facets import Cost, Facets
 from foveate.mechanisms.ranks import RANKS
 from foveate.user_code import import_callable, is_import_path
 

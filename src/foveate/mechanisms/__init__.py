@@ -1,6 +1,5 @@
 """What attends: one file a mechanism, one import line here, by family."""
 
-from foveate.mechanisms.base import Cost as Cost
 from foveate.mechanisms.base import mechanisms as mechanisms
 from foveate.mechanisms.branch import feature_fusion as feature_fusion
 from foveate.mechanisms.branch import layer_weights as layer_weights
@@ -22,6 +21,7 @@ from foveate.mechanisms.channel import gct as gct
 from foveate.mechanisms.channel import gsop as gsop
 from foveate.mechanisms.channel import se as se
 from foveate.mechanisms.channel import srm as srm
+from foveate.mechanisms.facets import Cost as Cost
 from foveate.mechanisms.hard import gumbel as gumbel
 from foveate.mechanisms.hard import reinforce as reinforce
 from foveate.mechanisms.hard import top_k as top_k

@@ -1,4 +1,4 @@
-"""What every mechanism is: its facets, its cost, and the tap that shows its weights.
+"""What every mechanism is, and the seven interfaces, which decide where it can sit.
 
 A mechanism takes the number of input ``channels`` first and every option by keyword. Its ``forward`` is a
 pure function of its input and its parameters. It says what it is (``facets``), what it costs (``cost``), and
@@ -7,188 +7,23 @@ lets its weights flow through a named child, ``self.map = MapTap(...)``, so that
 
 from __future__ import annotations
 
-import functools
 import inspect
-import math
 from abc import ABCMeta, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar
 
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from foveate.errors import FoveateError, OptionError, ShapeError
 from foveate.inputs import fault
-from foveate.mechanisms.precision import widen
+from foveate.mechanisms.facets import Cost, Facets
 from foveate.mechanisms.ranks import taken
-from foveate.mechanisms.switch import Switch
 from foveate.options import checked, sensible, whole
 from foveate.registry import Registry
 from foveate.typed import quoted
-
-Over = Literal[
-    "channels", "positions", "heads", "scales", "branches", "layers", "steps", "classes", "patches"
-]
-DrivenBy = Literal["input", "query"]
-Weighting = Literal["soft", "hard"]
-Place = Literal["input", "features", "pool", "skip", "bottleneck", "output"]
-
-
-@dataclass(frozen=True)
-class Facets:
-    """The four questions that every mechanism answers.
-
-    Args:
-        over: What it weighs; several for a mechanism that weighs several.
-        driven_by: Who asks: the input itself (bottom-up) or a query (top-down).
-        weighting: How it weighs: soft (sigmoid gate, softmax) or hard (argmax, sampled, top-k).
-        sites: Where it can sit.
-    """
-
-    over: tuple[Over, ...]
-    driven_by: DrivenBy
-    weighting: Weighting
-    sites: tuple[Place, ...]
-
-    def __post_init__(self) -> None:
-        for name, allowed in (
-            ("over", Over),
-            ("driven_by", DrivenBy),
-            ("weighting", Weighting),
-            ("sites", Place),
-        ):
-            values = getattr(self, name)
-            for value in (values,) if isinstance(values, str) else values:
-                if value not in get_args(allowed):
-                    raise ValueError(f'facet {name}: "{value}" is none of {", ".join(get_args(allowed))}')
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a mechanism or a model costs for one image.
-
-    Args:
-        parameters: Learnable numbers.
-        macs: Multiply-adds of matrix products and convolutions, each counted once, fused attention included.
-            Pooling, normalisation, activations and elementwise products are not counted, as the field does.
-        bytes: Size of the parameters and buffers, in bytes.
-    """
-
-    parameters: int
-    macs: int
-    bytes: int
-
-    def __add__(self, other: Cost) -> Cost:
-        return Cost(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
-
-    def __sub__(self, other: Cost) -> Cost:
-        return Cost(*(getattr(self, f.name) - getattr(other, f.name) for f in fields(self)))
-
-
-RECORD = Switch("record")  # on for the taps that somebody records in this context
-
-
-class MapTap(nn.Identity):
-    """An identity that the weights of a mechanism flow through, so that a forward hook can read them.
-
-    Args:
-        axes: The axes of the weights, by einops' habit: ``b`` batch, ``c`` channels, ``h`` ``w`` rows and
-            columns, ``d`` slices of a volume, ``n`` positions (h*w), ``m`` the positions, channels or slots
-            looked at, ``k`` heads or groups, ``s`` scales, branches or layers, ``t`` queries (steps), ``q``
-            classes, ``p`` places in a kernel, ``1`` for one.
-        sums: Axes over which the weights sum to one, such as ``"m"`` or ``"h w"``; empty for gates.
-        low: The least value that a weight can take.
-        high: The greatest value that a weight can take. Gates and softmaxes stay in [0, 1]; weights that
-            nothing normalises, as in involution, go from ``-inf`` to ``inf``.
-
-    Attributes:
-        recording: True only where ``fv.record`` listens, which is in the block's own thread. A mechanism
-            whose fast path never forms its weights forms them when this is True. Setting it is for code that
-            hooks the tap itself; it holds in all threads.
-    """
-
-    _always = False
-
-    def __init__(self, axes: str, *, sums: str = "", low: float = 0.0, high: float = 1.0) -> None:
-        super().__init__()
-        self.axes, self.sums, self.low, self.high = axes, sums, low, high
-
-    @property
-    def recording(self) -> bool:
-        """Whether the weights are to be formed and sent through this tap."""
-        return self._always or bool(RECORD.blocks(self))
-
-    @recording.setter
-    def recording(self, value: bool) -> None:
-        self._always = value
-
-    def _replicate_for_data_parallel(self) -> Any:
-        replica = super()._replicate_for_data_parallel()
-        RECORD.carry(self, replica)
-        return replica
-
-    def extra_repr(self) -> str:
-        """Return the axes for ``print(model)``."""
-        return f'"{self.axes}"' + (f', sums to 1 over "{self.sums}"' if self.sums else "")
-
-
-class BatchNorm(nn.BatchNorm2d):
-    """Batch normalisation that also trains on a single value per channel, and on a single image.
-
-    Of signals, maps and volumes.
-
-    One value has no variance, and ``nn.BatchNorm2d`` raises: a last batch of one image with a 1 x 1 map ends
-    the run. There the running statistics stand in, as in eval; they are not updated.
-
-    In a model of half precision it takes float32 too, and returns it: what was summed up there, such as
-    covariances, may exceed what half precision holds.
-
-    For one image PyTorch's CPU kernel misreads a gradient that comes laid out as (B, H*W, C), as attention
-    over positions returns it, beside a map that is not, and gives a wrong one without a word. So there the
-    gradient gets the layout of the map.
-    """
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Normalise (B, C, ...) each channel by the batch, or by the running statistics for one value."""
-        alone = self.training and input.shape[0] * math.prod(input.shape[2:]) == 1
-        if alone or (input.dtype == torch.float32 and widen(self.weight) is not self.weight):
-            return self._plainly(input, training=self.training and not alone)
-        output = super().forward(input)
-        if not torch.compiler.is_compiling() and output.requires_grad and len(input) == 1:
-            output.register_hook(functools.partial(_packed, layout_of(output)))
-        return output
-
-    def _check_input_dim(self, input: Tensor) -> None:
-        """Take signals and volumes too."""
-        if not 3 <= input.ndim <= 5:
-            super()._check_input_dim(input)
-
-    def _plainly(self, input: Tensor, *, training: bool) -> Tensor:
-        """Normalise in the type of ``input``, float32 in a model of half precision too."""
-        mean, variance = (statistic.to(input.dtype) for statistic in (self.running_mean, self.running_var))  # type: ignore[union-attr]
-        weight, bias = self.weight.to(input.dtype), self.bias.to(input.dtype)
-        rate = 0.0 if self.momentum is None else self.momentum
-        normed = nn.functional.batch_norm(input, mean, variance, weight, bias, training, rate, self.eps)
-        if training:
-            self.running_mean.copy_(mean)  # type: ignore[union-attr]
-            self.running_var.copy_(variance)  # type: ignore[union-attr]
-            self.num_batches_tracked.add_(1)  # type: ignore[union-attr]
-        return normed
-
-
-def layout_of(x: Tensor) -> torch.memory_format:
-    """Return the memory format of a signal, map or volume."""
-    last = {4: torch.channels_last, 5: torch.channels_last_3d}.get(x.ndim)
-    if last is None or x.is_contiguous() or not x.is_contiguous(memory_format=last):
-        return torch.contiguous_format
-    return last
-
-
-def _packed(layout: torch.memory_format, grad: Tensor | None) -> Tensor | None:
-    """Lay a gradient out; there is none where nothing that follows is asked for."""
-    return grad if grad is None else grad.contiguous(memory_format=layout)
 
 
 class Placed(ABCMeta):
@@ -286,7 +121,7 @@ class Mechanism(nn.Module, metaclass=Placed):
     def cost(self, height: int, width: int) -> Cost:
         """Return the cost for one (C, height, width) map, by the closed form in the file's header.
 
-        A mechanism that takes signals and volumes is asked with (length) or (depth, height, width) too.
+        A mechanism that takes signals and volumes is called with (length) or (depth, height, width) too.
         """
 
     def _check_tensor(self, x: Tensor, expected: str, open_axes: int = 1) -> None:
@@ -320,7 +155,7 @@ class Mechanism(nn.Module, metaclass=Placed):
             )
 
     def _expected(self, rank: int) -> str:
-        """Say what is taken instead of a tensor with ``rank`` axes behind batch and channels."""
+        """Say what is accepted instead of a tensor with ``rank`` axes after batch and channels."""
         if "dimensions" not in options_of(type(self)):
             tokens = " For tokens (B, N, C) insert it with fv.insert, which lays them out." * (rank == 1)
             return f"expected {taken(self.dims, self.channels)}.{tokens}"
@@ -338,11 +173,155 @@ class Mechanism(nn.Module, metaclass=Placed):
             )
 
 
+class Refine(Mechanism):
+    """Map to map of the same shape."""
+
+    interface = "refine"
+
+    @abstractmethod
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """Weigh parts of ``x``."""
+
+
+class Pool(Mechanism):
+    """Map to one vector."""
+
+    interface = "pool"
+
+    @abstractmethod
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c"]:
+        """Reduce ``x`` to one vector per image."""
+
+
+class Gate(Mechanism):
+    """A map, weighed by what a coarser map asks for; takes ``channels``, and ``gating``, the coarser map's.
+
+    Attributes:
+        out_channels: Channels of the result: ``channels``, unless the paper has another number.
+    """
+
+    interface = "gate"
+    gating: int
+    out_channels: int
+
+    @abstractmethod
+    def forward(
+        self, x: Float[Tensor, "b c *space"], gating: Float[Tensor, "b g *coarse"]
+    ) -> Float[Tensor, "b o *space"]:
+        """Weigh parts of ``x`` by the coarser map ``gating``."""
+
+    def _check_gating(self, x: Tensor, gating: Tensor) -> None:
+        """Raise a ShapeError unless ``gating`` has the axes of ``x`` and the channels this was built for."""
+        self._check_tensor(gating, f"a gating map (B, {self.gating}, h, w)")
+        if gating.ndim != x.ndim or gating.shape[1] != self.gating or not gating.is_floating_point():
+            expected = taken((x.ndim - 2,), self.gating)
+            raise ShapeError(
+                f"{type(self).__name__}: got a gating map of shape {tuple(gating.shape)} and {gating.dtype}, "
+                f"expected floating point, {expected}. Build it with gating= its channels."
+            )
+
+
+class Fuse(Mechanism):
+    """Several maps to one; takes ``channels``, one number or one for each map, and the number of ``maps``.
+
+    The result has the height and width of the first map; the others are resized to it (bilinear, half-pixel
+    centres), so maps from different stages can be given as they are, the finest first.
+
+    Attributes:
+        out_channels: Channels of the result.
+        pooled: True where the result is 1 x 1, whatever the sizes.
+    """
+
+    interface = "fuse"
+    pooled: ClassVar[bool] = False
+    widths: tuple[int, ...]
+    out_channels: int
+
+    @abstractmethod
+    def forward(self, maps: list[Float[Tensor, "b _ _ _"]]) -> Float[Tensor, "b o h w"]:
+        """Weigh ``maps`` against each other and sum them."""
+
+    def _check_maps(self, maps: Sequence[Tensor]) -> None:
+        """Raise a ShapeError unless ``maps`` have the number and the widths this was built for."""
+        name = type(self).__name__
+        if not isinstance(maps, (list, tuple)) or len(maps) != len(self.widths):
+            came = f"{len(maps)} maps" if isinstance(maps, (list, tuple)) else f"a {type(maps).__name__}"
+            raise ShapeError(f"{name}: got {came}, expected a list of {len(self.widths)} maps (B, C, H, W).")
+        for position, (x, width) in enumerate(zip(maps, self.widths, strict=True)):
+            self._check_tensor(x, f"map {position} (B, {width}, H, W)")
+            if x.ndim != 4 or x.shape[1] != width or not x.is_floating_point():
+                raise ShapeError(
+                    f"{name}: got {tuple(x.shape)} of {x.dtype} as map {position}, expected floating point "
+                    f"(B, {width}, H, W). Build it with the channels that the maps have."
+                )
+
+
+class Read(Mechanism):
+    """A query reads a memory; takes ``channels`` of the memory, and ``query``, the query's if they differ."""
+
+    interface = "read"
+    dims = ()
+    query_channels: int
+
+    @abstractmethod
+    def forward(
+        self,
+        query: Float[Tensor, "b t q"],
+        memory: Float[Tensor, "b n d"],
+        mask: Bool[Tensor, "b n"] | None = None,
+    ) -> tuple[Float[Tensor, "b t d"], Float[Tensor, "b t n"]]:
+        """Return the context and the weights; ``mask`` is True where the memory may be read.
+
+        Masked entries get a weight of exactly 0; a query that may read nothing gets a context of zeros.
+        """
+
+    def _check_reading(self, query: Tensor, memory: Tensor, mask: Tensor | None) -> None:
+        """Raise a ShapeError unless the three fit this and each other."""
+        name = type(self).__name__
+        for what, x, width, axis in (
+            ("query", query, self.query_channels, "T"),
+            ("memory", memory, self.channels, "N"),
+        ):
+            self._check_tensor(x, f"a {what} (B, {axis}, {width})", open_axes=2)
+            if x.ndim != 3 or x.shape[2] != width or not x.is_floating_point():
+                raise ShapeError(
+                    f"{name}: got a {what} of shape {tuple(x.shape)} and {x.dtype}, expected floating point "
+                    f"(B, {axis}, {width}). A map is laid out as a memory with x.flatten(2).transpose(1, 2)."
+                )
+        if mask is not None and not isinstance(mask, Tensor):
+            raise ShapeError(f"{name}: got {quoted(mask)} as mask, expected booleans (B, N) or None.")
+        if mask is not None and (mask.shape != memory.shape[:2] or mask.dtype != torch.bool):
+            raise ShapeError(
+                f"{name}: got a mask of shape {tuple(mask.shape)} and {mask.dtype}, expected booleans of "
+                f"shape {tuple(memory.shape[:2])}, True where the memory may be read."
+            )
+
+
+class Select(Mechanism):
+    """An image to K patches of it."""
+
+    interface = "select"
+
+    @abstractmethod
+    def forward(self, image: Float[Tensor, "b c h w"]) -> tuple[Tensor, Tensor, Tensor]:
+        """Return patches (B, K, C, h, w), their places (B, K, 2) and log-probabilities (B, K)."""
+
+
+class Label(Mechanism):
+    """A map to one score per class; takes ``channels`` and ``classes``."""
+
+    interface = "label"
+
+    @abstractmethod
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b q"]:
+        """Return logits."""
+
+
 mechanisms: Registry[type[Mechanism]] = Registry("mechanism", see="foveate list")
 
 
 def build(name: str, channels: int | tuple[int, ...], **options: object) -> Mechanism:
-    """Build a mechanism from its name; a misspelt option is answered with the options there are.
+    """Build a mechanism from its name; the error for a misspelt option lists the valid ones.
 
     Raises:
         UnknownNameError: No mechanism has this name.
@@ -365,20 +344,3 @@ def options_of(cls: type[Mechanism]) -> dict[str, object]:
     """Return the options of a mechanism and their defaults (``inspect.Parameter.empty`` for none)."""
     parameters = inspect.signature(cls).parameters
     return {n: p.default for n, p in parameters.items() if p.kind is p.KEYWORD_ONLY and n not in PLACED}
-
-
-def header(cls: type[Mechanism]) -> dict[str, str]:
-    """Return the header of a mechanism's file: the sentence, and its named lines.
-
-    The keys are ``Summary``, ``Formula``, ``Paper``, ``Shapes``, ``Cost`` and ``Differs``.
-    """
-    lines = (inspect.getdoc(inspect.getmodule(cls)) or "").splitlines()
-    entries: dict[str, str] = {"Summary": lines[0] if lines else ""}
-    key = ""
-    for line in lines[1:]:
-        word, _, rest = line.partition(" ")
-        if word in ("Formula", "Paper", "Shapes", "Cost", "Differs"):
-            key, entries[word] = word, rest.strip()
-        elif key and line.startswith(" "):
-            entries[key] += "\n" + line.strip()
-    return entries

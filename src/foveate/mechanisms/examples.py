@@ -9,8 +9,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from foveate.mechanisms.base import Mechanism
-from foveate.mechanisms.interfaces import Fuse, Gate, Read
+from foveate.mechanisms.base import Fuse, Gate, Mechanism, Read
 
 
 def example_inputs(

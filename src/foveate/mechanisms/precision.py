@@ -54,6 +54,15 @@ def precise(layer: nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear, x: Tensor) -> 
         return out
 
 
+def exact_linear(layer: nn.Linear, x: Tensor) -> Tensor:
+    """Return ``layer(x)``, for half types outside autocast in float32: scores decide by small differences."""
+    whole_precision = widen(x) is x and x.dtype == layer.weight.dtype
+    if whole_precision or torch.is_autocast_enabled(x.device.type):
+        return cast(Tensor, layer(x))
+    bias = None if layer.bias is None else widen(layer.bias)
+    return F.linear(widen(x), widen(layer.weight), bias)
+
+
 def as_saved(backward: Backward) -> Backward:
     """Keep autocast out of a backward pass that is written by hand.
 

@@ -49,10 +49,10 @@ def places(x: Tensor) -> tuple[int, ...]:
 
 
 def convolution(dimensions: int) -> type[nn.Conv2d]:
-    """Return the convolution for maps of so many axes of positions.
+    """Return the convolution for maps with that many axes of positions.
 
     Raises:
-        OptionError: ``dimensions`` is none of 1, 2 and 3.
+        OptionError: ``dimensions`` is not 1, 2 or 3.
     """
     if dimensions not in RANKS or isinstance(dimensions, bool):
         raise OptionError(f"dimensions: got {dimensions!r}, expected one of {', '.join(map(str, RANKS))}")
@@ -96,8 +96,8 @@ def flat_size(size: tuple[int, ...]) -> tuple[int, int]:
 def any_rank(cls: C) -> C:
     """Let a mechanism that sees positions as a set take signals and volumes too.
 
-    It is asked for a map and its cost is that of a map of as many positions. An instance whose options give
-    the positions a place sets ``self.dims = (2,)``.
+    It is called with a map, and its cost is that of a map with the same number of positions. An instance
+    whose options give the positions a place sets ``self.dims = (2,)``.
     """
     mechanism = cast(Any, cls)
     mechanism.dims = RANKS
@@ -131,7 +131,7 @@ _SPACE: ContextVar[tuple[int, ...]] = ContextVar("space", default=())
 
 
 def _remembering(x: Tensor, run: Callable[[], Tensor]) -> Tensor:
-    """Return what ``run`` does; whoever records meanwhile can ask how ``x`` lay."""
+    """Return what ``run`` does; a recorder can ask meanwhile what shape ``x`` had."""
     if torch.compiler.is_compiling():
         return run()
     token = _SPACE.set(tuple(x.shape[2:]))

@@ -1,8 +1,8 @@
 """Switches that a ``with`` block turns on for some modules, in its own thread or task alone.
 
 ``fv.bypass`` and ``fv.record`` are such blocks. What they switch is kept in a context variable, never on the
-model: a model that several threads serve is off, or recorded, for those who asked and for nobody else, and a
-block that ends out of turn, as in generators that take turns, ends itself and no other.
+model: a model that several threads serve is off, or recorded, for the callers inside the block alone, and a
+block that ends out of order, as in interleaved generators, ends only itself.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Block:
     """One ``with`` block.
 
     Args:
-        members: The modules that it is about.
+        members: The modules that it switches.
 
     Attributes:
         open: Whether it has not ended yet. A task or thread that was started inside sees the end too.
@@ -42,12 +42,12 @@ class Block:
 
     @property
     def waits(self) -> bool:
-        """Whether the block stands in a generator that has yielded and waits to be resumed."""
+        """Whether the block is in a generator that has yielded and waits to be resumed."""
         return self._generator is not None and self._generator.f_back is None
 
     @property
     def resumed(self) -> bool:
-        """Whether the block stands in a generator that is running."""
+        """Whether the block is in a generator that is running."""
         return self._generator is not None and self._generator.f_back is not None
 
     def close(self) -> None:
@@ -56,7 +56,7 @@ class Block:
 
 
 class Switch:
-    """What blocks of one kind turn on.
+    """What blocks of one kind switch.
 
     Args:
         name: The kind, such as ``bypass``.
@@ -78,10 +78,10 @@ class Switch:
             self._blocks.set(tuple(other for other in self._blocks.get() if other.open))
 
     def blocks(self, module: nn.Module) -> list[Block]:
-        """Return the blocks in which the calling code stands and that are about ``module``.
+        """Return the blocks around the calling code that include ``module``.
 
-        Where generators take turns, a block that waits in one of them has no say in what another does in a
-        later block of its own.
+        With interleaved generators, a block that waits in one of them does not affect another generator
+        in a later block of its own.
         """
         if _is_traced():
             return []
@@ -107,7 +107,7 @@ def replica_number(module: nn.Module) -> int | None:
 
 
 class _Uncompiled:
-    """The blocks of all threads that keep compiled models from running compiled: how many there are."""
+    """The number of blocks, in all threads, that keep compiled models from running compiled."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -154,9 +154,9 @@ def _is_traced() -> bool:
 
 
 def _generator() -> FrameType | None:
-    """Return the frame of the generator in which the ``with`` statement stands, None elsewhere.
+    """Return the frame of the generator that contains the ``with`` statement, or None.
 
-    A generator that ``contextlib`` drives is a context manager: its block is that of whoever uses it.
+    A generator that ``contextlib`` drives is a context manager: its block is its caller's.
     """
     frame: Any = sys._getframe(1)
     while frame is not None and frame.f_code.co_filename != _CONTEXTLIB:  # what makes the block

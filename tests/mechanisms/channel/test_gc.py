@@ -6,6 +6,7 @@ from timm.layers import create_attn
 from torch.nn.functional import layer_norm
 
 from foveate.mechanisms.channel.gc import GlobalContext
+from foveate.mechanisms.kernels.position_scores import softmax_pooled
 
 
 def random_gc(channels: int = 8, **options: object) -> GlobalContext:
@@ -61,7 +62,8 @@ def test_a_constant_added_to_all_scores_changes_nothing() -> None:
 def test_equal_scores_give_the_mean() -> None:
     module, x = random_gc(), torch.randn(2, 8, 5, 4, dtype=torch.float64)
     torch.nn.init.zeros_(module.score.weight)
-    torch.testing.assert_close(module.context(x)[1], x.mean(dim=(2, 3)))
+    context = softmax_pooled(module.score, x, module.map, shared=True)[1]
+    torch.testing.assert_close(context, x.mean(dim=(2, 3)))
 
 
 def test_starts_as_the_identity_only_where_it_adds() -> None:

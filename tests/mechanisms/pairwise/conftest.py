@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from foveate.mechanisms.base import MapTap, Mechanism, build
+from foveate.mechanisms.base import Mechanism, build
+from foveate.mechanisms.map_tap import MapTap
 
 
 class Largest(TorchDispatchMode):

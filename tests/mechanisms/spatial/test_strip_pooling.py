@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from foveate.mechanisms.base import BatchNorm
+from foveate.mechanisms.batch_norm import BatchNorm
 from foveate.mechanisms.spatial.strip_pooling import StripPooling
 
 

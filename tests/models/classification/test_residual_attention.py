@@ -6,7 +6,7 @@ from torch import nn
 
 from foveate.errors import OptionError
 from foveate.explain.record import record
-from foveate.mechanisms.base import MapTap
+from foveate.mechanisms.map_tap import MapTap
 from foveate.models import create_model
 from tests.drawn import drawn, unset
 

@@ -5,7 +5,7 @@ from torch import nn
 
 from foveate.cost.count import cost
 from foveate.errors import OptionError, ShapeError, UnknownNameError
-from foveate.mechanisms.base import MapTap
+from foveate.mechanisms.map_tap import MapTap
 from foveate.models import create_model
 from foveate.models.classification.resnet import PLANS, ResNet
 from foveate.models.classification.resnet_blocks import BasicBlock, Bottleneck, Width

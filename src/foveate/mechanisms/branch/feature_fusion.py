@@ -6,7 +6,7 @@ Paper   Yu, Wang, Peng, Gao, Yu, Sang. BiSeNet: Bilateral Segmentation Network f
 Shapes  M maps (B, C_i, H, W) -> (B, O, H, W); map (B, O, 1, 1), gates in (0, 1).
 Cost    with F = sum_i C_i, O = out_channels or F, R = max(1, O // reduction): parameters F*O + 2*O + 2*O*R,
         MACs F*O*H*W + 2*O*R; 8*O + 8 bytes of running statistics.
-Differs nothing from the authors' code, which does not narrow the hidden layer and has no biases.
+Differs none from the authors' code, which does not narrow the hidden layer and has no biases.
 """
 
 from __future__ import annotations
@@ -15,10 +15,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.interfaces import Fuse
-from foveate.mechanisms.kernels.gated import gated, mean
-from foveate.mechanisms.kernels.mixture import fitted
+from foveate.mechanisms.base import Fuse, mechanisms
+from foveate.mechanisms.batch_norm import BatchNorm
+from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.kernels.gating import gated
+from foveate.mechanisms.kernels.reductions import mean
+from foveate.mechanisms.kernels.resizing import fitted
+from foveate.mechanisms.map_tap import MapTap
 from foveate.options import each_width, reduced, whole
 
 
@@ -29,7 +32,7 @@ class FeatureFusion(Fuse):
     Args:
         channels: C of the maps, one number for all or one for each.
         maps: How many maps. Paper: 2, the spatial path first.
-        out_channels: Channels of the result; None for as many as all maps have together, as in the paper.
+        out_channels: Channels of the result; None for the sum over all maps, as in the paper.
         reduction: How many times narrower the gate's hidden layer is. Authors' code: 1.
 
     Example:

@@ -20,9 +20,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.interfaces import Fuse
-from foveate.mechanisms.kernels.gated import mean
+from foveate.mechanisms.base import Fuse, mechanisms
+from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.kernels.reductions import mean
+from foveate.mechanisms.map_tap import MapTap
 from foveate.options import each_width, one_of, whole
 
 

@@ -19,23 +19,17 @@ from __future__ import annotations
 
 import math
 
-import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.kernels.gated import mean
-from foveate.mechanisms.kernels.mixture import mixture
+from foveate.mechanisms.base import Refine, mechanisms
+from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.kernels.reductions import mean
+from foveate.mechanisms.kernels.resizing import line_resizing
+from foveate.mechanisms.kernels.weighted_maps import mixture
+from foveate.mechanisms.map_tap import MapTap
 from foveate.options import reduced, whole
-
-
-def spread(length: int, size: int, like: Tensor) -> Float[Tensor, "length size"]:
-    """Return the matrix that resizes a line of ``size`` places to ``length``: linear, half-pixel centres."""
-    exact = torch.promote_types(like.dtype, torch.float32)
-    places = torch.eye(size, device=like.device, dtype=exact).unsqueeze(0)
-    return F.interpolate(places, size=length, mode="linear", align_corners=False)[0].T.to(like.dtype)
 
 
 class LineMixing(nn.Module):
@@ -55,9 +49,7 @@ class LineMixing(nn.Module):
     def forward(self, x: Float[Tensor, "b c m n"]) -> Float[Tensor, "b c m n"]:
         """Return ``x`` mixed along its last axis."""
         length = x.shape[3]
-        exported = torch.compiler.is_exporting()  # there no length may be told from another
-        fits = not exported and length == self.size
-        matrix = None if fits else spread(length, self.size, x)
+        matrix = line_resizing(length, self.size, x)
         lines = x if matrix is None else F.linear(x, matrix.T * (self.size / length))
         lines = lines.unflatten(1, (self.segments, self.slots)).permute(0, 1, 3, 4, 2)  # (B, G, M, L, S)
         lines = self.mix(lines.flatten(3)).unflatten(3, (self.size, self.slots))

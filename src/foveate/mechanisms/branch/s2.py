@@ -7,7 +7,7 @@ Paper   Yu, Li, Cai, Sun, Li. S2-MLPv2: Improved Spatial-Shift MLP Architecture 
         arXiv:2108.01072, section 3.2.
 Shapes  x (B, C, H, W) -> (B, C, H, W); map (B, 3, C, 1, 1), sums to 1 over the three branches.
 Cost    parameters 8*C*C + 4*C, MACs 4*C*C*H*W + 4*C*C.
-Differs nothing. The border keeps its own values. The paper's sums grow with H*W: for maps of several sizes
+Differs none. The border keeps its own values. The paper's sums grow with H*W: for maps of several sizes
         take pool="mean".
 """
 
@@ -21,10 +21,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, gelu
 
-from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.kernels.gated import mean
-from foveate.mechanisms.kernels.mixture import mixture
+from foveate.mechanisms.base import Refine, mechanisms
+from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.kernels.reductions import mean
+from foveate.mechanisms.kernels.weighted_maps import mixture
+from foveate.mechanisms.map_tap import MapTap
 from foveate.mechanisms.precision import full_precision, widen
 from foveate.options import one_of
 
@@ -34,7 +35,7 @@ DOWN, UP, RIGHT, LEFT = (2, True), (2, False), (3, True), (3, False)
 def shifted(x: Float[Tensor, "b c h w"], *moves: tuple[int, bool]) -> Float[Tensor, "b c h w"]:
     """Move each quarter of the channels by one position, along an axis, onwards or back.
 
-    Every quarter is written anew: in place, each row would be copied from the one just overwritten.
+    Every quarter is copied: in place, each row would be copied from the one just overwritten.
     """
     cuts = [x.shape[1] * quarter // 4 for quarter in range(5)]
     quarters = [x[:, start:end] for start, end in pairwise(cuts)]

@@ -20,9 +20,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.interfaces import Fuse
-from foveate.mechanisms.kernels.mixture import fitted, mixture, one_width
+from foveate.mechanisms.base import Fuse, mechanisms
+from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.kernels.resizing import fitted
+from foveate.mechanisms.kernels.weighted_maps import mixture, one_width
+from foveate.mechanisms.map_tap import MapTap
 from foveate.options import each_width, one_of, whole
 
 
@@ -40,7 +42,7 @@ class ScaleAttention(Fuse):
             learn: "mean" of the scales, and "max", the greatest value of each channel at each position.
 
     Raises:
-        OptionError: ``kind`` is none of these, or the maps differ in channels and ``out_channels`` is None.
+        OptionError: ``kind`` is unknown, or the maps differ in channels and ``out_channels`` is None.
 
     Example:
         >>> import torch

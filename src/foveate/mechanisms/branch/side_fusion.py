@@ -8,7 +8,7 @@ Shapes  S maps (B, C, H, W) -> (B, C, H, W); map of conv (B, C, S, C), the matri
         of softmax (B, S) and of spatial (B, S, H, W), which sum to 1 over the S sides.
 Cost    parameters and MACs: conv S*C*C + C and S*C*C*H*W; softmax S and 0; spatial 9*S*C*S + S and
         9*S*C*S*H*W.
-Differs nothing by default. The authors fuse by a fixed 1x1 convolution, which is kind="conv"; the other two
+Differs none by default. The authors fuse by a fixed 1x1 convolution, which is kind="conv"; the other two
         are ours, for weights that sum to 1, and start as the mean of the sides.
 """
 
@@ -22,9 +22,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from foveate.errors import OptionError
-from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.interfaces import Fuse
-from foveate.mechanisms.kernels.mixture import fitted, mixture, one_width
+from foveate.mechanisms.base import Fuse, mechanisms
+from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.kernels.pointwise_convolution import through_tap
+from foveate.mechanisms.kernels.resizing import fitted
+from foveate.mechanisms.kernels.weighted_maps import mixture, one_width
+from foveate.mechanisms.map_tap import MapTap
 from foveate.options import each_width, one_of
 
 
@@ -39,7 +42,7 @@ class SideFusion(Fuse):
             for each side at each position, computed from the sides.
 
     Raises:
-        OptionError: ``kind`` is none of these, or the maps differ in channels.
+        OptionError: ``kind`` is unknown, or the maps differ in channels.
 
     Example:
         >>> import torch
@@ -81,20 +84,13 @@ class SideFusion(Fuse):
         self._check_maps(maps)
         sides = fitted(maps)
         if self.kind == "conv":
-            return self._convolve(torch.cat(sides, dim=1))
+            shape = self.channels, len(sides), self.channels
+            return through_tap(self.fuse, torch.cat(sides, dim=1), self.map, shape)
         if self.kind == "softmax":
             shares = self.map(self.theta.softmax(dim=0).expand(sides[0].shape[0], -1))
             return mixture(sides, shares[:, :, None, None, None])
         shares = self.map(self.weigh(torch.cat(sides, dim=1)).softmax(dim=1))
         return mixture(sides, shares.unsqueeze(2))
-
-    def _convolve(self, wide: Tensor) -> Tensor:
-        if not self.map.recording:
-            fused: Tensor = self.fuse(wide)
-            return fused
-        weights = self.map(self.fusion_weights().expand(wide.shape[0], -1, -1, -1)).flatten(2)
-        read = (weights @ wide.flatten(2)).unflatten(2, wide.shape[2:])
-        return read + self.fuse.bias.view(1, -1, 1, 1)  # type: ignore[union-attr]
 
     def fusion_weights(self) -> Tensor:
         """Return the learnt weights of the sides: (C, S, C) from the last to the first axis, or shares (S,).

@@ -6,7 +6,7 @@ Paper   Li, Wang, Hu, Yang. Selective Kernel Networks. CVPR 2019. arXiv:1903.065
 Shapes  M maps U_i (B, C, H, W) -> (B, C, H, W); map (B, M, C, 1, 1), sums to 1 over the M maps.
 Cost    with D = hidden or max(C // 16, 32): parameters C*D + 2*D + D*M*C, MACs C*D + D*M*C, whatever
         H and W; 8*D + 8 bytes of running statistics.
-Differs nothing from the authors' network definition, which has no biases. For two maps the paper remarks
+Differs none from the authors' network definition, which has no biases. For two maps the paper remarks
         that one of the A_i is redundant; both are kept, as there.
 """
 
@@ -15,10 +15,13 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.interfaces import Fuse
-from foveate.mechanisms.kernels.gated import mean
-from foveate.mechanisms.kernels.mixture import fitted, mixture, one_width
+from foveate.mechanisms.base import Fuse, mechanisms
+from foveate.mechanisms.batch_norm import BatchNorm
+from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.kernels.reductions import mean
+from foveate.mechanisms.kernels.resizing import fitted
+from foveate.mechanisms.kernels.weighted_maps import mixture, one_width
+from foveate.mechanisms.map_tap import MapTap
 from foveate.options import each_width, reduced, whole
 
 

@@ -7,7 +7,7 @@ Shapes  x (B, C, H, W) -> (B, C, H, W); map convolution.select.map (B, M, C, 1, 
         branches.
 Cost    with G = gcd(groups, C) and the parameters and MACs of `sk` (P, Q): parameters
         P + M*(9*C*C/G + 2*C), MACs Q + M*9*C*C/G*H*W; M*(8*C + 8) more bytes of running statistics.
-Differs nothing, where groups divides C; elsewhere as many groups as divide both.
+Differs none, where groups divides C; elsewhere the largest number of groups that divides both.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ import math
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.base import BatchNorm, Cost, Facets, mechanisms
+from foveate.mechanisms.base import Refine, mechanisms
+from foveate.mechanisms.batch_norm import BatchNorm
 from foveate.mechanisms.branch.sk import SelectiveKernel
-from foveate.mechanisms.interfaces import Refine
+from foveate.mechanisms.facets import Cost, Facets
 from foveate.options import whole
 
 
@@ -31,7 +32,7 @@ class SelectiveKernelConv(nn.Module):
         out_channels: Channels that go out.
         stride: Of every branch, in positions.
         dilation: Branch i has i times this dilation; more than 1 in a backbone that keeps its resolution.
-        groups: Groups of every branch, or as many of these as divide both numbers of channels.
+        groups: Groups of every branch, or the largest part of these that divides both numbers of channels.
         branches: How many branches.
         hidden: Channels of the squeezed vector; None for the paper's max(out_channels // 16, 32).
     """
@@ -83,7 +84,7 @@ class SelectiveKernelConvolution(Refine):
     Args:
         channels: C of the map that it will receive.
         branches: How many dilations: 1, 2, and so on. Paper: 2.
-        groups: Groups of every branch, or as many of these as divide C. Paper: 32.
+        groups: Groups of every branch, or the largest part of these that divides C. Paper: 32.
         hidden: Channels of the squeezed vector; None for the paper's max(C // 16, 32).
 
     Example:

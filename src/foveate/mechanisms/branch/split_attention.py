@@ -7,7 +7,7 @@ Shapes  x (B, C, H, W) -> (B, C, H, W); map (B, R, C, 1, 1), sums to 1 over the 
 Cost    with K = cardinality, G = gcd(R*K, C), D = hidden or max(C*R // 4, 32) rounded up to a multiple of K:
         parameters 9*C*C*R/G + 2*C*R + C*D/K + 3*D + D*C*R/K + C*R,
         MACs 9*C*C*R/G*H*W + C*D/K + D*C*R/K; 8*C*R + 8*D + 16 bytes of running statistics.
-Differs nothing, where R*K divides C, as the authors require; elsewhere the 3x3 convolution has G groups.
+Differs none, where R*K divides C, as the authors require; elsewhere the 3x3 convolution has G groups.
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from foveate.errors import OptionError
-from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.kernels.gated import mean
-from foveate.mechanisms.kernels.mixture import mixture
+from foveate.mechanisms.base import Refine, mechanisms
+from foveate.mechanisms.batch_norm import BatchNorm
+from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.kernels.reductions import mean
+from foveate.mechanisms.kernels.weighted_maps import mixture
+from foveate.mechanisms.map_tap import MapTap
 from foveate.options import reduced, whole
 
 

@@ -5,7 +5,7 @@ Paper   Yu, Wang, Peng, Gao, Yu, Sang. BiSeNet: Bilateral Segmentation Network f
         Segmentation. ECCV 2018. arXiv:1808.00897, section 3.2 and figure 2b.
 Shapes  x (B, C, H, W) -> (B, C, H, W); map (B, C, 1, 1), gates in (0, 1).
 Cost    parameters C*C + 2*C, MACs C*C, whatever H and W; 8*C + 8 bytes of running statistics. With conv=True
-        9*C*C + 2*C more parameters, 9*C*C*H*W more MACs and as many bytes of statistics again.
+        9*C*C + 2*C more parameters, 9*C*C*H*W more MACs and the same number of bytes of statistics again.
         Of signals 3 for 9 and L for H*W, of volumes 27 and D*H*W.
 Differs the default is the figure, which has no 3x3 convolution. The authors' code has one that goes to 128
         channels; conv=True is that with C channels in and out.
@@ -18,9 +18,11 @@ import math
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.kernels.gated import gated
+from foveate.mechanisms.base import Refine, mechanisms
+from foveate.mechanisms.batch_norm import BatchNorm
+from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.kernels.gating import gated
+from foveate.mechanisms.map_tap import MapTap
 from foveate.mechanisms.ranks import RANKS, Dimensions, convolution, of_rank, places
 from foveate.options import whole
 

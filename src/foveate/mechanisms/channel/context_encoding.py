@@ -8,7 +8,7 @@ Shapes  x (B, C, H, W) -> (B, C, H, W); maps codes (B, N, K), N = H*W, which sum
         gates map (B, C, 1, 1) in (0, 1).
 Cost    with K = codewords: parameters 2*C*C + 3*C + K*C + 3*K, MACs (C*C + 2*K*C)*H*W + C*C;
         8*C + 8*K + 16 bytes of running statistics.
-Differs nothing in what comes out; the N*K differences z_i - d_k are never formed. The layer by which the
+Differs none in the output; the N*K differences z_i - d_k are never formed. The layer by which the
         paper predicts which classes are present is not part of it, as a map comes out: put
         nn.Linear(C, classes) on ``encode(x)`` for its loss.
 """
@@ -19,9 +19,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.kernels.attend import project, tokens
+from foveate.mechanisms.base import Refine, mechanisms
+from foveate.mechanisms.batch_norm import BatchNorm
+from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.kernels.memory_layout import tokens
+from foveate.mechanisms.kernels.pointwise_convolution import project
+from foveate.mechanisms.map_tap import MapTap
 from foveate.mechanisms.precision import full_precision, precise, widen
 from foveate.mechanisms.ranks import any_rank
 from foveate.options import whole

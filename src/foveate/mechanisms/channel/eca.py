@@ -15,11 +15,13 @@ import math
 
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import conv2d
 
-from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.kernels.gated import gated, mean, traced
+from foveate.mechanisms.base import Refine, mechanisms
+from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.kernels.channel_convolution import along_channels
+from foveate.mechanisms.kernels.gating import gated
+from foveate.mechanisms.kernels.reductions import mean
+from foveate.mechanisms.map_tap import MapTap
 from foveate.mechanisms.ranks import any_rank
 from foveate.options import odd, whole
 
@@ -54,18 +56,8 @@ class EfficientChannel(Refine):
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Return ``x`` with every channel multiplied by its gate."""
         self._check(x)
-        gates = self._along_channels(mean(x, 2, 3).flatten(1)).sigmoid()
+        gates = along_channels(self.excite, mean(x, 2, 3).flatten(1)).sigmoid()
         return gated(x, self.map(gates[:, :, None, None]))
-
-    def _along_channels(self, means: Float[Tensor, "b c"]) -> Float[Tensor, "b c"]:
-        """Return the convolution over the channels.
-
-        Images as the rows of one picture: beside a map of 14 x 14 a convolution in one dimension takes long.
-        """
-        if traced(means) or len(means) == 0:
-            return self.excite(means.unsqueeze(1)).squeeze(1)
-        weight, padding = self.excite.weight.unsqueeze(2), (0, self.kernel_size // 2)
-        return conv2d(means[None, None], weight, padding=padding)[0, 0]
 
     def cost(self, height: int, width: int) -> Cost:
         """Return the closed form of the header."""

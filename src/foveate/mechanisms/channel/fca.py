@@ -1,14 +1,14 @@
 """Frequency channel attention: squeeze-and-excitation on one cosine coefficient a channel, not on the means.
 
 Formula f_c = sum_hw x_c d(u_c, h, H) d(v_c, w, W), d(u, h, H) = sqrt((1 if u = 0 else 2) / H)
-        cos(pi u' (h + 1/2) / H), u' = u ceil(H / 7), the channels in as many runs as there are pairs (u, v);
+        cos(pi u' (h + 1/2) / H), u' = u ceil(H / 7), the channels in one run for each pair (u, v);
         y = x * sigmoid(W2 relu(W1 f))
 Paper   Qin, Zhang, Wu, Li. FcaNet: Frequency Channel Attention Networks. ICCV 2021. arXiv:2012.11979,
         section 3.
 Shapes  x (B, C, H, W) -> (B, C, H, W); map (B, C, 1, 1), gates in (0, 1).
 Cost    with R = max(1, C // reduction): parameters 2*C*R, MACs 2*C*R + C*H*W; 16*C bytes of frequencies.
 Differs the authors fix the cosines to the size of training and pool other maps to it; ours are computed for
-        the size that comes. The pairs are the 16 lowest on a base of 7 x 7; select="top" has those of the
+        the given size. The pairs are the 16 lowest on a base of 7 x 7; select="top" has those of the
         authors' networks, each the best by itself on ImageNet. C need not be a multiple of their number.
 """
 
@@ -22,9 +22,10 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from foveate.errors import OptionError
-from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.kernels.gated import gated
+from foveate.mechanisms.base import Refine, mechanisms
+from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.kernels.gating import gated
+from foveate.mechanisms.map_tap import MapTap
 from foveate.options import one_of, reduced, whole
 
 BASE = 7  # the frequencies are those of a map of 7 x 7

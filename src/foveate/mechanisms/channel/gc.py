@@ -16,16 +16,14 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.kernels.attend import project
-from foveate.mechanisms.kernels.gated import fusing, gated, plain, weighted
-from foveate.mechanisms.kernels.reads import weighted_sum
-from foveate.mechanisms.precision import widen
+from foveate.mechanisms.base import Refine, mechanisms
+from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.kernels.gating import gated
+from foveate.mechanisms.kernels.position_scores import softmax_pooled
+from foveate.mechanisms.map_tap import MapTap
 from foveate.mechanisms.ranks import any_rank
 from foveate.options import one_of, reduced
 
@@ -77,28 +75,12 @@ class GlobalContext(Refine):
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Return ``x`` plus, or gated by, what the context was turned into."""
         self._check(x)
-        x, context = self.context(x)
+        x, context = softmax_pooled(self.score, x, self.map, shared=self.gates is None)
         hidden = self.norm(self.squeeze(context)).relu()
         change = self.excite(hidden)[:, :, None, None]
         if self.gates is None:
             return x + change.to(x.dtype)
         return gated(x, self.gates(change.sigmoid()))
-
-    def context(self, x: Float[Tensor, "b c h w"]) -> tuple[Tensor, Float[Tensor, "b c"]]:
-        """Return ``x`` to go on with and the mean of all positions, by the softmax of their scores."""
-        fast = (fusing() or not plain(x)) and widen(x) is x and x.dtype == self.score.weight.dtype
-        fast = fast and not torch.is_autocast_enabled(x.device.type)
-        if fast:
-            x, sums = weighted_sum(x, self.score.weight, "channels")
-            scores = sums + self.score.bias  # type: ignore[operator]
-        else:
-            scores = widen(project(self.score, x))
-        weights = self.map(scores.flatten(2).softmax(dim=2).unflatten(2, x.shape[2:])).to(x.dtype)
-        if fast:
-            x, context = weighted_sum(x, weights, "positions", shared=self.gates is None)
-        else:
-            context = weighted(x, weights, "positions")
-        return x, context.flatten(1)
 
     def cost(self, height: int, width: int) -> Cost:
         """Return the closed form of the header."""

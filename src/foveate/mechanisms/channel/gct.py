@@ -8,7 +8,7 @@ Paper   Yang, Zhu, Wu, Yang. Gated Channel Transformation for Visual Recognition
 Shapes  x (B, C, H, W) -> (B, C, H, W); map (B, C, 1, 1), half of each gate, (1 + tanh z) / 2 = sigmoid(2 z),
         in (0, 1).
 Cost    parameters 3*C, MACs 0: norms and products element by element are not counted.
-Differs nothing: eps is 1e-5, and alpha 1, gamma 0, beta 0 at the start, where the output is the input.
+Differs none: eps is 1e-5, and alpha 1, gamma 0, beta 0 at the start, where the output is the input.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.kernels.gated import gated
+from foveate.mechanisms.base import Refine, mechanisms
+from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.kernels.gating import gated
+from foveate.mechanisms.map_tap import MapTap
 from foveate.mechanisms.precision import widen
 from foveate.mechanisms.ranks import any_rank
 from foveate.options import one_of, whole

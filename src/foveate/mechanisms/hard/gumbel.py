@@ -7,7 +7,7 @@ Paper   Jang, Gu, Poole. Categorical Reparameterization with Gumbel-Softmax. ICL
 Shapes  query (B, T, Q), memory (B, N, D), mask (B, N) -> context (B, T, D), weights (B, T, N); map (B, T, N),
         0 and a single 1 with hard=True, else rows that sum to 1.
 Cost    with n = hidden: parameters n*(Q + D + 2); MACs of one query n*Q + N*(n*D + n + D); 4 bytes for tau.
-Differs nothing; tau falls while training runs if somebody sets it, by ``annealed`` for instance.
+Differs none; tau falls during training only if it is set, by ``annealed`` for instance.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from foveate.mechanisms.base import Cost, Facets, mechanisms
+from foveate.mechanisms.base import mechanisms
+from foveate.mechanisms.facets import Cost, Facets
 from foveate.mechanisms.reading.hard_read import CHOICES, HardRead, at_inference, one_hot
-from foveate.mechanisms.reading.soft_read import masked_softmax
+from foveate.mechanisms.reading.scores import masked_softmax
 from foveate.options import one_of, positive
 
 

@@ -6,7 +6,7 @@ Paper   Xu et al. Show, Attend and Tell. ICML 2015. arXiv:1502.03044, section 4.
 Shapes  query (B, T, Q), memory (B, N, D), mask (B, N) -> context (B, T, D), weights (B, T, N); map (B, T, N),
         0 and a single 1, or probabilities where the expectation is used.
 Cost    with n = hidden: parameters n*(Q + D + 2); MACs of one query n*Q + N*(n*D + n + D).
-Differs nothing in training with coin="image"; the authors' code draws the coin once for a batch
+Differs none in training with coin="image"; the authors' code draws the coin once for a batch
         (coin="batch"). At inference that code reads the soft expectation; here the default is the most
         probable entry, as hard attention says.
 """
@@ -18,7 +18,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from foveate.errors import OptionError
-from foveate.mechanisms.base import Facets, mechanisms
+from foveate.mechanisms.base import mechanisms
+from foveate.mechanisms.facets import Facets
 from foveate.mechanisms.reading.hard_read import CHOICES, HardRead, at_inference, sampled
 from foveate.options import one_of
 
@@ -37,8 +38,8 @@ class ReinforceRead(HardRead):
         temperature: What the scores are divided by; positive.
 
     Raises:
-        OptionError: ``choose`` or ``coin`` is unknown, ``soft_share`` is no probability, or ``temperature``
-            or a width is not positive.
+        OptionError: ``choose`` or ``coin`` is unknown, ``soft_share`` is not a probability, or
+            ``temperature`` or a width is not positive.
 
     Example:
         >>> import torch

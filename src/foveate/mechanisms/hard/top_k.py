@@ -22,7 +22,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from foveate.errors import OptionError
-from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
+from foveate.mechanisms.base import mechanisms
+from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.map_tap import MapTap
 from foveate.mechanisms.precision import as_saved
 from foveate.mechanisms.reading.hard_read import HardRead
 from foveate.options import whole

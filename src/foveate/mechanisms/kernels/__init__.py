@@ -1,1 +1,1 @@
-"""Fast paths for eager CPUs behind plain functions; each decides by itself whether it applies."""
+"""Plain functions with fast paths for eager CPUs; each decides by itself which path to take."""

@@ -5,7 +5,7 @@ Paper   Zhu, Wu. Residual Attention: A Simple but Effective Method for Multi-Lab
         arXiv:2108.02456, section 3.
 Shapes  x (B, C, H, W) -> logits (B, Q), Q classes; map (B, K, Q, H, W), K heads, sums to 1 over positions.
 Cost    parameters K*C*Q, MACs K*C*Q*N, N = H*W.
-Differs nothing; a temperature of 99 or more means the maximum, as in the authors' code.
+Differs none; a temperature of 99 or more means the maximum, as in the authors' code.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from foveate.errors import CheckpointError, OptionError
-from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.interfaces import Label
+from foveate.mechanisms.base import Label, mechanisms
+from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.map_tap import MapTap
 from foveate.mechanisms.precision import widen
 from foveate.mechanisms.ranks import any_rank
 from foveate.options import whole
@@ -86,7 +87,7 @@ class ClassSpecificResidualAttention(Label):
         return (scores.mean(dim=-1) + self.lam * attended).sum(dim=1).to(x.dtype)
 
     def from_published(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return weights in the authors' names, a layer a head, under our own.
+        """Return weights in the authors' names, one layer per head, under our own.
 
         Raises:
             CheckpointError: They have another number of heads.

@@ -15,7 +15,7 @@ Differs d is 2048 with f 8192 in the recipe for ResNet-101, here no wider than 2
         positions="detr" is the authors' code: counted from 1, scaled to 2 pi over the map, sine and cosine in
         turn. Where d = C that code leaves out the first convolution (embed=False, without its C*d + d and
         N*C*d). The first decoder layer has no self-attention: it would read zeros only. The classes look at
-        each other, as the paper says; the authors' code drops that unless told otherwise
+        each other, as the paper says; the authors' code drops that by default
         (self_attention=False, without the terms in L - 1).
 """
 
@@ -29,10 +29,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from foveate.errors import OptionError
-from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
+from foveate.mechanisms.base import Label, mechanisms
 from foveate.mechanisms.detr import detr_sines, from_authors
-from foveate.mechanisms.interfaces import Label
-from foveate.mechanisms.kernels.attend import attend, tokens
+from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.kernels.memory_layout import tokens
+from foveate.mechanisms.kernels.softmax_attention import attend
+from foveate.mechanisms.map_tap import MapTap
 from foveate.mechanisms.pairwise.multi_head import sine2d
 from foveate.mechanisms.precision import full_precision, widen
 from foveate.options import flag, one_of, whole

@@ -23,8 +23,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.interfaces import Refine
+from foveate.mechanisms.base import Refine, mechanisms
+from foveate.mechanisms.batch_norm import BatchNorm
+from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.map_tap import MapTap
 from foveate.mechanisms.ranks import RANKS, Dimensions, convolution, of_rank, places
 from foveate.options import one_of, reduced, whole
 

@@ -8,22 +8,22 @@ Shapes  x (B, C, H, W) -> (B, C, H, W); maps channel.map (B, C, 1, 1) and spatia
         (0, 1).
 Cost    with R = max(1, C // reduction): parameters 2*C*R + C + R + 2*k*k + 2, MACs 4*C*R + 2*k*k*H*W;
         20 bytes of running statistics. Of signals k for k*k and L for H*W, of volumes k*k*k and D*H*W.
-Differs nothing from the authors' code; equation 2 prints no biases (bias=False, which is timm's default and
+Differs none from the authors' code; equation 2 prints no biases (bias=False, which is timm's default and
         C + R parameters fewer), and the paper does not mention the normalisation, whose scale starts at 0:
         the fresh position gates are all 0.5.
 """
 
 from __future__ import annotations
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.kernels.gated import gated, mean, plain
-from foveate.mechanisms.kernels.pointwise import pointwise
-from foveate.mechanisms.kernels.reads import maximum
+from foveate.mechanisms.base import Refine, mechanisms
+from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.kernels.gating import gated_in_turn
+from foveate.mechanisms.kernels.pointwise_convolution import pointwise
+from foveate.mechanisms.kernels.reductions import maximum, mean
+from foveate.mechanisms.map_tap import MapTap
 from foveate.mechanisms.ranks import RANKS, Dimensions, convolution, of_rank, places
 from foveate.mechanisms.spatial.spatial import SpatialAttention
 from foveate.options import flag, reduced
@@ -47,7 +47,7 @@ class ChannelGate(nn.Module):
         self.map = MapTap(of_rank("b c 1 1", dimensions))
 
     def forward(self, x: Float[Tensor, "b c *space"]) -> tuple[Tensor, Float[Tensor, "b c *ones"]]:
-        """Return ``x`` to go on with and the gates of its channels."""
+        """Return ``x`` to continue with and the gates of its channels."""
         means = mean(x, *places(x))
         x, maxima = maximum(x, "positions")
         of_means, of_maxima = (
@@ -102,13 +102,7 @@ class ConvolutionalBlockAttention(Refine):
         """Return ``x`` with every channel, then every position multiplied by its gate."""
         self._check(x)
         x, channels = self.channel(x)
-        if x.ndim != 4 or plain(x):
-            return self.spatial(x * channels)
-        if not torch.is_grad_enabled():
-            x = x * channels
-            return x.mul_(self.spatial.weigh(x)[1])
-        x, positions = self.spatial.weigh(x, channels.to(x.dtype))  # whose gates count for x * channels
-        return gated(x, channels, positions)
+        return gated_in_turn(x, channels, self.spatial.weigh)
 
     def cost(self, *size: int) -> Cost:
         """Return the closed form of the header."""

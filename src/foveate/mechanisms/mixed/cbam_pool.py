@@ -8,7 +8,8 @@ Shapes  x (B, C, H, W) -> (B, C); maps attend.channel.map (B, C, 1, 1) and atten
 Cost    as cbam: with R = max(1, C // reduction), parameters 2*C*R + C + R + 2*k*k + 2,
         MACs 4*C*R + 2*k*k*H*W; 20 bytes of running statistics. Of signals k for k*k and L for H*W,
         of volumes k*k*k and D*H*W.
-Differs the paper gates inside the blocks and pools plainly; this gates the last map once, while it is pooled.
+Differs the paper gates inside the blocks and pools by the mean; this gates the last map once, before the
+        pooling.
 """
 
 from __future__ import annotations
@@ -16,9 +17,8 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
-from foveate.mechanisms.base import Cost, Facets, mechanisms
-from foveate.mechanisms.interfaces import Pool
-from foveate.mechanisms.mixed.cbam import ConvolutionalBlockAttention
+from foveate.mechanisms.base import Pool, build, mechanisms
+from foveate.mechanisms.facets import Cost, Facets
 from foveate.mechanisms.ranks import RANKS, Dimensions, places
 
 
@@ -47,8 +47,8 @@ class CBAMPool(Pool):
     ) -> None:
         super().__init__()
         self.channels, self.dimensions = channels, dimensions
-        self.attend = ConvolutionalBlockAttention(
-            channels, reduction=reduction, kernel_size=kernel_size, dimensions=dimensions
+        self.attend = build(
+            "cbam", channels, reduction=reduction, kernel_size=kernel_size, dimensions=dimensions
         )
 
     def forward(self, x: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c"]:

@@ -7,20 +7,22 @@ Paper   Hou, Zhou, Feng. Coordinate Attention for Efficient Mobile Network Desig
 Shapes  x (B, C, H, W) -> (B, C, H, W); maps rows (B, C, H, 1) and columns (B, C, 1, W), gates in (0, 1).
 Cost    with R = max(8, C // reduction): parameters 3*C*R + 2*C + 3*R, MACs 2*C*R*(H + W);
         8*R + 8 bytes of running statistics.
-Differs nothing from the authors' code.
+Differs none from the authors' code.
 """
 
 from __future__ import annotations
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import hardswish
 
-from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.kernels.gated import channels_last, gated, mean
-from foveate.mechanisms.kernels.pointwise import pointwise
+from foveate.mechanisms.base import Refine, mechanisms
+from foveate.mechanisms.batch_norm import BatchNorm
+from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.kernels.gating import gated
+from foveate.mechanisms.kernels.pointwise_convolution import pointwise
+from foveate.mechanisms.kernels.reductions import row_and_column_means
+from foveate.mechanisms.map_tap import MapTap
 from foveate.options import reduced
 
 
@@ -59,7 +61,7 @@ class CoordinateAttention(Refine):
         """Return ``x`` multiplied by the gate of its row and the gate of its column."""
         self._check(x)
         # Rows and columns share the statistics of the normalisation.
-        shared = hardswish(self.norm(pointwise(self.squeeze, means(x))))  # (B, R, H + W, 1)
+        shared = hardswish(self.norm(pointwise(self.squeeze, row_and_column_means(x))))  # (B, R, H + W, 1)
         rows, columns = shared.split([x.shape[2], x.shape[3]], dim=2)
         rows = self.rows(pointwise(self.excite_rows, rows).sigmoid())
         columns = self.columns(pointwise(self.excite_columns, columns.transpose(2, 3)).sigmoid())
@@ -71,14 +73,3 @@ class CoordinateAttention(Refine):
         parameters = 3 * channels * hidden + 2 * channels + 3 * hidden
         macs = 2 * channels * hidden * (height + width)
         return Cost(parameters, macs, bytes=4 * parameters + 8 * hidden + 8)
-
-
-def means(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h+w 1"]:
-    """Return the means of all rows, then of all columns.
-
-    By ``mean``, not by adaptive pooling: ONNX bakes the example's size into that and errs silently at others.
-    """
-    rows, columns = mean(x, 3), mean(x, 2).transpose(2, 3)
-    if channels_last(x):  # joined in the order of memory, too
-        return torch.cat([rows.movedim(1, -1), columns.movedim(1, -1)], dim=1).movedim(-1, 1)
-    return torch.cat([rows, columns], dim=2)

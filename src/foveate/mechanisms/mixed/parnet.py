@@ -5,7 +5,7 @@ Paper   Goyal, Bochkovskiy, Deng, Koltun. Non-deep Networks. NeurIPS 2022. arXiv
 Shapes  x (B, C, H, W) -> (B, C, H, W); map (B, C, 1, 1), gates in (0, 1).
 Cost    parameters 11*C*C + 5*C, MACs 10*C*C*H*W + C*C; 16*C + 16 bytes of running statistics.
         Of signals 5 for 11, 4 for 10 and L for H*W, of volumes 29, 28 and D*H*W.
-Differs the convolutions have no biases, which the normalisation after them would take out again.
+Differs the convolutions have no biases, which the normalisation after them would cancel.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import silu
 
-from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.kernels.gated import gated
+from foveate.mechanisms.base import Refine, mechanisms
+from foveate.mechanisms.batch_norm import BatchNorm
+from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.kernels.gating import gated
+from foveate.mechanisms.map_tap import MapTap
 from foveate.mechanisms.ranks import RANKS, Dimensions, convolution, of_rank, places
 from foveate.options import whole
 

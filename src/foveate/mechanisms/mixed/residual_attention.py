@@ -14,11 +14,11 @@ Cost    with R = max(1, C // reduction), a unit: U = 2*C*R + 9*R*R + 2*C + 4*R p
         With layout "authors" or "tengshaofeng" U and V more at each level but the last, and C parameters
         fewer.
 Differs two levels by default, where the paper has 3, 2 and 1 from its first to its last stage, as its maps
-        halve. For lightness no unit stands on the way across the hourglass, from d to the sum, and what is
-        small is enlarged by half pixels, which does not shift it. layout="authors" has the unit, enlarges
-        with aligned corners, pools without padding, rounding up, and has no b2, as their Caffe networks do;
-        "tengshaofeng", the much-used PyTorch one, pads, and adds the larger map, d or T(z), to each enlarged
-        one.
+        halve. For lightness there is no unit on the skip path across the hourglass, from d to the sum, and
+        small maps are enlarged by half pixels, which does not shift them. layout="authors" has the unit,
+        enlarges with aligned corners, pools without padding, rounding up, and has no b2, as their Caffe
+        networks do; "tengshaofeng", the much-used PyTorch one, pads, and adds the larger map, d or T(z), to
+        each enlarged one.
 """
 
 from __future__ import annotations
@@ -32,9 +32,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, max_pool1d, max_pool2d, max_pool3d
 
-from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.kernels.mixture import linear
+from foveate.mechanisms.base import Refine, mechanisms
+from foveate.mechanisms.batch_norm import BatchNorm
+from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.kernels.resizing import linear_mode
+from foveate.mechanisms.map_tap import MapTap
 from foveate.mechanisms.precision import precise, widen
 from foveate.mechanisms.ranks import RANKS, Dimensions, convolution, of_rank
 from foveate.options import one_of, reduced, whole
@@ -80,7 +82,7 @@ class ResidualAttention(Refine):
 
     Args:
         channels: C of the map that it will receive.
-        around: Residual units before, and as many after trunk and mask. Paper: p = 1.
+        around: Residual units before, and the same number after, trunk and mask. Paper: p = 1.
         trunk: Residual units of the trunk. Paper: t = 2.
         mask: Residual units at each step of the hourglass. Paper: r = 1.
         levels: How often the hourglass halves the map. Paper: 3, 2 or 1, the smaller the map the fewer.
@@ -167,7 +169,9 @@ class ResidualAttention(Refine):
             else:
                 coarse = coarse + crossed
         aligned = self.layout != "light"
-        return interpolate(self.up[level](coarse), size=x.shape[2:], mode=linear(x), align_corners=aligned)
+        return interpolate(
+            self.up[level](coarse), size=x.shape[2:], mode=linear_mode(x), align_corners=aligned
+        )
 
     def _halved(self, x: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c *half"]:
         pool = MAX_POOLS[x.ndim]
@@ -178,7 +182,7 @@ class ResidualAttention(Refine):
     def from_published(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return weights in the names of tengshaofeng/ResidualAttentionNetwork-pytorch under our own.
 
-        Its units have a fourth convolution that nothing passes; it is left out.
+        Its units have a fourth convolution that is never called; it is left out.
         """
         named = {authors_name(name, self.levels): value for name, value in state.items()}
         return {name: value for name, value in named.items() if not re.search(r"\.conv4\.", name)}
@@ -211,7 +215,7 @@ def _in_order(layers: nn.Sequential, x: Tensor) -> Tensor:
 
 
 def authors_name(name: str, levels: int) -> str:
-    """Return our name for a weight of one of tengshaofeng's attention modules of so many levels."""
+    """Return our name for a weight of one of tengshaofeng's attention modules of that many levels."""
     places = {"first_residual_blocks": "before.0", "last_blocks": "after.0"}
     for level in range(1, levels):
         places[f"softmax{level}_blocks"] = f"down.{level - 1}.0"

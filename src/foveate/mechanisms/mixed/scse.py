@@ -11,15 +11,15 @@ Differs reduction 16, as in segmentation-models-pytorch; the paper takes 2. The 
 
 from __future__ import annotations
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
+from foveate.mechanisms.base import Refine, mechanisms
 from foveate.mechanisms.channel.se import SqueezeExcitation
-from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.kernels.gated import fusing, gated_by_sum, plain
-from foveate.mechanisms.kernels.reads import weighted_sum
+from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.kernels.gating import gated_by_sum
+from foveate.mechanisms.kernels.position_scores import position_scores
+from foveate.mechanisms.map_tap import MapTap
 from foveate.mechanisms.ranks import any_rank
 
 
@@ -57,16 +57,8 @@ class SpatialChannelSqueezeExcitation(Refine):
         """Return ``x`` multiplied by its channel's gate plus its position's gate."""
         self._check(x)
         channels = self.channel.weigh(x)
-        x, logits = self.score(x)
+        x, logits = position_scores(self.squeeze, x)
         return gated_by_sum(x, channels, self.map(logits.sigmoid()))
-
-    def score(self, x: Float[Tensor, "b c h w"]) -> tuple[Tensor, Float[Tensor, "b 1 h w"]]:
-        """Return ``x`` to go on with and the logits of its positions."""
-        rare = x.dtype != self.squeeze.weight.dtype or torch.is_autocast_enabled(x.device.type)
-        if rare or (plain(x) and not fusing()):
-            return x, self.squeeze(x)
-        x, sums = weighted_sum(x, self.squeeze.weight, "channels")
-        return x, sums + self.squeeze.bias  # type: ignore[operator]
 
     def cost(self, height: int, width: int) -> Cost:
         """Return the closed form of the header."""

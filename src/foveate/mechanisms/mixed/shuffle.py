@@ -8,7 +8,7 @@ Paper   Zhang, Yang. SA-Net: Shuffle Attention for Deep Convolutional Neural Net
 Shapes  x (B, C, H, W) -> (B, C, H, W); map (B, C, H, W), gates in (0, 1) in the order of the input's
         channels, for half of them the same at all positions.
 Cost    with G = groups: parameters 3*C/G, MACs 0: all is elementwise.
-Differs nothing from the authors' code. u and w start at 0, v and s at 1: all gates start at 0.73, and the
+Differs none from the authors' code. u and w start at 0, v and s at 1: all gates start at 0.73, and the
         channels are shuffled from the start. One position normalises to 0, where PyTorch's layer may raise.
 """
 
@@ -19,10 +19,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from foveate.errors import OptionError
-from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.kernels.attend import like_input
-from foveate.mechanisms.kernels.gated import gated
+from foveate.mechanisms.base import Refine, mechanisms
+from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.kernels.gating import gated
+from foveate.mechanisms.kernels.memory_layout import like_input
+from foveate.mechanisms.map_tap import MapTap
 from foveate.mechanisms.precision import widen
 from foveate.mechanisms.ranks import any_rank
 from foveate.options import whole
@@ -35,8 +36,8 @@ class ShuffleAttention(Refine):
 
     Args:
         channels: C of the map that it will receive; even.
-        groups: Number of groups; twice as many must divide ``channels``. None takes the most that do, up to
-            the paper's 64.
+        groups: Number of groups; twice that number must divide ``channels``. None takes the most that do, up
+            to the paper's 64.
 
     Raises:
         OptionError: ``channels`` is odd, or ``2 * groups`` does not divide it.
@@ -94,11 +95,11 @@ def _normalised(values: Float[Tensor, "b g d h w"]) -> Float[Tensor, "b g d h w"
 
 
 def _groups(channels: int, groups: int | None) -> int:
-    """Return ``groups`` if twice as many divide ``channels``; for None the most that do, up to 64."""
+    """Return ``groups`` if twice that number divides ``channels``; for None the most that does, up to 64."""
     if groups is None and channels % 2 == 0:
         return max(d for d in range(1, 65) if channels % (2 * d) == 0)
     if groups is None or channels % (2 * whole("groups", groups)):
         raise OptionError(
-            f"groups: got {groups}, but {channels} channels do not make as many groups of two equal halves"
+            f"groups: got {groups}, but {channels} channels do not split into that many groups of two halves"
         )
     return groups

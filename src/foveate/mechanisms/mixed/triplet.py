@@ -8,7 +8,7 @@ Paper   Misra, Nalamada, Arasanipalai, Hou. Rotate to Attend: Convolutional Trip
 Shapes  x (B, C, H, W) -> (B, C, H, W); maps rows (B, C, H, 1), columns (B, C, 1, W) and positions
         (B, 1, H, W), gates in (0, 1).
 Cost    parameters 6*k*k + 6, whatever C; MACs 2*k*k*(C*H + C*W + H*W); 48 bytes of running statistics.
-Differs nothing in the numbers; each axis is pooled where it lies, and no rotated copy of the map is made.
+Differs none in the numbers; each axis is pooled in place, and no rotated copy of the map is made.
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.kernels.gated import gated_by_sum, mean
-from foveate.mechanisms.kernels.planes import convolve
-from foveate.mechanisms.kernels.reads import maximum
+from foveate.mechanisms.base import Refine, mechanisms
+from foveate.mechanisms.batch_norm import BatchNorm
+from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.kernels.few_plane_convolution import convolve
+from foveate.mechanisms.kernels.gating import gated_by_sum
+from foveate.mechanisms.kernels.reductions import maximum, mean
+from foveate.mechanisms.map_tap import MapTap
 from foveate.options import odd
 
 

@@ -13,7 +13,7 @@ Cost    with P = kernel_size^2: parameters 3*C*C, + 3*C with bias, + 2*C with no
         grows with N, with size with N*N (one table for all images and channels).
 Differs AFT-conv is the default: it takes any size, knows distances, and its memory grows with N. The table
         is learned as it is, where the paper takes products of two vectors, and resized (bilinear) to the
-        map that comes.
+        given map.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.kernels.attend import like_input, tokens, untoken
+from foveate.mechanisms.base import Refine, mechanisms
+from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.kernels.memory_layout import like_input, tokens, untoken
+from foveate.mechanisms.map_tap import MapTap
 from foveate.mechanisms.precision import full_precision, widen
 from foveate.options import heads_of, odd, whole
 

@@ -22,11 +22,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from foveate.errors import OptionError
-from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.kernels.attend import like_input, project
-from foveate.mechanisms.kernels.relative import attend_placed, distances
-from foveate.mechanisms.kernels.relative import relative as placed
+from foveate.mechanisms.base import Refine, mechanisms
+from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.kernels.memory_layout import like_input
+from foveate.mechanisms.kernels.pointwise_convolution import project
+from foveate.mechanisms.kernels.relative_attention import attend_placed, distances
+from foveate.mechanisms.kernels.relative_attention import relative as placed
+from foveate.mechanisms.map_tap import MapTap
 from foveate.options import odd, whole
 
 
@@ -39,7 +41,7 @@ class AugmentedConvolution(Refine):
         heads: Number of heads. None takes the paper's 8, or half the channels if these are fewer than 16.
         kernel: Height and width in positions of the convolution; odd. Paper: 3.
         key_share: Width of all keys together, divided by C; positive. Paper: 0.2 in ResNets.
-        value_share: Share of the channels that attention makes, in (0, 1]; with 1 there is no convolution.
+        value_share: Share of the channels that attention computes, in (0, 1]; with 1 there is no convolution.
             Paper: 0.1 in ResNets.
         least_keys: The least width of a head's keys. Paper: 20.
         size: Height and width, in positions, that the tables of distances are for.

@@ -17,9 +17,11 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.kernels.attend import attend, like_input
+from foveate.mechanisms.base import Refine, mechanisms
+from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.kernels.memory_layout import like_input
+from foveate.mechanisms.kernels.softmax_attention import attend
+from foveate.mechanisms.map_tap import MapTap
 from foveate.mechanisms.pairwise.multi_head import sine2d
 from foveate.options import heads_of, one_of
 
@@ -106,9 +108,5 @@ class _Lines(nn.Module):
         projected = self.project(self.norm(lines)).unflatten(-1, (3, self.heads, -1))
         query, key, value = projected.permute(3, 0, 1, 4, 2, 5)  # (B, L, K, N, d) each
         scale = query.shape[-1] ** -0.5
-        if self.map.recording:
-            read = attend(query, key, value, self.map, scale=scale)
-        else:  # the fused kernel takes four dimensions
-            query, key, value = (part.flatten(0, 1) for part in (query, key, value))
-            read = attend(query, key, value, self.map, scale=scale).unflatten(0, lines.shape[:2])
+        read = attend(query, key, value, self.map, scale=scale)
         return self.merge(read.transpose(2, 3).flatten(3))

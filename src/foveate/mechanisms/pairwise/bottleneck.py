@@ -9,7 +9,7 @@ Shapes  x (B, C, H, W) -> (B, C, H, W); map (B, K, N, N), K heads, N = H*W, rows
 Cost    with d = C // K: parameters 3*C*C + 2*(2*size-1)*d, + 3*C with bias;
         MACs 3*N*C*C + N*(H+W)*C + 2*N*N*C. Memory grows with N*(H+W), in training too.
 Differs one set of weights for any size of map: the vectors of distances are stretched from those learned for
-        ``size``. In the paper it stands in for a 3x3 convolution, so there is no residual.
+        ``size``. In the paper it replaces a 3x3 convolution, so there is no residual.
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.kernels.attend import like_input, project
-from foveate.mechanisms.kernels.relative import attend_placed, distances, relative
+from foveate.mechanisms.base import Refine, mechanisms
+from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.kernels.memory_layout import like_input
+from foveate.mechanisms.kernels.pointwise_convolution import project
+from foveate.mechanisms.kernels.relative_attention import attend_placed, distances, relative
+from foveate.mechanisms.map_tap import MapTap
 from foveate.options import heads_of, whole
 
 

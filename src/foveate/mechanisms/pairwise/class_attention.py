@@ -7,7 +7,7 @@ Paper   Touvron, Cord, Sablayrolles, Synnaeve, Jegou. Going Deeper with Image Tr
 Shapes  x (B, C, H, W) -> (B, C); map (B, K, 1, 1 + N), K heads, N = H*W, the token first; rows sum to 1.
 Cost    parameters 4*C*C + 2*C, + 2*C with bias, + 2*C with norm; MACs 4*C*C + 2*K*C*(N + 1): with one query,
         keys and values are never formed for every position. Memory grows with K*N.
-Differs keys have no bias, as the softmax takes it out again; the token is not added to what it read, as
+Differs keys have no bias, as the softmax cancels it; the token is not added to what it read, as
         b_o does the same; no layer scale, no feed-forward layer, no dropout.
 """
 
@@ -17,9 +17,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.interfaces import Pool
-from foveate.mechanisms.kernels.attend import tokens
+from foveate.mechanisms.base import Pool, mechanisms
+from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.kernels.memory_layout import tokens
+from foveate.mechanisms.map_tap import MapTap
 from foveate.mechanisms.precision import full_precision, widen
 from foveate.mechanisms.ranks import any_rank
 from foveate.options import heads_of

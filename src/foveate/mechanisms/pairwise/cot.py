@@ -12,7 +12,7 @@ Cost    with R = max(1, 2*C // reduction), g = gcd(4, C), S = max(32, C // 2): p
         R*G*P + C*C + 3*G*P + 6*C + 2*R, + 3*C*S + 3*S + 2*C with fuse="attention"; MACs N*(C*C*P/g + 2*C*R
         + R*G*P + C*C) + 3*C*S, N = H*W; 8 bytes a normalised channel and 8 a layer of running statistics.
         Memory grows with N.
-Differs nothing from the authors' code: weights without a softmax, channel c uses set c mod G. fuse="sum"
+Differs none from the authors' code: weights without a softmax, channel c uses set c mod G. fuse="sum"
         adds K and D, as common re-implementations do.
 """
 
@@ -25,9 +25,11 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.kernels.attend import like_input
+from foveate.mechanisms.base import Refine, mechanisms
+from foveate.mechanisms.batch_norm import BatchNorm
+from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.kernels.memory_layout import like_input
+from foveate.mechanisms.map_tap import MapTap
 from foveate.mechanisms.precision import precise, roomy, widen
 from foveate.options import odd, one_of, reduced, whole
 
@@ -111,7 +113,7 @@ class ContextualAttention(Refine):
         return like_input(chosen[:, :, 1] * static + chosen[:, :, 0] * dynamic, x)
 
     def _mix(self, value: Tensor, weights: Tensor) -> Tensor:
-        """Return for each position the weighted sum of the values around it; zeros lie beyond the border."""
+        """Return for each position the weighted sum of the values around it; zeros beyond the border."""
         height, width, reach = value.shape[2], value.shape[3], self.kernel_size // 2
         padded = F.pad(value, (reach,) * 4).unflatten(1, (-1, self.sets))  # channel c uses set c mod G
         total = torch.zeros_like(value).unflatten(1, (-1, self.sets))

@@ -1,14 +1,14 @@
-"""Double attention: a few features gathered from the whole map, handed out to every position as it asks.
+"""Double attention: a few features gathered from the whole map, distributed to every position as it asks.
 
 Formula y = x + W_o Z, Z = G softmax_k(V), G = A softmax_n(B)^T, with A (M, N), B and V (K, N) = 1x1
-        convolutions of x: softmax over positions gathers K features, softmax over these hands them out
+        convolutions of x: softmax over positions gathers K features, softmax over these distributes them
 Paper   Chen, Kalantidis, Li, Yan, Feng. A2-Nets: Double Attention Networks. NeurIPS 2018. arXiv:1810.11579,
         section 3.
 Shapes  x (B, C, H, W) -> (B, C, H, W); maps: gather (B, K, N), each row sums to 1 over the N = H*W positions;
         distribute (B, K, N), each column sums to 1 over the K features.
 Cost    with M = max(1, C // reduction), K = max(1, C // features): parameters C*(2*M + 2*K) + M + 2*K + C,
         MACs N*C*(2*M + 2*K) + 2*N*M*K. Memory grows with N.
-Differs nothing.
+Differs none.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.kernels.attend import like_input, project
+from foveate.mechanisms.base import Refine, mechanisms
+from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.kernels.memory_layout import like_input
+from foveate.mechanisms.kernels.pointwise_convolution import project
+from foveate.mechanisms.map_tap import MapTap
 from foveate.mechanisms.precision import full_precision, widen
 from foveate.mechanisms.ranks import any_rank
 from foveate.options import reduced, whole
@@ -33,11 +35,11 @@ class DoubleAttention(Refine):
         channels: C of the map that it will receive.
         reduction: How many times narrower the gathered features are. Paper: 4.
         features: C divided by the number of features gathered. Paper: 4.
-        residual: Whether ``x`` is added to what was handed out.
+        residual: Whether ``x`` is added to what was distributed.
 
     Attributes:
         gather: The tap of the weights by which positions are gathered into features.
-        distribute: The tap of the weights by which features are handed out to positions.
+        distribute: The tap of the weights by which features are distributed to positions.
 
     Raises:
         OptionError: ``reduction`` or ``features`` is not a positive whole number.
@@ -70,7 +72,7 @@ class DoubleAttention(Refine):
         self.distribute = MapTap("b k n", sums="k")
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        """Return ``x`` plus what every position was handed."""
+        """Return ``x`` plus what every position received."""
         self._check(x)
         value = self.value(x).flatten(2)  # (B, M, N)
         with full_precision(x):

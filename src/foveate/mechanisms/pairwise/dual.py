@@ -15,10 +15,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.kernels.attend import attend, project, tokens, untoken
-from foveate.mechanisms.pairwise.channel import mix_channels
+from foveate.mechanisms.base import Refine, mechanisms
+from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.kernels.channel_mixing import mix_channels
+from foveate.mechanisms.kernels.memory_layout import tokens, untoken
+from foveate.mechanisms.kernels.pointwise_convolution import project
+from foveate.mechanisms.kernels.softmax_attention import attend
+from foveate.mechanisms.map_tap import MapTap
 from foveate.mechanisms.ranks import any_rank
 from foveate.options import reduced
 

@@ -9,9 +9,9 @@ Shapes  x (B, C, H, W) -> (B, C, H, W); map (B, K, N, M), K heads, N = H*W, M = 
         normalised to mean 0 and variance 1 for each head, so unbounded; without mix rows sum to 1.
 Cost    parameters 4*C*C, + 4*C with bias, + 2*C with norm, + C*((r + 1)^2 + 3) with r > 1, + K*K with mix
         and K > 1; MACs 2*N*C*C + 2*M*C*C + 2*N*M*C, + M*C*(r + 1)^2, + N*M*K*K. Memory grows with N: the
-        weights come in blocks of rows, once more in the backward pass. Compiled, all N*M are kept.
+        weights come in blocks of rows, again in the backward pass. Compiled, all N*M are kept.
         Of signals r + 1 for (r + 1)^2, of volumes (r + 1)^3.
-Differs T has no bias, as the softmax takes it out again. The padding makes ceil(H/r) of H for odd r too. No
+Differs T has no bias, as the softmax cancels it. The padding makes ceil(H/r) of H for odd r too. No
         dropout; the authors' scale, sqrt(d), is that of one head though K are summed.
 """
 
@@ -23,21 +23,20 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
-from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.kernels.attend import ROWS, like_input, tokens, untoken
+from foveate.mechanisms.base import Refine, mechanisms
+from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.kernels.memory_layout import like_input, tokens, untoken
+from foveate.mechanisms.kernels.mixed_head_attention import attend_mixed
+from foveate.mechanisms.map_tap import MapTap
 from foveate.mechanisms.precision import full_precision, widen
 from foveate.mechanisms.ranks import RANKS, Dimensions, convolution
 from foveate.options import heads_of, whole
 
-EPS = 1e-5  # added to the variance, as nn.InstanceNorm2d does
-
 
 @mechanisms.register("emsa")
 class EfficientSelfAttention(Refine):
-    """Let each position read in a smaller copy of the map, with heads that listen to each other.
+    """Let each position read in a smaller copy of the map, with heads that are mixed.
 
     Args:
         channels: C of the map that it will receive.
@@ -108,39 +107,13 @@ class EfficientSelfAttention(Refine):
         query = self.query(normed).unflatten(2, (self.heads, -1)).transpose(1, 2)  # (B, K, N, d)
         small = normed if self.reduction == 1 else tokens(self.shrink(untoken(normed, like=x)))
         key, value = self.memory(small).unflatten(2, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        mix = self.mix.weight if self.mixes else None
         with full_precision(x):
-            context = self._read(widen(query) * query.shape[-1] ** -0.5, widen(key), widen(value))
+            query = widen(query) * query.shape[-1] ** -0.5
+            context = attend_mixed(query, widen(key), widen(value), mix, self.map)
         context = context.to(value.dtype).transpose(1, 2).flatten(2)
         read = untoken(self.merge(context), like=x).to(x.dtype)
         return x + read if self.residual else like_input(read, x)
-
-    def _read(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        tracing = torch.jit.is_tracing()  # type: ignore[attr-defined]
-        if self.map.recording or torch.compiler.is_compiling() or tracing:
-            weights = self._centred(query, key)
-            if self.mixes:
-                weights = weights * (weights.square().mean(dim=(2, 3), keepdim=True) + EPS).rsqrt()
-            return self.map(weights) @ value
-        rows = query.split(max(1, ROWS // self.heads), dim=2)
-        blocks = [checkpoint(self._block, part, key, value, use_reentrant=False) for part in rows]
-        context = torch.cat([block for block, _ in blocks], dim=2)
-        if not self.mixes:
-            return context
-        squares = torch.stack([square for _, square in blocks]).sum(dim=0)
-        return context * (squares / (query.shape[2] * key.shape[2]) + EPS).rsqrt()
-
-    def _centred(self, query: Tensor, key: Tensor) -> Tensor:
-        """Return weights; of mixed heads less their mean, which is 1/M as their rows sum to 1."""
-        energies = query @ key.transpose(2, 3)
-        if not self.mixes:
-            return energies.softmax(dim=-1)
-        energies = F.conv2d(energies, self.mix.weight.to(energies.dtype))
-        return energies.softmax(dim=-1) - 1 / key.shape[2]
-
-    def _block(self, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what a block of rows reads, and the sum of the squares of its weights."""
-        weights = self._centred(query, key)
-        return weights @ value, weights.square().sum(dim=(2, 3), keepdim=True)
 
     def cost(self, *size: int) -> Cost:
         """Return the closed form of the header."""

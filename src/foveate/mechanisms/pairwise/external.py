@@ -7,7 +7,7 @@ Paper   Guo, Liu, Mu, Hu. Beyond Self-Attention: External Attention Using Two Li
 Shapes  x (B, C, H, W) -> (B, C, H, W); map (B, S, N), N = H*W: A, where each slot's weights sum to 1.
 Cost    parameters 2*S*C, MACs 2*N*S*C; block=True: parameters + 2*C*C + 3*C, MACs + 2*N*C*C, and the
         normalisation's buffers, 2*C numbers and a counter of 8 bytes. Memory grows with N.
-Differs nothing in the formula. block=True is the authors' code: y = relu(x + BN(W2 E(W1 x + b1))) around it.
+Differs none in the formula. block=True is the authors' code: y = relu(x + BN(W2 E(W1 x + b1))) around it.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.kernels.attend import like_input, project
-from foveate.mechanisms.kernels.pointwise import pointwise
+from foveate.mechanisms.base import Refine, mechanisms
+from foveate.mechanisms.batch_norm import BatchNorm
+from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.kernels.memory_layout import like_input
+from foveate.mechanisms.kernels.pointwise_convolution import pointwise, project
+from foveate.mechanisms.map_tap import MapTap
 from foveate.mechanisms.precision import full_precision, widen
 from foveate.mechanisms.ranks import any_rank
 from foveate.options import whole
@@ -35,7 +37,7 @@ class ExternalAttention(Refine):
     Args:
         channels: C of the map that it will receive.
         slots: S, the number of vectors in the memory. Paper: 64.
-        block: Whether the authors' convolutions, normalisation, residual and ReLU stand around it.
+        block: Whether the authors' convolutions, normalisation, residual and ReLU surround it.
 
     Raises:
         OptionError: ``slots`` is not a positive whole number.

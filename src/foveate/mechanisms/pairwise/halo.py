@@ -12,7 +12,7 @@ Cost    with d = C // K, T = ceil(H/block)*ceil(W/block) blocks, S = T*block*blo
         Memory grows with N*D.
 Differs maps of any size, filled up to whole blocks below and on the right and cut back. As in timm, what lies
         outside the map is read as zeros; masked=True does not read it. The tables have timm's size, of which
-        (D - 1) + block rows are read. In the paper it stands in for a 3x3 convolution: no residual.
+        (D - 1) + block rows are read. In the paper it replaces a 3x3 convolution: no residual.
 """
 
 from __future__ import annotations
@@ -22,11 +22,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.kernels.attend import like_input, project
-from foveate.mechanisms.kernels.relative import NEVER, attend_placed, placed_weights, relative
-from foveate.mechanisms.precision import full_precision, widen
+from foveate.mechanisms.base import Refine, mechanisms
+from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.kernels.memory_layout import like_input
+from foveate.mechanisms.kernels.pointwise_convolution import project
+from foveate.mechanisms.kernels.relative_attention import NEVER, attend_placed, relative
+from foveate.mechanisms.kernels.symbolic_sizes import covering_blocks
+from foveate.mechanisms.map_tap import MapTap
 from foveate.options import heads_of, whole
 
 
@@ -95,21 +97,16 @@ class HaloAttention(Refine):
         down, along = self._distances(query * scale if self.scale_positions else query)
         if self.masked:
             down, along = self._inside(down, along, height, width)
-        if self.map.recording:
-            with full_precision(x):
-                weights = placed_weights(widen(query) * scale, widen(key), down, along)
-                weights = self._blocks(self.map(self._whole(weights, height, width)))
-                context = weights @ widen(value)
-        else:
-            context = attend_placed(query, key, value, down, along, self.map, scale=scale)
+
+        def seen(weights: Tensor) -> Tensor:
+            return self._blocks(self.map(self._whole(weights, height, width)))
+
+        context = attend_placed(query, key, value, down, along, self.map, scale=scale, seen=seen)
         return like_input(self._whole(context, height, width).movedim(-1, 2).flatten(1, 2), x)
 
     def _places(self, height: int, width: int) -> tuple[int, int, int]:
         """Return the number of heads, of rows of blocks and of columns of blocks."""
-        side = self.block
-        # Exported from an example of one block a program would take one block only: there, one more.
-        spare = 1 if torch.compiler.is_exporting() else 0
-        return self.heads, (height + side - 1) // side + spare, (width + side - 1) // side + spare
+        return self.heads, covering_blocks(height, self.block), covering_blocks(width, self.block)
 
     def _blocks(self, x: Float[Tensor, "b k h w d"]) -> Float[Tensor, "b t n d"]:
         """Cut a map into blocks, one for each head: ``t`` counts heads, rows and columns of blocks."""

@@ -8,7 +8,7 @@ Shapes  x (B, C, H, W) -> (B, C, H, W); map (B, G, K*K, H, W): the kernels, whic
 Cost    with R = max(1, C // reduction), G = max(1, C // group): parameters C*R + 2*R + (R + 1)*G*K*K,
         MACs N*(C*R + R*G*K*K + C*K*K), N = H*W; buffers of the normalisation 2*R numbers and a counter of 8
         bytes. Memory grows with N*K*C, in training with N*K*K*C.
-Differs nothing.
+Differs none.
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.kernels.attend import like_input
+from foveate.mechanisms.base import Refine, mechanisms
+from foveate.mechanisms.batch_norm import BatchNorm
+from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.kernels.memory_layout import like_input
+from foveate.mechanisms.map_tap import MapTap
 from foveate.mechanisms.precision import full_precision, roomy
 from foveate.options import odd, reduced, whole
 

@@ -10,25 +10,28 @@ Shapes  x (B, C, H, W) -> (B, C, H, W); map of each layer (B, P*K, M, M), P = 4 
 Cost    with D = width, L = depth, E = expansion, N = P*M padded positions: parameters 27*C*C + 2*D*C + 6*C
         + L*((4 + 2*E)*D*D + (9 + E)*D) + 2*D, MACs H*W*(27*C*C + 2*C*D) + L*N*((4 + 2*E)*D*D + 2*M*D); 24*C
         + 24 bytes of running statistics. Memory grows with N.
-Differs nothing from the authors' code, which resizes maps that the patches do not divide (bilinear) and
+Differs none from the authors' code, which resizes maps that the patches do not divide (bilinear) and
         back. No dropout.
 """
 
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.kernels.attend import attend, like_input
+from foveate.mechanisms.base import Refine, mechanisms
+from foveate.mechanisms.batch_norm import BatchNorm
+from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.kernels.memory_layout import like_input
+from foveate.mechanisms.kernels.resizing import stretched
+from foveate.mechanisms.kernels.softmax_attention import attend
+from foveate.mechanisms.map_tap import MapTap
 from foveate.options import heads_of, whole
 
 
 class Layer(nn.Module):
-    """One transformer layer over the patches, for each place in a patch alike.
+    """One transformer layer over the patches, the same for each place in a patch.
 
     Args:
         width: D of the tokens.
@@ -119,19 +122,13 @@ class MobileViTBlock(Refine):
         down, along = (
             (side + self.patch - 1) // self.patch for side in x.shape[2:]
         )  # patches in a column, row
-        even = self._resize(near, self.patch * down, self.patch * along)
+        even = stretched(near, self.patch * down, self.patch * along)
         cut = even.unflatten(3, (along, self.patch)).unflatten(2, (down, self.patch))  # (B, D, h, p, w, p)
         seen = self.norm(self.layers(cut.permute(0, 3, 5, 2, 4, 1).flatten(3, 4).flatten(1, 2)))
         laid = seen.unflatten(2, (down, along)).unflatten(1, (self.patch, self.patch))  # (B, p, p, h, w, D)
         far = laid.permute(0, 5, 3, 1, 4, 2).flatten(4, 5).flatten(2, 3)
-        far = self.merge(self._resize(far, x.shape[2], x.shape[3]))
+        far = self.merge(stretched(far, x.shape[2], x.shape[3]))
         return like_input(self.fuse(torch.cat([x, far.to(x.dtype)], dim=1)), x)
-
-    @staticmethod
-    def _resize(x: Tensor, height: int, width: int) -> Tensor:
-        if not torch.compiler.is_compiling() and x.shape[2:] == (height, width):
-            return x  # compiled for any size it resizes always, which leaves an equal size as it is
-        return F.interpolate(x, (height, width), mode="bilinear", align_corners=False)
 
     def cost(self, height: int, width: int) -> Cost:
         """Return the closed form of the header."""

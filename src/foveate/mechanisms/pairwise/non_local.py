@@ -24,11 +24,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import max_pool3d
 
-from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.kernels.attend import attend, tokens, untoken
-from foveate.mechanisms.kernels.pointwise import pointwise
-from foveate.mechanisms.precision import full_precision, widen
+from foveate.mechanisms.base import Refine, mechanisms
+from foveate.mechanisms.batch_norm import BatchNorm
+from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.kernels.linear_attention import read_by_product, read_by_sum
+from foveate.mechanisms.kernels.memory_layout import tokens, untoken
+from foveate.mechanisms.kernels.pointwise_convolution import pointwise
+from foveate.mechanisms.kernels.softmax_attention import attend
+from foveate.mechanisms.map_tap import MapTap
 from foveate.mechanisms.ranks import RANKS, flat, unflat
 from foveate.options import one_of, reduced
 
@@ -114,27 +117,10 @@ class NonLocal(Refine):
         return attend(query, key, value, self.map, scale=self.scale)
 
     def _by_product(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """Without a softmax keys and values may be multiplied first: N*M weights are not needed."""
-        with full_precision(query):
-            query, key = widen(query), widen(key).transpose(1, 2) * (self.scale / key.shape[1])
-            if self.map.recording:
-                context = self.map(query @ key) @ widen(value)
-            else:
-                context = query @ (key @ widen(value))
-        return context.to(value.dtype)
+        return read_by_product(query, key, value, self.map, scale=self.scale)
 
     def _by_sum(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """w_f . [theta; phi] is a number of the query plus a number of the key."""
-        with full_precision(query):
-            asks, answers = (
-                widen(part) @ widen(w) for part, w in zip((query, key), self.compare, strict=True)
-            )
-            share = self.scale / key.shape[1]
-            if self.map.recording:
-                sums = self.map((asks.unsqueeze(2) + answers.unsqueeze(1)).relu() * share) @ widen(value)
-            else:
-                sums = _rectified(asks, answers, widen(value)) * share
-        return sums.to(value.dtype)
+        return read_by_sum(query, key, value, self.compare, self.map, scale=self.scale)
 
     def cost(self, *size: int) -> Cost:
         """Return the closed form of the header."""
@@ -150,21 +136,3 @@ class NonLocal(Refine):
             "concat": 4 * n * c * r + (n + m) * r,
         }
         return Cost(parameters=parameters, macs=macs[self.pairwise], bytes=4 * (parameters + 2 * c) + 8)
-
-
-def _rectified(
-    asks: Float[Tensor, "b n"], answers: Float[Tensor, "b m"], value: Float[Tensor, "b m r"]
-) -> Float[Tensor, "b n r"]:
-    """Return ``sum_j relu(asks_i + answers_j) value_j`` from sums over the sorted answers.
-
-    What a query adds up are the keys whose answer exceeds minus its own number: the first few of the sorted
-    ones, so that one running sum serves all queries.
-    """
-    order = answers.argsort(dim=1, descending=True)
-    sorted_answers = answers.gather(1, order)
-    value = value.gather(1, order.unsqueeze(2).expand_as(value))
-    terms = torch.cat([value, sorted_answers.unsqueeze(2) * value], dim=2)
-    running = nn.functional.pad(terms.cumsum(dim=1), (0, 0, 1, 0))  # (B, 1 + M, 2*R)
-    counts = torch.searchsorted(-sorted_answers.detach(), asks.detach().contiguous())
-    values, products = running.gather(1, counts.unsqueeze(2).expand(-1, -1, running.shape[2])).chunk(2, dim=2)
-    return asks.unsqueeze(2) * values + products

@@ -9,8 +9,8 @@ Cost    with R = max(1, C // reduction): parameters 3*C*R + 4*R + C, MACs 3*N*C*
         parameters + 2*C*C + 3*C, MACs + 2*N*C*C. Buffers of the normalisations: 2*R numbers and a counter of
         8 bytes, with kind="base" 2*C numbers and a counter more. Memory grows with N.
 Differs plain ReLU after the normalisations, where the authors' in-place layer leaks 1 % (leak=0.01). The
-        authors call the layer of the key once more for the query, so that its running statistics move twice
-        a batch: twice=True. They end in the same place; by default they get there as any layer's do.
+        authors call the layer of the key again for the query, so that its running statistics move twice
+        per batch: twice=True. They end in the same place; by default they get there as any layer's do.
 """
 
 from __future__ import annotations
@@ -20,9 +20,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from foveate.errors import OptionError
-from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.kernels.attend import attend, like_input, tokens, untoken
+from foveate.mechanisms.base import Refine, mechanisms
+from foveate.mechanisms.batch_norm import BatchNorm
+from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.kernels.memory_layout import like_input, tokens, untoken
+from foveate.mechanisms.kernels.softmax_attention import attend
+from foveate.mechanisms.map_tap import MapTap
 from foveate.options import flag, one_of, reduced
 
 KINDS = ("base", "context")

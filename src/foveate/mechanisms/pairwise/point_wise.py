@@ -26,9 +26,12 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.kernels.attend import at_most, tokens, untoken
+from foveate.mechanisms.base import Refine, mechanisms
+from foveate.mechanisms.batch_norm import BatchNorm
+from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.kernels.memory_layout import tokens, untoken
+from foveate.mechanisms.kernels.symbolic_sizes import at_most
+from foveate.mechanisms.map_tap import MapTap
 from foveate.mechanisms.precision import full_precision, precise, roomy, widen
 from foveate.options import one_of, reduced, whole
 

@@ -6,8 +6,8 @@ Paper   Fu, Liu, Tian, Li, Bao, Fang, Lu. Dual Attention Network for Scene Segme
 Shapes  x (B, C, H, W) -> (B, C, H, W); map (B, N, N), N = H*W, rows sum to 1, formed only while recording.
 Cost    with R = max(1, C // reduction): parameters C*C + 2*C*R + C + 2*R + 1,
         MACs N*(C*C + 2*C*R) + N*N*(C + R). Memory grows with N, in training too: the
-        weights come in blocks of rows, once more in the backward pass.
-Differs nothing in the numbers; the authors keep all N*N weights.
+        weights come in blocks of rows, again in the backward pass.
+Differs none in the numbers; the authors keep all N*N weights.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.kernels.attend import attend, project, tokens, untoken
-from foveate.mechanisms.kernels.pointwise import pointwise
+from foveate.mechanisms.base import Refine, mechanisms
+from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.kernels.memory_layout import tokens, untoken
+from foveate.mechanisms.kernels.pointwise_convolution import pointwise, project
+from foveate.mechanisms.kernels.softmax_attention import attend
+from foveate.mechanisms.map_tap import MapTap
 from foveate.mechanisms.ranks import any_rank
 from foveate.options import reduced
 

@@ -7,7 +7,7 @@ Paper   Song. UFO-ViT: High Performance Linear Vision Transformer without Softma
 Shapes  x (B, C, H, W) -> (B, C, H, W); map (B, K, N, D), K heads of D = C/K channels, N = H*W: how much every
         position takes of each of the D rows that sum up the map; unbounded, of length gamma.
 Cost    parameters 4*C*C + K, + 4*C with bias, + 2*C with norm; MACs 4*N*C*C + 2*N*C*D. Memory grows with N.
-Differs gamma, one a head for both X, starts at 1 (a re-implementation draws it).
+Differs gamma, one per head for both X, starts at 1 (a re-implementation draws it).
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.kernels.attend import like_input, tokens, untoken
+from foveate.mechanisms.base import Refine, mechanisms
+from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.kernels.memory_layout import like_input, tokens, untoken
+from foveate.mechanisms.map_tap import MapTap
 from foveate.mechanisms.precision import full_precision, widen
 from foveate.mechanisms.ranks import any_rank
 from foveate.options import heads_of

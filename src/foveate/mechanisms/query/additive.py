@@ -15,41 +15,13 @@ Differs starts as PyTorch's linear layers do, not with v = 0. A popular port of 
 from __future__ import annotations
 
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
-from foveate.mechanisms.base import Facets, mechanisms
-from foveate.mechanisms.reading.soft_read import SoftRead, linear
+from foveate.mechanisms.base import mechanisms
+from foveate.mechanisms.facets import Facets
+from foveate.mechanisms.reading.additive_score import AdditiveScore
+from foveate.mechanisms.reading.soft_read import SoftRead
 from foveate.options import whole
-
-
-class AdditiveScore(nn.Module):
-    """Score entries for queries by v . tanh(W q + U m + b).
-
-    Args:
-        query: Q of the queries.
-        memory: D of the memory's entries.
-        hidden: Width of the small network.
-        bias: Whether it has b.
-    """
-
-    def __init__(self, query: int, memory: int, hidden: int, bias: bool) -> None:
-        super().__init__()
-        self.query = nn.Linear(query, hidden, bias=False)
-        self.key = nn.Linear(memory, hidden, bias=bias)
-        self.energy = nn.Linear(hidden, 1, bias=False)  # a bias would shift all scores alike
-        self.parameters_in_all = hidden * (query + memory + 1 + bias)
-
-    def forward(
-        self, query: Float[Tensor, "b t q"], memory: Float[Tensor, "b n d"]
-    ) -> Float[Tensor, "b t n"]:
-        """Return one score for every query and entry."""
-        asked, held = linear(self.query, query), linear(self.key, memory)
-        return linear(self.energy, (asked.unsqueeze(2) + held.unsqueeze(1)).tanh()).squeeze(3)
-
-    def cost(self, entries: int) -> tuple[int, int]:
-        """Return the parameters, and the multiply-adds for one query of that many entries."""
-        asked, held = self.query.weight.numel(), self.key.weight.numel()
-        return self.parameters_in_all, asked + entries * (held + self.energy.in_features)
 
 
 @mechanisms.register("additive")

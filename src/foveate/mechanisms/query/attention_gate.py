@@ -13,7 +13,7 @@ Cost    with D = hidden or max(1, C // 2), k = stride**dimensions, n = h*w of ha
         C*C + 3*C, MACs m*(k*C*D + D) + n*G*D + H*W*C*C; additive: parameters C*D +
         G*D + 7*D + 3, MACs H*W*(C*D + D) + n*G*D; 8 bytes of running statistics a normalised channel, and 8
         a normalisation.
-Differs nothing from the authors' code by default, other than that zeros are added where a
+Differs none from the authors' code by default, other than that zeros are added where a
         side is shorter than the stride. kind="additive" is what most re-implementations compute; they need
         a gating map of the size of x. mode="softmax" shares one unit of weight among the positions, as a
         variant in the authors' code; its weights sum to 1 before they are resized.
@@ -29,10 +29,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from foveate.errors import OptionError
-from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.interfaces import Gate
-from foveate.mechanisms.kernels.gated import gated
-from foveate.mechanisms.kernels.mixture import resized
+from foveate.mechanisms.base import Gate, mechanisms
+from foveate.mechanisms.batch_norm import BatchNorm
+from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.kernels.gating import gated
+from foveate.mechanisms.kernels.resizing import resized
+from foveate.mechanisms.map_tap import MapTap
 from foveate.mechanisms.precision import widen
 from foveate.mechanisms.ranks import RANKS, Dimensions, convolution, of_rank
 from foveate.options import reduced, whole
@@ -48,11 +50,11 @@ class AttentionGate(Gate):
         kind: "grid" (authors' code) or "additive" (re-implementations).
         mode: "sigmoid": each position has its own gate; "softmax": the positions share one unit.
         hidden: Channels in which the two maps are added; None for half of C.
-        stride: How many positions a side share one gate; for kind="grid". Paper: 2.
+        stride: How many positions along each side share one gate; for kind="grid". Paper: 2.
         dimensions: 1 for signals (B, C, L), 2 for maps (B, C, H, W), 3 for volumes (B, C, D, H, W).
 
     Raises:
-        OptionError: ``kind``, ``mode`` or ``dimensions`` is none of these.
+        OptionError: ``kind``, ``mode`` or ``dimensions`` is unknown.
 
     Example:
         >>> import torch

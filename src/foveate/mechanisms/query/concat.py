@@ -1,4 +1,4 @@
-"""Concatenating reading: one layer scores query and entry, written behind each other.
+"""Concatenating reading: one layer scores the concatenation of query and entry.
 
 Formula c = sum_j a_j m_j, a = softmax_j(v . tanh(W [q; m_j]))
 Paper   Luong, Pham, Manning. Effective Approaches to Attention-based Neural Machine Translation. EMNLP 2015.
@@ -6,7 +6,7 @@ Paper   Luong, Pham, Manning. Effective Approaches to Attention-based Neural Mac
 Shapes  query (B, T, Q), memory (B, N, D), mask (B, N) -> context (B, T, D), weights (B, T, N); map (B, T, N),
         rows sum to 1 over what may be read.
 Cost    with n = hidden: parameters n*(Q + D + 1); MACs of one query n*Q + N*(n*D + n + D).
-Differs nothing in the numbers; the pair is never formed: W's two halves are applied before the sum. That is
+Differs none in the numbers; the pair is never formed: W's two halves are applied before the sum. That is
         additive without a bias, its W and U in one matrix.
 """
 
@@ -16,9 +16,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from foveate.mechanisms.base import Facets, mechanisms
-from foveate.mechanisms.precision import widen
-from foveate.mechanisms.reading.soft_read import SoftRead, linear
+from foveate.mechanisms.base import mechanisms
+from foveate.mechanisms.facets import Facets
+from foveate.mechanisms.precision import exact_linear, widen
+from foveate.mechanisms.reading.soft_read import SoftRead
 from foveate.options import whole
 
 
@@ -63,7 +64,7 @@ class ConcatRead(SoftRead):
         weight = self.pair.weight.to(query.dtype)
         asked = F.linear(query, weight[:, : self.query_channels])
         held = F.linear(memory, weight[:, self.query_channels :])
-        return linear(self.energy, (asked.unsqueeze(2) + held.unsqueeze(1)).tanh()).squeeze(3)
+        return exact_linear(self.energy, (asked.unsqueeze(2) + held.unsqueeze(1)).tanh()).squeeze(3)
 
     def score_cost(self, entries: int) -> tuple[int, int]:
         """Return the closed form of the header, without the context's."""

@@ -6,7 +6,8 @@ Shapes  query (B, T, Q), memory (B, N, D), mask (B, N) -> context (B, T, D), wei
         rows sum to 1 over what may be read.
 Cost    parameters 1; MACs of one query 2*N*D; with Q != D both Q*D more.
 Differs the paper's machine computes tau (its beta) from its state; here it is one learned number. A vector of
-        zeros has cosine 0 with everything. Queries of another width pass a linear layer without bias first.
+        zeros has cosine 0 with everything. Queries of another width pass through a linear layer without bias
+        first.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.base import Facets, mechanisms
+from foveate.mechanisms.base import mechanisms
+from foveate.mechanisms.facets import Facets
 from foveate.mechanisms.precision import widen
-from foveate.mechanisms.reading.soft_read import SoftRead, products
+from foveate.mechanisms.reading.scores import products
+from foveate.mechanisms.reading.soft_read import SoftRead
 
 
 @mechanisms.register("cosine")
@@ -26,7 +29,7 @@ class CosineRead(SoftRead):
 
     Args:
         channels: D of the memory's entries.
-        query: Q of the queries; None takes ``channels``. Others pass a linear layer
+        query: Q of the queries; None takes ``channels``. Others pass through a linear layer
             without bias first.
         tau: What the cosines are multiplied by at the start: a softmax of numbers in [-1, 1] is near uniform.
         context_gate: "none", or a gate on the context that the query opens: "scalar" or "vector".

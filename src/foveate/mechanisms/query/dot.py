@@ -6,7 +6,7 @@ Paper   Luong, Pham, Manning. Effective Approaches to Attention-based Neural Mac
 Shapes  query (B, T, Q), memory (B, N, D), mask (B, N) -> context (B, T, D), weights (B, T, N); map (B, T, N),
         rows sum to 1 over what may be read.
 Cost    no parameters; MACs of one query 2*N*D; with Q != D both Q*D more.
-Differs queries of another width than the memory, which the paper does not have, pass a linear layer
+Differs queries of another width than the memory, which the paper does not have, pass through a linear layer
         without bias first. Scores of half types are in float32: without a scale they run into the hundreds.
 """
 
@@ -15,8 +15,10 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
-from foveate.mechanisms.base import Facets, mechanisms
-from foveate.mechanisms.reading.soft_read import SoftRead, products
+from foveate.mechanisms.base import mechanisms
+from foveate.mechanisms.facets import Facets
+from foveate.mechanisms.reading.scores import products
+from foveate.mechanisms.reading.soft_read import SoftRead
 
 
 @mechanisms.register("dot")
@@ -25,7 +27,7 @@ class DotRead(SoftRead):
 
     Args:
         channels: D of the memory's entries.
-        query: Q of the queries; None takes ``channels``. Others pass a linear layer
+        query: Q of the queries; None takes ``channels``. Others pass through a linear layer
             without bias first.
         context_gate: "none", or a gate on the context that the query opens: "scalar" or "vector".
 

@@ -6,7 +6,7 @@ Paper   Luong, Pham, Manning. Effective Approaches to Attention-based Neural Mac
 Shapes  query (B, T, Q), memory (B, N, D), mask (B, N) -> context (B, T, D), weights (B, T, N); map (B, T, N),
         rows sum to 1 over what may be read.
 Cost    parameters Q*D; MACs of one query Q*D + 2*N*D.
-Differs nothing; scores of half types are in float32.
+Differs none; scores of half types are in float32.
 """
 
 from __future__ import annotations
@@ -14,8 +14,11 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.base import Facets, mechanisms
-from foveate.mechanisms.reading.soft_read import SoftRead, linear, products
+from foveate.mechanisms.base import mechanisms
+from foveate.mechanisms.facets import Facets
+from foveate.mechanisms.precision import exact_linear
+from foveate.mechanisms.reading.scores import products
+from foveate.mechanisms.reading.soft_read import SoftRead
 
 
 @mechanisms.register("general")
@@ -45,7 +48,7 @@ class GeneralRead(SoftRead):
 
     def score(self, query: Float[Tensor, "b t q"], memory: Float[Tensor, "b n d"]) -> Float[Tensor, "b t n"]:
         """Return q^T W m."""
-        return products(linear(self.form, query), memory)
+        return products(exact_linear(self.form, query), memory)
 
     def score_cost(self, entries: int) -> tuple[int, int]:
         """Return the closed form of the header, without the context's."""

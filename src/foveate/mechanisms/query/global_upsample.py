@@ -6,7 +6,7 @@ Paper   Li, Xiong, An, Wang. Pyramid Attention Network for Semantic Segmentation
 Shapes  x (B, C, H, W), gating (B, G, h, w) -> (B, G, H, W); map (B, G, 1, 1), gates in (0, 1).
 Cost    parameters 9*C*G + G*G + 6*G, MACs 9*C*G*H*W + G*G; 16*G + 16 bytes of running statistics.
         Of signals 3 for 9 and L for H*W, of volumes 27 and D*H*W.
-Differs there is no code of the authors; this follows segmentation_models_pytorch, including the resizing with
+Differs the authors published no code; this follows segmentation_models_pytorch, including the resizing with
         aligned corners (align_corners=False for half-pixel centres).
 """
 
@@ -18,10 +18,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.interfaces import Gate
-from foveate.mechanisms.kernels.gated import gated, mean
-from foveate.mechanisms.kernels.mixture import linear
+from foveate.mechanisms.base import Gate, mechanisms
+from foveate.mechanisms.batch_norm import BatchNorm
+from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.kernels.gating import gated
+from foveate.mechanisms.kernels.reductions import mean
+from foveate.mechanisms.kernels.resizing import linear_mode
+from foveate.mechanisms.map_tap import MapTap
 from foveate.mechanisms.ranks import RANKS, Dimensions, convolution, of_rank, places
 from foveate.options import whole
 
@@ -65,7 +68,7 @@ class GlobalAttentionUpsample(Gate):
         self._check(x)
         self._check_gating(x, gating)
         gates: Tensor = self.map(self.weigh(mean(gating, *places(gating))).sigmoid())
-        coarse = interpolate(gating, size=x.shape[2:], mode=linear(x), align_corners=self.align_corners)
+        coarse = interpolate(gating, size=x.shape[2:], mode=linear_mode(x), align_corners=self.align_corners)
         return coarse + gated(self.see(x).relu_(), gates)
 
     def cost(self, *size: int) -> Cost:

@@ -8,7 +8,7 @@ Shapes  query (B, T, Q), memory (B, N, D), mask (B, N) -> context (B, T, D), wei
         rows sum to 1, with normalise=False to at most 1.
 Cost    with n = hidden: parameters Q*D + n*(Q + 1); MACs of one query Q*D + n*(Q + 1) + 2*N*D.
 Differs the weights are divided by their sum, for the Gaussian else shrinks the context, to 60 % where the
-        scores are equal; normalise=False is the paper. S is the place behind the last entry that may be read.
+        scores are equal; normalise=False is the paper. S is the place after the last entry that may be read.
 """
 
 from __future__ import annotations
@@ -18,9 +18,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from foveate.mechanisms.base import Facets, MapTap, mechanisms
-from foveate.mechanisms.precision import full_precision, widen
-from foveate.mechanisms.reading.soft_read import SoftRead, linear, masked_softmax, products
+from foveate.mechanisms.base import mechanisms
+from foveate.mechanisms.facets import Facets
+from foveate.mechanisms.map_tap import MapTap
+from foveate.mechanisms.precision import exact_linear, full_precision, widen
+from foveate.mechanisms.reading.scores import masked_softmax, products
+from foveate.mechanisms.reading.soft_read import SoftRead
 from foveate.options import whole
 
 
@@ -88,11 +91,11 @@ class LocalPredictiveRead(SoftRead):
 
     def score(self, query: Float[Tensor, "b t q"], memory: Float[Tensor, "b n d"]) -> Float[Tensor, "b t n"]:
         """Return q^T W m."""
-        return products(linear(self.form, widen(query)), memory)
+        return products(exact_linear(self.form, widen(query)), memory)
 
     def _centres(self, query: Tensor, memory: Tensor, mask: Tensor | None) -> Float[Tensor, "b t 1"]:
         """Return p, in entries from 0 to S."""
-        share = linear(self.centre, linear(self.predict, widen(query)).tanh()).sigmoid()
+        share = exact_linear(self.centre, exact_linear(self.predict, widen(query)).tanh()).sigmoid()
         if mask is None:
             return share * memory.shape[1]
         behind = torch.arange(1, memory.shape[1] + 1, device=memory.device) * mask

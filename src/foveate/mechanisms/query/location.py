@@ -1,4 +1,4 @@
-"""Location reading: the query alone says which places of the memory count; what stands there does not.
+"""Location reading: the query alone decides which places of the memory count, whatever is stored there.
 
 Formula c = sum_j a_j m_j, a = softmax_j((W q)_j)
 Paper   Luong, Pham, Manning. Effective Approaches to Attention-based Neural Machine Translation. EMNLP 2015.
@@ -6,7 +6,7 @@ Paper   Luong, Pham, Manning. Effective Approaches to Attention-based Neural Mac
 Shapes  query (B, T, Q), memory (B, N, D), mask (B, N) -> context (B, T, D), weights (B, T, N); map (B, T, N),
         rows sum to 1 over what may be read.
 Cost    with S = size: parameters S*Q; MACs of one query S*Q + N*D.
-Differs nothing with fit="cut": a shorter memory takes the first rows of W; nothing behind the last is read.
+Differs none with fit="cut": a shorter memory takes the first rows of W; nothing after the last is read.
         fit="stretch" interpolates the S scores to N, for regions rather than words.
 """
 
@@ -17,9 +17,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from foveate.mechanisms.base import Facets, mechanisms
-from foveate.mechanisms.precision import widen
-from foveate.mechanisms.reading.soft_read import SoftRead, hidden, linear, masked_softmax
+from foveate.mechanisms.base import mechanisms
+from foveate.mechanisms.facets import Facets
+from foveate.mechanisms.precision import exact_linear, widen
+from foveate.mechanisms.reading.scores import hidden, masked_softmax
+from foveate.mechanisms.reading.soft_read import SoftRead
 from foveate.options import one_of, whole
 
 
@@ -31,7 +33,7 @@ class LocationRead(SoftRead):
         channels: D of the memory's entries.
         query: Q of the queries; None takes ``channels``.
         size: Number of places that have a score of their own.
-        fit: What a memory of another size gets: "cut" takes the first scores and reads nothing behind the
+        fit: What a memory of another size gets: "cut" takes the first scores and reads nothing after the
             last; "stretch" interpolates them linearly to the whole memory.
         context_gate: "none", or a gate on the context that the query opens: "scalar" or "vector".
 
@@ -70,7 +72,7 @@ class LocationRead(SoftRead):
         memory: Float[Tensor, "b n d"],
         mask: Bool[Tensor, "b n"] | None,
     ) -> Float[Tensor, "b t n"]:
-        """Return the weights, zeros behind the last place that has a score."""
+        """Return the weights, zeros after the last place that has a score."""
         if self.fit == "cut":
             known = torch.arange(memory.shape[1], device=memory.device) < self.size
             mask = known.expand(memory.shape[:2]) if mask is None else mask & known
@@ -78,7 +80,7 @@ class LocationRead(SoftRead):
 
     def score(self, query: Float[Tensor, "b t q"], memory: Float[Tensor, "b n d"]) -> Float[Tensor, "b t n"]:
         """Return W q, laid out over the memory's places."""
-        scores = linear(self.places, query)
+        scores = exact_linear(self.places, query)
         if self.fit == "stretch":
             return F.interpolate(widen(scores), size=memory.shape[1], mode="linear", align_corners=False)
         row = torch.arange(memory.shape[1], device=memory.device).clamp_max(self.size - 1)

@@ -14,8 +14,10 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
-from foveate.mechanisms.base import Facets, mechanisms
-from foveate.mechanisms.reading.soft_read import SoftRead, products
+from foveate.mechanisms.base import mechanisms
+from foveate.mechanisms.facets import Facets
+from foveate.mechanisms.reading.scores import products
+from foveate.mechanisms.reading.soft_read import SoftRead
 
 
 @mechanisms.register("scaled_dot")
@@ -24,7 +26,7 @@ class ScaledDotRead(SoftRead):
 
     Args:
         channels: D of the memory's entries.
-        query: Q of the queries; None takes ``channels``. Others pass a linear layer
+        query: Q of the queries; None takes ``channels``. Others pass through a linear layer
             without bias first.
         context_gate: "none", or a gate on the context that the query opens: "scalar" or "vector".
 

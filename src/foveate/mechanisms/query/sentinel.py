@@ -8,9 +8,10 @@ Shapes  query (B, T, Q), memory (B, N, D), mask (B, N), sentinel (B, T, D) -> co
         the memory alone (B, T, N), rows sum to 1; map (B, T, N+1), the last slot is beta, rows sum to 1.
 Cost    with n = hidden: parameters n*(Q + 2*D + 1) + D; MACs of one query n*(Q + D + 1) + N*(n*D + n + D).
         kind="released": parameters D*D + D*Q + 2*D + 2*n and n*(D - Q) more, MACs D*D + D*Q + n*(D - Q) more.
-Differs nothing with kind="paper"; "released" is the authors' code: s passes a linear layer and relu, h one
-        and tanh, and W, W_s, G have biases; there the sentinel is slot 0. Without a sentinel given, a learned
-        vector stands in. A query that may read nothing gets zeros, not the sentinel, as in every read.
+Differs none with kind="paper"; "released" is the authors' code: s passes through a linear
+        layer and relu, h through one and tanh, and W, W_s, G have biases; there the sentinel is slot 0.
+        Without a sentinel given, a learned vector replaces it. A query that may read nothing gets zeros, not
+        the sentinel, as in every read.
 """
 
 from __future__ import annotations
@@ -22,11 +23,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from foveate.errors import ShapeError
-from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.interfaces import Read
-from foveate.mechanisms.precision import widen
-from foveate.mechanisms.reading.soft_read import hidden as nothing_at
-from foveate.mechanisms.reading.soft_read import linear, masked_softmax, readable
+from foveate.mechanisms.base import Read, mechanisms
+from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.map_tap import MapTap
+from foveate.mechanisms.precision import exact_linear, widen
+from foveate.mechanisms.reading.scores import hidden as nothing_at
+from foveate.mechanisms.reading.scores import masked_softmax, readable
 from foveate.options import one_of, whole
 
 
@@ -46,7 +48,7 @@ class SentinelReading(NamedTuple):
 
 @mechanisms.register("sentinel")
 class VisualSentinelRead(Read):
-    """Read a memory and one slot more, the sentinel, by additive scores.
+    """Read a memory and one more slot, the sentinel, by additive scores.
 
     Args:
         channels: D of the memory's entries, and of the sentinel.
@@ -142,11 +144,11 @@ class VisualSentinelRead(Read):
     def _scores(self, query: Tensor, memory: Tensor, sentinel: Tensor) -> tuple[Tensor, Tensor]:
         """Return the scores of the memory (B, T, N) and of the sentinel (B, T, 1)."""
         if self.released:
-            query = linear(self.before_query, query).tanh()
-        asked, held = linear(self.query, query), linear(self.key, memory)
-        own = linear(self.sentinel_key, sentinel)
-        scores = linear(self.energy, (asked.unsqueeze(2) + held.unsqueeze(1)).tanh()).squeeze(3)
-        return widen(scores), widen(linear(self.energy, (asked + own).tanh()))
+            query = exact_linear(self.before_query, query).tanh()
+        asked, held = exact_linear(self.query, query), exact_linear(self.key, memory)
+        own = exact_linear(self.sentinel_key, sentinel)
+        scores = exact_linear(self.energy, (asked.unsqueeze(2) + held.unsqueeze(1)).tanh()).squeeze(3)
+        return widen(scores), widen(exact_linear(self.energy, (asked + own).tanh()))
 
     def cost(self, height: int, width: int) -> Cost:
         """Return the closed form of the header."""

@@ -1,4 +1,4 @@
-"""The doubly stochastic regulariser: over all steps, every place shall get a weight of about one in total.
+"""The doubly stochastic regulariser: over all steps, every place should get a total weight of about one.
 
 Xu et al. Show, Attend and Tell. ICML 2015. arXiv:1502.03044, equation 14.
 """

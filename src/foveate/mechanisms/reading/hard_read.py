@@ -1,7 +1,7 @@
 """What all hard reads share: scores, the distribution over entries, what is chosen, and what to learn by.
 
 A hard read takes one or a few entries of a memory instead of a mean of all. A choice has no slope, so the
-scores learn from ``Reading.log_probability`` (REINFORCE), or from an estimate of a slope that stands in.
+scores learn from ``Reading.log_probability`` (REINFORCE), or from an estimate of a slope in its place.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from foveate.mechanisms.base import Cost, MapTap
-from foveate.mechanisms.interfaces import Read
+from foveate.mechanisms.base import Read
+from foveate.mechanisms.facets import Cost
+from foveate.mechanisms.map_tap import MapTap
 from foveate.mechanisms.precision import full_precision, widen
-from foveate.mechanisms.query.additive import AdditiveScore
-from foveate.mechanisms.reading.soft_read import hidden as nothing_at
-from foveate.mechanisms.reading.soft_read import masked_softmax, readable
+from foveate.mechanisms.reading.additive_score import AdditiveScore
+from foveate.mechanisms.reading.scores import hidden as nothing_at
+from foveate.mechanisms.reading.scores import masked_softmax, readable
 from foveate.options import positive, whole
 
 CHOICES = ("argmax", "sample", "expectation")

@@ -62,7 +62,7 @@ class ReinforceLoss(nn.Module):
         """Return the loss to minimise.
 
         Args:
-            log_likelihood: Of the target of each step, given what was read; at most 0.
+            log_likelihood: Of each step's target, given what was read; at most 0.
             log_probability: Of what each step read, from ``Reading``.
             entropy: Of each step's distribution, from ``Reading``, in nats.
             steps: True for steps that exist. None for all.

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 
-import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.base import Cost, MapTap
-from foveate.mechanisms.interfaces import Read
-from foveate.mechanisms.precision import full_precision, widen
+from foveate.mechanisms.base import Read
+from foveate.mechanisms.facets import Cost
+from foveate.mechanisms.map_tap import MapTap
+from foveate.mechanisms.precision import exact_linear, widen
+from foveate.mechanisms.reading.scores import hidden, masked_softmax, readable
 from foveate.options import one_of, whole
 
 
@@ -80,7 +80,7 @@ class SoftRead(Read):
 
     def matching(self, query: Float[Tensor, "b t q"]) -> Float[Tensor, "b t d"]:
         """Return the queries in the memory's width; in float32 for a half-precision model."""
-        return linear(self.match, query) if self.matched else widen(query)
+        return exact_linear(self.match, query) if self.matched else widen(query)
 
     def gated(self, context: Float[Tensor, "b t d"], query: Float[Tensor, "b t q"]) -> Float[Tensor, "b t d"]:
         """Return the context times its gate beta, which only the query decides."""
@@ -96,39 +96,3 @@ class SoftRead(Read):
         parameters += before + (self.query_channels + 1) * self.gates
         macs += before + self.query_channels * self.gates + entries * self.channels
         return Cost(parameters=parameters, macs=macs, bytes=4 * parameters)
-
-
-def hidden(mask: Bool[Tensor, "b n"] | None) -> Bool[Tensor, "b 1 n"] | None:
-    """Return where nothing may be read, for all queries."""
-    return None if mask is None else ~mask.unsqueeze(1)
-
-
-def readable(memory: Float[Tensor, "b n d"], mask: Bool[Tensor, "b n"] | None) -> Float[Tensor, "b n d"]:
-    """Return the memory with zeros where it may not be read: padding may hold anything, also NaN."""
-    return memory if mask is None else memory.masked_fill(~mask.unsqueeze(2), 0.0)
-
-
-def masked_softmax(scores: Float[Tensor, "b t n"], hidden: Tensor | None) -> Float[Tensor, "b t n"]:
-    """Return the softmax over what is not ``hidden``; exactly 0 there, and rows of zeros if all is.
-
-    The least finite number stands in for minus infinity, whose softmax over a row of it alone is NaN.
-    """
-    if hidden is None:
-        return scores.softmax(dim=-1)
-    lowest = torch.finfo(scores.dtype).min
-    return scores.masked_fill(hidden, lowest).softmax(dim=-1).masked_fill(hidden, 0.0)
-
-
-def linear(layer: nn.Linear, x: Tensor) -> Tensor:
-    """Return ``layer(x)``, for half types outside autocast in float32: scores decide by small differences."""
-    whole_precision = widen(x) is x and x.dtype == layer.weight.dtype
-    if whole_precision or torch.is_autocast_enabled(x.device.type):
-        return layer(x)
-    bias = None if layer.bias is None else widen(layer.bias)
-    return F.linear(widen(x), widen(layer.weight), bias)
-
-
-def products(query: Float[Tensor, "b t d"], memory: Float[Tensor, "b n d"]) -> Float[Tensor, "b t n"]:
-    """Return the dot product of every query and entry; in float32 for half types, also under autocast."""
-    with full_precision(query):
-        return widen(query) @ widen(memory).transpose(1, 2)

@@ -16,8 +16,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.interfaces import Pool
+from foveate.mechanisms.base import Pool, mechanisms
+from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.map_tap import MapTap
 from foveate.mechanisms.precision import widen
 from foveate.mechanisms.ranks import any_rank
 from foveate.options import whole

@@ -17,14 +17,15 @@ from __future__ import annotations
 
 import math
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import interpolate, max_pool2d, pad
 
-from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.kernels.attend import at_least_one, like_input
+from foveate.mechanisms.base import Refine, mechanisms
+from foveate.mechanisms.batch_norm import BatchNorm
+from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.kernels.memory_layout import like_input
+from foveate.mechanisms.kernels.pyramid_steps import halved, halved_and_back, up
+from foveate.mechanisms.map_tap import MapTap
 from foveate.mechanisms.precision import precise, roomy
 from foveate.options import whole
 
@@ -35,7 +36,7 @@ class FeaturePyramidAttention(Refine):
 
     Args:
         channels: C of the map that it will receive.
-        width: Channels inside. From C upwards there are C, and no layer leads back to C.
+        width: Channels inside. At C or more there are C, and no layer leads back to C.
 
     Raises:
         OptionError: ``width`` is not a positive whole number.
@@ -75,33 +76,11 @@ class FeaturePyramidAttention(Refine):
 
     def _pyramid(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 1 h w"]:
         """Return the weights, from the coarsest map up."""
-        half = self.to_half(_halved(x))
-        quarter = self.to_quarter(_halved(half))
-        if torch.compiler.is_exporting() and not self.training:
-            eighth = self._exported(quarter)
-        else:
-            eighth = _up(self.to_eighth(_halved(quarter)), quarter)
+        half = self.to_half(halved(x))
+        quarter = self.to_quarter(halved(half))
+        eighth = halved_and_back(self.to_eighth, quarter)
         quarter = self.from_quarter(quarter) + eighth
-        return _up(self.from_half(half) + _up(quarter, half), x)
-
-    def _exported(self, quarter: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 1 h w"]:
-        """Return the coarsest map, stretched to ``quarter``, by steps that no map is too small for.
-
-        An example whose coarsest map has one row makes an export hold for one row only. So here it carries a
-        row and a column more, of zeros, as the convolutions pad it with, and of no weight in the stretching.
-        """
-        eighth = _halved(pad(quarter, (0, 2, 0, 2), value=-math.inf))
-        sizes = [(length + 1) // 2 for length in quarter.shape[2:]]
-        rows, columns = (torch.arange(n, device=quarter.device) for n in eighth.shape[2:])
-        inside = (rows < sizes[0])[:, None] & (columns < sizes[1])
-        for layer in self.to_eighth:
-            eighth = layer(torch.where(inside, eighth, 0.0))
-        down, right = (
-            _hats(to, of, at.to(quarter.dtype))
-            for to, of, at in zip(quarter.shape[2:], sizes, (rows, columns), strict=True)
-        )
-        stretched = (eighth.unsqueeze(4) * right.T).sum(dim=3)  # no matrix product: none is counted
-        return (stretched.unsqueeze(2) * down[:, :, None]).sum(dim=3)
+        return up(self.from_half(half) + up(quarter, half), x)
 
     def cost(self, height: int, width: int) -> Cost:
         """Return the closed form of the header."""
@@ -116,23 +95,3 @@ def _layer(channels: int, hidden: int, kernel_size: int) -> nn.Sequential:
     """Return a convolution that keeps height and width, normalised and rectified."""
     conv = nn.Conv2d(channels, hidden, kernel_size, padding=kernel_size // 2)
     return nn.Sequential(conv, BatchNorm(hidden), nn.ReLU(inplace=True))
-
-
-def _halved(x: Tensor) -> Tensor:
-    """Return the maxima of 2 x 2 positions, of fewer at an odd edge."""
-    if torch.compiler.is_exporting():  # what rounds up would fix the size
-        even = pad(x, (0, x.shape[3] % 2, 0, x.shape[2] % 2), value=-math.inf)
-        return even.unflatten(3, (-1, 2)).unflatten(2, (-1, 2)).amax(dim=(3, 5))
-    return max_pool2d(x, 2, ceil_mode=True)
-
-
-def _hats(to: int, of: int, places: Tensor) -> Tensor:
-    """Return (to, places): how much each of ``of`` places counts in the ``to`` that they become."""
-    step = (of - 1) / at_least_one(to - 1)
-    at = torch.arange(to, device=places.device, dtype=places.dtype) * step
-    return (1 - (at[:, None] - places).abs()).clamp(min=0)
-
-
-def _up(coarse: Tensor, like: Tensor) -> Tensor:
-    """Stretch ``coarse`` to the height and width of ``like``, corner pixels on corner pixels."""
-    return interpolate(coarse, size=like.shape[2:], mode="bilinear", align_corners=True)

@@ -19,8 +19,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from foveate.errors import OptionError
-from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.interfaces import Pool
+from foveate.mechanisms.base import Pool, mechanisms
+from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.kernels.power_mean import power_mean
+from foveate.mechanisms.map_tap import MapTap
 from foveate.mechanisms.precision import widen
 from foveate.mechanisms.ranks import any_rank
 from foveate.options import whole
@@ -63,14 +65,7 @@ class GeneralizedMeanPool(Pool):
         self._check(x)
         wide = widen(x).clamp(min=self.eps)
         p = widen(self.p) if isinstance(self.p, Tensor) else self.p
-        # The mean scales with its argument: by any constant, of which no gradient is needed.
-        scale = wide.detach().amax(dim=(2, 3), keepdim=True)
-        shares = wide / scale
-        mean = shares.pow(p).mean(dim=(2, 3), keepdim=True).pow(1 / p)
-        if not self.map.recording:
-            return (scale * mean).flatten(1).to(x.dtype)
-        weights = (shares / mean).pow(p - 1) / (x.shape[2] * x.shape[3])
-        return (self.map(weights) * wide).sum(dim=(2, 3)).to(x.dtype)
+        return power_mean(wide, p, self.map).to(x.dtype)
 
     def cost(self, height: int, width: int) -> Cost:
         """Return the closed form of the header."""

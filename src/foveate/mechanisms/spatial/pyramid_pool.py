@@ -24,8 +24,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from foveate.errors import OptionError
-from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.interfaces import Pool
+from foveate.mechanisms.base import Pool, mechanisms
+from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.map_tap import MapTap
 from foveate.mechanisms.precision import widen
 from foveate.options import whole
 
@@ -36,9 +37,9 @@ class PyramidPool(Pool):
 
     Args:
         channels: C of the map that it will receive.
-        levels: For each level the number n of regions a side: n*n regions. Paper: (1, 2, 3, 6).
+        levels: For each level the number n of regions along each side: n*n regions. Paper: (1, 2, 3, 6).
         hidden: Width of the small network.
-        gated: Whether its hidden values are gated by as many sigmoids.
+        gated: Whether each of its hidden values is gated by a sigmoid.
 
     Raises:
         OptionError: ``levels`` is empty or repeats one, or a number is not positive and whole.

@@ -2,7 +2,7 @@
 
 Formula z = X^T X b / N = sum_i a_i x_i, a_i = x_i . b / N, with X (N, C) all N = H*W positions
 Paper   Girdhar, Ramanan. Attentional Pooling for Action Recognition. NeurIPS 2017. arXiv:1711.01467,
-        section 3: with a classifier behind it (a . z) the rank-1 form of second-order pooling.
+        section 3: followed by a classifier (a . z) the rank-1 form of second-order pooling.
 Shapes  x (B, C, H, W) -> (B, C); map (B, 1, H, W), any numbers: nothing normalises them.
 Cost    parameters C, MACs 2*C*H*W.
 Differs the mean over positions, as the authors' code, so that z does not grow with the map; the paper's
@@ -16,8 +16,9 @@ import math
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.interfaces import Pool
+from foveate.mechanisms.base import Pool, mechanisms
+from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.map_tap import MapTap
 from foveate.mechanisms.precision import full_precision, widen
 from foveate.mechanisms.ranks import any_rank
 from foveate.options import whole

@@ -6,7 +6,7 @@ Paper   Woo, Park, Lee, Kweon. CBAM: Convolutional Block Attention Module. ECCV 
 Shapes  x (B, C, H, W) -> (B, C, H, W); map (B, 1, H, W), gates in (0, 1).
 Cost    parameters 2*k*k + 2, MACs 2*k*k*H*W, whatever C; 20 bytes of running statistics (norm=True).
         Of signals k for k*k and L for H*W, of volumes k*k*k and D*H*W.
-Differs nothing from the authors' code, whose normalisation and its start at 0 (so all gates start at 0.5) the
+Differs none from the authors' code, whose normalisation and its start at 0 (so all gates start at 0.5) the
         paper does not mention; norm=False is equation 3 as printed, with a bias.
 """
 
@@ -14,15 +14,16 @@ from __future__ import annotations
 
 import math
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.kernels.gated import gated, plain
-from foveate.mechanisms.kernels.planes import convolve
-from foveate.mechanisms.kernels.reads import maximum, weighted_sum
+from foveate.mechanisms.base import Refine, mechanisms
+from foveate.mechanisms.batch_norm import BatchNorm
+from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.kernels.few_plane_convolution import convolve
+from foveate.mechanisms.kernels.gating import gated
+from foveate.mechanisms.kernels.reductions import maximum_and_mean
+from foveate.mechanisms.map_tap import MapTap
 from foveate.mechanisms.ranks import RANKS, Dimensions, convolution, of_rank
 from foveate.options import odd
 
@@ -69,15 +70,9 @@ class SpatialAttention(Refine):
     def weigh(
         self, x: Float[Tensor, "b c *space"], scale: Float[Tensor, "b c *ones"] | None = None
     ) -> tuple[Tensor, Float[Tensor, "b 1 *space"]]:
-        """Return ``x`` to go on with and the gates for ``x``, or for ``x * scale``, which is not formed."""
-        if x.ndim != 4 or plain(x):
-            scaled = x if scale is None else x * scale
-            maxima, means = maximum(scaled, "channels")[1], scaled.mean(dim=1, keepdim=True)
-        else:
-            x, maxima = maximum(x, "channels", scale)
-            shares = x.new_ones(1, self.channels, 1, 1) if scale is None else scale
-            x, means = weighted_sum(x, shares / self.channels, "channels")
-        gates: Tensor = self.map(self.norm(convolve(self.conv, torch.cat([maxima, means], dim=1))).sigmoid())
+        """Return ``x`` to continue with and the gates for ``x`` or ``x * scale``, which is not formed."""
+        x, planes = maximum_and_mean(x, scale)
+        gates: Tensor = self.map(self.norm(convolve(self.conv, planes)).sigmoid())
         return x, gates
 
     def cost(self, *size: int) -> Cost:

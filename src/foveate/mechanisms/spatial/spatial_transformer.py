@@ -1,4 +1,4 @@
-"""Spatial transformer: a small network says where to look, and the map is sampled there anew.
+"""Spatial transformer: a small network says where to look, and the map is resampled there.
 
 Formula y = x + S(x, I + D) - S(x, I), D = W2 relu(conv(relu(conv(x resized to size x size)))) + b2, a 2 x 3
         matrix; S(x, A) samples x at A (u, v, 1)^T for each position (u, v) in [-1, 1]^2, bilinearly
@@ -22,8 +22,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.base import Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.interfaces import Refine
+from foveate.mechanisms.base import Refine, mechanisms
+from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.map_tap import MapTap
 from foveate.mechanisms.precision import full_precision, precise, widen
 from foveate.options import one_of, whole
 
@@ -66,7 +67,7 @@ class SpatialTransformer(Refine):
         self.map = MapTap("b h w p", low=-math.inf, high=math.inf)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        """Return ``x`` sampled anew."""
+        """Return ``x`` resampled."""
         self._check(x)
         wide = widen(x)
         with full_precision(x):

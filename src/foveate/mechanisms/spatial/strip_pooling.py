@@ -7,7 +7,7 @@ Paper   Hou, Zhang, Cheng, Feng. Strip Pooling: Rethinking Spatial Pooling for S
 Shapes  x (B, C, H, W) -> (B, C, H, W); map (B, C, H, W), gates in (0, 1).
 Cost    with R = max(1, C // reduction): parameters 7*C*R + C + 4*R, MACs 3*C*R*(H + W) + C*R*H*W;
         16*R + 16 bytes of running statistics; norm=False: parameters 7*C*R + C + 2*R, no statistics.
-Differs nothing from the authors' code; the paper prints neither normalisation nor relu (norm=False).
+Differs none from the authors' code; the paper prints neither normalisation nor relu (norm=False).
         This is the gate alone, not the mixed pooling module that section 3.3 builds around it.
 """
 
@@ -16,15 +16,17 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.base import BatchNorm, Cost, Facets, MapTap, mechanisms
-from foveate.mechanisms.interfaces import Refine
-from foveate.mechanisms.kernels.gated import gated
+from foveate.mechanisms.base import Refine, mechanisms
+from foveate.mechanisms.batch_norm import BatchNorm
+from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.kernels.gating import gated
+from foveate.mechanisms.map_tap import MapTap
 from foveate.options import reduced
 
 
 @mechanisms.register("strip_pooling")
 class StripPooling(Refine):
-    """Gate each value by what stands in its row and in its column, edge to edge.
+    """Gate each value by the contents of its row and its column, edge to edge.
 
     Args:
         channels: C of the map that it will receive.

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from foveate.errors import OptionError, ShapeError
-from foveate.mechanisms.base import MapTap
+from foveate.mechanisms.map_tap import MapTap
 from foveate.options import one_of
 
 Statistic = Literal["max", "mean", "l2"]

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from foveate.errors import OptionError, ShapeError
-from foveate.mechanisms.interfaces import Label
+from foveate.mechanisms.base import Label
 from foveate.models.create import resolve
 from foveate.models.encoders.encoder import Encoder, build_encoder
 from foveate.models.normalisation import (

@@ -22,7 +22,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from foveate.mechanisms.base import MapTap
+from foveate.mechanisms.map_tap import MapTap
 from foveate.models.classification.attended_box import largest_boxes
 from foveate.models.normalisation import IMAGENET_MEAN, IMAGENET_STD
 

@@ -23,7 +23,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from foveate.errors import CheckpointError, OptionError
-from foveate.mechanisms.base import MapTap
+from foveate.mechanisms.map_tap import MapTap
 from foveate.models.base import models
 from foveate.models.create import create_model, resolve
 from foveate.models.crf.crf_rnn import CRFasRNN

@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from foveate.errors import CheckpointError, OptionError
-from foveate.mechanisms.base import BatchNorm
+from foveate.mechanisms.batch_norm import BatchNorm
 from foveate.models.classification.resnet import PLANS, ResNet
 from foveate.models.classification.resnet_small import SmallResNet
 from foveate.models.create import create_model, resolve

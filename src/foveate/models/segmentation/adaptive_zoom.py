@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from foveate.errors import OptionError
-from foveate.mechanisms.base import MapTap
+from foveate.mechanisms.map_tap import MapTap
 from foveate.models.base import models
 from foveate.models.classification.attended_box import AttendedBox, Scaling, crops
 from foveate.models.create import create_model

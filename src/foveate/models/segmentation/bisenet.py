@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from foveate.errors import OptionError
 from foveate.mechanisms.branch.feature_fusion import FeatureFusion
 from foveate.mechanisms.channel.attention_refinement import AttentionRefinement
-from foveate.mechanisms.kernels.gated import mean
+from foveate.mechanisms.kernels.reductions import mean
 from foveate.models.base import models
 from foveate.models.encoders.encoder import Encoder, build_encoder
 from foveate.models.segmentation.blocks import Rules, convolve, renamed, side_head

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor, nn
 
 from foveate.errors import OptionError
-from foveate.mechanisms.base import BatchNorm
+from foveate.mechanisms.batch_norm import BatchNorm
 
 Rules = Sequence[tuple[str, str]]
 # What the authors of PyTorch-Encoding, of semseg and of CCNet call a stem of three convolutions.

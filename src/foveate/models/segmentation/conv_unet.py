@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from foveate.errors import OptionError
-from foveate.mechanisms.base import BatchNorm
+from foveate.mechanisms.batch_norm import BatchNorm
 from foveate.mechanisms.query.attention_gate import AttentionGate
 from foveate.models.segmentation.segmenter import Segmenter, resized
 from foveate.options import one_of, whole

@@ -29,7 +29,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from foveate.errors import CheckpointError, OptionError
-from foveate.mechanisms.base import BatchNorm, build, mechanisms
+from foveate.mechanisms.base import build, mechanisms
+from foveate.mechanisms.batch_norm import BatchNorm
 from foveate.models.base import models
 from foveate.models.classification.resnet_blocks import initialise
 from foveate.models.encoders.encoder import build_encoder

@@ -17,7 +17,7 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.base import Cost
+from foveate.mechanisms.facets import Cost
 from foveate.mechanisms.query.global_upsample import GlobalAttentionUpsample
 from foveate.mechanisms.spatial.feature_pyramid import FeaturePyramidAttention
 from foveate.models.base import models

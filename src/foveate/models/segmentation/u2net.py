@@ -21,7 +21,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.base import BatchNorm
+from foveate.mechanisms.batch_norm import BatchNorm
 from foveate.mechanisms.branch.side_fusion import SideFusion
 from foveate.models.base import models
 from foveate.models.segmentation.blocks import renamed

@@ -2,20 +2,21 @@
 
 Plainly ``(x, (x * weight).sum(dims))`` and ``(x, x.amax(dims))``, which is what ``torch.compile`` and export
 get. In eager PyTorch every way in which ``x`` is used makes a gradient as large as ``x``, and the engine adds
-them up. Here each function hands ``x`` on, and on the way back adds to the gradient that arrives, in place.
-So use the ``x`` that was handed on, and end in ``gated``, which makes that gradient for nobody else.
+them up. Here each function passes ``x`` on, and in the backward pass adds to the gradient that arrives, in
+place. So use the ``x`` that was returned, and end in ``gated``, whose gradient no one else holds.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_max_pool2d
 
-from foveate.mechanisms.kernels.gated import (
+from foveate.mechanisms.kernels.eager_cpu import (
     BLOCK,
     blocks,
     channels_last,
@@ -23,12 +24,38 @@ from foveate.mechanisms.kernels.gated import (
     part,
     plain,
     total,
+    traced,
     weighted,
 )
 from foveate.mechanisms.precision import as_saved
 from foveate.mechanisms.ranks import places
 
 AXES = {"channels": 1, "rows": 2, "columns": 3}
+
+
+def mean(x: Tensor, *dims: int) -> Tensor:
+    """Return the means over ``dims``, which are kept with size 1.
+
+    Example:
+        >>> mean(torch.tensor([[[[1.0, 3.0]]]]), 2, 3).item()
+        2.0
+    """
+    alike = not torch.is_grad_enabled() and (len(dims) > 1 or not channels_last(x))
+    if alike or x.dtype == torch.float16 or traced(x):  # in float16 a sum overflows where the mean does not
+        return x.mean(dim=dims, keepdim=True)
+    # The gradient of a mean is a new map, divided; that of a sum is a view of one number for each sum.
+    return total(x, *dims) / math.prod(x.shape[dim] for dim in dims)
+
+
+def row_and_column_means(x: Tensor) -> Tensor:
+    """Return the means of all rows, then of all columns: (B, C, H, W) to (B, C, H + W, 1).
+
+    By ``mean``, not by adaptive pooling: ONNX bakes the example's size into that and errs silently at others.
+    """
+    rows, columns = mean(x, 3), mean(x, 2).transpose(2, 3)
+    if channels_last(x):  # joined in the order of memory, too
+        return torch.cat([rows.movedim(1, -1), columns.movedim(1, -1)], dim=1).movedim(-1, 1)
+    return torch.cat([rows, columns], dim=2)
 
 
 def weighted_sum(x: Tensor, weight: Tensor, over: str, *, shared: bool = False) -> tuple[Tensor, Tensor]:
@@ -38,8 +65,8 @@ def weighted_sum(x: Tensor, weight: Tensor, over: str, *, shared: bool = False) 
         x: A map (B, C, H, W).
         weight: (B or 1, C, 1, 1) for a sum over channels, (B, 1, H, W) for one over positions.
         over: What is summed.
-        shared: Whether the gradient of what is handed on may be used elsewhere too, as that of a sum is, and
-            so is not to be written to.
+        shared: Whether the gradient of the returned ``x`` may be used elsewhere too, as that of a sum is, and
+            so must not be written to.
 
     Example:
         >>> x, sums = weighted_sum(torch.ones(1, 3, 2, 2), torch.ones(1, 3, 1, 1), "channels")
@@ -87,6 +114,27 @@ def maximum(x: Tensor, over: str, scale: Tensor | None = None) -> tuple[Tensor, 
     return handed_on, maxima
 
 
+def maximum_and_mean(x: Tensor, scale: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Return ``x`` and, as two planes, the maximum and the mean over the channels of ``x * scale``.
+
+    Args:
+        x: A signal, map or volume (B, C, ...).
+        scale: (B, C, 1, ...), or None for ``x`` as it is.
+
+    Example:
+        >>> maximum_and_mean(torch.tensor([[[[1.0]], [[5.0]]]]))[1].flatten()
+        tensor([5., 3.])
+    """
+    if x.ndim != 4 or plain(x):
+        scaled = x if scale is None else x * scale
+        maxima, means = maximum(scaled, "channels")[1], scaled.mean(dim=1, keepdim=True)
+    else:
+        x, maxima = maximum(x, "channels", scale)
+        shares = x.new_ones(1, x.shape[1], 1, 1) if scale is None else scale
+        x, means = weighted_sum(x, shares / x.shape[1], "channels")
+    return x, torch.cat([maxima, means], dim=1)
+
+
 def _maxima(x: Tensor, over: str, scale: Tensor | None) -> Tensor:
     """Return the maxima alone."""
     if over == "positions":
@@ -103,7 +151,7 @@ def _maxima(x: Tensor, over: str, scale: Tensor | None) -> Tensor:
 
 
 def whole_columns(x: Tensor) -> list[tuple[slice, ...]]:
-    """Cut ``x`` into blocks that have all channels: samples where channels lie apart."""
+    """Cut ``x`` into blocks that have all channels: samples where channels are not adjacent."""
     if channels_last(x):
         return list(blocks(x, BLOCK))
     return [(slice(start, start + 1),) for start in range(x.shape[0])]
@@ -121,7 +169,7 @@ def whole_channels(x: Tensor, size: int) -> list[tuple[slice, ...]]:
 
 
 def owned(grad: Tensor) -> Tensor:
-    """Return ``grad`` to be written to; if one number stands for many, a copy."""
+    """Return a ``grad`` that may be written to: a copy where it is an expanded view."""
     return grad if grad.is_contiguous() or channels_last(grad) else grad.contiguous()
 
 

@@ -11,8 +11,9 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from foveate.mechanisms.base import MapTap
-from foveate.mechanisms.kernels.attend import ROWS, _row_blocks, attend, like_input, tokens, untoken
+from foveate.mechanisms.kernels.memory_layout import like_input, tokens, untoken
+from foveate.mechanisms.kernels.softmax_attention import ROWS, _row_blocks, attend
+from foveate.mechanisms.map_tap import MapTap
 
 WIDTHS = [(8, 8), (3, 8), (1, 8), (1, 1)]  # of queries and values
 

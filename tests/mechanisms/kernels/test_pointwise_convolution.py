@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from foveate.mechanisms.kernels.pointwise import pointwise
+from foveate.mechanisms.kernels.pointwise_convolution import pointwise
 
 LAYOUTS = (torch.contiguous_format, torch.channels_last)
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 from torch.nn.grad import conv2d_input, conv2d_weight
 
-from foveate.mechanisms.kernels.gated import BLOCK, traced
+from foveate.mechanisms.kernels.eager_cpu import BLOCK, traced
 from foveate.mechanisms.precision import as_saved
 
 FEW = 1 << 14  # numbers below which conv2d is as fast
@@ -25,7 +25,7 @@ FEW = 1 << 14  # numbers below which conv2d is as fast
 def convolve(layer: nn.Conv2d, planes: Tensor) -> Tensor:
     """Return ``layer(planes)`` for (B, c, M, N) with few planes c, an odd square kernel and one plane out.
 
-    Signals and volumes get their own layer, plainly.
+    Signals and volumes go through their own layer.
 
     Example:
         >>> convolve(nn.Conv2d(2, 1, 7, padding=3), torch.rand(1, 2, 9, 5)).shape
@@ -60,7 +60,7 @@ def _overlaps(k: int, length: int) -> Iterator[tuple[int, slice, slice]]:
 
 
 def _samples(planes: Tensor, k: int) -> Iterator[slice]:
-    """Yield as many samples at a time as have a block of shifts."""
+    """Yield slices of samples whose shifts fill one block."""
     few = max(1, BLOCK // (k * planes[0].numel()))
     return (slice(start, start + few) for start in range(0, len(planes), few))
 

@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from foveate.mechanisms.kernels import gated as module
-from foveate.mechanisms.kernels.gated import gated, gated_by_sum, mean
+from foveate.mechanisms.kernels import eager_cpu, gating
+from foveate.mechanisms.kernels.gating import gated, gated_by_sum
+from foveate.mechanisms.kernels.reductions import mean
 
 SHAPES = {"channel": (3, 6, 1, 1), "position": (3, 1, 5, 4), "row": (3, 6, 5, 1), "column": (3, 6, 1, 4)}
 SHAPES |= {"full": (3, 6, 5, 4), "one": (1, 1, 1, 1), "image": (3, 1, 1, 1)}
@@ -19,8 +20,8 @@ LAYOUTS = pytest.mark.parametrize("layout", [torch.contiguous_format, torch.chan
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take the fast way for small maps too, in several uneven blocks for each sample."""
-    monkeypatch.setattr(module, "SMALL", 1)
-    monkeypatch.setattr(module, "BLOCK", 50)
+    monkeypatch.setattr(eager_cpu, "SMALL", 1)
+    monkeypatch.setattr(gating, "BLOCK", 50)
 
 
 def product(x: Tensor, *gates: Tensor) -> Tensor:
@@ -47,7 +48,7 @@ def tensors(names: tuple[str, ...], layout: torch.memory_format, dtype: torch.dt
 @PAIRS
 @pytest.mark.parametrize("block", [1, 50, 10_000])
 def test_equals_the_plain_formula(layout, fast, formula, block, monkeypatch) -> None:
-    monkeypatch.setattr(module, "BLOCK", block)
+    monkeypatch.setattr(gating, "BLOCK", block)
     for names in SETS:
         given, plain = (tensors(names, layout, torch.float64) for _ in range(2))
         y, expected = fast(*given), formula(*plain)
@@ -141,7 +142,7 @@ def peak(step: Callable[[], object]) -> int:
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=str)
 def test_training_keeps_two_maps_and_no_more(layout, monkeypatch) -> None:
     """The output, which the caller keeps, and the gradient of the input; plainly there are three or four."""
-    monkeypatch.setattr(module, "BLOCK", 1 << 14)
+    monkeypatch.setattr(gating, "BLOCK", 1 << 14)
     x = torch.rand(4, 32, 64, 64).contiguous(memory_format=layout).requires_grad_()
     slope = torch.rand_like(x).detach()
 

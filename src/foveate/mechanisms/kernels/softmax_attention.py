@@ -1,74 +1,27 @@
 """Softmax attention between tokens in memory that grows with N, not N*N, and the N*N way for a look at it.
 
-Every function takes queries (B, N, d) or (B, K, N, d), keys of the same form with M instead of N, and values
-with a width of their own. Three ways lead to the same numbers: PyTorch's fused kernel where all widths are
-equal, blocks of query rows where they are not, and the explicit matrix while a ``MapTap`` is recording.
+Every function takes queries (B, N, d), (B, K, N, d) or (B, L, K, N, d), keys of the same form with M instead
+of N, and values with a width of their own. Three ways lead to the same numbers: PyTorch's fused kernel where
+all widths are equal, blocks of query rows where they are not, and the explicit matrix while a ``MapTap`` is
+recording.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
-from foveate.mechanisms.base import MapTap, layout_of
-from foveate.mechanisms.kernels.pointwise import pointwise
-from foveate.mechanisms.precision import as_saved, full_precision, precise, widen
+from foveate.mechanisms.map_tap import MapTap
+from foveate.mechanisms.precision import as_saved, full_precision, widen
 
 ROWS = 256  # query rows in a block: 9 MB of weights at 97x97, and as fast as any larger number on a CPU
 BLOCK = 1 << 21  # weights in a block of several images or heads, where one has fewer
-
-
-def tokens(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b n c"]:
-    """Lay a map out as tokens, row by row, with a last dimension of stride 1.
-
-    The fused CPU kernel asks for that stride and falls back to an N*N matrix without a word if it is missing.
-    """
-    laid_out = x.flatten(2).transpose(1, 2)
-    tracing = torch.jit.is_tracing()  # type: ignore[attr-defined]
-    if not tracing and x.shape[1] == 1:  # contiguous whatever its stride: only a copy sets the stride
-        return laid_out.clone(memory_format=torch.contiguous_format)
-    return laid_out.contiguous()
-
-
-def untoken(context: Float[Tensor, "b n c"], like: Float[Tensor, "b _ h w"]) -> Float[Tensor, "b c h w"]:
-    """Lay tokens out as a map of the height and width of ``like``."""
-    return context.transpose(1, 2).unflatten(2, like.shape[2:])
-
-
-def like_input(y: Float[Tensor, "b c h w"], x: Float[Tensor, "b _ h w"]) -> Float[Tensor, "b c h w"]:
-    """Return ``y`` in the type and memory format of ``x``, for a mechanism that adds no ``x`` to it."""
-    return y.to(x.dtype).contiguous(memory_format=layout_of(x))
-
-
-def at_least_one(count: int) -> int:
-    """Return ``count``, or 1 where it is less, for sizes that a compiler or tracer knows as symbols."""
-    if isinstance(count, Tensor):
-        return cast(int, count.clamp_min(1))  # as torch.jit.trace has them
-    return cast(int, torch.sym_max(1, count))
-
-
-def at_most(count: int, limit: int) -> int:
-    """Return ``count``, or ``limit`` where it is more, likewise."""
-    if isinstance(count, Tensor):
-        return cast(int, count.clamp_max(limit))
-    return cast(int, torch.sym_min(count, limit))
-
-
-def project(layer: nn.Conv2d, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h w"]:
-    """Return queries or keys of ``x``, for a half-precision model in float32.
-
-    Without a scale energies run into the hundreds; there the rounding of half a query is another softmax.
-    """
-    if widen(x) is x or torch.is_autocast_enabled(x.device.type):
-        return pointwise(layer, x)
-    return precise(layer, widen(x))
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, tap: MapTap, *, scale: float = 1.0) -> Tensor:
@@ -92,12 +45,15 @@ def _fused(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
     kind = torch.promote_types(query.dtype, value.dtype)
     if query.ndim == 3:
         return _fused(query.unsqueeze(1), key.unsqueeze(1), value.unsqueeze(1), scale).squeeze(1)
+    if query.ndim == 5:
+        joined = _fused(query.flatten(0, 1), key.flatten(0, 1), value.flatten(0, 1), scale)
+        return joined.unflatten(0, query.shape[:2])
     q, k, v = (_strided(part.to(kind)) for part in (query, key, value))
     return F.scaled_dot_product_attention(q, k, v, scale=scale).to(value.dtype)
 
 
 def _strided(x: Tensor) -> Tensor:
-    """Return ``x`` with a last dimension of stride 1, which the fused CPU kernel asks for without a word."""
+    """Return ``x`` with a last dimension of stride 1, which the fused CPU kernel needs."""
     if torch.compiler.is_compiling() or x.stride(-1) == 1:
         return x
     return x.clone(memory_format=torch.contiguous_format)
@@ -124,7 +80,7 @@ def _row_blocks(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 def _row_blocks_backward(
     grad: Tensor, query: Tensor, key: Tensor, value: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the gradients of queries, keys and values; each block's weights are formed once more."""
+    """Return the gradients of queries, keys and values; each block's weights are formed again."""
     parts = [widen(part) for part in (query, key, value)]
     grads = [part.new_zeros(part.shape) for part in parts]  # contiguous, so that _few gives views
     for queries, keys, values, grad_contexts, grad_queries, grad_keys, grad_values in _few(
@@ -176,7 +132,7 @@ def _flops(query: torch.Size, key: torch.Size, value: torch.Size, *_: Any, **__:
 def _flops_backward(
     grad: torch.Size, query: torch.Size, key: torch.Size, value: torch.Size, *_: Any, **__: Any
 ) -> int:
-    """The same, for energies once more, two gradients of width d and two of that of the values."""
+    """The same, for the energies again, two gradients of width d and two of that of the values."""
     return 2 * math.prod(query[:-1]) * key[-2] * (3 * key[-1] + 2 * value[-1])
 
 

@@ -4,10 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from foveate.mechanisms.kernels import gated as module
-from foveate.mechanisms.kernels import planes
-from foveate.mechanisms.kernels.gated import gated
-from foveate.mechanisms.kernels.reads import maximum, weighted_sum
+from foveate.mechanisms.kernels import eager_cpu, gating
+from foveate.mechanisms.kernels.gating import gated
+from foveate.mechanisms.kernels.reductions import maximum, weighted_sum
 
 LAYOUTS = pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=str)
 OVER = pytest.mark.parametrize("over", ["channels", "positions"])
@@ -16,8 +15,8 @@ OVER = pytest.mark.parametrize("over", ["channels", "positions"])
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take the fast way for small maps too, in several uneven blocks for each sample."""
-    monkeypatch.setattr(module, "SMALL", 1)
-    monkeypatch.setattr(module, "BLOCK", 50)
+    monkeypatch.setattr(eager_cpu, "SMALL", 1)
+    monkeypatch.setattr(gating, "BLOCK", 50)
 
 
 def tensors(layout: torch.memory_format, *shapes: tuple[int, ...]) -> list[Tensor]:
@@ -68,9 +67,13 @@ def test_equals_the_plain_formula(layout, over, frozen) -> None:
 @LAYOUTS
 @OVER
 def test_first_and_second_derivatives(layout, over) -> None:
-    given = tensors(layout, shape(over))
-    assert torch.autograd.gradcheck(lambda *t: through(*t, over), given)
-    assert torch.autograd.gradgradcheck(lambda *t: through(*t, over), given)
+    given, found = tensors(layout, shape(over)), []
+    slope = torch.randn(2, 4, 3, 5, dtype=torch.float64, requires_grad=True)
+    for by in (through, formula):
+        first = torch.autograd.grad(by(*given, over), given, slope, create_graph=True)
+        second = torch.autograd.grad(sum(g.square().sum() for g in first), [*given, slope])
+        found.append([*first, *second])
+    torch.testing.assert_close(*found)
 
 
 @OVER
@@ -108,25 +111,6 @@ def test_equal_maxima_over_a_line_share_the_gradient() -> None:
     x = torch.ones(1, 2, 4, 4, requires_grad=True)
     maximum(x, "rows")[1].sum().backward()
     torch.testing.assert_close(x.grad, torch.full_like(x, 0.25))
-
-
-@pytest.mark.parametrize("size", [(9, 4), (1, 1), (2, 11)], ids=str)
-@pytest.mark.parametrize(("kernel", "bias"), [(7, False), (3, True)])
-def test_convolution_of_planes(size, kernel, bias, monkeypatch) -> None:
-    """Also maps smaller than the kernel, in one block and in several."""
-    monkeypatch.setattr(planes, "FEW", 1)
-    torch.manual_seed(0)
-    layer = torch.nn.Conv2d(2, 1, kernel, padding=kernel // 2, bias=bias).double()
-    x = torch.randn(3, 2, *size, dtype=torch.float64, requires_grad=True)
-    for block in (1, 1 << 18):
-        monkeypatch.setattr(planes, "BLOCK", block)
-        torch.testing.assert_close(planes.convolve(layer, x), layer(x))
-        assert torch.autograd.gradcheck(lambda x: planes.convolve(layer, x), (x,))
-    slope = torch.randn_like(layer(x))
-    wanted = [x, *layer.parameters()]
-    ours = torch.autograd.grad(planes.convolve(layer, x), wanted, slope)
-    torch.testing.assert_close(ours, torch.autograd.grad(layer(x), wanted, slope))
-    assert torch.autograd.gradgradcheck(lambda x: planes.convolve(layer, x).square(), (x,))
 
 
 @OVER

@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from foveate.mechanisms.base import MapTap, build
-from foveate.mechanisms.kernels import relative
-from foveate.mechanisms.kernels.relative import NEVER, attend_placed, distances
+from foveate.mechanisms.base import build
+from foveate.mechanisms.kernels import relative_attention
+from foveate.mechanisms.kernels.relative_attention import NEVER, attend_placed, distances
+from foveate.mechanisms.map_tap import MapTap
 
 
 def parts(n: int, rows: int, columns: int, width: int = 3, values: int = 4) -> list[Tensor]:
@@ -36,7 +37,7 @@ def naive(query: Tensor, key: Tensor, value: Tensor, down: Tensor, along: Tensor
 def test_every_way_equals_the_formula_with_its_gradients(
     block: int, values: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(relative, "BLOCK", block)
+    monkeypatch.setattr(relative_attention, "BLOCK", block)
     given = parts(7, 3, 2, values=values)
     expected = naive(*given, 0.3)
     weights = torch.randn_like(expected)

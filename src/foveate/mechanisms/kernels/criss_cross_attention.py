@@ -17,17 +17,70 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from foveate.mechanisms.kernels.gated import channels_last, traced
-from foveate.mechanisms.precision import as_saved
+from foveate.mechanisms.kernels.eager_cpu import channels_last, traced
+from foveate.mechanisms.kernels.pointwise_convolution import project
+from foveate.mechanisms.map_tap import MapTap
+from foveate.mechanisms.precision import as_saved, full_precision, widen
 
 SMALL = 1 << 17  # images of fewer numbers are faster in the plain way
 
 
+def criss_cross(
+    x: Float[Tensor, "b c h w"],
+    layers: tuple[nn.Conv2d, nn.Conv2d, nn.Conv2d],
+    gamma: Tensor,
+    tap: MapTap,
+    *,
+    rounds: int,
+) -> Float[Tensor, "b c h w"]:
+    """Return ``x`` after each position has added ``gamma`` times what it reads in its row and column.
+
+    Args:
+        x: The map.
+        layers: The convolutions of kernel 1 for queries, keys and values.
+        gamma: What the values are multiplied by.
+        tap: Gets the weights (B, H, W, H+W) of each round while it is recording, and in the plain way.
+        rounds: How often, with the same weights.
+    """
+    parameters = [p for layer in layers for p in layer.parameters()]
+    if tap.recording or not fits(x, gamma, *parameters):
+        for _ in range(rounds):
+            x = x + (gamma * _read(x, layers, tap)).to(x.dtype)
+        return x
+    query, key, values = layers
+    weight = torch.cat([query.weight, key.weight]).flatten(1)
+    bias = torch.cat([query.bias, key.bias])  # type: ignore[list-item]
+    value = gamma * values.weight.flatten(1), gamma * values.bias  # type: ignore[operator]
+    for _ in range(rounds):
+        x = cross(x, (weight, bias), value)
+    return x
+
+
+def _read(x: Tensor, layers: tuple[nn.Conv2d, nn.Conv2d, nn.Conv2d], tap: MapTap) -> Tensor:
+    """Return what every position reads in one round, by the formula."""
+    query, key = (project(layer, x).permute(0, 2, 3, 1) for layer in layers[:2])  # (B, H, W, R)
+    value = layers[2](x).permute(0, 2, 3, 1).contiguous()  # laid out once, for rows and columns alike
+    with full_precision(x):
+        weights = tap(_weights(widen(query), widen(key))).to(value.dtype)  # (B, H, W, H+W)
+        down, along = weights[..., : x.shape[2]], weights[..., x.shape[2] :]
+        column = down.transpose(1, 2) @ value.transpose(1, 2)  # (B, W, H, H) (B, W, H, C)
+        row = along @ value  # (B, H, W, W) (B, H, W, C)
+    return (row + column.transpose(1, 2)).permute(0, 3, 1, 2)
+
+
+def _weights(query: Float[Tensor, "b h w r"], key: Float[Tensor, "b h w r"]) -> Float[Tensor, "b h w h+w"]:
+    column = query.transpose(1, 2) @ key.permute(0, 2, 3, 1)  # (B, W, H, R) (B, W, R, H)
+    rank = torch.arange(query.shape[1], device=query.device)
+    column = column.masked_fill(rank[:, None] == rank, -torch.inf)  # own position: the row counts it
+    row = query @ key.transpose(2, 3)  # (B, H, W, R) (B, H, R, W)
+    return torch.cat([column.transpose(1, 2), row], dim=-1).softmax(dim=-1)
+
+
 def fits(x: Tensor, *parameters: Tensor) -> bool:
-    """Whether ``cross`` may stand in for the formula: eager, on a CPU, large, all in float32 or float64."""
+    """Whether ``cross`` may replace the formula: eager, on a CPU, large, all in float32 or float64."""
     if traced(x) or torch.is_autocast_enabled(x.device.type):
         return False
     wide = x.dtype in (torch.float32, torch.float64) and all(p.dtype == x.dtype for p in parameters)
@@ -78,7 +131,7 @@ def _down(weights: Float[Tensor, "h w h+w"]) -> Float[Tensor, "w h h"]:
 
 
 class _Cross(torch.autograd.Function):
-    """Image by image: a column of one image is a matrix with strides, a column of several is none."""
+    """Image by image: a column of one image is a strided matrix, a column of several is not."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, asks: Tensor, shift: Tensor, project: Tensor, bias: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ column adds. Kept apart these are N*(H+W) numbers; only their sum has N*N, and i
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
-from foveate.mechanisms.base import MapTap
+from foveate.mechanisms.map_tap import MapTap
 from foveate.mechanisms.precision import as_saved, full_precision, widen
 
 BLOCK = 2**20  # weights in a block: 4 MB, which a cache holds
@@ -43,7 +44,15 @@ def relative(
 
 
 def attend_placed(
-    query: Tensor, key: Tensor, value: Tensor, down: Tensor, along: Tensor, tap: MapTap, *, scale: float = 1.0
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    down: Tensor,
+    along: Tensor,
+    tap: MapTap,
+    *,
+    scale: float = 1.0,
+    seen: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
     """Return ``softmax(scale * query key^T + down + along) value``.
 
@@ -55,11 +64,14 @@ def attend_placed(
         along: (B, K, N, X), added to the energies of all keys in a column.
         tap: Gets the weights (B, K, N, Y*X) while it is recording; else they are formed in blocks.
         scale: Of the products, not of ``down`` and ``along``.
+        seen: Sends the weights through ``tap`` in another layout and returns them as they came; None sends
+            them as they are.
     """
     with full_precision(query):
         parts = widen(query) * scale, widen(key), widen(value), widen(down), widen(along)
         if tap.recording:
-            context = tap(placed_weights(parts[0], parts[1], *parts[3:])) @ parts[2]
+            weights = placed_weights(parts[0], parts[1], *parts[3:])
+            context = (tap if seen is None else seen)(weights) @ parts[2]
         elif torch.compiler.is_compiling():  # a loop over a symbolic number of blocks cannot be traced
             context = _unrolled(*parts)
         else:

@@ -1,15 +1,13 @@
-"""Several maps of one size, and their sum under weights."""
+"""Maps at another size, by steps that an export and a compiler can keep for any size."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import interpolate
-
-from foveate.errors import OptionError
-from foveate.mechanisms.kernels.gated import gated
 
 
 def fitted(maps: Sequence[Tensor]) -> list[Tensor]:
@@ -31,41 +29,35 @@ def resized(x: Tensor, like: Tensor) -> Tensor:
         >>> resized(torch.rand(1, 2, 3, 3), like=torch.rand(1, 5, 4, 6)).shape
         torch.Size([1, 2, 4, 6])
     """
-    size, mode = like.shape[2:], linear(x)
+    size, mode = like.shape[2:], linear_mode(x)
     # An export would hold the sizes to be equal for ever after, as those of the example are.
     if not torch.compiler.is_exporting() and x.shape[2:] == size:
         return x
     return interpolate(x, size=size, mode=mode, align_corners=False)
 
 
-def linear(x: Tensor) -> str:
+def linear_mode(x: Tensor) -> str:
     """Return the name of linear resizing for maps of the rank of ``x``."""
     return {3: "linear", 4: "bilinear", 5: "trilinear"}[x.ndim]
 
 
-def mixture(maps: Sequence[Tensor], weights: Tensor) -> Tensor:
-    """Return the sum of ``maps`` (B, C, H, W), each times its entry along axis 1 of ``weights``.
+def stretched(x: Float[Tensor, "b c _ _"], height: int, width: int) -> Float[Tensor, "b c h w"]:
+    """Return a map at this size: bilinear, half-pixel centres.
 
-    The weights are (B, S, C or 1, H or 1, W or 1) for S maps.
-
-    Example:
-        >>> import torch
-        >>> twice = torch.full((1, 2, 1, 1, 1), 2.0)
-        >>> mixture([torch.ones(1, 1, 1, 1), torch.ones(1, 1, 1, 1)], twice).item()
-        4.0
+    Compiled for any size it resizes always, which leaves an equal size as it is.
     """
-    terms = [gated(x, weight.to(x.dtype)) for x, weight in zip(maps, weights.unbind(1), strict=True)]
-    return sum(terms[1:], terms[0])
+    if not torch.compiler.is_compiling() and x.shape[2:] == (height, width):
+        return x
+    return interpolate(x, (height, width), mode="bilinear", align_corners=False)
 
 
-def one_width(widths: tuple[int, ...]) -> int:
-    """Return the width that all maps have, as a sum of them needs.
+def line_resizing(length: int, size: int, like: Tensor) -> Float[Tensor, "length size"] | None:
+    """Return the matrix that resizes a line of ``size`` places to ``length``; None where the two are equal.
 
-    Raises:
-        OptionError: They differ.
+    Linear, half-pixel centres. In an export, where no two lengths can be compared, there is always one.
     """
-    if len(set(widths)) > 1:
-        raise OptionError(
-            f"channels: got {widths}, expected the same number for each map, as they are summed"
-        )
-    return widths[0]
+    if length == size and not torch.compiler.is_exporting():
+        return None
+    exact = torch.promote_types(like.dtype, torch.float32)
+    places = torch.eye(size, device=like.device, dtype=exact).unsqueeze(0)
+    return interpolate(places, size=length, mode="linear", align_corners=False)[0].T.to(like.dtype)

@@ -9,15 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from foveate.mechanisms.base import build
-from foveate.mechanisms.kernels import crossed
-from foveate.mechanisms.kernels.crossed import compare, cross, fits, gather, scatter
+from foveate.mechanisms.kernels import criss_cross_attention
+from foveate.mechanisms.kernels.criss_cross_attention import compare, cross, fits, gather, scatter
 
 SIZES = [(1, 1), (1, 6), (5, 1), (3, 4), (6, 5)]
 
 
 @pytest.fixture(autouse=True)
 def small_maps_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(crossed, "SMALL", 1)
+    monkeypatch.setattr(criss_cross_attention, "SMALL", 1)
 
 
 def random(channels: int, **options: int) -> nn.Module:
