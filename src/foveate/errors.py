@@ -135,6 +135,17 @@ class MissingExtraError(FoveateError, ImportError):
         return type(self), (self.package, self.extra, self.purpose)
 
 
+def in_one_line(error: BaseException) -> str:
+    r"""Return the type of an error and the first line of its message.
+
+    Example:
+        >>> in_one_line(ValueError("no such axis\nTraceback ..."))
+        'ValueError: no such axis'
+    """
+    said = str(error).strip().splitlines()
+    return ": ".join([type(error).__name__, *said[:1]])
+
+
 def nearest(name: str, known: Iterable[str], count: int = 4) -> str:
     """Return a sentence that names the known names nearest to ``name``, or all of them if they are few."""
     known = list(known)

@@ -29,7 +29,7 @@ def model_and_example(name: str, *, size: int | None, images: int = 1) -> tuple[
 
 def native_size(name: str, model: nn.Module) -> int:
     """Return the side of the images that a model was made for: 32 for our own, what timm states, else 224."""
-    from foveate.models.create import resolve
+    from foveate.models.names import resolve
 
     if resolve(name)[0] == "foveate":
         return 32

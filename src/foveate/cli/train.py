@@ -64,7 +64,7 @@ def train(
     """
     from foveate.data.open import open_data
     from foveate.insert.spec import parse
-    from foveate.models.create import names_code
+    from foveate.models.names import names_code
     from foveate.train.train_one import train as train_one
     from foveate.train.training import TrainingPlan
     from foveate.user_code import is_import_path

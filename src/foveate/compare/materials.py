@@ -15,10 +15,9 @@ from foveate.data.base import ImageData
 from foveate.data.batches import Batch
 from foveate.data.cache import CachedSplit, cache
 from foveate.data.canvas import Canvas, choose_canvas, image_size
-from foveate.errors import CheckpointError, DataError, FoveateError, OptionError, ShapeError
+from foveate.errors import CheckpointError, DataError, FoveateError, OptionError, ShapeError, in_one_line
 from foveate.infer.saved import CONFIG, read_saved
-from foveate.models.create import resolve
-from foveate.models.weights import in_one_line
+from foveate.models.names import resolve
 from foveate.recipe import TrainConfig
 from foveate.running import asking
 from foveate.tasks.base import Builder, Task, tasks

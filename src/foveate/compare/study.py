@@ -27,7 +27,8 @@ from foveate.data.checks.finding import Finding
 from foveate.data.open import open_data
 from foveate.errors import DataError
 from foveate.infer.load import FOLDER, is_sound, load, load_trusting
-from foveate.models.given import Given, name_of
+from foveate.models.given import Given
+from foveate.models.given_names import name_of
 from foveate.options import checked
 from foveate.recipe import TrainConfig
 from foveate.train.progress import Progress, progress_for

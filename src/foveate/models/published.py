@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from foveate.mechanisms.base import Mechanism
 from foveate.models.form import check_form
+from foveate.models.names import models
 from foveate.models.normalisation import keep_normalisation
 from foveate.models.weight_names import translated
 from foveate.models.weights import put_weights, read_weights
@@ -46,7 +47,7 @@ def load_published(model: nn.Module, path: Path | str) -> tuple[str, ...]:
         32
     """
     origin = str(path)
-    check_form(model, Path(path))
+    check_form(model, Path(path), models)
     state = translated(read_weights(Path(path)), model)
     own = model.state_dict()
     fresh = _without_mechanism(model, own, state)

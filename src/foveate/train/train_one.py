@@ -38,7 +38,8 @@ from foveate.files import write_json
 from foveate.infer.load import description, equip
 from foveate.infer.saved import CONFIG
 from foveate.insert.surgery import insert
-from foveate.models.given import Given, name_of
+from foveate.models.given import Given
+from foveate.models.given_names import name_of
 from foveate.models.normalisation import Triple, model_normalisation
 from foveate.models.source import sources
 from foveate.recipe import TrainConfig, usual_recipe

@@ -7,7 +7,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from authors_resnet import AuthorsResNet, corners, loaded, parameters
 from drawn import drawn
 from foveate.models import create_model
-from foveate.models.encoders.encoder import build_encoder
+from foveate.models.encoders.build_encoder import build_encoder
 
 COUNTS = [
     ({}, 13_494_777),

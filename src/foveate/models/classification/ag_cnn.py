@@ -23,7 +23,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from foveate.errors import CheckpointError, OptionError, ShapeError
-from foveate.models.base import models
 from foveate.models.classification.attended_box import (
     THRESHOLD,
     AttendedBox,
@@ -33,7 +32,8 @@ from foveate.models.classification.attended_box import (
     heat_map,
 )
 from foveate.models.classification.otsu_box import OtsuBox, second_looks
-from foveate.models.encoders.encoder import build_encoder
+from foveate.models.encoders.build_encoder import build_encoder
+from foveate.models.names import models
 from foveate.models.normalisation import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -41,7 +41,7 @@ from foveate.models.normalisation import (
     keep_normalisation,
     model_normalisation,
 )
-from foveate.models.segmentation.blocks import Rules, renamed
+from foveate.models.weight_names import Rules, renamed
 from foveate.options import one_of, whole
 
 POSITIONS = 7  # a side of the last map, at the size of image that the network is made for

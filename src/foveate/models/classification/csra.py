@@ -15,8 +15,8 @@ from typing import Any
 from torch import Tensor
 
 from foveate.mechanisms.label.csra import ClassSpecificResidualAttention
-from foveate.models.base import models
 from foveate.models.classification.label_network import LabelNetwork, TokenEncoder, build_backbone
+from foveate.models.names import models
 
 
 @models.register("csra")

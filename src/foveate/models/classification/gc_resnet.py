@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import functools
 
-from foveate.models.base import models
 from foveate.models.classification.resnet import DEPTHS, PLANS, ResNet
+from foveate.models.names import models
 
 for _depth in DEPTHS:
     models.register(f"gc_resnet{_depth}")(functools.partial(ResNet, PLANS[_depth], "gc", stages=(2, 3, 4)))

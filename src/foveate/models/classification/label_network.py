@@ -10,8 +10,10 @@ from torch import Tensor, nn
 
 from foveate.errors import OptionError, ShapeError
 from foveate.mechanisms.interfaces import Label
-from foveate.models.create import resolve
-from foveate.models.encoders.encoder import Encoder, build_encoder
+from foveate.models.create import named_normalisation
+from foveate.models.encoders.build_encoder import build_encoder
+from foveate.models.encoders.encoder import Encoder
+from foveate.models.names import resolve
 from foveate.models.normalisation import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -101,5 +103,5 @@ def build_backbone(name: str, *, in_channels: int, pretrained: bool, **options: 
     except TypeError as error:
         raise OptionError(f"{name} cannot be built with {', '.join(options)}: {error}") from error
     encoder = TokenEncoder(network, in_channels=in_channels)
-    keep_normalisation(encoder, *model_normalisation(name))
+    keep_normalisation(encoder, *named_normalisation(name))
     return encoder

@@ -17,8 +17,8 @@ from typing import Any
 from torch import Tensor
 
 from foveate.mechanisms.label.query2label import Query2Label
-from foveate.models.base import models
 from foveate.models.classification.label_network import LabelNetwork, build_backbone
+from foveate.models.names import models
 
 _BODY = "backbone.0.body."
 _SINES = "backbone.1.pe"

@@ -21,8 +21,8 @@ from torch import Tensor, nn
 
 from foveate.mechanisms.base import build
 from foveate.mechanisms.mixed.residual_attention import UNIT, Unit, authors_name
-from foveate.models.base import models
 from foveate.models.classification.resnet_blocks import check_images, initialise
+from foveate.models.names import models
 from foveate.options import whole
 
 WIDTHS, LEVELS = (256, 512, 1024), (3, 2, 1)

@@ -16,8 +16,8 @@ from typing import Any
 from torch import nn
 
 from foveate.mechanisms.branch.sk import SelectiveKernel
-from foveate.models.base import models
 from foveate.models.classification.resnet import PLANS, Plan, ResNet
+from foveate.models.names import models
 
 DEPTHS = (26, 50, 101)
 DEVIATION = (

@@ -24,12 +24,12 @@ from torch import Tensor, nn
 
 from foveate.errors import CheckpointError, OptionError
 from foveate.mechanisms.base import MapTap
-from foveate.models.base import models
-from foveate.models.create import create_model, resolve
+from foveate.models.create import create_model
 from foveate.models.crf.crf_rnn import CRFasRNN
 from foveate.models.crf.kernels import Method
 from foveate.models.crf.layer import DenseCRF
 from foveate.models.crf.operators import Normalise
+from foveate.models.names import models, resolve
 from foveate.models.normalisation import HALF, Triple, keep_normalisation, model_normalisation
 from foveate.models.segmentation.segmenter import Segmenter
 from foveate.models.weight_names import translated

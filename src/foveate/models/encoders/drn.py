@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from foveate.errors import OptionError
-from foveate.models.encoders.backbones import Encoder
+from foveate.models.encoders.encoder import Encoder
 
 STRIDE = 8
 WIDTHS = (16, 32, 64, 128, 256, 512, 512, 512)

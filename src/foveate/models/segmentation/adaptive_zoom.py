@@ -23,9 +23,9 @@ from torch.nn import functional as F
 
 from foveate.errors import OptionError
 from foveate.mechanisms.base import MapTap
-from foveate.models.base import models
 from foveate.models.classification.attended_box import AttendedBox, Scaling, crops
 from foveate.models.create import create_model
+from foveate.models.names import models
 from foveate.models.normalisation import keep_normalisation, model_normalisation
 from foveate.models.segmentation.segmenter import Segmenter
 from foveate.options import one_of

@@ -20,9 +20,9 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from foveate.models.base import models
-from foveate.models.segmentation.blocks import Rules, renamed
+from foveate.models.names import models
 from foveate.models.segmentation.conv_unet import ConvUNet, Kind
+from foveate.models.weight_names import Rules, renamed
 
 GRID = (16, 32, 64, 128, 256)  # the authors' feature_scale of 4
 WIDE = (64, 128, 256, 512, 1024)

@@ -24,10 +24,12 @@ from foveate.errors import OptionError
 from foveate.mechanisms.branch.feature_fusion import FeatureFusion
 from foveate.mechanisms.channel.attention_refinement import AttentionRefinement
 from foveate.mechanisms.kernels.gated import mean
-from foveate.models.base import models
-from foveate.models.encoders.encoder import Encoder, build_encoder
-from foveate.models.segmentation.blocks import Rules, convolve, renamed, side_head
+from foveate.models.encoders.build_encoder import build_encoder
+from foveate.models.encoders.encoder import Encoder
+from foveate.models.names import models
+from foveate.models.segmentation.blocks import convolve, side_head
 from foveate.models.segmentation.segmenter import Segmenter, resized
+from foveate.models.weight_names import Rules, renamed
 from foveate.options import whole
 
 WIDTH = 128  # channels of either path where they meet

@@ -1,16 +1,15 @@
-"""Pieces that the heads share: convolutions with what follows them, and published weights renamed."""
+"""Building blocks that the heads share: convolutions with normalisation and activation, and score layers."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from torch import Tensor, nn
 
 from foveate.errors import OptionError
 from foveate.mechanisms.base import BatchNorm
+from foveate.models.weight_names import Rules
 
-Rules = Sequence[tuple[str, str]]
 # What the authors of PyTorch-Encoding, of semseg and of CCNet call a stem of three convolutions.
 THREE_CONVOLUTIONS: Rules = (
     (r"^conv1\.(?!\d)", "encoder.conv1.0."),
@@ -76,33 +75,6 @@ def side_head(
     return nn.Sequential(
         *convolve(channels, width, bias=bias, leak=leak), *scores(width, classes, dropout=dropout)
     )
-
-
-def renamed(
-    state: Mapping[str, Tensor], rules: Rules, own: Mapping[str, Tensor], *, spare: str = r"(?!)"
-) -> dict[str, Tensor]:
-    r"""Return ``state`` with the rules applied in order to every name.
-
-    Args:
-        state: Weights by their published names.
-        rules: Patterns and what replaces them.
-        own: The weights of the model.
-        spare: Matches names, as the model calls them, that are left out if the model has no such part:
-            heads that only training needs.
-
-    Example:
-        >>> import torch
-        >>> renamed({"cls.weight": torch.ones(1)}, [(r"^cls\.", "head.")], own={})
-        {'head.weight': tensor([1.])}
-    """
-    named = {_renamed(name, rules): value for name, value in state.items()}
-    return {name: value for name, value in named.items() if name in own or not re.search(spare, name)}
-
-
-def _renamed(name: str, rules: Rules) -> str:
-    for pattern, replacement in rules:
-        name = re.sub(pattern, replacement, name)
-    return name
 
 
 def without_dead_scale(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -20,10 +20,11 @@ from torch import Tensor
 
 from foveate.mechanisms.pairwise.channel import ChannelAttention
 from foveate.mechanisms.pairwise.position import PositionAttention
-from foveate.models.base import models
-from foveate.models.encoders.dilated import Dilated, Head, widths
-from foveate.models.encoders.encoder import build_encoder
-from foveate.models.segmentation.blocks import Rules, convolve, renamed, scores, side_head
+from foveate.models.encoders.build_encoder import build_encoder
+from foveate.models.names import models
+from foveate.models.segmentation.blocks import convolve, scores, side_head
+from foveate.models.segmentation.dilated_segmenter import Dilated, Head, widths
+from foveate.models.weight_names import Rules, renamed
 from foveate.options import reduced
 
 RULES: Rules = (

@@ -30,13 +30,14 @@ from torch import Tensor, nn
 
 from foveate.errors import CheckpointError, OptionError
 from foveate.mechanisms.base import BatchNorm, build, mechanisms
-from foveate.models.base import models
 from foveate.models.classification.resnet_blocks import initialise
-from foveate.models.encoders.encoder import build_encoder
-from foveate.models.encoders.xception import Xception65
-from foveate.models.segmentation.blocks import convolve, renamed
+from foveate.models.encoders.build_encoder import build_encoder
+from foveate.models.encoders.xception65 import Xception65
+from foveate.models.names import models
+from foveate.models.segmentation.blocks import convolve
 from foveate.models.segmentation.deeplabv3plus_names import JFZHANG, SMP, TWICE, VAINF
 from foveate.models.segmentation.segmenter import Segmenter, resized
+from foveate.models.weight_names import renamed
 from foveate.options import one_of, whole
 
 Separable = Literal["none", "decoder", "all"]

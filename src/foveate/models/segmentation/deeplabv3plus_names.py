@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from foveate.models.segmentation.blocks import Rules
+from foveate.models.weight_names import Rules
 
 VAINF: Rules = (
     (r"^backbone\.(?:low|high)_level_features\.", "encoder.features."),  # MobileNetV2's, cut in two

@@ -19,10 +19,11 @@ from torch import Tensor, nn
 
 from foveate.errors import OptionError
 from foveate.mechanisms.channel.context_encoding import ContextEncoding
-from foveate.models.base import models
-from foveate.models.encoders.dilated import Dilated, Head, as_authors, widths
-from foveate.models.encoders.encoder import build_encoder
-from foveate.models.segmentation.blocks import Rules, convolve, renamed, scores, side_head
+from foveate.models.encoders.build_encoder import build_encoder
+from foveate.models.names import models
+from foveate.models.segmentation.blocks import convolve, scores, side_head
+from foveate.models.segmentation.dilated_segmenter import Dilated, Head, as_authors, widths
+from foveate.models.weight_names import Rules, renamed
 from foveate.options import reduced
 
 RULES: Rules = (

@@ -19,17 +19,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from foveate.mechanisms.pairwise.object_context import ObjectContext
-from foveate.models.base import models
-from foveate.models.encoders.dilated import Dilated, Head, as_authors, widths
-from foveate.models.encoders.encoder import build_encoder
-from foveate.models.segmentation.blocks import (
-    THREE_CONVOLUTIONS,
-    Rules,
-    convolve,
-    renamed,
-    side_head,
-    without_dead_scale,
-)
+from foveate.models.encoders.build_encoder import build_encoder
+from foveate.models.names import models
+from foveate.models.segmentation.blocks import THREE_CONVOLUTIONS, convolve, side_head, without_dead_scale
+from foveate.models.segmentation.dilated_segmenter import Dilated, Head, as_authors, widths
+from foveate.models.weight_names import Rules, renamed
 from foveate.options import reduced
 
 RULES: Rules = (

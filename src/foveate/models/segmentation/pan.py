@@ -20,10 +20,10 @@ from torch import Tensor, nn
 from foveate.mechanisms.base import Cost
 from foveate.mechanisms.query.global_upsample import GlobalAttentionUpsample
 from foveate.mechanisms.spatial.feature_pyramid import FeaturePyramidAttention
-from foveate.models.base import models
-from foveate.models.encoders.encoder import build_encoder
-from foveate.models.segmentation.blocks import Rules, renamed
+from foveate.models.encoders.build_encoder import build_encoder
+from foveate.models.names import models
 from foveate.models.segmentation.segmenter import Segmenter
+from foveate.models.weight_names import Rules, renamed
 from foveate.options import whole
 
 _CONV_NORM = ((r"^(pyramid\..*|gates\..*)\.conv\.", r"\1.0."), (r"^(pyramid\..*|gates\..*)\.bn\.", r"\1.1."))

@@ -23,9 +23,9 @@ from torch import Tensor, nn
 
 from foveate.mechanisms.base import BatchNorm
 from foveate.mechanisms.branch.side_fusion import SideFusion
-from foveate.models.base import models
-from foveate.models.segmentation.blocks import renamed
+from foveate.models.names import models
 from foveate.models.segmentation.segmenter import Segmenter, resized
+from foveate.models.weight_names import renamed
 from foveate.options import one_of
 
 SIDES = 6

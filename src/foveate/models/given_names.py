@@ -1,4 +1,8 @@
-"""What tells a model of the user's own from others, in every process: code and the values that it keeps."""
+"""Names for models given as Python objects, so that plans, stores and folders can refer to them.
+
+A function that can be imported is named by its import path, any other object ``python/NAME-HASH``. Only this
+process knows the object, but its hash, of code and of the values it keeps, is the same in every process.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +23,40 @@ import torch
 from torch import Tensor, nn
 
 from foveate.errors import OptionError
+from foveate.models.given import PREFIX, remember
 from foveate.tensor_file import tensor_sum
+
+
+def name_of(model: object) -> str:
+    """Return the name of a model: itself if it is one, else one by which ``create_model`` knows the object.
+
+    Args:
+        model: A name; a function that takes ``classes`` and returns a module; or a module, of which every run
+            gets a copy with the weights that it has.
+
+    Raises:
+        OptionError: It is something else, or a function that keeps a value of which no name can be made.
+
+    Example:
+        >>> name_of("resnet8")
+        'resnet8'
+        >>> name_of(nn.Linear(2, 2)).startswith("python/Linear-")
+        True
+    """
+    if isinstance(model, str):
+        return model
+    if not callable(model):
+        raise OptionError(
+            f"model: got a {type(model).__name__}, expected a name, a function that takes classes and "
+            "returns a module, or a module"
+        )
+    path = import_path(model)
+    if path is not None:
+        return path
+    what = type(model).__name__ if isinstance(model, nn.Module) else getattr(model, "__name__", "function")
+    name = f"{PREFIX}/{what.strip('<>')}-{digest(model)[:8]}"
+    remember(name, model)
+    return name
 
 
 def digest(model: Any) -> str:

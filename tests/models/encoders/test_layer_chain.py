@@ -4,7 +4,7 @@ from torchvision.models import mobilenet_v3_small
 
 import foveate as fv
 from drawn import drawn, unset
-from foveate.models.encoders.encoder import build_encoder
+from foveate.models.encoders.build_encoder import build_encoder
 
 
 @mark.parametrize(

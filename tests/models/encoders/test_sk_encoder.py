@@ -8,7 +8,7 @@ import foveate as fv
 from authors_resnet import parameters
 from drawn import drawn, unset
 from foveate.models import create_model
-from foveate.models.encoders.encoder import build_encoder
+from foveate.models.encoders.build_encoder import build_encoder
 
 
 @pytest.mark.parametrize("stride", [8, 32])
