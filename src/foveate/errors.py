@@ -63,16 +63,17 @@ class UnknownNameError(FoveateError, KeyError):
         name: What the user wrote.
         known: Every name that would have been found.
         see: A command that lists them, if there is one.
+        hint: A sentence on how to get more names, if there is a way.
     """
 
-    def __init__(self, kind: str, name: str, known: Iterable[str], see: str = "") -> None:
-        self.kind, self.name, self.known = kind, name, sorted(known)
-        hint = f" See: {see}" if see else ""
-        super().__init__(f'no {kind} is called "{name}". {nearest(name, self.known)}{hint}')
+    def __init__(self, kind: str, name: str, known: Iterable[str], see: str = "", hint: str = "") -> None:
+        self.kind, self.name, self.known, self.see, self.hint = kind, name, sorted(known), see, hint
+        parts = [f'no {kind} is called "{name}".', nearest(name, self.known), see and f"See: {see}.", hint]
+        super().__init__(" ".join(part for part in parts if part))
 
     def __reduce__(self) -> tuple[type, tuple[object, ...]]:
         """Pickle with the arguments that the constructor takes, so that the error crosses processes."""
-        return type(self), (self.kind, self.name, self.known)
+        return type(self), (self.kind, self.name, self.known, self.see, self.hint)
 
 
 class OptionError(FoveateError, TypeError):

@@ -10,7 +10,7 @@ from torch import nn
 from foveate.calls import parse_call
 from foveate.errors import OptionError, UnknownNameError
 from foveate.model_names import catalogue, library_names
-from foveate.registry import Registry
+from foveate.registry import PLUGINS, Registry
 
 # Builds a network with freshly drawn weights from ``classes=...`` and options, all by keyword.
 Builder = Callable[..., nn.Module]
@@ -55,7 +55,7 @@ def resolve(name: str) -> tuple[Source, str]:
     known = [n for names in catalogue(models).values() for n in names]
     if prefix not in ("torchvision", "timm"):  # a typo in a bare name is nearest to bare names
         known = sorted({n.rpartition("/")[2] for n in known})
-    raise UnknownNameError("model", name, known, see="foveate list models")
+    raise UnknownNameError("model", name, known, models.see, PLUGINS)
 
 
 def names_code(name: str) -> bool:
