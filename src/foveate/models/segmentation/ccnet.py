@@ -21,10 +21,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from foveate.mechanisms.pairwise.criss_cross import CrissCrossAttention
-from foveate.models.encoders.build_encoder import build_encoder
 from foveate.models.names import models
 from foveate.models.segmentation.blocks import THREE_CONVOLUTIONS, convolve, side_head, without_dead_scale
-from foveate.models.segmentation.dilated_segmenter import Dilated, Head, as_authors, widths
+from foveate.models.segmentation.dilated_segmenter import Dilated, Head, dilated_encoder
 from foveate.models.weight_names import Rules, renamed
 from foveate.options import reduced
 
@@ -39,6 +38,7 @@ RULES: Rules = (
     (r"^dsn\.3\.", "side.4."),
     (r"^dsn\.", "side."),
 )
+AUTHORS = {"stem": "deep", "ceil_pool": True, "dilate_first": True}  # the options of their encoder
 LEAK = 0.01  # of InPlaceABN
 
 
@@ -114,18 +114,16 @@ class CCNet(Dilated):
         dropout: float = 0.1,
         **options: Any,
     ) -> None:
-        built = build_encoder(
+        built = dilated_encoder(
             encoder,
+            options,
             in_channels=in_channels,
             output_stride=output_stride,
             pretrained=pretrained_encoder,
-            **as_authors(encoder, options, pretrained_encoder, ceil_pool=True, dilate_first=True),
+            authors=AUTHORS,
         )
-        before, last = widths(built)
-        head = CrissCrossHead(last, classes, recurrence=recurrence, dropout=dropout)
-        width = reduced(before, 2)
-        aside = side_head(before, width, classes, dropout=dropout, bias=True, leak=LEAK) if side else None
-        super().__init__(classes, built, head, aside)
+        head = CrissCrossHead(built.channels[-1], classes, recurrence=recurrence, dropout=dropout)
+        super().__init__(classes, built, head, side=side, dropout=dropout, narrow=2, bias=True, leak=LEAK)
 
     def from_published(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return weights in the authors' names under those of this model."""

@@ -20,10 +20,9 @@ from torch import Tensor
 
 from foveate.mechanisms.pairwise.channel import ChannelAttention
 from foveate.mechanisms.pairwise.position import PositionAttention
-from foveate.models.encoders.build_encoder import build_encoder
 from foveate.models.names import models
-from foveate.models.segmentation.blocks import convolve, scores, side_head
-from foveate.models.segmentation.dilated_segmenter import Dilated, Head, widths
+from foveate.models.segmentation.blocks import convolve, scores
+from foveate.models.segmentation.dilated_segmenter import Dilated, Head, dilated_encoder
 from foveate.models.weight_names import Rules, renamed
 from foveate.options import reduced
 
@@ -122,19 +121,17 @@ class DANet(Dilated):
         paper: bool = False,
         **options: Any,
     ) -> None:
-        built = build_encoder(
+        built = dilated_encoder(
             encoder,
+            options,
             in_channels=in_channels,
             output_stride=output_stride,
             pretrained=pretrained_encoder,
-            **options,
+            authors={},
         )
-        grid = options.get("multi_grid")
-        before, last = widths(built)
-        head = DualHead(last, classes, dropout=dropout, paper=paper)
-        aside = side_head(before, reduced(before, 4), classes, dropout=dropout) if side else None
-        super().__init__(classes, built, head, aside)
-        self.multi_grid = grid
+        head = DualHead(built.channels[-1], classes, dropout=dropout, paper=paper)
+        super().__init__(classes, built, head, side=side, dropout=dropout)
+        self.multi_grid = options.get("multi_grid")
 
     def from_published(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return weights in the authors' names (PyTorch-Encoding's form) under those of this model.

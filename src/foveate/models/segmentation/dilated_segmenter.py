@@ -1,4 +1,4 @@
-"""The form that most attention heads share: a dilated encoder, the head, and a side head for training."""
+"""The frame that most attention heads share: a dilated encoder, the head, and a side head for training."""
 
 from __future__ import annotations
 
@@ -11,15 +11,18 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from foveate.errors import OptionError
+from foveate.models.encoders.build_encoder import build_encoder
 from foveate.models.encoders.encoder import Encoder
+from foveate.models.segmentation.blocks import side_head
 from foveate.models.segmentation.segmenter import Segmenter
+from foveate.options import reduced
 
 
 class Head(nn.Module):
-    """What turns an encoder's maps into logits.
+    """Turns an encoder's maps into logits.
 
     Attributes:
-        aux: Names of what it returns beside ``"out"`` while training.
+        aux: Names of its outputs besides ``"out"`` while training.
         reads: How many of the maps it reads, the coarsest.
     """
 
@@ -32,23 +35,43 @@ class Head(nn.Module):
 
 
 class Dilated(Segmenter):
-    """An encoder whose last two maps are of one size, a head, and perhaps a side head on the second last.
+    """An encoder whose last two maps have one size, a head, and perhaps a side head on the second last map.
 
     Args:
         classes: Channels of the output.
         encoder: Images to maps.
         head: On its maps.
-        side: On its second last map, while training: the output ``"aux"``. None for none.
+        side: Whether the second last map has a head of its own while training: the output ``"aux"``.
+        dropout: Share of the channels dropped before the side head's scores.
+        narrow: How many times narrower the side head is than its map.
+        bias: Whether the side head's convolution has a bias.
+        leak: Slope of the side head's activation below zero.
     """
 
     align_corners = True
 
-    def __init__(self, classes: int, encoder: Encoder, head: Head, side: nn.Module | None) -> None:
+    def __init__(
+        self,
+        classes: int,
+        encoder: Encoder,
+        head: Head,
+        *,
+        side: bool,
+        dropout: float,
+        narrow: int = 4,
+        bias: bool = False,
+        leak: float = 0.0,
+    ) -> None:
         super().__init__(classes, encoder.in_channels)
         self.encoder, self.head = encoder, head
-        self.side = side
-        encoder.wanted = max(head.reads, 1 if side is None else 2)
-        self.aux = (*head.aux, *(() if side is None else ("aux",)))
+        self.side: nn.Module | None = None
+        if side:
+            width = encoder.channels[-2]
+            self.side = side_head(
+                width, reduced(width, narrow), classes, dropout=dropout, bias=bias, leak=leak
+            )
+        encoder.wanted = max(head.reads, 2 if side else 1)
+        self.aux = (*head.aux, *(("aux",) if side else ()))
 
     def heads(self, x: Float[Tensor, "b c h w"]) -> dict[str, Tensor]:
         """Return the head's logits and, while training, those of the side head."""
@@ -59,26 +82,34 @@ class Dilated(Segmenter):
         return logits
 
 
-def widths(encoder: Encoder) -> tuple[int, int]:
-    """Return the channels of an encoder's last two maps.
-
-    Raises:
-        OptionError: It has one map only.
-    """
-    if len(encoder.channels) < 2:
-        raise OptionError("encoder: it gives one map, expected one that gives at least two")
-    return encoder.channels[-2], encoder.channels[-1]
-
-
-def as_authors(encoder: str, options: Mapping[str, Any], pretrained: bool, **own: Any) -> dict[str, Any]:
-    """Return the encoder's options with the authors' where nothing is said; for plain residual networks only.
+def dilated_encoder(
+    name: str,
+    options: Mapping[str, Any],
+    *,
+    in_channels: int,
+    output_stride: int,
+    pretrained: bool,
+    authors: Mapping[str, Any],
+) -> Encoder:
+    """Return an encoder of at least two maps, with the authors' options unless the user has set them.
 
     Args:
-        encoder: Its name.
-        options: What is said.
-        pretrained: Whether published weights are to fit it: then the stem stays one convolution.
-        own: The authors' options beside a stem of three convolutions.
+        name: See ``build_encoder``.
+        options: The user's options of the encoder.
+        in_channels: Channels of the images.
+        output_stride: The greatest stride.
+        pretrained: Whether to fetch the published weights; the stem is then a single convolution.
+        authors: The authors' options, for the plain residual networks.
+
+    Raises:
+        OptionError: The encoder gives one map only, or see ``build_encoder``.
     """
-    if not re.fullmatch(r"resnet(18|34|50|101|152)", encoder):
-        return dict(options)
-    return {**own, **({} if pretrained else {"stem": "deep"}), **options}
+    if re.fullmatch(r"resnet(18|34|50|101|152)", name):
+        without_stem = {key: value for key, value in authors.items() if key != "stem"}
+        options = {**(without_stem if pretrained else authors), **options}
+    encoder = build_encoder(
+        name, in_channels=in_channels, output_stride=output_stride, pretrained=pretrained, **options
+    )
+    if len(encoder.channels) < 2:
+        raise OptionError(f"encoder: {name} gives one map, expected one that gives at least two")
+    return encoder

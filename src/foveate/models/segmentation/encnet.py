@@ -19,10 +19,9 @@ from torch import Tensor, nn
 
 from foveate.errors import OptionError
 from foveate.mechanisms.channel.context_encoding import ContextEncoding
-from foveate.models.encoders.build_encoder import build_encoder
 from foveate.models.names import models
-from foveate.models.segmentation.blocks import convolve, scores, side_head
-from foveate.models.segmentation.dilated_segmenter import Dilated, Head, as_authors, widths
+from foveate.models.segmentation.blocks import convolve, scores
+from foveate.models.segmentation.dilated_segmenter import Dilated, Head, dilated_encoder
 from foveate.models.weight_names import Rules, renamed
 from foveate.options import reduced
 
@@ -41,6 +40,7 @@ RULES: Rules = (
     (r"^head\.conv6\.", "head.scores."),
     (r"^auxlayer\.conv5\.", "side."),
 )
+AUTHORS = {"stem": "deep"}  # the options of their encoder
 SPARE = r"^side\.|^head\.presence\.|^pretrained\.fc\."
 
 
@@ -154,14 +154,14 @@ class EncNet(Dilated):
     ) -> None:
         if lateral and output_stride != 8:
             raise OptionError(f"lateral: needs maps of one size, output_stride=8, got {output_stride}")
-        built = build_encoder(
+        built = dilated_encoder(
             encoder,
+            options,
             in_channels=in_channels,
             output_stride=output_stride,
             pretrained=pretrained_encoder,
-            **as_authors(encoder, options, pretrained_encoder),
+            authors=AUTHORS,
         )
-        before, _ = widths(built)
         head = EncodingHead(
             built.channels,
             classes,
@@ -170,8 +170,7 @@ class EncNet(Dilated):
             lateral=lateral,
             dropout=dropout,
         )
-        aside = side_head(before, reduced(before, 4), classes, dropout=dropout) if side else None
-        super().__init__(classes, built, head, aside)
+        super().__init__(classes, built, head, side=side, dropout=dropout)
 
     def fitted(self, logits: Tensor, images: Tensor) -> Tensor:
         """Return ``logits`` at the size of ``images``; those of an image as a whole as they are."""

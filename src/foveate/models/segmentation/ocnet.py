@@ -19,10 +19,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from foveate.mechanisms.pairwise.object_context import ObjectContext
-from foveate.models.encoders.build_encoder import build_encoder
 from foveate.models.names import models
-from foveate.models.segmentation.blocks import THREE_CONVOLUTIONS, convolve, side_head, without_dead_scale
-from foveate.models.segmentation.dilated_segmenter import Dilated, Head, as_authors, widths
+from foveate.models.segmentation.blocks import THREE_CONVOLUTIONS, convolve, without_dead_scale
+from foveate.models.segmentation.dilated_segmenter import Dilated, Head, dilated_encoder
 from foveate.models.weight_names import Rules, renamed
 from foveate.options import reduced
 
@@ -38,6 +37,7 @@ RULES: Rules = (
     (r"^dsn\.", "side."),
 )
 TWICE = r"^context\.2\.stages\.0\.f_query\."  # the same layer as f_key, listed again
+AUTHORS = {"stem": "deep", "ceil_pool": True, "dilate_first": True}  # the options of their encoder
 LEAK = 0.01  # of InPlaceABN
 
 
@@ -106,18 +106,16 @@ class OCNet(Dilated):
         dropout: float = 0.05,
         **options: Any,
     ) -> None:
-        built = build_encoder(
+        built = dilated_encoder(
             encoder,
+            options,
             in_channels=in_channels,
             output_stride=output_stride,
             pretrained=pretrained_encoder,
-            **as_authors(encoder, options, pretrained_encoder, ceil_pool=True, dilate_first=True),
+            authors=AUTHORS,
         )
-        before, last = widths(built)
-        head = ObjectContextHead(last, classes, dropout=dropout)
-        width = reduced(before, 2)
-        aside = side_head(before, width, classes, dropout=dropout, bias=True, leak=LEAK) if side else None
-        super().__init__(classes, built, head, aside)
+        head = ObjectContextHead(built.channels[-1], classes, dropout=dropout)
+        super().__init__(classes, built, head, side=side, dropout=dropout, narrow=2, bias=True, leak=LEAK)
 
     def from_published(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return weights in the authors' names under those of this model."""

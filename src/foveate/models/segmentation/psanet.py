@@ -19,10 +19,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from foveate.mechanisms.pairwise.point_wise import PointWiseAttention
-from foveate.models.encoders.build_encoder import build_encoder
 from foveate.models.names import models
 from foveate.models.segmentation.blocks import side_head
-from foveate.models.segmentation.dilated_segmenter import Dilated, Head, as_authors, widths
+from foveate.models.segmentation.dilated_segmenter import Dilated, Head, dilated_encoder
 from foveate.models.weight_names import Rules, renamed
 from foveate.options import reduced
 
@@ -41,6 +40,7 @@ RULES: Rules = (
     (r"^cls\.", "head.join."),
     (r"^aux\.", "side."),
 )
+AUTHORS = {"stem": "deep", "dilate_first": True}  # the options of their encoder
 
 
 class PointWiseHead(Head):
@@ -109,17 +109,16 @@ class PSANet(Dilated):
         dropout: float = 0.1,
         **options: Any,
     ) -> None:
-        built = build_encoder(
+        built = dilated_encoder(
             encoder,
+            options,
             in_channels=in_channels,
             output_stride=output_stride,
             pretrained=pretrained_encoder,
-            **as_authors(encoder, options, pretrained_encoder, dilate_first=True),
+            authors=AUTHORS,
         )
-        before, last = widths(built)
-        head = PointWiseHead(last, classes, size=size, dropout=dropout)
-        aside = side_head(before, reduced(before, 4), classes, dropout=dropout) if side else None
-        super().__init__(classes, built, head, aside)
+        head = PointWiseHead(built.channels[-1], classes, size=size, dropout=dropout)
+        super().__init__(classes, built, head, side=side, dropout=dropout)
 
     def from_published(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return weights in the authors' names (semseg's) under those of this model."""
