@@ -1,4 +1,4 @@
-"""One small generic class: names, as users write them, and what they stand for."""
+"""One small generic class: a mapping from the names that users write to what they stand for."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ def import_module(name: str) -> ModuleType:
 
 @contextmanager
 def current_directory() -> Iterator[None]:
-    """Make the current directory importable for a while, as ``python -m`` does."""
+    """Make the current folder importable in a ``with`` block, as ``python -m`` does."""
     here = str(Path.cwd())
     sys.path.insert(0, here)
     try:

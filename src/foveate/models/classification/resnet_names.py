@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -17,6 +17,7 @@ from foveate.errors import CheckpointError
 from foveate.mechanisms.base import mechanisms, options_of
 
 
+@runtime_checkable
 class Blocks(Protocol):
     """What a plan says about the blocks of a network."""
 
@@ -25,6 +26,7 @@ class Blocks(Protocol):
         """Whether they are bottlenecks."""
 
 
+@runtime_checkable
 class Network(Protocol):
     """How a ``ResNet`` was built, and its weights."""
 
