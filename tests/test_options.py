@@ -24,7 +24,7 @@ from foveate.errors import FoveateError, OptionError, SpecError
 from foveate.insert.spec import parse
 from foveate.mechanisms import mechanisms
 from foveate.mechanisms.base import build, options_of
-from foveate.models.base import models
+from foveate.models.names import models
 from foveate.options import checked
 from foveate.recipe import TrainConfig
 from foveate.tasks.losses import losses

@@ -27,7 +27,7 @@ from foveate.infer.load import load
 from foveate.insert.portable import load_insert, save_insert
 from foveate.insert.surgery import insert
 from foveate.models import create_model
-from foveate.models.create import names_code
+from foveate.models.names import names_code
 from foveate.models.weights import read_weights
 from foveate.tensor_file import save_tensors
 from foveate.trust import expect_trusted, may_download, reading
@@ -195,7 +195,7 @@ class Harm:
 )
 def test_pickled_code_is_refused_in_our_words(write: Callable[..., Any], tmp_path: Path) -> None:
     write({"weight": Harm()}, tmp_path / "w.pth")
-    with pytest.raises(CheckpointError, match="runs nothing that a file of weights names") as caught:
+    with pytest.raises(CheckpointError, match="runs no code that a file of weights names") as caught:
         read_weights(tmp_path / "w.pth")
     for advice in ("weights_only", "safe_globals", "add_safe", "trust the source", "arbitrary"):
         assert advice not in str(caught.value)

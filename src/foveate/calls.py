@@ -1,9 +1,9 @@
-"""A name with options in one string, such as ``unet(encoder=timm/resnet18)``: its reader and its printer.
+"""A name with options in one string, such as ``unet(encoder=timm/resnet18)``: its parser and its printer.
 
 Models, losses, metrics and the terms of a spec are all written this way. Nothing is ever evaluated: values
-are Python literals (numbers, strings, True, False, None, tuples), or bare words that stand for themselves,
-also with options of their own: ``crf_rnn(model=unet(encoder=resnet18))``; but ``true`` and ``false`` are True
-and False, however they are spelt.
+are Python literals (numbers, strings, True, False, None, tuples), or bare words that stand for themselves and
+may have options too: ``crf_rnn(model=unet(encoder=resnet18))``. ``true`` and ``false`` are True and False, in
+any case.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _CLOSING = {"(": ")", "[": "]", "{": "}"}
 
 
 def parse_call(text: str) -> tuple[str, dict[str, object]]:
-    """Read a name with options, the form in which models carry theirs too.
+    """Parse a name with options.
 
     Raises:
-        SpecError: The text is not a call; the message quotes the part that cannot be read.
+        SpecError: The text is not a name with options; the message quotes the part that cannot be read.
 
     Example:
         >>> parse_call("unet(encoder=timm/resnet18, depth=4)")
@@ -37,7 +37,11 @@ def parse_call(text: str) -> tuple[str, dict[str, object]]:
 
 
 def options_in(written: str | None, part: str) -> tuple[tuple[str, object], ...]:
-    """Read options in their brackets, each once."""
+    """Parse options in brackets; each may occur once.
+
+    Raises:
+        SpecError: They cannot be read; the message quotes ``part``.
+    """
     options = tuple(_option(option, part) for option in split((written or "()")[1:-1], ","))
     seen: set[str] = set()
     for key, _ in options:
@@ -48,7 +52,7 @@ def options_in(written: str | None, part: str) -> tuple[tuple[str, object], ...]
 
 
 def split(text: str, separator: str) -> Iterator[str]:
-    """Yield the parts of ``text`` between separators that stand outside of brackets and quotes."""
+    """Yield the parts of ``text`` between separators outside brackets and quotes."""
     expected: list[str] = []
     quote, start, skip = "", 0, False
     for index, letter in enumerate(text):
@@ -89,7 +93,7 @@ def _option(option: str, part: str) -> tuple[str, object]:
 
 
 def _is_call(text: str, part: str) -> bool:
-    """Tell words with options, such as ``unet(encoder=resnet18)``, which are read by whoever gets them.
+    """Return whether this is a word with options, such as ``unet(encoder=resnet18)``, kept as text.
 
     Raises:
         SpecError: The options cannot be read.
@@ -102,7 +106,7 @@ def _is_call(text: str, part: str) -> bool:
 
 
 def _frozen(value: object) -> object:
-    """Return ``value`` with tuples for lists, so that terms are hashable and print in one way."""
+    """Return ``value`` with tuples for lists, so that terms are hashable and print the same way."""
     if isinstance(value, tuple | list):
         return tuple(_frozen(item) for item in value)
     if value is None or isinstance(value, bool | int | float | str):
@@ -111,14 +115,14 @@ def _frozen(value: object) -> object:
 
 
 def _is_word(text: str) -> bool:
-    """Tell bare words: names, and names with a place in front such as ``timm/resnet18``."""
+    """Return whether this is a bare word: a name, perhaps with a prefix, such as ``timm/resnet18``."""
     if text.lower() in _BOOLEANS:
         return False
     return text.isascii() and all(p.isidentifier() and not keyword.iskeyword(p) for p in text.split("/"))
 
 
 def printed(value: object) -> str:
-    """Return the value of an option as it is read back."""
+    """Return the value of an option as text that ``parse_call`` reads back."""
     if isinstance(value, str) and _is_word(value):
         return value
     if isinstance(value, float) and value in (float("inf"), float("-inf")):

@@ -10,12 +10,12 @@ FoveateError
 ├── CheckpointError (ValueError)     a file of weights that does not fit
 ├── TrainingError (RuntimeError)     a run that cannot go on, such as a loss that is not a number
 ├── StudyError (ValueError)          a study that cannot be planned, continued or reported
-├── TrustError (ValueError)          code that a file names and that nobody said to trust
+├── TrustError (ValueError)          code that a file names and that the caller does not trust
 └── MissingExtraError (ImportError)  an optional dependency; says what to install
 
-Every text says what came, what was expected and what to do. Text that comes from names and files is shown
-with its control characters escaped, so that no file can write to a terminal what it likes. ``SiteWarning``
-(UserWarning) is the one warning: a change of a model has taken attention away.
+Every text says what came, what was expected and what to do. Control characters in text from names and files
+are escaped, so that no file can send control sequences to a terminal. ``SiteWarning`` (UserWarning) warns
+that a change of a model has removed attention.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ import difflib
 import re
 from collections.abc import Iterable
 
-# Controls but tab and line feed, marks that turn the direction of text around, and lone surrogates.
+# Control characters except tab and line feed, marks that change the direction of text, and lone surrogates.
 _STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-_COMPARED = 200  # letters of a name that are compared with others, which takes the square of them
+_COMPARED = 200  # letters of a name that are compared with others, in quadratic time
 
 
 def shown(text: str, *, json: bool = False) -> str:
-    r"""Return a text that is safe to print: what would steer a terminal or reorder the line is escaped.
+    r"""Return a text that is safe to print: characters that control a terminal or reorder a line are escaped.
 
     Args:
         text: Any text.
-        json: Whether it is JSON, which has one form of escapes.
+        json: Whether it is JSON, which has only one form of escapes.
 
     Example:
         >>> print(shown("evil\x1b[2Jname"))
@@ -63,16 +63,17 @@ class UnknownNameError(FoveateError, KeyError):
         name: What the user wrote.
         known: Every name that would have been found.
         see: A command that lists them, if there is one.
+        hint: A sentence on how to get more names, if there is a way.
     """
 
-    def __init__(self, kind: str, name: str, known: Iterable[str], see: str = "") -> None:
-        self.kind, self.name, self.known = kind, name, sorted(known)
-        hint = f" See: {see}" if see else ""
-        super().__init__(f'no {kind} is called "{name}". {nearest(name, self.known)}{hint}')
+    def __init__(self, kind: str, name: str, known: Iterable[str], see: str = "", hint: str = "") -> None:
+        self.kind, self.name, self.known, self.see, self.hint = kind, name, sorted(known), see, hint
+        parts = [f'no {kind} is called "{name}".', nearest(name, self.known), see and f"See: {see}.", hint]
+        super().__init__(" ".join(part for part in parts if part))
 
     def __reduce__(self) -> tuple[type, tuple[object, ...]]:
         """Pickle with the arguments that the constructor takes, so that the error crosses processes."""
-        return type(self), (self.kind, self.name, self.known)
+        return type(self), (self.kind, self.name, self.known, self.see, self.hint)
 
 
 class OptionError(FoveateError, TypeError):
@@ -92,7 +93,7 @@ class SiteError(FoveateError, ValueError):
 
 
 class SiteWarning(UserWarning):
-    """Attention that a later change of the model has taken away."""
+    """Attention that a later change of the model has removed."""
 
 
 class DataError(FoveateError, ValueError):
@@ -112,7 +113,7 @@ class StudyError(FoveateError, ValueError):
 
 
 class TrustError(FoveateError, ValueError):
-    """Code that a file names and that nobody said to trust."""
+    """Code that a file names and that the caller does not trust."""
 
 
 class MissingExtraError(FoveateError, ImportError):
@@ -120,14 +121,14 @@ class MissingExtraError(FoveateError, ImportError):
 
     Args:
         package: The package that is missing.
-        extra: The extra of foveate that brings it.
+        extra: The extra of foveate that installs it.
         purpose: What needs it.
     """
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:
         self.package, self.extra, self.purpose = package, extra, purpose
         super().__init__(
-            f"{purpose} needs {package}, which is not installed. Do: pip install 'foveate[{extra}]'"
+            f"{purpose} needs {package}, which is not installed. Run: pip install 'foveate[{extra}]'"
         )
 
     def __reduce__(self) -> tuple[type, tuple[object, ...]]:
@@ -135,8 +136,19 @@ class MissingExtraError(FoveateError, ImportError):
         return type(self), (self.package, self.extra, self.purpose)
 
 
+def in_one_line(error: BaseException) -> str:
+    r"""Return the type of an error and the first line of its message.
+
+    Example:
+        >>> in_one_line(ValueError("no such axis\nTraceback ..."))
+        'ValueError: no such axis'
+    """
+    said = str(error).strip().splitlines()
+    return ": ".join([type(error).__name__, *said[:1]])
+
+
 def nearest(name: str, known: Iterable[str], count: int = 4) -> str:
-    """Return a sentence that names the known names nearest to ``name``, or all of them if they are few."""
+    """Return a sentence with the known names nearest to ``name``, or all of them if they are few."""
     known = list(known)
     close = difflib.get_close_matches(name[:_COMPARED], known, n=count, cutoff=0.4)
     if close:

@@ -1,9 +1,9 @@
-"""Files that appear whole or not at all, and files that are read with care.
+"""Files that appear whole or not at all, and JSON files that are read with care.
 
-``replacing`` is how the package writes: beside the place, forced to the disk, then renamed, which happens
-at once or not at all. What a killed process left in a folder is removed when another process first writes
-there, or by ``sweep``; what another machine left, once it is a day old. ``read_json`` reads nothing but
-regular files of bounded size.
+``replacing`` is how the package writes: to a temporary file next to the target, synced to disk, then
+renamed atomically. Temporary files of a killed process are removed when another process first writes to the
+folder, or by ``sweep``; those of another machine, once they are a day old. ``read_json`` reads only regular
+files of bounded size.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from foveate.errors import FoveateError
 
 PART = ".part"
 LARGEST_JSON = 2**29  # bytes
-_STALE = 86400.0  # seconds after which a file of a process that this machine cannot ask after is left over
-_NAMED = 40  # letters of the final name that the temporary one shows
-_numbers = itertools.count()  # so that threads that write one file do not share a temporary one
+_STALE = 86400.0  # seconds after which a temporary file of another machine counts as abandoned
+_NAMED = 40  # letters of the final name in the temporary one
+_numbers = itertools.count()  # so that threads that write the same file do not share a temporary one
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a place for a file or folder beside ``path``, which takes its name if the block ends well.
+    """Yield a temporary path for a file or folder, which is renamed to ``path`` unless the block fails.
 
-    A file that has the name is replaced; a folder must not be there.
+    An existing file is replaced; an existing folder must not be there.
 
     Raises:
-        OSError: The disk does not take it; then ``path`` is what it was.
+        OSError: It cannot be written; ``path`` is then unchanged.
     """
     _swept(path.parent)
     own = f"{_digest(path.name)}.{next(_numbers)}.{_here()}-{os.getpid()}"
@@ -59,7 +59,7 @@ def write_bytes(path: Path, data: bytes | memoryview) -> None:
     """Write a file whole or not at all.
 
     Raises:
-        OSError: The disk does not take it.
+        OSError: It cannot be written.
     """
     with replacing(path) as part, part.open("wb") as file:
         file.write(data)
@@ -69,22 +69,22 @@ def write_json(path: Path, content: object) -> None:
     """Write a JSON file whole or not at all; lone surrogates in names become escapes.
 
     Raises:
-        OSError: The disk does not take it.
+        OSError: It cannot be written.
     """
     text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
     write_bytes(path, text.encode("utf-8", errors="backslashreplace"))
 
 
 def read_json(path: Path, error: type[FoveateError], advice: str) -> Any:
-    """Return what a JSON file holds.
+    """Return the content of a JSON file.
 
     Args:
         path: A regular file.
-        error: Raised if it cannot be read.
-        advice: What to do then, as a sentence.
+        error: The type of the error to raise.
+        advice: What to do about it, as a sentence.
 
     Raises:
-        FoveateError: ``error``; there is no such file, or it is not JSON.
+        FoveateError: There is no such file, or it is not JSON; as an ``error``.
     """
     try:
         found = path.stat()
@@ -96,7 +96,7 @@ def read_json(path: Path, error: type[FoveateError], advice: str) -> Any:
     except FileNotFoundError:
         raise error(f"{path}: there is no such file. {advice}") from None
     except (OSError, ValueError, RecursionError) as reason:
-        why = "it is nested too deep" if isinstance(reason, RecursionError) else reason
+        why = "it is nested too deeply" if isinstance(reason, RecursionError) else reason
         raise error(f"{path}: cannot be read as JSON ({why}). {advice}") from None
 
 
@@ -111,11 +111,11 @@ def checksum(path: Path) -> str:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what killed processes left in a folder, and in none below it."""
+    """Remove the temporary files of killed processes in a folder, not in its subfolders."""
     with contextlib.suppress(OSError):
         for left in folder.glob(f".*{PART}"):
-            with contextlib.suppress(OSError, ValueError):  # another process swept it, or it is not ours
-                if _is_left(left):
+            with contextlib.suppress(OSError, ValueError):  # another process removed it, or it is not ours
+                if _is_abandoned(left):
                     _remove(left)
 
 
@@ -125,7 +125,7 @@ def _swept(folder: Path) -> None:
     sweep(folder)
 
 
-def _is_left(part: Path) -> bool:
+def _is_abandoned(part: Path) -> bool:
     """Return whether the process that wrote a temporary file is gone."""
     host, _, pid = part.name.removesuffix(PART).rpartition(".")[2].partition("-")
     if host == _here() and pid.isdigit():
@@ -138,14 +138,14 @@ def _runs(pid: int) -> bool:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):
         return False
-    except OSError:  # it is somebody else's
+    except OSError:  # it belongs to another user
         return True
     return True
 
 
 @functools.cache
 def _here() -> str:
-    """Return eight letters for this machine."""
+    """Return eight letters that identify this machine."""
     return _digest(socket.gethostname())
 
 
@@ -161,7 +161,7 @@ def _remove(part: Path) -> None:
 
 
 def _sync(path: Path) -> None:
-    """Force a file or a folder to the disk."""
+    """Sync a file or a folder to disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -1,7 +1,7 @@
 """The names of torchvision's and timm's models, without the seconds that importing the two takes.
 
-Both register a model by a decorator above the function that is called like it, so the names stand in their
-sources. A test holds what is read there against what the libraries list themselves.
+Both register a model with a decorator on the function of the same name, so the names can be read from their
+sources. A test compares them with the libraries' own lists.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def library_names(library: Library) -> tuple[str, ...]:
 
 
 def _listed(library: Library) -> tuple[str, ...]:
-    """Ask the library itself, where its sources are not at hand."""
+    """Ask the library itself, if its sources are not available."""
     if library == "timm":
         import timm
 
@@ -55,7 +55,7 @@ def _listed(library: Library) -> tuple[str, ...]:
 
 
 def catalogue(own: Iterable[str]) -> dict[str, list[str]]:
-    """Return the names of all models by where they come from, as ``create_model`` takes them."""
+    """Return the names of all models, as ``create_model`` takes them, by origin."""
     return {
         "foveate": list(own),
         "torchvision": [f"torchvision/{name}" for name in library_names("torchvision")],
@@ -64,10 +64,10 @@ def catalogue(own: Iterable[str]) -> dict[str, list[str]]:
 
 
 def matching(pattern: str, own: Iterable[str]) -> list[str]:
-    """Return the names of models that match a pattern with wildcards, foveate's own first.
+    """Return the names of models that match a wildcard pattern, foveate's own first.
 
     Args:
-        pattern: Compared with the whole name (``timm/resnet*``) and with the part after the slash.
+        pattern: Matched against the whole name (``timm/resnet*``) and the part after the slash.
         own: The names of foveate's own models.
     """
     return [
@@ -79,5 +79,5 @@ def matching(pattern: str, own: Iterable[str]) -> list[str]:
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
-    """Sort resnet8 before resnet14."""
+    """Return a key that sorts resnet8 before resnet14."""
     return [(int(part or 0), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", name)]

@@ -1,6 +1,7 @@
 """Checks of option values, each with an error that names the option.
 
-``checked`` compares options with the annotations of what takes them; the other functions check ranges.
+``checked`` compares options with the annotations of the function or class that takes them; the other
+functions check ranges.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _WORDS = {"true": True, "false": False, "none": None}
 
 
 def checked(owner: str, takes: Callable[..., object], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return options as the annotations of what takes them have it: a list where a tuple is meant as a tuple.
+    """Return options, converted to the annotations of what takes them: a list to a tuple where one is meant.
 
     Args:
         owner: Whose options they are, for messages.
@@ -29,8 +30,8 @@ def checked(owner: str, takes: Callable[..., object], given: Mapping[str, Any]) 
         given: Options by name.
 
     Raises:
-        OptionError: An option does not exist, or its value is not of its type; the text names it, says what
-            came and what was expected.
+        OptionError: An option does not exist, or its value has the wrong type; the text names the option, the
+            value and what was expected.
 
     Example:
         >>> def blur(sigma: float, *, bias: bool = True): ...
@@ -56,7 +57,7 @@ def check_fields(options: object, owner: str = "") -> None:
     """Check every field of a dataclass against its annotation, for ``__post_init__``.
 
     Raises:
-        OptionError: A value is not of its field's type.
+        OptionError: A value has the wrong type.
     """
     kind: Any = type(options)
     types = hints(kind)
@@ -67,10 +68,10 @@ def check_fields(options: object, owner: str = "") -> None:
 
 
 def sensible(owner: str, options: Mapping[str, Any]) -> None:
-    """Refuse numbers with which no layer can be built or computed, as by a slip of the keyboard.
+    """Refuse numbers with which no layer can be built or computed, as after a typo.
 
     Raises:
-        OptionError: A whole number above 65536, or a number that is neither 0 nor of 1e-12 to 1e12.
+        OptionError: An integer is above 65536, or a number is neither 0 nor between 1e-12 and 1e12.
     """
     for name, value in options.items():
         for number in value if isinstance(value, tuple | list) else (value,):
@@ -85,17 +86,18 @@ def sensible(owner: str, options: Mapping[str, Any]) -> None:
 
 
 def read_record(kind: type[T], plain: object, path: Path, error: type[FoveateError], advice: str) -> T:
-    """Return a record from what a JSON file holds; what the record does not know is left out.
+    """Return a record from the content of a JSON file; unknown entries are ignored.
 
     Args:
         kind: A dataclass or TypedDict, whose annotations are the file's schema.
-        plain: What the file holds.
+        plain: The content of the file.
         path: The file, for messages.
-        error: Raised if it is something else.
-        advice: What to do then, as a sentence.
+        error: The type of the error to raise.
+        advice: What to do about it, as a sentence.
 
     Raises:
-        FoveateError: ``error``; the text names the entry, what came and what was expected.
+        FoveateError: The content does not fit; as an ``error``. The text names the entry, its value and what
+            was expected.
     """
     try:
         found: T = fitted(plain, kind)
@@ -119,10 +121,10 @@ def _fitted(owner: str, name: str, value: object, types: Mapping[str, Any]) -> A
 
 
 def reduced(channels: int, reduction: int, least: int = 1) -> int:
-    """Return ``channels // reduction``, but never fewer than ``least``: a layer of width 0 gates nothing.
+    """Return ``channels // reduction``, but at least ``least``: a layer of width 0 gates nothing.
 
     Raises:
-        OptionError: One of the two is not a positive whole number.
+        OptionError: One of the two is not a positive integer.
     """
     return max(least, whole("channels", channels) // whole("reduction", reduction))
 
@@ -141,7 +143,7 @@ def whole(option: str, value: int, least: int = 1, most: int | None = None) -> i
 
 
 def is_seed(value: object) -> bool:
-    """Return whether ``value`` can seed every generator there is: a whole number from 0 to below 2**63."""
+    """Return whether ``value`` can seed every generator: an integer from 0 to below 2**63."""
     return isinstance(value, numbers.Integral) and not isinstance(value, bool) and 0 <= int(value) < 2**63
 
 
@@ -157,7 +159,7 @@ def seed_number(option: str, value: int) -> int:
 
 
 def odd(option: str, value: int) -> int:
-    """Return ``value`` if it is an odd whole number, as a kernel that is centred on its pixel needs.
+    """Return ``value`` if it is an odd integer, as a kernel centred on its pixel needs.
 
     Raises:
         OptionError: It is not; the text names ``option``.
@@ -218,7 +220,7 @@ def each_width(channels: int | Sequence[int], maps: int) -> tuple[int, ...]:
     """Return the channels of each of ``maps`` maps, given one number for all or one for each.
 
     Raises:
-        OptionError: As many numbers as there are maps are needed, each positive and whole.
+        OptionError: There is not one positive integer per map.
     """
     given = (channels,) * whole("maps", maps) if isinstance(channels, int) else tuple(channels)
     if len(given) != maps:

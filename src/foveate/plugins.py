@@ -1,21 +1,73 @@
-"""Packages of the user's own that register tasks, models, mechanisms or metrics."""
+"""Plug-ins: modules of other packages that register mechanisms, models, losses and so on when imported.
+
+The user names them (``--plugin package.module``; in Python: import them), or an installed package announces
+them as entry points of the group ``foveate.plugins``. These are imported the first time that a registry is
+listed or does not know a name.
+"""
 
 from __future__ import annotations
 
-import importlib
+import warnings
 from collections.abc import Iterable
 
+from foveate.errors import OptionError, in_one_line
+from foveate.user_code import import_module
+
+GROUP = "foveate.plugins"
 _loaded: list[str] = []
+_imported: set[str] = set()  # the group, once its entry points have been imported
 
 
 def load_plugins(names: Iterable[str]) -> None:
-    """Import modules by name, each once."""
+    """Import modules that register entries; they may lie in the current folder.
+
+    Args:
+        names: Module names, such as ``"my_package.mechanisms"``. A plug-in that is already loaded is skipped.
+
+    Raises:
+        OptionError: A name is not that of a module, or the module or one that it imports cannot be imported.
+        TrustError: A name was read from a file that the caller does not trust.
+    """
     for name in names:
         if name not in _loaded:
-            importlib.import_module(name)
+            _load(name)
             _loaded.append(name)
 
 
 def loaded_plugins() -> tuple[str, ...]:
-    """Return the names of the modules, in the order in which they were imported."""
+    """Return the names of the modules that ``load_plugins`` has imported in this process, in order."""
     return tuple(_loaded)
+
+
+def load_entry_points() -> None:
+    """Import every entry point of the group ``foveate.plugins``, once a process.
+
+    A plug-in that fails is skipped, whatever the error, with a warning that names it: the user may not need
+    it.
+    """
+    if GROUP in _imported:
+        return
+    _imported.add(GROUP)  # first: a plug-in may look up names itself
+    from importlib.metadata import entry_points  # late: it takes a tenth of `foveate --help`
+
+    for entry in entry_points(group=GROUP):
+        try:
+            entry.load()
+        except Exception as error:
+            warnings.warn(
+                f'the plug-in "{entry.name}" ({entry.value}) is skipped: it cannot be loaded '
+                f"({in_one_line(error)}). Update or uninstall its package.",
+                stacklevel=2,
+            )
+
+
+def _load(name: str) -> None:
+    if not all(part.isidentifier() for part in name.split(".")):
+        raise OptionError(f'plug-in "{name}": expected the name of a module, such as my_package.mechanisms')
+    try:
+        import_module(name)
+    except ImportError as error:
+        raise OptionError(
+            f'plug-in "{name}" cannot be imported ({in_one_line(error)}). Install its package, or start '
+            "foveate in the folder where the module lies."
+        ) from error

@@ -1,4 +1,4 @@
-"""One small generic class: names, as users write them, and what they stand for."""
+"""One small generic class: a mapping from the names that users write to what they stand for."""
 
 from __future__ import annotations
 
@@ -6,15 +6,19 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Generic, TypeVar
 
 from foveate.errors import UnknownNameError
+from foveate.plugins import load_entry_points
 
 T = TypeVar("T")
+PLUGINS = "The entries of another package need --plugin package.module (in Python: import it)."
 
 
 class Registry(Mapping[str, T], Generic[T]):
     """A read-only mapping that is filled by a decorator.
 
+    The plug-ins that installed packages announce are loaded when it is listed or does not know a name.
+
     Args:
-        kind: What it holds, in the singular; error messages say it.
+        kind: What it holds, in the singular, for messages.
         see: A command that lists the names.
 
     Example:
@@ -30,7 +34,7 @@ class Registry(Mapping[str, T], Generic[T]):
         self._entries: dict[str, T] = {}
 
     def register(self, name: str) -> Callable[[T], T]:
-        """Return a decorator that files what it decorates under ``name``.
+        """Return a decorator that registers what it decorates under ``name``.
 
         Raises:
             ValueError: ``name`` is not snake_case, or is taken.
@@ -38,32 +42,35 @@ class Registry(Mapping[str, T], Generic[T]):
         if not name.isidentifier() or name != name.lower():
             raise ValueError(f'{self.kind} names are snake_case, got "{name}"')
 
-        def file(entry: T) -> T:
+        def enter(entry: T) -> T:
             if name in self._entries:
                 raise ValueError(f'{self.kind} "{name}" is registered twice')
             self._entries[name] = entry
             return entry
 
-        return file
+        return enter
 
     def name_of(self, entry: T, otherwise: str = "") -> str:
-        """Return the name that ``entry`` is filed under; ``otherwise`` is for one that may not be filed."""
-        names = (name for name, filed in self._entries.items() if filed is entry)
+        """Return the name of ``entry``; ``otherwise`` is for one that may not be registered."""
+        names = (name for name, registered in self._entries.items() if registered is entry)
         return next(names, otherwise) if otherwise else next(names)
 
     def __getitem__(self, name: str) -> T:
-        try:
-            return self._entries[name]
-        except KeyError:
-            raise UnknownNameError(self.kind, name, self._entries, self.see) from None
+        if name not in self:
+            raise UnknownNameError(self.kind, name, self._entries, self.see, PLUGINS)
+        return self._entries[name]
 
     def __contains__(self, name: object) -> bool:
+        if name not in self._entries:
+            load_entry_points()
         return name in self._entries
 
     def __iter__(self) -> Iterator[str]:
+        load_entry_points()
         return iter(self._entries)
 
     def __len__(self) -> int:
+        load_entry_points()
         return len(self._entries)
 
     def __repr__(self) -> str:

@@ -1,6 +1,6 @@
 """Losses and metrics as text: ``name(option=value)`` to a registered dataclass and back.
 
-Read as the options of mechanisms are (``foveate.calls``); nothing is ever evaluated.
+The text is parsed by ``foveate.calls``; nothing is ever evaluated.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ T = TypeVar("T")
 
 
 def build(registry: Registry[type[T]], text: str) -> T:
-    """Build what the text says.
+    """Build the entry that the text describes.
 
     Raises:
         SpecError: The text cannot be read.
         UnknownNameError: The registry has no such name.
-        OptionError: There is no such option, or it cannot have such a value.
+        OptionError: There is no such option, or its value is not allowed.
     """
     name, options = parse_call(text)
     cls: Callable[..., T] = registry[name]
@@ -44,7 +44,7 @@ def options_of(cls: type) -> dict[str, object]:
 
 
 def shortest(value: object) -> object:
-    """Return a float that is whole as a whole number, so that 1 and 1.0 print alike."""
+    """Return a float with a whole value as an int, so that 1 and 1.0 print alike."""
     if isinstance(value, tuple):
         return tuple(shortest(item) for item in value)
     return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 1e15 else value

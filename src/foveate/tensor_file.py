@@ -24,17 +24,17 @@ SUM = "sha256"
 
 
 def save_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str] | None = None) -> str:
-    """Write tensors in place of an older file, whole or not at all, and return their checksum.
+    """Write tensors to a file, whole or not at all, and return their checksum; an older file is replaced.
 
-    Tensors that share memory are written once for each name, so that any reader finds every key.
+    Tensors that share memory are written once per name, so that any reader finds every key.
 
     Args:
         tensors: On any device.
         path: The file.
-        metadata: What else the header says.
+        metadata: More entries for the header.
 
     Raises:
-        OSError: The disk does not take it.
+        OSError: It cannot be written.
     """
     plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     seen: set[int] = set()
@@ -46,20 +46,20 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[st
     with replacing(path) as part:
         try:
             save_file(plain, part, metadata={"format": "pt", **(metadata or {}), SUM: digest})
-        except Exception as error:  # safetensors has an exception of its own for what the disk says
+        except Exception as error:  # safetensors wraps the errors of the disk in its own
             raise OSError(str(error)) from error
         _settle(part)
     return digest
 
 
 def _settle(path: Path) -> None:
-    """Bring the entries of a file's header into one order: safetensors writes them in another each time."""
+    """Sort the entries of a file's header, which safetensors writes in a different order each time."""
     with path.open("r+b") as file:
         length = int.from_bytes(file.read(8), "little")
         header = json.loads(file.read(length))
         header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
         text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
-        if len(text) <= length:  # blanks fill up what is left, as in every such file
+        if len(text) <= length:  # padded with blanks, as the format allows
             file.seek(8)
             file.write(text.ljust(length))
 
@@ -70,7 +70,7 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Return tensors and header of a file.
+    """Return the tensors and the header of a file.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -89,7 +89,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     stated = header.get(SUM)
     if stated is not None and stated != tensor_sum(tensors):
         raise CheckpointError(
-            f"{path}: is damaged: its tensors are not those that were written. Bring a sound copy."
+            f"{path} is damaged: its tensors are not those that were written. Use an intact copy."
         )
     return tensors, header
 

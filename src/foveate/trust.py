@@ -1,9 +1,9 @@
-"""Whose code runs.
+"""Which code may run.
 
-A name that the user writes on this very call is trusted: ``create_model("mine:build")`` imports and runs
-it. A name that is read from a file is not: inside ``reading``, nothing but foveate, timm and torchvision is
-imported, and nothing is downloaded, unless the caller trusts the file. Whoever is about to import code that
-a name asks for calls ``expect_trusted`` first, and whoever is about to download asks ``may_download``.
+A name that the user writes in a call is trusted: ``create_model("mine:build")`` imports and runs it. A name
+that is read from a file is not: inside ``reading``, nothing but foveate, timm and torchvision is imported,
+and nothing is downloaded, unless the caller trusts the file. Before importing code by a name, call
+``expect_trusted``; before downloading, ask ``may_download``.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ _reading: ContextVar[_Reading | None] = ContextVar("reading", default=None)
 
 @contextmanager
 def reading(path: str | Path, trusted: bool = False) -> Iterator[None]:
-    """Build what a file describes in a ``with`` block: no foreign code runs in it, nothing is downloaded.
+    """A ``with`` block in which names come from a file: no foreign code runs, nothing is downloaded.
 
     Args:
         path: The file, for the error.
-        trusted: Whether the caller trusts all code that the file names.
+        trusted: Whether the caller trusts all code that the file names; then such code may run.
     """
     token = _reading.set(_Reading(Path(path), trusted))
     try:
@@ -55,12 +55,12 @@ def expect_trusted(code: str) -> None:
         return
     module, _, function = code.partition(":")
     raise TrustError(
-        f'{now.path} names "{code}": to go on, {function or "code"} of the Python module {module} would be '
-        "imported and run with all your rights. It is not part of foveate, timm or torchvision, so it is not "
-        "run unasked. If you know and trust that code, write --trust-code (in Python: trust_code=True)."
+        f'{now.path} names "{code}": to continue, {function or "code"} of the Python module {module} would '
+        "be imported and run with all your permissions. It is not part of foveate, timm or torchvision, so "
+        "it needs your consent. If you know and trust it, pass --trust-code (in Python: trust_code=True)."
     )
 
 
 def may_download() -> bool:
-    """Return whether weights may be fetched: not while a file is read, which brings its own."""
+    """Return whether weights may be downloaded: not while reading a file, which has its own."""
     return _reading.get() is None

@@ -1,10 +1,9 @@
-"""Whether a value fits an annotation: the one reader behind options, configurations and files.
+"""Whether a value fits an annotation: the one check behind options, configurations and files.
 
-``fitted`` returns the value as the annotation has it (a list where a tuple is meant becomes a tuple, a
-mapping where a dataclass is meant becomes one) or raises a ``Misfit`` that says where, what came and what
-was expected. It is stricter than Python: True is not a number, text is not a sequence, and a number is
-finite. Annotations that say nothing about plain values (type variables, shapes of arrays) let everything
-pass.
+``fitted`` converts the value to the annotation (a list to a tuple, a mapping to a dataclass, where these are
+meant) or raises a ``Misfit`` that says where, what came and what was expected. It is stricter than Python:
+True is not a number, text is not a sequence, and numbers are finite. Annotations without meaning for plain
+values (type variables, shapes of arrays) accept everything.
 """
 
 from __future__ import annotations
@@ -37,11 +36,11 @@ class Range:
     most: float
 
 
-class Misfit(Exception):  # noqa: N818  # caught here and turned into an error of the package
+class Misfit(Exception):  # noqa: N818  # callers turn it into an error of the package
     """A value that does not fit.
 
     Args:
-        path: Where it stands, such as ``train.lr`` or ``variants[2].spec``; empty for the value itself.
+        path: Where it is, such as ``train.lr`` or ``variants[2].spec``; empty for the value itself.
         got: What came, as text.
         expected: What was expected, as text.
     """
@@ -52,12 +51,12 @@ class Misfit(Exception):  # noqa: N818  # caught here and turned into an error o
 
 
 def fitted(value: object, annotation: Any, path: str = "") -> Any:
-    """Return ``value`` as ``annotation`` has it.
+    """Return ``value``, converted to ``annotation``.
 
     Args:
         value: Any value.
         annotation: A resolved annotation, as ``typing.get_type_hints`` returns it.
-        path: Where the value stands, for messages.
+        path: Where the value is, for messages.
 
     Raises:
         Misfit: It does not fit.
@@ -97,7 +96,7 @@ def fitted(value: object, annotation: Any, path: str = "") -> Any:
 
 
 def expected(annotation: Any) -> str:
-    """Return what fits an annotation, in words.
+    """Return in words what fits an annotation.
 
     Example:
         >>> expected(int | None)
@@ -121,7 +120,7 @@ def expected(annotation: Any) -> str:
 
 @functools.lru_cache(maxsize=1024)
 def hints(of: Callable[..., object]) -> Mapping[str, Any]:
-    """Return the annotations of what is taken, by name; those that resolve to nothing left out."""
+    """Return the annotations of the parameters, by name, without those that cannot be resolved."""
     if isinstance(of, functools.partial):
         return hints(of.func)
     call = of.__init__ if isinstance(of, type) else of  # type: ignore[misc]
@@ -144,17 +143,17 @@ def _resolved_fields(of: type) -> Mapping[str, Any]:
 
 
 def _resolved(text: object, space: Mapping[str, Any]) -> Any:
-    """Return an annotation, or None where its names are known to type checkers only."""
+    """Return an annotation, or None if its names are known to type checkers only."""
     if not isinstance(text, str):
         return text
     try:
-        return eval(text, dict(space))  # the package's own source, not what a user wrote
+        return eval(text, dict(space))  # source code, not what a user typed
     except Exception:
         return None
 
 
 def _one_of(value: object, annotation: Any, path: str) -> Any:
-    deeper: list[Misfit] = []  # of records, in which one entry is at fault
+    deeper: list[Misfit] = []  # of records with a wrong entry
     for member in get_args(annotation):
         try:
             return fitted(value, member, path)
@@ -193,12 +192,12 @@ def _mapping(value: object, annotation: Any, path: str) -> dict[Any, Any]:
 
 
 def _record(value: object, kind: Any, path: str, needed: Iterable[str], make: Callable[..., Any]) -> Any:
-    """Return a record from its fields by name; fields that it does not know, or sets itself, are left out."""
+    """Return a record from its fields by name; fields that it does not know, or sets itself, are ignored."""
     if not isinstance(value, Mapping):
         raise _misfit(value, kind, path)
     missing = sorted(set(needed) - set(value))
     if missing:
-        raise Misfit(_below(path, missing[0]), _ABSENT, "it to be there")
+        raise Misfit(_below(path, missing[0]), _ABSENT, "a value")
     if typing.is_typeddict(kind):
         known: Mapping[str, Any] = typing.get_type_hints(kind, include_extras=True)
     else:
@@ -237,14 +236,14 @@ def _is_one(value: object, kind: Any) -> bool:
         return callable(value)
     try:
         return isinstance(value, kind)
-    except TypeError:  # a type variable, or Any: nothing is said
+    except TypeError:  # a type variable, or Any: everything fits
         return True
 
 
 def _finite(value: numbers.Real) -> bool:
     try:
         return math.isfinite(value)
-    except OverflowError:  # a whole number beyond all floats
+    except OverflowError:  # an integer beyond all floats
         return False
 
 
@@ -257,7 +256,7 @@ def _misfit(value: object, annotation: Any, path: str) -> Misfit:
 
 
 def quoted(value: object) -> str:
-    """Return a value as a message quotes it: cut short, and large things by their type alone."""
+    """Return a value for a message: shortened, and large objects by their type alone."""
     if value is None or isinstance(value, bool | int | float | complex | str | bytes | list | tuple | dict):
         if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 256:
             return "a whole number of hundreds of digits"

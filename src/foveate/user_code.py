@@ -1,4 +1,4 @@
-"""Code of the user's own, by its import path: ``package.module:name``."""
+"""The user's own code: modules by name, classes and functions by import path, ``package.module:name``."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def is_import_path(name: str) -> bool:
 
 
 def import_callable(path: str, kind: str) -> Callable[..., Any]:
-    """Return the class or function that ``package.module:name`` names; this runs the module.
+    """Return the class or function at an import path.
 
-    The module may lie in the current directory.
+    This runs the module, which may lie in the current folder.
 
     Args:
         path: The import path.
@@ -43,8 +43,7 @@ def import_callable(path: str, kind: str) -> Callable[..., Any]:
     """
     expect_trusted(path)
     module_name, _, name = path.partition(":")
-    with current_directory():
-        module = _module(module_name, path)
+    module = _module(module_name, path)
     found: Any = module
     for part in name.split("."):
         found = getattr(found, part, None) if part else None
@@ -54,9 +53,22 @@ def import_callable(path: str, kind: str) -> Callable[..., Any]:
     return found
 
 
+def import_module(name: str) -> ModuleType:
+    """Import a module by its name; it may lie in the current folder.
+
+    Raises:
+        TrustError: The name was read from a file that the caller does not trust.
+        ImportError: There is no such module, or it cannot be imported.
+    """
+    expect_trusted(name)
+    importlib.invalidate_caches()
+    with current_directory():
+        return importlib.import_module(name)
+
+
 @contextmanager
 def current_directory() -> Iterator[None]:
-    """Make the current directory importable for a while, as ``python -m`` does."""
+    """Make the current folder importable in a ``with`` block, as ``python -m`` does."""
     here = str(Path.cwd())
     sys.path.insert(0, here)
     try:
@@ -66,11 +78,10 @@ def current_directory() -> Iterator[None]:
 
 
 def _module(name: str, path: str) -> ModuleType:
-    importlib.invalidate_caches()
     try:
-        return importlib.import_module(name)
+        return import_module(name)
     except ModuleNotFoundError as error:
         if error.name is None or not (name == error.name or name.startswith(f"{error.name}.")):
-            raise  # the module is there; what it imports is not
+            raise  # the module is there, but a module that it imports is not
         near = [file.stem for file in Path.cwd().glob("*.py")]
         raise UnknownNameError(f"module for {path}", name, near) from None

@@ -7,7 +7,7 @@ import torchvision
 
 from foveate.errors import CheckpointError, OptionError, SpecError, UnknownNameError
 from foveate.models import create_model, list_models, models
-from foveate.models.create import resolve
+from foveate.models.names import resolve
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,8 @@ from torch import nn
 
 import foveate as fv
 from foveate.errors import CheckpointError, OptionError
-from foveate.models.given import _given, name_of
+from foveate.models.given import _given
+from foveate.models.given_names import name_of
 
 DATA = "scenes(size=24, classes=3, train=24, val=0, test=12)"
 
@@ -103,7 +104,8 @@ def test_a_plain_function_keeps_the_name_that_it_always_had() -> None:
 
 def test_a_partial_call_has_one_name_in_all_processes() -> None:
     program = (
-        "import functools; from foveate.models.given import name_of; from foveate.models import create_model;"
+        "import functools; from foveate.models.given_names import name_of;"
+        "from foveate.models import create_model;"
         "print(name_of(functools.partial(create_model, 'resnet8', options={'a', 'b', 'c'})))"
     )
     words = [sys.executable, "-c", program]

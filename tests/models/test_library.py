@@ -6,7 +6,7 @@ import torch
 import torchvision
 
 from foveate.errors import CheckpointError, OptionError
-from foveate.models import create_model, model_normalisation
+from foveate.models import create_model, model_normalisation, named_normalisation
 
 
 @pytest.fixture
@@ -99,12 +99,17 @@ def test_weights_that_come_as_a_package_need_no_network(monkeypatch):
 @pytest.mark.parametrize("name", ["torchvision/resnet18", "torchvision/deeplabv3_resnet50", "timm/resnet18"])
 def test_normalisation_of_imagenet_models(name):
     expected = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-    assert model_normalisation(name) == expected
+    assert named_normalisation(name) == expected
     assert model_normalisation(create_model(name, classes=2)) == expected
 
 
 def test_normalisation_of_others():
     half = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-    assert model_normalisation("resnet8") == model_normalisation(torch.nn.Linear(1, 1)) == half
-    assert model_normalisation("timm/vit_tiny_patch16_224") == half
-    assert model_normalisation("some.module:function") == half
+    assert named_normalisation("resnet8") == model_normalisation(torch.nn.Linear(1, 1)) == half
+    assert named_normalisation("timm/vit_tiny_patch16_224") == half
+    assert named_normalisation("some.module:function") == half
+
+
+def test_normalisation_of_a_name_is_not_asked_of_the_model():
+    with pytest.raises(OptionError, match="got a str, expected a torch"):
+        model_normalisation("timm/resnet18")

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from foveate.models import create_model
-from foveate.models.base import models
+from foveate.models.names import models
 
 PAGE = Path(__file__).parents[2] / "docs" / "models.md"
 

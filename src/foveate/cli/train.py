@@ -62,7 +62,7 @@ def train(
         json: Print the plan or the result as JSON.
     """
     from foveate.insert.spec import parse
-    from foveate.models.create import names_code
+    from foveate.models.names import names_code
     from foveate.tasks.base import task_named
     from foveate.tasks.open_source import open_source
     from foveate.train.train_one import train as train_one

@@ -16,7 +16,7 @@ from foveate.data.feed import Data, Feed
 from foveate.errors import StudyError
 from foveate.insert.control import control_spec
 from foveate.insert.spec import parse
-from foveate.models.create import resolve
+from foveate.models.names import resolve
 from foveate.models.source import sources
 from foveate.plugins import loaded_plugins
 from foveate.tasks.base import Task

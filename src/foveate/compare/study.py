@@ -26,7 +26,8 @@ from foveate.data.checks.finding import Finding
 from foveate.errors import DataError, StudyError
 from foveate.infer.load import is_sound, load_trusting
 from foveate.infer.saved import FOLDER
-from foveate.models.given import PREFIX, Given, name_of
+from foveate.models.given import PREFIX, Given
+from foveate.models.given_names import name_of
 from foveate.options import checked
 from foveate.recipe import TrainConfig
 from foveate.tasks.open_source import open_source

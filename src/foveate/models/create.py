@@ -1,28 +1,32 @@
-"""Models by name."""
+"""Models by name: create them, list them, and look up the normalisation they expect."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Literal
 
 from torch import nn
 
 from foveate.calls import parse_call
-from foveate.errors import FoveateError, OptionError, UnknownNameError
-from foveate.model_names import catalogue, library_names, matching
-from foveate.models.base import models
-from foveate.models.form import keep_form
-from foveate.models.given import PREFIX, build_given
-from foveate.models.imported import import_model
-from foveate.models.library import from_timm, from_torchvision
-from foveate.models.weights import load_weights
+from foveate.errors import FoveateError, OptionError
+from foveate.model_names import matching
+from foveate.models.form import check_form, keep_form
+from foveate.models.given import build_given, import_model
+from foveate.models.library import packaged_weights, timm_model, torchvision_model, torchvision_weights
+from foveate.models.names import Source, models, resolve
+from foveate.models.normalisation import (
+    HALF,
+    Triple,
+    expect_normalisation,
+    keep_normalisation,
+    timm_normalisation,
+    torchvision_normalisation,
+)
+from foveate.models.weight_names import translated
+from foveate.models.weights import put_weights, read_weights
 from foveate.options import checked, flag, whole
 from foveate.trust import may_download
-
-Source = Literal["foveate", "torchvision", "timm", "import", "python"]
-_HUBS = ("hf-hub", "hf_hub", "local-dir")
 
 
 def create_model(
@@ -36,22 +40,22 @@ def create_model(
     """Return a model by name.
 
     Args:
-        name: foveate's own (``resnet8``, ``resnet20``), ``torchvision/NAME``, ``timm/NAME``; a bare name is
-            looked for in this order. Or ``package.module:function``, imported and called with
-            ``classes=...``, for the user's own. Options may stand behind the name:
-            ``unet(encoder=timm/resnet18)``.
+        name: One of foveate's own (``resnet8``, ``resnet20``), ``torchvision/NAME`` or ``timm/NAME``; a bare
+            name is looked up in this order. Or ``package.module:function`` for your own model: it is imported
+            and called with ``classes=...``. Options may follow the name: ``unet(encoder=timm/resnet18)``.
         classes: Length of the output.
-        pretrained: Fetch the published weights, as timm and torchvision do it; a head of another length
-            starts anew. Of a segmentation network, those of its encoder.
+        pretrained: Fetch the published weights, the way timm and torchvision do; a head of another length
+            starts from scratch. For a segmentation network, the weights of its encoder.
         weights: A file of weights to load instead (safetensors, or a PyTorch file); the head may differ.
-        options: Passed on to whoever builds the model.
+        options: Passed to the builder of the model.
 
     Raises:
         UnknownNameError: There is no such model.
         OptionError: The builder does not know an option, or both ``pretrained`` and ``weights`` are given.
-        SpecError: The options behind the name cannot be read.
+        SpecError: The options after the name cannot be parsed.
         CheckpointError: The weights cannot be fetched or read, or do not fit.
-        TrustError: The name was read from a file, and would run code that the caller does not trust.
+        TrustError: The name was read from a file, and building it would run code that the caller does not
+            trust.
 
     Example:
         >>> sum(p.numel() for p in create_model("resnet20", classes=10).parameters())
@@ -69,15 +73,15 @@ def create_model(
     pretrained = flag("pretrained", written.pop("pretrained", pretrained))  # type: ignore[arg-type]
     model = _BUILDERS[source](bare, classes, pretrained, written)
     if weights is not None:
-        load_weights(model, Path(weights), classes)
+        _load(model, Path(weights), classes)
     return model
 
 
 def list_models(pattern: str = "*") -> list[str]:
-    """Return the names of models that match a pattern with wildcards, foveate's own first.
+    """Return the names of models that match a wildcard pattern, foveate's own first.
 
     Args:
-        pattern: Compared with the whole name (``timm/resnet*``) and with the part after the slash
+        pattern: Matched against the whole name (``timm/resnet*``) and the part after the slash
             (``resnet*``).
 
     Example:
@@ -88,56 +92,41 @@ def list_models(pattern: str = "*") -> list[str]:
     return matching(pattern, models)
 
 
-def resolve(name: str) -> tuple[Source, str]:
-    """Return where a model comes from, and its name there without options.
+def named_normalisation(name: str) -> tuple[Triple, Triple]:
+    """Return (mean, std) for images in [0, 1], by the name of a model: those of its published weights.
+
+    A model without published weights, such as foveate's own, gets 0.5 and 0.5.
+
+    Args:
+        name: A name that ``create_model`` takes.
 
     Raises:
         UnknownNameError: There is no such model.
-        SpecError: The options behind the name cannot be read.
+
+    Example:
+        >>> named_normalisation("resnet8")
+        ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
     """
-    name, _ = parse_call(name)
-    if name.removeprefix("timm/").partition(":")[0] in _HUBS:
-        raise OptionError(
-            f"{name}: models are not built from a hub's or a folder's own description. Name the network, "
-            "such as timm/resnet18, and give its weights with weights=PATH."
-        )
-    if ":" in name:
-        return "import", name
-    prefix, _, bare = name.rpartition("/")
-    if prefix == PREFIX:
-        return "python", bare
-    if prefix in ("", "foveate") and bare in models:
-        return "foveate", bare
-    if prefix in ("", "torchvision") and bare in library_names("torchvision"):
-        return "torchvision", bare
-    if prefix in ("", "timm") and _is_of_timm(bare):
-        return "timm", bare
-    known = [n for names in catalogue(models).values() for n in names]
-    if prefix not in ("torchvision", "timm"):  # a slip in a bare name is nearest to bare names
-        known = sorted({n.rpartition("/")[2] for n in known})
-    raise UnknownNameError("model", name, known, see="foveate list models")
+    source, bare = resolve(name)
+    known = {"timm": timm_normalisation, "torchvision": torchvision_normalisation}.get(source)
+    return expect_normalisation(*known(bare)) if known else (HALF, HALF)
 
 
-def names_code(name: str) -> bool:
-    """Return whether building a model of this name runs code of another package, also behind its options."""
-    bare, options = parse_call(name)
-    nested = (value for value in options.values() if isinstance(value, str) and ":" in value)
-    return ":" in bare or any(names_code(value) for value in nested)
+def _load(model: nn.Module, path: Path, classes: int) -> None:
+    """Load a file of weights; a head for another number of classes keeps its fresh weights.
 
-
-def _is_of_timm(bare: str) -> bool:
-    """Return whether timm has a model of this name, with a tag or without, or under an earlier name."""
-    if bare.partition(".")[0] in library_names("timm"):
-        return True
-    import timm
-
-    return bool(timm.is_model(bare))
+    Raises:
+        CheckpointError: The file cannot be read, something other than the head does not fit, or the file says
+            that it is for another form of the network.
+    """
+    check_form(model, path, models)
+    put_weights(model, translated(read_weights(path), model), classes, origin=str(path))
 
 
 def _own(name: str, classes: int, pretrained: bool, options: Mapping[str, object]) -> nn.Module:
     on_encoder = {"encoder", "pretrained_encoder"} & {*inspect.signature(models[name]).parameters, *options}
     if pretrained and not on_encoder:
-        raise OptionError(f"{name} has no published weights. Train it from scratch, or write weights=PATH.")
+        raise OptionError(f"{name} has no published weights. Train it from scratch, or pass weights=PATH.")
     options = {**options, "pretrained_encoder": True} if pretrained else options
     options = checked(name, models[name], options)
     try:
@@ -155,6 +144,24 @@ def _own(name: str, classes: int, pretrained: bool, options: Mapping[str, object
     return model
 
 
+def _timm(name: str, classes: int, pretrained: bool, options: Mapping[str, object]) -> nn.Module:
+    pretrained = pretrained and may_download()
+    packaged = packaged_weights(name) if pretrained else None
+    model = timm_model(name, classes, pretrained and packaged is None, options)
+    if packaged is not None:
+        _load(model, packaged, classes)
+    return model
+
+
+def _torchvision(name: str, classes: int, pretrained: bool, options: Mapping[str, object]) -> nn.Module:
+    model = torchvision_model(name, classes, options)
+    keep_normalisation(model, *torchvision_normalisation(name))
+    if pretrained and may_download():
+        state, origin = torchvision_weights(name)
+        put_weights(model, state, classes, origin)
+    return model
+
+
 def _imported(name: str, classes: int, pretrained: bool, options: Mapping[str, object]) -> nn.Module:
     fetch = pretrained and may_download()
     return import_model(name, classes, {**options, "pretrained": True} if fetch else options)
@@ -162,8 +169,8 @@ def _imported(name: str, classes: int, pretrained: bool, options: Mapping[str, o
 
 _BUILDERS: dict[Source, Callable[[str, int, bool, Mapping[str, object]], nn.Module]] = {
     "foveate": _own,
-    "torchvision": from_torchvision,
-    "timm": from_timm,
+    "torchvision": _torchvision,
+    "timm": _timm,
     "import": _imported,
     "python": build_given,
 }

@@ -1,10 +1,10 @@
-"""Which form of a network a file of weights is for: its options, as shapes of weights do not tell all."""
+"""Which form of a network a file of weights is for: its options, not all of which show in the shapes."""
 
 from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,35 +14,39 @@ from torch import nn
 from foveate.calls import parse_call, printed
 from foveate.errors import CheckpointError, SpecError
 from foveate.mechanisms.base import mechanisms, options_of
-from foveate.models.base import models
 
 METADATA = "foveate.model"  # the entry of a safetensors file's header
 _ATTRIBUTE = "foveate_form"
-_CONFIG = "config.json"  # beside the weights, of before they said it themselves
-# What changes nothing that a trained network computes, or is meant to be changed afterwards.
+_CONFIG = "config.json"  # beside the weights, from before the header had the entry
+# Options that do not change what a trained network computes, or that are meant to be changed afterwards.
 _TRAINING = {"pretrained_encoder", "in_channels", "dropout", "side", "aux_width", "trainable", "twice"}
 _FREE = _TRAINING | {"iterations", "inference_iterations", "method"}
 
 
 def keep_form(model: nn.Module, name: str, options: Mapping[str, object]) -> None:
-    """Note on one of foveate's networks how it was created; copies of it have it too."""
+    """Store on one of foveate's networks how it was created; copies of it keep it."""
     inner = ", ".join(f"{option}={printed(value)}" for option, value in options.items())
     text = f"{name}({inner})" if inner else name
     try:
         parse_call(text)
-    except SpecError:  # an option that has no spelling
+    except SpecError:  # an option that cannot be written as text
         return
     setattr(model, _ATTRIBUTE, text)
 
 
 def form_of(model: nn.Module) -> dict[str, str]:
-    """Return what a file of the model's weights says of it, as metadata; nothing for networks of others."""
+    """Return the metadata for a file of the model's weights; empty for networks that are not foveate's."""
     text = getattr(model, _ATTRIBUTE, None)
     return {METADATA: text} if isinstance(text, str) else {}
 
 
-def check_form(model: nn.Module, path: Path) -> None:
-    """Raise if a file says that its weights are of another form of the same network.
+def check_form(model: nn.Module, path: Path, builders: Mapping[str, Callable[..., nn.Module]]) -> None:
+    """Raise if a file says that its weights are for another form of the same network.
+
+    Args:
+        model: The network.
+        path: A file of weights.
+        builders: What builds foveate's networks, by name; their signatures give the default options.
 
     Raises:
         CheckpointError: They are; the text names the option.
@@ -53,26 +57,25 @@ def check_form(model: nn.Module, path: Path) -> None:
     (name, mine), (other, theirs) = parse_call(here), there
     if name != other:
         return
-    known = _defaults(name, model)
+    known = _defaults(builders[name], model)
     for option in sorted({*mine, *theirs} - _FREE):
         values = [given.get(option, known.get(option)) for given in (mine, theirs)]
         if values[0] != values[1]:
             raise CheckpointError(
                 f"{path} holds the weights of {name} with {option}={printed(values[1])}, this one has "
-                f"{option}={printed(values[0])}: they may fit, and mean something else. Create it with "
-                f"{option}={printed(values[1])}."
+                f"{option}={printed(values[0])}: they may fit in shape, but mean something else. Create it "
+                f"with {option}={printed(values[1])}."
             )
 
 
 def _stated(path: Path) -> tuple[str, dict[str, object]] | None:
-    """Return the name and options of one of our networks that a file gives, or config.json beside it."""
+    """Return the name and options of a network that a file gives, or config.json beside it."""
     try:
         text = _in_header(path) or _beside(path)
         name, options = parse_call(text) if text else ("", {})
     except (OSError, ValueError, SafetensorError, SpecError):
         return None
-    name = name.removeprefix("foveate/")
-    return (name, options) if name in models else None
+    return name.removeprefix("foveate/"), options
 
 
 def _in_header(path: Path) -> str | None:
@@ -88,9 +91,9 @@ def _beside(path: Path) -> str | None:
     return text if isinstance(text, str) and path.name == "model.safetensors" else None
 
 
-def _defaults(name: str, model: nn.Module) -> dict[str, object]:
-    """Return the options that a network has if none are given; those of its mechanism too."""
-    own = {n: p.default for n, p in inspect.signature(models[name]).parameters.items()}
+def _defaults(builder: Callable[..., nn.Module], model: nn.Module) -> dict[str, object]:
+    """Return a network's default options, and those of its mechanism."""
+    own = {n: p.default for n, p in inspect.signature(builder).parameters.items()}
     mechanism = getattr(model, "mechanism", None)
     inner = options_of(mechanisms[mechanism]) if isinstance(mechanism, str) else {}
     return {**inner, **own}

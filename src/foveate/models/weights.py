@@ -1,8 +1,7 @@
 """Files of weights: read them, and put them into a model whose head may differ.
 
-Read are safetensors files and PyTorch files (weights only: nothing in them is executed), also when the
-weights lie under ``state_dict`` or the like, or under the prefix that DataParallel or torch.compile puts
-before every name.
+Safetensors files and PyTorch files are read (weights only: nothing in them is executed), also if the weights
+are nested under ``state_dict`` or the like, or if DataParallel or torch.compile has prefixed every name.
 """
 
 from __future__ import annotations
@@ -22,9 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from foveate.errors import CheckpointError, nearest
-from foveate.models.form import check_form
-from foveate.models.weight_names import translated
+from foveate.errors import CheckpointError, in_one_line, nearest
 from foveate.tensor_file import load_tensors
 
 _NESTS = ("state_dict_ema", "state_dict", "model_state_dict", "model_state", "model")
@@ -35,30 +32,11 @@ _SHOWN = 5  # misfits of one kind that a message names
 _log = logging.getLogger("foveate")
 
 
-def load_weights(model: nn.Module, path: Path, classes: int) -> tuple[str, ...]:
-    """Load a file of weights into ``model`` and say in the log what was left out.
-
-    Args:
-        model: Receives the weights.
-        path: A safetensors file, or a PyTorch file.
-        classes: Outputs of ``model``; a head for another number of classes keeps its fresh weights.
-
-    Returns:
-        The names that were left out, all of them of the head.
-
-    Raises:
-        CheckpointError: The file cannot be read, something other than the head does not fit, or the file says
-            that it is of another form of the network.
-    """
-    check_form(model, path)
-    return put_weights(model, read_weights(path), classes, origin=str(path))
-
-
 def read_weights(path: Path) -> dict[str, Tensor]:
     """Return the weights in a file by name.
 
     Raises:
-        CheckpointError: There is no such file, or there are no weights in it.
+        CheckpointError: There is no such file, or it holds no weights.
     """
     if not path.is_file():
         raise CheckpointError(f"{path}: there is no such file of weights")
@@ -84,7 +62,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def _loaded(path: Path) -> Any:
-    """Return what a PyTorch file holds: tensors, and what often lies beside them: scores, settings, paths.
+    """Return the content of a PyTorch file: tensors, and scores, settings and paths often saved with them.
 
     All of these are data: nothing in the file is executed.
     """
@@ -102,17 +80,16 @@ def put_weights(model: nn.Module, state: Mapping[str, Tensor], classes: int, ori
 
     Args:
         model: Receives the weights.
-        state: Weights by name.
+        state: Weights by the names that ``model`` uses.
         classes: Outputs of ``model``.
         origin: Where the weights come from, for messages.
 
     Returns:
-        The names that were left out.
+        The names that were left out; the log names them too.
 
     Raises:
-        CheckpointError: Something other than the head does not fit.
+        CheckpointError: Something other than the head does not fit, or a weight is not finite.
     """
-    state = translated(state, model)
     head = _head(model, state, classes)
     own = model.state_dict()
     # Files from before PyTorch 0.4.1 do not count batches; nothing computes with the number.
@@ -123,31 +100,38 @@ def put_weights(model: nn.Module, state: Mapping[str, Tensor], classes: int, ori
         raise CheckpointError(
             f"{origin} does not fit the model. {_misfits(missing, foreign, shapes, state, own)}"
         )
-    broken = [n for n, value in state.items() if value.is_floating_point() and not value.isfinite().all()]
-    if broken:
-        raise CheckpointError(
-            f"{origin}: {len(broken)} weights hold numbers that are not finite (nan or inf), such as "
-            f"{_some(broken)}. The training that wrote them had failed; use an earlier checkpoint."
-        )
+    expect_finite(state, origin)
     model.load_state_dict({n: value for n, value in state.items() if n not in head}, strict=False)
     if head:
-        _say_left_out(origin, head)
+        _log_left_out(origin, head)
     return head
 
 
+def expect_finite(state: Mapping[str, Tensor], origin: str) -> None:
+    """Raise unless all weights are finite.
+
+    Args:
+        state: Weights by name.
+        origin: Where they come from, for the message.
+
+    Raises:
+        CheckpointError: Some are nan or infinite; the text names the first few.
+    """
+    broken = [n for n, value in state.items() if value.is_floating_point() and not value.isfinite().all()]
+    if broken:
+        raise CheckpointError(
+            f"{origin}: {len(broken)} weights are not finite (nan or inf), such as {_some(broken)}. The "
+            "training that wrote them had failed; use an earlier checkpoint."
+        )
+
+
 @functools.cache  # once: a study creates the same model for every run
-def _say_left_out(origin: str, head: tuple[str, ...]) -> None:
+def _log_left_out(origin: str, head: tuple[str, ...]) -> None:
     _log.warning("%s: left out %s, made for another number of classes", origin, ", ".join(head))
 
 
-def in_one_line(error: Exception) -> str:
-    """Return what kind of error it is, and the first line of what it says."""
-    said = str(error).strip().splitlines()
-    return ": ".join([type(error).__name__, *said[:1]])
-
-
 def _pickled(error: pickle.UnpicklingError) -> str:
-    """Return in our words why PyTorch refused a file."""
+    """Return why PyTorch refused a file, without its advice to run the file's code."""
     named = re.search(r"(?:GLOBAL|class) ([\w.]+)", str(error))
     if named is None:
         return (
@@ -155,9 +139,9 @@ def _pickled(error: pickle.UnpicklingError) -> str:
             "file, or a PyTorch file of tensors: torch.save(model.state_dict(), path)."
         )
     return (
-        f"cannot be read as weights: beside tensors it holds {named[1]}, which would be run to read it, and "
-        "foveate runs nothing that a file of weights names. Where the model was made, write its tensors "
-        "alone: torch.save(model.state_dict(), path), or a safetensors file."
+        f"cannot be read as weights: besides tensors it holds {named[1]}, code that would have to run, and "
+        "foveate runs no code that a file of weights names. Where the model was made, save its tensors "
+        "only: torch.save(model.state_dict(), path), or a safetensors file."
     )
 
 

@@ -26,11 +26,10 @@ from foveate.data.feed import Data, Feed
 from foveate.data.image_feed import ImageFeed
 from foveate.data.image_size import natural_size, stated_size
 from foveate.data.open import open_data, reopen
-from foveate.errors import CheckpointError, DataError, FoveateError, ShapeError
+from foveate.errors import CheckpointError, DataError, FoveateError, ShapeError, in_one_line
 from foveate.files import read_json
 from foveate.models.made_for import made_for, may_have_published_weights
 from foveate.models.normalisation import HALF, Triple, expect_normalisation, model_normalisation
-from foveate.models.weights import in_one_line
 from foveate.recipe import LONGEST_SIDE, TrainConfig
 from foveate.running import eval_no_grad
 from foveate.tasks.base import Inputs, Judged, Network, Task

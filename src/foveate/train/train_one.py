@@ -21,7 +21,8 @@ from foveate.errors import CheckpointError
 from foveate.files import write_json
 from foveate.infer.load import equip
 from foveate.infer.saved import CONFIG
-from foveate.models.given import Given, name_of
+from foveate.models.given import Given
+from foveate.models.given_names import name_of
 from foveate.recipe import TrainConfig
 from foveate.tasks.base import Task
 from foveate.tasks.build_model import build_model, start_of

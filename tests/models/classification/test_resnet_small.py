@@ -3,8 +3,8 @@ import torch
 from torch import nn
 
 from foveate.errors import OptionError, ShapeError
-from foveate.models.base import models
 from foveate.models.classification.resnet_small import DEPTHS, SmallResNet
+from foveate.models.names import models
 
 
 @pytest.mark.parametrize(("depth", "million"), [(20, 0.27), (32, 0.46), (44, 0.66), (56, 0.85), (110, 1.7)])

@@ -5,7 +5,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from foveate.models import create_model
-from foveate.models.encoders.encoder import build_encoder
+from foveate.models.encoders.build_encoder import build_encoder
 from tests.authors_resnet import AuthorsResNet, corners, loaded, parameters
 from tests.drawn import drawn
 

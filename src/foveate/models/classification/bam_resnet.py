@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import functools
 
-from foveate.models.base import models
 from foveate.models.classification.resnet import DEPTHS, PLANS, ResNet
+from foveate.models.names import models
 
 for _depth in DEPTHS:
     _build = functools.partial(ResNet, PLANS[_depth], "bam", placement="stage", stages=(1, 2, 3))

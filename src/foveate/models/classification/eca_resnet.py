@@ -17,8 +17,8 @@ from typing import Any
 from torch import Tensor
 
 from foveate.errors import CheckpointError, OptionError
-from foveate.models.base import models
 from foveate.models.classification.resnet import DEPTHS, PLANS, Plan, ResNet
+from foveate.models.names import models
 
 STAGES = 4
 

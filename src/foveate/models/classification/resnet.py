@@ -33,7 +33,7 @@ from foveate.models.classification.resnet_blocks import (
     check_images,
     initialise,
 )
-from foveate.models.classification.resnet_layouts import published
+from foveate.models.classification.resnet_names import published
 from foveate.models.normalisation import IMAGENET_MEAN, IMAGENET_STD, Triple
 from foveate.options import whole
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from foveate.errors import OptionError, ShapeError
-from foveate.models.base import models
+from foveate.models.names import models
 
 DEPTHS = (8, 14, 20, 32, 44, 56, 110)
 SMALLEST = 8  # pixels: the last stage still has 2 x 2 positions

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import functools
 
-from foveate.models.base import models
 from foveate.models.classification.resnet import DEPTHS, PLANS, Plan, ResNet
+from foveate.models.names import models
 
 for _depth in DEPTHS:
     models.register(f"se_resnet{_depth}")(functools.partial(ResNet, PLANS[_depth], "se"))

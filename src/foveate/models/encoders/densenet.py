@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from foveate.errors import OptionError
-from foveate.models.encoders.backbones import STRIDES, Encoder
+from foveate.models.encoders.encoder import STRIDES, Encoder
 
 if TYPE_CHECKING:
     import torchvision

@@ -22,8 +22,8 @@ from torch import Tensor, nn
 
 from foveate.errors import OptionError
 from foveate.mechanisms.branch.scale_attention import ScaleAttention
-from foveate.models.base import models
-from foveate.models.encoders.encoder import build_encoder
+from foveate.models.encoders.build_encoder import build_encoder
+from foveate.models.names import models
 from foveate.models.segmentation.segmenter import Segmenter, resized
 from foveate.options import whole
 

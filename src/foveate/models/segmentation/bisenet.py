@@ -24,10 +24,12 @@ from foveate.errors import OptionError
 from foveate.mechanisms.branch.feature_fusion import FeatureFusion
 from foveate.mechanisms.channel.attention_refinement import AttentionRefinement
 from foveate.mechanisms.kernels.reductions import mean
-from foveate.models.base import models
-from foveate.models.encoders.encoder import Encoder, build_encoder
-from foveate.models.segmentation.blocks import Rules, convolve, renamed, side_head
+from foveate.models.encoders.build_encoder import build_encoder
+from foveate.models.encoders.encoder import Encoder
+from foveate.models.names import models
+from foveate.models.segmentation.blocks import convolve, side_head
 from foveate.models.segmentation.segmenter import Segmenter, resized
+from foveate.models.weight_names import Rules, renamed
 from foveate.options import whole
 
 WIDTH = 128  # channels of either path where they meet
@@ -121,7 +123,7 @@ class BiSeNet(Segmenter):
             their fast configurations and those with Xception), 64 for CoinCheung's.
         head_width: Channels inside the last head; None for the layout's: 64 for the authors' (256 in their
             configuration of ``"resnet101"``, with ``stem="deep"``), 256 for CoinCheung's.
-        layout: ``"authors"``, as TorchSeg; ``"coincheung"``, a much-used other one: repeats pixels where the
+        layout: ``"authors"``, as TorchSeg; ``"coincheung"``, a popular other one: repeats pixels where the
             authors interpolate, fuses by one normalised layer, and has a wider last head.
         options: The encoder's.
 
@@ -214,7 +216,7 @@ class BiSeNet(Segmenter):
 
 
 def _at(encoder: Encoder, stride: int) -> int:
-    """Return which map has a stride, counted from the last: the last of those that do."""
+    """Return the index, counted from the last, of the last map with this stride."""
     found = [number for number, each in enumerate(encoder.strides) if each == stride]
     if not found:
         raise OptionError(

@@ -1,17 +1,16 @@
-"""Pieces that the heads share: convolutions with what follows them, and published weights renamed."""
+"""Building blocks that the heads share: convolutions with normalisation and activation, and score layers."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from torch import Tensor, nn
 
 from foveate.errors import OptionError
 from foveate.mechanisms.batch_norm import BatchNorm
+from foveate.models.weight_names import Rules
 
-Rules = Sequence[tuple[str, str]]
-# What the authors of PyTorch-Encoding, of semseg and of CCNet call a stem of three convolutions.
+# The names that PyTorch-Encoding, semseg and CCNet give to a stem of three convolutions.
 THREE_CONVOLUTIONS: Rules = (
     (r"^conv1\.(?!\d)", "encoder.conv1.0."),
     (r"^bn1\.", "encoder.conv1.1."),
@@ -39,7 +38,7 @@ def convolve(
         out: Channels that go out.
         size: Height and width of the kernel, odd.
         stride: In positions.
-        bias: Whether the convolution has one, though the normalisation takes it out again.
+        bias: Whether the convolution has one, although the normalisation cancels it.
         leak: Slope of the activation below zero.
 
     Example:
@@ -48,7 +47,7 @@ def convolve(
         torch.Size([2, 8, 5, 3])
     """
     convolution = nn.Conv2d(channels, out, size, stride=stride, padding=size // 2, bias=bias)
-    # In place: a normalisation does not need what came out of it to go back.
+    # In place: the backward pass of a normalisation does not need its output.
     activation = nn.LeakyReLU(leak, inplace=True) if leak else nn.ReLU(inplace=True)
     return nn.Sequential(convolution, BatchNorm(out), activation)
 
@@ -78,37 +77,10 @@ def side_head(
     )
 
 
-def renamed(
-    state: Mapping[str, Tensor], rules: Rules, own: Mapping[str, Tensor], *, spare: str = r"(?!)"
-) -> dict[str, Tensor]:
-    r"""Return ``state`` with the rules applied in order to every name.
-
-    Args:
-        state: Weights by their published names.
-        rules: Patterns and what replaces them.
-        own: The weights of the model.
-        spare: Matches names, as the model calls them, that are left out if the model has no such part:
-            heads that only training needs.
-
-    Example:
-        >>> import torch
-        >>> renamed({"cls.weight": torch.ones(1)}, [(r"^cls\.", "head.")], own={})
-        {'head.weight': tensor([1.])}
-    """
-    named = {_renamed(name, rules): value for name, value in state.items()}
-    return {name: value for name, value in named.items() if name in own or not re.search(spare, name)}
-
-
-def _renamed(name: str, rules: Rules) -> str:
-    for pattern, replacement in rules:
-        name = re.sub(pattern, replacement, name)
-    return name
-
-
 def without_dead_scale(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return weights of in-place activated normalisations as those of plain ones.
 
-    Such a layer scales by the size of its weight plus 1e-5, so that it can be inverted.
+    Such a layer scales by |weight| + 1e-5, so that it can be inverted.
     """
     norms = {name.removesuffix(".running_var") for name in state if name.endswith(".running_var")}
     scales = {f"{norm}.weight" for norm in norms}

@@ -1,4 +1,4 @@
-"""CCNet: criss-cross attention, twice with the same weights, beside the map that it started from.
+"""CCNet: criss-cross attention, twice with the same weights, joined to its input map.
 
 Paper   Huang, Wang, Huang, Huang, Wei, Liu. CCNet: Criss-Cross Attention for Semantic Segmentation.
         ICCV 2019. arXiv:1811.11721.
@@ -6,7 +6,7 @@ Shapes  images (B, C, H, W) -> logits (B, classes, H, W); the attention works at
         encoder's last channels.
 Cost    with resnet101, stem="deep" and 19 classes 71,287,911 parameters: head 23,934,100, side head
         4,729,875.
-Differs nothing: a stem of three convolutions, pooled rounding up, all blocks of a dilated stage alike and
+Differs none: a stem of three convolutions, pooled rounding up, all blocks of a dilated stage alike and
         activations that leak 1 % in the heads are the authors'. Their normalisations scale by |weight| +
         1e-5; loading does that to the weights.
 """
@@ -21,17 +21,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from foveate.mechanisms.pairwise.criss_cross import CrissCrossAttention
-from foveate.models.base import models
-from foveate.models.encoders.dilated import Dilated, Head, as_authors, widths
-from foveate.models.encoders.encoder import build_encoder
-from foveate.models.segmentation.blocks import (
-    THREE_CONVOLUTIONS,
-    Rules,
-    convolve,
-    renamed,
-    side_head,
-    without_dead_scale,
-)
+from foveate.models.names import models
+from foveate.models.segmentation.blocks import THREE_CONVOLUTIONS, convolve, side_head, without_dead_scale
+from foveate.models.segmentation.dilated_segmenter import Dilated, Head, dilated_encoder
+from foveate.models.weight_names import Rules, renamed
 from foveate.options import reduced
 
 RULES: Rules = (
@@ -45,6 +38,7 @@ RULES: Rules = (
     (r"^dsn\.3\.", "side.4."),
     (r"^dsn\.", "side."),
 )
+AUTHORS = {"stem": "deep", "ceil_pool": True, "dilate_first": True}  # the options of their encoder
 LEAK = 0.01  # of InPlaceABN
 
 
@@ -120,18 +114,16 @@ class CCNet(Dilated):
         dropout: float = 0.1,
         **options: Any,
     ) -> None:
-        built = build_encoder(
+        built = dilated_encoder(
             encoder,
+            options,
             in_channels=in_channels,
             output_stride=output_stride,
             pretrained=pretrained_encoder,
-            **as_authors(encoder, options, pretrained_encoder, ceil_pool=True, dilate_first=True),
+            authors=AUTHORS,
         )
-        before, last = widths(built)
-        head = CrissCrossHead(last, classes, recurrence=recurrence, dropout=dropout)
-        width = reduced(before, 2)
-        aside = side_head(before, width, classes, dropout=dropout, bias=True, leak=LEAK) if side else None
-        super().__init__(classes, built, head, aside)
+        head = CrissCrossHead(built.channels[-1], classes, recurrence=recurrence, dropout=dropout)
+        super().__init__(classes, built, head, side=side, dropout=dropout, narrow=2, bias=True, leak=LEAK)
 
     def from_published(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return weights in the authors' names under those of this model."""

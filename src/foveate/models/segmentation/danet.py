@@ -5,7 +5,7 @@ Paper   Fu, Liu, Tian, Li, Bao, Fang, Lu. Dual Attention Network for Scene Segme
 Shapes  images (B, C, H, W) -> logits (B, classes, H, W); the attention works at stride 8 on a quarter of the
         encoder's last channels.
 Cost    with resnet101 and 19 classes 66,454,779 parameters, the head's 23,954,619 of them.
-Differs nothing; where the authors give three outputs in evaluation too, the two of one attention each come
+Differs none; where the authors return three outputs in evaluation too, the two of one attention each come
         in training only. The released Cityscapes model has multi_grid=(1, 2, 4), others stem="deep" too.
 """
 
@@ -20,10 +20,10 @@ from torch import Tensor
 
 from foveate.mechanisms.pairwise.channel import ChannelAttention
 from foveate.mechanisms.pairwise.position import PositionAttention
-from foveate.models.base import models
-from foveate.models.encoders.dilated import Dilated, Head, widths
-from foveate.models.encoders.encoder import build_encoder
-from foveate.models.segmentation.blocks import Rules, convolve, renamed, scores, side_head
+from foveate.models.names import models
+from foveate.models.segmentation.blocks import convolve, scores
+from foveate.models.segmentation.dilated_segmenter import Dilated, Head, dilated_encoder
+from foveate.models.weight_names import Rules, renamed
 from foveate.options import reduced
 
 RULES: Rules = (
@@ -121,24 +121,22 @@ class DANet(Dilated):
         paper: bool = False,
         **options: Any,
     ) -> None:
-        built = build_encoder(
+        built = dilated_encoder(
             encoder,
+            options,
             in_channels=in_channels,
             output_stride=output_stride,
             pretrained=pretrained_encoder,
-            **options,
+            authors={},
         )
-        grid = options.get("multi_grid")
-        before, last = widths(built)
-        head = DualHead(last, classes, dropout=dropout, paper=paper)
-        aside = side_head(before, reduced(before, 4), classes, dropout=dropout) if side else None
-        super().__init__(classes, built, head, aside)
-        self.multi_grid = grid
+        head = DualHead(built.channels[-1], classes, dropout=dropout, paper=paper)
+        super().__init__(classes, built, head, side=side, dropout=dropout)
+        self.multi_grid = options.get("multi_grid")
 
     def from_published(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return weights in the authors' names (PyTorch-Encoding's form) under those of this model.
 
-        No name or shape tells whether they are of a network with ``multi_grid``; without it the log says so.
+        No name or shape shows whether the network had ``multi_grid``; a model without it logs a warning.
         """
         if self.multi_grid is None and any(name.startswith("pretrained.layer4.") for name in state):
             _log.warning(

@@ -31,13 +31,14 @@ from torch import Tensor, nn
 from foveate.errors import CheckpointError, OptionError
 from foveate.mechanisms.base import build, mechanisms
 from foveate.mechanisms.batch_norm import BatchNorm
-from foveate.models.base import models
 from foveate.models.classification.resnet_blocks import initialise
-from foveate.models.encoders.encoder import build_encoder
-from foveate.models.encoders.xception import Xception65
-from foveate.models.segmentation.blocks import convolve, renamed
+from foveate.models.encoders.build_encoder import build_encoder
+from foveate.models.encoders.xception65 import Xception65
+from foveate.models.names import models
+from foveate.models.segmentation.blocks import convolve
 from foveate.models.segmentation.deeplabv3plus_names import JFZHANG, SMP, TWICE, VAINF
 from foveate.models.segmentation.segmenter import Segmenter, resized
+from foveate.models.weight_names import renamed
 from foveate.options import one_of, whole
 
 Separable = Literal["none", "decoder", "all"]
@@ -47,7 +48,7 @@ _NAMES = (  # what the layouts call their weights, and a name that only they hav
     ("smp", SMP, r"^decoder\.aspp\."),
 )
 ATTENTION = {"pam": "position", "cc": "criss_cross", "psa": "point_wise", "gate": "attention_gate"}
-FINE = 48  # channels that the fine map is brought to
+FINE = 48  # channels of the fine map after its 1 x 1 convolution
 
 
 @dataclass(frozen=True)
@@ -111,8 +112,8 @@ class DeepLabV3Plus(Segmenter):
         depthwise_norm: Whether a normalisation and a ReLU stand between those two (the authors' code).
         spatial_attention: Weigh positions: any mechanism that does, such as ``"cbam"``, after the ASPP, with
             ``"pam"``, ``"cc"`` and ``"psa"`` short for ``"position"``, ``"criss_cross"`` and
-            ``"point_wise"``; or ``"gate"``, short for ``"attention_gate"``: the fine map, by what the ASPP
-            asks for.
+            ``"point_wise"``; or ``"gate"``, short for ``"attention_gate"``: the fine map, gated by the
+            ASPP.
         width: Channels of the ASPP and of the decoder.
         options: The encoder's.
 
@@ -210,7 +211,7 @@ class DeepLabV3Plus(Segmenter):
         return dict(state)
 
     def _of_encoder(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Let the encoder bring its weights to its own names, if it knows others."""
+        """Let the encoder translate the names of its weights, if it knows others."""
         if not isinstance(self.encoder, Xception65):
             return state
         mine = {n.removeprefix("encoder."): v for n, v in state.items() if n.startswith("encoder.")}
@@ -232,7 +233,7 @@ class Depthwise:
 
 
 class AtrousPyramid(nn.Module):
-    """Five looks at one map: at single positions, at three rates, and at all positions.
+    """Five branches on one map: single positions, three rates, and the mean of all positions.
 
     Args:
         channels: Channels that come in.

@@ -1,8 +1,8 @@
-"""Names of published weights of DeepLabv3+, brought to those of our own."""
+"""Names of published weights of DeepLabv3+, translated to foveate's."""
 
 from __future__ import annotations
 
-from foveate.models.segmentation.blocks import Rules
+from foveate.models.weight_names import Rules
 
 VAINF: Rules = (
     (r"^backbone\.(?:low|high)_level_features\.", "encoder.features."),  # MobileNetV2's, cut in two

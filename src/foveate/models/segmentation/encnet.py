@@ -1,11 +1,11 @@
-"""EncNet: channels gated by a code of what the whole map consists of, which also says what classes there are.
+"""EncNet: channels gated by a code of the whole map, which also predicts the classes present.
 
 Paper   Zhang, Dana, Shi, Zhang, Wang, Tyagi, Agrawal. Context Encoding for Semantic Segmentation. CVPR 2018.
         arXiv:1803.08904.
 Shapes  images (B, C, H, W) -> logits (B, classes, H, W) and, while training, "presence" (B, classes); the
         gates are on a quarter of the encoder's last channels at stride 8.
 Cost    head with 2048 channels in and n classes: 9,438,208 + 542,304 + 1026*n parameters, with presence.
-Differs nothing from the authors' code; presence is predicted in training only.
+Differs none; presence is predicted in training only.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from torch import Tensor, nn
 
 from foveate.errors import OptionError
 from foveate.mechanisms.channel.context_encoding import ContextEncoding
-from foveate.models.base import models
-from foveate.models.encoders.dilated import Dilated, Head, as_authors, widths
-from foveate.models.encoders.encoder import build_encoder
-from foveate.models.segmentation.blocks import Rules, convolve, renamed, scores, side_head
+from foveate.models.names import models
+from foveate.models.segmentation.blocks import convolve, scores
+from foveate.models.segmentation.dilated_segmenter import Dilated, Head, dilated_encoder
+from foveate.models.weight_names import Rules, renamed
 from foveate.options import reduced
 
 RULES: Rules = (
@@ -40,6 +40,7 @@ RULES: Rules = (
     (r"^head\.conv6\.", "head.scores."),
     (r"^auxlayer\.conv5\.", "side."),
 )
+AUTHORS = {"stem": "deep"}  # the options of their encoder
 SPARE = r"^side\.|^head\.presence\.|^pretrained\.fc\."
 
 
@@ -50,7 +51,7 @@ class EncodingHead(Head):
         channels: Channels of the maps, the finest first.
         classes: Channels of the output.
         codewords: How many codewords. Paper: 32.
-        presence: Whether the code also says, while training, which classes are in the image.
+        presence: Whether the code also predicts, while training, which classes are in the image.
         lateral: Whether the two maps before the last are joined to it first, as the authors do for some
             data sets; all three have one size.
         dropout: Share of the channels dropped before the classification. Paper: 0.1.
@@ -117,7 +118,7 @@ class EncNet(Dilated):
         output_stride: Stride of the map that is gated. Paper: 8.
         pretrained_encoder: Fetch the weights of the published classifier; the stem is then one convolution.
         side: Whether the second last stage has a classifier of its own, for training.
-        presence: Whether the code also says, while training, which classes are in the image.
+        presence: Whether the code also predicts, while training, which classes are in the image.
         lateral: Whether the two maps before the last are joined to it, as the authors do for some data sets;
             for output stride 8.
         codewords: How many codewords. Paper: 32.
@@ -153,14 +154,14 @@ class EncNet(Dilated):
     ) -> None:
         if lateral and output_stride != 8:
             raise OptionError(f"lateral: needs maps of one size, output_stride=8, got {output_stride}")
-        built = build_encoder(
+        built = dilated_encoder(
             encoder,
+            options,
             in_channels=in_channels,
             output_stride=output_stride,
             pretrained=pretrained_encoder,
-            **as_authors(encoder, options, pretrained_encoder),
+            authors=AUTHORS,
         )
-        before, _ = widths(built)
         head = EncodingHead(
             built.channels,
             classes,
@@ -169,11 +170,10 @@ class EncNet(Dilated):
             lateral=lateral,
             dropout=dropout,
         )
-        aside = side_head(before, reduced(before, 4), classes, dropout=dropout) if side else None
-        super().__init__(classes, built, head, aside)
+        super().__init__(classes, built, head, side=side, dropout=dropout)
 
     def fitted(self, logits: Tensor, images: Tensor) -> Tensor:
-        """Return ``logits`` at the size of ``images``; those of an image as a whole as they are."""
+        """Return ``logits`` at the size of ``images``; logits (B, classes) are unchanged."""
         return logits if logits.ndim == 2 else super().fitted(logits, images)
 
     def from_published(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -17,11 +17,12 @@ from typing import Any, ClassVar
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.models.base import models
 from foveate.models.classification.resnet_blocks import initialise
-from foveate.models.encoders.encoder import build_encoder
-from foveate.models.segmentation.blocks import convolve, renamed
+from foveate.models.encoders.build_encoder import build_encoder
+from foveate.models.names import models
+from foveate.models.segmentation.blocks import convolve
 from foveate.models.segmentation.segmenter import Segmenter
+from foveate.models.weight_names import renamed
 from foveate.options import reduced
 
 _RULES = (

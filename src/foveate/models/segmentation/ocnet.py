@@ -1,4 +1,4 @@
-"""OCNet: object context, what every position reads at those like it, joined to the map.
+"""OCNet: object context, which every position gathers from those like it, joined to the map.
 
 Paper   Yuan, Huang, Guo, Zhang, Chen, Wang. OCNet: Object Context for Semantic Segmentation. IJCV 2021.
         arXiv:1809.00916, section 3, the base form.
@@ -6,8 +6,8 @@ Shapes  images (B, C, H, W) -> logits (B, classes, H, W); the attention works at
         encoder's last channels.
 Cost    head with 2048 channels in, W = 512 and n classes: 9*2048*W + 3*W, 3*W*W/2 + 3*W for the context,
         2*W*W + 3*W to join it, W*n + n.
-Differs nothing from the authors' base form, in training too, where the key's running statistics move twice a
-        batch; encoder, leaking activations and normalisations as in CCNet.
+Differs none from the authors' base form, in training too, where the key's running statistics are updated
+        twice a batch; encoder, leaking activations and normalisations as in CCNet.
 """
 
 from __future__ import annotations
@@ -19,17 +19,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from foveate.mechanisms.pairwise.object_context import ObjectContext
-from foveate.models.base import models
-from foveate.models.encoders.dilated import Dilated, Head, as_authors, widths
-from foveate.models.encoders.encoder import build_encoder
-from foveate.models.segmentation.blocks import (
-    THREE_CONVOLUTIONS,
-    Rules,
-    convolve,
-    renamed,
-    side_head,
-    without_dead_scale,
-)
+from foveate.models.names import models
+from foveate.models.segmentation.blocks import THREE_CONVOLUTIONS, convolve, without_dead_scale
+from foveate.models.segmentation.dilated_segmenter import Dilated, Head, dilated_encoder
+from foveate.models.weight_names import Rules, renamed
 from foveate.options import reduced
 
 RULES: Rules = (
@@ -44,6 +37,7 @@ RULES: Rules = (
     (r"^dsn\.", "side."),
 )
 TWICE = r"^context\.2\.stages\.0\.f_query\."  # the same layer as f_key, listed again
+AUTHORS = {"stem": "deep", "ceil_pool": True, "dilate_first": True}  # the options of their encoder
 LEAK = 0.01  # of InPlaceABN
 
 
@@ -112,18 +106,16 @@ class OCNet(Dilated):
         dropout: float = 0.05,
         **options: Any,
     ) -> None:
-        built = build_encoder(
+        built = dilated_encoder(
             encoder,
+            options,
             in_channels=in_channels,
             output_stride=output_stride,
             pretrained=pretrained_encoder,
-            **as_authors(encoder, options, pretrained_encoder, ceil_pool=True, dilate_first=True),
+            authors=AUTHORS,
         )
-        before, last = widths(built)
-        head = ObjectContextHead(last, classes, dropout=dropout)
-        width = reduced(before, 2)
-        aside = side_head(before, width, classes, dropout=dropout, bias=True, leak=LEAK) if side else None
-        super().__init__(classes, built, head, aside)
+        head = ObjectContextHead(built.channels[-1], classes, dropout=dropout)
+        super().__init__(classes, built, head, side=side, dropout=dropout, narrow=2, bias=True, leak=LEAK)
 
     def from_published(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return weights in the authors' names under those of this model."""

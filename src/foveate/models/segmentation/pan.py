@@ -5,7 +5,7 @@ Formula y = up(GAU(f1, GAU(f2, GAU(f3, FPA(f4))))), logits = 3x3(y); FPA as in
 Paper   Li, Xiong, An, Wang. Pyramid Attention Network for Semantic Segmentation. BMVC 2018. arXiv:1805.10180.
 Shapes  images (B, C, H, W) -> logits (B, classes, H, W).
 Cost    24,265,596 and 43,257,724 parameters for ResNet-50 and -101 and 21 classes.
-Differs nothing from segmentation-models-pytorch, whose names of weights load, other than that images of any
+Differs none from segmentation-models-pytorch, whose names of weights load, except that images of any
         size go in. The paper's own code is not public.
 """
 
@@ -20,10 +20,10 @@ from torch import Tensor, nn
 from foveate.mechanisms.facets import Cost
 from foveate.mechanisms.query.global_upsample import GlobalAttentionUpsample
 from foveate.mechanisms.spatial.feature_pyramid import FeaturePyramidAttention
-from foveate.models.base import models
-from foveate.models.encoders.encoder import build_encoder
-from foveate.models.segmentation.blocks import Rules, renamed
+from foveate.models.encoders.build_encoder import build_encoder
+from foveate.models.names import models
 from foveate.models.segmentation.segmenter import Segmenter
+from foveate.models.weight_names import Rules, renamed
 from foveate.options import whole
 
 _CONV_NORM = ((r"^(pyramid\..*|gates\..*)\.conv\.", r"\1.0."), (r"^(pyramid\..*|gates\..*)\.bn\.", r"\1.1."))

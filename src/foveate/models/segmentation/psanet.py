@@ -1,11 +1,11 @@
-"""PSANet: point-wise spatial attention, what every position takes from all and sends to all, beside the map.
+"""PSANet: point-wise spatial attention: each position collects from all and distributes to all.
 
 Paper   Zhao, Zhang, Liu, Shi, Loy, Lin, Jia. PSANet: Point-wise Spatial Attention Network for Scene
         Parsing. ECCV 2018.
 Shapes  images (B, C, H, W) -> logits (B, classes, H, W); the attention works at stride 16, on the halved map
         of stride 8.
 Cost    with resnet50, stem="deep", 150 classes and size 30 53,273,836 parameters: attention 8,291,328.
-Differs nothing from the authors' code (a stem of three convolutions, all blocks of a dilated stage alike);
+Differs none (a stem of three convolutions, all blocks of a dilated stage alike);
         images of any size, where theirs must be one more than a multiple of 16.
 """
 
@@ -19,10 +19,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from foveate.mechanisms.pairwise.point_wise import PointWiseAttention
-from foveate.models.base import models
-from foveate.models.encoders.dilated import Dilated, Head, as_authors, widths
-from foveate.models.encoders.encoder import build_encoder
-from foveate.models.segmentation.blocks import Rules, renamed, side_head
+from foveate.models.names import models
+from foveate.models.segmentation.blocks import side_head
+from foveate.models.segmentation.dilated_segmenter import Dilated, Head, dilated_encoder
+from foveate.models.weight_names import Rules, renamed
 from foveate.options import reduced
 
 RULES: Rules = (
@@ -40,6 +40,7 @@ RULES: Rules = (
     (r"^cls\.", "head.join."),
     (r"^aux\.", "side."),
 )
+AUTHORS = {"stem": "deep", "dilate_first": True}  # the options of their encoder
 
 
 class PointWiseHead(Head):
@@ -48,7 +49,7 @@ class PointWiseHead(Head):
     Args:
         channels: Channels of the last map.
         classes: Channels of the output.
-        size: Height and width of the largest map, after halving, whose pairs of positions have a weight all.
+        size: Height and width of the largest halved map in which every pair of positions has a weight.
         dropout: Share of the channels dropped before the classification. Paper: 0.1.
 
     Example:
@@ -108,17 +109,16 @@ class PSANet(Dilated):
         dropout: float = 0.1,
         **options: Any,
     ) -> None:
-        built = build_encoder(
+        built = dilated_encoder(
             encoder,
+            options,
             in_channels=in_channels,
             output_stride=output_stride,
             pretrained=pretrained_encoder,
-            **as_authors(encoder, options, pretrained_encoder, dilate_first=True),
+            authors=AUTHORS,
         )
-        before, last = widths(built)
-        head = PointWiseHead(last, classes, size=size, dropout=dropout)
-        aside = side_head(before, reduced(before, 4), classes, dropout=dropout) if side else None
-        super().__init__(classes, built, head, aside)
+        head = PointWiseHead(built.channels[-1], classes, size=size, dropout=dropout)
+        super().__init__(classes, built, head, side=side, dropout=dropout)
 
     def from_published(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return weights in the authors' names (semseg's) under those of this model."""

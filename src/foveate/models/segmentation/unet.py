@@ -23,12 +23,13 @@ from torch import Tensor, nn
 
 from foveate.errors import OptionError
 from foveate.mechanisms.base import build
-from foveate.models.base import models
 from foveate.models.classification.resnet_blocks import initialise
-from foveate.models.encoders.encoder import build_encoder
+from foveate.models.encoders.build_encoder import build_encoder
+from foveate.models.names import models
 from foveate.models.segmentation.attention_unet import AttentionUNet
-from foveate.models.segmentation.blocks import Rules, convolve, renamed
+from foveate.models.segmentation.blocks import convolve
 from foveate.models.segmentation.segmenter import Segmenter
+from foveate.models.weight_names import Rules, renamed
 from foveate.options import whole
 
 WIDTHS = (256, 128, 64, 32, 16)
@@ -51,8 +52,8 @@ class UNet(Segmenter):
         output_stride: Stride of the last map.
         pretrained_encoder: Fetch the weights of the published classifier.
         decoder_attention: A mechanism that maps a map to one of its shape, such as ``"scse"``: on the joined
-            maps and on what comes out of every block. None for the plain network.
-        widths: Channels of the decoder's blocks, from the coarsest; as many as the encoder has maps.
+            maps and on the output of every block. None for the plain network.
+        widths: Channels of the decoder's blocks, from the coarsest; one per map of the encoder.
         options: The encoder's.
 
     Raises:

@@ -3,12 +3,12 @@
 import pytest
 import timm
 import torch
+from tests.authors_resnet import parameters
+from tests.drawn import drawn, unset
 
 import foveate as fv
 from foveate.models import create_model
-from foveate.models.encoders.encoder import build_encoder
-from tests.authors_resnet import parameters
-from tests.drawn import drawn, unset
+from foveate.models.encoders.build_encoder import build_encoder
 
 
 @pytest.mark.parametrize("stride", [8, 32])

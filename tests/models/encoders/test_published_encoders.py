@@ -3,12 +3,13 @@
 import timm
 import torch
 from pytest import mark, raises
-
-from foveate.errors import OptionError, ShapeError
-from foveate.models.encoders.encoder import build_encoder
-from foveate.models.weights import put_weights
 from tests.drawn import drawn, unset
 from tests.models.segmentation.published_networks import DRN54, Xception39
+
+from foveate.errors import OptionError, ShapeError
+from foveate.models.encoders.build_encoder import build_encoder
+from foveate.models.weight_names import translated
+from foveate.models.weights import put_weights
 
 
 def image(size=(65, 49)):
@@ -20,7 +21,7 @@ def same(ours, theirs):
     torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
 
 
-@mark.parity("segmentation.xception")
+@mark.parity("encoders.xception39")
 def test_xception39_is_the_one_of_bisenets_authors():
     theirs, ours = drawn(Xception39()), build_encoder("xception39").eval()
     ours.load_state_dict(theirs.state_dict())
@@ -36,12 +37,12 @@ def test_the_authors_xception65_adds_more_to_a_variance_and_its_names_load():
         expected = theirs.forward_features(x)
         for eps, equal in ((1e-3, True), (1e-5, False)):
             ours = unset(build_encoder, "xception65", eps=eps).eval()
-            put_weights(ours, theirs.state_dict(), classes=1000, origin="timm's")
+            put_weights(ours, translated(theirs.state_dict(), ours), classes=1000, origin="timm's")
             found = ours(x)[-1]
             assert torch.allclose(found, expected, rtol=1e-4, atol=1e-4) == equal
 
 
-@mark.parity("segmentation.xception_original")
+@mark.parity("encoders.xception")
 def test_xception_is_timms():
     theirs, ours = drawn(unset(timm.create_model, "legacy_xception")), unset(build_encoder, "xception").eval()
     own = {name: value for name, value in theirs.state_dict().items() if not name.startswith("fc.")}
@@ -50,12 +51,11 @@ def test_xception_is_timms():
         same(ours(image((71, 58)))[-1], theirs.forward_features(image((71, 58))))
 
 
-@mark.parity("segmentation.drn")
+@mark.parity("encoders.drn")
 def test_drn_is_the_authors():
     theirs, ours = drawn(unset(DRN54)), unset(build_encoder, "drn_d_54", output_stride=8).eval()
-    put_weights(
-        ours, {**theirs.state_dict(), "fc.weight": torch.ones(1)}, classes=1000, origin="the authors'"
-    )
+    state = translated({**theirs.state_dict(), "fc.weight": torch.ones(1)}, ours)
+    put_weights(ours, state, classes=1000, origin="the authors'")
     with torch.no_grad():
         maps, (fine, last) = ours(image()), theirs(image())
     same(maps[2], fine)

@@ -1,4 +1,4 @@
-"""Names of published weights of the modified Xception, brought to those of ``Xception65``."""
+"""Names of published weights of the modified Xception, translated to those of ``Xception65``."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Names of published weights, brought to the names of ``ResNet``.
+"""Names of published weights, translated to those of ``ResNet``.
 
-torchvision's and timm's plain names are ``ResNet``'s own. What differs is how the mechanism's weights are
-called, in whose order and shape they come, and what network they were made for.
+``ResNet`` has the names of torchvision and of timm's plain networks. Sources differ in the names of the
+mechanism's weights, in their order and shape, and in the network that they were trained in.
 """
 
 from __future__ import annotations
@@ -9,32 +9,66 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
 from foveate.errors import CheckpointError
 from foveate.mechanisms.base import mechanisms, options_of
 
-if TYPE_CHECKING:
-    from foveate.models.classification.resnet import ResNet
+
+@runtime_checkable
+class Blocks(Protocol):
+    """What a plan says about the blocks of a network."""
+
+    @property
+    def bottleneck(self) -> bool:
+        """Whether they are bottlenecks."""
+
+
+@runtime_checkable
+class Network(Protocol):
+    """How a ``ResNet`` was built, and its weights."""
+
+    @property
+    def plan(self) -> Blocks:
+        """What it is made of."""
+
+    @property
+    def mechanism(self) -> str | None:
+        """The name of its mechanism; None for the plain network."""
+
+    @property
+    def placement(self) -> str:
+        """Where the mechanism sits."""
+
+    @property
+    def caffe(self) -> bool:
+        """Whether it halves the size and pools as Caffe's models do."""
+
+    @property
+    def options(self) -> Mapping[str, object]:
+        """Options of the mechanism."""
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return the weights by name."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How somebody calls the weights of a network.
+    """The names that one source gives to the weights of a network.
 
     Args:
-        source: Who; for messages.
+        source: Who it is, for messages.
         mechanism: The mechanism that the network has.
         mark: Matches a name that only this layout has.
         rules: Patterns and what replaces them, applied in order to every name.
         placement: Where the mechanism sits in that network.
         caffe: Whether it halves the size and pools as Caffe's models do.
-        options: The mechanism's options that weights of the same shapes would not give away.
-        bottleneck: Whether only its networks of bottlenecks are ours.
-        told: Options of the mechanism that are True where a name matches, and else False.
-        swapped: Names of kernels whose two input channels come in the other order: the mean first, then the
+        options: The mechanism's options that the shapes of the weights do not show.
+        bottleneck: Whether only its networks of bottlenecks compute the same as ``ResNet``.
+        flags: Options of the mechanism that are True if a name matches, else False.
+        swapped: Matches kernels whose two input channels come in the other order: the mean first, then the
             maximum.
     """
 
@@ -46,7 +80,7 @@ class Layout:
     caffe: bool = False
     options: tuple[tuple[str, object], ...] = ()
     bottleneck: bool = False
-    told: tuple[tuple[str, str], ...] = ()
+    flags: tuple[tuple[str, str], ...] = ()
     swapped: str = r"(?!)"
 
 
@@ -140,7 +174,7 @@ LAYOUTS = (
             (_BLOCK + r"se\.spatial\.conv\.conv\.", r"\1.attention.spatial.conv."),
             (_BLOCK + r"se\.spatial\.conv\.bn\.", r"\1.attention.spatial.norm."),
         ),
-        told=(("bias", r"\.se\.channel\.fc1\.bias$"),),
+        flags=(("bias", r"\.se\.channel\.fc1\.bias$"),),
         swapped=r"\.attention\.spatial\.conv\.weight$",
     ),
     Layout(
@@ -157,8 +191,8 @@ LAYOUTS = (
 )
 
 
-def published(state: Mapping[str, Tensor], network: ResNet) -> dict[str, Tensor]:
-    """Return ``state`` under the names, and in the shapes, of ``network``; as it is if no layout explains it.
+def published(state: Mapping[str, Tensor], network: Network) -> dict[str, Tensor]:
+    """Return ``state`` under the names, and in the shapes, of ``network``; unchanged if no layout matches.
 
     Raises:
         CheckpointError: The weights are those of a network that computes something else.
@@ -187,14 +221,14 @@ def _shaped(value: Tensor, own: Tensor | None) -> Tensor:
     return value
 
 
-def _check(layout: Layout, network: ResNet, state: Mapping[str, Tensor]) -> None:
-    """Weights of the right shapes in another network would load, and mean nothing there."""
+def _check(layout: Layout, network: Network, state: Mapping[str, Tensor]) -> None:
+    """Raise if the weights would load, but into a network that computes something else."""
     wanted: dict[str, object] = {"mechanism": layout.mechanism, "placement": layout.placement}
     here: dict[str, object] = {"mechanism": network.mechanism, "placement": network.placement}
     if network.mechanism == layout.mechanism:
-        here |= options_of(mechanisms[layout.mechanism]) | network.options
+        here |= {**options_of(mechanisms[layout.mechanism]), **network.options}
     wanted |= dict(layout.options) | {"caffe": layout.caffe}
-    wanted |= {option: any(re.search(mark, name) for name in state) for option, mark in layout.told}
+    wanted |= {option: any(re.search(mark, name) for name in state) for option, mark in layout.flags}
     here["caffe"] = network.caffe
     for option, value in wanted.items():
         if here[option] != value:

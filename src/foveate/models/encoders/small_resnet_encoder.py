@@ -4,7 +4,7 @@ Paper   He, Zhang, Ren, Sun. Deep Residual Learning for Image Recognition. CVPR 
         section 4.2.
 Shapes  images (B, C, H, W) -> maps of 16, 32 and 64 channels at strides 1, 2 and 4.
 Cost    the classifier's without its head: 74,640 parameters for resnet8.
-Differs nothing.
+Differs none.
 """
 
 from __future__ import annotations
@@ -15,16 +15,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from foveate.errors import OptionError
-from foveate.models.classification.resnet_small import SmallResNet
-from foveate.models.encoders.backbones import Encoder
+from foveate.models.encoders.encoder import Encoder
 
 
 class SmallResNetEncoder(Encoder):
     """The three stages of foveate's small residual network, under the names that they have there.
 
     Args:
-        network: The classifier. Its blocks are taken out of it.
-        output_stride: 32, which leaves the strides as they are: 1, 2 and 4.
+        network: A ``SmallResNet``. Its blocks are taken out of it.
+        output_stride: 32, which keeps the strides: 1, 2 and 4.
 
     Raises:
         OptionError: ``output_stride`` is another.
@@ -34,10 +33,12 @@ class SmallResNetEncoder(Encoder):
     bn1: nn.Module
     relu: nn.Module
 
-    def __init__(self, network: SmallResNet, *, output_stride: int = 32) -> None:
+    def __init__(self, network: nn.Module, *, output_stride: int = 32) -> None:
         super().__init__()
         if output_stride != 32:
-            raise OptionError(f"output_stride: got {output_stride}; a small ResNet ends at 4 as it is")
+            raise OptionError(
+                f"output_stride: got {output_stride}, expected 32: a small ResNet ends at stride 4"
+            )
         for name, child in network.named_children():
             if name not in ("avgpool", "flatten", "fc"):
                 self.add_module(name, child)

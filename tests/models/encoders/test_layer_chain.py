@@ -1,10 +1,10 @@
 import torch
 from pytest import mark
+from tests.drawn import drawn, unset
 from torchvision.models import mobilenet_v3_small
 
 import foveate as fv
-from foveate.models.encoders.encoder import build_encoder
-from tests.drawn import drawn, unset
+from foveate.models.encoders.build_encoder import build_encoder
 
 
 @mark.parametrize(

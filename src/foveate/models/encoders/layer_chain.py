@@ -10,7 +10,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from foveate.errors import OptionError
-from foveate.models.encoders.backbones import Encoder, dilate
+from foveate.models.encoders.dilate import dilate
+from foveate.models.encoders.encoder import Encoder
 
 CHAINS = ("features", "layers", "trunk_output")  # of steps
 CHAIN = (*CHAINS, "stem", "conv1", "maxpool", "stage2", "stage3", "stage4", "conv5")
@@ -18,7 +19,7 @@ HEAD = ("norm", "permute", "avgpool", "flatten", "classifier", "fc", "head")
 TRIAL = 128  # pixels a side of the image whose way through the network shows where it gets smaller
 
 
-class StagedEncoder(Encoder):
+class LayerChainEncoder(Encoder):
     """A classifier of torchvision that is a chain of layers, without its head, under its names of weights.
 
     The maps are the last of each size. Poolings round sizes up; ConvNeXt's and Swin's convolutions of whole
@@ -30,7 +31,7 @@ class StagedEncoder(Encoder):
         dilate_first: Whether the first block of a dilated stage is dilated as the others are.
 
     Raises:
-        OptionError: The network is no such chain, or what halves the size in it cannot be dilated.
+        OptionError: The network is not such a chain, or the layers that halve the size cannot be dilated.
     """
 
     def __init__(self, network: nn.Module, *, output_stride: int = 32, dilate_first: bool = False) -> None:
@@ -38,7 +39,7 @@ class StagedEncoder(Encoder):
         children = dict(network.named_children())
         if strange := [name for name in children if name not in CHAIN + HEAD]:
             raise OptionError(
-                f"encoder: {type(network).__name__} is no chain of layers (it has {strange[0]}). "
+                f"encoder: {type(network).__name__} is not a chain of layers (it has {strange[0]}). "
                 "Any network that timm gives as feature maps can be one: timm/NAME."
             )
         self._chain = [name for name in children if name in CHAIN]
@@ -59,7 +60,7 @@ class StagedEncoder(Encoder):
             if stride > output_stride and not _can_dilate(stage):
                 raise OptionError(
                     f"output_stride: got {output_stride}, expected 32 as a {type(network).__name__} "
-                    "halves the size by what cannot be dilated"
+                    "halves the size with layers that cannot be dilated"
                 )
         dilate(stages, output_stride, dilate_first)
         self._ends = frozenset(ends)
