@@ -3,7 +3,7 @@ import pytest
 import torch
 from torchvision.transforms.v2 import functional as geometry
 
-from foveate.data.augment import DRAWS, augmentations
+from foveate.data.augment.augmentations import DRAWS, augmentations
 from foveate.errors import UnknownNameError
 
 IMAGES = torch.arange(2 * 3 * 16 * 16, dtype=torch.int64).remainder(251).to(torch.uint8).reshape(2, 3, 16, 16)

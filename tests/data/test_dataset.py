@@ -5,7 +5,7 @@ from image_samples import pixels
 from PIL import Image
 from torch.utils.data import Subset
 
-from foveate.data.dataset_items import to_rgb
+from foveate.data.datasets.dataset_items import to_rgb
 from foveate.data.open import open_data, reopen
 from foveate.errors import DataError
 

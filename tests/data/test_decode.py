@@ -4,7 +4,7 @@ from image_samples import pixels, save
 from PIL import Image
 
 from foveate.data.checks.probe_files import probe_file
-from foveate.data.decode import file_size, read, read_square, square
+from foveate.data.images.decode import file_size, read, read_square, square
 from foveate.data.masks.raw import raw_mask
 from foveate.errors import DataError
 

@@ -5,7 +5,7 @@ import pytest
 from image_samples import make_folder, pixels, save
 from mask_samples import labels, save_mask
 
-from foveate.data.folder import strangers
+from foveate.data.folders.open_folder import strangers
 from foveate.data.open import open_data, reopen
 from foveate.errors import DataError, OptionError
 

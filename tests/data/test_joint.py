@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 import torch
 
-from foveate.data.augment import augmentations
+from foveate.data.augment.augmentations import augmentations
+from foveate.data.augment.joint_crops import moves
 from foveate.data.base import IGNORE
 from foveate.data.batches import eval_batches, train_batches
 from foveate.data.cache import CachedSplit
-from foveate.data.joint import moves
 from foveate.errors import OptionError
 
 COUNT, HEIGHT, WIDTH = 30, 36, 48

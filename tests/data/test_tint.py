@@ -4,7 +4,7 @@ import torch
 from image_samples import pixels
 from torchvision.transforms.v2 import functional as torchvision
 
-from foveate.data.tint import tinted
+from foveate.data.augment.colour_jitter import tinted
 
 DRAWS = np.random.default_rng(0).random((6, 3))
 

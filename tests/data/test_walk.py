@@ -6,10 +6,10 @@ import pytest
 from image_samples import make_folder, save
 from PIL import Image
 
-from foveate.data import walk
 from foveate.data.checks.check import check, check_source
 from foveate.data.checks.probe_files import probe_file
-from foveate.data.decode import BYTES_A_PIXEL, MOST_PIXELS, read
+from foveate.data.folders import walk
+from foveate.data.images.decode import BYTES_A_PIXEL, MOST_PIXELS, read
 from foveate.data.open import open_data
 from foveate.errors import DataError
 

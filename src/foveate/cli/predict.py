@@ -53,7 +53,7 @@ def predict(
             torchvision, such as a model of your own.
         json: Print JSON, with the probability of every class, or its share of the pixels.
     """
-    from foveate.data.picture_lists import pictures_of
+    from foveate.data.folders.picture_lists import pictures_of
     from foveate.infer.load import is_segmenter, load
 
     if not images:

@@ -10,8 +10,8 @@ from functools import partial
 from pathlib import Path
 
 from foveate.data.base import Split
-from foveate.data.decode import MOST_PIXELS, Reading, check_file
-from foveate.data.levels import SIXTEEN
+from foveate.data.images.decode import MOST_PIXELS, Reading, check_file
+from foveate.data.images.levels import SIXTEEN
 from foveate.errors import DataError
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor, nn
 
-from foveate.data.decode import MOST_PIXELS
-from foveate.data.picture_lists import pictures_of
+from foveate.data.folders.picture_lists import pictures_of
+from foveate.data.images.decode import MOST_PIXELS
 from foveate.errors import CheckpointError
 from foveate.infer.load import load
 from foveate.infer.load import predict as predicted

@@ -14,7 +14,7 @@ from foveate.cli import output
 from foveate.errors import DataError, OptionError
 
 if TYPE_CHECKING:
-    from foveate.data.picture_lists import Picture
+    from foveate.data.folders.picture_lists import Picture
     from foveate.segment.streamed import Wanted
 
 SEGMENTING = Group("With a model that segments", sort_key=2)

@@ -22,11 +22,11 @@ from foveate.data.checks.check_pairs import check_pairs
 from foveate.data.checks.duplicates import exact_groups, near_pairs
 from foveate.data.checks.finding import Finding, Severity
 from foveate.data.checks.probe_files import Probe, probe_file, probe_pixels
-from foveate.data.folder import strangers
-from foveate.data.formats import unread_advice, unread_pictures
-from foveate.data.names import printable
+from foveate.data.folders.open_folder import strangers
+from foveate.data.folders.walk import image_files, links_back, visible_files
+from foveate.data.images.formats import unread_advice, unread_pictures
 from foveate.data.open import open_data
-from foveate.data.walk import image_files, links_back, visible_files
+from foveate.data.printable import printable
 from foveate.errors import DataError, FoveateError
 
 __all__ = ["Finding", "check", "check_source", "opening_warnings"]

@@ -16,7 +16,7 @@ from jaxtyping import Int64
 
 from foveate.data.base import IGNORE, ImageData, Split
 from foveate.data.checks.finding import Finding
-from foveate.data.decode import opened
+from foveate.data.images.decode import opened
 from foveate.data.masks.raw import ARRAYS
 
 _UNEVEN = (

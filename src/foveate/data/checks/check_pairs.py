@@ -11,10 +11,10 @@ import numpy as np
 
 from foveate.data.checks.check_masks import check_files, palette_used
 from foveate.data.checks.finding import Finding
-from foveate.data.decode import file_size
+from foveate.data.folders.tree import scan
+from foveate.data.images.decode import file_size
 from foveate.data.masks.layout import find_pairs
 from foveate.data.masks.raw import mask_size, raw_mask
-from foveate.data.tree import scan
 from foveate.errors import DataError
 
 _MANY = 12  # values named; more says that they are no class numbers

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from foveate.data.decode import (
+from foveate.data.images.decode import (
     USUAL,
     Reading,
     TooLargeError,
@@ -26,9 +26,9 @@ from foveate.data.decode import (
     open_image,
     upright_rgb,
 )
-from foveate.data.endings import is_cut
-from foveate.data.formats import usual_suffixes
-from foveate.data.levels import DEEP, is_deep_colour, seen
+from foveate.data.images.formats import usual_suffixes
+from foveate.data.images.levels import DEEP, is_deep_colour, seen
+from foveate.data.images.truncated import is_cut
 from foveate.errors import DataError
 
 THUMB = 16  # pixels a side of the thumbnail that near duplicates are confirmed on

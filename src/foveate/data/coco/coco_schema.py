@@ -18,8 +18,8 @@ import numpy as np
 from jaxtyping import Float64
 
 from foveate.data.coco.coco_shapes import uncompressed
-from foveate.data.decode import check_file
-from foveate.data.names import printable
+from foveate.data.images.decode import check_file
+from foveate.data.printable import printable
 from foveate.errors import DataError
 
 LISTS = ("images", "annotations", "categories")

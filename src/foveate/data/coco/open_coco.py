@@ -29,12 +29,12 @@ from foveate.data.base import BACKGROUND, IGNORE, SPLITS, ImageData, Split
 from foveate.data.coco.coco_files import coco_files, image_places
 from foveate.data.coco.coco_schema import Content, LeftOut, Listed, Object, RunLengths, read_coco, shapes_of
 from foveate.data.coco.coco_shapes import polygon_region, run_length_region
-from foveate.data.decode import MOST_PIXELS, TURNS, Reading, file_size, opened, orientation, read
-from foveate.data.deep_files import common_reading
 from foveate.data.fingerprint import hash_images, hash_splits
-from foveate.data.formats import SUFFIXES
+from foveate.data.images.common_levels import common_reading
+from foveate.data.images.decode import MOST_PIXELS, TURNS, Reading, file_size, opened, orientation, read
+from foveate.data.images.formats import SUFFIXES
 from foveate.data.label_sets import as_truths, strata
-from foveate.data.names import printable
+from foveate.data.printable import printable
 from foveate.data.splits import SHARES, Shares, cut
 from foveate.errors import DataError, OptionError
 

@@ -27,7 +27,7 @@ from foveate.data.masks.class_table import (
 from foveate.data.masks.code import MaskCode
 from foveate.data.masks.known import known_code
 from foveate.data.masks.raw import palette_of
-from foveate.data.masks.survey import LOOKED_AT, Seen, are_coloured, look, spread
+from foveate.data.masks.scan_masks import LOOKED_AT, Seen, are_coloured, look, spread
 from foveate.data.palette import is_voc_brightness
 from foveate.errors import DataError, OptionError
 

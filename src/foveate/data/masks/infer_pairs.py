@@ -11,7 +11,7 @@ from foveate.data.masks.infer_code import MaskOptions, infer_code
 from foveate.data.masks.layers import are_layers, infer_layers
 from foveate.data.masks.layout import Pairs
 from foveate.data.masks.outlines import infer_outlines
-from foveate.data.masks.survey import LOOKED_AT, spread
+from foveate.data.masks.scan_masks import LOOKED_AT, spread
 from foveate.errors import OptionError
 
 

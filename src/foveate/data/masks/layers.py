@@ -19,7 +19,7 @@ from foveate.data.base import BACKGROUND, IGNORE, MOST_CLASSES
 from foveate.data.masks.class_table import VOID
 from foveate.data.masks.pairs import OBJECT, Pair
 from foveate.data.masks.raw import raw_mask, values_in
-from foveate.data.masks.survey import LOOKED_AT, spread
+from foveate.data.masks.scan_masks import LOOKED_AT, spread
 from foveate.errors import DataError, OptionError
 
 _HALF = 128

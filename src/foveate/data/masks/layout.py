@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from foveate.data.folder_names import split_named
+from foveate.data.folders.folder_names import split_named
+from foveate.data.folders.tree import Tree, held
 from foveate.data.masks.lists import listed, split_lists
 from foveate.data.masks.pairs import Pair, paired, with_inside
 from foveate.data.masks.roles import OUTLINES, File, Files, Named, files_by_role
-from foveate.data.tree import Tree, held
 from foveate.errors import DataError
 
 

@@ -11,8 +11,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from foveate.data.folder_names import sibling_splits
-from foveate.data.tree import Tree, is_image, stem_of
+from foveate.data.folders.folder_names import sibling_splits
+from foveate.data.folders.tree import Tree, is_image, stem_of
 from foveate.errors import DataError
 
 _FOLDERS = ("", "ImageSets/Segmentation", "ImageSets", "splits", "split", "lists", "list", "annotations")

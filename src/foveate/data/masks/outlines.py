@@ -16,7 +16,7 @@ from jaxtyping import UInt8
 
 from foveate.data.base import BACKGROUND
 from foveate.data.coco.coco_shapes import polygon_region
-from foveate.data.decode import file_size
+from foveate.data.images.decode import file_size
 from foveate.errors import DataError
 
 NAMES = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from foveate.data.folder_names import meaning
+from foveate.data.folders.folder_names import meaning
 from foveate.data.masks.match import SEPARATOR, Match, matched
 from foveate.data.masks.roles import File, Files
 from foveate.errors import DataError

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Int32, UInt8
 
-from foveate.data.decode import file_size, opened, upright
+from foveate.data.images.decode import file_size, opened, upright
 from foveate.errors import DataError
 
 Kind = Literal["index", "binary", "colour", "threshold"]

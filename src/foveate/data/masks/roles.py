@@ -13,12 +13,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from foveate.data.folder_names import Role, meaning, sibling_splits
-from foveate.data.masks.look import look_like_masks
+from foveate.data.folders.folder_names import Role, meaning, sibling_splits
+from foveate.data.folders.tree import Tree, held, is_image, scan, stem_of
+from foveate.data.masks.looks_like_mask import look_like_masks
 from foveate.data.masks.outlines import is_outline_file
 from foveate.data.masks.raw import ARRAYS
 from foveate.data.masks.stems import core, is_weak, unmarked, without_split
-from foveate.data.tree import Tree, held, is_image, scan, stem_of
 from foveate.errors import DataError
 
 OUTLINES = ".txt"

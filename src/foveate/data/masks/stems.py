@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import cache
 
-from foveate.data.folder_names import meaning
+from foveate.data.folders.folder_names import meaning
 
 _ALSO = {
     "mask": "l seg labelids labeltrainids color instanceids 1stho 2ndho ah vk",

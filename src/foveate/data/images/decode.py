@@ -25,8 +25,8 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageFile
 
-from foveate.data.formats import SUFFIXES, formats_for
-from foveate.data.levels import DEEP, SIXTEEN, Levels, deep_colour, eight_bits, levels_of
+from foveate.data.images.formats import SUFFIXES, formats_for
+from foveate.data.images.levels import DEEP, SIXTEEN, Levels, deep_colour, eight_bits, levels_of
 from foveate.errors import DataError
 from foveate.options import whole
 

@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from foveate.data.base import ImageData
-from foveate.data.class_folders import Level, find_class_folders
-from foveate.data.decode import MOST_PIXELS
-from foveate.data.files import Entry, data_from_entries
+from foveate.data.entries import Entry, data_from_entries
+from foveate.data.folders.class_folders import Level, find_class_folders
+from foveate.data.folders.tree import Tree, scan
+from foveate.data.images.decode import MOST_PIXELS
 from foveate.data.splits import SHARES, Shares
-from foveate.data.tree import Tree, scan
 from foveate.errors import DataError, OptionError
 
 _LEVELS = ("outer", "inner", "path")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from foveate.data.decode import SUFFIXES
+from foveate.data.images.decode import SUFFIXES
 from foveate.errors import DataError
 
 _MOST_LINKS = 8  # on the way to a folder; folders that all link to each other would never end

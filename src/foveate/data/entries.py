@@ -10,12 +10,12 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 
 from foveate.data.base import SPLITS, ImageData, Split
-from foveate.data.decode import MOST_PIXELS, Reading, read
-from foveate.data.deep_files import common_reading
 from foveate.data.fingerprint import hash_files, hash_images, hash_splits
+from foveate.data.images.common_levels import common_reading
+from foveate.data.images.decode import MOST_PIXELS, Reading, read
 from foveate.data.label_sets import as_truths, strata
 from foveate.data.masks.code import Code, MaskCode, masked
-from foveate.data.names import printable
+from foveate.data.printable import printable
 from foveate.data.splits import Shares, cut
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from foveate.data.decode import SUFFIXES
-from foveate.data.walk import walk
+from foveate.data.folders.walk import walk
+from foveate.data.images.decode import SUFFIXES
 
 
 @dataclass(eq=False)

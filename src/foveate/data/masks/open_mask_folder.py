@@ -11,8 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from foveate.data.base import IGNORE, ImageData
-from foveate.data.decode import MOST_PIXELS
-from foveate.data.files import Entry, data_from_entries
+from foveate.data.entries import Entry, data_from_entries
+from foveate.data.folders.tree import scan
+from foveate.data.images.decode import MOST_PIXELS
 from foveate.data.masks.class_table import Colours, Names
 from foveate.data.masks.code import Code
 from foveate.data.masks.infer_code import Ignored, MaskOptions
@@ -20,7 +21,6 @@ from foveate.data.masks.infer_pairs import infer_from_pairs
 from foveate.data.masks.layout import Pairs, find_pairs
 from foveate.data.masks.pairs import Pair
 from foveate.data.splits import SHARES, Shares
-from foveate.data.tree import scan
 from foveate.errors import DataError
 
 _SHOWN = 5  # files named in an error

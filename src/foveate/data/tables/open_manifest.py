@@ -23,16 +23,16 @@ from pathlib import Path
 from typing import NoReturn
 
 from foveate.data.base import ImageData
-from foveate.data.decode import MOST_PIXELS
-from foveate.data.files import Entry, data_from_entries
-from foveate.data.folder_names import split_named
+from foveate.data.entries import Entry, data_from_entries
+from foveate.data.folders.folder_names import split_named
+from foveate.data.images.decode import MOST_PIXELS
 from foveate.data.label_sets import held, parted, truth_of, without_none
 from foveate.data.masks.class_table import Colours, Names
-from foveate.data.masks.folder import plain
 from foveate.data.masks.infer_code import Ignored, MaskOptions, infer_code
-from foveate.data.names import printable
+from foveate.data.masks.open_mask_folder import plain
+from foveate.data.printable import printable
 from foveate.data.splits import SHARES, Shares
-from foveate.data.table import OLD, Row, Table, read_table
+from foveate.data.tables.table import OLD, Row, Table, read_table
 from foveate.errors import DataError, OptionError, nearest
 
 COLUMNS = ("path", "label", "mask", "split", "group")

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from foveate.data.folder_names import meaning, sibling_splits
-from foveate.data.masks.look import look_like_masks
+from foveate.data.folders.folder_names import meaning, sibling_splits
+from foveate.data.folders.tree import Tree, held
+from foveate.data.masks.looks_like_mask import look_like_masks
 from foveate.data.masks.stems import core
-from foveate.data.tree import Tree, held
 from foveate.errors import DataError
 
 Level = Literal["outer", "inner", "path"]

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from foveate.data.decode import Reading, check_file, opened
-from foveate.data.levels import DEEP, SIXTEEN, Seen, deep_colour, is_deep_colour, seen
+from foveate.data.images.decode import Reading, check_file, opened
+from foveate.data.images.levels import DEEP, SIXTEEN, Seen, deep_colour, is_deep_colour, seen
 from foveate.errors import DataError
 
 _LOOKED_AT = 256  # files whose values are looked at, evenly spread
