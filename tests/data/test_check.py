@@ -9,7 +9,8 @@ from image_samples import make_folder, pixels, save
 from PIL import Image
 
 from foveate.data.checks import probe_files as probe
-from foveate.data.checks.check import check, check_source
+from foveate.data.checks.check import check
+from foveate.data.checks.check_source import check_source
 from foveate.data.open import open_data
 
 

@@ -4,7 +4,8 @@ from image_samples import pixels, save
 from PIL import Image
 
 from foveate.data.checks.probe_files import probe_file
-from foveate.data.images.decode import file_size, read, read_square, square
+from foveate.data.images.decode import read, read_square, square
+from foveate.data.images.open_image import file_size
 from foveate.data.masks.raw import raw_mask
 from foveate.errors import DataError
 

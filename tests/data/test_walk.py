@@ -6,10 +6,12 @@ import pytest
 from image_samples import make_folder, save
 from PIL import Image
 
-from foveate.data.checks.check import check, check_source
+from foveate.data.checks.check import check
+from foveate.data.checks.check_source import check_source
 from foveate.data.checks.probe_files import probe_file
 from foveate.data.folders import walk
-from foveate.data.images.decode import BYTES_A_PIXEL, MOST_PIXELS, read
+from foveate.data.images.decode import read
+from foveate.data.images.open_image import BYTES_A_PIXEL, MOST_PIXELS
 from foveate.data.open import open_data
 from foveate.errors import DataError
 

@@ -9,7 +9,7 @@ from foveate.data.command_options import DataOptions
 
 if TYPE_CHECKING:
     from foveate.data.base import ImageData
-    from foveate.data.checks.check import Finding
+    from foveate.data.checks.finding import Finding
 
 EXAMPLE = """
     $ foveate check scenes
@@ -56,7 +56,7 @@ def check(
 
 def _findings(data: str, options: dict[str, Any]) -> tuple[ImageData | None, list[Finding]]:
     from foveate.data.checks.check import check as find
-    from foveate.data.checks.check import check_source
+    from foveate.data.checks.check_source import check_source
     from foveate.data.open import open_data
     from foveate.errors import DataError
 

@@ -122,7 +122,7 @@ def _open_path(path: Path, options: dict[str, object]) -> ImageData:
 def _about_unread(path: Path) -> str:
     """Return a sentence on pictures of formats that are not read; "" if there are none."""
     from foveate.data.folders.walk import visible_files
-    from foveate.data.images.formats import unread_advice, unread_pictures
+    from foveate.data.images.open_image import unread_advice, unread_pictures
 
     try:
         unread = unread_pictures(visible_files(path))

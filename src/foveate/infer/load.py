@@ -17,8 +17,9 @@ from torch import Tensor, nn
 from foveate.compare.build import rebuild
 from foveate.data.base import ImageData
 from foveate.data.canvas import Canvas
-from foveate.data.images.decode import MOST_PIXELS, Reading, read, read_square, square, upright_rgb
+from foveate.data.images.decode import read, read_square, square, upright_rgb
 from foveate.data.images.levels import SIXTEEN
+from foveate.data.images.open_image import MOST_PIXELS, Reading
 from foveate.errors import CheckpointError, DataError, ShapeError
 from foveate.infer.saved import CONFIG, SavedModel, read_saved
 from foveate.models.given import Given, remember

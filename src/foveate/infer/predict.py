@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from foveate.data.folders.picture_lists import pictures_of
-from foveate.data.images.decode import MOST_PIXELS
+from foveate.data.images.open_image import MOST_PIXELS
 from foveate.errors import CheckpointError
 from foveate.infer.load import load
 from foveate.infer.load import predict as predicted

@@ -15,19 +15,17 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from foveate.data.images.decode import (
+from foveate.data.images.decode import has_alpha, is_transparency, upright_rgb
+from foveate.data.images.levels import DEEP, is_deep_colour, seen
+from foveate.data.images.open_image import (
     USUAL,
     Reading,
     TooLargeError,
     check_file,
-    has_alpha,
-    is_transparency,
     lies,
     open_image,
-    upright_rgb,
+    usual_suffixes,
 )
-from foveate.data.images.formats import usual_suffixes
-from foveate.data.images.levels import DEEP, is_deep_colour, seen
 from foveate.data.images.truncated import is_cut
 from foveate.errors import DataError
 

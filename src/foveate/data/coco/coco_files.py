@@ -12,9 +12,9 @@ import mmap
 from collections.abc import Iterator
 from pathlib import Path
 
-from foveate.data.folders.folder_names import meaning
+from foveate.data.folders.name_words import meaning
 from foveate.data.folders.walk import visible_folders
-from foveate.data.images.decode import check_file
+from foveate.data.images.open_image import check_file
 from foveate.errors import DataError
 
 _OTHER = ("captions", "keypoints", "panoptic", "stuff")  # COCO's files of other tasks

@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from foveate.data.coco.coco_shapes import uncompressed
-from foveate.data.images.decode import check_file
+from foveate.data.images.open_image import check_file
 from foveate.data.printable import printable
 from foveate.errors import DataError
 

@@ -29,10 +29,19 @@ from foveate.data.base import BACKGROUND, IGNORE, SPLITS, ImageData, Split
 from foveate.data.coco.coco_files import coco_files, image_places
 from foveate.data.coco.coco_schema import Content, LeftOut, Listed, Object, RunLengths, read_coco, shapes_of
 from foveate.data.coco.coco_shapes import polygon_region, run_length_region
-from foveate.data.fingerprint import hash_images, hash_splits
+from foveate.data.fingerprint import hash_splits
 from foveate.data.images.common_levels import common_reading
-from foveate.data.images.decode import MOST_PIXELS, TURNS, Reading, file_size, opened, orientation, read
-from foveate.data.images.formats import SUFFIXES
+from foveate.data.images.decode import read
+from foveate.data.images.hash_files import hash_images
+from foveate.data.images.open_image import (
+    MOST_PIXELS,
+    SUFFIXES,
+    TURNS,
+    Reading,
+    file_size,
+    opened,
+    orientation,
+)
 from foveate.data.label_sets import as_truths, strata
 from foveate.data.printable import printable
 from foveate.data.splits import SHARES, Shares, cut

@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from foveate.data.folders.folder_names import meaning, sibling_splits
+from foveate.data.folders.name_words import core, meaning, sibling_splits
 from foveate.data.folders.tree import Tree, held
 from foveate.data.masks.looks_like_mask import look_like_masks
-from foveate.data.masks.stems import core
 from foveate.errors import DataError
 
 Level = Literal["outer", "inner", "path"]
@@ -107,6 +106,17 @@ def split_folders(tree: Tree, level: Level | None = None) -> tuple[dict[str, Tre
         else f"the {tree.folders[name].count} images in {name} are in no split and are left out"
         for name in beside
     ]
+
+
+def strangers(tree: Tree) -> Iterator[Path]:
+    """Yield every visible file in a folder of images that would not be read as one."""
+    try:
+        found = find_class_folders(tree, "outer")
+    except DataError:
+        used = set[Path]()
+    else:
+        used = {file for labels in found.classes.values() for files in labels.values() for file in files}
+    yield from (file for file in tree.files() if file not in used)
 
 
 def _unwrapped(folder: Tree) -> Tree:

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from foveate.data.folders.walk import image_files
-from foveate.data.images.formats import SUFFIXES
+from foveate.data.folders.tree import image_files
+from foveate.data.images.open_image import SUFFIXES
 from foveate.errors import DataError
 
 LISTS = (".txt", ".csv", ".tsv")

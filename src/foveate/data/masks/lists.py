@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from foveate.data.folders.folder_names import sibling_splits
+from foveate.data.folders.name_words import sibling_splits
 from foveate.data.folders.tree import Tree, is_image, stem_of
 from foveate.errors import DataError
 

@@ -23,13 +23,13 @@ from pathlib import Path
 from typing import NoReturn
 
 from foveate.data.base import ImageData
-from foveate.data.entries import Entry, data_from_entries
-from foveate.data.folders.folder_names import split_named
-from foveate.data.images.decode import MOST_PIXELS
+from foveate.data.entries import Entry, data_from_entries, plain
+from foveate.data.folders.name_words import split_named
+from foveate.data.images.open_image import MOST_PIXELS
 from foveate.data.label_sets import held, parted, truth_of, without_none
 from foveate.data.masks.class_table import Colours, Names
 from foveate.data.masks.infer_code import Ignored, MaskOptions, infer_code
-from foveate.data.masks.open_mask_folder import plain
+from foveate.data.masks.scan_masks import MaskScan
 from foveate.data.printable import printable
 from foveate.data.splits import SHARES, Shares
 from foveate.data.tables.table import OLD, Row, Table, read_table
@@ -94,7 +94,8 @@ def open_manifest(
     if "mask" in table.columns and not chosen:
         if separator is not None:
             raise OptionError(f"manifest: separator is for labels, but {path.name} has masks. Leave it out.")
-        found = infer_code(path.parent, [file for entry in entries for file in entry.masks or ()], asked)
+        scan = MaskScan([file for entry in entries for file in entry.masks or ()])
+        found = infer_code(path.parent, scan, asked)
         return data_from_entries(
             path,
             entries,
@@ -103,6 +104,7 @@ def open_manifest(
             shares=shares,
             options=options | plain(vars(asked)),
             code=found.code,
+            scan=scan,
             palette=found.palette,
             notes=[*notes, *found.notes],
             max_pixels=max_pixels,
