@@ -20,8 +20,9 @@ from jaxtyping import Float32, Int64, UInt8
 from torch import Tensor
 
 from foveate.data.augment.augmentations import DRAWS, augmentations, middle
+from foveate.data.augment.augmentations import augmentations as moves
 from foveate.data.augment.colour_jitter import TINT_DRAWS, tinted
-from foveate.data.augment.joint_crops import JOINT_DRAWS, Jointly, moves
+from foveate.data.augment.joint_crops import JOINT_DRAWS, Jointly
 from foveate.data.cache import CachedSplit
 from foveate.data.canvas import Canvas
 from foveate.data.workers import workers
