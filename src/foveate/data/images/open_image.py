@@ -267,7 +267,12 @@ def file_size(path: Path, how: Reading = USUAL) -> tuple[int, int]:
         DataError: the file cannot be read as an image.
     """
     with opened(path, how.max_pixels) as image:
-        return (image.width, image.height) if lies(image) else (image.height, image.width)
+        return upright_size(image)
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """Return height and width of an opened image once it is turned as its EXIF says."""
+    return (image.width, image.height) if lies(image) else (image.height, image.width)
 
 
 def upright(image: Image.Image) -> Image.Image:

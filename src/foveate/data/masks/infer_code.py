@@ -29,7 +29,7 @@ from foveate.data.masks.known_sets import known_set
 from foveate.data.masks.raw import first_colours
 from foveate.data.masks.scan_masks import MaskScan, Seen
 from foveate.data.palette import is_voc_brightness
-from foveate.errors import DataError, OptionError
+from foveate.errors import DataError, OptionError, first_few
 
 _BINARY = {0, 255}
 _SHOWN = 12  # values named in an error
@@ -222,7 +222,7 @@ def _unnamed(options: MaskOptions, seen: Seen, ignored: set[int]) -> tuple[str, 
     values = sorted(seen.values - ignored)
     if not values:
         raise DataError("every pixel of every mask is ignored. Check ignore_index=, or the masks.")
-    listed = ", ".join(map(str, values[:_SHOWN])) + (", ..." if len(values) > _SHOWN else "")
+    listed = first_few(values, _SHOWN)
     if values[-1] > 20 and is_voc_brightness(values):
         raise DataError(
             f"the masks hold {listed}: the brightness of VOC's colours, not class numbers. Somebody turned "

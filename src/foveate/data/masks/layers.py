@@ -18,7 +18,7 @@ from foveate.data.masks.class_table import VOID
 from foveate.data.masks.found_files import OBJECT, Pair
 from foveate.data.masks.raw import raw_mask
 from foveate.data.masks.scan_masks import MaskScan
-from foveate.errors import DataError, OptionError
+from foveate.errors import DataError, OptionError, first_few
 
 _HALF = 128
 _FEW = 3  # values of a layer; soft edges are told from class numbers by the levels between
@@ -93,7 +93,7 @@ def infer_layers(
         for pair in pairs
         for file, label in zip(pair.masks, pair.labels, strict=True)
     }
-    what = "object" if objects else f"class: {', '.join(own[:5])}{', ...' if len(own) > 5 else ''}"
+    what = "object" if objects else f"class: {first_few(own)}"
     note = f"the masks are put together from one file for each {what}; later ones cover earlier ones"
     return Layers(classes, numbers, threshold or _HALF), note
 
@@ -133,7 +133,7 @@ def _check_layers(scan: MaskScan) -> None:
         if len(held) >= _FEW and max(held) < _HALF:
             raise DataError(
                 f"{file}: is one of several masks of an image, but holds the values "
-                f"{', '.join(map(str, sorted(held)[:6]))}. If these are class numbers, say which folder "
+                f"{first_few(sorted(held))}. If these are class numbers, say which folder "
                 'holds the masks: masks="..." (--masks on the command line); else save 0 and 255.'
             )
 

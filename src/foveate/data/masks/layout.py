@@ -19,7 +19,7 @@ from foveate.data.masks.lists import listed, split_lists
 from foveate.data.masks.match import matched
 from foveate.data.masks.pairs import check_names_differ, paired
 from foveate.data.masks.roles import Named, files_by_role
-from foveate.errors import DataError
+from foveate.errors import DataError, first_few
 
 
 @dataclass(frozen=True)
@@ -77,10 +77,11 @@ def find_pairs(
     if not found.pairs:
         if images is None and files.images[0].role is None:  # nothing but the word for masks speaks for masks
             return None
+        pictures = first_few(file.path.name for file in files.images)
+        others = first_few(file.path.name for file in spare)
         raise DataError(
-            f"{tree.path}: no mask has the name of an image: images are called {_few(files.images)}, masks "
-            f"{_few(spare)}. Name them alike (x.jpg and x.png, or x_mask.png), or give a "
-            "table of path,mask."
+            f"{tree.path}: no mask has the name of an image: images are called {pictures}, masks {others}. "
+            "Name them alike (x.jpg and x.png, or x_mask.png), or give a table of path,mask."
         )
     pairs, bare, more = _in_splits(tree, found.pairs, found.bare)
     notes = [*files.notes, *found.notes, *more]
@@ -154,7 +155,7 @@ def _within(
     lost = [pair.image for pair in pairs if pair.image not in found]
     if lost:
         raise DataError(
-            f"{folder}: has nothing for {_few_names([path.name for path in lost])}. Add it, or leave "
+            f"{folder}: has nothing for {first_few(path.name for path in lost)}. Add it, or leave "
             "ignore_outside out."
         )
     return [replace(pair, inside=found[pair.image]) for pair in pairs], []
@@ -171,12 +172,3 @@ def _voc(tree: Tree) -> Tree:
 
 def _split_of(file: File, pairs: Sequence[Pair]) -> str | None:
     return file.split if any(pair.split for pair in pairs) else None
-
-
-def _few(files: Sequence[File]) -> str:
-    return _few_names([file.path.name for file in files])
-
-
-def _few_names(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:3])
-    return f"{shown}, ... ({len(names)})" if len(names) > 3 else shown or "nothing"

@@ -22,9 +22,8 @@ from foveate.data.masks.layout import Pairs, find_pairs
 from foveate.data.masks.outlines import infer_outlines
 from foveate.data.masks.scan_masks import MaskScan
 from foveate.data.splits import SHARES, Shares
-from foveate.errors import DataError, OptionError
+from foveate.errors import DataError, OptionError, first_few
 
-_SHOWN = 5  # files named in an error
 _LOOKED_AT = 4  # masks of a part
 
 
@@ -136,10 +135,9 @@ def _is_ignored(entry: Entry, code: Code, scan: MaskScan) -> bool:
 
 def _check_bare(path: Path, found: Pairs) -> None:
     if found.bare:
-        names = ", ".join(file.relative_to(path).as_posix() for file in found.bare[:_SHOWN])
-        more = f" and {len(found.bare) - _SHOWN} more" if len(found.bare) > _SHOWN else ""
+        names = first_few(file.relative_to(path).as_posix() for file in found.bare)
         raise DataError(
-            f"{path}: {len(found.bare)} images have no mask: {names}{more}. Add masks, or remove the images."
+            f"{path}: {len(found.bare)} images have no mask: {names}. Add masks, or remove the images."
         )
 
 

@@ -17,13 +17,12 @@ from jaxtyping import Int32, UInt8
 from PIL import Image
 
 from foveate.data.images.open_image import content_hash, file_size, hash_of_opened, opened, upright
-from foveate.errors import DataError
+from foveate.errors import DataError, first_few
 
 Kind = Literal["index", "binary", "colour", "threshold"]
 ARRAYS = (".npy", ".npz")
 _CALLED = ("mask", "masks", "label", "labels", "segmentation", "seg")  # arrays among others in one file
 _FEW = 2**16
-_SHOWN = 6  # values or colours named in an error
 _GREY = {"1": "1-bit", "L": "grey", "P": "paletted", "LA": "grey", "PA": "paletted"}
 _DEEP = ("I", "I;16", "I;16B", "I;16L", "F")
 _RGB = ("RGB", "RGBA")
@@ -195,10 +194,9 @@ def counted(values: Int32[np.ndarray, " n"], coloured: bool) -> str:
     """Return values with how often they occur, the most frequent first, in words."""
     found, counts = np.unique(values, return_counts=True)
     order = np.argsort(-counts, kind="stable")
-    shown = [f"{word_for(int(found[n]), coloured)} ({counts[n]} pixels)" for n in order[:_SHOWN]]
-    more = f" and {len(order) - _SHOWN} more" if len(order) > _SHOWN else ""
+    shown = [f"{word_for(int(found[n]), coloured)} ({counts[n]} pixels)" for n in order]
     what = "colour" if coloured else "value"
-    return f"{what}{'s' * (len(order) > 1)} {', '.join(shown)}{more}"
+    return f"{what}{'s' * (len(order) > 1)} {first_few(shown)}"
 
 
 def _grey_of(path: Path, pixels: UInt8[np.ndarray, "h w c"]) -> Int32[np.ndarray, "h w"]:

@@ -27,7 +27,7 @@ from foveate.data.masks.found_files import OUTLINES, File, Files
 from foveate.data.masks.looks_like_mask import look_like_masks
 from foveate.data.masks.outline_text import is_outline_file
 from foveate.data.masks.raw import ARRAYS
-from foveate.errors import DataError
+from foveate.errors import DataError, first_few
 
 _LOOKED_AT = 20  # text files beside images, until one is not empty
 _FOLD = re.compile(r"(?:fold|cv|split|run|k)[ _-]?\d+$", re.IGNORECASE)
@@ -224,10 +224,9 @@ def _check_folds(tree: Tree, images: list[File]) -> None:
     """Refuse several folds of one data set at once, whose test images are training images of the others."""
     folds = {file.place[0] for file in images if file.split and file.place and _FOLD.match(file.place[0])}
     if len(folds) > 1:
-        shown = ", ".join(sorted(folds)[:3])
         raise DataError(
-            f"{tree.path}: holds several folds ({shown}), each with its own splits. Did you mean "
-            f"{tree.path / min(folds)}?"
+            f"{tree.path}: holds several folds ({first_few(sorted(folds))}), each with its own splits. Did "
+            f"you mean {tree.path / min(folds)}?"
         )
 
 
@@ -235,5 +234,4 @@ def _left_out(root: Path, stray: Sequence[File]) -> list[str]:
     if not stray:
         return []
     folders = sorted({file.path.parent.relative_to(root).as_posix() for file in stray})
-    more = f" and {len(folders) - 3} more" if len(folders) > 3 else ""
-    return [f"{len(stray)} images in {', '.join(folders[:3])}{more} are in no split and are left out"]
+    return [f"{len(stray)} images in {first_few(folders)} are in no split and are left out"]
