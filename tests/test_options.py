@@ -15,11 +15,13 @@ from hypothesis import strategies as st
 
 from foveate import spelling as built
 from foveate.calls import parse_call
-from foveate.data import dataset, folder, manifest
 from foveate.data.coco import open_coco as coco
-from foveate.data.masks import folder as mask_folder
+from foveate.data.datasets import open_dataset as dataset
+from foveate.data.folders import open_folder as folder
+from foveate.data.masks import open_mask_folder as mask_folder
 from foveate.data.scenes import open_scenes as scenes
 from foveate.data.scenes import scene_layout
+from foveate.data.tables import open_manifest as manifest
 from foveate.errors import FoveateError, OptionError, SpecError
 from foveate.insert.spec import parse
 from foveate.mechanisms import mechanisms

@@ -147,6 +147,18 @@ def in_one_line(error: BaseException) -> str:
     return ": ".join([type(error).__name__, *said[:1]])
 
 
+def first_few(names: Iterable[object], most: int = 5) -> str:
+    """Return names with commas between them; of many the first ones, and how many more there are.
+
+    Example:
+        >>> first_few(range(7))
+        '0, 1, 2, 3, 4 and 2 more'
+    """
+    texts = [str(name) for name in names]
+    more = f" and {len(texts) - most} more" if len(texts) > most else ""
+    return ", ".join(texts[:most]) + more
+
+
 def nearest(name: str, known: Iterable[str], count: int = 4) -> str:
     """Return a sentence with the known names nearest to ``name``, or all of them if they are few."""
     known = list(known)

@@ -75,13 +75,14 @@ def write_json(path: Path, content: object) -> None:
     write_bytes(path, text.encode("utf-8", errors="backslashreplace"))
 
 
-def read_json(path: Path, error: type[FoveateError], advice: str) -> Any:
-    """Return the content of a JSON file.
+def read_json(path: Path, error: type[FoveateError], advice: str, *, largest: int = LARGEST_JSON) -> Any:
+    """Return what a JSON file holds.
 
     Args:
         path: A regular file.
-        error: The type of the error to raise.
-        advice: What to do about it, as a sentence.
+        error: Raised if it cannot be read.
+        advice: What to do then, as a sentence.
+        largest: Bytes of the largest file that is read.
 
     Raises:
         FoveateError: There is no such file, or it is not JSON; as an ``error``.
@@ -90,9 +91,9 @@ def read_json(path: Path, error: type[FoveateError], advice: str) -> Any:
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):
             raise OSError("it is not a regular file")
-        if found.st_size > LARGEST_JSON:
-            raise OSError(f"it is larger than {LARGEST_JSON >> 20} MiB")
-        return json.loads(path.read_text(encoding="utf-8"))
+        if found.st_size > largest:
+            raise OSError(f"it is larger than {largest >> 20} MiB")
+        return json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise error(f"{path}: there is no such file. {advice}") from None
     except (OSError, ValueError, RecursionError) as reason:

@@ -9,10 +9,10 @@ import pytest
 from foveate.cli.__main__ import main
 from foveate.data.coco.open_coco import open_coco
 from foveate.data.command_options import DataOptions
-from foveate.data.folder import open_folder
-from foveate.data.manifest import open_manifest
-from foveate.data.masks.folder import open_mask_folder
+from foveate.data.folders.open_folder import open_folder
+from foveate.data.masks.open_mask_folder import open_mask_folder
 from foveate.data.open import open_data
+from foveate.data.tables.open_manifest import open_manifest
 from foveate.errors import OptionError
 from tests.data.image_samples import save
 from tests.data.mask_samples import labels, make_masks, save_mask

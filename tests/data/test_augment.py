@@ -3,7 +3,7 @@ import pytest
 import torch
 from torchvision.transforms.v2 import functional as geometry
 
-from foveate.data.augment import DRAWS, augmentations
+from foveate.data.augment.augmentations import DRAWS, Augmentation, augmentations
 from foveate.errors import UnknownNameError
 
 IMAGES = torch.arange(2 * 3 * 16 * 16, dtype=torch.int64).remainder(251).to(torch.uint8).reshape(2, 3, 16, 16)
@@ -80,3 +80,8 @@ def test_resized_crop_stays_inside_whatever_the_draws():
 def test_a_wrong_name_gets_near_ones():
     with pytest.raises(UnknownNameError, match="crop_flip"):
         augmentations["crop_flp"]
+
+
+def test_what_does_not_shift_stays_in_the_middle():
+    zoomed = [Augmentation(scales=True)(IMAGES, draws(d0=d, d1=1 - d, d3=0.2, d4=0.5), 8) for d in (0.1, 0.9)]
+    assert torch.equal(*zoomed)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from foveate.data.augment import augmentations
+from foveate.data.augment.augmentations import augmentations
 from foveate.data.batches import epoch_order, eval_batches, steps_per_epoch, train_batches
 from foveate.data.cache import CachedSplit
 from foveate.errors import OptionError, UnknownNameError

@@ -11,7 +11,7 @@ import pytest
 from foveate.data import cache as module
 from foveate.data import cache_content as rows
 from foveate.data.cache import cache, cache_file
-from foveate.data.decode import read, square
+from foveate.data.images.decode import read, square
 from foveate.data.open import open_data
 from foveate.errors import DataError, OptionError
 from tests.data.image_samples import make_folder, save

@@ -8,7 +8,8 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 from foveate.data.checks import probe_files as probe
-from foveate.data.checks.check import check, check_source
+from foveate.data.checks.check import check
+from foveate.data.checks.check_source import check_source
 from foveate.data.open import open_data
 from tests.data.image_samples import make_folder, pixels, save
 

@@ -3,7 +3,8 @@ import pytest
 from PIL import Image
 
 from foveate.cli.__main__ import main
-from foveate.data.checks.check import check, check_source
+from foveate.data.checks.check import check
+from foveate.data.checks.check_source import check_source
 from foveate.data.open import open_data
 from foveate.data.palette import voc_palette
 from tests.data.image_samples import save

@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 from torch.utils.data import Subset
 
-from foveate.data.dataset_items import to_rgb
+from foveate.data.datasets.dataset_items import to_rgb
 from foveate.data.open import open_data, reopen
 from foveate.errors import DataError
 from tests.data.image_samples import pixels

@@ -3,7 +3,8 @@ import pytest
 from PIL import Image
 
 from foveate.data.checks.probe_files import probe_file
-from foveate.data.decode import file_size, read, read_square, square
+from foveate.data.images.decode import read, read_square, square
+from foveate.data.images.open_image import file_size
 from foveate.data.masks.raw import raw_mask
 from foveate.errors import DataError
 from tests.data.image_samples import pixels, save

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foveate.data.folder_names import meaning, sibling_splits, split_named
+from foveate.data.folders.name_words import meaning, sibling_splits, split_named
 
 WORDS = {
     "train": ("train", "training"),

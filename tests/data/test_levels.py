@@ -11,8 +11,9 @@ from PIL import Image
 from foveate.data.cache import cache
 from foveate.data.checks.check import check
 from foveate.data.checks.probe_files import probe_file
-from foveate.data.decode import Reading, read
-from foveate.data.levels import SIXTEEN, eight_bits, levels_of
+from foveate.data.images.decode import read
+from foveate.data.images.levels import SIXTEEN, eight_bits, levels_of
+from foveate.data.images.open_image import Reading
 from foveate.data.open import open_data
 from tests.data.image_samples import pixels
 

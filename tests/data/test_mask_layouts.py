@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from foveate.data.checks.check import check_source
+from foveate.data.checks.check_source import check_source
+from foveate.data.folders.tree import scan
 from foveate.data.masks.layout import find_pairs
-from foveate.data.masks.outlines import names_in
+from foveate.data.masks.outline_text import names_in
 from foveate.data.open import open_data, reopen
-from foveate.data.tree import scan
 from foveate.errors import DataError, OptionError
 from tests.data.image_samples import pixels, save
 from tests.data.mask_samples import labels

@@ -9,7 +9,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from foveate.data.checks.probe_files import probe_file, probe_pixels
-from foveate.data.decode import read
+from foveate.data.images.decode import read
 from foveate.errors import DataError
 from tests.data.image_samples import pixels, save
 

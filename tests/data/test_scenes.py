@@ -8,7 +8,8 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from foveate.data.scenes.open_scenes import SceneOptions, scene_boxes, scene_images, scene_layout, scenes
+from foveate.data.scenes.open_scenes import scene_boxes, scene_images, scene_layout, scenes
+from foveate.data.scenes.scene_layout import SceneOptions
 from foveate.data.scenes.scene_paint import MARK, _samples
 from foveate.errors import OptionError
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torchvision.transforms.v2 import functional as torchvision
 
-from foveate.data.tint import tinted
+from foveate.data.augment.colour_jitter import tinted
 from tests.data.image_samples import pixels
 
 DRAWS = np.random.default_rng(0).random((6, 3))

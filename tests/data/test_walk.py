@@ -5,10 +5,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from foveate.data import walk
-from foveate.data.checks.check import check, check_source
+from foveate.data.checks.check import check
+from foveate.data.checks.check_source import check_source
 from foveate.data.checks.probe_files import probe_file
-from foveate.data.decode import BYTES_A_PIXEL, MOST_PIXELS, read
+from foveate.data.folders import walk
+from foveate.data.images.decode import read
+from foveate.data.images.open_image import BYTES_A_PIXEL, MOST_PIXELS
 from foveate.data.open import open_data
 from foveate.errors import DataError
 from tests.data.image_samples import make_folder, save

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from foveate.data.picture_lists import Picture, pictures_of
+from foveate.data.folders.picture_lists import Picture, pictures_of
 from foveate.errors import DataError
 
 

@@ -59,7 +59,8 @@ def crf(
         json: Print the result as JSON.
     """
     from foveate.cli import output
-    from foveate.data.decode import Reading, read
+    from foveate.data.images.decode import read
+    from foveate.data.images.open_image import Reading
     from foveate.data.palette import default_palette
     from foveate.models.crf.refine import check_probabilities, refine
     from foveate.segment.result_files import write_mask, write_probabilities
@@ -123,7 +124,7 @@ def _probabilities(path: Path) -> np.ndarray:
     """Return what an array file holds; of one class alone, the foreground, those of two."""
     import numpy as np
 
-    from foveate.data.decode import check_file
+    from foveate.data.images.open_image import check_file
 
     try:
         check_file(path)
@@ -144,7 +145,7 @@ def _probabilities(path: Path) -> np.ndarray:
 def _labels(path: Path) -> np.ndarray:
     import numpy as np
 
-    from foveate.data.decode import opened, upright
+    from foveate.data.images.open_image import opened, upright
 
     with opened(path) as mask:
         if mask.format == "JPEG":

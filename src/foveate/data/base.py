@@ -17,8 +17,8 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Int64, UInt8
 
-from foveate.data.decode import USUAL, Reading
-from foveate.data.levels import Levels
+from foveate.data.images.levels import Levels
+from foveate.data.images.open_image import USUAL, Reading
 from foveate.data.palette import default_palette
 from foveate.errors import DataError
 

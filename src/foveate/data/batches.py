@@ -19,12 +19,12 @@ import torch
 from jaxtyping import Float32, Int64, UInt8
 from torch import Tensor
 
-from foveate.data.augment import DRAWS, augmentations, middle
+from foveate.data.augment.augmentations import DRAWS, augmentations, middle
+from foveate.data.augment.colour_jitter import TINT_DRAWS, tinted
+from foveate.data.augment.joint_crops import JOINT_DRAWS, Jointly
 from foveate.data.cache import CachedSplit
 from foveate.data.canvas import Canvas
 from foveate.data.feed import epoch_order, random_stream, steps_per_epoch
-from foveate.data.joint import JOINT_DRAWS, Jointly, moves
-from foveate.data.tint import TINT_DRAWS, tinted
 from foveate.data.workers import workers
 from foveate.errors import OptionError
 from foveate.models.normalisation import expect_normalisation
@@ -125,7 +125,7 @@ def train_batches(
         masks, images = split.masks, split.images.transpose(0, 2, 3, 1)
         shape = shape if crop is None else _checked_crop(split, crop)
         frequency = split.class_pixels if rare else np.zeros(0, dtype=np.int64)
-        jointly = Jointly(moves[augment], shape, rare, frequency)
+        jointly = Jointly(augmentations[augment], shape, rare, frequency)
         draws = random_stream(seed, epoch, _AUGMENT).random((len(split), JOINT_DRAWS))
 
         def cut(chosen: Int64[np.ndarray, " b"]) -> Part:

@@ -11,7 +11,7 @@ from jaxtyping import UInt8
 
 from foveate.data.base import IGNORE, Split
 from foveate.data.canvas import Canvas, fit_image, fit_mask, image_size
-from foveate.data.decode import read_at_least, read_square, square
+from foveate.data.images.decode import read_at_least, read_square, square
 from foveate.errors import DataError
 
 

@@ -18,7 +18,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from foveate.data.base import IGNORE, ImageData, Split
-from foveate.data.decode import file_size
+from foveate.data.images.open_image import file_size
 from foveate.errors import OptionError
 
 Canvas = tuple[int, int]

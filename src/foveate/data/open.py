@@ -44,7 +44,7 @@ def open_data(source: object = None, *, seed: int = 0, **options: object) -> Ima
         return _call("scenes", scenes, {"seed": seed, **scene_words(source), **options})
     if isinstance(source, (str, Path)):
         return _open_path(Path(source).expanduser(), {"seed": seed, **options})
-    from foveate.data.dataset import open_dataset
+    from foveate.data.datasets.open_dataset import open_dataset
 
     return _call("dataset", open_dataset, {"seed": seed, **options}, source)
 
@@ -105,7 +105,7 @@ def _open_path(path: Path, options: dict[str, object]) -> ImageData:
     if path.suffix.lower() == ".json":
         return _open_folder(path, options)
     if path.suffix.lower() in MANIFESTS and path.is_file():
-        from foveate.data.manifest import open_manifest
+        from foveate.data.tables.open_manifest import open_manifest
 
         return _call("manifest", open_manifest, options, path)
     if not path.exists():
@@ -121,8 +121,8 @@ def _open_path(path: Path, options: dict[str, object]) -> ImageData:
 
 def _about_unread(path: Path) -> str:
     """Return a sentence on pictures of formats that are not read; "" if there are none."""
-    from foveate.data.formats import unread_advice, unread_pictures
-    from foveate.data.walk import visible_files
+    from foveate.data.folders.walk import visible_files
+    from foveate.data.images.open_image import unread_advice, unread_pictures
 
     try:
         unread = unread_pictures(visible_files(path))
@@ -137,10 +137,10 @@ def _open_folder(path: Path, options: dict[str, object]) -> ImageData:
     """Open a folder by what lies in it: COCO annotations, images and masks, or class folders."""
     from foveate.data.coco.coco_files import coco_files, lone_coco_file
     from foveate.data.coco.open_coco import open_coco
-    from foveate.data.folder import open_folder
-    from foveate.data.masks.folder import open_mask_folder
+    from foveate.data.folders.open_folder import open_folder
+    from foveate.data.folders.tree import scan
     from foveate.data.masks.layout import find_pairs
-    from foveate.data.tree import scan
+    from foveate.data.masks.open_mask_folder import open_mask_folder
 
     if options.get("class_folders"):  # the user has said what it is
         return _call("folder of classes", open_folder, options, path)

@@ -17,7 +17,8 @@ from typing import BinaryIO
 import numpy as np
 from jaxtyping import UInt8
 
-from foveate.data.decode import Reading, open_upright
+from foveate.data.images.decode import open_upright
+from foveate.data.images.open_image import Reading
 from foveate.errors import ShapeError
 
 _AT_ONCE = 256  # rows that are copied at a time

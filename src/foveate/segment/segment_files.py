@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 import numpy as np
 from torch import nn
 
-from foveate.data.decode import Reading
-from foveate.data.picture_lists import Picture
+from foveate.data.folders.picture_lists import Picture
+from foveate.data.images.open_image import Reading
 from foveate.errors import DataError, OptionError
 from foveate.segment.augmented import Views
 from foveate.segment.command_options import SegmentOptions

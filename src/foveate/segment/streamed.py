@@ -18,7 +18,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor, nn
 
-from foveate.data.decode import Reading
+from foveate.data.images.open_image import Reading
 from foveate.models.normalisation import Triple
 from foveate.segment.augmented import Views
 from foveate.segment.drawing import overlay, with_legend

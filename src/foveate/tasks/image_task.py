@@ -14,12 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from foveate.data.augment import augmentations
+from foveate.data.augment.augmentations import augmentations
 from foveate.data.base import ImageData, Truth
 from foveate.data.batches import Batch
 from foveate.data.cache import CachedSplit, cache
 from foveate.data.canvas import Canvas
-from foveate.data.checks.check import check, check_source, opening_warnings
+from foveate.data.checks.check import check, opening_warnings
+from foveate.data.checks.check_source import check_source
 from foveate.data.checks.contact_sheet import alike, contact_sheet
 from foveate.data.checks.finding import Finding
 from foveate.data.feed import Data, Feed

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from foveate.data.decode import MOST_PIXELS
+from foveate.data.images.open_image import MOST_PIXELS
 from foveate.errors import DataError, OptionError
 from foveate.running import device_of, eval_no_grad
 from foveate.tasks.base import Told

@@ -13,9 +13,10 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
-from foveate.data.decode import MOST_PIXELS, Reading, read, read_square, square, upright_rgb
-from foveate.data.levels import SIXTEEN
-from foveate.data.picture_lists import pictures_of
+from foveate.data.folders.picture_lists import pictures_of
+from foveate.data.images.decode import read, read_square, square, upright_rgb
+from foveate.data.images.levels import SIXTEEN
+from foveate.data.images.open_image import MOST_PIXELS, Reading
 from foveate.errors import DataError, ShapeError
 from foveate.models.normalisation import Triple
 

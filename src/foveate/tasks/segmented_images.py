@@ -11,10 +11,10 @@ from jaxtyping import UInt8
 from torch import Tensor, nn
 
 from foveate.data.base import ImageData
-from foveate.data.decode import MOST_PIXELS
 from foveate.data.feed import Data
+from foveate.data.folders.picture_lists import pictures_of
+from foveate.data.images.open_image import MOST_PIXELS
 from foveate.data.palette import default_palette
-from foveate.data.picture_lists import pictures_of
 from foveate.errors import DataError
 from foveate.options import checked
 from foveate.recipe import TrainConfig

@@ -18,18 +18,14 @@ import numpy as np
 from foveate.data.base import ImageData, Split, Truth
 from foveate.data.checks.balance import check_labels
 from foveate.data.checks.check_masks import check_masks, look_at_masks
-from foveate.data.checks.check_pairs import check_pairs
 from foveate.data.checks.duplicates import exact_groups, near_pairs
 from foveate.data.checks.finding import Finding, Severity
 from foveate.data.checks.probe_files import Probe, probe_file, probe_pixels
-from foveate.data.folder import strangers
-from foveate.data.formats import unread_advice, unread_pictures
-from foveate.data.names import printable
-from foveate.data.open import open_data
-from foveate.data.walk import image_files, links_back, visible_files
-from foveate.errors import DataError, FoveateError
-
-__all__ = ["Finding", "check", "check_source", "opening_warnings"]
+from foveate.data.folders.class_folders import strangers
+from foveate.data.folders.tree import image_files, scan
+from foveate.data.images.open_image import unread_advice, unread_pictures
+from foveate.data.printable import printable
+from foveate.errors import DataError
 
 _CHUNK = 64  # images a task of the pool: fewer, larger tasks cost less to hand out
 _PROBLEMS: dict[str, str] = {
@@ -102,30 +98,36 @@ def check(data: ImageData) -> list[Finding]:
         *_exact(items),
         *_near(items),
     ]
-    return _sorted(findings)
-
-
-def check_source(source: object, *, seed: int = 0, **options: object) -> list[Finding]:
-    """Return what is wrong with data that may not even open: then the reason, and what its files tell.
-
-    Args:
-        source: What ``open_data`` takes.
-        seed: As in ``open_data``.
-        options: As in ``open_data``.
-    """
-    try:
-        data = open_data(source, seed=seed, **options)
-    except FoveateError as error:
-        named = {what: str(options[what]) for what in ("images", "masks") if options.get(what)}
-        is_folder = isinstance(source, (str, Path)) and Path(source).is_dir()
-        pairs = check_pairs(Path(str(source)), **named) if is_folder else ()
-        return _sorted([Finding("cannot_open", "error", str(error)), *pairs, *_loose_files(source)])
-    return check(data)
+    return worst_first(findings)
 
 
 def opening_warnings(data: ImageData) -> list[Finding]:
     """Return those warnings of ``check`` for which no picture is opened: what was left out, and why."""
     return [finding for finding in _from_origin(data) if finding.severity == "warning"]
+
+
+def check_files(source: Path) -> Iterator[Finding]:
+    """Yield what the pictures in a folder tell, whatever they are for."""
+    try:
+        files = image_files(source)
+    except DataError as error:
+        yield Finding("unreadable_folder", "error", str(error))
+        return
+    yield from _left_out(source, "mask")
+    probes = _in_pool(
+        lambda first, count: [probe_file(path) for path in files[first : first + count]], len(files)
+    )
+    items = [
+        _Item(printable(str(file.relative_to(source))), "", 0, probe)
+        for file, probe in zip(files, probes, strict=True)
+    ]
+    yield from _problems(items)
+    yield from _traits(items)
+
+
+def worst_first(findings: Sequence[Finding]) -> list[Finding]:
+    """Return findings, errors first, notes last."""
+    return sorted(findings, key=lambda finding: ("error", "warning", "note").index(finding.severity))
 
 
 def _items(name: str, split: Split) -> Iterator[_Item]:
@@ -169,17 +171,18 @@ def _from_origin(data: ImageData) -> Iterator[Finding]:
 
 def _left_out(source: Path, truth: Truth) -> Iterator[Finding]:
     """Find what lies in a folder and is not read: pictures of other formats, links back up, other files."""
-    unread = unread_pictures(visible_files(source))
+    tree = scan(source)
+    unread = unread_pictures(sorted(tree.files()))
     if unread:
         text = f"{_number(unread)} not read, though pictures by name. {unread_advice(unread)}"
         yield Finding("unread_picture", "warning", text, _inside(source, unread))
-    back = links_back(source)
+    back = sorted(tree.links_back())
     if back:
         text = f"{len(back)} links to a folder that they lie in themselves. Nobody follows them; remove them."
         yield Finding("link_back", "note", text, _inside(source, back))
     if truth == "label":  # the others may have files of annotations, which are read
         known = set(unread)
-        ignored = _inside(source, [path for path in strangers(source) if path not in known])
+        ignored = _inside(source, [path for path in strangers(tree) if path not in known])
         if ignored:
             text = f"{_number(ignored)} ignored: not an image by name, or not in a class folder."
             yield Finding("ignored_file", "note", text, ignored)
@@ -250,30 +253,6 @@ def _near(items: Sequence[_Item]) -> Iterator[Finding]:
         found = tuple(f"{items[left].name} ~ {items[right].name}" for left, right in pairs.tolist())
         text = f"{len(found)} pairs across splits look alike: test scores may be optimistic. Look at them."
         yield Finding("near_duplicate", "warning", text, found)
-
-
-def _loose_files(source: object) -> Iterator[Finding]:
-    if not isinstance(source, (str, Path)) or not Path(source).is_dir():
-        return
-    try:
-        files = image_files(Path(source))
-    except DataError as error:
-        yield Finding("unreadable_folder", "error", str(error))
-        return
-    yield from _left_out(Path(source), "mask")
-    probes = _in_pool(
-        lambda first, count: [probe_file(path) for path in files[first : first + count]], len(files)
-    )
-    items = [
-        _Item(printable(str(file.relative_to(source))), "", 0, probe)
-        for file, probe in zip(files, probes, strict=True)
-    ]
-    yield from _problems(items)
-    yield from _traits(items)
-
-
-def _sorted(findings: Sequence[Finding]) -> list[Finding]:
-    return sorted(findings, key=lambda finding: ("error", "warning", "note").index(finding.severity))
 
 
 def _number(found: Sequence[object]) -> str:

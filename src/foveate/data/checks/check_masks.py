@@ -16,7 +16,7 @@ from jaxtyping import Int64
 
 from foveate.data.base import IGNORE, ImageData, Split
 from foveate.data.checks.finding import Finding
-from foveate.data.decode import opened
+from foveate.data.images.open_image import opened
 from foveate.data.masks.raw import ARRAYS
 
 _UNEVEN = (
@@ -71,11 +71,11 @@ def check_masks(
     yield from _sizes(looks, sizes)
     yield from _contents(data, looks)
     yield from _two_codes(data, looks)
-    yield from check_files([(look.name, look.form, look.palette) for look in looks])
+    yield from check_forms([(look.name, look.form, look.palette) for look in looks])
     yield from _classes(data, looks)
 
 
-def check_files(files: Sequence[tuple[str, str, Palette]]) -> Iterator[Finding]:
+def check_forms(files: Sequence[tuple[str, str, Palette]]) -> Iterator[Finding]:
     """Yield what the form of mask files does to them.
 
     Args:

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from foveate.data.checks.check_masks import check_files, palette_used
+from foveate.data.checks.check_masks import check_forms, palette_used
 from foveate.data.checks.finding import Finding
-from foveate.data.decode import file_size
+from foveate.data.folders.tree import scan
+from foveate.data.images.open_image import file_size
 from foveate.data.masks.layout import find_pairs
 from foveate.data.masks.raw import mask_size, raw_mask
-from foveate.data.tree import scan
 from foveate.errors import DataError
 
 _MANY = 12  # values named; more says that they are no class numbers
@@ -87,7 +87,7 @@ def _held(root: Path, files: Sequence[Path]) -> Iterator[Finding]:
         if len(masks) > _MANY:
             text += " So many are rarely class numbers: soft edges, or numbers of objects?"
         yield Finding("mask_values", "note", text, listed)
-    yield from check_files(forms)
+    yield from check_forms(forms)
 
 
 def _name(root: Path, path: Path) -> str:

@@ -15,24 +15,22 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from foveate.data.decode import (
+from foveate.data.images.decode import has_alpha, is_transparency, upright_rgb
+from foveate.data.images.levels import DEEP, is_deep_colour, seen
+from foveate.data.images.open_image import (
     USUAL,
     Reading,
     TooLargeError,
     check_file,
-    has_alpha,
-    is_transparency,
     lies,
     open_image,
-    upright_rgb,
+    orientation,
+    usual_suffixes,
 )
-from foveate.data.endings import is_cut
-from foveate.data.formats import usual_suffixes
-from foveate.data.levels import DEEP, is_deep_colour, seen
+from foveate.data.images.truncated import is_cut
 from foveate.errors import DataError
 
 THUMB = 16  # pixels a side of the thumbnail that near duplicates are confirmed on
-_ORIENTATION = 0x0112  # the EXIF tag
 _STILL = ("MPO",)  # a JPEG with a preview or a second view behind it, as telephones write
 _LARGE = Image.MAX_IMAGE_PIXELS or np.inf  # from here on Pillow itself warns
 
@@ -125,7 +123,7 @@ def _traits(image: ImageFile.ImageFile, suffix: str, *, deep: bool) -> frozenset
     known = usual_suffixes(image.format or "")
     found = {
         "wrong_extension": bool(known) and suffix not in known,
-        "exif_rotation": image.getexif().get(_ORIENTATION, 1) not in (0, 1),
+        "exif_rotation": orientation(image) not in (0, 1),
         "cmyk": image.mode == "CMYK",
         "sixteen_bit": image.mode in DEEP or deep,
         "animated": getattr(image, "n_frames", 1) > 1 and image.format not in _STILL,

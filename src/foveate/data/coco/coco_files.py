@@ -9,13 +9,15 @@ be meant.
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from foveate.data.decode import check_file
-from foveate.data.folder_names import meaning
-from foveate.data.walk import visible_folders
-from foveate.errors import DataError
+from foveate.data.coco.coco_schema import Listed
+from foveate.data.folders.name_words import meaning
+from foveate.data.folders.walk import visible_folders
+from foveate.data.images.open_image import SUFFIXES, check_file
+from foveate.data.printable import printable
+from foveate.errors import DataError, first_few
 
 _OTHER = ("captions", "keypoints", "panoptic", "stuff")  # COCO's files of other tasks
 _SPLITS = ("train", "val", "test")
@@ -53,11 +55,10 @@ def lone_coco_file(path: Path) -> Path | None:
     nearby = [*sorted(path.glob("annotations/*.json")), *sorted(path.glob("*.json"))]
     found = [file for file in nearby if not any(w in file.stem.lower() for w in _OTHER) and _is_coco(file)]
     if len(found) > 1:
-        names = ", ".join(file.relative_to(path).as_posix() for file in found[:5])
+        names = first_few(file.relative_to(path).as_posix() for file in found)
         raise DataError(
             f"{path}: {names} are all COCO annotations, and no name says which split they are for. Name "
-            "the one that "
-            "is meant instead of the folder, or call them train.json and test.json."
+            "the one that is meant instead of the folder, or call them train.json and test.json."
         )
     return found[0] if found else None
 
@@ -78,7 +79,7 @@ def _is_coco(file: Path) -> bool:
         return False
 
 
-def image_places(file: Path, root: Path) -> Iterator[Path]:
+def _image_places(file: Path, root: Path) -> Iterator[Path]:
     """Yield where images may lie, the likeliest first."""
     split = _split_of(root, file)
     for place in dict.fromkeys((file.parent, root, root / "images", root.parent, root.parent / "images")):
@@ -87,3 +88,72 @@ def image_places(file: Path, root: Path) -> Iterator[Path]:
             folders = visible_folders(place)
             alike = [folder for folder in folders if split and meaning(folder.name).split == split]
             yield from [*alike, *folders]
+
+
+def image_paths(file: Path, images: Sequence[Listed], root: Path, where: str | None) -> dict[str, Path]:
+    """Return the file of each image by its id.
+
+    Args:
+        file: The annotations.
+        images: Those that they list.
+        root: Where the data lies.
+        where: The folder of the images, from ``root``; searched for if None.
+
+    Raises:
+        DataError: an image is not there, or two are one file.
+    """
+    folder = _image_folder(file, images[0].name, root, where)
+    found, missing = {}, []
+    for image in images:
+        path = _file(folder, image.name)
+        if path is None:
+            missing.append(printable(image.name))
+        else:
+            found[image.key] = path
+    if missing:
+        raise DataError(
+            f"{file}: no such image in {folder}: {first_few(missing)}. Say where they are: "
+            "images=, from the folder of the annotations."
+        )
+    owner: dict[Path, str] = {}
+    for key, path in found.items():
+        if owner.setdefault(path, key) != key:
+            raise DataError(
+                f"{file}: images {owner[path]} and {key} are both {path.name}. Export it again, each image "
+                "once."
+            )
+    return found
+
+
+def _file(folder: Path, name: str) -> Path | None:
+    """Return an image's file: by its name, that with the slashes of Windows turned, or the last part."""
+    turned = name.replace("\\", "/")
+    for written in (name, turned, turned.rsplit("/", 1)[-1]):
+        try:
+            if written and (folder / written).is_file():
+                return folder / written
+        except (OSError, ValueError):
+            continue  # too long, a zero byte or half a character in it: not the name of a file
+    return None
+
+
+def _image_folder(file: Path, first: str, root: Path, images: str | None) -> Path:
+    """Return the folder in which the first image lies."""
+    if images is not None:
+        return root / images
+    return next((place for place in _image_places(file, root) if _file(place, first)), root)
+
+
+def unlisted(file: Path, found: Mapping[str, Path]) -> list[str]:
+    """Return a note on pictures that lie beside those of the list and are not in it."""
+    listed = set(found.values())
+    beside = [
+        child
+        for folder in sorted({path.parent for path in listed})
+        for child in sorted(folder.iterdir())
+        if child.suffix.lower() in SUFFIXES and not child.name.startswith(".") and child not in listed
+    ]
+    if not beside:
+        return []
+    shown = first_few(printable(child.name) for child in beside)
+    return [f"{len(beside)} pictures are not listed in {file.name} and are not used: {shown}"]

@@ -8,9 +8,9 @@ Shapes  an outline is float64 (points, 2), x and y; run lengths are whole number
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -18,13 +18,12 @@ import numpy as np
 from jaxtyping import Float64
 
 from foveate.data.coco.coco_shapes import uncompressed
-from foveate.data.decode import check_file
-from foveate.data.names import printable
-from foveate.errors import DataError
+from foveate.data.printable import printable
+from foveate.errors import DataError, first_few
+from foveate.files import read_json
 
 LISTS = ("images", "annotations", "categories")
-_SHOWN = 5  # objects named by their number
-_MOST_BYTES = 2**32  # of a file: COCO's own largest has 0.5 GB
+_LARGEST = 2**32  # bytes of a file: COCO's own largest has 0.5 GB
 _FAR = 1e7  # pixels; no point of an outline lies farther out
 _LEAST_POINTS = 3
 
@@ -49,8 +48,8 @@ class Object:
         image: The image's id.
         category: The category's id.
         crowd: Whether it is a crowd, which is ignored.
-        segmentation: What it covers, as the file states it, checked; see ``shapes_of``. Empty if there is no
-            outline.
+        segmentation: What it covers, as the file states it; empty if there is no outline.
+        shapes: The same as outlines or run lengths.
         problem: What is wrong with its segmentation, which then cannot be drawn, or "".
     """
 
@@ -59,6 +58,7 @@ class Object:
     category: str
     crowd: bool
     segmentation: Any
+    shapes: tuple[Outline | RunLengths, ...]
     problem: str = ""
 
 
@@ -109,7 +109,7 @@ def read_coco(file: Path) -> Content:
     Raises:
         DataError: it cannot be read as JSON, or lists, images or categories are not what they must be.
     """
-    content = _json(file)
+    content = _lists(file)
     categories = _categories(file, content["categories"])
     images = _images(file, content["images"])
     left_out = LeftOut()
@@ -122,15 +122,8 @@ def read_coco(file: Path) -> Content:
     return Content(images, categories, objects, left_out)
 
 
-def _json(file: Path) -> Mapping[str, Any]:
-    try:
-        check_file(file, _MOST_BYTES // 8)
-        content = json.loads(file.read_bytes().decode("utf-8-sig"))
-    except DataError:
-        raise
-    except (OSError, ValueError, RecursionError) as error:
-        reason = "it is nested too deeply" if isinstance(error, RecursionError) else error
-        raise DataError(f"{file}: cannot be read as JSON ({reason}). Export it again.") from None
+def _lists(file: Path) -> Mapping[str, Any]:
+    content = read_json(file, DataError, "Export it again.", largest=_LARGEST)
     for key in LISTS:
         if not isinstance(content, dict) or not isinstance(content.get(key), list):
             raise DataError(
@@ -189,19 +182,19 @@ def _object(number: int, note: object, images: set[str], left_out: LeftOut) -> O
     if image not in images:
         left_out.add("an image that is not listed" if image is not None else "no image_id", number)
         return None
-    segmentation, problem = note.get("segmentation") or [], ""
+    segmentation = note.get("segmentation") or []
+    one = partial(Object, number, str(image), category, _is_crowd(note.get("iscrowd")))
     try:
-        shapes_of(segmentation)
+        return one(segmentation, _shapes_of(segmentation))
     except _OddError as odd:
-        segmentation, problem = [], str(odd)
-    return Object(number, str(image), category, _is_crowd(note.get("iscrowd")), segmentation, problem)
+        return one([], (), str(odd))
 
 
 class _OddError(ValueError):
     """A segmentation that is not of a form that it may have."""
 
 
-def shapes_of(given: object) -> tuple[Outline | RunLengths, ...]:
+def _shapes_of(given: object) -> tuple[Outline | RunLengths, ...]:
     """Return what a segmentation covers: outlines, or run lengths; nothing if it is empty.
 
     Raises:
@@ -291,8 +284,5 @@ def _short(value: object) -> str:
 
 
 def _left_out(file: Path, reason: str, numbers: Sequence[int]) -> str:
-    shown = ", ".join(map(str, numbers[:_SHOWN]))
-    more = f" and {len(numbers) - _SHOWN} more" if len(numbers) > _SHOWN else ""
-    return (
-        f"{file.name}: {len(numbers)} objects are left out, for {reason} (annotations {shown}{more}, from 0)"
-    )
+    some = first_few(numbers)
+    return f"{file.name}: {len(numbers)} objects are left out, for {reason} (annotations {some}, from 0)"

@@ -19,27 +19,37 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, UInt8
 from PIL import Image
 
 from foveate.data.base import BACKGROUND, IGNORE, SPLITS, ImageData, Split
-from foveate.data.coco.coco_files import coco_files, image_places
-from foveate.data.coco.coco_schema import Content, LeftOut, Listed, Object, RunLengths, read_coco, shapes_of
+from foveate.data.coco.coco_files import coco_files, image_paths, unlisted
+from foveate.data.coco.coco_schema import Content, LeftOut, Listed, Object, Outline, RunLengths, read_coco
 from foveate.data.coco.coco_shapes import polygon_region, run_length_region
-from foveate.data.decode import MOST_PIXELS, TURNS, Reading, file_size, opened, orientation, read
-from foveate.data.deep_files import common_reading
-from foveate.data.fingerprint import hash_images, hash_splits
-from foveate.data.formats import SUFFIXES
+from foveate.data.fingerprint import hash_splits
+from foveate.data.images.common_levels import common_reading
+from foveate.data.images.decode import read
+from foveate.data.images.hash_files import hash_images
+from foveate.data.images.open_image import (
+    MOST_PIXELS,
+    TURNS,
+    Reading,
+    opened,
+    orientation,
+    upright_size,
+)
 from foveate.data.label_sets import as_truths, strata
-from foveate.data.names import printable
+from foveate.data.printable import printable
 from foveate.data.splits import SHARES, Shares, cut
 from foveate.errors import DataError, OptionError
 
-_SHOWN = 5  # files named in an error
 _DUMMY = "0"  # the id that exports give to a category of their own, in which nothing is drawn
+
+
+Drawn = tuple[tuple[int, tuple[Outline | RunLengths, ...]], ...]
 
 
 @dataclass(frozen=True)
@@ -51,20 +61,24 @@ class _Item:
         name: How the annotations call it.
         size: Height and width of the grid that its objects are drawn on; None if the image cannot be read.
         turn: How that grid is turned with the image, if it was drawn on the pixels before EXIF turns them.
-        drawn: Pairs of class (or ``IGNORE``) and segmentation, in order.
+        drawn: Pairs of class (or ``IGNORE``) and what it covers, in order.
         problem: Why nothing can be drawn on it, or "".
+        digest: A hash of what is drawn, as the annotations state it.
     """
 
     path: Path
     name: str
     size: tuple[int, int] | None
     turn: Image.Transpose | None
-    drawn: tuple[tuple[int, Any], ...]
+    drawn: Drawn = ()
     problem: str = ""
+    digest: str = ""
 
 
 def open_coco(
     path: Path,
+    files: Mapping[str, Path] | None = None,
+    /,
     *,
     seed: int = 0,
     shares: Shares = SHARES,
@@ -77,6 +91,7 @@ def open_coco(
 
     Args:
         path: A .json file, which is cut by the seed unless its name says its split's; or a folder of such.
+        files: The annotations of each split, if somebody has looked already; see ``coco_files``.
         seed: Decides the cut.
         shares: Of train, val and test, likewise.
         images: Folder of the images, from where the annotations are opened; searched for nearby if None.
@@ -93,7 +108,7 @@ def open_coco(
     if truth not in ("mask", "labels"):
         raise OptionError(f"truth: got {truth!r}, expected mask or labels")
     path = path.resolve()
-    files = coco_files(path)
+    files = files or coco_files(path)
     if not files:
         raise DataError(
             f"{path}: no JSON with images, annotations and categories. Give such a file, or its folder."
@@ -106,8 +121,8 @@ def open_coco(
     number = {category: place + len(classes) - len(names) for place, category in enumerate(names)}
     parts = {}
     for split, content in contents.items():
-        found = _paths(files[split], content, root, images)
-        notes += _unlisted(files[split], found)
+        found = image_paths(files[split], content.images, root, images)
+        notes += unlisted(files[split], found)
         parts[split] = _items(content, found, number, truth, max_pixels)
     warnings = [text for split, file in files.items() for text in contents[split].left_out.words(file)]
     _check_some(path, parts, warnings)
@@ -180,67 +195,6 @@ def _classes(
     return names, notes
 
 
-def _paths(file: Path, content: Content, root: Path, images: str | None) -> dict[str, Path]:
-    """Return the file of each image by its id."""
-    folder = _image_folder(file, content.images[0].name, root, images)
-    found, missing = {}, []
-    for image in content.images:
-        path = _file(folder, image.name)
-        if path is None:
-            missing.append(printable(image.name))
-        else:
-            found[image.key] = path
-    if missing:
-        more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
-        raise DataError(
-            f"{file}: no such image in {folder}: {', '.join(missing[:_SHOWN])}{more}. Say where they are: "
-            "images=, from the folder of the annotations."
-        )
-    owner: dict[Path, str] = {}
-    for key, path in found.items():
-        if owner.setdefault(path, key) != key:
-            raise DataError(
-                f"{file}: images {owner[path]} and {key} are both {path.name}. Export it again, each image "
-                "once."
-            )
-    return found
-
-
-def _file(folder: Path, name: str) -> Path | None:
-    """Return an image's file: by its name, that with the slashes of Windows turned, or the last part."""
-    turned = name.replace("\\", "/")
-    for written in (name, turned, turned.rsplit("/", 1)[-1]):
-        try:
-            if written and (folder / written).is_file():
-                return folder / written
-        except (OSError, ValueError):
-            continue  # too long, a zero byte or half a character in it: not the name of a file
-    return None
-
-
-def _image_folder(file: Path, first: str, root: Path, images: str | None) -> Path:
-    """Return the folder in which the first image lies."""
-    if images is not None:
-        return root / images
-    return next((place for place in image_places(file, root) if _file(place, first)), root)
-
-
-def _unlisted(file: Path, found: Mapping[str, Path]) -> list[str]:
-    """Return a note on pictures that lie beside those of the list and are not in it."""
-    listed = set(found.values())
-    beside = [
-        child
-        for folder in sorted({path.parent for path in listed})
-        for child in sorted(folder.iterdir())
-        if child.suffix.lower() in SUFFIXES and not child.name.startswith(".") and child not in listed
-    ]
-    if not beside:
-        return []
-    shown = ", ".join(printable(child.name) for child in beside[:_SHOWN])
-    more = f" and {len(beside) - _SHOWN} more" if len(beside) > _SHOWN else ""
-    return [f"{len(beside)} pictures are not listed in {file.name} and are not used: {shown}{more}"]
-
-
 def _items(
     content: Content, paths: Mapping[str, Path], number: Mapping[str, int], truth: str, max_pixels: int
 ) -> list[_Item]:
@@ -248,15 +202,22 @@ def _items(
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         grids = pool.map(partial(_grid, paths, max_pixels), content.images)
         items = {image.key: item for image, item in zip(content.images, grids, strict=True)}
-    drawn: dict[str, list[tuple[int, Any]]] = {}
+    drawn: dict[str, list[tuple[int, Object]]] = {}
     for one in content.objects:
-        if truth == "labels":
-            drawn.setdefault(one.image, []).append((number[one.category], []))
-        elif _can_be_drawn(one, items[one.image], content.left_out):
-            label = IGNORE if one.crowd else number[one.category]
-            drawn.setdefault(one.image, []).append((label, one.segmentation))
-    found = [replace(item, drawn=tuple(drawn.get(key, ()))) for key, item in items.items()]
+        if truth == "labels" or _can_be_drawn(one, items[one.image], content.left_out):
+            label = IGNORE if truth == "mask" and one.crowd else number[one.category]
+            drawn.setdefault(one.image, []).append((label, one))
+    found = []
+    for key, item in items.items():
+        own = drawn.get(key, [])
+        stated = [(label, [] if truth == "labels" else one.segmentation) for label, one in own]
+        shapes = tuple((label, one.shapes) for label, one in own)
+        found.append(replace(item, drawn=shapes, digest=_hash(stated)))
     return sorted(found, key=lambda item: item.name)
+
+
+def _hash(stated: object) -> str:
+    return hashlib.blake2b(json.dumps(stated, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
 def _grid(paths: Mapping[str, Path], max_pixels: int, image: Listed) -> _Item:
@@ -265,21 +226,21 @@ def _grid(paths: Mapping[str, Path], max_pixels: int, image: Listed) -> _Item:
     try:
         with opened(path, max_pixels) as file:
             turn = TURNS.get(orientation(file)) if file.format != "TIFF" else None
-        size = file_size(path, Reading(max_pixels=max_pixels))
+            size = upright_size(file)
     except DataError:  # a finding of the check, and an error when it is read
-        return _Item(path, name, image.size, None, ())
+        return _Item(path, name, image.size, None)
     if image.size in (None, size):
-        return _Item(path, name, size, None, ())
+        return _Item(path, name, size, None)
     if turn is not None and image.size == size[::-1]:
-        return _Item(path, name, image.size, turn, ())
+        return _Item(path, name, image.size, turn)
     stated = f"{image.size[1]}x{image.size[0]}" if image.size else ""
     problem = f"the annotations state {stated} pixels, the image has {size[1]}x{size[0]}. Export them again"
-    return _Item(path, name, size, None, (), problem)
+    return _Item(path, name, size, None, problem=problem)
 
 
 def _can_be_drawn(one: Object, item: _Item, left_out: LeftOut) -> bool:
     """Tell whether an object covers pixels of its image; count it if it does not."""
-    shapes = shapes_of(one.segmentation)
+    shapes = one.shapes
     if not shapes:
         left_out.add(one.problem or "no outline", one.number)
         return False
@@ -330,15 +291,15 @@ def _drawn(item: _Item, ground: int) -> UInt8[np.ndarray, "h w"]:
     if item.size is None or item.problem:
         raise DataError(f"{item.path}: {item.problem or 'its size is not known, as it cannot be read'}.")
     mask = np.full(item.size, ground, dtype=np.uint8)
-    for label, segmentation in sorted(item.drawn, key=lambda drawn: drawn[0] != IGNORE):  # stable
-        for shape in shapes_of(segmentation):
+    for label, shapes in sorted(item.drawn, key=lambda drawn: drawn[0] != IGNORE):  # stable
+        for shape in shapes:
             mask[_region(shape, item.size)] = label
     if item.turn is None:
         return mask
     return np.asarray(Image.fromarray(mask).transpose(item.turn))
 
 
-def _region(shape: Any, size: tuple[int, int]) -> Bool[np.ndarray, "h w"]:
+def _region(shape: Outline | RunLengths, size: tuple[int, int]) -> Bool[np.ndarray, "h w"]:
     if isinstance(shape, RunLengths):
         return run_length_region(shape.counts, *size)
     return polygon_region(shape, *size)
@@ -346,8 +307,4 @@ def _region(shape: Any, size: tuple[int, int]) -> Bool[np.ndarray, "h w"]:
 
 def _contents(items: list[_Item], how: Reading) -> list[str]:
     hashes = hash_images([item.path for item in items], how)
-    notes = [json.dumps(item.drawn, sort_keys=True).encode() for item in items]
-    return [
-        f"{image} {hashlib.blake2b(note, digest_size=16).hexdigest()}"
-        for image, note in zip(hashes, notes, strict=True)
-    ]
+    return [f"{image} {item.digest}" for image, item in zip(hashes, items, strict=True)]

@@ -25,11 +25,11 @@ from foveate.data.masks.class_table import (
     colour_table,
 )
 from foveate.data.masks.code import MaskCode
-from foveate.data.masks.known import known_code
-from foveate.data.masks.raw import palette_of
-from foveate.data.masks.survey import LOOKED_AT, Seen, are_coloured, look, spread
+from foveate.data.masks.known_sets import known_set
+from foveate.data.masks.raw import first_colours
+from foveate.data.masks.scan_masks import MaskScan, Seen
 from foveate.data.palette import is_voc_brightness
-from foveate.errors import DataError, OptionError
+from foveate.errors import DataError, OptionError, first_few
 
 _BINARY = {0, 255}
 _SHOWN = 12  # values named in an error
@@ -66,12 +66,12 @@ class InferredCode:
     notes: tuple[str, ...]
 
 
-def infer_code(root: Path, masks: Sequence[Path], options: MaskOptions) -> InferredCode:
+def infer_code(root: Path, masks: MaskScan, options: MaskOptions) -> InferredCode:
     """Return what the pixels of the mask files mean.
 
     Args:
         root: Where name lists and colour tables may lie.
-        masks: The files.
+        masks: The files; as few of them as will do are looked at.
         options: What the user says.
 
     Raises:
@@ -79,21 +79,21 @@ def infer_code(root: Path, masks: Sequence[Path], options: MaskOptions) -> Infer
         OptionError: the options contradict each other.
     """
     notes: list[str] = []
-    named, table = _told((root, masks[0].parent), options, notes)
-    if named is None and table is None and options == MaskOptions() and (known := known_code(masks[0])):
-        code, palette, note = known
-        return InferredCode(code, palette, (note,))
+    named, table = _named((root, masks.files[0].parent), options, notes)
+    if named is None and table is None and options == MaskOptions() and (known := known_set(masks.files[0])):
+        return InferredCode(MaskCode("index", known.classes, known.numbers), known.palette, (known.note,))
     if options.threshold is not None:
         return _by_threshold(options, named, notes)
-    if table is not None and (options.colours is not None or are_coloured(masks)):
+    if table is not None and (options.colours is not None or masks.are_coloured()):
         return _by_colour(table, options, notes)
     if table is not None and named is None:
         named = tuple(dict.fromkeys(name for name, _ in table))
         notes.append("the masks hold class numbers: of the colour table only names and order are used")
-    seen = look(masks if named is None else spread(masks, LOOKED_AT))
+    seen = masks.seen(masks.files if named is None else masks.sample)
     if seen.values <= _BINARY and len(named or ()) <= 2 and options.ignore_index is None:
         return _binary(options, named, notes)
-    return _index(masks, options, named, table, notes, seen)
+    (first,) = masks.look(masks.files[:1])
+    return _index(first.palette, options, named, table, notes, seen)
 
 
 def infer_from_values(values: frozenset[int], options: MaskOptions) -> InferredCode:
@@ -110,10 +110,10 @@ def infer_from_values(values: frozenset[int], options: MaskOptions) -> InferredC
     seen = Seen(values, None)
     if 255 in values and values <= _BINARY and len(named or ()) <= 2 and options.ignore_index is None:
         return _binary(options, named, notes)
-    return _index((), options, named, None, notes, seen)
+    return _index(None, options, named, None, notes, seen)
 
 
-def _told(
+def _named(
     folders: Sequence[Path], options: MaskOptions, notes: list[str]
 ) -> tuple[tuple[str, ...] | None, list[tuple[str, Colour]] | None]:
     """Return class names and colour table: the user's, or those that lie beside the masks."""
@@ -180,7 +180,7 @@ def _by_colour(table: Sequence[tuple[str, Colour]], options: MaskOptions, notes:
 
 
 def _index(
-    masks: Sequence[Path],
+    own: Sequence[int] | None,
     options: MaskOptions,
     named: tuple[str, ...] | None,
     table: Sequence[tuple[str, Colour]] | None,
@@ -212,8 +212,8 @@ def _index(
     if table:
         palette = np.array([first[name] for name in names], dtype=np.uint8)
     else:
-        own = palette_of(masks[0], len(named)) if masks and len(named) <= IGNORE else None
-        palette = None if own is None else own[values]  # type: ignore[assignment]
+        colours = first_colours(own, len(named)) if len(named) <= IGNORE else None
+        palette = None if colours is None else colours[values]  # type: ignore[assignment]
     return InferredCode(MaskCode("index", names, numbers), palette, tuple(notes))
 
 
@@ -222,7 +222,7 @@ def _unnamed(options: MaskOptions, seen: Seen, ignored: set[int]) -> tuple[str, 
     values = sorted(seen.values - ignored)
     if not values:
         raise DataError("every pixel of every mask is ignored. Check ignore_index=, or the masks.")
-    listed = ", ".join(map(str, values[:_SHOWN])) + (", ..." if len(values) > _SHOWN else "")
+    listed = first_few(values, _SHOWN)
     if values[-1] > 20 and is_voc_brightness(values):
         raise DataError(
             f"the masks hold {listed}: the brightness of VOC's colours, not class numbers. Somebody turned "

@@ -6,9 +6,7 @@ cover earlier ones.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,10 +15,10 @@ from jaxtyping import Bool, UInt8
 
 from foveate.data.base import BACKGROUND, IGNORE, MOST_CLASSES
 from foveate.data.masks.class_table import VOID
-from foveate.data.masks.pairs import OBJECT, Pair
-from foveate.data.masks.raw import raw_mask, values_in
-from foveate.data.masks.survey import LOOKED_AT, spread
-from foveate.errors import DataError, OptionError
+from foveate.data.masks.found_files import OBJECT, Pair
+from foveate.data.masks.raw import raw_mask
+from foveate.data.masks.scan_masks import MaskScan
+from foveate.errors import DataError, OptionError, first_few
 
 _HALF = 128
 _FEW = 3  # values of a layer; soft edges are told from class numbers by the levels between
@@ -70,12 +68,13 @@ class Layers:
 
 
 def infer_layers(
-    pairs: Sequence[Pair], names: tuple[str, ...] | None, threshold: int | None
+    pairs: Sequence[Pair], scan: MaskScan, names: tuple[str, ...] | None, threshold: int | None
 ) -> tuple[Layers, str]:
     """Return what the files of masks in several files mean, and a note that says so.
 
     Args:
         pairs: Images with their masks and the labels of those.
+        scan: The files of the masks.
         names: The user's class names, with the background first or without; None for those of the folders.
         threshold: The user's grey level from which on a pixel counts.
 
@@ -83,9 +82,8 @@ def infer_layers(
         DataError: a file cannot be read, or holds class numbers, of which one file would be enough.
         OptionError: there are other names than labels.
     """
-    files = [file for pair in pairs for file in pair.masks]
     found = sorted({label for pair in pairs for label in pair.labels} - {BACKGROUND}, key=_by_number)
-    _check_layers(spread(files, LOOKED_AT))
+    _check_layers(scan)
     objects = found == [OBJECT]
     own = [FOREGROUND] if objects else [label for label in found if label.lower() not in VOID]
     classes = _classes(own, names, objects=objects)
@@ -95,7 +93,7 @@ def infer_layers(
         for pair in pairs
         for file, label in zip(pair.masks, pair.labels, strict=True)
     }
-    what = "object" if objects else f"class: {', '.join(own[:5])}{', ...' if len(own) > 5 else ''}"
+    what = "object" if objects else f"class: {first_few(own)}"
     note = f"the masks are put together from one file for each {what}; later ones cover earlier ones"
     return Layers(classes, numbers, threshold or _HALF), note
 
@@ -116,29 +114,27 @@ def _classes(own: list[str], names: tuple[str, ...] | None, *, objects: bool) ->
     )
 
 
-def are_layers(files: Sequence[Path]) -> bool:
+def are_layers(scan: MaskScan) -> bool:
     """Tell whether no file holds class numbers.
 
     Raises:
         DataError: a file cannot be read.
     """
     try:
-        _check_layers(files)
+        _check_layers(scan)
     except DataError:
         return False
     return True
 
 
-def _check_layers(files: Sequence[Path]) -> None:
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        values = list(pool.map(lambda file: values_in(raw_mask(file, "binary")), files))
-    for file, held in zip(files, values, strict=True):
+def _check_layers(scan: MaskScan) -> None:
+    for file, look in zip(scan.sample, scan.look(scan.sample), strict=True):
+        held = look.values or frozenset()
         if len(held) >= _FEW and max(held) < _HALF:
             raise DataError(
                 f"{file}: is one of several masks of an image, but holds the values "
-                f"{', '.join(map(str, sorted(held)[:6]))}. If these are class numbers, say which folder "
-                "holds the "
-                'masks that are meant: masks="..." (--masks on the command line); else save 0 and 255.'
+                f"{first_few(sorted(held))}. If these are class numbers, say which folder "
+                'holds the masks: masks="..." (--masks on the command line); else save 0 and 255.'
             )
 
 

@@ -12,12 +12,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from foveate.data.folder_names import split_named
+from foveate.data.folders.name_words import split_named
+from foveate.data.folders.tree import Tree, held
+from foveate.data.masks.found_files import OUTLINES, File, Files, Pair
 from foveate.data.masks.lists import listed, split_lists
-from foveate.data.masks.pairs import Pair, paired, with_inside
-from foveate.data.masks.roles import OUTLINES, File, Files, Named, files_by_role
-from foveate.data.tree import Tree, held
-from foveate.errors import DataError
+from foveate.data.masks.match import matched
+from foveate.data.masks.pairs import check_names_differ, paired
+from foveate.data.masks.roles import Named, files_by_role
+from foveate.errors import DataError, first_few
 
 
 @dataclass(frozen=True)
@@ -68,14 +70,18 @@ def find_pairs(
                 f"{tree.path}: no folders {images or 'images'} and {masks or 'masks'}. {held(tree)}"
             )
         return None
-    found = paired(files)
+    check_names_differ(files.images)
+    check_names_differ(files.masks)
+    matches, spare = matched(files.images, files.masks)
+    found = paired(files.images, matches)
     if not found.pairs:
         if images is None and files.images[0].role is None:  # nothing but the word for masks speaks for masks
             return None
+        pictures = first_few(file.path.name for file in files.images)
+        others = first_few(file.path.name for file in spare)
         raise DataError(
-            f"{tree.path}: no mask has the name of an image: images are called {_few(files.images)}, masks "
-            f"{_few(found.spare)}. Name them alike (x.jpg and x.png, or x_mask.png), or give a "
-            "table of path,mask."
+            f"{tree.path}: no mask has the name of an image: images are called {pictures}, masks {others}. "
+            "Name them alike (x.jpg and x.png, or x_mask.png), or give a table of path,mask."
         )
     pairs, bare, more = _in_splits(tree, found.pairs, found.bare)
     notes = [*files.notes, *found.notes, *more]
@@ -84,12 +90,11 @@ def find_pairs(
         pairs = [*pairs, *(Pair(file.path, (), _split_of(file, pairs)) for file in bare)]
         bare = []
     within, inside_notes = _within(tree, pairs, files, inside)
-    spare = tuple(file.path for file in found.spare)
     return Pairs(
         tree.path,
         tuple(within),
         tuple(file.path for file in bare),
-        spare,
+        tuple(file.path for file in spare),
         (*notes, *inside_notes),
     )
 
@@ -144,11 +149,13 @@ def _within(
     if inside is None:
         name = files.inside[0].kind
         return pairs, [f'the folder {name} is not used; ignore_outside="{name}" ignores what is 0 there']
-    found = with_inside(pairs, files)
+    wanted = {pair.image for pair in pairs}
+    matches, _ = matched([file for file in files.images if file.path in wanted], files.inside)
+    found = {match.image.path: match.mask.path for match in matches}
     lost = [pair.image for pair in pairs if pair.image not in found]
     if lost:
         raise DataError(
-            f"{folder}: has nothing for {_few_names([path.name for path in lost])}. Add it, or leave "
+            f"{folder}: has nothing for {first_few(path.name for path in lost)}. Add it, or leave "
             "ignore_outside out."
         )
     return [replace(pair, inside=found[pair.image]) for pair in pairs], []
@@ -165,12 +172,3 @@ def _voc(tree: Tree) -> Tree:
 
 def _split_of(file: File, pairs: Sequence[Pair]) -> str | None:
     return file.split if any(pair.split for pair in pairs) else None
-
-
-def _few(files: Sequence[File]) -> str:
-    return _few_names([file.path.name for file in files])
-
-
-def _few_names(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:3])
-    return f"{shown}, ... ({len(names)})" if len(names) > 3 else shown or "nothing"

@@ -11,12 +11,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from foveate.data.folder_names import sibling_splits
-from foveate.data.tree import Tree, is_image, stem_of
-from foveate.errors import DataError
+from foveate.data.folders.name_words import sibling_splits
+from foveate.data.folders.tree import Tree, is_image, stem_of
+from foveate.errors import DataError, first_few
 
 _FOLDERS = ("", "ImageSets/Segmentation", "ImageSets", "splits", "split", "lists", "list", "annotations")
-_SHOWN = 3
 
 
 def split_lists(tree: Tree) -> dict[str, Path]:
@@ -68,8 +67,9 @@ def listed(lists: Mapping[str, Path], images: Sequence[Path]) -> dict[Path, str]
             else:
                 found[image] = split
         if lost:
-            shown = ", ".join(lost[:_SHOWN]) + (f", ... ({len(lost)})" if len(lost) > _SHOWN else "")
-            raise DataError(f"{file}: no image is called {shown}. Correct the list, or add the images.")
+            raise DataError(
+                f"{file}: no image is called {first_few(lost)}. Correct the list, or add the images."
+            )
     return found
 
 

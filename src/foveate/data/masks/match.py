@@ -7,28 +7,14 @@ image; or one of the two lies in further folders and no other image has the name
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from os.path import commonprefix
 
-from foveate.data.masks.roles import File
-from foveate.data.masks.stems import core, unmarked
+from foveate.data.folders.name_words import core, unmarked
+from foveate.data.masks.found_files import SEPARATOR, File, Match
 from foveate.errors import DataError
-
-SEPARATOR = re.compile(r"[_.\- (]+")
-
-
-@dataclass(frozen=True)
-class Match:
-    """A mask with its image, and what its place and name have beyond those of the image."""
-
-    image: File
-    mask: File
-    folder: str
-    tail: str
-    nested: bool = False
 
 
 def matched(images: Sequence[File], masks: Sequence[File]) -> tuple[list[Match], list[File]]:

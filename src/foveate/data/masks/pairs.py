@@ -12,12 +12,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from foveate.data.folder_names import meaning
-from foveate.data.masks.match import SEPARATOR, Match, matched
-from foveate.data.masks.roles import File, Files
+from foveate.data.folders.name_words import meaning
+from foveate.data.masks.found_files import OBJECT, SEPARATOR, File, Match, Pair
 from foveate.errors import DataError
 
-OBJECT = ""  # the label of a layer that is one object among many
 _RENDERINGS = ("labeltrainids", "labelids", "1stho", "ah")  # of one truth, the best first
 _USELESS = set(
     "instanceids instance instances 2ndho vk overlay edge edges boundary panoptic color colour".split()
@@ -26,70 +24,42 @@ _RATERS = re.compile(r"rater|annotator|observer|reader|expert", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
-class Pair:
-    """An image with its mask.
-
-    Args:
-        image: The image file.
-        masks: Its mask's, or one for each class or object that it shows.
-        split: train, val or test, or None if the folder does not say.
-        labels: The class of each mask file, ``OBJECT`` for objects; empty if one file holds the whole mask.
-        inside: A mask that says where to look, if it is wanted.
-    """
-
-    image: Path
-    masks: tuple[Path, ...]
-    split: str | None
-    labels: tuple[str, ...] = ()
-    inside: Path | None = None
-
-
-@dataclass(frozen=True)
-class Matches:
-    """Images with all their masks, and what is left over.
+class Pairing:
+    """Images with all their masks, and images without.
 
     Args:
         pairs: Images with masks.
         bare: Images without a mask.
-        spare: Masks without an image.
-        notes: What has been decided without being asked.
+        notes: What was decided without being asked.
     """
 
     pairs: tuple[Pair, ...]
     bare: tuple[File, ...]
-    spare: tuple[File, ...]
     notes: tuple[str, ...] = ()
 
 
-def paired(files: Files) -> Matches:
+def paired(images: Sequence[File], matches: list[Match]) -> Pairing:
     """Return images with their masks.
 
+    Args:
+        images: All images.
+        matches: Every mask that belongs to one of them.
+
     Raises:
-        DataError: two files have the same name but for the ending, or nothing tells which of several masks
-            of an image is meant.
+        DataError: nothing tells which of several masks of an image is meant.
     """
-    _check_once(files.images)
-    _check_once(files.masks)
-    matches, spare = matched(files.images, files.masks)
     chosen, labels, notes = _meant(matches)
     masks: dict[Path, list[Match]] = defaultdict(list)
     for match in chosen:
         masks[match.image.path].append(match)
     pairs = []
-    for image in files.images:
+    for image in images:
         if own := masks.get(image.path):
             files_of = tuple(match.mask.path for match in own)
             split = image.split or own[0].mask.split
             pairs.append(Pair(image.path, files_of, split, tuple(map(labels, own)) if labels else ()))
-    bare = tuple(image for image in files.images if image.path not in masks)
-    return Matches(tuple(pairs), bare, tuple(spare), tuple(notes))
-
-
-def with_inside(pairs: Sequence[Pair], files: Files) -> dict[Path, Path]:
-    """Return for each image the mask that says where to look."""
-    wanted = {pair.image for pair in pairs}
-    matches, _ = matched([file for file in files.images if file.path in wanted], files.inside)
-    return {match.image.path: match.mask.path for match in matches}
+    bare = tuple(image for image in images if image.path not in masks)
+    return Pairing(tuple(pairs), bare, tuple(notes))
 
 
 def _meant(matches: list[Match]) -> tuple[list[Match], Callable[[Match], str] | None, list[str]]:
@@ -167,12 +137,16 @@ def _says_mask(tail: str) -> bool:
     return says.role == "mask" and not says.rest
 
 
-def _check_once(files: Sequence[File]) -> None:
-    """Refuse x.jpg beside x.png."""
+def check_names_differ(files: Sequence[File]) -> None:
+    """Refuse x.jpg beside x.png.
+
+    Raises:
+        DataError: two files in one folder differ in their ending alone.
+    """
     seen: dict[object, File] = {}
     for file in files:
         other = seen.setdefault((file.path.parent, file.stem), file)
         if other is not file:
             raise DataError(
-                f"{other.path} and {file.path.name} have the same name but for its end. Keep one of them."
+                f"{other.path} and {file.path.name} differ in their ending alone. Keep one of them."
             )

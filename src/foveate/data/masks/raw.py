@@ -7,22 +7,25 @@ Shapes  values are int32 (H, W); a colour is the number red * 65536 + green * 25
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from jaxtyping import Int32, UInt8
+from PIL import Image
 
-from foveate.data.decode import file_size, opened, upright
-from foveate.errors import DataError
+from foveate.data.images.open_image import content_hash, file_size, hash_of_opened, opened, upright
+from foveate.errors import DataError, first_few
 
 Kind = Literal["index", "binary", "colour", "threshold"]
 ARRAYS = (".npy", ".npz")
 _CALLED = ("mask", "masks", "label", "labels", "segmentation", "seg")  # arrays among others in one file
 _FEW = 2**16
-_SHOWN = 6  # values or colours named in an error
 _GREY = {"1": "1-bit", "L": "grey", "P": "paletted", "LA": "grey", "PA": "paletted"}
 _DEEP = ("I", "I;16", "I;16B", "I;16L", "F")
+_RGB = ("RGB", "RGBA")
 
 
 def raw_mask(path: Path, kind: Kind) -> Int32[np.ndarray, "h w"]:
@@ -36,42 +39,78 @@ def raw_mask(path: Path, kind: Kind) -> Int32[np.ndarray, "h w"]:
         DataError: the file cannot be read, or holds colours where values are wanted.
     """
     if path.suffix.lower() in ARRAYS:
-        return _of_array(path, kind)
+        return _of_array(path, _read_array(path)[0], kind)
     with opened(path) as file:
         image = upright(file)  # as its image is turned
-        mode = image.mode
-        if kind == "colour":
-            wide = mode in _DEEP
-            pixels = np.zeros(()) if wide else np.asarray(image.convert("RGB")).astype(np.int32)
-        else:
-            pixels = np.asarray(image)
-    if kind == "colour":
-        if wide:
-            raise DataError(
-                f"{path}: holds {mode} values, where the colour table wants colours. Leave the table out."
-            )
-        return packed(pixels)
+        return _colours(path, image) if kind == "colour" else _values(path, image, kind)
+
+
+@dataclass(frozen=True)
+class MaskFile:
+    """What one read of a mask file tells.
+
+    Args:
+        digest: The hash of its bytes.
+        mode: As Pillow calls it; of an array "1" if it is bool, else "I".
+        form: The format, such as "PNG"; "" for an array.
+        values: All values that occur, one bit as 0 and 255; None for colours that were not looked at.
+        palette: Red, green, blue of index 0, 1, ...; None if it is not paletted.
+    """
+
+    digest: str
+    mode: str
+    form: str
+    values: frozenset[int] | None
+    palette: tuple[int, ...] | None = None
+
+    @property
+    def coloured(self) -> bool:
+        """Tell whether it is RGB."""
+        return self.mode in _RGB
+
+
+def read_mask_file(path: Path, *, colours: bool = False) -> MaskFile:
+    """Return the hash of a mask file and what it holds, from one read.
+
+    Args:
+        path: The file.
+        colours: Whether RGB is expected; such a file is then not looked at.
+
+    Raises:
+        DataError: the file cannot be read, or holds colours where values are expected.
+    """
+    if path.suffix.lower() in ARRAYS:
+        array, digest = _read_array(path)
+        values = values_in(_of_array(path, array, "binary"))
+        return MaskFile(digest, "1" if array.dtype == bool else "I", "", values)
+    with opened(path) as file:
+        digest, mode, form = hash_of_opened(file), file.mode, file.format or ""
+        if colours and mode in _RGB:
+            return MaskFile(digest, mode, form, None)
+        values = values_in(_values(path, upright(file), "binary"))
+        palette = file.getpalette("RGB") if mode == "P" else None
+    return MaskFile(digest, mode, form, values, None if palette is None else tuple(palette))
+
+
+def _values(path: Path, image: Image.Image, kind: Kind) -> Int32[np.ndarray, "h w"]:
+    pixels, mode = np.asarray(image), image.mode
     if mode == "1" and kind != "index":
         return pixels.astype(np.int32) * 255
     if mode in _GREY:
         return (pixels if pixels.ndim == 2 else pixels[..., 0]).astype(np.int32)
     if mode in _DEEP:
         return _whole(path, pixels)
-    if mode in ("RGB", "RGBA"):
+    if mode in _RGB:
         return _grey_of(path, pixels)
     raise DataError(f"{path}: a mask of mode {mode}. Save it as grey, paletted or RGB.")
 
 
-def form_of(path: Path) -> tuple[str, str]:
-    """Return the mode of a mask file as Pillow calls it, "1" for a bool array; and its format, or "".
-
-    Raises:
-        DataError: the file cannot be read.
-    """
-    if path.suffix.lower() in ARRAYS:
-        return ("1" if _array(path).dtype == bool else "I"), ""
-    with opened(path) as image:
-        return image.mode, image.format or ""
+def _colours(path: Path, image: Image.Image) -> Int32[np.ndarray, "h w"]:
+    if image.mode in _DEEP:
+        raise DataError(
+            f"{path}: holds {image.mode} values, but a colour table expects colours. Leave the table out."
+        )
+    return packed(np.asarray(image.convert("RGB")))
 
 
 def mask_size(path: Path) -> tuple[int, int]:
@@ -86,15 +125,14 @@ def mask_size(path: Path) -> tuple[int, int]:
     return file_size(path)
 
 
-def values_in(raw: Int32[np.ndarray, "h w"]) -> set[int]:
+def values_in(raw: Int32[np.ndarray, "h w"]) -> frozenset[int]:
     """Return the different values of a mask."""
     if raw.size and raw.min() >= 0 and raw.max() < _FEW:  # counting is much faster than sorting
-        return set(np.flatnonzero(np.bincount(raw.reshape(-1))).tolist())
-    return set(np.unique(raw).tolist())
+        return frozenset(np.flatnonzero(np.bincount(raw.reshape(-1))).tolist())
+    return frozenset(np.unique(raw).tolist())
 
 
-def _of_array(path: Path, kind: Kind) -> Int32[np.ndarray, "h w"]:
-    values = _array(path)
+def _of_array(path: Path, values: np.ndarray, kind: Kind) -> Int32[np.ndarray, "h w"]:
     if kind == "colour":
         if values.ndim != 3 or values.shape[2] not in (3, 4):
             raise DataError(
@@ -111,21 +149,22 @@ def _of_array(path: Path, kind: Kind) -> Int32[np.ndarray, "h w"]:
     return whole * 255 if values.dtype == bool and kind != "index" else whole
 
 
-def _array(path: Path) -> np.ndarray:
-    """Return the array in a file; of several the one that is called as masks are.
+def _read_array(path: Path) -> tuple[np.ndarray, str]:
+    """Return the array in a file, of several the one with the name of a mask; and the hash of the bytes.
 
     Raises:
         DataError: it cannot be read, or nothing tells which array is meant.
     """
     try:
-        content = np.load(path, allow_pickle=False)
-        if isinstance(content, np.ndarray):
-            return content
-        with content:
+        with path.open("rb") as file:
+            digest = content_hash(file)
+            file.seek(0)
+            content = np.load(file, allow_pickle=False)
+            if isinstance(content, np.ndarray):
+                return content, digest
             names = [name for name in content.files if len(content.files) == 1 or name in _CALLED]
             if len(names) == 1:
-                found: np.ndarray = content[names[0]]
-                return found
+                return content[names[0]], digest
             listed = ", ".join(content.files)
     except Exception as error:  # NumPy raises anything from OSError to BadZipFile for broken files
         raise DataError(
@@ -155,10 +194,9 @@ def counted(values: Int32[np.ndarray, " n"], coloured: bool) -> str:
     """Return values with how often they occur, the most frequent first, in words."""
     found, counts = np.unique(values, return_counts=True)
     order = np.argsort(-counts, kind="stable")
-    shown = [f"{word_for(int(found[n]), coloured)} ({counts[n]} pixels)" for n in order[:_SHOWN]]
-    more = f" and {len(order) - _SHOWN} more" if len(order) > _SHOWN else ""
+    shown = [f"{word_for(int(found[n]), coloured)} ({counts[n]} pixels)" for n in order]
     what = "colour" if coloured else "value"
-    return f"{what}{'s' * (len(order) > 1)} {', '.join(shown)}{more}"
+    return f"{what}{'s' * (len(order) > 1)} {first_few(shown)}"
 
 
 def _grey_of(path: Path, pixels: UInt8[np.ndarray, "h w c"]) -> Int32[np.ndarray, "h w"]:
@@ -172,15 +210,11 @@ def _grey_of(path: Path, pixels: UInt8[np.ndarray, "h w c"]) -> Int32[np.ndarray
     return pixels[..., 0].astype(np.int32)
 
 
-def palette_of(path: Path, count: int) -> UInt8[np.ndarray, "k 3"] | None:
-    """Return the first ``count`` colours of a paletted mask, if it is one and they all differ."""
-    if path.suffix.lower() in ARRAYS:
+def first_colours(palette: Sequence[int] | None, count: int) -> UInt8[np.ndarray, "k 3"] | None:
+    """Return the first ``count`` colours of a palette, if there are as many and they all differ."""
+    if palette is None or len(palette) < 3 * count:
         return None
-    with opened(path) as image:
-        found = image.getpalette("RGB") if image.mode == "P" else None
-    if found is None or len(found) < 3 * count:
-        return None
-    colours = np.array(found[: 3 * count], dtype=np.uint8).reshape(count, 3)
+    colours = np.array(palette[: 3 * count], dtype=np.uint8).reshape(count, 3)
     return colours if len(np.unique(colours, axis=0)) == count else None
 
 

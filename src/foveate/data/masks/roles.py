@@ -13,45 +13,26 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from foveate.data.folder_names import Role, meaning, sibling_splits
-from foveate.data.masks.look import look_like_masks
-from foveate.data.masks.outlines import is_outline_file
+from foveate.data.folders.name_words import (
+    Role,
+    core,
+    is_weak,
+    meaning,
+    sibling_splits,
+    unmarked,
+    without_split,
+)
+from foveate.data.folders.tree import Tree, held, is_image, scan, stem_of
+from foveate.data.masks.found_files import OUTLINES, File, Files
+from foveate.data.masks.looks_like_mask import look_like_masks
+from foveate.data.masks.outline_text import is_outline_file
 from foveate.data.masks.raw import ARRAYS
-from foveate.data.masks.stems import core, is_weak, unmarked, without_split
-from foveate.data.tree import Tree, held, is_image, scan, stem_of
-from foveate.errors import DataError
+from foveate.errors import DataError, first_few
 
-OUTLINES = ".txt"
 _LOOKED_AT = 20  # text files beside images, until one is not empty
 _FOLD = re.compile(r"(?:fold|cv|split|run|k)[ _-]?\d+$", re.IGNORECASE)
 # Of two kinds of masks, which one is meant. A mask beside what was drawn by hand is the view (DRIVE).
 _BETTER = {"gtcoarse": "gtfine", "mask": "manual"}
-
-
-@dataclass(frozen=True)
-class File:
-    """A file with what its place says.
-
-    Args:
-        path: Where it is.
-        role: What it holds; None if no name says so.
-        kind: The word for that, as the folder has it.
-        split: train, val, test, or None.
-        place: The folders below the root, without what only says split or role.
-        stem: Its name without the ending.
-    """
-
-    path: Path
-    role: Role | None
-    kind: str
-    split: str | None
-    place: tuple[str, ...]
-    stem: str
-
-    @property
-    def where(self) -> tuple[str | None, tuple[str, ...]]:
-        """Return split and place, which an image and its mask share."""
-        return self.split, self.place
 
 
 @dataclass(frozen=True)
@@ -72,23 +53,6 @@ class Named:
         """Return what the user says that a folder holds."""
         roles: dict[Role, str | None] = {"inside": self.inside, "mask": self.masks, "image": self.images}
         return next((role for role, name in roles.items() if name and _is_called(root, folder, name)), None)
-
-
-@dataclass(frozen=True)
-class Files:
-    """The files of a folder by what they hold.
-
-    Args:
-        images: Images.
-        masks: Their masks, of one kind.
-        inside: Masks that say where to look, of all such folders.
-        notes: What has been left out or taken without being asked.
-    """
-
-    images: tuple[File, ...]
-    masks: tuple[File, ...]
-    inside: tuple[File, ...]
-    notes: tuple[str, ...] = ()
 
 
 def files_by_role(tree: Tree, named: Named) -> Files | None:
@@ -260,10 +224,9 @@ def _check_folds(tree: Tree, images: list[File]) -> None:
     """Refuse several folds of one data set at once, whose test images are training images of the others."""
     folds = {file.place[0] for file in images if file.split and file.place and _FOLD.match(file.place[0])}
     if len(folds) > 1:
-        shown = ", ".join(sorted(folds)[:3])
         raise DataError(
-            f"{tree.path}: holds several folds ({shown}), each with its own splits. Did you mean "
-            f"{tree.path / min(folds)}?"
+            f"{tree.path}: holds several folds ({first_few(sorted(folds))}), each with its own splits. Did "
+            f"you mean {tree.path / min(folds)}?"
         )
 
 
@@ -271,5 +234,4 @@ def _left_out(root: Path, stray: Sequence[File]) -> list[str]:
     if not stray:
         return []
     folders = sorted({file.path.parent.relative_to(root).as_posix() for file in stray})
-    more = f" and {len(folders) - 3} more" if len(folders) > 3 else ""
-    return [f"{len(stray)} images in {', '.join(folders[:3])}{more} are in no split and are left out"]
+    return [f"{len(stray)} images in {first_few(folders)} are in no split and are left out"]

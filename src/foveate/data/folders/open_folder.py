@@ -9,16 +9,15 @@ Layouts accepted, splits under any of their usual names (``folder_names``)::
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 from foveate.data.base import ImageData
-from foveate.data.class_folders import Level, find_class_folders
-from foveate.data.decode import MOST_PIXELS
-from foveate.data.files import Entry, data_from_entries
+from foveate.data.entries import Entry, data_from_entries
+from foveate.data.folders.class_folders import Level, find_class_folders
+from foveate.data.folders.tree import Tree, scan
+from foveate.data.images.open_image import MOST_PIXELS
 from foveate.data.splits import SHARES, Shares
-from foveate.data.tree import Tree, scan
-from foveate.errors import DataError, OptionError
+from foveate.errors import OptionError
 
 _LEVELS = ("outer", "inner", "path")
 
@@ -75,15 +74,3 @@ def open_folder(
         notes=found.notes,
         max_pixels=max_pixels,
     )
-
-
-def strangers(path: Path) -> Iterator[Path]:
-    """Yield every visible file under a folder of images that would not be read as one."""
-    tree = scan(path)
-    try:
-        found = find_class_folders(tree, "outer")
-    except DataError:
-        used = set[Path]()
-    else:
-        used = {file for labels in found.classes.values() for files in labels.values() for file in files}
-    yield from (file for file in tree.files() if file not in used)

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from foveate.data.decode import SUFFIXES
-from foveate.data.walk import walk
+from foveate.data.folders.walk import visible_files, walk
+from foveate.data.images.open_image import SUFFIXES
 
 
 @dataclass(eq=False)
@@ -20,11 +20,13 @@ class Tree:
         path: Where it is.
         names: Of the visible files that lie in it directly, sorted.
         folders: Its visible folders by name, sorted.
+        links: Names of visible links in it that lead back to it or to a folder above.
     """
 
     path: Path
     names: list[str]
     folders: dict[str, Tree] = field(default_factory=dict)
+    links: list[str] = field(default_factory=list)
 
     @cached_property
     def own_images(self) -> tuple[Path, ...]:
@@ -53,6 +55,12 @@ class Tree:
         for folder in self.folders.values():
             yield from folder.files()
 
+    def links_back(self) -> Iterator[Path]:
+        """Yield the links in it, at any depth, to the folder that they lie in or to one above."""
+        yield from (self.path / name for name in self.links)
+        for folder in self.folders.values():
+            yield from folder.links_back()
+
 
 def scan(root: Path) -> Tree:
     """Return what is below a folder.
@@ -61,12 +69,21 @@ def scan(root: Path) -> Tree:
         DataError: a folder cannot be read.
     """
     trees: dict[str, Tree] = {}
-    for place, _, names in walk(root):
-        tree = trees[place] = Tree(Path(place), sorted(names))
+    for place, links, names in walk(root):
+        tree = trees[place] = Tree(Path(place), sorted(names), links=links)
         above, name = os.path.split(place)
         if above in trees:
             trees[above].folders[name] = tree
     return trees[os.fspath(root)]
+
+
+def image_files(folder: Path) -> list[Path]:
+    """Return visible files at any depth that are named as images are.
+
+    Raises:
+        DataError: a folder cannot be read.
+    """
+    return [file for file in visible_files(folder) if file.suffix.lower() in SUFFIXES]
 
 
 def is_image(name: str) -> bool:

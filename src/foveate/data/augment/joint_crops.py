@@ -9,9 +9,7 @@ Shapes  images uint8 (N, H, W, 3) and masks uint8 (N, H, W) of a split; a row of
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -19,6 +17,7 @@ from jaxtyping import Float64, Int64, UInt8
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as geometry
 
+from foveate.data.augment.augmentations import Augmentation
 from foveate.data.base import IGNORE
 from foveate.data.canvas import Canvas
 
@@ -29,44 +28,18 @@ _BORDER = 8  # a crop as large as the canvas may leave it by this part of a side
 
 
 @dataclass(frozen=True)
-class Moves:
-    """What an augmentation does to an image and its mask.
-
-    Args:
-        scales: Whether it enlarges or shrinks by 0.5 to 2.
-        shifts: Whether the crop lies anywhere; else in the middle.
-        flips: Whether half of the images are mirrored left to right.
-    """
-
-    scales: bool = False
-    shifts: bool = False
-    flips: bool = False
-
-
-moves: Mapping[str, Moves] = MappingProxyType(
-    {  # the names are those of ``augmentations``
-        "none": Moves(),
-        "flip": Moves(flips=True),
-        "crop": Moves(shifts=True),
-        "crop_flip": Moves(shifts=True, flips=True),
-        "resized_crop": Moves(scales=True, shifts=True, flips=True),
-    }
-)
-
-
-@dataclass(frozen=True)
 class Jointly:
     """A joint augmentation, ready for use.
 
     Args:
-        moves: What it does.
+        augmentation: The changes that it makes.
         crop: Height and width of what comes out, in pixels; not more than the canvas.
         rare: Share of the crops, in [0, 1], that are laid over a pixel of a class drawn among those in the
             image, by inverse frequency. The pixel comes to lie anywhere in the crop.
         frequency: Pixels of each class in the whole split (256,); ``IGNORE`` is not a class.
     """
 
-    moves: Moves
+    augmentation: Augmentation
     crop: Canvas
     rare: float
     frequency: Int64[np.ndarray, " 256"]
@@ -94,13 +67,13 @@ class Jointly:
         truth: UInt8[np.ndarray, "h w"],
     ) -> None:
         low, high = _SCALES
-        scale = low + (high - low) * draw[_SCALE] if self.moves.scales else 1.0
-        pixel = self._rare_pixel(mask, draw) if self.moves.shifts and draw[_RARE] < self.rare else None
+        scale = low + (high - low) * draw[_SCALE] if self.augmentation.scales else 1.0
+        pixel = self._rare_pixel(mask, draw) if self.augmentation.shifts and draw[_RARE] < self.rare else None
         rows, columns = (
             self._window(axis, mask.shape[axis], scale, draw[drawn], None if pixel is None else pixel[axis])
             for axis, drawn in ((0, _TOP), (1, _LEFT))
         )
-        if self.moves.flips and draw[_FLIP] < 0.5:
+        if self.augmentation.flips and draw[_FLIP] < 0.5:
             picture, truth = picture[:, ::-1], truth[:, ::-1]
         _paste(image, mask, rows, columns, picture, truth)
 
@@ -108,9 +81,9 @@ class Jointly:
         """Return first and one past the last row (or column) of the window; it may reach over the canvas."""
         length = max(round(self.crop[axis] / scale), 1)
         low, high = sorted((0, whole - length))
-        if not self.moves.shifts:
+        if not self.augmentation.shifts:
             low = high = (whole - length) // 2
-        elif low == high and not self.moves.scales:
+        elif low == high and not self.augmentation.scales:
             low, high = -(length // _BORDER), length // _BORDER
         if pixel is not None:
             low, high = max(low, pixel - length + 1), min(high, pixel)

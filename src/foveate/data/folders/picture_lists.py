@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 import glob
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from foveate.data.formats import SUFFIXES
-from foveate.data.walk import image_files
+from foveate.data.folders.tree import image_files
+from foveate.data.images.open_image import SUFFIXES
+from foveate.data.tables.table import read_table
 from foveate.errors import DataError
 
 LISTS = (".txt", ".csv", ".tsv")
 COLUMNS = ("path", "image", "picture", "file", "filename", "name")  # of a table, the first that it has
-_SEPARATORS = ",;\t"
 
 
 @dataclass(frozen=True)
@@ -79,31 +78,32 @@ def _beside(owner: Path, line: str) -> Path:
 
 
 def _listed(path: Path) -> list[str]:
+    found = _lines(path) if path.suffix.lower() == ".txt" else _column(path)
+    if not found:
+        raise DataError(f"{path}: there is no picture in this list. Write one path a line.")
+    return found
+
+
+def _lines(path: Path) -> list[str]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(
             f"{path}: cannot be read as a list of pictures ({error}). Save it as UTF-8."
         ) from None
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    found = lines if path.suffix.lower() == ".txt" else _column(path, lines)
-    if not found:
-        raise DataError(f"{path}: there is no picture in this list. Write one path a line.")
-    return found
+    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
-def _column(path: Path, lines: list[str]) -> list[str]:
+def _column(path: Path) -> list[str]:
     """Return the cells of the column that names the files; of a table with one column all of it."""
-    separator = max(_SEPARATORS, key=lines[0].count) if lines else ","
-    rows = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=separator)]
-    heading = [cell.lower() for cell in rows[0]] if rows else []
-    known = [column for column in COLUMNS if column in heading]
-    if known:
-        place = heading.index(known[0])
-        return [row[place] for row in rows[1:] if len(row) > place and row[place]]
-    if len(heading) > 1:
+    table = read_table(path)
+    named = {column.lower(): column for column in reversed(table.columns)}
+    column = next((named[name] for name in COLUMNS if name in named), None)
+    if column is None and len(table.columns) > 1:
         raise DataError(
-            f"{path}: none of the columns {', '.join(heading)} names files. Call it {COLUMNS[0]}, or write "
-            "one path a line."
+            f"{path}: none of the columns {', '.join(table.columns)} names files. Call it {COLUMNS[0]}, or "
+            "write one path a line."
         )
-    return [row[0] for row in rows if row]
+    heading = [] if column else list(table.columns)
+    cells = (row[name] for row in table.rows for name in ([column] if column else table.columns))
+    return [cell for cell in (*heading, *cells) if cell]

@@ -15,9 +15,9 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 
 from foveate.data.base import SPLITS, ImageData, Split
-from foveate.data.dataset_items import Dataset, Truth, read_item
+from foveate.data.datasets.dataset_items import Dataset, Truth, read_item
 from foveate.data.fingerprint import hash_splits
-from foveate.data.folder_names import split_named
+from foveate.data.folders.name_words import split_named
 from foveate.data.label_sets import strata
 from foveate.data.masks.code import MaskCode
 from foveate.data.masks.infer_code import Ignored, MaskOptions, infer_from_values

@@ -10,12 +10,15 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 
 from foveate.data.base import SPLITS, ImageData, Split
-from foveate.data.decode import MOST_PIXELS, Reading, read
-from foveate.data.deep_files import common_reading
-from foveate.data.fingerprint import hash_files, hash_images, hash_splits
+from foveate.data.fingerprint import hash_splits
+from foveate.data.images.common_levels import common_reading
+from foveate.data.images.decode import read
+from foveate.data.images.hash_files import hash_files, hash_images
+from foveate.data.images.open_image import MOST_PIXELS, Reading
 from foveate.data.label_sets import as_truths, strata
 from foveate.data.masks.code import Code, MaskCode, masked
-from foveate.data.names import printable
+from foveate.data.masks.scan_masks import MaskScan
+from foveate.data.printable import printable
 from foveate.data.splits import Shares, cut
 
 
@@ -53,6 +56,7 @@ def data_from_entries(
     shares: Shares,
     options: Mapping[str, object],
     code: Code | None = None,
+    scan: MaskScan | None = None,
     palette: UInt8[np.ndarray, "k 3"] | None = None,
     notes: Sequence[str] = (),
     max_pixels: int = MOST_PIXELS,
@@ -67,6 +71,7 @@ def data_from_entries(
         shares: Of train, val and test.
         options: To open it again.
         code: What the pixels of the masks mean; None for labels.
+        scan: The masks' files, with what is known of them already.
         palette: Colours of the classes.
         notes: What was decided unasked.
         max_pixels: Pixels of the largest picture that is decoded.
@@ -85,7 +90,7 @@ def data_from_entries(
         notes.append("there is no test split: validation images are the test images")
     parts = {name: sorted(parts[name], key=lambda entry: entry.name) for name in SPLITS if parts.get(name)}
     splits = {name: _split(part, classes, code, how) for name, part in parts.items()}
-    contents = {name: _contents(part, code, how) for name, part in parts.items()}
+    contents = {name: _contents(part, code, scan or MaskScan(()), how) for name, part in parts.items()}
     return ImageData(
         name=printable(source.stem if source.is_file() else source.name),
         classes=classes,
@@ -151,15 +156,32 @@ def _printable(entry: Entry) -> Entry:
     return replace(entry, name=printable(entry.name), label=printable(entry.label), labels=labels)
 
 
-def _contents(entries: Sequence[Entry], code: Code | None, how: Reading) -> list[str]:
+def _contents(entries: Sequence[Entry], code: Code | None, scan: MaskScan, how: Reading) -> list[str]:
     """Return a hash of each item: of its image and its levels, and of its mask and what that means."""
     hashes = hash_images([entry.path for entry in entries], how)
     if code is None:
         return hashes
-    files = hash_files([file for entry in entries for file in entry.masks or ()], how.max_pixels)
+    files = scan.digests([file for entry in entries for file in entry.masks or ()], how.max_pixels)
     masks, insides = iter(files), iter(hash_files([e.inside for e in entries if e.inside is not None]))
     return [
         f"{image} {' '.join(next(masks) for _ in entry.masks or ())} "
         f"{next(insides) if entry.inside is not None else ''} {code.key(entry.masks or ())}"
         for entry, image in zip(entries, hashes, strict=True)
     ]
+
+
+def plain(options: Mapping[str, object]) -> dict[str, object]:
+    """Return the options that were given, as JSON can hold them."""
+    return {name: _plain(value) for name, value in options.items() if value is not None}
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, Path):
+        return str(value)
+    return (
+        [_plain(item) for item in value]
+        if isinstance(value, Sequence) and not isinstance(value, str)
+        else value
+    )

@@ -13,14 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from foveate.data.folder_names import meaning, sibling_splits
-from foveate.data.masks.look import look_like_masks
-from foveate.data.masks.stems import core
-from foveate.data.tree import Tree, held
-from foveate.errors import DataError
+from foveate.data.folders.name_words import core, meaning, sibling_splits
+from foveate.data.folders.tree import Tree, held
+from foveate.data.masks.looks_like_mask import look_like_masks
+from foveate.errors import DataError, first_few
 
 Level = Literal["outer", "inner", "path"]
-_SHOWN = 5
 _IMAGES = re.compile(r"(?:jpeg)?ima?ge?s?", re.IGNORECASE)  # a class is hardly ever called so
 _ALIKE = 0.8  # share of the files whose names two folders must have in common to pass for pictures and masks
 
@@ -63,7 +61,7 @@ def find_class_folders(tree: Tree, level: Level | None) -> ClassFolders:
     classes = {split: _by_class(part, level or "outer") for split, part in parts.items()}
     for split in set(classes) - {None, "train"}:
         if not set(classes[split]) & set(classes["train"]):  # a test set whose labels are kept back
-            names = _few(sorted(classes.pop(split)))
+            names = first_few(sorted(classes.pop(split)))
             notes.append(f"{split} has no class of train, only {names}: it is left out")
             del parts[split]
     if level is None and (deep := [file for part in classes.values() for file in _deeper(part)]):
@@ -107,6 +105,17 @@ def split_folders(tree: Tree, level: Level | None = None) -> tuple[dict[str, Tre
         else f"the {tree.folders[name].count} images in {name} are in no split and are left out"
         for name in beside
     ]
+
+
+def strangers(tree: Tree) -> Iterator[Path]:
+    """Yield every visible file in a folder of images that would not be read as one."""
+    try:
+        found = find_class_folders(tree, "outer")
+    except DataError:
+        used = set[Path]()
+    else:
+        used = {file for labels in found.classes.values() for files in labels.values() for file in files}
+    yield from (file for file in tree.files() if file not in used)
 
 
 def _unwrapped(folder: Tree) -> Tree:
@@ -165,8 +174,8 @@ def _check_splits(tree: Tree, parts: Mapping[str | None, Tree]) -> None:
         odd = [name for name in names if name not in splits]
         if len(set(splits.values())) > 1 or (splits and not odd):
             raise DataError(
-                f"{part.path}: the folders {_few(list(splits))} look like splits"
-                f"{f' ({_few(odd)} beside them)' if odd else ''}, but hold images and not one folder a "
+                f"{part.path}: the folders {first_few(list(splits))} look like splits"
+                f"{f' ({first_few(odd)} beside them)' if odd else ''}, but hold images and not one folder a "
                 "class: they "
                 f"would be taken for {len(names)} classes. Sort the images of each into class folders, or "
                 "give a table "
@@ -185,9 +194,9 @@ def _check_levels(tree: Tree, parts: Mapping[str | None, Tree]) -> None:
     paths = {f"{f.path.name}/{name}" for f in nested for name in f.filled}
     example = next(iter(sorted(paths)))
     raise DataError(
-        f"{tree.path}: {_few(sorted(names))} hold no images themselves, but folders of them one level "
+        f"{tree.path}: {first_few(sorted(names))} hold no images themselves, but folders of them one level "
         "further down: "
-        f"{_few(sorted(inner))}. Which are the classes? The {len(names)} outer ones, such as "
+        f"{first_few(sorted(inner))}. Which are the classes? The {len(names)} outer ones, such as "
         f"{nested[0].path.name}: "
         f"{_said('outer')}. The {len(inner)} inner ones, such as {example.split('/')[1]}: "
         f"{_said('inner')}. Both "
@@ -236,8 +245,3 @@ def _hint(tree: Tree) -> str:
         "Expected train/CLASS/*.jpg and test/CLASS/*.jpg, or CLASS/*.jpg; with masks images/*.jpg and "
         f"masks/*.png. {held(tree)}"
     )
-
-
-def _few(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:_SHOWN])
-    return f"{shown}, ... ({len(names)})" if len(names) > _SHOWN else shown

@@ -1,29 +1,29 @@
-"""A folder of images and masks.
-
-``layout`` finds what belongs together, ``infer_pairs`` what the masks mean.
-"""
+"""A folder of images and masks: one file a mask, several files a mask, or outlines in text files."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from foveate.data.base import IGNORE, ImageData
-from foveate.data.decode import MOST_PIXELS
-from foveate.data.files import Entry, data_from_entries
-from foveate.data.masks.class_table import Colours, Names
-from foveate.data.masks.code import Code
-from foveate.data.masks.infer_code import Ignored, MaskOptions
-from foveate.data.masks.infer_pairs import infer_from_pairs
-from foveate.data.masks.layout import Pairs, find_pairs
-from foveate.data.masks.pairs import Pair
-from foveate.data.splits import SHARES, Shares
-from foveate.data.tree import scan
-from foveate.errors import DataError
+import numpy as np
+from jaxtyping import UInt8
 
-_SHOWN = 5  # files named in an error
+from foveate.data.base import IGNORE, ImageData
+from foveate.data.entries import Entry, data_from_entries, plain
+from foveate.data.folders.tree import scan
+from foveate.data.images.open_image import MOST_PIXELS
+from foveate.data.masks.class_table import Colours, Names, class_names
+from foveate.data.masks.code import Code, MaskCode
+from foveate.data.masks.found_files import Pair
+from foveate.data.masks.infer_code import Ignored, MaskOptions, infer_code
+from foveate.data.masks.layers import are_layers, infer_layers
+from foveate.data.masks.layout import Pairs, find_pairs
+from foveate.data.masks.outlines import infer_outlines
+from foveate.data.masks.scan_masks import MaskScan
+from foveate.data.splits import SHARES, Shares
+from foveate.errors import DataError, OptionError, first_few
+
 _LOOKED_AT = 4  # masks of a part
 
 
@@ -75,8 +75,9 @@ def open_mask_folder(
         raise DataError(f"{path}: no folders of images and masks side by side.")
     _check_bare(path, found)
     options = MaskOptions(classes, ignore_index, colours, background, threshold)
-    code, palette, notes = infer_from_pairs(found, options)
-    entries, more = _with_truth([_entry(path, pair) for pair in found.pairs], code)
+    files = MaskScan([file for pair in found.pairs for file in pair.masks])
+    code, palette, notes = _infer(found, files, options)
+    entries, more = _with_truth([_entry(path, pair) for pair in found.pairs], code, files)
     if found.spare:
         more.append(f"{len(found.spare)} masks have no image and are left out")
     given = vars(options) | {"ignore_outside": ignore_outside, "images": images, "masks": masks}
@@ -89,6 +90,7 @@ def open_mask_folder(
         shares=shares,
         options=plain(given) | ({"shares": list(shares)} if whole else {}),
         code=code,
+        scan=files,
         palette=palette,
         notes=[*found.notes, *notes, *more],
         max_pixels=max_pixels,
@@ -100,9 +102,11 @@ def _entry(root: Path, pair: Pair) -> Entry:
     return Entry(name, pair.image, split=pair.split, masks=pair.masks, inside=pair.inside)
 
 
-def _with_truth(entries: list[Entry], code: Code) -> tuple[list[Entry], list[str]]:
+def _with_truth(entries: list[Entry], code: Code, scan: MaskScan) -> tuple[list[Entry], list[str]]:
     """Leave out a part of which no pixel counts, such as the test masks of Cityscapes; with a note."""
-    blind = {split for split in ("val", "test") if _is_blind([e for e in entries if e.split == split], code)}
+    blind = {
+        split for split in ("val", "test") if _is_blind([e for e in entries if e.split == split], code, scan)
+    }
     notes = [f"every pixel of the masks of {split} is ignored: it is left out" for split in sorted(blind)]
     kept = [entry for entry in entries if entry.split not in blind]
     if {entry.split for entry in kept} == {"train"}:
@@ -111,37 +115,67 @@ def _with_truth(entries: list[Entry], code: Code) -> tuple[list[Entry], list[str
     return kept, notes
 
 
-def _is_blind(entries: list[Entry], code: Code) -> bool:
-    """Tell whether nothing counts in the first masks of a part; a mask that cannot be read is told later."""
+def _is_blind(entries: list[Entry], code: Code, scan: MaskScan) -> bool:
+    """Tell whether nothing counts in the first masks of a part; one that cannot be read is reported later."""
     try:
-        return bool(entries) and all(
-            (code.read(entry.masks or (), entry.path) == IGNORE).all() for entry in entries[:_LOOKED_AT]
-        )
+        return bool(entries) and all(_is_ignored(entry, code, scan) for entry in entries[:_LOOKED_AT])
     except DataError:
         return False
 
 
-def plain(options: Mapping[str, object]) -> dict[str, object]:
-    """Return the options that were given, as JSON can hold them."""
-    return {name: _plain(value) for name, value in options.items() if value is not None}
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, Path):
-        return str(value)
-    return (
-        [_plain(item) for item in value]
-        if isinstance(value, Sequence) and not isinstance(value, str)
-        else value
-    )
+def _is_ignored(entry: Entry, code: Code, scan: MaskScan) -> bool:
+    files = entry.masks or ()
+    if isinstance(code, MaskCode) and code.kind != "colour":
+        (seen,) = scan.look(files)
+        if seen.mode != "1":  # of which a code has its own reading
+            values = np.array(sorted(seen.values or ()), dtype=np.int32)
+            return bool((code.classes_of(values, str(files[0])) == IGNORE).all())
+    return bool((code.read(files, entry.path) == IGNORE).all())
 
 
 def _check_bare(path: Path, found: Pairs) -> None:
     if found.bare:
-        names = ", ".join(file.relative_to(path).as_posix() for file in found.bare[:_SHOWN])
-        more = f" and {len(found.bare) - _SHOWN} more" if len(found.bare) > _SHOWN else ""
+        names = first_few(file.relative_to(path).as_posix() for file in found.bare)
         raise DataError(
-            f"{path}: {len(found.bare)} images have no mask: {names}{more}. Add masks, or remove the images."
+            f"{path}: {len(found.bare)} images have no mask: {names}. Add masks, or remove the images."
         )
+
+
+def _infer(
+    found: Pairs, scan: MaskScan, options: MaskOptions
+) -> tuple[Code, UInt8[np.ndarray, "k 3"] | None, tuple[str, ...]]:
+    """Return what the masks of a folder mean, colours of the classes if they come with any, and notes.
+
+    Args:
+        found: Images with their masks.
+        scan: The files of those.
+        options: What the user says.
+
+    Raises:
+        DataError: a mask cannot be read, or it cannot be told what it means.
+        OptionError: the options contradict each other, or are for other masks.
+    """
+    several = any(len(pair.masks) > 1 for pair in found.pairs)
+    if found.outlined:
+        _only_names(options, "masks from outlines")
+        names = None if options.classes is None else class_names(options.classes)
+        outlines, note = infer_outlines(found.root, scan.files, names)
+        return outlines, None, (note,)
+    if found.pairs[0].labels and (several or are_layers(scan)):
+        _only_names(options, "masks in several files", "threshold")
+        layers, note = infer_layers(found.pairs, scan, _names(options), options.threshold)
+        return layers, None, (note,)
+    single = infer_code(found.root, scan, options)
+    return single.code, single.palette, single.notes
+
+
+def _names(options: MaskOptions) -> tuple[str, ...] | None:
+    """Return class names, unless only their number is given."""
+    given = options.classes
+    return None if given is None or isinstance(given, int) else class_names(given)
+
+
+def _only_names(options: MaskOptions, what: str, *also: str) -> None:
+    for name, value in vars(options).items():
+        if value is not None and name not in ("classes", *also):
+            raise OptionError(f"{name}= does not apply to {what}. Leave it out.")

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from foveate.data.decode import Reading, check_file, opened
-from foveate.data.levels import DEEP, SIXTEEN, Seen, deep_colour, is_deep_colour, seen
+from foveate.data.images.levels import DEEP, SIXTEEN, Seen, deep_colour, is_deep_colour, seen
+from foveate.data.images.open_image import Reading, check_file, opened
 from foveate.errors import DataError
 
 _LOOKED_AT = 256  # files whose values are looked at, evenly spread
@@ -44,7 +44,7 @@ def common_reading(files: Sequence[Path], max_pixels: int) -> tuple[Reading, tup
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         marked = pool.map(_may_be_deep, files, chunksize=256)
         some = [file for file, is_so in zip(files, marked, strict=True) if is_so]
-        looks = pool.map(partial(_look, max_pixels), _spread(some))
+        looks = pool.map(partial(_look, max_pixels), evenly_spread(some, _LOOKED_AT))
         found = [look for look in looks if look is not None]
     if not found:
         return how, ()
@@ -62,9 +62,10 @@ def common_reading(files: Sequence[Path], max_pixels: int) -> tuple[Reading, tup
     return replace(how, levels=levels), (note,)
 
 
-def _spread(files: Sequence[Path]) -> list[Path]:
-    step = max(len(files) / _LOOKED_AT, 1.0)
-    return [files[int(number * step)] for number in range(min(_LOOKED_AT, len(files)))]
+def evenly_spread(files: Sequence[Path], count: int) -> list[Path]:
+    """Return ``count`` of the files, or all if there are no more, evenly spread."""
+    step = max(len(files) / count, 1.0)
+    return [files[int(number * step)] for number in range(min(count, len(files)))]
 
 
 def _may_be_deep(path: Path) -> bool:

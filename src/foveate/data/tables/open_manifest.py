@@ -23,20 +23,19 @@ from pathlib import Path
 from typing import NoReturn
 
 from foveate.data.base import ImageData
-from foveate.data.decode import MOST_PIXELS
-from foveate.data.files import Entry, data_from_entries
-from foveate.data.folder_names import split_named
+from foveate.data.entries import Entry, data_from_entries, plain
+from foveate.data.folders.name_words import split_named
+from foveate.data.images.open_image import MOST_PIXELS
 from foveate.data.label_sets import held, parted, truth_of, without_none
 from foveate.data.masks.class_table import Colours, Names
-from foveate.data.masks.folder import plain
 from foveate.data.masks.infer_code import Ignored, MaskOptions, infer_code
-from foveate.data.names import printable
+from foveate.data.masks.scan_masks import MaskScan
+from foveate.data.printable import printable
 from foveate.data.splits import SHARES, Shares
-from foveate.data.table import OLD, Row, Table, read_table
-from foveate.errors import DataError, OptionError, nearest
+from foveate.data.tables.table import OLD, Row, Table, read_table
+from foveate.errors import DataError, OptionError, first_few, nearest
 
 COLUMNS = ("path", "label", "mask", "split", "group")
-_SHOWN = 5  # offenders named in an error; more would hide what to do
 _NAN = ("nan", "-nan", "<na>")
 _NUMBER = re.compile(
     r"[+-]?(?:(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:e[+-]?[0-9]+)?|inf|infinity|nan)", re.IGNORECASE
@@ -94,7 +93,8 @@ def open_manifest(
     if "mask" in table.columns and not chosen:
         if separator is not None:
             raise OptionError(f"manifest: separator is for labels, but {path.name} has masks. Leave it out.")
-        found = infer_code(path.parent, [file for entry in entries for file in entry.masks or ()], asked)
+        scan = MaskScan([file for entry in entries for file in entry.masks or ()])
+        found = infer_code(path.parent, scan, asked)
         return data_from_entries(
             path,
             entries,
@@ -103,6 +103,7 @@ def open_manifest(
             shares=shares,
             options=options | plain(vars(asked)),
             code=found.code,
+            scan=scan,
             palette=found.palette,
             notes=[*notes, *found.notes],
             max_pixels=max_pixels,
@@ -183,12 +184,12 @@ def _check_cells(path: Path, table: Table, chosen: Sequence[str]) -> None:
     for column in (name for name in needed if name in table.columns):
         empty = [line for line, cell in _column(table, column) if not cell]
         if empty:
-            raise DataError(f"{path}: column {column} is empty in {_listed('line', empty)}. Fill it in.")
+            raise DataError(f"{path}: column {column} is empty in line {first_few(empty)}. Fill it in.")
     for column in chosen:
         odd = [f'{line}: "{cell}"' for line, cell in _column(table, column) if truth_of(cell) is None]
         if odd:
             raise DataError(
-                f"{path}: column {column} is neither 0 nor 1 in {_listed('line', odd)}. Decide, or leave the "
+                f"{path}: column {column} is neither 0 nor 1 in line {first_few(odd)}. Decide, or leave the "
                 "rows out."
             )
 
@@ -241,7 +242,7 @@ def _whole(path: Path, table: Table, labels: Sequence[str]) -> list[str]:
     nan = [line for line, label in _column(table, "label") if label.lower() in _NAN]
     if nan:
         raise DataError(
-            f"{path}: column label is NaN in {_listed('line', nan)}. Fill it in, or leave the rows out."
+            f"{path}: column label is NaN in line {first_few(nan)}. Fill it in, or leave the rows out."
         )
     if not all(map(_NUMBER.fullmatch, labels)):
         return list(labels)  # words
@@ -253,7 +254,7 @@ def _whole(path: Path, table: Table, labels: Sequence[str]) -> list[str]:
     ]
     if odd:
         raise DataError(
-            f"{path}: {_listed('labels are fractions:', odd)}. Classes are expected: write a word or a "
+            f"{path}: labels are fractions: {first_few(odd)}. Classes are expected: write a word or a "
             "whole number for each image."
         )
     return [
@@ -306,13 +307,13 @@ def _check_files(path: Path, entries: Sequence[Entry], table: Table) -> None:
     masks = [file for entry in entries for file in entry.masks or ()]
     missing += [printable(str(file)) for file in masks if not _is_file(file)]
     if missing:
-        raise DataError(f"{path}: {_listed('no such file:', missing)}. Paths are relative to {path.parent}.")
+        raise DataError(f"{path}: no such file: {first_few(missing)}. Paths are relative to {path.parent}.")
     lines: dict[str, list[int]] = {}
     for line, entry in zip(table.lines, entries, strict=True):
         lines.setdefault(entry.name, []).append(line)
     twice = [f"{name} (lines {', '.join(map(str, at))})" for name, at in lines.items() if len(at) > 1]
     if twice:
-        raise DataError(f"{path}: {_listed('listed more than once:', twice)}. Keep one row per image.")
+        raise DataError(f"{path}: listed more than once: {first_few(twice)}. Keep one row per image.")
 
 
 def _check_groups(path: Path, entries: Sequence[Entry]) -> None:
@@ -325,12 +326,6 @@ def _check_groups(path: Path, entries: Sequence[Entry]) -> None:
     ]
     if torn:
         raise DataError(
-            f"{path}: {_listed('group in more than one split:', torn)}. Move each group into one split, "
+            f"{path}: group in more than one split: {first_few(torn)}. Move each group into one split, "
             "or drop the column split and let foveate cut the data."
         )
-
-
-def _listed(what: str, offenders: Sequence[object]) -> str:
-    shown = ", ".join(str(offender) for offender in offenders[:_SHOWN])
-    more = f" and {len(offenders) - _SHOWN} more" if len(offenders) > _SHOWN else ""
-    return f"{what} {shown}{more}"

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from foveate.data.decode import SUFFIXES
 from foveate.errors import DataError
 
 _MOST_LINKS = 8  # on the way to a folder; folders that all link to each other would never end
@@ -41,20 +40,6 @@ def visible_folders(path: Path) -> list[Path]:
     return [
         child for child in children if child.is_dir() and not _hidden(child.name) and not _goes_back(child)
     ]
-
-
-def image_files(folder: Path) -> list[Path]:
-    """Return visible files at any depth that are named as images are.
-
-    Raises:
-        DataError: a folder cannot be read.
-    """
-    return [file for file in visible_files(folder) if file.suffix.lower() in SUFFIXES]
-
-
-def links_back(folder: Path) -> tuple[Path, ...]:
-    """Return visible links, at any depth, to the folder that they lie in or to one above."""
-    return tuple(sorted(Path(place, name) for place, links, _ in walk(folder) for name in links))
 
 
 def walk(folder: Path) -> Iterator[tuple[str, list[str], list[str]]]:

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Int32, UInt8
 from PIL import Image
 
-from foveate.data.decode import upright_rgb
+from foveate.data.images.decode import upright_rgb
 from foveate.errors import DataError
 
 _CHANNELS = (1, 3, 4)

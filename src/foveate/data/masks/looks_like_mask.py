@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from foveate.data.decode import opened
+from foveate.data.images.open_image import opened
 from foveate.errors import DataError
 
 _LOOKED_AT = 4  # pairs

@@ -6,13 +6,14 @@ Sources  Cityscapes: ``cityscapesscripts/helpers/labels.py``; Pascal VOC: the de
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
 
 from foveate.data.base import IGNORE
-from foveate.data.masks.code import MaskCode
 from foveate.data.palette import voc_palette
 
 # Name, number in labelIds, colour; the place is the number in labelTrainIds. The other numbers do not count.
@@ -40,13 +41,29 @@ _CITYSCAPES = (
 _LABEL_IDS = 34  # 0 to 33; a licence plate, -1, is stored as 255
 _VOC = (
     "background aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike "
-    "person "
-    "pottedplant sheep sofa train tvmonitor"
+    "person pottedplant sheep sofa train tvmonitor"
 ).split()
 
 
-def known_code(mask: Path) -> tuple[MaskCode, UInt8[np.ndarray, "k 3"], str] | None:
-    """Return what the masks of a well-known set mean, the classes' colours, and a note; None for any other.
+@dataclass(frozen=True)
+class KnownSet:
+    """What the masks of a well-known set mean.
+
+    Args:
+        classes: Class names.
+        numbers: Pixel value to class, or ``IGNORE``.
+        palette: A colour for each class.
+        note: What tells that it is this set.
+    """
+
+    classes: tuple[str, ...]
+    numbers: Mapping[int, int]
+    palette: UInt8[np.ndarray, "k 3"]
+    note: str
+
+
+def known_set(mask: Path) -> KnownSet | None:
+    """Return the well-known set that a mask belongs to, by its name and place; None for any other.
 
     Args:
         mask: One of its files.
@@ -57,11 +74,11 @@ def known_code(mask: Path) -> tuple[MaskCode, UInt8[np.ndarray, "k 3"], str] | N
     if mask.parent.name == "SegmentationClass" and re.fullmatch(r"VOC20\d\d", mask.parent.parent.name):
         numbers = {number: number for number in range(len(_VOC))} | {IGNORE: IGNORE}
         note = "the classes are Pascal VOC's, by the names of the folders"
-        return MaskCode("index", tuple(_VOC), numbers), voc_palette()[: len(_VOC)], note
+        return KnownSet(tuple(_VOC), numbers, voc_palette()[: len(_VOC)], note)
     return None
 
 
-def _cityscapes(*, train_ids: bool) -> tuple[MaskCode, UInt8[np.ndarray, "k 3"], str]:
+def _cityscapes(*, train_ids: bool) -> KnownSet:
     names, ids, colours = zip(*_CITYSCAPES, strict=True)
     numbers = dict.fromkeys((*range(_LABEL_IDS), IGNORE), IGNORE)
     numbers |= {(place if train_ids else ids[place]): place for place in range(len(names))}
@@ -69,4 +86,4 @@ def _cityscapes(*, train_ids: bool) -> tuple[MaskCode, UInt8[np.ndarray, "k 3"],
         "the classes are the 19 of Cityscapes that count, by the names of the files; the other numbers are "
         f"ignored. classes={_LABEL_IDS} (--classes {_LABEL_IDS} on the command line) keeps all"
     )
-    return MaskCode("index", names, numbers), np.array(colours, dtype=np.uint8), note
+    return KnownSet(names, numbers, np.array(colours, dtype=np.uint8), note)

@@ -1,0 +1,1 @@
+"""What training does to images, and to images with their masks, before they are normalised."""

@@ -1,0 +1,1 @@
+"""Python datasets as image data."""

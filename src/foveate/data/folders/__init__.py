@@ -1,0 +1,1 @@
+"""Folders: what is in them, what their names say, and class folders."""

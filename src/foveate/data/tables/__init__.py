@@ -1,0 +1,1 @@
+"""Tables of files with labels or masks."""
