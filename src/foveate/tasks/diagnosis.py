@@ -71,7 +71,7 @@ class Diagnosis:
         """Run the model on the images."""
         return model(batch.images)
 
-    def check(self, outputs: object, targets: Shaped[np.ndarray, n * k]) -> None:
+    def check(self, outputs: object, targets: Shaped[np.ndarray, " n *k"]) -> None:
         """Raise unless there is a logit for every finding.
 
         Raises:

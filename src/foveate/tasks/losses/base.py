@@ -34,7 +34,7 @@ class Loss(ABC):
     def __call__(
         self,
         logits: Float[Tensor, "b k *s"],
-        targets: Int64[Tensor, b * t],
+        targets: Int64[Tensor, " b *t"],
         class_weights: Float[Tensor, " q"] | None = None,
     ) -> Float[Tensor, ""]:
         """Return the loss to minimise.
@@ -64,7 +64,7 @@ class PixelLoss(Loss):
     def __call__(
         self,
         logits: Float[Tensor, "b k *s"],
-        targets: Int64[Tensor, b * s],
+        targets: Int64[Tensor, " b *s"],
         class_weights: Float[Tensor, " q"] | None = None,
     ) -> Float[Tensor, ""]:
         """Return the loss to minimise; one channel of logits stands for two classes. See ``Loss``."""
@@ -79,7 +79,7 @@ class PixelLoss(Loss):
     def of(
         self,
         logits: Float[Tensor, "b k *s"],
-        targets: Int64[Tensor, b * s],
+        targets: Int64[Tensor, " b *s"],
         class_weights: Float[Tensor, " k"] | None,
     ) -> Float[Tensor, ""]:
         """Return the loss of checked input: two classes or more, float32 or float64."""
@@ -139,14 +139,14 @@ def weights_like(class_weights: Tensor | None, logits: Tensor) -> Tensor | None:
     return class_weights.to(logits)
 
 
-def one_hot(targets: Int64[Tensor, b * s], like: Float[Tensor, "b k *s"]) -> Float[Tensor, "b k *s"]:
+def one_hot(targets: Int64[Tensor, " b *s"], like: Float[Tensor, "b k *s"]) -> Float[Tensor, "b k *s"]:
     """Return 1 in the channel of each pixel's class; where nobody knows it 0 in all."""
     known = targets != IGNORE
     index = targets.where(known, 0).unsqueeze(1)
     return torch.zeros_like(like).scatter_(1, index, known.unsqueeze(1).to(like))
 
 
-def pixel_losses(logits: Float[Tensor, "b k *s"], targets: Int64[Tensor, b * s]) -> Float[Tensor, b * s]:
+def pixel_losses(logits: Float[Tensor, "b k *s"], targets: Int64[Tensor, " b *s"]) -> Float[Tensor, " b *s"]:
     """Return -log of each pixel's probability of its class, 0 where nobody knows it."""
     return F.cross_entropy(logits, targets, ignore_index=IGNORE, reduction="none")
 

@@ -53,7 +53,7 @@ class Boundary(PixelLoss):
     def of(
         self,
         logits: Float[Tensor, "b k *s"],
-        targets: Int64[Tensor, b * s],
+        targets: Int64[Tensor, " b *s"],
         class_weights: Float[Tensor, " k"] | None,
     ) -> Float[Tensor, ""]:
         """Return the mean over the known pixels and the counted classes."""
@@ -68,7 +68,7 @@ class Boundary(PixelLoss):
         return share((means * weights).sum(), weights.sum())
 
 
-def signed_distances(labels: UInt8[np.ndarray, "*s"], classes: range) -> Float32[np.ndarray, k * s]:
+def signed_distances(labels: UInt8[np.ndarray, "*s"], classes: range) -> Float32[np.ndarray, " k *s"]:
     """Return the signed distance of every pixel from each class; see the module."""
     distances = np.zeros((len(classes), *labels.shape), dtype=np.float32)
     boxes = ndimage.find_objects(labels.astype(np.int32) + 1)

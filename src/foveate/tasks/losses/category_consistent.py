@@ -24,7 +24,7 @@ from foveate.tasks.losses.base import at_least_single, check_classes, check_shap
 
 def category_consistent(
     features: Float[Tensor, "b c *s"],
-    targets: Int64[Tensor, b * s],
+    targets: Int64[Tensor, " b *s"],
     *,
     near: float = 0.5,
     far: float = 1.5,

@@ -64,7 +64,7 @@ class Dice(PixelLoss):
     def of(
         self,
         logits: Float[Tensor, "b k *s"],
-        targets: Int64[Tensor, b * s],
+        targets: Int64[Tensor, " b *s"],
         class_weights: Float[Tensor, " k"] | None,
     ) -> Float[Tensor, ""]:
         """Return 1 minus the mean over the counted classes, and images if each has its own."""

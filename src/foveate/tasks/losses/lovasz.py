@@ -49,7 +49,7 @@ class LovaszSoftmax(PixelLoss):
     def of(
         self,
         logits: Float[Tensor, "b k *s"],
-        targets: Int64[Tensor, b * s],
+        targets: Int64[Tensor, " b *s"],
         class_weights: Float[Tensor, " k"] | None,
     ) -> Float[Tensor, ""]:
         """Return the mean over the counted classes, and images if each has its own."""

@@ -59,7 +59,7 @@ class HardExamples(PixelLoss):
     def of(
         self,
         logits: Float[Tensor, "b k *s"],
-        targets: Int64[Tensor, b * s],
+        targets: Int64[Tensor, " b *s"],
         class_weights: Float[Tensor, " k"] | None,
     ) -> Float[Tensor, ""]:
         """Return the mean over the kept pixels."""

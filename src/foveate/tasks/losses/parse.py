@@ -39,7 +39,7 @@ class WeightedSum(Loss):
     def __call__(
         self,
         logits: Float[Tensor, "b k *s"],
-        targets: Int64[Tensor, b * t],
+        targets: Int64[Tensor, " b *t"],
         class_weights: Float[Tensor, " q"] | None = None,
     ) -> Float[Tensor, ""]:
         """Return the weighted sum; see ``Loss``."""

@@ -18,7 +18,7 @@ from foveate.errors import ShapeError
 from foveate.tasks.losses.base import at_least_single, check_classes
 
 
-def presence(logits: Float[Tensor, "b k"], targets: Int64[Tensor, b * s]) -> Float[Tensor, ""]:
+def presence(logits: Float[Tensor, "b k"], targets: Int64[Tensor, " b *s"]) -> Float[Tensor, ""]:
     """Return the mean binary cross-entropy of each class being in each image, in nats.
 
     Args:

@@ -45,7 +45,7 @@ class PixelAUROC(CountedMetric):
         whole("bins", self.bins, 2)
 
     def count(
-        self, outputs: Float[Tensor, "b k *s"], targets: Int64[Tensor, b * s]
+        self, outputs: Float[Tensor, "b k *s"], targets: Int64[Tensor, " b *s"]
     ) -> Int64[Tensor, "b 2 bins"]:
         """Return how many pixels of background and object have each step of probability."""
         p, known = probability_of_object(outputs, targets), known_pixels(targets)

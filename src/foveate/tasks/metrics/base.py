@@ -37,8 +37,8 @@ class CountedMetric(Metric):
 
     @abstractmethod
     def count(
-        self, outputs: Float[Tensor, "b k *s"], targets: Int64[Tensor, b * s]
-    ) -> Shaped[Tensor, b * counts]:
+        self, outputs: Float[Tensor, "b k *s"], targets: Int64[Tensor, " b *s"]
+    ) -> Shaped[Tensor, " b *counts"]:
         """Return the counts of each item, int64 or float64."""
 
     @abstractmethod
@@ -85,8 +85,8 @@ def parse_metric(text: str | CountedMetric) -> CountedMetric:
 
 
 def labels_of(
-    outputs: Float[Tensor, "b k *s"], targets: Int64[Tensor, b * s]
-) -> tuple[Int64[Tensor, b * s], int]:
+    outputs: Float[Tensor, "b k *s"], targets: Int64[Tensor, " b *s"]
+) -> tuple[Int64[Tensor, " b *s"], int]:
     """Return the most probable class of each pixel, and how many classes there are.
 
     Raises:
@@ -102,8 +102,8 @@ def labels_of(
 
 
 def probability_of_object(
-    outputs: Float[Tensor, "b k *s"], targets: Int64[Tensor, b * s]
-) -> Float[Tensor, b * s]:
+    outputs: Float[Tensor, "b k *s"], targets: Int64[Tensor, " b *s"]
+) -> Float[Tensor, " b *s"]:
     """Return the probability of the second of two classes, at least float32.
 
     Raises:
@@ -132,6 +132,6 @@ def ratio(part: Tensor, whole: Tensor) -> Float[Tensor, "*n"]:
     return (part.double() / whole.double().where(whole != 0, 1.0)).where(whole != 0, torch.nan)
 
 
-def known_pixels(targets: Int64[Tensor, b * s]) -> Tensor:
+def known_pixels(targets: Int64[Tensor, " b *s"]) -> Tensor:
     """Return where the class is known."""
     return targets != IGNORE

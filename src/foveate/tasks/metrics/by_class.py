@@ -38,7 +38,7 @@ class ClassMetric(CountedMetric):
 
     @abstractmethod
     def pixels(
-        self, outputs: Float[Tensor, "b k *s"], targets: Int64[Tensor, b * s]
+        self, outputs: Float[Tensor, "b k *s"], targets: Int64[Tensor, " b *s"]
     ) -> Int64[Tensor, "b a k"]:
         """Return the counted pixels of each item and class."""
 
@@ -47,7 +47,7 @@ class ClassMetric(CountedMetric):
         """Return the score of each class, float64; nan for one that has none."""
 
     def count(
-        self, outputs: Float[Tensor, "b k *s"], targets: Int64[Tensor, b * s]
+        self, outputs: Float[Tensor, "b k *s"], targets: Int64[Tensor, " b *s"]
     ) -> Shaped[Tensor, "b a _"]:
         """Return counts of pixels (B, a, K); with over="image" (B, 2, 1+K) scores and if there are any."""
         pixels = self.pixels(outputs, targets)

@@ -10,7 +10,7 @@ from foveate.tasks.metrics.base import known_pixels
 
 
 def confusion(
-    labels: Int64[Tensor, b * s], targets: Int64[Tensor, b * s], classes: int
+    labels: Int64[Tensor, " b *s"], targets: Int64[Tensor, " b *s"], classes: int
 ) -> Int64[Tensor, "b k k"]:
     """Count, of each item, the pixels of each true class (row) that were given each class (column).
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 NOWHERE = -1  # in a map of edges: no edge
 
 
-def edges(labels: Int64[Tensor, b * s], known: Bool[Tensor, b * s]) -> Int64[Tensor, b * s]:
+def edges(labels: Int64[Tensor, " b *s"], known: Bool[Tensor, " b *s"]) -> Int64[Tensor, " b *s"]:
     """Return the class of every pixel that has a known neighbour of another class beside it; -1 elsewhere.
 
     Neighbours share a side. The image's border is no edge, and neither is the border of what is not known.
@@ -30,7 +30,9 @@ def edges(labels: Int64[Tensor, b * s], known: Bool[Tensor, b * s]) -> Int64[Ten
     return labels.where(edge, NOWHERE)
 
 
-def near(places: Int64[Tensor, b * s], others: Int64[Tensor, b * s], tolerance: float) -> Bool[Tensor, b * s]:
+def near(
+    places: Int64[Tensor, " b *s"], others: Int64[Tensor, " b *s"], tolerance: float
+) -> Bool[Tensor, " b *s"]:
     """Return which edges have one of the same class among the others, at most ``tolerance`` pixels away.
 
     The offsets within the tolerance are tried from the shortest on, each on the edges that are still alone.

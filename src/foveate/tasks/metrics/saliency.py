@@ -48,7 +48,7 @@ class ObjectMetric(CountedMetric):
         flag("stretched", self.stretched)
 
     def count(
-        self, outputs: Float[Tensor, "b k *s"], targets: Int64[Tensor, b * s]
+        self, outputs: Float[Tensor, "b k *s"], targets: Int64[Tensor, " b *s"]
     ) -> Shaped[Tensor, "b a _"]:
         """Return the counts of each item; see ``counted``."""
         p, known = probability_of_object(outputs, targets).flatten(1), known_pixels(targets).flatten(1)
