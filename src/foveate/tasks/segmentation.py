@@ -17,7 +17,7 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64, UInt8
+from jaxtyping import Float, Float64, Integer, UInt8
 from torch import Tensor, nn
 
 from foveate.data.base import Truth
@@ -98,7 +98,7 @@ class Segmentation:
         ]
         return Segmented(self._fitted(logits, batch), tuple(aux))
 
-    def check(self, outputs: object, targets: UInt8[np.ndarray, "n h w"]) -> None:
+    def check(self, outputs: object, targets: Integer[np.ndarray, "n h w"]) -> None:
         """Raise unless there are logits for every class.
 
         Raises:

@@ -110,6 +110,8 @@ def _counts(probabilities: Values, truths: Values) -> tuple[Scores, Scores]:
     return there, len(truths) - there
 
 
-def _ratio(part: Scores, whole: Scores) -> Scores:
+def _ratio(
+    part: Shaped[np.ndarray, "*n k"], whole: Shaped[np.ndarray, "*n k"]
+) -> Float64[np.ndarray, "*n k"]:
     """Return ``part / whole``, and nan where ``whole`` is 0."""
     return np.divide(part, whole, out=np.full(whole.shape, np.nan), where=whole > 0)

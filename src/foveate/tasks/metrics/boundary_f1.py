@@ -59,7 +59,7 @@ class BoundaryF1(ClassMetric):
             between("tolerance", self.tolerance, 0)
 
     def pixels(
-        self, outputs: Float[Tensor, "b k *s"], targets: Int64[Tensor, " b *s"]
+        self, outputs: Float[Tensor, "b q *s"], targets: Int64[Tensor, " b *s"]
     ) -> Int64[Tensor, "b 4 k"]:
         """Return each class's edge pixels: predicted near, predicted, true near, true."""
         labels, classes = labels_of(outputs, targets)

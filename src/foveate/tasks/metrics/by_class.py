@@ -38,7 +38,7 @@ class ClassMetric(CountedMetric):
 
     @abstractmethod
     def pixels(
-        self, outputs: Float[Tensor, "b k *s"], targets: Int64[Tensor, " b *s"]
+        self, outputs: Float[Tensor, "b q *s"], targets: Int64[Tensor, " b *s"]
     ) -> Int64[Tensor, "b a k"]:
         """Return the counted pixels of each item and class."""
 

@@ -25,7 +25,7 @@ class Overlap(ClassMetric):
     """A score of classes from their (3, K) counts: right, given, true."""
 
     def pixels(
-        self, outputs: Float[Tensor, "b k *s"], targets: Int64[Tensor, " b *s"]
+        self, outputs: Float[Tensor, "b q *s"], targets: Int64[Tensor, " b *s"]
     ) -> Int64[Tensor, "b 3 k"]:
         """Return the pixels of each class that are rightly given it, that are given it, that are of it."""
         labels, classes = labels_of(outputs, targets)
@@ -85,7 +85,7 @@ class Share(CountedMetric):
     """One score of all pixels, from the (3, K) counts of the classes: right, given, true."""
 
     def count(
-        self, outputs: Float[Tensor, "b k *s"], targets: Int64[Tensor, " b *s"]
+        self, outputs: Float[Tensor, "b q *s"], targets: Int64[Tensor, " b *s"]
     ) -> Int64[Tensor, "b 3 k"]:
         """Return the pixels of each class that are rightly given it, that are given it, that are of it."""
         labels, classes = labels_of(outputs, targets)
