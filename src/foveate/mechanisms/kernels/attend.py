@@ -25,7 +25,7 @@ ROWS = 256  # query rows in a block: 9 MB of weights at 97x97, and as fast as an
 BLOCK = 1 << 21  # weights in a block of several images or heads, where one has fewer
 
 
-def tokens(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b n c"]:
+def tokens(x: Float[Tensor, "b c *space"]) -> Float[Tensor, "b n c"]:
     """Lay a map out as tokens, row by row, with a last dimension of stride 1.
 
     The fused CPU kernel asks for that stride and falls back to an N*N matrix without a word if it is missing.
@@ -42,7 +42,7 @@ def untoken(context: Float[Tensor, "b n c"], like: Float[Tensor, "b _ h w"]) -> 
     return context.transpose(1, 2).unflatten(2, like.shape[2:])
 
 
-def like_input(y: Float[Tensor, "b c h w"], x: Float[Tensor, "b _ h w"]) -> Float[Tensor, "b c h w"]:
+def like_input(y: Float[Tensor, "b c *space"], x: Float[Tensor, "b _ *space"]) -> Float[Tensor, "b c *space"]:
     """Return ``y`` in the type and memory format of ``x``, for a mechanism that adds no ``x`` to it."""
     return y.to(x.dtype).contiguous(memory_format=layout_of(x))
 

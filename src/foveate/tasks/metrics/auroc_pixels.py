@@ -25,10 +25,10 @@ class PixelAUROC(CountedMetric):
     """Area under the ROC curve of all pixels together.
 
     Args:
-        bins: Steps of probability that are told apart.
+        bins: Steps of probability that are distinguished.
 
     Raises:
-        OptionError: ``bins`` is no whole number of at least 2.
+        OptionError: ``bins`` is not a whole number of at least 2.
 
     Example:
         >>> metric = PixelAUROC()
