@@ -14,3 +14,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
+
+if os.environ.get("FOVEATE_SHAPES"):
+    import shape_checks
+
+    shape_checks.install("foveate")

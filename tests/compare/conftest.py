@@ -4,6 +4,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from foveate.compare.report import write
+
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
@@ -15,3 +17,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         torch.set_num_threads(1)
         yield folder
         torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the figure out of a report: drawing it takes most of the time."""
+    monkeypatch.setattr(write, "draw", lambda _: {"png": b"-", "svg": b"-"})

@@ -106,7 +106,7 @@ def example(*, seeds: int = 3, pictures: int = 3, latency: bool = True) -> dict:
     names = [variant["name"] for variant in variants]
     return copy.deepcopy(
         {
-            "format": 1,
+            "format": 2,
             "foveate": "0.1.0",
             "created": "2026-08-14T10:32:05+00:00",
             "question": {
@@ -186,6 +186,95 @@ def example(*, seeds: int = 3, pictures: int = 3, latency: bool = True) -> dict:
             "pictures": [_picture(number, names, rng) for number in range(pictures)],
         }
     )
+
+
+def everything() -> dict:
+    """Return a result with cards of every kind, a variant that is a model, and losses of two parts."""
+    result, rng = example(pictures=1), random.Random(1)
+    names = [variant["name"] for variant in result["variants"]]
+    result["pictures"] += [_pixels(names, rng), *_texts(names, rng), _generated(names, rng)]
+    result["question"]["palette"] = [[25 * k, 255 - 25 * k, 90] for k in range(len(CLASSES))]
+    result["variants"][4] |= {"name": "resnet14", "spec": None, "model": "resnet14(width=8)", "gates": []}
+    for variant in result["variants"]:
+        for curve in variant["curves"]:
+            for entry in curve["epochs"]:
+                entry["losses"] = {"generator": 1 + rng.random(), "discriminator": rng.random()}
+    return result
+
+
+def less_is_better(result: dict) -> dict:
+    """Return the same result with every score and difference negated, so that less is better."""
+    turned = copy.deepcopy(result)
+    turned["question"]["metric"] |= {"name": "log loss", "higher_is_better": False}
+    for variant in turned["variants"]:
+        for part in (
+            variant["score"],
+            variant["difference"],
+            variant["versus_control"],
+            *variant["per_class"],
+        ):
+            if part is not None:
+                ends = part["low"], part["high"]
+                part["low"], part["high"] = (None if end is None else -end for end in reversed(ends))
+                part["mean"] = -part["mean"]
+                if "per_seed" in part:
+                    part["per_seed"] = [-value for value in part["per_seed"]]
+    return turned
+
+
+def _pixels(names: list[str], rng: random.Random) -> dict:
+    answers = [{"name": name, "mask": _png(rng), "score": 61.5, "maps": []} for name in names]
+    answers[1]["maps"] = [{"site": "layer1.0", "kind": "effect", "image": _png(rng)}]
+    return {
+        "kind": "pixels",
+        "item": "test/street.png",
+        "target": None,
+        "image": _png(rng),
+        "mask": _png(rng),
+        "disagreement": 0.07,
+        "variants": answers,
+    }
+
+
+def _texts(names: list[str], rng: random.Random) -> list[dict]:
+    """Return a caption of an image, and a translation of a long sentence."""
+    said = ["a dog runs along the beach", "two dogs", EVIL, QUOTES, "", "ein Hund läuft am Strand " * 9]
+    answers = [
+        {"name": name, "answer": text, "score": 20.0 + n if n else None, "maps": []}
+        for n, (name, text) in enumerate(zip(names, said, strict=True))
+    ]
+    maps = [{"site": "decoder.attention", "kind": "weights", "image": _png(rng)}]
+    looked = [answer | {"maps": maps if answer["name"] != "baseline" else []} for answer in answers]
+    references = ["a brown dog is running on the sand", f"a dog {EVIL}"]
+    return [
+        {
+            "kind": "text",
+            "item": "test/0001.jpg",
+            "source": None,
+            "image": _png(rng),
+            "reference": references,
+            "disagreement": 0.5,
+            "variants": looked,
+        },
+        {
+            "kind": "text",
+            "item": "sentence 17",
+            "source": f"一只狗沿着海滩奔跑 {'Donaudampfschifffahrtsgesellschaft' * 3}",
+            "image": None,
+            "reference": ["a dog runs along the beach"],
+            "disagreement": None,
+            "variants": answers,
+        },
+    ]
+
+
+def _generated(names: list[str], rng: random.Random) -> dict:
+    return {
+        "kind": "image",
+        "item": "noise 0 to 15",
+        "target": CJK,
+        "variants": [{"name": name, "images": [_png(rng) for _ in range(16)]} for name in names],
+    }
 
 
 def _sentence(seeds: int) -> str:
@@ -325,6 +414,7 @@ def _picture(number: int, names: list[str], rng: random.Random) -> dict:
         )
     item = f"test/{EVIL}{number}.png" if number % 2 else f"test/飞机/{number:04d}.png"
     return {
+        "kind": "labels",
         "item": item,
         "target": CJK,
         "image": _png(rng),

@@ -19,14 +19,15 @@ from foveate.compare.report import (
     repr_html,
     words,
 )
+from foveate.compare.report.cards import CARDS
 from foveate.compare.report.figure import draw
 from foveate.compare.report.page import flat
-from foveate.compare.report.result import complete
+from foveate.compare.report.result import better, complete
 from foveate.compare.report.svg import Scale, point, tag
 from foveate.compare.report.write import write_report
 from foveate.errors import StudyError
 from foveate.tasks.confusion import confusion_data
-from tests.compare.report_example import CJK, EVIL, QUOTES, example
+from tests.compare.report_example import CJK, EVIL, QUOTES, everything, example, less_is_better
 
 
 class Text(HTMLParser):
@@ -146,7 +147,7 @@ def test_of_very_many_classes_the_matrix_is_left_out():
         variant["confusion"] = confusion_data(counts, many)
     page = render(result)
     assert '<table class="confusion">' not in page and "taken for <bdi>class 5</bdi>: 4" in page
-    assert "20 better told classes are in study.json" in page
+    assert "20 classes with a higher F1 are in study.json" in page
 
 
 @pytest.mark.parametrize("seeds", [1, 2])
@@ -171,6 +172,101 @@ def test_numbers_that_do_not_exist_are_dashes():
     result["variants"][1]["difference"]["p"] = np.float64("inf")
     seen = Text(render(result)).text
     assert "nan" not in seen and "inf " not in seen
+
+
+@pytest.fixture(scope="module")
+def whole_page():
+    return render(everything())
+
+
+def test_cards_of_each_kind_stand_under_their_own_sentence(whole_page):
+    group = r'<div class="cards (\w+)">\s*<p class="how">(.*?)</p>'
+    told = re.findall(group, whole_page, re.S)
+    assert [kind for kind, _ in told] == list(CARDS)
+    assert len({sentence for _, sentence in told}) == len(CARDS)
+    seen = Text(whole_page).text
+    assert "a brown dog is running on the sand" in seen and "一只狗沿着海滩奔跑" in seen
+    assert whole_page.count('alt="Image 16 of') == 6
+
+
+def test_cards_of_format_1_do_not_state_their_kind():
+    new = everything()
+    old = everything()
+    old["pictures"] = [card for card in new["pictures"] if card["kind"] in ("labels", "pixels")]
+    new["pictures"] = old["pictures"][:]
+    old["pictures"] = [{k: v for k, v in card.items() if k != "kind"} for card in old["pictures"]]
+    assert len(old["pictures"]) == 2 and render(old) == render(new)
+
+
+def test_an_unknown_kind_of_card_is_an_error_that_names_the_kinds():
+    result = everything()
+    result["pictures"][1]["kind"] = "boxes"
+    with pytest.raises(
+        StudyError, match=r"\[1\].kind is 'boxes', expected one of labels, pixels, text, image"
+    ):
+        render(result)
+
+
+def test_items_are_called_what_the_question_says(whole_page):
+    result = everything()
+    result["question"]["items_called"] = "sentences"
+    result["pictures"], result["checks"] = result["pictures"][2:4], []
+    seen = Text(render(result)).text
+    assert "The same sentences under every variant" in seen and "Test sentences" in seen
+    assert "by test sentence." in seen and "Latency, one sentence" in seen and "Sentences per second" in seen
+    assert "image" not in seen and "picture" not in seen
+    assert "The same images under every variant" in Text(whole_page).text
+
+
+def test_a_variant_that_is_a_model_has_no_sentence_on_attention():
+    result = example(pictures=0)
+    result["variants"][1] |= {"name": "wide", "spec": None, "model": "resnet8(width=32)"}
+    page = render(result)
+    assert "<code>resnet8(width=32)</code>" in page and "Which model beats" not in page
+    assert "Helps as attention" not in Text(page).text
+    result["variants"][1]["model"] = None
+    assert "Helps as attention" in Text(render(result)).text
+    for variant in result["variants"][1:]:
+        variant["model"] = variant["name"]
+    assert "Which model beats" in render(result)
+
+
+def test_the_loss_of_each_part_has_its_curve(whole_page):
+    result = complete(everything())
+    assert [label for _, label in curves.measures(result)[2:]] == [
+        "Loss of the generator",
+        "Loss of the discriminator",
+    ]
+    first = everything()["variants"][0]["curves"][0]["epochs"][0]["losses"]["generator"]
+    assert curves.lines(result["variants"][0], "losses.generator")[0][0] == (1.0, first)
+    assert whole_page.count('data-curve="losses.generator"') == 1
+
+
+def test_where_less_is_better_the_numbers_turn_and_the_judgement_does_not():
+    more, less = complete(example()), complete(less_is_better(example()))
+    cost = axes.costs(more)[0]
+    for which in range(2):  # the difference, and the score
+        best = [
+            [s.index for s in pareto._spots(whole, cost, axes.qualities(whole)[which]) if s.best]
+            for whole in (more, less)
+        ]
+        assert best[0] == best[1]
+    one, other = (
+        intervals.class_rows(whole["variants"][3], Scale(-9, 9), 0.5, 1, better(whole))
+        for whole in (more, less)
+    )
+    for pattern in ('row-name">(.*?)<', r'class="point tone-(\w+)"'):
+        assert re.findall(pattern, one) == re.findall(pattern, other)
+    assert {"helps", "hurts"} & set(re.findall(r'class="point tone-(\w+)"', one))
+    seen = Text(render(less)).text
+    for text in (
+        "Down is better",
+        "where less is better",
+        "below zero, as less is better",
+        "the class that gains",
+    ):
+        assert text in seen
+    assert "Up is better" in Text(render(more)).text
 
 
 def test_what_the_check_found_is_named(page):
@@ -344,6 +440,7 @@ def test_the_folder_holds_everything_and_reads_back(tmp_path):
     assert len(rows) == 18 and rows[9]["variant"] == f"cbam@stage3 {EVIL}" and rows[9]["seed"] == "0"
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_second_report_without_pictures_keeps_the_pictures(tmp_path):
     write_report(example(), tmp_path)
     later = example()
@@ -352,6 +449,7 @@ def test_a_second_report_without_pictures_keeps_the_pictures(tmp_path):
     assert read_result(tmp_path)["pictures"] == example()["pictures"]
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_numpy_and_not_a_number_become_plain_json(tmp_path):
     result = example()
     result["variants"][0]["score"]["per_seed"] = np.array([1.0, np.nan, 3.0])
@@ -361,7 +459,8 @@ def test_numpy_and_not_a_number_become_plain_json(tmp_path):
     assert read["variants"][0]["score"]["per_seed"] == [1.0, None, 3.0] and read["question"]["items"] == 7
 
 
-def test_a_file_name_that_is_no_text_can_be_reported(tmp_path):
+@pytest.mark.usefixtures("undrawn")
+def test_a_file_name_that_is_not_text_can_be_reported(tmp_path):
     result = example()
     name = b"caf\xe9.png".decode("utf-8", "surrogateescape")
     result["checks"][0]["items"] = [name]
@@ -370,12 +469,14 @@ def test_a_file_name_that_is_no_text_can_be_reported(tmp_path):
     assert read_result(tmp_path)["checks"][0]["items"] == [name]
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StudyError, match=r"file.*cannot be written"):
         write_report(example(), tmp_path / "file")
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_no_half_file_is_left(tmp_path, monkeypatch):
     write_report(example(), tmp_path)
     before = (tmp_path / "study.json").read_bytes()

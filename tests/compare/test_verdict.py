@@ -28,8 +28,8 @@ def difference(
         (0.2, 1.2, "helps", "though perhaps by less than the 0.5 points worth having"),
         (0.1, 0.3, "helps", "but by less than the 0.5 points worth having"),
         (-2.0, -1.0, "hurts", "Worse than the baseline: -1.5 points (-2.0 to -1.0)."),
-        (-0.4, 0.4, "no difference worth having", "inside the 0.5 points either way"),
-        (-0.4, 0.6, "not yet known", "4 more seeds would be expected to tell"),
+        (-0.4, 0.4, "no difference worth having", "within 0.5 points either way"),
+        (-0.4, 0.6, "not yet known", "4 more seeds should give a verdict"),
         (0.0, 0.6, "not yet known", "more seeds"),
         (-0.5, 0.4, "not yet known", "more seeds"),
     ],
@@ -62,8 +62,10 @@ def test_no_margin_means_that_any_sure_gain_is_enough():
 
 
 def test_missing_items_are_said_where_seeds_cannot_tell():
-    assert "it takes more test images" in judge(difference(-3, 4, more=None), TERMS).words
-    assert "1 more seed would" in judge(difference(-3, 4, more=1), TERMS).words
+    assert "that takes more test images" in judge(difference(-3, 4, more=None), TERMS).words
+    sentences = Terms(items="test sentences")
+    assert "more test sentences" in judge(difference(-3, 4, more=None), sentences).words
+    assert "1 more seed should" in judge(difference(-3, 4, more=1), TERMS).words
 
 
 def test_rounding_does_not_hide_a_sign():

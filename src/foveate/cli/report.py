@@ -21,7 +21,7 @@ def report(folder: Path, /, *, json: bool = False) -> None:
     from foveate.compare.report import read_result, write_report
 
     result = read_result(folder)
-    written = write_report(result, folder)
+    written = write_report(result, folder, only_known=False)
     if json:
         output.machine(result)
     else:

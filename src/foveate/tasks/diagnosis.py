@@ -80,7 +80,7 @@ class Diagnosis(LabelledImages):
         """Return the names of the losses."""
         return ("bce",)
 
-    def check_outputs(self, outputs: object, targets: Shaped[np.ndarray, n * k]) -> None:
+    def check_outputs(self, outputs: object, targets: Shaped[np.ndarray, " n *k"]) -> None:
         """Raise unless there is a logit for every finding.
 
         Raises:

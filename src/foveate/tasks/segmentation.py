@@ -18,7 +18,7 @@ from typing import ClassVar, Self
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64, UInt8
+from jaxtyping import Float, Float64, Integer, UInt8
 from torch import Tensor, nn
 
 from foveate.data.base import Truth
@@ -126,7 +126,7 @@ class Segmentation(SegmentedImages):
         ]
         return Segmented(self._fitted(logits, batch), tuple(aux))
 
-    def check_outputs(self, outputs: object, targets: UInt8[np.ndarray, "n h w"]) -> None:
+    def check_outputs(self, outputs: object, targets: Integer[np.ndarray, "n h w"]) -> None:
         """Raise unless there are logits for every class.
 
         Raises:

@@ -105,11 +105,11 @@ class JFMobile(nn.Module):
         self.low_level_features, self.high_level_features = self.features[:4], self.features[4:]
 
     def forward(self, x):
-        x = self.features[0](x)
+        x, fine = self.features[0](x), None
         for number, block in enumerate(self.features[1:]):
             y = block.conv(pad(x, (self.rates[number],) * 4))
             x = x + y if y.shape == x.shape else y
-            fine = x if number == 2 else fine if number > 2 else None
+            fine = x if number == 2 else fine
         return fine, x
 
 
@@ -145,9 +145,10 @@ class DRN54(nn.Module):
         self.layer7, self.layer8 = chain((2048, 512, 3, 1, 2)), chain((512, 512, 3))
 
     def forward(self, x):
+        fine = None
         for level in range(9):
             x = self.get_submodule(f"layer{level}")(x)
-            fine = x if level == 3 else fine if level > 3 else None
+            fine = x if level == 3 else fine
         return fine, x
 
 

@@ -1,7 +1,8 @@
 """The report of a study: one page that opens offline, the numbers beside it, a figure for a paper.
 
-``render`` makes the page from the plain data of ``study.json``, ``write_report`` puts everything into a
-folder, ``read_result`` takes it up again, and ``repr_html`` is what a notebook shows.
+``render`` makes the page from the plain data of ``study.json``, ``write_report`` writes everything to a
+folder, ``read_result`` reads it again, and ``repr_html`` is what a notebook shows. docs/study-json.md
+describes the data; ``schema`` and ``cards`` define it.
 """
 
 from foveate.compare.report.notebook import repr_html as repr_html

@@ -1,4 +1,4 @@
-"""What the page can put on the axes of quality against cost."""
+"""What the axes of the plot of quality against cost can show."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from foveate.compare.report.result import digits
-from foveate.compare.report.words import heading, mebibytes, milliseconds, plain, short, signed
+from foveate.compare.report.words import heading, mebibytes, milliseconds, plain, short, signed, singular
 
 
 @dataclass(frozen=True)
@@ -21,13 +21,13 @@ class Value:
 
 @dataclass(frozen=True)
 class Axis:
-    """One thing that can be put along an axis.
+    """One quantity that an axis can show.
 
     Args:
         key: Its short name.
         label: What the reader sees.
-        read: Takes the value out of a variant; None where it was not measured.
-        write: Writes one number.
+        read: Returns the value of a variant; None where it was not measured.
+        write: Formats one number.
     """
 
     key: str
@@ -58,23 +58,22 @@ def _number(*path: str) -> Callable[[Mapping[str, Any]], Value | None]:
     return read
 
 
-_COSTS = (
-    Axis("latency", "Latency, one image", _timed("single", each=False), milliseconds),
-    Axis("batch", "Latency per image, in a batch", _timed("batch", each=True), milliseconds),
-    Axis("macs", "Multiply-adds per image", _number("cost", "macs"), short),
-    Axis("parameters", "Parameters", _number("cost", "parameters"), short),
-    Axis("memory", "Peak memory, inference", _number("memory", "inference"), mebibytes),
-    Axis("training", "Peak memory, training", _number("memory", "training"), mebibytes),
-)
-
-
 def costs(result: Mapping[str, Any]) -> list[Axis]:
     """Return the costs that at least one variant has."""
-    return [axis for axis in _COSTS if any(axis.read(variant) for variant in result["variants"])]
+    one = singular(result["question"]["items_called"])
+    known = (
+        Axis("latency", f"Latency, one {one}", _timed("single", each=False), milliseconds),
+        Axis("batch", f"Latency per {one}, in a batch", _timed("batch", each=True), milliseconds),
+        Axis("macs", f"Multiply-adds per {one}", _number("cost", "macs"), short),
+        Axis("parameters", "Parameters", _number("cost", "parameters"), short),
+        Axis("memory", "Peak memory, inference", _number("memory", "inference"), mebibytes),
+        Axis("training", "Peak memory, training", _number("memory", "training"), mebibytes),
+    )
+    return [axis for axis in known if any(axis.read(variant) for variant in result["variants"])]
 
 
 def qualities(result: Mapping[str, Any]) -> list[Axis]:
-    """Return the two ways to show quality: the paired difference, which is sharper, and the score itself."""
+    """Return the ways to show quality: the paired difference, which is more precise, and the score itself."""
     metric, first = result["question"]["metric"], digits(result)
     unit = f" ({metric['unit']})" if metric["unit"] else ""
     score = Axis("score", f"{heading(metric['name'])}{unit}", _score, lambda value: plain(value, first))

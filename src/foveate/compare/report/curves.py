@@ -1,4 +1,4 @@
-"""Learning curves: a panel for each variant, its seeds as thin lines, their mean a thick one."""
+"""Learning curves: one panel a variant, its seeds as thin lines, their mean as a thick one."""
 
 from __future__ import annotations
 
@@ -15,31 +15,44 @@ HEIGHT = 150
 Line = list[tuple[float, float]]  # (epoch, value)
 
 
+_PART = "losses."  # before the name of a part of the model whose loss is drawn
+
+
 def measures(result: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return what can be drawn, as (key, label): validation score and training loss, where there are any."""
+    """Return what can be drawn, as (key, label): validation score, training loss, the loss of each part."""
     name = result["question"]["metric"]["name"]
-    known = (("val_score", f"Validation {name}"), ("train_loss", "Training loss"))
+    curves = [curve for variant in result["variants"] for curve in variant["curves"]]
+    parts = dict.fromkeys(p for curve in curves for e in curve["epochs"] for p in e.get("losses") or {} if p)
+    known = [("val_score", f"Validation {name}"), ("train_loss", "Training loss")]
+    known += [(f"{_PART}{part}", f"Loss of the {part}") for part in parts]
     return [(key, label) for key, label in known if any(lines(v, key) for v in result["variants"])]
+
+
+def value(entry: Mapping[str, Any], key: str) -> float | None:
+    """Return what an epoch has of a measure."""
+    if key.startswith(_PART):
+        return (entry.get("losses") or {}).get(key.removeprefix(_PART))
+    return entry.get(key)
 
 
 def lines(variant: Mapping[str, Any], key: str) -> list[Line]:
     """Return one line a seed; epochs without the value are left out, and so are seeds without any."""
     found = [
-        [(epoch, float(entry[key])) for epoch, entry in numbered(curve) if entry.get(key) is not None]
+        [(epoch, float(at)) for epoch, entry in numbered(curve) if (at := value(entry, key)) is not None]
         for curve in variant["curves"]
     ]
     return [line for line in found if line]
 
 
 def numbered(curve: Mapping[str, Any]) -> list[tuple[float, Mapping[str, Any]]]:
-    """Return the epochs of a run with their numbers, counted from 1, however they were counted."""
+    """Return the epochs of a run with their numbers, counted from 1 even if the run counts from 0."""
     entries = curve["epochs"]
     first = min((entry["epoch"] for entry in entries), default=1)
     return [(float(entry["epoch"] + (first == 0)), entry) for entry in entries]
 
 
 def mean(of: Sequence[Line]) -> Line:
-    """Return the mean over the seeds at each epoch that any of them has."""
+    """Return the mean over the seeds that have each epoch."""
     at: dict[float, list[float]] = {}
     for line in of:
         for epoch, value in line:
@@ -48,7 +61,7 @@ def mean(of: Sequence[Line]) -> Line:
 
 
 def scales(result: Mapping[str, Any], key: str) -> tuple[Scale, Scale]:
-    """Return the scales of the epochs and of the values, common to all panels."""
+    """Return the scales of the epochs and of the values, shared by all panels."""
     points = [spot for variant in result["variants"] for line in lines(variant, key) for spot in line]
     epochs, values = [spot[0] for spot in points], [spot[1] for spot in points]
     return Scale.over(epochs, room=0.03), Scale.over(values, room=0.08)

@@ -1,4 +1,4 @@
-"""The figure for a paper: each variant's difference with its interval, and beside it what it costs."""
+"""The figure for a paper: each variant's difference with its interval, and its cost beside it."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from foveate.compare.report.intervals import per_seed
-from foveate.compare.report.result import baseline
-from foveate.compare.report.words import badge
+from foveate.compare.report.result import baseline, better
+from foveate.compare.report.words import badge, singular
 
 COLOURS = {
     "helps": "#0a6b4b",
@@ -37,7 +37,7 @@ def draw(result: Mapping[str, Any]) -> dict[str, bytes]:
         The bytes of the file for "png" (300 dots an inch) and for "svg".
     """
     with mpl.rc_context(_style()), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing")  # a box in its place is all one can do
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # a box is drawn in its place
         figure = _figure(result)
         FigureCanvasAgg(figure)
         return {kind: _saved(figure, kind) for kind in ("png", "svg")}
@@ -62,7 +62,7 @@ def _panels(result: Mapping[str, Any]) -> list[tuple[str, Read]]:
     if any(_parameters(variant) is not None for variant in result["variants"]):
         panels.append(("Parameters\n(thousands)", _parameters))
     if any(_latency(variant) is not None for variant in result["variants"]):
-        panels.append(("Latency of one\nimage (ms)", _latency))
+        panels.append((f"Latency of one\n{singular(result['question']['items_called'])} (ms)", _latency))
     return panels
 
 
@@ -88,7 +88,8 @@ def _differences(axes: Axes, result: Mapping[str, Any]) -> None:
             seeds = per_seed(variant, base)
             axes.plot(seeds, [row + 0.24] * len(seeds), ".", color=_tone(variant), ms=2.5, alpha=0.7)
     metric = question["metric"]
-    unit = f" ({metric['unit']})" if metric["unit"] else ""
+    notes = [text for text in (metric["unit"], "" if better(result) > 0 else "less is better") if text]
+    unit = f" ({', '.join(notes)})" if notes else ""
     level = f"{100 * question['level']:g} %"
     axes.set_xlabel(
         f"Difference in {metric['name']}{unit}\nsimultaneous {level} intervals; small dots: seeds"
@@ -127,7 +128,7 @@ def _costs(axes: Axes, variants: Sequence[Mapping[str, Any]], label: str, read: 
 
 
 def _mark(axes: Axes, value: float, row: int, variant: Mapping[str, Any]) -> None:
-    """Set a marker whose shape tells the role; only the baseline's is hollow."""
+    """Draw a marker whose shape shows the role; only the baseline's is hollow."""
     face = "white" if variant["role"] == "baseline" else _tone(variant)
     axes.plot(value, row, MARKERS.get(variant["role"], "o"), color=_tone(variant), ms=4.5, mfc=face)
 
@@ -145,13 +146,13 @@ def _bare(axes: Axes) -> None:
 
 
 def _text(name: str) -> str:
-    """Return a name as the figure can hold it: one line, not too long, no characters that XML forbids."""
+    """Return a name that fits the figure: one line, not too long, without characters that XML forbids."""
     clean = re.sub(r"[\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]", "\N{REPLACEMENT CHARACTER}", name)
     return clean if len(clean) <= 42 else f"{clean[:41]}…"
 
 
 def _style() -> Any:
-    """Return settings that do not depend on the machine, but for the fonts that it has."""
+    """Return settings that depend on the machine only through its fonts."""
     have = set(font_manager.get_font_names())
     fonts = [font for font in _FONTS if font in have] or ["sans-serif"]
     return {"font.family": fonts, "font.size": 8, "axes.linewidth": 0.6, "svg.hashsalt": "foveate"}

@@ -1,4 +1,4 @@
-"""How far each gate opened: at each site the value of every seed at the end, and its way over the epochs."""
+"""How far each gate opened: every seed's final value at each site, and its course over the epochs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WIDTH, HEIGHT = 96, 26  # of the small curve, in pixels
 
 
 def gate_scale(variants: Iterable[Mapping[str, Any]]) -> Scale:
-    """Return one scale for all openings, from 0 or below to the widest one."""
+    """Return one scale for all openings that includes 0."""
     values: list[float | None] = [0.0]
     for variant in variants:
         for gate in variant["gates"]:
@@ -37,7 +37,7 @@ def rows(variant: Mapping[str, Any], scale: Scale) -> Markup:
 def ways(variant: Mapping[str, Any], gate: Mapping[str, Any]) -> list[list[tuple[float, float]]]:
     """Return one line a seed: (epoch, opening) of one gate.
 
-    The curves name it by the path of its mechanism, which tells apart two at one site, or by the site alone.
+    The curves name it by the path of its mechanism, which distinguishes two at one site, or by the site.
     """
     site, path, found = gate["site"], f"{gate['site']}.foveate.{gate['mechanism']}", []
     for curve in variant["curves"]:
@@ -48,7 +48,7 @@ def ways(variant: Mapping[str, Any], gate: Mapping[str, Any]) -> list[list[tuple
 
 
 def by_seed(variant: Mapping[str, Any], gate: Mapping[str, Any]) -> list[tuple[str, float | None]]:
-    """Return (seed, opening); seeds are numbered from 1 where the curves do not tell them."""
+    """Return (seed, opening); seeds are numbered from 1 if the curves do not name them."""
     seeds = [str(curve.get("seed")) for curve in variant["curves"]]
     if len(seeds) != len(gate["openings"]):
         seeds = [f"number {index + 1}" for index in range(len(gate["openings"]))]
@@ -72,7 +72,7 @@ def _row(variant: Mapping[str, Any], gate: Mapping[str, Any], scale: Scale, *, f
 
 
 def _spark(variant: Mapping[str, Any], gate: Mapping[str, Any], scale: Scale) -> Markup:
-    """Draw the way of every seed over the epochs, small."""
+    """Draw the course of every seed over the epochs, small."""
     drawn = ways(variant, gate)
     across = Scale.over((epoch for line in drawn for epoch, _ in line), room=0.02)
     paths = []

@@ -29,7 +29,7 @@ def per_seed(variant: Mapping[str, Any], base: Mapping[str, Any] | None) -> list
 
 
 def glyph(variant: Mapping[str, Any], base: Mapping[str, Any] | None, scale: Scale, margin: float) -> Markup:
-    """Draw a variant's interval and its seeds over the band of the margin; text beside it tells the same."""
+    """Draw a variant's interval and its seeds over the band of the margin; the text beside it says it too."""
     seeds = per_seed(variant, base)
     seeds = [value for value in seeds if len(seeds) > 1 and scale.low <= value <= scale.high]
     small = [tag("circle", class_="seed-dot", cx=scale.percent(value), cy=9, r=2.25) for value in seeds]
@@ -48,22 +48,34 @@ def axis(scale: Scale, write: Callable[[float, int], str] = signed, about: int =
     return _track(*labels, class_="axis", aria_hidden="true")
 
 
-def class_rows(variant: Mapping[str, Any], scale: Scale, margin: float, digits: int) -> Markup:
-    """Draw one row a class, the most helped first; of very many only the two ends."""
-    rows = by_effect(variant["per_class"])
+def class_rows(
+    variant: Mapping[str, Any], scale: Scale, margin: float, digits: int, better: int = 1
+) -> Markup:
+    """Draw one row a class, the largest gain first; of very many only the two ends.
+
+    Args:
+        variant: A variant of a completed result.
+        scale: Of the differences.
+        margin: The least difference worth having, in the metric's unit.
+        digits: Decimals.
+        better: The sign of a gain: -1 if less is better.
+    """
+    rows = by_effect(variant["per_class"], better)
     ends = rows if len(rows) <= 2 * SHOWN_CLASSES else rows[:SHOWN_CLASSES] + rows[-SHOWN_CLASSES:]
-    drawn = [_class_row(row, scale, margin, digits, first=not index) for index, row in enumerate(ends)]
+    drawn = [
+        _class_row(row, scale, margin, digits, better, first=not index) for index, row in enumerate(ends)
+    ]
     if len(ends) < len(rows):
-        text = f"{len(rows) - len(ends)} classes between them are in the table of numbers"
+        text = f"{len(rows) - len(ends)} classes between these are in the table of numbers"
         drawn.insert(SHOWN_CLASSES, tag("p", text, class_="gap"))
     return tag(
         "div", *drawn, class_="rows", data_points="", role="group", aria_label=f"{variant['name']}, by class"
     )
 
 
-def by_effect(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Sort the classes by their effect, the greatest first; those without one last."""
-    return sorted(rows, key=lambda row: (row["mean"] is None, -(row["mean"] or 0.0), row["class"]))
+def by_effect(rows: Sequence[Mapping[str, Any]], better: int = 1) -> list[Mapping[str, Any]]:
+    """Sort the classes by their gain, the largest first; those without a value last."""
+    return sorted(rows, key=lambda row: (row["mean"] is None, -better * (row["mean"] or 0.0), row["class"]))
 
 
 def class_scale(variants: Iterable[Mapping[str, Any]]) -> Scale:
@@ -73,19 +85,21 @@ def class_scale(variants: Iterable[Mapping[str, Any]]) -> Scale:
 
 
 def row(name: str, track: Markup, value: str, *more: Markup, mono: bool = False) -> Markup:
-    """Return one row of a chart: a name, which may need several lines, what is drawn, and the number."""
+    """Return one row of a chart: a name, which may take several lines, the drawing, and the number."""
     words = tag("bdi", name, class_="row-name mono" if mono else "row-name")
     box = tag("div", track, class_="track-box")
     return tag("div", words, box, tag("span", value, class_="row-value"), *more, class_="row")
 
 
-def _class_row(entry: Mapping[str, Any], scale: Scale, margin: float, digits: int, *, first: bool) -> Markup:
+def _class_row(
+    entry: Mapping[str, Any], scale: Scale, margin: float, digits: int, better: int, *, first: bool
+) -> Markup:
     mean, low, high = entry["mean"], entry["low"], entry["high"]
     interval = f"interval {span(low, high, digits)}" if low is not None else "no interval"
     tip = f"{entry['class']}\n{signed(mean, digits)}\n{interval}\n{plain(entry['items'], 0)} test items"
     marks = tag("svg", join(_interval(entry, scale)), y="50%", overflow="visible")
     sure = low is not None and high is not None and not low <= 0 <= high
-    tone = badge(("helps" if low > 0 else "hurts") if sure else "no verdict").tone
+    tone = badge(("helps" if better * low > 0 else "hurts") if sure else "no verdict").tone
     hit = tag("rect", class_="hit", width="100%", height="100%")
     group = point(hit, marks, tip=tip, first=first, class_=f"tone-{tone}")
     return row(entry["class"], _track(_ground(scale, margin), group, class_="track"), signed(mean, digits))

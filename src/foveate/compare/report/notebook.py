@@ -1,4 +1,4 @@
-"""What a study shows of itself in a notebook: the verdict and the table, without script or identifiers."""
+"""What a notebook shows of a study: the verdict and the table, without scripts or identifiers."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from foveate.compare.report.words import (
     signed,
     span,
     spread,
-    unsaid,
+    without_repeats,
 )
 
-# Colours come from the notebook's own text colour, so that they fit whatever theme it has.
+# Colours derive from the notebook's own text colour, so that they suit any theme.
 _STYLE = """
 .foveate-study { font-variant-numeric: tabular-nums; overflow-x: auto; }
 .foveate-study .fv-sentence { font-size: 1.25em; font-weight: 600; line-height: 1.35; max-width: 46em; }
@@ -44,7 +44,7 @@ _STYLE = """
 
 
 def repr_html(result: Result) -> str:
-    """Return a fragment of HTML that stands by itself, for ``Study._repr_html_``."""
+    """Return a self-contained HTML fragment, for ``Study._repr_html_``."""
     whole = complete(result)
     scale = difference_scale(whole["variants"], whole["question"]["margin"])
     metric = whole["question"]["metric"]
@@ -54,7 +54,7 @@ def repr_html(result: Result) -> str:
     parts = [
         tag("style", Markup(_STYLE)),
         tag("p", whole["sentence"] or "No verdict yet.", class_="fv-sentence"),
-        tag("p", unsaid(whole["could_have_found"], whole["sentence"]), class_="fv-soft"),
+        tag("p", without_repeats(whole["could_have_found"], whole["sentence"]), class_="fv-soft"),
         tag("table", head, body),
     ]
     return str(tag("div", join(parts), class_="foveate-study"))

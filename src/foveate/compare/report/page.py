@@ -1,4 +1,4 @@
-"""The page: one HTML text that holds everything it shows and asks nobody for anything."""
+"""The page: one self-contained HTML text that loads nothing."""
 
 from __future__ import annotations
 
@@ -12,16 +12,15 @@ from typing import Any
 import jinja2
 
 from foveate.compare.report import axes, confusion, curves, gates, intervals, pareto, words
-from foveate.compare.report.result import Result, complete, digits
+from foveate.compare.report.cards import by_kind
+from foveate.compare.report.result import Result, better, complete, digits
 
 MODES = {
     "scratch": "every model trained from random weights",
-    "pretrained": "every model trained on from the same pretrained weights",
-    "branch": "baseline trained once a seed, then continued with and without attention",
+    "pretrained": "every model fine-tuned from the same pretrained weights",
+    "branch": "baseline trained once per seed, then continued with and without attention",
 }
-
-
-OWN = "every model trained on from the weights that the named function returns"
+OWN = "every model trained from the weights that the named function returns"
 
 
 def render(result: Result) -> str:
@@ -43,7 +42,7 @@ def render(result: Result) -> str:
 
 
 def view(whole: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the templates see: the completed result, and what is common to several sections."""
+    """Return the variables of the templates: the completed result, and what several sections share."""
     question, variants = whole["question"], whole["variants"]
     compared = [variant for variant in variants if variant["difference"]]
     return {
@@ -55,7 +54,11 @@ def view(whole: Mapping[str, Any]) -> dict[str, Any]:
         "compared": compared,
         "base": next((variant for variant in variants if variant["role"] == "baseline"), None),
         "digits": digits(whole),
-        "lead": words.unsaid(whole["could_have_found"], whole["sentence"]),
+        "better": better(whole),
+        "items": question["items_called"],
+        "of_models": bool(compared) and all(variant["model"] for variant in compared),
+        "cards": by_kind(whole["pictures"]),
+        "lead": words.without_repeats(whole["could_have_found"], whole["sentence"]),
         "mode": _asked(question),
         "scale": intervals.difference_scale(variants, question["margin"]),
         "class_scale": intervals.class_scale(compared),
@@ -66,13 +69,13 @@ def view(whole: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _asked(question: Mapping[str, Any]) -> str:
-    """Say where the models began; only a function of the user's own knows whether its weights are new."""
+    """Say where training starts; whether a function of the user's own returns new weights is not known."""
     own = ":" in question["model"] and question["mode"] == "scratch"
     return OWN if own else MODES.get(question["mode"], question["mode"])
 
 
 def sections(whole: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return the anchor and the title of every section that has something to show, in order."""
+    """Return the anchor and the title of every section with content, in order."""
     variants = whole["variants"]
     known = [
         ("verdict", "Verdict", True),
@@ -82,16 +85,16 @@ def sections(whole: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("classes", "Effect on classes", any(v["difference"] and v["per_class"] for v in variants)),
         ("confusion", "Confusions", any(variant["confusion"] for variant in variants)),
         ("gates", "Gates", any(variant["gates"] for variant in variants)),
-        ("pictures", "Pictures", whole["pictures"]),
+        ("pictures", words.heading(whole["question"]["items_called"]), whole["pictures"]),
         ("checks", "Check of the data", True),
-        ("recipe", "To repeat it", True),
+        ("recipe", "How to repeat it", True),
         ("rules", "How verdicts are reached", True),
     ]
     return [(anchor, title) for anchor, title, there in known if there]
 
 
 def moment(iso: str) -> str:
-    """Write a point in time as people read it; what is not ISO 8601 stays as it came."""
+    """Write a date and time for people; text that is not ISO 8601 is returned unchanged."""
     try:
         return datetime.fromisoformat(iso).strftime("%-d %B %Y, %H:%M")
     except ValueError:
@@ -99,7 +102,7 @@ def moment(iso: str) -> str:
 
 
 def picture(uri: str) -> str:
-    """Return an image's data URI; anything else, such as an address on the net, becomes an empty one."""
+    """Return an image's data URI; anything else, such as a web address, becomes an empty one."""
     return uri if uri.startswith("data:image/") else "data:,"
 
 
@@ -155,6 +158,7 @@ def _environment() -> jinja2.Environment:
         words.chance,
         words.letter,
         words.heading,
+        words.singular,
     )
     environment.filters.update({write.__name__: write for write in (*writers, *more, flat, moment, picture)})
     environment.filters["parts"] = words.parts

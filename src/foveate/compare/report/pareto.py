@@ -1,4 +1,4 @@
-"""Quality against cost: the plot of one pair of axes, with the frontier that no variant beats in both."""
+"""Quality against cost: the plot of one pair of axes, with the Pareto frontier."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from foveate.compare.report.words import badge, count, letter, mebibytes, millis
 
 HEIGHT = 320
 SIDE = 26  # pixels between points of equal cost, such as a variant and its control
-NEAR = 0.03  # of the width: closer than this counts as equal
+NEAR = 0.03  # share of the width below which costs count as equal
 
 
 @dataclass(frozen=True)
 class Spot:
-    """One variant in the plot: its place in the table, its values, and how far it steps aside, in pixels."""
+    """One variant in the plot: its row in the table, its values, and its horizontal offset in pixels."""
 
     index: int
     variant: Mapping[str, Any]
@@ -31,7 +31,7 @@ class Spot:
 
 
 def plot(result: Mapping[str, Any], cost: Axis, quality: Axis) -> Markup:
-    """Draw every variant at its cost and its quality, and the frontier that no other one beats in both."""
+    """Draw every variant at its cost and its quality, and the frontier of those not beaten in both."""
     spots = _spots(result, cost, quality)
     across = Scale.over((end for spot in spots for end in _ends(spot.x)), room=0.12)
     zero = [0.0, result["question"]["margin"]] if quality.key == "difference" else []
@@ -71,7 +71,7 @@ def _beats(one: Spot, other: Spot, sign: int) -> bool:
 
 
 def _apart(spots: Sequence[Spot], across: Scale) -> list[Spot]:
-    """Set points of nearly equal cost side by side, in their order, so that no interval hides another."""
+    """Place points of nearly equal cost side by side, in order, so that no interval hides another."""
     groups: list[list[Spot]] = []
     for spot in sorted(spots, key=lambda spot: (spot.x.mean, spot.index)):
         if groups and across.at(spot.x.mean) - across.at(groups[-1][0].x.mean) < NEAR:
@@ -115,7 +115,7 @@ def _ground(across: Scale, upright: Scale, cost: Axis, quality: Axis, margin: fl
 
 
 def _tick(value: float, across: Scale, cost: Axis) -> str:
-    """Write a tick with as many decimals as tell it from the next one."""
+    """Write a tick with enough decimals to distinguish it from the next one."""
     if cost.write is milliseconds:
         return f"{plain(value, across.digits(4))}\N{NO-BREAK SPACE}ms"
     if cost.write is mebibytes:
@@ -139,7 +139,7 @@ def _frontier(best: Sequence[Spot], across: Scale, upright: Scale) -> Markup:
 
 
 def _spot(spot: Spot, across: Scale, upright: Scale, tip: str) -> Markup:
-    """Draw one variant; inside a nested picture whose origin is its cost, so that all else is in pixels."""
+    """Draw one variant in a nested SVG whose origin is its cost, so that all else is in pixels."""
     y = upright.down(spot.y.mean, HEIGHT)
     shapes = [tag("circle", class_="hit", cy=y, r=18), tag("circle", class_="ring", cy=y, r=15)]
     if spot.y.low is not None and spot.y.high is not None:
@@ -176,12 +176,14 @@ def _tip(spot: Spot, cost: Axis, quality: Axis) -> str:
     y, variant = spot.y, spot.variant
     lines = [f"{letter(spot.index)} {variant['name']}", variant["verdict"]]
     if variant["role"] != "baseline" or quality.key == "score":
-        lines.append(_told(quality, y, quality.write))
-    lines.append(_told(cost, spot.x, count if cost.key == "parameters" else cost.write))
-    return "\n".join([*lines, "on the frontier: none is both cheaper and better"] if spot.best else lines)
+        lines.append(_stated(quality, y, quality.write))
+    lines.append(_stated(cost, spot.x, count if cost.key == "parameters" else cost.write))
+    return "\n".join(
+        [*lines, "on the frontier: no variant is both cheaper and better"] if spot.best else lines
+    )
 
 
-def _told(axis: Axis, value: Value, write: Callable[[float | None], str]) -> str:
+def _stated(axis: Axis, value: Value, write: Callable[[float | None], str]) -> str:
     text = f"{axis.label[:1].lower()}{axis.label[1:]}: {write(value.mean)}"
     if value.low is None or value.high is None:
         return text

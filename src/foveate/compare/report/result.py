@@ -1,4 +1,4 @@
-"""The plain data of a study: read from its folder, and made whole, so that nobody asks what is there."""
+"""The plain data of a study: read from its folder, and completed, so that every entry is there."""
 
 from __future__ import annotations
 
@@ -7,64 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from foveate.compare.report.schema import expect_pictures, expect_study
+from foveate.compare.report.cards import complete_cards, expect_cards
+from foveate.compare.report.records import DAMAGED, completed
+from foveate.compare.report.schema import READABLE, Question, Study
 from foveate.errors import StudyError
 from foveate.files import read_json
+from foveate.options import read_record
 
 Result = Mapping[str, Any]
-FORMAT = 1
 _AGAIN = "Run the study's command again."
-
-_NO_SCORE: dict[str, Any] = {"mean": None, "per_seed": [], "low": None, "high": None}
-_VARIANT: dict[str, Any] = {
-    "spec": None,
-    "role": "variant",
-    "verdict": "no verdict",
-    "words": "",
-    "as_attention": None,
-    "difference": None,
-    "versus_control": None,
-    "latency": None,
-    "memory": None,
-    "per_class": [],
-    "confusion": None,
-    "figures": [],
-    "gates": [],
-    "curves": [],
-}
-_DIFFERENCE = dict.fromkeys(
-    ("mean", "low", "high", "p", "p_adjusted", "df", "detectable", "pairing", "more_seeds")
-)
-_QUESTION: dict[str, Any] = {
-    "mode": "scratch",
-    "model": "",
-    "data": "",
-    "classes": [],
-    "palette": None,
-    "metric": {"name": "score", "unit": "", "scale": 1, "higher_is_better": True},
-    "margin": 0.0,
-    "level": 0.95,
-    "seeds": [],
-    **dict.fromkeys(("epochs", "branch_epochs", "train_items", "items", "size", "command")),
-}
-_RECIPE: dict[str, Any] = {
-    "command": "",
-    "start": None,
-    "train": {},
-    "versions": {},
-    "hardware": {},
-    "data": {},
-    "seeds": [],
-    "rules": [],
-}
-_TOP: dict[str, Any] = {
-    "foveate": "",
-    "created": "",
-    "sentence": "",
-    "could_have_found": "",
-    "chance": None,
-    "best": None,
-}
 
 
 def read_result(folder: Path) -> dict[str, Any]:
@@ -77,36 +28,48 @@ def read_result(folder: Path) -> dict[str, Any]:
     if not path.exists():
         raise StudyError(f"{path}: no such file. Give the folder that `foveate compare --out` wrote.")
     result = read_json(path, StudyError, _AGAIN)
-    if not isinstance(result, dict) or result.get("format") != FORMAT:
-        found = result.get("format") if isinstance(result, dict) else type(result).__name__
+    found = result.get("format") if isinstance(result, dict) else type(result).__name__
+    if found not in READABLE or isinstance(found, bool):
+        known = " or ".join(map(str, READABLE))
         raise StudyError(
-            f"{path}: got format {found!r}, expected {FORMAT}. Read it with the foveate that wrote it."
+            f"{path}: got format {found!r}, expected {known}. Read it with the foveate that wrote it."
         )
     expect_study(result, path)
     drawn = path.with_name("pictures.json")
     pictures = read_json(drawn, StudyError, _AGAIN) if drawn.exists() else result.get("pictures", [])
-    expect_pictures(pictures, drawn)
+    expect_cards(pictures, drawn)
     return {**result, "pictures": pictures}
 
 
+def expect_study(plain: Any, path: Path, advice: str = DAMAGED) -> None:
+    """Check what ``study.json`` holds.
+
+    Raises:
+        StudyError: An entry is not what the schema says; the text names it and ends with the advice.
+    """
+    study = read_record(Study, plain, path, StudyError, advice)
+    question: Question = study.get("question") or Question()
+    classes = len(question.get("classes", []))
+    for number, variant in enumerate(study.get("variants", [])):
+        confusion = variant.get("confusion")
+        rows = confusion["matrix"] if confusion else None
+        if rows is not None and [len(row) for row in rows] != [classes] * classes:
+            raise StudyError(
+                f"{path}: variants[{number}].confusion.matrix is not {classes} x {classes}, the number of "
+                f"classes. {advice}"
+            )
+
+
 def complete(result: Result) -> dict[str, Any]:
-    """Return a copy in which everything optional is there, and numbers that are not finite are None."""
-    whole: dict[str, Any] = {**_TOP, "checks": [], "runs": [], "pictures": [], **plain_data(result)}
-    whole["question"] = {**_QUESTION, **whole.get("question", {})}
-    whole["question"]["metric"] = {**_QUESTION["metric"], **whole["question"]["metric"]}
-    whole["recipe"] = {**_RECIPE, **whole.get("recipe", {})}
-    whole["variants"] = [_variant(variant) for variant in whole.get("variants", [])]
-    return whole
+    """Return a copy in which every entry is there, and numbers that are not finite are None.
 
-
-def _variant(variant: Mapping[str, Any]) -> dict[str, Any]:
-    whole = {**_VARIANT, **variant}
-    whole["score"] = {**_NO_SCORE, **(whole.get("score") or {})}
-    whole["cost"] = {"parameters": None, "macs": None, "bytes": None, **(whole.get("cost") or {})}
-    for key in ("difference", "versus_control"):
-        if whole[key] is not None:
-            whole[key] = {**_DIFFERENCE, **whole[key]}
-    return whole
+    Raises:
+        StudyError: A card is of an unknown kind.
+    """
+    plain = plain_data(result)
+    pictures = complete_cards(plain.pop("pictures", []))
+    whole: dict[str, Any] = completed(plain, Study)
+    return whole | {"pictures": pictures}
 
 
 def plain_data(value: Any) -> Any:
@@ -131,4 +94,9 @@ def baseline(result: Result) -> dict[str, Any] | None:
 
 def digits(result: Result) -> int:
     """Return how many decimals scores are written with: one for percentages, three for fractions."""
-    return 1 if result["question"]["metric"].get("scale", 1) >= 100 else 3
+    return 1 if result["question"]["metric"]["scale"] >= 100 else 3
+
+
+def better(result: Result) -> int:
+    """Return the sign of a gain: 1 if a higher score is better, -1 if a lower one is."""
+    return 1 if result["question"]["metric"]["higher_is_better"] else -1

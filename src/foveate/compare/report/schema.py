@@ -1,320 +1,285 @@
-"""The schema of ``study.json`` and ``pictures.json``: what stands in them, and what may be missing.
+"""The schema of ``study.json``: every entry with its type, meaning, unit and default.
 
-Only ``format`` must be there; everything else has a default (``result.complete``). Entries that the schema
-does not know are let through, so that a report can be written again by an earlier version.
+docs/study-json.md is generated from it. Entries that the schema does not know are let through when a file is
+read, and are an error when one is written.
 """
 
-from __future__ import annotations
+from typing import Annotated, Required, TypedDict
 
-from pathlib import Path
-from typing import Annotated, Any, TypedDict
+from foveate.compare.report.records import Count, Entry, Number, Real
 
-from foveate.errors import StudyError
-from foveate.options import read_record
-from foveate.typed import Range
-
-Real = Annotated[float, Range(-1e15, 1e15)]
-Count = Annotated[int, Range(-(10**15), 10**15)]
-Number = Real | None
-_ADVICE = "The file is damaged, or foveate did not write it: run the study's command again."
+FORMAT = 2
+READABLE = (1, 2)  # format 2 only adds entries
 
 
 class Metric(TypedDict, total=False):
-    """What is judged by."""
+    """What the study judges by."""
 
-    name: str
-    unit: str
-    scale: Real
-    higher_is_better: bool
+    name: Annotated[str, Entry("the field's name for it", "score")]
+    unit: Annotated[str, Entry("of scores and differences, such as points or nats", "")]
+    scale: Annotated[Real, Entry("printed value of a score of 1: 100 for shares printed in points", 1)]
+    higher_is_better: Annotated[bool, Entry("false for an error or a loss", True)]
+    averages: Annotated[bool | None, Entry("whether it is the mean of one score an item")]
+    bounds: Annotated[
+        list[Number] | None, Entry("least and greatest possible score before scaling, null without bound")
+    ]
+    margin: Annotated[Number, Entry("its usual margin, in the unit")]
+    groups: Annotated[
+        Count | None, Entry("groups of items that its pseudo-values leave out in turn", since=2)
+    ]
 
 
 class Question(TypedDict, total=False):
     """What the study asks."""
 
-    mode: str
-    model: str
-    data: str
-    classes: list[str]
-    palette: list[tuple[Count, Count, Count]] | None
-    metric: Metric
-    margin: Real
-    level: Real
-    seeds: list[Count]
-    epochs: Count | None
-    branch_epochs: Count | None
-    train_items: Count | None
-    items: Count | None
-    size: Count | list[Count] | None
-    command: str | None
+    mode: Annotated[str, Entry("where training starts: scratch, pretrained or branch", "scratch")]
+    model: Annotated[str, Entry("the baseline's model", "")]
+    data: Annotated[str, Entry("the data, as the command named it", "")]
+    items_called: Annotated[str, Entry("plural for the items, such as sentences", "images", since=2)]
+    classes: Annotated[list[str], Entry("names of the classes", [])]
+    palette: Annotated[
+        list[tuple[Count, Count, Count]] | None,
+        Entry("one RGB colour a class, 0 to 255, if pixels have classes"),
+    ]
+    metric: Annotated[Metric, Entry("what it judges by", {})]
+    margin: Annotated[Real, Entry("least difference worth having, in the metric's unit", 0.0)]
+    level: Annotated[Real, Entry("confidence of the intervals, 0 to 1", 0.95)]
+    seeds: Annotated[list[Count], Entry("the seeds", [])]
+    epochs: Annotated[Count | None, Entry("epochs of a run")]
+    branch_epochs: Annotated[Count | None, Entry("further epochs of each branch, in mode branch")]
+    train_items: Annotated[Count | None, Entry("training items")]
+    items: Annotated[Count | None, Entry("test items")]
+    size: Annotated[Count | list[Count] | None, Entry("side of the images, or height and width, in pixels")]
+    command: Annotated[str | None, Entry("the command that made the study")]
 
 
 class Best(TypedDict):
-    """Which model is kept."""
+    """The model that is kept in ``best/``."""
 
-    variant: str
-    seed: Count
-    reason: str
+    variant: Annotated[str, Entry("name of the variant")]
+    seed: Annotated[Count, Entry("its seed")]
+    reason: Annotated[str, Entry("why this one")]
 
 
 class Score(TypedDict, total=False):
-    """The mean over seeds, with its interval."""
+    """The mean score of a variant, in the metric's unit."""
 
-    mean: Number
-    per_seed: list[Number]
-    low: Number
-    high: Number
+    mean: Annotated[Number, Entry("over seeds and test items")]
+    per_seed: Annotated[list[Number], Entry("of each seed, in the order of question.seeds", [])]
+    low: Annotated[Number, Entry("lower end of its interval; null with one seed or one item")]
+    high: Annotated[Number, Entry("upper end")]
 
 
 class Difference(TypedDict, total=False):
-    """A difference to the baseline or the control."""
+    """A variant minus what it is compared with, in the metric's unit, paired by seed and test item."""
 
-    mean: Real
-    low: Number
-    high: Number
-    p: Number
-    p_adjusted: Number
-    df: Number
-    detectable: Number
-    pairing: Number
-    more_seeds: Count | None
+    mean: Annotated[Number, Entry("over seeds and test items")]
+    low: Annotated[Number, Entry("lower end of the simultaneous interval; null with one seed or one item")]
+    high: Annotated[Number, Entry("upper end")]
+    p: Annotated[Number, Entry("two-sided p-value of this comparison alone")]
+    p_adjusted: Annotated[Number, Entry("corrected for the number of comparisons (Holm)")]
+    df: Annotated[Number, Entry("Satterthwaite's degrees of freedom; null if infinite")]
+    detectable: Annotated[
+        Number, Entry("least true difference found with 80 % power; null under three seeds")
+    ]
+    pairing: Annotated[Number, Entry("correlation of the two runs of a seed, -1 to 1")]
+    more_seeds: Annotated[
+        Count | None, Entry("further seeds expected to give a verdict; 0 if there is one, null if none would")
+    ]
 
 
 class Cost(TypedDict, total=False):
-    """What one image costs."""
+    """What one item costs."""
 
-    parameters: Count | None
-    macs: Count | None
-    bytes: Count | None
+    parameters: Annotated[Count | None, Entry("parameters of the model")]
+    macs: Annotated[Count | None, Entry("multiply-adds of one item")]
+    bytes: Annotated[Count | None, Entry("size of the parameters, in bytes")]
 
 
 class Time(TypedDict):
-    """Milliseconds."""
+    """A latency, in milliseconds."""
 
-    median: Real
-    low: Real
-    high: Real
+    median: Annotated[Real, Entry("median of the repetitions")]
+    low: Annotated[Real, Entry("lower end of its interval")]
+    high: Annotated[Real, Entry("upper end")]
 
 
 class BatchTime(Time):
-    """Milliseconds for so many images."""
+    """The latency of a batch, in milliseconds."""
 
-    images: Count
+    images: Annotated[Count, Entry("items of the batch")]
 
 
 class Latency(TypedDict):
-    """Time of one image, and of a batch."""
+    """How long inference takes."""
 
-    single: Time
-    batch: BatchTime
+    single: Annotated[Time, Entry("of one item")]
+    batch: Annotated[BatchTime, Entry("of a batch")]
 
 
 class Memory(TypedDict):
-    """Bytes."""
+    """Peak memory, in bytes."""
 
-    inference: Real
-    training: Real
+    inference: Annotated[Real, Entry("of inference on one batch")]
+    training: Annotated[Real, Entry("of a training step")]
 
 
 ClassScore = TypedDict(
-    "ClassScore", {"class": str, "items": Count, "mean": Number, "low": Number, "high": Number}
+    "ClassScore",
+    {
+        "class": Annotated[str, Entry("name of the class")],
+        "items": Annotated[Count, Entry("test items that speak of it")],
+        "mean": Annotated[Number, Entry("difference to the baseline; of the baseline its score")],
+        "low": Annotated[Number, Entry("lower end of its interval")],
+        "high": Annotated[Number, Entry("upper end")],
+    },
 )
+ClassScore.__doc__ = "The effect on one class, in the metric's unit, with its own interval, not corrected."
 
 
-ToldClass = TypedDict(
-    "ToldClass",
-    {"class": str, "items": Count, "precision": Number, "recall": Number, "f1": Number},
+ClassifiedClass = TypedDict(
+    "ClassifiedClass",
+    {
+        "class": Annotated[str, Entry("name of the class")],
+        "items": Annotated[Count, Entry("test items of it, over all seeds")],
+        "precision": Annotated[Number, Entry("in percent")],
+        "recall": Annotated[Number, Entry("in percent")],
+        "f1": Annotated[Number, Entry("in percent")],
+    },
 )
+ClassifiedClass.__doc__ = "How well one class is recognised."
 
 
 class Pair(TypedDict):
     """How often one class was taken for another."""
 
-    true: str
-    given: str
-    items: Count
-    share: Number
+    true: Annotated[str, Entry("the true class")]
+    given: Annotated[str, Entry("the class that the model gave")]
+    items: Annotated[Count, Entry("how often, over all seeds")]
+    share: Annotated[Number, Entry("of the true class's items, in percent")]
 
 
 class Confusion(TypedDict):
-    """Which class was taken for which; the matrix only of few classes."""
+    """Which class was taken for which, over all seeds."""
 
-    matrix: list[list[Count]] | None
-    by_class: list[ToldClass]
-    pairs: list[Pair]
+    matrix: Annotated[
+        list[list[Count]] | None,
+        Entry("items by true class (row) and given class (column); null if too many"),
+    ]
+    by_class: Annotated[list[ClassifiedClass], Entry("every class")]
+    pairs: Annotated[list[Pair], Entry("the most frequent confusions")]
 
 
 class Gate(TypedDict):
-    """How far one gate opened, by seed."""
+    """How far one gate opened."""
 
-    site: str
-    mechanism: str
-    openings: list[Number]
+    site: Annotated[str, Entry("where the mechanism sits")]
+    mechanism: Annotated[str, Entry("its name")]
+    openings: Annotated[list[Number], Entry("by seed, at the end: 0 closed, 1 open")]
 
 
-class Epoch(TypedDict):
-    """One epoch of one seed."""
+class Epoch(TypedDict, total=False):
+    """One epoch of one run."""
 
-    epoch: Count
-    train_loss: Number
-    val_score: Number
-    openings: dict[str, Number]
+    epoch: Required[Annotated[Count, Entry("its number")]]
+    train_loss: Annotated[Number, Entry("mean training loss")]
+    losses: Annotated[dict[str, Number], Entry("mean training loss of each part of the model", {}, since=2)]
+    val_score: Annotated[Number, Entry("validation score, in the metric's unit")]
+    openings: Annotated[dict[str, Number], Entry("opening of each gate, by path", {})]
 
 
 class Curve(TypedDict):
-    """The history of one seed."""
+    """The history of one run."""
 
-    seed: Count
-    epochs: list[Epoch]
+    seed: Annotated[Count, Entry("its seed")]
+    epochs: Annotated[list[Epoch], Entry("in order")]
 
 
 class Figure(TypedDict):
-    """A further figure, by seed."""
+    """A further figure on the test items."""
 
-    name: str
-    mean: Number
-    per_seed: list[Number]
-
-
-class Run(TypedDict, total=False):
-    """One training."""
-
-    variant: str
-    seed: Count
-    score: Number
-    seconds: Number
-    images_per_second: Number
-    steps: Count | None
-    parameters: Count | None
+    name: Annotated[str, Entry("name, with the unit")]
+    mean: Annotated[Number, Entry("over the seeds")]
+    per_seed: Annotated[list[Number], Entry("of each seed")]
 
 
-class _Named(TypedDict):
-    name: str
-
-
-class Variant(_Named, total=False):
+class Variant(TypedDict, total=False):
     """One row of the table."""
 
-    spec: str | None
-    role: str
-    verdict: str
-    words: str
-    as_attention: str | None
-    control: str | None
-    cost: Cost | None
-    score: Score | None
-    difference: Difference | None
-    versus_control: Difference | None
-    latency: Latency | None
-    memory: Memory | None
-    per_class: list[ClassScore]
-    figures: list[Figure]
-    confusion: Confusion | None
-    gates: list[Gate]
-    curves: list[Curve]
+    name: Required[Annotated[str, Entry("its name in the report")]]
+    spec: Annotated[str | None, Entry("what is inserted into the baseline's model, and where")]
+    model: Annotated[str | None, Entry("the model, of a variant that is another model", since=2)]
+    role: Annotated[str, Entry("baseline, variant or control", "variant")]
+    control: Annotated[str | None, Entry("name of its control of equal cost")]
+    verdict: Annotated[
+        str,
+        Entry(
+            "helps enough, helps, hurts, no difference worth having, not yet known, baseline or no verdict",
+            "no verdict",
+        ),
+    ]
+    words: Annotated[str, Entry("the verdict in a sentence", "")]
+    as_attention: Annotated[str | None, Entry("whether the gain is due to attention, in a sentence")]
+    score: Annotated[Score | None, Entry("its score", {})]
+    difference: Annotated[Difference | None, Entry("to the baseline; null for the baseline")]
+    versus_control: Annotated[Difference | None, Entry("to its control")]
+    cost: Annotated[Cost | None, Entry("what one item costs", {})]
+    latency: Annotated[Latency | None, Entry("null if not measured")]
+    memory: Annotated[Memory | None, Entry("null if not measured")]
+    per_class: Annotated[list[ClassScore], Entry("effect on each class", [])]
+    figures: Annotated[list[Figure], Entry("further figures", [])]
+    confusion: Annotated[Confusion | None, Entry("null unless every item has one class")]
+    gates: Annotated[list[Gate], Entry("how far its gates opened", [])]
+    curves: Annotated[list[Curve], Entry("learning curves, one a seed", [])]
 
 
 class Check(TypedDict):
-    """What the check of the data found."""
+    """A finding of the check of the data."""
 
-    kind: str
-    severity: str
-    message: str
-    items: list[str]
+    kind: Annotated[str, Entry("what kind of finding")]
+    severity: Annotated[str, Entry("error, warning or note")]
+    message: Annotated[str, Entry("the finding")]
+    items: Annotated[list[str], Entry("the files or items concerned")]
 
 
 class Recipe(TypedDict, total=False):
     """What it takes to repeat the study."""
 
-    command: str
-    start: str | None
-    train: dict[str, object]
-    versions: dict[str, str]
-    hardware: dict[str, object]
-    data: dict[str, object]
-    seeds: list[Count]
-    rules: list[str]
+    command: Annotated[str, Entry("the command", "")]
+    start: Annotated[str | None, Entry("how gates start")]
+    train: Annotated[dict[str, object], Entry("options of training", {})]
+    versions: Annotated[dict[str, str], Entry("of Python and packages", {})]
+    hardware: Annotated[dict[str, object], Entry("what it ran on", {})]
+    data: Annotated[dict[str, object], Entry("origin and fingerprint of the data", {})]
+    seeds: Annotated[list[Count], Entry("the seeds", [])]
+    rules: Annotated[list[str], Entry("what was fixed before the first run", [])]
+
+
+class Run(TypedDict, total=False):
+    """One training run; also a row of runs.csv."""
+
+    variant: Annotated[str | None, Entry("name of the variant")]
+    seed: Annotated[Count | None, Entry("its seed")]
+    score: Annotated[Number, Entry("on the test items, in the metric's unit")]
+    seconds: Annotated[Number, Entry("time it took, in seconds")]
+    images_per_second: Annotated[Number, Entry("training items a second")]
+    steps: Annotated[Count | None, Entry("optimiser steps")]
+    images: Annotated[Count | None, Entry("training items it saw, with repetition")]
+    parameters: Annotated[Count | None, Entry("parameters of the model")]
 
 
 class Study(TypedDict, total=False):
-    """The whole of ``study.json``."""
+    """The whole of study.json."""
 
-    foveate: str
-    created: str
-    sentence: str
-    could_have_found: str
-    best: Best | None
-    question: Question
-    variants: list[Variant]
-    checks: list[Check]
-    recipe: Recipe
-    runs: list[Run]
-
-
-class Map(TypedDict):
-    """A map laid over a picture."""
-
-    site: str
-    kind: str
-    image: str
-
-
-class Labelled(TypedDict):
-    """The class that one variant gives a picture."""
-
-    name: str
-    prediction: str
-    confidence: Real
-    right: bool
-    maps: list[Map]
-
-
-class Drawn(TypedDict):
-    """The classes that one variant gives the pixels of a picture."""
-
-    name: str
-    mask: str
-    score: Number
-    maps: list[Map]
-
-
-class _Shown(TypedDict):
-    item: str
-    target: str | None
-    image: str
-    disagreement: Number
-    variants: list[Labelled | Drawn]
-
-
-class Picture(_Shown, total=False):
-    """A test picture under every variant."""
-
-    truth: str | None
-    mask: str | None
-
-
-def expect_study(plain: Any, path: Path) -> None:
-    """Check what ``study.json`` holds.
-
-    Raises:
-        StudyError: An entry is not what the schema says; the text names it.
-    """
-    study = read_record(Study, plain, path, StudyError, _ADVICE)
-    question: Question = study.get("question") or Question()
-    classes = len(question.get("classes", []))
-    for number, variant in enumerate(study.get("variants", [])):
-        confusion = variant.get("confusion")
-        rows = confusion["matrix"] if confusion else None
-        if rows is not None and [len(row) for row in rows] != [classes] * classes:
-            raise StudyError(
-                f"{path}: variants[{number}].confusion.matrix is not {classes} x {classes}, which are the "
-                f"classes. {_ADVICE}"
-            )
-
-
-def expect_pictures(plain: Any, path: Path) -> None:
-    """Check what ``pictures.json`` holds.
-
-    Raises:
-        StudyError: An entry is not what the schema says; the text names it.
-    """
-    read_record(list[Picture], plain, path, StudyError, _ADVICE)
+    format: Annotated[Count, Entry("version of this schema", FORMAT)]
+    foveate: Annotated[str, Entry("version of foveate", "")]
+    created: Annotated[str, Entry("when, in UTC (ISO 8601)", "")]
+    sentence: Annotated[str, Entry("the study's answer", "")]
+    could_have_found: Annotated[str, Entry("the power of the study, in a sentence", "")]
+    chance: Annotated[Number, Entry("score of always answering the class frequencies, in the metric's unit")]
+    best: Annotated[Best | None, Entry("the model that is kept")]
+    question: Annotated[Question, Entry("what it asks", {})]
+    variants: Annotated[list[Variant], Entry("baseline, variants and controls", [])]
+    checks: Annotated[list[Check], Entry("what the check of the data found", [])]
+    recipe: Annotated[Recipe, Entry("what it takes to repeat it", {})]
+    runs: Annotated[list[Run], Entry("every run", [])]

@@ -1,7 +1,7 @@
 """The two things every chart needs: tags that escape their content, and a scale with round ticks.
 
-The charts are fluid: along x they are placed in percent of whatever width there is, along y in pixels. So one
-chart serves a telephone and a wide screen with the same size of letters, and no script has to draw anything.
+The charts are fluid: x is in percent of the available width, y in pixels. So one chart suits a phone and a
+wide screen at the same font size, and needs no script.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from markupsafe import Markup, escape
 
 
 def tag(name: str, *children: str, **attributes: object) -> Markup:
-    """Return one element; text and values are escaped, underscores become hyphens, None is left out."""
+    """Return one element; text and values are escaped, underscores become hyphens, None is omitted."""
     words = [name]
     for key, value in attributes.items():
         if value is not None:
@@ -29,7 +29,7 @@ def join(parts: Iterable[str]) -> Markup:
 
 
 def point(*shapes: str, tip: str, first: bool = True, **attributes: object) -> Markup:
-    """Group shapes into one point that pointer and keyboard reach; ``tip`` is what both are told.
+    """Group shapes into one point that pointer and keyboard reach; ``tip`` is the text that both get.
 
     Args:
         shapes: What is drawn.
@@ -58,7 +58,7 @@ class Scale:
 
     @classmethod
     def over(cls, values: Iterable[float | None], *, room: float = 0.06) -> Scale:
-        """Return a scale that holds all values, with some room at both ends; a useful one even for none."""
+        """Return a scale that covers all values, with some room at both ends; a usable one even for none."""
         known = [float(value) for value in values if value is not None and math.isfinite(value)]
         low, high = (min(known), max(known)) if known else (0.0, 1.0)
         if high - low < 1e-9 * max(1.0, abs(low), abs(high)):
@@ -78,7 +78,7 @@ class Scale:
         return round(height * (1 - self.at(value)), 2)
 
     def ticks(self, about: int = 5) -> list[float]:
-        """Return about so many round values inside the scale."""
+        """Return about this many round values inside the scale."""
         step = self.step(about)
         first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
         return [index * step for index in range(first, last + 1)]
@@ -90,5 +90,5 @@ class Scale:
         return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= 0.8 * rough)
 
     def digits(self, about: int = 5) -> int:
-        """Return how many decimals tell the ticks apart."""
+        """Return how many decimals distinguish the ticks."""
         return max(0, -math.floor(math.log10(self.step(about)) + 1e-9))

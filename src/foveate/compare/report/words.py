@@ -1,4 +1,4 @@
-"""How numbers and verdicts are written, the same in the report, the notebook and the figure."""
+"""How the report, the notebook and the figure write numbers and verdicts."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ DASH = "\N{EN DASH}"
 
 @dataclass(frozen=True)
 class Badge:
-    """How a verdict is shown; the words and the sign say the same as the colour.
+    """How a verdict is shown; words and sign repeat what the colour says.
 
     Args:
         tone: The name of its colours in the style sheet.
-        sign: A sign that can be told apart without colour.
+        sign: A sign that does not need colour to be told apart.
     """
 
     tone: str
@@ -34,7 +34,7 @@ _BADGES = {
 
 
 def badge(verdict: str) -> Badge:
-    """Return the badge of a verdict; one that this version does not know is shown plainly."""
+    """Return the badge of a verdict; the neutral one for a verdict that this version does not know."""
     return _BADGES.get(verdict, _BADGES["no verdict"])
 
 
@@ -47,7 +47,7 @@ def plain(value: float | None, digits: int = 1) -> str:
 
 
 def exactly(value: float) -> str:
-    """Write a number that somebody set, such as a margin, with the digits that it has.
+    """Write a number that was set by hand, such as a margin, with exactly its own digits.
 
     Example:
         >>> exactly(0.5), exactly(0.005)
@@ -57,7 +57,7 @@ def exactly(value: float) -> str:
 
 
 def heading(name: str) -> str:
-    """Write a name as a heading does: with a capital, unless it has one of its own.
+    """Write a name with a capital, as in a heading, unless it has capitals of its own.
 
     Example:
         >>> heading("accuracy"), heading("mIoU")
@@ -66,8 +66,18 @@ def heading(name: str) -> str:
     return name if name != name.lower() else name.capitalize()
 
 
+def singular(plural: str) -> str:
+    """Return the singular of a regular plural.
+
+    Example:
+        >>> singular("images"), singular("queries")
+        ('image', 'query')
+    """
+    return f"{plural[:-3]}y" if plural.endswith("ies") else plural.removesuffix("s")
+
+
 def parts(name: str) -> list[str]:
-    """Cut a variant's name where a line may end: before a site, and within the options of a mechanism.
+    """Split a variant's name where a line may break: before a site, and within a mechanism's options.
 
     Example:
         >>> parts("control(like=multi_head)@stage3")
@@ -77,7 +87,7 @@ def parts(name: str) -> list[str]:
 
 
 def signed(value: float | None, digits: int = 2) -> str:
-    """Write a difference: always with its sign, except for what rounds to zero."""
+    """Write a difference with its sign, unless it rounds to zero."""
     text = plain(value, digits)
     return f"+{text}" if value is not None and value > 0 and re.search("[1-9]", text) else text
 
@@ -104,7 +114,7 @@ def count(value: float | None) -> str:
 
 
 def short(value: float | None, unit: str = "") -> str:
-    """Write a large number with three figures and the letter of its thousands: 12.3 M."""
+    """Write a large number with three digits and the prefix of its thousands: 12.3 M."""
     if value is None:
         return DASH
     for factor, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
@@ -114,7 +124,7 @@ def short(value: float | None, unit: str = "") -> str:
 
 
 def milliseconds(value: float | None) -> str:
-    """Write a duration in milliseconds with three figures."""
+    """Write a duration in milliseconds with three digits."""
     return DASH if value is None else f"{plain(value, _three(value))}\N{NO-BREAK SPACE}ms"
 
 
@@ -124,7 +134,7 @@ def mebibytes(value: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Write a duration as people say it: 42 s, 3 min 5 s, 2 h 10 min."""
+    """Write a duration: 42 s, 3 min 5 s, 2 h 10 min."""
     if seconds is None:
         return DASH
     if seconds < 60:
@@ -135,7 +145,7 @@ def duration(seconds: float | None) -> str:
 
 
 def relative(value: float | None, base: float | None) -> str:
-    """Write how much more or less than ``base`` a cost is, in percent; nothing where that says nothing."""
+    """Write by how much a cost exceeds ``base``, in percent; nothing without a base."""
     if value is None or not base:
         return ""
     percent = 100 * (value / base - 1)
@@ -145,14 +155,14 @@ def relative(value: float | None, base: float | None) -> str:
 
 
 def chance(p: float | None) -> str:
-    """Write a p-value with two figures, never as zero."""
+    """Write a p-value with two digits, never as zero."""
     if p is None:
         return DASH
     return "< 0.001" if p < 0.001 else f"{p:.2g}" if p < 0.1 else f"{p:.2f}"
 
 
 def letter(index: int) -> str:
-    """Return A, B, ... Z, AA, AB, ... for the place of a variant in the table."""
+    """Return A, B, ... Z, AA, AB, ... for a row of the table."""
     text = ""
     index += 1
     while index:
@@ -165,11 +175,11 @@ def _three(value: float) -> int:
     return 2 if abs(value) < 10 else 1 if abs(value) < 100 else 0
 
 
-def unsaid(text: str, before: str) -> str:
-    """Return the sentences of ``text`` that ``before`` has not said already, at its end or whole.
+def without_repeats(text: str, before: str) -> str:
+    """Return the sentences of ``text`` that ``before`` does not contain.
 
     Example:
-        >>> unsaid("With 3 seeds it finds 2 points. They pair.", "Nothing: with 3 seeds it finds 2 points.")
+        >>> without_repeats("With 3 seeds it finds 2. They pair.", "Nothing: with 3 seeds it finds 2.")
         'They pair.'
     """
     return " ".join(part for part in re.split(r"(?<=\.) ", text) if part[1:] not in before)

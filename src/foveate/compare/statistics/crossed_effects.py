@@ -6,16 +6,16 @@ squares over seeds, over items and of the rest give its variance
     Var(g) = (MS_S + MS_I - MS_E) / (S N)
 
 and Satterthwaite's rule its degrees of freedom. With three seeds MS_S has two degrees of freedom, and that
-rule is too sure of itself: where the seeds happen to agree it forgets them and takes the quantile of a normal
-(false verdicts up to 8 %). So the interval used here carries the doubt about MS_S along instead of averaging
-it away: the seed part of the variance is MS_S / W with W ~ chi2(f) / f, and the tail is integrated over W
-(the fiducial distribution, as in the Behrens-Fisher problem). It is the t interval on seed means where seeds
-dominate, the normal one where items do, and between the two it errs on the wide side. The same is done for
-the items when there are few.
+rule is overconfident: if the seeds happen to agree it ignores them and takes the quantile of a normal (false
+verdicts up to 8 %). So the interval used here propagates the uncertainty of MS_S instead of averaging over
+it: the seed part of the variance is MS_S / W with W ~ chi2(f) / f, and the tail is integrated over W (the
+fiducial distribution, as in the Behrens-Fisher problem). It is the t interval on seed means where seeds
+dominate, the normal one where items do, and conservative between the two. The same is done for the items
+when there are few.
 
-Scores in a known range give one more thing: N items that never contradict cannot exclude a share of 1 -
-(alpha/2)^(1/N) that would, so no interval is narrower than that ("rule of three"). This is also what gives
-identical predictions a defined answer.
+Scores in a known range add one more bound: N items without a contradiction cannot exclude a share of 1 -
+(alpha/2)^(1/N) with one, so no interval is narrower than that ("rule of three"). It also gives identical
+predictions a defined interval.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from functools import lru_cache
 import numpy as np
 from scipy import optimize, special, stats
 
-_FEW_ITEMS = 200  # beyond this many, the doubt about the item variance no longer shows in the third digit
+_FEW_ITEMS = 200  # above this, the uncertainty of the item variance no longer shows in the third digit
 _NODES = 48
 
 
@@ -42,7 +42,7 @@ class Components:
         ms_item: Mean square over items, N - 1 degrees of freedom; 0 for one item.
         ms_rest: Mean square of the rest.
         seed_df: Degrees of freedom behind ``ms_seed``; more than S - 1 where variants share it.
-        span: The greatest difference that one item can make (1 for accuracy); None where there is no bound.
+        span: The greatest possible difference of one item (1 for accuracy); None without a bound.
     """
 
     mean: float
@@ -69,7 +69,7 @@ class Components:
 
     @property
     def defined(self) -> bool:
-        """Whether an interval exists: it takes two seeds to see how much seeds differ, two items likewise."""
+        """Whether an interval exists: it takes two seeds, and two items, to estimate how much they vary."""
         return self.seeds > 1 and self.items > 1
 
 
@@ -92,7 +92,7 @@ def components(d: np.ndarray, *, span: float | None = 1.0) -> Components:
 
 
 def plain_interval(c: Components, level: float) -> tuple[float, float]:
-    """Return the textbook interval g +- t(df) sqrt(Var): the reference, too sure with three seeds."""
+    """Return the textbook interval g +- t(df) sqrt(Var): for comparison, overconfident with three seeds."""
     half = float(stats.t.ppf((1 + level) / 2, c.df)) * np.sqrt(c.variance)
     return c.mean - half, c.mean + half
 
@@ -110,7 +110,7 @@ def interval(c: Components, level: float) -> tuple[float, float] | None:
     low, high = c.mean - half, c.mean + half
     if c.span is None:
         return low, high
-    unseen = c.span * unseen_share(c.items, level)  # these could all lie at the far end of the range
+    unseen = c.span * unseen_share(c.items, level)  # these could all lie at the other end of the range
     low = min(low, c.mean - unseen * (1 + c.mean / c.span))
     high = max(high, c.mean + unseen * (1 - c.mean / c.span))
     return max(low, -c.span), min(high, c.span)
@@ -127,7 +127,7 @@ def p_value(c: Components) -> float | None:
 
 
 def half_width(c: Components, level: float) -> float:
-    """Return half the width of the interval, the bounds of the score left aside."""
+    """Return half the width of the interval, ignoring the bounds of the score."""
     variances, weights = _variances(c)
     scale = float(np.sqrt(variances.max()))
     if scale == 0:
@@ -140,12 +140,12 @@ def half_width(c: Components, level: float) -> float:
 
 
 def unseen_share(items: int, level: float) -> float:
-    """Return the greatest share of the population that ``items`` draws can all have missed."""
+    """Return the greatest share of the population that a sample of ``items`` can miss entirely."""
     return float(1 - ((1 - level) / 2) ** (1 / items))
 
 
 def with_seeds(c: Components, seeds: int) -> Components:
-    """Return the components to be expected of another number of seeds, the variances being the same."""
+    """Return the components expected with another number of seeds and the same variances."""
     item_variance = max(c.ms_item - c.ms_rest, 0.0) / c.seeds
     return replace(
         c,
@@ -156,14 +156,14 @@ def with_seeds(c: Components, seeds: int) -> Components:
 
 
 def _tail(distance: float, variances: np.ndarray, weights: np.ndarray) -> float:
-    """Return the chance that |estimate - truth| is at least ``distance``."""
+    """Return the probability that |estimate - truth| is at least ``distance``."""
     with np.errstate(divide="ignore", invalid="ignore"):
         z = np.where(variances > 0, distance / np.sqrt(variances), np.inf if distance > 0 else 0.0)
     return float((weights * special.erfc(z / np.sqrt(2))).sum())
 
 
 def _variances(c: Components) -> tuple[np.ndarray, np.ndarray]:
-    """Return the variances that the data leave possible, and their weights."""
+    """Return the variances that are consistent with the data, and their weights."""
     seed_scale, seed_weight = _nodes(float(c.seed_df))
     item_scale, item_weight = (
         _nodes(float(c.items - 1)) if c.items <= _FEW_ITEMS else (np.ones(1), np.ones(1))
@@ -175,7 +175,7 @@ def _variances(c: Components) -> tuple[np.ndarray, np.ndarray]:
 
 @lru_cache(maxsize=256)
 def _nodes(df: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return nodes of 1/W, W ~ chi2(df)/df, and weights: Gauss-Legendre, drawn together where W is near 0."""
+    """Return nodes of 1/W, W ~ chi2(df)/df, and weights: Gauss-Legendre, denser where W is near 0."""
     x, w = np.polynomial.legendre.leggauss(_NODES)
     v = (x + 1) / 2
     return df / stats.chi2.ppf(v**3, df), 1.5 * w * v**2

@@ -21,12 +21,12 @@ class Difference:
         low: Lower end of the simultaneous interval; None where there is none (one seed, one item).
         high: Its upper end.
         p: Two-sided p of this comparison alone.
-        p_adjusted: The same by Holm, for all comparisons of the family.
+        p_adjusted: The same, corrected by Holm for all comparisons of the family.
         df: Satterthwaite's degrees of freedom of the crossed model.
-        detectable: The least true difference found in 80 of 100 such studies; None under three seeds.
+        detectable: The least true difference found in 80 of 100 such studies; None with under three seeds.
         pairing: Correlation of the two runs of one seed, in [-1, 1].
-        more_seeds: Further seeds expected to tell; 0 if it is told, None if seeds alone cannot.
-        seeds: How many seeds it rests on.
+        more_seeds: Further seeds expected to give a verdict; 0 if there is one, None if seeds alone cannot.
+        seeds: How many seeds it is based on.
     """
 
     mean: float
@@ -49,7 +49,7 @@ def compare_all(
     margin: float = 0.0,
     span: float | None = 1.0,
 ) -> dict[str, Difference]:
-    """Compare several variants, each with its own reference, and correct for their number.
+    """Compare several variants, each with its own reference, and correct for the number of comparisons.
 
     Args:
         against: For each variant the scores (S, N) of what it is compared with.

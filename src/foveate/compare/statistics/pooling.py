@@ -1,21 +1,19 @@
-"""Variants of one study share what they say about seeds.
+"""Variants of one study pool their estimates of how much seeds vary.
 
-Three seeds tell little about how much seeds differ: two degrees of freedom a variant, and after correcting
-for several variants the quantile explodes (8.9 for four comparisons). But all variants of a study are trained
-alike, so their mean squares over seeds say the same thing several times. The seed mean square of a comparison
-is
+Three seeds say little about how much seeds vary: two degrees of freedom a variant, and after correcting for
+several variants the quantile explodes (8.9 for four comparisons). But all variants of a study are trained
+alike, so their mean squares over seeds estimate the same quantity. The seed mean square of a comparison is
 
     max(its own, mean over comparisons of min(MS_S, 4 * median MS_S))
 
-that is, shared, yet never less than its own, and deaf to one variant that runs wild; such a one (above 4
-times the median) is judged by its own mean square and its own S - 1 degrees of freedom. The others have k(S -
-1) / (1 + (k - 1)/2) of them, at most twice their own. If all runs were equally noisy it could be k(S - 1) /
-(1 + (k - 1)/4), since differences that share a baseline correlate by 1/2; the rest is paid for runs that are
-not.
+that is, shared, but never less than its own, and robust to one outlying variant; such a one (above 4 times
+the median) is judged by its own mean square and its own S - 1 degrees of freedom. The others have k(S - 1) /
+(1 + (k - 1)/2) of them, at most twice their own. If all runs were equally noisy it could be k(S - 1) / (1 +
+(k - 1)/4), since differences that share a baseline correlate by 1/2; the margin covers runs that are not.
 
 ``benchmarks/calibration.py`` shows that false verdicts a study stay below 5 %, with equal and with very
-unequal variants (up to 5 times; 6 % where half of them are 10 times as noisy as the rest), and the chance of
-seeing a true gain with three seeds and four comparisons is half as large again.
+unequal variants (up to 5 times; 6 % where half of them are 10 times as noisy as the rest), and the power to
+see a true gain with three seeds and four comparisons is half as large again.
 """
 
 from __future__ import annotations

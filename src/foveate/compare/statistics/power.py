@@ -1,4 +1,4 @@
-"""What a study could have found, how well its runs are paired, and how many seeds are missing."""
+"""Power: what a study could have found, how well its runs are paired, how many seeds are missing."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from foveate.compare.statistics.crossed_effects import (
     with_seeds,
 )
 
-MOST_SEEDS = 200  # nobody trains more; beyond this the answer is "seeds alone will not tell"
+MOST_SEEDS = 200  # more are impractical; beyond this the answer is that seeds alone will not do
 
 
 def detectable(c: Components, level: float, chance: float = 0.8) -> float:
-    """Return the least true difference whose interval would exclude 0 with the given chance.
+    """Return the least true difference whose interval excludes 0 with the given power.
 
     Args:
         c: The components of one comparison.
         level: Confidence of that comparison's interval.
-        chance: How often it shall be found, in (0.5, 1).
+        chance: Power: the probability of detecting it, in (0.5, 1).
     """
     half = half_width(c, level)
     if c.span is not None:
@@ -31,16 +31,16 @@ def detectable(c: Components, level: float, chance: float = 0.8) -> float:
 
 
 def tells(ends: tuple[float, float], margin: float) -> bool:
-    """Return whether an interval gives a verdict: off 0, or wholly inside the margin."""
+    """Return whether an interval gives a verdict: it excludes 0, or lies within the margin."""
     low, high = ends
     return low > 0 or high < 0 or (-margin < low and high < margin)
 
 
 def further_seeds(c: Components, level: float, margin: float) -> int | None:
-    """Return how many seeds more are expected to give a verdict, if mean and variances stay what they are.
+    """Return how many more seeds are expected to give a verdict, if mean and variances stay the same.
 
-    0 if there is a verdict already (three seeds at least); None if ``MOST_SEEDS`` would not do: then test
-    items are missing.
+    0 if there is a verdict already (with at least three seeds); None if ``MOST_SEEDS`` are not enough: then
+    it takes more test items.
     """
 
     def enough(seeds: int) -> bool:
@@ -52,7 +52,7 @@ def further_seeds(c: Components, level: float, margin: float) -> int | None:
         return low - c.seeds
     if not enough(high):
         return None
-    while high - low > 1:  # the interval only narrows with seeds: bisection holds
+    while high - low > 1:  # the interval only narrows with more seeds, so bisection works
         middle = (low + high) // 2
         low, high = (low, middle) if enough(middle) else (middle, high)
     return high - c.seeds
@@ -62,8 +62,8 @@ def pairing(variant: np.ndarray, reference: np.ndarray) -> float:
     """Return the correlation of the two runs of one seed, from the mean scores (S,) of each.
 
     It is 2 cov / (var + var): 1 if the runs of a seed rise and fall together by the same amount, 0 if they
-    are independent. (Pearson's would call runs paired that move together by unequal amounts, and is +-1 for
-    two seeds.)
+    are independent. (Pearson's correlation is also 1 if they move by unequal amounts, and always +-1 for two
+    seeds.)
     """
     if len(variant) < 2 or np.allclose(variant, reference):
         return 1.0 if np.allclose(variant, reference) else 0.0

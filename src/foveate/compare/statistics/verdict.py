@@ -1,4 +1,4 @@
-"""The verdict in words: helps (enough), hurts, no difference worth having, not yet known, or none at all."""
+"""The verdict in words: helps (enough), hurts, no difference worth having, not yet known, or no verdict."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ HELPS = ("helps enough", "helps")
 
 @dataclass(frozen=True)
 class Terms:
-    """What a verdict is stated in.
+    """The terms in which a verdict is stated.
 
     Args:
         unit: The metric's unit, such as ``"points"``.
         margin: The least difference worth having, in that unit; 0 if any difference is.
         higher_is_better: False for an error or a loss.
-        items: What a test item is called, in the plural.
+        items: Plural for the test items, such as "test images" or "test sentences".
     """
 
     unit: str = "points"
@@ -33,7 +33,7 @@ class Terms:
     items: str = "test images"
 
     def number(self, value: float, *, sign: bool = False) -> str:
-        """Return ``value`` with the digits that the margin calls for, and enough not to hide its sign."""
+        """Return ``value`` with the digits that the margin needs, and enough to show its sign."""
         digits = max(1, -math.floor(math.log10(self.margin))) if self.margin > 0 else 1
         while value != 0 and round(value, digits) == 0 and digits < 6:
             digits += 1
@@ -53,7 +53,7 @@ class Terms:
 
 @dataclass(frozen=True)
 class Verdict:
-    """One of seven names, and a sentence that says it to a person."""
+    """One of seven names, and a sentence that explains it."""
 
     name: Name
     words: str
@@ -80,14 +80,14 @@ def judge(d: Difference, terms: Terms, reference: str = "the baseline") -> Verdi
         words = f"Worse than {reference}: {shown}."
     elif name == "no difference worth having":
         inside = terms.amount(terms.margin)
-        words = f"As good as {reference}: {shown}, inside the {inside} either way."
+        words = f"As good as {reference}: {shown}, within {inside} either way."
     else:
         words = f"Not yet known against {reference}: {shown}; {_more(d, terms)}."
     return Verdict(name, words)
 
 
 def credit(d: Difference, control: Difference, terms: Terms) -> str:
-    """Say whether a gain is attention's: only if the control of equal cost is beaten too."""
+    """Say whether a gain is due to attention: only if the variant beats its control of equal cost too."""
     helps = judge(d, terms).name
     beats = judge(control, terms, "the control").name
     against = f"against the control of equal cost {terms.interval(control)}"
@@ -96,18 +96,18 @@ def credit(d: Difference, control: Difference, terms: Terms) -> str:
     if helps in HELPS and beats in HELPS:
         return f"Helps as attention: {against}."
     if helps in HELPS and beats == "hurts":
-        return f"Does not help as attention, the control is better still: {against}."
+        return f"Does not help as attention, as the control is better still: {against}."
     if helps in HELPS:
-        return f"Not shown to help as attention, parameters alone may explain the gain: {against}."
+        return f"Not shown to help as attention, as parameters alone may explain the gain: {against}."
     if beats in HELPS:
         return f"Not shown to help, though it beats the control: {against}."
     return f"Not shown to help, as attention or otherwise: {against}."
 
 
 def not_credited(variant: str) -> str:
-    """Say that there is no control of equal cost for a variant, and how to get one."""
+    """Say that a variant has no control of equal cost, and how to get one."""
     return (
-        f"Not judged as attention: no control here costs what {variant} costs. "
+        f"Not judged as attention: no control matches the cost of {variant}. "
         'control="each" (--control each) gives every variant its own.'
     )
 
@@ -118,7 +118,7 @@ def study_sentence(
     terms: Terms,
     items: int | None = None,
 ) -> str:
-    """Return the study's answer in a sentence or two; ``verdicts`` of the variants, controls left out."""
+    """Return the study's answer in a sentence or two; ``verdicts`` are the variants', without controls."""
     if not verdicts:
         return "There is nothing to compare: the study has no variant."
     if all(v.name == "no verdict" for v in verdicts.values()):
@@ -137,18 +137,17 @@ def study_sentence(
     same = [n for n, v in verdicts.items() if v.name == "no difference worth having"]
     if len(same) == len(verdicts):
         least = terms.amount(terms.margin)
-        return f"No variant makes a difference worth having (all less than {least})."
+        return f"No variant makes a difference worth having (all are within {least})."
     found = could_have_found(list(differences.values()), terms, items)
     return f"No variant is shown to beat the baseline: {found[0].lower()}{found[1:]}{harmed}"
 
 
 def could_have_found(differences: Sequence[Difference], terms: Terms, items: int | None = None) -> str:
-    """Return what the study could have found at all, in 80 of 100 such studies."""
+    """Return the differences that 80 of 100 such studies would find, in a sentence."""
     count = f" and {items:,} {terms.items}" if items else ""
     if not differences:
         return "There was nothing to find: the study has no variant."
-    seeds = differences[0].seeds
-    with_ = f"With {seeds} seed{'s' * (seeds != 1)}{count}"
+    with_ = f"With {_seeds(differences[0].seeds)}{count}"
     sizes = [d.detectable for d in differences if d.detectable is not None]
     if not sizes:
         return f"{with_} no difference of any size could have been shown; it takes {LEAST_SEEDS} seeds."
@@ -158,7 +157,7 @@ def could_have_found(differences: Sequence[Difference], terms: Terms, items: int
 
 
 def _name(low: float, high: float, margin: float) -> Name:
-    """Return the verdict on the interval of a gain; spec order: a sure gain counts even where it is small."""
+    """Return the verdict on the interval of a gain; a certain gain counts even if it is below the margin."""
     if low > 0:
         return "helps enough" if low > margin else "helps"
     if high < 0:
@@ -166,17 +165,21 @@ def _name(low: float, high: float, margin: float) -> Name:
     return "no difference worth having" if -margin < low and high < margin else "not yet known"
 
 
+def _seeds(count: int, more: str = "") -> str:
+    return f"{count} {more}seed" if count == 1 else f"{count} {more}seeds"
+
+
 def _more(d: Difference, terms: Terms) -> str:
     if d.more_seeds is None:
-        return f"more seeds alone would not tell, it takes more {terms.items}"
-    return f"{d.more_seeds} more seed{'s' * (d.more_seeds != 1)} would be expected to tell"
+        return f"more seeds alone would not give a verdict, that takes more {terms.items}"
+    return f"{_seeds(d.more_seeds, 'more ')} should give a verdict"
 
 
 def _why_none(d: Difference, terms: Terms, reference: str) -> str:
     shown = f"{terms.interval(d)} against {reference}"
     if d.seeds == 1:
-        why = "one seed cannot show how much luck is in it, so there is no interval"
-        return f"No verdict: {shown}; {why}. Run 3 or more."
+        why = "one seed cannot separate effect from chance, so there is no interval"
+        return f"No verdict: {shown}; {why}. Run at least 3."
     if d.low is None:
-        return f"No verdict: {shown}; one test item cannot speak for others."
-    return f"No verdict: {shown}; two seeds give an interval but no verdict. Run 3 or more."
+        return f"No verdict: {shown}; one test item cannot represent others."
+    return f"No verdict: {shown}; two seeds give an interval but no verdict. Run at least 3."

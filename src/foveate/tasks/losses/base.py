@@ -1,9 +1,9 @@
-"""What a loss of dense labels is: logits and the class of every pixel in, one number out.
+"""The interface of a loss of dense labels: logits and the class of every pixel in, one number out.
 
-Shapes  logits (B, K, *S) of any floating type, targets (B, *S) int64 in [0, K), or 255 where nobody knows;
+Shapes  logits (B, K, *S) of any floating type, targets (B, *S) int64 in [0, K), or 255 for ignored pixels;
         S is (H, W) or (D, H, W). One channel stands for two classes: x becomes [0, x], and K is 2.
-Rules   computed in float32, or in float64 if that came; a pixel that nobody knows adds nothing, and a batch
-        without any known pixel gives 0 with zero gradients.
+Rules   computed in float32, or in float64 for float64 inputs; ignored pixels add nothing, and a batch without
+        any known pixel gives 0 with zero gradients.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from foveate.spelling import written
 
 @dataclass(frozen=True)
 class Loss(ABC):
-    """A loss and its options; equal ones compare and print alike, ``parse_loss`` reads what they print."""
+    """A loss and its options; equal losses compare and print alike, and ``parse_loss`` reads the print."""
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -34,18 +34,18 @@ class Loss(ABC):
     def __call__(
         self,
         logits: Float[Tensor, "b k *s"],
-        targets: Int64[Tensor, b * t],
+        targets: Int64[Tensor, " b *t"],
         class_weights: Float[Tensor, " q"] | None = None,
     ) -> Float[Tensor, ""]:
         """Return the loss to minimise.
 
         Args:
             logits: What the model returned.
-            targets: The class of each pixel, 255 where nobody knows it.
-            class_weights: How much each class counts, at least 0; each loss says what it does with them.
+            targets: The class of each pixel, 255 to ignore it.
+            class_weights: Weight of each class, at least 0; each loss documents how it uses them.
 
         Raises:
-            ShapeError: The shapes do not fit each other.
+            ShapeError: The shapes do not match each other.
             DataError: A target names a class that there are no logits for.
         """
 
@@ -64,7 +64,7 @@ class PixelLoss(Loss):
     def __call__(
         self,
         logits: Float[Tensor, "b k *s"],
-        targets: Int64[Tensor, b * s],
+        targets: Int64[Tensor, " b *s"],
         class_weights: Float[Tensor, " q"] | None = None,
     ) -> Float[Tensor, ""]:
         """Return the loss to minimise; one channel of logits stands for two classes. See ``Loss``."""
@@ -79,17 +79,17 @@ class PixelLoss(Loss):
     def of(
         self,
         logits: Float[Tensor, "b k *s"],
-        targets: Int64[Tensor, b * s],
+        targets: Int64[Tensor, " b *s"],
         class_weights: Float[Tensor, " k"] | None,
     ) -> Float[Tensor, ""]:
-        """Return the loss of checked input: two classes or more, float32 or float64."""
+        """Return the loss of checked input: at least two classes, float32 or float64."""
 
 
 def check_shapes(maps: Tensor, targets: Tensor) -> None:
-    """Raise unless there is one target for every place of the maps (B, K, *S).
+    """Raise unless there is one target for every position of the maps (B, K, *S).
 
     Raises:
-        ShapeError: Another shape or type came.
+        ShapeError: The shape or type is another one.
     """
     fits = maps.ndim >= 3 and maps.shape[0] == targets.shape[0] and maps.shape[2:] == targets.shape[1:]
     if not fits or not maps.is_floating_point() or targets.dtype != torch.int64:
@@ -104,7 +104,7 @@ def check_classes(targets: Tensor, classes: int) -> None:
     """Raise if a target is neither in [0, classes) nor 255.
 
     Raises:
-        DataError: One is not; or there are so many classes that 255 would be one of them.
+        DataError: One is; or there are so many classes that 255 would be one of them.
     """
     if classes > IGNORE:
         raise DataError(f"got {classes} classes, expected at most {IGNORE}: {IGNORE} marks ignored pixels")
@@ -115,17 +115,17 @@ def check_classes(targets: Tensor, classes: int) -> None:
         found = targets[wrong].unique()[:5].tolist()
         raise DataError(
             f"the targets hold {', '.join(map(str, found))}, but there are logits for classes 0 to "
-            f"{classes - 1}. Build the model with more classes, or mark what is to be ignored by {IGNORE}."
+            f"{classes - 1}. Build the model with more classes, or mark ignored pixels by {IGNORE}."
         )
 
 
 def at_least_single(x: Tensor) -> Tensor:
-    """Return ``x`` in float32, or in float64 if it came so."""
+    """Return ``x`` in float32, or unchanged if it is float64."""
     return x if x.dtype == torch.float64 else x.float()
 
 
 def weights_like(class_weights: Tensor | None, logits: Tensor) -> Tensor | None:
-    """Return the weights, one a channel of the logits, in their place and precision.
+    """Return the weights, one a channel, on the device and in the precision of the logits.
 
     Raises:
         ShapeError: There are more or fewer weights than channels.
@@ -139,15 +139,15 @@ def weights_like(class_weights: Tensor | None, logits: Tensor) -> Tensor | None:
     return class_weights.to(logits)
 
 
-def one_hot(targets: Int64[Tensor, b * s], like: Float[Tensor, "b k *s"]) -> Float[Tensor, "b k *s"]:
-    """Return 1 in the channel of each pixel's class; where nobody knows it 0 in all."""
+def one_hot(targets: Int64[Tensor, " b *s"], like: Float[Tensor, "b k *s"]) -> Float[Tensor, "b k *s"]:
+    """Return 1 in the channel of each pixel's class; 0 in all channels of ignored pixels."""
     known = targets != IGNORE
     index = targets.where(known, 0).unsqueeze(1)
     return torch.zeros_like(like).scatter_(1, index, known.unsqueeze(1).to(like))
 
 
-def pixel_losses(logits: Float[Tensor, "b k *s"], targets: Int64[Tensor, b * s]) -> Float[Tensor, b * s]:
-    """Return -log of each pixel's probability of its class, 0 where nobody knows it."""
+def pixel_losses(logits: Float[Tensor, "b k *s"], targets: Int64[Tensor, " b *s"]) -> Float[Tensor, " b *s"]:
+    """Return -log of each pixel's probability of its class, 0 for ignored pixels."""
     return F.cross_entropy(logits, targets, ignore_index=IGNORE, reduction="none")
 
 
@@ -170,7 +170,7 @@ def share(part: Tensor, whole: Tensor) -> Tensor:
 def mean_over_classes(
     values: Float[Tensor, "*b k"], counted: Bool[Tensor, "*b k"], class_weights: Float[Tensor, " k"] | None
 ) -> Float[Tensor, ""]:
-    """Return the mean of the counted values, each weighed by its class; 0 if none is counted."""
+    """Return the mean of the counted values, weighted by class; 0 without any."""
     weights = counted.to(values.dtype)
     if class_weights is not None:
         weights = weights * class_weights

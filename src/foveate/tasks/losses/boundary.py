@@ -1,14 +1,14 @@
-"""Boundary loss: what lies outside of a class costs by its distance from the class's boundary.
+"""Boundary loss: probability outside of a class costs in proportion to its distance from the boundary.
 
 Formula L = sum_c w_c mean_i phi_ic p_ic / sum_c w_c over known pixels i; phi_ic is the distance in pixels
-        to the nearest pixel of class c for a pixel outside of it, and 1 minus that to the nearest one that is
-        not of c for a pixel of c, in the same image: 0 or less.
+        to the nearest pixel of class c for a pixel outside of it, and for a pixel of c 1 minus that to the
+        nearest one that is not of c, which is 0 or less; both in the same image.
 Paper   Kervadec et al. Boundary Loss for Highly Unbalanced Segmentation. MIDL 2019, equation 5; the distances
-        of the authors' code. Below 0 for a good segmentation, and not meant alone: the paper adds it to
-        Dice at a small weight, such as ``dice+0.01*boundary``.
-Absent  a class that an image does not have, or has everywhere, has no boundary there: phi is 0. A pixel that
-        nobody knows counts as outside of every class.
-Cost    two exact distance transforms for each class of each image, by scipy, on the processor.
+        of the authors' code. Below 0 for a good segmentation, and not meant to be used alone: the paper adds
+        it to Dice with a small weight, such as ``dice+0.01*boundary``.
+Absent  a class that an image does not have, or has everywhere, has no boundary there: phi is 0. Ignored
+        pixels count as outside of every class.
+Cost    two exact distance transforms for each class of each image, by scipy, on the CPU.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Boundary(PixelLoss):
     def of(
         self,
         logits: Float[Tensor, "b k *s"],
-        targets: Int64[Tensor, b * s],
+        targets: Int64[Tensor, " b *s"],
         class_weights: Float[Tensor, " k"] | None,
     ) -> Float[Tensor, ""]:
         """Return the mean over the known pixels and the counted classes."""
@@ -68,7 +68,7 @@ class Boundary(PixelLoss):
         return share((means * weights).sum(), weights.sum())
 
 
-def signed_distances(labels: UInt8[np.ndarray, "*s"], classes: range) -> Float32[np.ndarray, k * s]:
+def signed_distances(labels: UInt8[np.ndarray, "*s"], classes: range) -> Float32[np.ndarray, " k *s"]:
     """Return the signed distance of every pixel from each class; see the module."""
     distances = np.zeros((len(classes), *labels.shape), dtype=np.float32)
     boxes = ndimage.find_objects(labels.astype(np.int32) + 1)
@@ -82,9 +82,9 @@ def signed_distances(labels: UInt8[np.ndarray, "*s"], classes: range) -> Float32
 
 
 def _depth(inside: Bool[np.ndarray, "*s"], box: tuple[slice, ...]) -> Float[np.ndarray, "*s"]:
-    """Return how many pixels deep each pixel lies inside, from 0 at the rim; 0 outside.
+    """Return how many pixels deep each pixel lies inside, 0 at the rim; 0 outside.
 
-    The nearest pixel outside is never beyond the rows and columns beside the box that holds the inside.
+    The nearest outside pixel always lies in the bounding box enlarged by one row and column on each side.
     """
     near = tuple(slice(max(0, s.start - 1), s.stop + 1) for s in box)
     depth = np.zeros(inside.shape)

@@ -1,4 +1,4 @@
-"""Features of one class close together, those of different classes apart.
+"""Category-consistent loss: pulls features of one class together and those of different classes apart.
 
 Formula with mu_c the mean feature of class c, over the C classes that the batch has:
         variance = mean_c mean_i phi(|x_i - mu_c|) over the pixels i of c, where phi(d) is 0 up to near, then
@@ -24,7 +24,7 @@ from foveate.tasks.losses.base import at_least_single, check_classes, check_shap
 
 def category_consistent(
     features: Float[Tensor, "b c *s"],
-    targets: Int64[Tensor, b * s],
+    targets: Int64[Tensor, " b *s"],
     *,
     near: float = 0.5,
     far: float = 1.5,
@@ -34,15 +34,15 @@ def category_consistent(
 
     Args:
         features: The map, of any number of channels.
-        targets: The class of each place of the map, 255 where nobody knows. Resize them to the map's size
-            with the nearest pixel.
-        near: delta_v, how far from its class's mean a feature is welcome. Paper: 0.5.
-        far: delta_d, how far it is drawn back quadratically, and half of how far apart means are pushed, at
-            least ``near``. Paper: 1.5.
+        targets: The class of each position of the map, 255 to ignore it. Resize them to the map's size by
+            nearest neighbour.
+        near: delta_v, distance from its class's mean up to which a feature costs nothing. Paper: 0.5.
+        far: delta_d, distance up to which the cost is quadratic, and half the distance up to which means
+            repel each other; at least ``near``. Paper: 1.5.
         length_weight: gamma, weight of the length of the means. Paper: 0.001.
 
     Raises:
-        ShapeError: There is not one target a place.
+        ShapeError: There is not one target for every position.
         OptionError: ``near`` or ``length_weight`` is below 0, or ``far`` below ``near``.
 
     Example:

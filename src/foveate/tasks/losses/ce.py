@@ -3,7 +3,7 @@
 Formula L = sum_i w_i l_i / sum_i w_i, l_i = -sum_k q_ik log p_ik; w_i the class weight of pixel i's class.
         q is 1 for the class without smoothing; with smoothing e it is 1 - e + e/K for it and e/K elsewhere.
 Paper   label smoothing: Szegedy et al. Rethinking the Inception Architecture. CVPR 2016, section 7.
-Absent  a class that no pixel has adds nothing but what smoothing gives it.
+Absent  a class without pixels adds nothing but the smoothing's share.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class CrossEntropy(PixelLoss):
     """Mean negative log-likelihood over the known pixels, in nats; as ``nn.CrossEntropyLoss``.
 
     Args:
-        label_smoothing: How much of the target is spread over all classes, in [0, 1].
+        label_smoothing: Share of the target that is spread over all classes, in [0, 1].
 
     Raises:
         OptionError: ``label_smoothing`` is not in [0, 1].
@@ -45,7 +45,7 @@ class CrossEntropy(PixelLoss):
     def of(
         self,
         logits: Float[Tensor, "b k *s"],
-        targets: Int64[Tensor, b * s],
+        targets: Int64[Tensor, " b *s"],
         class_weights: Float[Tensor, " k"] | None,
     ) -> Float[Tensor, ""]:
         """Return the mean over the known pixels."""

@@ -1,12 +1,12 @@
-"""Soft Dice: how much the probabilities of a class and its pixels overlap.
+"""Soft Dice: the overlap of a class's probabilities and its pixels.
 
 Formula D_c = (2 sum_i p_ic y_ic + s) / (sum_i p_ic^e + sum_i y_ic + s) over known pixels i, s = smooth, e = 2
         if square, else 1. L = 1 - sum_c w_c D_c / sum_c w_c over the counted classes, w the class weights.
 Paper   Milletari, Navab, Ahmadi. V-Net. 3DV 2016, equation 2: square, smooth=0.
         Oktay et al. Attention U-Net. 2018, released code: doubled, smooth=0.01, over="image"; there the
-        numerator is 2 (sum_i p_ic y_ic + s), so a class that is rightly empty scores 2.
-Absent  classes="all": a class without true pixels scores s / (sum_i p_ic^e + s), so what is wrongly given to
-        it costs; 1 where that is 0/0. classes="present": it is left out.
+        numerator is 2 (sum_i p_ic y_ic + s), so a class that is correctly empty scores 2.
+Absent  classes="all": a class without true pixels scores s / (sum_i p_ic^e + s), so that false positives
+        cost; 1 where that is 0/0. classes="present": it is left out.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ class Dice(PixelLoss):
     """1 minus the mean soft Dice coefficient of the classes.
 
     Args:
-        smooth: Added above and below the line, in pixels.
-        square: Whether the probabilities below the line are squared.
-        over: "batch" adds up all images before dividing; "image" takes the mean of each image's own.
+        smooth: Added to numerator and denominator, in pixels.
+        square: Whether the probabilities in the denominator are squared.
+        over: "batch" sums over all images before dividing; "image" averages the images' own values.
         classes: "all", or those "present" in the truth of the batch, or of the image.
         background: Whether class 0 is counted.
-        doubled: Whether ``smooth`` is doubled above the line, as Attention U-Net's released code has it.
+        doubled: Whether ``smooth`` is doubled in the numerator, as in Attention U-Net's released code.
 
     Raises:
         OptionError: An option has an impossible value.
@@ -64,7 +64,7 @@ class Dice(PixelLoss):
     def of(
         self,
         logits: Float[Tensor, "b k *s"],
-        targets: Int64[Tensor, b * s],
+        targets: Int64[Tensor, " b *s"],
         class_weights: Float[Tensor, " k"] | None,
     ) -> Float[Tensor, ""]:
         """Return 1 minus the mean over the counted classes, and images if each has its own."""

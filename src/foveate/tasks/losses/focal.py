@@ -1,11 +1,11 @@
-"""Focal loss: cross-entropy that pixels which are already right hardly add to.
+"""Focal loss: cross-entropy that down-weights pixels that are already classified well.
 
 Formula L = sum_i w_i a_i (1 - p_i)^gamma (-log p_i) / sum_i w_i, p_i the probability of pixel i's class, w_i
         its class weight, a_i = alpha for classes other than 0, 1 - alpha for class 0; 1 without alpha.
 Paper   Lin, Goyal, Girshick, He, Dollar. Focal Loss for Dense Object Detection. ICCV 2017, equation 5.
-Differs the paper has one sigmoid a class and divides by the number of matched boxes; here it is the softmax
-        and the mean over pixels. For two classes the terms are the paper's.
-Absent  a class that no pixel has adds nothing.
+Differs the paper has one sigmoid a class and divides by the number of matched boxes; here softmax and the
+        mean over pixels. For two classes the terms are the paper's.
+Absent  a class without pixels adds nothing.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ class Focal(PixelLoss):
     """Mean focal loss over the known pixels, in nats.
 
     Args:
-        gamma: How much pixels that are right are held back; 0 gives cross-entropy. Paper: 2.
-        alpha: What objects weigh against the background, class 0, in [0, 1]; None weighs them alike. Paper:
-            0.25.
+        gamma: How strongly well-classified pixels are down-weighted; 0 gives cross-entropy. Paper: 2.
+        alpha: Weight of objects, 1 - alpha being that of the background, class 0, in [0, 1]; None weights
+            them equally. Paper: 0.25.
 
     Raises:
         OptionError: An option has an impossible value.
@@ -50,7 +50,7 @@ class Focal(PixelLoss):
     def of(
         self,
         logits: Float[Tensor, "b k *s"],
-        targets: Int64[Tensor, b * s],
+        targets: Int64[Tensor, " b *s"],
         class_weights: Float[Tensor, " k"] | None,
     ) -> Float[Tensor, ""]:
         """Return the mean over the known pixels."""

@@ -1,10 +1,10 @@
 """Lovász-softmax: a convex surrogate of the intersection over union, by sorting the pixels' errors.
 
-Formula m_i = |y_ic - p_ic| for class c, sorted to fall; J_k = 1 - (n - n_k) / (n + f_k) the Jaccard loss if
-        the first k pixels were wrong, n the pixels of c, n_k and f_k those of it and not of it among these k;
+Formula m_i = |y_ic - p_ic| for class c, in descending order; J_k = 1 - (n - n_k) / (n + f_k) the Jaccard loss
+        if the first k pixels were wrong, n the pixels of c, n_k and f_k those in and not in c among these k;
         L_c = sum_k m_k (J_k - J_{k-1}); L = sum_c w_c L_c / sum_c w_c, w the class weights.
 Paper   Berman, Rannen Triki, Blaschko. The Lovász-Softmax Loss. CVPR 2018, equations 8, 9 and 11.
-Absent  classes="present": a class without true pixels is left out. classes="all": it costs its greatest
+Absent  classes="present": a class without true pixels is left out. classes="all": it costs its largest
         error.
 """
 
@@ -27,7 +27,7 @@ class LovaszSoftmax(PixelLoss):
     """Mean over the classes of the Lovász extension of 1 - IoU.
 
     Args:
-        over: "batch" takes the pixels of all images together; "image" the mean of each image's own.
+        over: "batch" takes the pixels of all images together; "image" averages the images' own values.
         classes: Those "present" in the truth of the batch, or of the image; or "all".
 
     Raises:
@@ -49,13 +49,13 @@ class LovaszSoftmax(PixelLoss):
     def of(
         self,
         logits: Float[Tensor, "b k *s"],
-        targets: Int64[Tensor, b * s],
+        targets: Int64[Tensor, " b *s"],
         class_weights: Float[Tensor, " k"] | None,
     ) -> Float[Tensor, ""]:
-        """Return the mean over the counted classes, and images if each has its own."""
+        """Return the mean over the counted classes; with over="image" over classes and images."""
         p, y = logits.softmax(dim=1), one_hot(targets, logits)
         known = (targets != IGNORE).unsqueeze(1)
-        # An error of 0 sorts last and adds nothing, as if the pixel were not there.
+        # An error of 0 sorts last and adds nothing, as if the pixel did not exist.
         errors = torch.where(y > 0, 1 - p, p).where(known, 0.0)
         if self.over == "image":
             errors, y, known = errors.flatten(2), y.flatten(2), known.flatten(2)  # b k n
@@ -70,9 +70,9 @@ class LovaszSoftmax(PixelLoss):
 
 
 def jaccard_steps(errors: Float[Tensor, " n"], y: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
-    """Return how much the Jaccard loss of a class grows when each pixel turns wrong, the worst first.
+    """Return by how much the Jaccard loss of a class grows as each pixel becomes wrong, largest error first.
 
-    The loss is linear in the errors as long as their order stays, so that these are its gradient.
+    The loss is linear in the errors as long as their order does not change, so that these are its gradient.
     """
     bits = errors.view(torch.int32 if errors.dtype == torch.float32 else torch.int64)
     order = (

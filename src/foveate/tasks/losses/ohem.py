@@ -1,14 +1,14 @@
-"""Cross-entropy of the hard pixels alone: online hard example mining.
+"""Cross-entropy of hard pixels only: online hard example mining.
 
 Formula the mean of the pixels' cross-entropies l_i = -log p_i, weighed by class, over the kept ones:
         rule="loss"         those with l_i > -log threshold; if they are fewer than min_share of the known
-                            pixels, as many as that of the greatest losses.
+                            pixels, that many pixels of the largest losses.
         rule="probability"  those with p_i <= max(threshold, the n-th smallest p), n = min_share of all
-                            pixels, known or not; all known ones if there are no more than n.
+                            pixels, known or not; all known ones if there are at most n.
 Paper   Shrivastava, Gupta, Girshick. Training Region-based Object Detectors with Online Hard Example Mining.
         CVPR 2016. For pixels, as in two public versions of BiSeNet: "loss" as CoinCheung's, "probability" as
         the authors' (TorchSeg); both with threshold 0.7 and a share of 1/16.
-Absent  a class that no kept pixel has adds nothing.
+Absent  a class without kept pixels adds nothing.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from foveate.tasks.losses.base import PixelLoss, losses, pixel_losses, weighted_
 @losses.register("ohem")
 @dataclass(frozen=True)
 class HardExamples(PixelLoss):
-    """Mean cross-entropy over the pixels that are not yet right, in nats.
+    """Mean cross-entropy over the pixels that are not yet classified well, in nats.
 
     Args:
         threshold: Pixels whose class has a probability below it are hard, in (0, 1].
-        min_share: Share of the pixels that is kept at least, in [0, 1].
+        min_share: Least share of the pixels that is kept, in [0, 1].
         rule: "loss" or "probability": two published definitions; see the module.
 
     Raises:
@@ -59,7 +59,7 @@ class HardExamples(PixelLoss):
     def of(
         self,
         logits: Float[Tensor, "b k *s"],
-        targets: Int64[Tensor, b * s],
+        targets: Int64[Tensor, " b *s"],
         class_weights: Float[Tensor, " k"] | None,
     ) -> Float[Tensor, ""]:
         """Return the mean over the kept pixels."""
@@ -70,7 +70,7 @@ class HardExamples(PixelLoss):
         return weighted_mean(loss, targets.where(kept, IGNORE), class_weights)
 
     def _hard(self, loss: Float[Tensor, " n"], pixels: int) -> Bool[Tensor, " n"]:
-        """Return which of the known pixels are kept, of so many known or not."""
+        """Return which of the known pixels are kept, of this many known or not."""
         if self.rule == "probability":
             least = int(self.min_share * pixels)
             if least >= len(loss):

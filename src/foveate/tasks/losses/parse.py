@@ -5,7 +5,7 @@ Grammar:
     loss = term ("+" term)*
     term = [number "*"] name ["(" option ("," option)* ")"]
 
-Options are read as those of mechanisms are (``foveate.insert.spec``); nothing is ever evaluated.
+Options are read as those of mechanisms (``foveate.calls``); nothing is ever evaluated.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _TERM = re.compile(r"(?:(?P<weight>[^*(]*)\*)?(?P<call>.*)", re.DOTALL)
 
 @dataclass(frozen=True)
 class WeightedSum(Loss):
-    """Several losses of the same logits, each times its weight.
+    """Several losses of the same logits, each multiplied by its weight.
 
     Args:
         terms: (weight, loss) pairs.
@@ -39,7 +39,7 @@ class WeightedSum(Loss):
     def __call__(
         self,
         logits: Float[Tensor, "b k *s"],
-        targets: Int64[Tensor, b * t],
+        targets: Int64[Tensor, " b *t"],
         class_weights: Float[Tensor, " q"] | None = None,
     ) -> Float[Tensor, ""]:
         """Return the weighted sum; see ``Loss``."""
@@ -54,9 +54,9 @@ def parse_loss(text: str | Loss) -> Loss:
     """Read a loss; ``parse_loss(str(loss)) == loss`` for every loss.
 
     Raises:
-        SpecError: The text is no loss; the message quotes the part that cannot be read.
+        SpecError: The text is not a loss; the message quotes the part that cannot be read.
         UnknownNameError: No loss has such a name.
-        OptionError: A loss has no such option, or it cannot have such a value.
+        OptionError: A loss does not have such an option, or the option cannot have such a value.
 
     Example:
         >>> str(parse_loss("ce + 0.50 * dice( smooth=1e-5, over = image )"))

@@ -1,9 +1,9 @@
-"""Which classes an image holds, learnt beside the pixels.
+"""Presence loss: learn which classes are in an image, beside those of its pixels.
 
 Formula -mean over images and classes of t log sigmoid(x) + (1 - t) log(1 - sigmoid(x)), t = 1 for a class
         with a pixel in the image, else 0.
 Paper   Zhang et al. Context Encoding for Semantic Segmentation. CVPR 2018. arXiv:1803.08904, section 3.1.
-Absent  a class that an image does not have is learnt as absent; an image without any known pixel is left out.
+Absent  a class that is not in an image is learnt as absent; an image without known pixels is left out.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from foveate.errors import ShapeError
 from foveate.tasks.losses.base import at_least_single, check_classes
 
 
-def presence(logits: Float[Tensor, "b k"], targets: Int64[Tensor, b * s]) -> Float[Tensor, ""]:
-    """Return the mean binary cross-entropy of each class being in each image, in nats.
+def presence(logits: Float[Tensor, "b k"], targets: Int64[Tensor, " b *s"]) -> Float[Tensor, ""]:
+    """Return the mean binary cross-entropy of the presence of each class in each image, in nats.
 
     Args:
         logits: One a class; a single one is of the second of two classes.
-        targets: The class of each pixel; 255, which nobody knows, is no class.
+        targets: The class of each pixel; 255 to ignore it.
 
     Raises:
         ShapeError: There is not one row of logits for each image.
@@ -44,8 +44,8 @@ def presence(logits: Float[Tensor, "b k"], targets: Int64[Tensor, b * s]) -> Flo
     values = IGNORE + 1
     found = torch.bincount((targets + item * values).flatten(), minlength=len(targets) * values)
     there = found.view(-1, values)[:, :classes] > 0
-    told = there.any(dim=1)
+    known = there.any(dim=1)
     there = there[:, classes - logits.shape[1] :]
     logits = at_least_single(logits)
     each = F.binary_cross_entropy_with_logits(logits, there.to(logits), reduction="none")
-    return each.where(told.unsqueeze(1), 0.0).sum() / (told.sum().clamp(min=1) * logits.shape[1])
+    return each.where(known.unsqueeze(1), 0.0).sum() / (known.sum().clamp(min=1) * logits.shape[1])

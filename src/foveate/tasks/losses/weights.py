@@ -1,14 +1,14 @@
-"""Weights that make up for classes of few pixels.
+"""Class weights that compensate for classes with few pixels.
 
 Formula n_c pixels of class c, N of all, f_c = n_c / N, K classes that have any:
-        inverse           w_c = N / (K n_c), so that all classes weigh alike in sum
+        inverse           w_c = N / (K n_c), so that all classes weigh the same in sum
         median_frequency  w_c = median_k g_k / g_c, g_c = n_c / pixels of the images that have class c
         effective         w_c ~ (1 - b) / (1 - b^n_c), b = beta, scaled to a mean of 1
         log               w_c = 1 / ln(1.02 + f_c), from 1.42 to 50.5
 Paper   median_frequency: Eigen, Fergus. Predicting Depth, Surface Normals and Semantic Labels. ICCV 2015,
         section 4.3. effective: Cui et al. Class-Balanced Loss Based on Effective Number of Samples. CVPR
         2019, equation 2. log: Paszke et al. ENet. 2016. arXiv:1606.02147, section 5.
-Absent  a class without pixels gets the weight 0: it is never true, and losses over classes leave it out.
+Absent  a class without pixels gets weight 0: it is never true, and losses over classes leave it out.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ def class_weights(
     *,
     beta: float = 0.999999,
 ) -> Float[Tensor, " k"]:
-    """Return a weight a class, float32, from how many pixels each has.
+    """Return one weight a class, float32, from the number of pixels of each.
 
     Args:
-        pixel_counts: Pixels of each class (K,), or of each class in each image (N, K), which makes a
-            difference to "median_frequency" alone.
+        pixel_counts: Pixels of each class (K,), or of each class in each image (N, K), which only
+            "median_frequency" distinguishes.
         method: "inverse", "median_frequency", "effective" or "log".
-        beta: For "effective": classes of many more than 1 / (1 - beta) pixels weigh alike, in [0, 1).
+        beta: For "effective": classes of many more than 1 / (1 - beta) pixels weigh the same, in [0, 1).
 
     Raises:
         OptionError: There is no such method, or ``beta`` is not in [0, 1).

@@ -16,7 +16,7 @@ from foveate.tasks.metrics.label_metric import LabelMetric, label_metrics
 @label_metrics.register("accuracy")
 @dataclass(frozen=True)
 class Accuracy(LabelMetric):
-    """Share of the items that are given their class.
+    """Share of the items that are classified correctly.
 
     Example:
         >>> import torch

@@ -25,10 +25,10 @@ class PixelAUROC(CountedMetric):
     """Area under the ROC curve of all pixels together.
 
     Args:
-        bins: Steps of probability that are told apart.
+        bins: Steps of probability that are distinguished.
 
     Raises:
-        OptionError: ``bins`` is no whole number of at least 2.
+        OptionError: ``bins`` is not a whole number of at least 2.
 
     Example:
         >>> metric = PixelAUROC()
@@ -45,7 +45,7 @@ class PixelAUROC(CountedMetric):
         whole("bins", self.bins, 2)
 
     def count(
-        self, outputs: Float[Tensor, "b k *s"], targets: Int64[Tensor, b * s]
+        self, outputs: Float[Tensor, "b k *s"], targets: Int64[Tensor, " b *s"]
     ) -> Int64[Tensor, "b 2 bins"]:
         """Return how many pixels of background and object have each step of probability."""
         p, known = probability_of_object(outputs, targets), known_pixels(targets)

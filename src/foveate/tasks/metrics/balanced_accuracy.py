@@ -1,6 +1,6 @@
-"""Balanced accuracy: the mean over classes of the share of their items that is right.
+"""Balanced accuracy: the mean over classes of the share of their items that is correct.
 
-Formula mean_k right_k / true_k. Also called mean recall; it does not flatter a model that always gives the
+Formula mean_k right_k / true_k. Also called mean recall; it does not reward always predicting the
         most frequent class.
 Paper   Brodersen et al. The Balanced Accuracy and Its Posterior Distribution. ICPR 2010.
 Absent  a class without items is left out.

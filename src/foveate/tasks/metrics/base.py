@@ -1,9 +1,11 @@
-"""What a metric of dense labels is: counts an item that add up, and the value of a sum of them.
+"""The interface of a metric of dense labels: additive counts of each item, and the score of their sum.
 
-Shapes  outputs (B, K, *S): probabilities (logits do where only their order counts), one channel for the
-        probability of the second of two classes; targets (B, *S) int64 in [0, K), or 255 where nobody knows.
-Rules   counts (B, ...) add up over items and batches; a pixel that nobody knows is in none of them; a score
-        that nothing says anything about is not a number (nan).
+Shapes  outputs (B, K, *S): probabilities (logits will do where only their order matters), one channel for the
+        probability of the second of two classes; targets (B, *S) int64 in [0, K), or 255 for ignored pixels.
+Rules   counts (B, ...) add up over items and batches; ignored pixels are in none of them; an undefined score
+        is nan.
+Why not torchmetrics: a study pairs items and leaves each out in turn, which takes counts of every item that
+        add up; torchmetrics keeps one running state. It is the oracle in the tests.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from foveate.tasks.losses.base import check_classes, check_shapes
 
 @dataclass(frozen=True)
 class CountedMetric(Metric):
-    """A metric whose value over many items follows from the sum of their counts; printed in points of 100."""
+    """A metric that is a function of the summed counts of the items; printed in points of 100."""
 
     name: str = field(default="", init=False)
     unit: str = field(default="points", init=False)
@@ -37,28 +39,28 @@ class CountedMetric(Metric):
 
     @abstractmethod
     def count(
-        self, outputs: Float[Tensor, "b k *s"], targets: Int64[Tensor, b * s]
-    ) -> Shaped[Tensor, b * counts]:
+        self, outputs: Float[Tensor, "b k *s"], targets: Int64[Tensor, " b *s"]
+    ) -> Shaped[Tensor, " b *counts"]:
         """Return the counts of each item, int64 or float64."""
 
     @abstractmethod
     def scores(self, counts: Shaped[Tensor, "*n a b"]) -> Float[Tensor, "*n"]:
-        """Return the score of each set of counts, float64; nan where there is nothing to score."""
+        """Return the score of each set of counts, float64; nan where it is undefined."""
 
     def value(self, counts: Shaped[Tensor, "a b"]) -> float:
-        """Return the score of counts that were summed over all items."""
+        """Return the score of counts summed over all items."""
         return float(self.scores(counts))
 
     def item_scores(self, counts: Shaped[Tensor, "n a b"]) -> Float[Tensor, " n"]:
-        """Return the score of each item by itself; nan where there is nothing to score."""
+        """Return the score of each item by itself; nan where it is undefined."""
         return self.scores(counts)
 
     def per_class(self, counts: Shaped[Tensor, "a b"]) -> Float[Tensor, " k"] | None:
-        """Return the score of each class of summed counts, nan for absent ones; None if classes have none."""
+        """Return the score of each class of summed counts, nan for absent ones; None if they have none."""
         return None
 
     def beside(self) -> tuple[CountedMetric, ...]:
-        """Return the metrics that whoever asks for this one expects beside it."""
+        """Return the metrics that are usually reported together with this one."""
         return ()
 
     def __str__(self) -> str:
@@ -73,9 +75,9 @@ def parse_metric(text: str | CountedMetric) -> CountedMetric:
     """Read a metric; ``parse_metric(str(metric)) == metric`` for every metric.
 
     Raises:
-        SpecError: The text is no name with options.
+        SpecError: The text is not a name with options.
         UnknownNameError: No metric has such a name.
-        OptionError: It has no such option, or it cannot have such a value.
+        OptionError: It does not have such an option, or the option cannot have such a value.
 
     Example:
         >>> str(parse_metric("miou( background = False )"))
@@ -85,12 +87,12 @@ def parse_metric(text: str | CountedMetric) -> CountedMetric:
 
 
 def labels_of(
-    outputs: Float[Tensor, "b k *s"], targets: Int64[Tensor, b * s]
-) -> tuple[Int64[Tensor, b * s], int]:
+    outputs: Float[Tensor, "b k *s"], targets: Int64[Tensor, " b *s"]
+) -> tuple[Int64[Tensor, " b *s"], int]:
     """Return the most probable class of each pixel, and how many classes there are.
 
     Raises:
-        ShapeError: The shapes do not fit, or the one channel for two classes holds no probabilities.
+        ShapeError: The shapes do not match, or the one channel for two classes is not probabilities.
         DataError: A target is neither one of the classes nor 255.
     """
     check_shapes(outputs, targets)
@@ -102,19 +104,19 @@ def labels_of(
 
 
 def probability_of_object(
-    outputs: Float[Tensor, "b k *s"], targets: Int64[Tensor, b * s]
-) -> Float[Tensor, b * s]:
+    outputs: Float[Tensor, "b k *s"], targets: Int64[Tensor, " b *s"]
+) -> Float[Tensor, " b *s"]:
     """Return the probability of the second of two classes, at least float32.
 
     Raises:
-        ShapeError: The shapes do not fit, there are more than two classes, or no probabilities.
+        ShapeError: The shapes do not match, there are more than two classes, or values outside [0, 1].
         DataError: A target is neither 0, 1 nor 255.
     """
     check_shapes(outputs, targets)
     if outputs.shape[1] > 2:
         raise ShapeError(
-            f"got {outputs.shape[1]} classes, expected one channel or two: this metric is of one object "
-            "before its background. Take miou or dice for several classes."
+            f"got {outputs.shape[1]} classes, expected one channel or two: this metric is for one object "
+            "and its background. For several classes use miou or dice."
         )
     check_classes(targets, 2)
     p = outputs[:, -1]
@@ -132,6 +134,6 @@ def ratio(part: Tensor, whole: Tensor) -> Float[Tensor, "*n"]:
     return (part.double() / whole.double().where(whole != 0, 1.0)).where(whole != 0, torch.nan)
 
 
-def known_pixels(targets: Int64[Tensor, b * s]) -> Tensor:
+def known_pixels(targets: Int64[Tensor, " b *s"]) -> Tensor:
     """Return where the class is known."""
     return targets != IGNORE

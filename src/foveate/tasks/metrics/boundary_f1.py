@@ -59,7 +59,7 @@ class BoundaryF1(ClassMetric):
             between("tolerance", self.tolerance, 0)
 
     def pixels(
-        self, outputs: Float[Tensor, "b k *s"], targets: Int64[Tensor, b * s]
+        self, outputs: Float[Tensor, "b q *s"], targets: Int64[Tensor, " b *s"]
     ) -> Int64[Tensor, "b 4 k"]:
         """Return each class's edge pixels: predicted near, predicted, true near, true."""
         labels, classes = labels_of(outputs, targets)
@@ -87,7 +87,7 @@ class BoundaryF1(ClassMetric):
         return torch.where(given + true > 0, f1.nan_to_num(), torch.nan)
 
 
-def _by_class(labels: Int64[Tensor, b * s], at: Tensor, classes: int) -> Int64[Tensor, "b k"]:
+def _by_class(labels: Int64[Tensor, " b *s"], at: Tensor, classes: int) -> Int64[Tensor, "b k"]:
     """Count the pixels of each item and class among those chosen."""
     batch = labels.shape[0]
     item = torch.arange(batch, device=labels.device).view(-1, *(1,) * (labels.ndim - 1))

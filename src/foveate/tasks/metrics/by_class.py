@@ -1,4 +1,4 @@
-"""How scores of classes become one: the mean of the classes that are there, of all data or image by image."""
+"""The mean of class scores: over the classes that are present, in all data or image by image."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from foveate.tasks.metrics.base import CountedMetric
 
 @dataclass(frozen=True)
 class ClassMetric(CountedMetric):
-    """A score a class, from counts of its pixels.
+    """A score of each class, from counts of its pixels.
 
     Args:
-        background: Whether class 0 is among the classes that the mean is taken over.
-        over: "data": counts are summed over all images, then each class has a score, then their mean is
-            taken. "image": each image has its own mean over the classes that have a score in it, and the mean
-            of these is taken over the images that have one.
+        background: Whether the mean includes class 0.
+        over: "data": counts are summed over all images, then the classes' scores are averaged. "image": each
+            image has its own mean over the classes that have a score in it, and these are averaged over the
+            images that have one.
 
     Raises:
         OptionError: An option has an impossible value.
@@ -38,18 +38,18 @@ class ClassMetric(CountedMetric):
 
     @abstractmethod
     def pixels(
-        self, outputs: Float[Tensor, "b k *s"], targets: Int64[Tensor, b * s]
+        self, outputs: Float[Tensor, "b q *s"], targets: Int64[Tensor, " b *s"]
     ) -> Int64[Tensor, "b a k"]:
         """Return the counted pixels of each item and class."""
 
     @abstractmethod
     def class_scores(self, pixels: Shaped[Tensor, "*n a k"]) -> Float[Tensor, "*n k"]:
-        """Return the score of each class, float64; nan for one that has none."""
+        """Return the score of each class, float64; nan where it is undefined."""
 
     def count(
-        self, outputs: Float[Tensor, "b k *s"], targets: Int64[Tensor, b * s]
+        self, outputs: Float[Tensor, "b k *s"], targets: Int64[Tensor, " b *s"]
     ) -> Shaped[Tensor, "b a _"]:
-        """Return counts of pixels (B, a, K); with over="image" (B, 2, 1+K) scores and if there are any."""
+        """Return counts of pixels (B, a, K); with over="image" scores and whether they exist (B, 2, 1+K)."""
         pixels = self.pixels(outputs, targets)
         if self.over == "data":
             return pixels
@@ -58,13 +58,13 @@ class ClassMetric(CountedMetric):
         return torch.stack([scores.nan_to_num(), (~scores.isnan()).double()], dim=1)
 
     def scores(self, counts: Shaped[Tensor, "*n a b"]) -> Float[Tensor, "*n"]:
-        """Return the mean over the classes, or over the images of theirs."""
+        """Return the mean over the classes, or over the images' means."""
         if self.over == "image":
             return counts[..., 0, 0] / counts[..., 1, 0]
         return self._mean(self.class_scores(counts))
 
     def per_class(self, counts: Shaped[Tensor, "a b"]) -> Float[Tensor, " k"]:
-        """Return the score of each class, nan for those that have none; class 0 is always told."""
+        """Return the score of each class, nan where it is undefined; class 0 is always included."""
         if self.over == "image":
             return counts[0, 1:] / counts[1, 1:]
         return self.class_scores(counts)

@@ -1,6 +1,6 @@
-"""Metrics that are a mean over classes of what follows from three counts: right, given, true.
+"""Metrics that average over classes a function of three counts: correct, predicted, true.
 
-Record  the class that an item was given, and its true one.
+Record  the predicted class of an item, and its true one.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ Labels = Int64[np.ndarray, " n"]
 
 @dataclass(frozen=True)
 class ClassCounts(LabelMetric):
-    """A mean over classes of a score of each; what is left without an item changes two classes at most."""
+    """A mean over classes of a score of each; leaving out an item changes two classes at most."""
 
     averages: bool = field(default=False, init=False)
     needs_probabilities = False
 
     @abstractmethod
     def class_scores(self, right: Scores, given: Scores, true: Scores) -> Scores:
-        """Return the score of each class, nan for one that has none.
+        """Return the score of each class, nan where it is undefined.
 
         Args:
-            right: Items of each class that were given it.
-            given: Items that were given it.
+            right: Items of each class that are predicted as it.
+            given: Items that are predicted as it.
             true: Items of it.
         """
 
@@ -51,7 +51,7 @@ class ClassCounts(LabelMetric):
         return self.class_scores(*_counts(given, true, classes))
 
     def value_without_each(self, records: Pairs, classes: int) -> Float64[np.ndarray, " n"]:
-        """Return the mean without each item: only its own class and the one it was given change."""
+        """Return the mean without each item in turn: only its true and its predicted class change."""
         given, true = _labels(records)
         scores, of_given, of_true = self._without(given, true, classes)
         same = given == true  # then there is one class to change, not two
@@ -74,7 +74,7 @@ class ClassCounts(LabelMetric):
         return found
 
     def _without(self, given: Labels, true: Labels, classes: int) -> tuple[Scores, np.ndarray, np.ndarray]:
-        """Return all classes' scores; and, without each item, those of the class it was given and its own."""
+        """Return all classes' scores; and, without each item, those of its predicted and its true class."""
         right, every_given, every_true = _counts(given, true, classes)
         less_right = self.class_scores(right - 1, every_given - 1, every_true - 1)
         less_given = self.class_scores(right, every_given - 1, every_true)
@@ -105,5 +105,5 @@ def _counts(given: Labels, true: Labels, classes: int) -> tuple[Scores, Scores, 
 
 
 def _summed(scores: Float64[np.ndarray, "n k"]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the sum of each row's scores that are numbers, and how many those are."""
+    """Return the sum of each row's scores that are not nan, and how many there are."""
     return np.nansum(scores, axis=1), (~np.isnan(scores)).sum(axis=1).astype(np.float64)

@@ -1,4 +1,4 @@
-"""Which class was taken for which: the matrix of counts, and what overlaps."""
+"""Which class was taken for which: the confusion matrix, and the overlaps that follow from it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from foveate.tasks.metrics.base import known_pixels
 
 
 def confusion(
-    labels: Int64[Tensor, b * s], targets: Int64[Tensor, b * s], classes: int
+    labels: Int64[Tensor, " b *s"], targets: Int64[Tensor, " b *s"], classes: int
 ) -> Int64[Tensor, "b k k"]:
-    """Count, of each item, the pixels of each true class (row) that were given each class (column).
+    """Count each item's pixels by true class (row) and predicted class (column).
 
     Args:
-        labels: The class that each pixel was given, in [0, classes).
-        targets: Its true class, in [0, classes), or 255, where nobody knows: not counted.
+        labels: The predicted class of each pixel, in [0, classes).
+        targets: Its true class, in [0, classes), or 255: ignored.
         classes: K.
 
     Example:
@@ -31,5 +31,5 @@ def confusion(
 
 
 def overlap(matrix: Int64[Tensor, "*b k k"]) -> Int64[Tensor, "*b 3 k"]:
-    """Return of each class the pixels that are rightly given it, that are given it, and that are of it."""
+    """Return each class's pixels: correct ones, predicted ones, true ones."""
     return torch.stack([matrix.diagonal(dim1=-2, dim2=-1), matrix.sum(dim=-2), matrix.sum(dim=-1)], dim=-2)

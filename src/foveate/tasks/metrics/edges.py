@@ -1,4 +1,4 @@
-"""Where classes meet, and which of two sets of such places lie near each other."""
+"""Where classes meet, and which edges of two maps lie near each other."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from torch import Tensor, nn
 NOWHERE = -1  # in a map of edges: no edge
 
 
-def edges(labels: Int64[Tensor, b * s], known: Bool[Tensor, b * s]) -> Int64[Tensor, b * s]:
+def edges(labels: Int64[Tensor, " b *s"], known: Bool[Tensor, " b *s"]) -> Int64[Tensor, " b *s"]:
     """Return the class of every pixel that has a known neighbour of another class beside it; -1 elsewhere.
 
-    Neighbours share a side. The image's border is no edge, and neither is the border of what is not known.
+    Neighbours share a side. Neither the image's border nor that of an ignored region is an edge.
     """
     edge = torch.zeros_like(known)
     for axis in range(1, labels.ndim):
@@ -30,10 +30,12 @@ def edges(labels: Int64[Tensor, b * s], known: Bool[Tensor, b * s]) -> Int64[Ten
     return labels.where(edge, NOWHERE)
 
 
-def near(places: Int64[Tensor, b * s], others: Int64[Tensor, b * s], tolerance: float) -> Bool[Tensor, b * s]:
+def near(
+    places: Int64[Tensor, " b *s"], others: Int64[Tensor, " b *s"], tolerance: float
+) -> Bool[Tensor, " b *s"]:
     """Return which edges have one of the same class among the others, at most ``tolerance`` pixels away.
 
-    The offsets within the tolerance are tried from the shortest on, each on the edges that are still alone.
+    The offsets within the tolerance are tried from the shortest on, each on the edges not yet matched.
     """
     reach = math.floor(tolerance)
     padded = nn.functional.pad(others.short(), (reach, reach) * (others.ndim - 1), value=NOWHERE)

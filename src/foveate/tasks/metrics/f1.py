@@ -3,8 +3,8 @@
 Formula mean_k 2 right_k / (given_k + true_k).
 Paper   van Rijsbergen. Information Retrieval. 1979; the mean over classes as in scikit-learn's
         ``average="macro"``.
-Absent  a class that no item is of and none was given is left out; one that is given or true but never right
-        scores 0.
+Absent  a class that is neither predicted nor true is left out; one that is predicted or true but never
+        correct scores 0.
 """
 
 from __future__ import annotations

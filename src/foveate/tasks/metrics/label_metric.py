@@ -27,7 +27,7 @@ Records = Float64[np.ndarray, "n ..."]
 class LabelMetric(Metric):
     """A metric of items that have one class each; printed in points of 100 unless it says otherwise.
 
-    As it stands, it is the mean of the records (N,), one score an item.
+    By default it is the mean of the records (N,), one score an item.
     """
 
     name: str = field(default="", init=False)
@@ -46,7 +46,7 @@ class LabelMetric(Metric):
         """Return what is kept of each item."""
 
     def value(self, records: Records, classes: int) -> float:
-        """Return the metric over these items, of so many classes; nan if they do not tell."""
+        """Return the metric over these items, of this many classes; nan if it is undefined."""
         return float(records.mean())
 
     def value_without_each(self, records: Records, classes: int) -> Float64[np.ndarray, " n"]:
@@ -55,7 +55,7 @@ class LabelMetric(Metric):
             return (records.sum() - records) / (len(records) - 1)
 
     def by_class(self, records: Records, classes: int) -> Float64[np.ndarray, " k"] | None:
-        """Return the metric of each class, nan where the items do not tell; None: of a class's own items."""
+        """Return the metric of each class, nan where undefined; None if it is of the class's own items."""
         return None
 
     def by_class_without_each(self, records: Records, classes: int) -> Float64[np.ndarray, "n k"] | None:
@@ -63,10 +63,10 @@ class LabelMetric(Metric):
         return None
 
     def of(self, classes: int) -> Self:
-        """Return the metric of so many classes; 0 if nobody knows how many.
+        """Return the metric for this many classes; 0 if their number is unknown.
 
         Raises:
-            OptionError: There is no such metric of so many.
+            OptionError: It is not defined for that many.
         """
         return self
 

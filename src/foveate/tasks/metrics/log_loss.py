@@ -1,4 +1,4 @@
-"""Log loss: the mean of -log of the probability that is given to the true class, in nats.
+"""Log loss: the mean of -log of the probability of the true class, in nats.
 
 Record  -log p of the item's class. Also called cross-entropy or negative log-likelihood.
 """

@@ -1,11 +1,11 @@
-"""Scores of how predicted and true pixels of each class overlap.
+"""Scores of the overlap of each class's predicted and true pixels.
 
-Formula with t_c the pixels of class c that are rightly given it, p_c those given it, n_c those of it:
+Formula with t_c the pixels of class c that are predicted as c, p_c all predicted as c, n_c all of class c:
         IoU_c = t_c / (p_c + n_c - t_c), Dice_c = 2 t_c / (p_c + n_c), recall_c = t_c / n_c,
         pixel accuracy = sum_c t_c / sum_c n_c, frequency-weighted IoU = sum_c n_c IoU_c / sum_c n_c.
 Paper   Long, Shelhamer, Darrell. Fully Convolutional Networks. CVPR 2015, section 5, for all but Dice.
-Absent  IoU, Dice: a class neither given nor true anywhere is left out of the mean; one that is given but
-        never true scores 0. Recall: a class that is never true is left out.
+Absent  IoU, Dice: a class that is neither predicted nor true anywhere is left out of the mean; one that is
+        predicted but never true scores 0. Recall: a class that is never true is left out.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from foveate.tasks.metrics.confusion import confusion, overlap
 
 @dataclass(frozen=True)
 class Overlap(ClassMetric):
-    """A score of classes from their (3, K) counts: right, given, true."""
+    """A score of classes from their (3, K) counts: correct, predicted, true."""
 
     def pixels(
-        self, outputs: Float[Tensor, "b k *s"], targets: Int64[Tensor, b * s]
+        self, outputs: Float[Tensor, "b q *s"], targets: Int64[Tensor, " b *s"]
     ) -> Int64[Tensor, "b 3 k"]:
-        """Return the pixels of each class that are rightly given it, that are given it, that are of it."""
+        """Return each class's pixels: correct ones, predicted ones, true ones."""
         labels, classes = labels_of(outputs, targets)
         return overlap(confusion(labels, targets, classes))
 
@@ -70,7 +70,7 @@ class MeanDice(Overlap):
 @metrics.register("mean_accuracy")
 @dataclass(frozen=True)
 class MeanAccuracy(Overlap):
-    """Mean over classes of the share of their pixels that is right; for the options see ``ClassMetric``."""
+    """Mean over classes of the share of their pixels that is correct; for options see ``ClassMetric``."""
 
     name: str = field(default="mean accuracy", init=False)
 
@@ -82,12 +82,12 @@ class MeanAccuracy(Overlap):
 
 @dataclass(frozen=True)
 class Share(CountedMetric):
-    """One score of all pixels, from the (3, K) counts of the classes: right, given, true."""
+    """One score of all pixels, from the (3, K) counts of the classes: correct, predicted, true."""
 
     def count(
-        self, outputs: Float[Tensor, "b k *s"], targets: Int64[Tensor, b * s]
+        self, outputs: Float[Tensor, "b q *s"], targets: Int64[Tensor, " b *s"]
     ) -> Int64[Tensor, "b 3 k"]:
-        """Return the pixels of each class that are rightly given it, that are given it, that are of it."""
+        """Return each class's pixels: correct ones, predicted ones, true ones."""
         labels, classes = labels_of(outputs, targets)
         return overlap(confusion(labels, targets, classes))
 
@@ -95,17 +95,17 @@ class Share(CountedMetric):
 @metrics.register("accuracy")
 @dataclass(frozen=True)
 class PixelAccuracy(Share):
-    """Share of the pixels that are given their class."""
+    """Share of the pixels that are classified correctly."""
 
     name: str = field(default="pixel accuracy", init=False)
 
     def scores(self, counts: Shaped[Tensor, "*n 3 k"]) -> Float[Tensor, "*n"]:
-        """Return the share of the known pixels that is right."""
+        """Return the share of the known pixels that is correct."""
         right, _, true = counts.sum(dim=-1).unbind(-1)
         return ratio(right, true)
 
     def per_class(self, counts: Shaped[Tensor, "3 k"]) -> Float[Tensor, " k"]:
-        """Return the share of each class's pixels that is right."""
+        """Return the share of each class's pixels that is correct."""
         return MeanAccuracy().per_class(counts)
 
 

@@ -1,4 +1,4 @@
-"""Scores of one object before its background, from probabilities: absolute error, and F at thresholds.
+"""Scores of one object and its background, from probabilities: absolute error, and F at thresholds.
 
 Formula for known pixels, p the probability of the object, y 1 on it and 0 elsewhere:
         MAE = mean |p - y|; at a threshold t, P(t) = |{p >= t, y = 1}| / |{p >= t}|,
@@ -7,7 +7,7 @@ Formula for known pixels, p the probability of the object, y 1 on it and 0 elsew
         at most 1.
 Paper   Achanta, Hemami, Estrada, Süsstrunk. Frequency-tuned Salient Region Detection. CVPR 2009: F, b2, the
         adaptive threshold. Perazzi, Krähenbühl, Pritch, Hornung. Saliency Filters. CVPR 2012: MAE.
-Absent  P is 0 where nothing is given, R in an image without an object, F where P and R are.
+Absent  P is 0 where nothing is predicted, R in an image without an object, F where P and R are.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from torch import Tensor
 from foveate.options import between, flag, one_of
 from foveate.tasks.metrics.base import CountedMetric, known_pixels, metrics, probability_of_object, ratio
 
-LEVELS = 256  # of thresholds, as of the grey values that maps of saliency are stored in
+LEVELS = 256  # of thresholds, as saliency maps are stored in 256 grey values
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,9 @@ class ObjectMetric(CountedMetric):
     """A score of the probabilities of one object.
 
     Args:
-        over: "image": the mean over images, which is the field's habit; "data": pixels are summed over all
-            images.
+        over: "image": the mean over images, as is customary; "data": pixels are summed over all images.
         stretched: Whether each image's probabilities are first stretched to go from 0 to 1, as common
-            evaluation code does. A constant map stays what it is.
+            evaluation code does. A constant map is left unchanged.
 
     Raises:
         OptionError: An option has an impossible value.
@@ -48,7 +47,7 @@ class ObjectMetric(CountedMetric):
         flag("stretched", self.stretched)
 
     def count(
-        self, outputs: Float[Tensor, "b k *s"], targets: Int64[Tensor, b * s]
+        self, outputs: Float[Tensor, "b k *s"], targets: Int64[Tensor, " b *s"]
     ) -> Shaped[Tensor, "b a _"]:
         """Return the counts of each item; see ``counted``."""
         p, known = probability_of_object(outputs, targets).flatten(1), known_pixels(targets).flatten(1)
@@ -57,7 +56,7 @@ class ObjectMetric(CountedMetric):
         return self.counted(p.double(), (targets == 1).flatten(1), known)
 
     def beside(self) -> tuple[CountedMetric, ...]:
-        """Return the two scores that the field reports together, without this one."""
+        """Return the two scores that are usually reported together, without this one."""
         over, stretched = self.over, self.stretched
         both = MaxF(over=over, stretched=stretched), MeanAbsoluteError(over=over, stretched=stretched)
         return tuple(metric for metric in both if metric.name != self.name)
@@ -66,7 +65,7 @@ class ObjectMetric(CountedMetric):
     def counted(
         self, p: Float64[Tensor, "b n"], y: Bool[Tensor, "b n"], known: Bool[Tensor, "b n"]
     ) -> Shaped[Tensor, "b a _"]:
-        """Return the counts of each item from probabilities, where the object is, and where that is known."""
+        """Return the counts of each item from probabilities, and masks of the object and of known pixels."""
 
 
 @metrics.register("mae")
@@ -104,7 +103,7 @@ class FMeasure(ObjectMetric):
     """F of precision and recall.
 
     Args:
-        beta2: b2, how much recall weighs against precision, above 0. Paper: 0.3.
+        beta2: b2, the weight of recall relative to precision, at least 0. Paper: 0.3.
     """
 
     beta2: float = field(default=0.3, kw_only=True)
@@ -125,7 +124,7 @@ class MaxF(FMeasure):
     """The best F over 256 thresholds that are the same for all images.
 
     With over="image" precision and recall at each threshold are the mean over images of each image's own, as
-    the field reports; with over="data" those of all pixels together. For the options see ``FMeasure``.
+    the field reports them; with over="data" those of all pixels together. For the options see ``FMeasure``.
     """
 
     name: str = field(default="max F", init=False)
@@ -133,7 +132,7 @@ class MaxF(FMeasure):
     def counted(
         self, p: Float64[Tensor, "b n"], y: Bool[Tensor, "b n"], known: Bool[Tensor, "b n"]
     ) -> Float64[Tensor, "b 3 256"]:
-        """Return at each threshold what is right, given and true; with over="image" P, R and 1."""
+        """Return the correct, predicted and true pixels at each threshold; with over="image" P, R and 1."""
         level = (p * (LEVELS - 1)).long()
         item = torch.arange(len(p), device=p.device).unsqueeze(1)
         cell = ((item * 2 + y) * LEVELS + level)[known]
@@ -169,7 +168,7 @@ class AdaptiveF(FMeasure):
     def counted(
         self, p: Float64[Tensor, "b n"], y: Bool[Tensor, "b n"], known: Bool[Tensor, "b n"]
     ) -> Float64[Tensor, "b 3 1"]:
-        """Return the pixels that are right, given and true; with over="image" F, 1 and 1."""
+        """Return the correct, predicted and true pixels; with over="image" F, 1 and 1."""
         mean = (p * known).sum(dim=1, keepdim=True) / known.sum(dim=1, keepdim=True).clamp(min=1)
         given = (p >= (2 * mean).clamp(max=1)) & known
         right, every, true = (given & y).sum(dim=1), given.sum(dim=1), (y & known).sum(dim=1)

@@ -1,4 +1,4 @@
-"""``fv.score``: any metric by its name, on whole lists."""
+"""``fv.score``: any metric by name, on lists or arrays."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Lists = Sequence[Any] | np.ndarray | Tensor
 
 
 def score(name: str, predictions: Lists, truths: Lists) -> float:
-    """Return a metric of predictions, as a fraction where a report prints points.
+    """Return a metric of predictions, as a fraction where reports print points.
 
     Args:
         name: A metric, with its options in brackets. Of one class an item: ``accuracy``,
@@ -31,16 +31,16 @@ def score(name: str, predictions: Lists, truths: Lists) -> float:
         predictions: Of one class an item: labels (N,), numbers or names, for the first three; probabilities
             (N, K); or probabilities of the second of two classes (N,). Of masks: probabilities (N, K, H, W)
             or labels (N, H, W).
-        truths: Labels (N,); 0 and 1 for each of several findings (N, K); masks (N, H, W), 255 where nobody
-            knows.
+        truths: Labels (N,); 0 and 1 for each of several findings (N, K); masks (N, H, W), 255 for ignored
+            pixels.
 
     Returns:
-        The score; nan where the data say nothing about it, such as the AUROC of a single class.
+        The score; nan where it is undefined, such as the AUROC of a single class.
 
     Raises:
         UnknownNameError: There is no such metric.
         OptionError, SpecError: Its options cannot be read, or have impossible values.
-        ShapeError: Predictions and truths do not fit each other or the metric.
+        ShapeError: Predictions and truths do not match each other or the metric.
         DataError: A truth is not one of the classes, or a prediction is not a number.
 
     Example:
@@ -61,7 +61,9 @@ def score(name: str, predictions: Lists, truths: Lists) -> float:
             f"score: got {len(given)} predictions and {len(true)} truths, expected one for each."
         )
     if given.dtype.kind == "f" and np.isnan(given).any():
-        raise DataError("score: a prediction is not a number (nan). Look for what the model did not compute.")
+        raise DataError(
+            "score: a prediction is not a number (nan). Check the model for divisions by zero and overflow."
+        )
     if true.ndim >= 3 and bare in metrics:
         return _of_masks(name, given, true)
     if bare == "auroc" and true.ndim == 2:
@@ -77,7 +79,7 @@ def score(name: str, predictions: Lists, truths: Lists) -> float:
 def _of_labels(metric: LabelMetric, given: np.ndarray, true: np.ndarray) -> float:
     p, targets = _probabilities(metric, given, true)
     metric = metric.of(p.shape[1])
-    if isinstance(metric, LogLoss):  # as others do: a probability of 0 costs much, but not all
+    if isinstance(metric, LogLoss):  # as scikit-learn: a probability of 0 has a large but finite cost
         least = np.finfo(given.dtype if given.dtype.kind == "f" else np.float64).eps
         p = p.clip(least, 1 - least)
     with np.errstate(divide="ignore"):
@@ -87,7 +89,7 @@ def _of_labels(metric: LabelMetric, given: np.ndarray, true: np.ndarray) -> floa
 
 
 def _probabilities(metric: LabelMetric, given: np.ndarray, true: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return probabilities (N, K), 1 for a label that was given, and the number of each item's class."""
+    """Return probabilities (N, K), 1 for a predicted label, and the number of each item's class."""
     if (
         given.ndim == 1
         and (given.dtype.kind != "f" or (given % 1 == 0).all())
@@ -95,7 +97,7 @@ def _probabilities(metric: LabelMetric, given: np.ndarray, true: np.ndarray) -> 
     ):
         if (given.dtype.kind in "US") != (true.dtype.kind in "US"):
             raise ShapeError(
-                "score: got names on one side and numbers on the other, expected the same on both."
+                "score: got names on one side and numbers on the other, expected the same kind on both."
             )
         known, numbers = np.unique(np.concatenate([given, true]), return_inverse=True)
         return np.eye(len(known))[numbers[: len(given)]], numbers[len(given) :]

@@ -1,6 +1,6 @@
 """Top-k accuracy: the share of the items whose true class is among the k most probable ones.
 
-Record  1 where it is, else 0; of equally probable classes the first ones count, so that top-1 is accuracy.
+Record  1 where it is, else 0; of equally probable classes the first ones count, so top-1 equals accuracy.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ class TopK(LabelMetric):
         object.__setattr__(self, "name", f"top-{whole('k', self.k)} accuracy")
 
     def of(self, classes: int) -> Self:
-        """Return the metric if there are more than ``k`` classes: else every answer is right."""
+        """Return the metric if there are more than ``k`` classes: otherwise every answer is correct."""
         if classes and self.k >= classes:
             raise OptionError(
                 f"top_{self.k}: got {classes} classes, expected more than {self.k}: every answer would be "
-                "right. Choose a smaller k, or accuracy."
+                "correct. Choose a smaller k, or accuracy."
             )
         return self
 
