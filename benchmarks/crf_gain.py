@@ -26,7 +26,8 @@ from foveate.compare.plan import BASELINE
 from foveate.compare.run_files import run_folder
 from foveate.compare.statistics.crossed_effects import components, interval
 from foveate.compare.statistics.pseudo_values import item_scores
-from foveate.data.cache import CachedSplit, cache
+from foveate.data.cache import cache
+from foveate.data.cached_split import CachedSplit
 from foveate.data.open import open_data
 from foveate.models.crf import DenseCRF
 from foveate.tasks import tasks

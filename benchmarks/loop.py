@@ -23,7 +23,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from foveate.data.cache import CachedSplit
+from foveate.data.cached_split import CachedSplit
 from foveate.models import create_model
 from foveate.tasks import tasks
 from foveate.train import TrainConfig, fit

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from foveate import plugins
+from foveate import entry_points, plugins
+from foveate.entry_points import load_entry_points
 from foveate.errors import OptionError, TrustError, UnknownNameError
-from foveate.plugins import load_entry_points, load_plugins, loaded_plugins
+from foveate.plugins import load_plugins, loaded_plugins
 from foveate.registry import Registry
 from foveate.trust import reading
 
@@ -25,7 +26,7 @@ def shapes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Registry
     """A registry that modules in the current folder can import, in a process that has loaded no plug-in."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(plugins, "_loaded", [])
-    monkeypatch.setattr(plugins, "_imported", set())
+    monkeypatch.setattr(entry_points, "_imported", set())
     registry = Registry[type]("shape", see="foveate list shapes")
     module = type(sys)("shape_registry")
     module.shapes = registry  # type: ignore[attr-defined]
@@ -41,7 +42,7 @@ def announce(home: Path, package: str, entry: str, source: str) -> None:
     info = home / f"{package}-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(f"[{plugins.GROUP}]\n{entry} = {package}\n")
+    (info / "entry_points.txt").write_text(f"[{entry_points.GROUP}]\n{entry} = {package}\n")
 
 
 def test_plugins_are_imported_once_and_remembered_in_order(shapes: Registry[type], tmp_path: Path) -> None:

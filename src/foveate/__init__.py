@@ -10,8 +10,10 @@ import sys
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from foveate.version import __version__ as __version__
+
 if TYPE_CHECKING:
-    from foveate.compare.study import Study as Study
+    from foveate.compare.finished_study import Study as Study
     from foveate.compare.study import compare as compare
     from foveate.cost.count import cost as cost
     from foveate.errors import FoveateError as FoveateError
@@ -35,13 +37,12 @@ if TYPE_CHECKING:
     from foveate.train.train_one import train as train
     from foveate.train.training import Training as Training
 
-__version__ = "0.1.0"
 
 _HOME = {
     "Cost": "foveate.mechanisms.facets",
     "FoveateError": "foveate.errors",
     "Site": "foveate.insert.sites",
-    "Study": "foveate.compare.study",
+    "Study": "foveate.compare.finished_study",
     "Training": "foveate.train.training",
     "bypass": "foveate.insert.surgery",
     "compare": "foveate.compare.study",

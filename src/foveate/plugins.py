@@ -1,21 +1,17 @@
 """Plug-ins: modules of other packages that register mechanisms, models, losses and so on when imported.
 
 The user names them (``--plugin package.module``; in Python: import them), or an installed package announces
-them as entry points of the group ``foveate.plugins``. These are imported the first time that a registry is
-listed or does not know a name.
+them as entry points, see ``entry_points``.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable
 
 from foveate.errors import OptionError, in_one_line
 from foveate.user_code import import_module
 
-GROUP = "foveate.plugins"
 _loaded: list[str] = []
-_imported: set[str] = set()  # the group, once its entry points have been imported
 
 
 def load_plugins(names: Iterable[str]) -> None:
@@ -37,28 +33,6 @@ def load_plugins(names: Iterable[str]) -> None:
 def loaded_plugins() -> tuple[str, ...]:
     """Return the names of the modules that ``load_plugins`` has imported in this process, in order."""
     return tuple(_loaded)
-
-
-def load_entry_points() -> None:
-    """Import every entry point of the group ``foveate.plugins``, once a process.
-
-    A plug-in that fails is skipped, whatever the error, with a warning that names it: the user may not need
-    it.
-    """
-    if GROUP in _imported:
-        return
-    _imported.add(GROUP)  # first: a plug-in may look up names itself
-    from importlib.metadata import entry_points  # late: it takes a tenth of `foveate --help`
-
-    for entry in entry_points(group=GROUP):
-        try:
-            entry.load()
-        except Exception as error:
-            warnings.warn(
-                f'the plug-in "{entry.name}" ({entry.value}) is skipped: it cannot be loaded '
-                f"({in_one_line(error)}). Update or uninstall its package.",
-                stacklevel=2,
-            )
 
 
 def _load(name: str) -> None:

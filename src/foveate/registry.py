@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Generic, TypeVar
 
+from foveate.entry_points import load_entry_points
 from foveate.errors import UnknownNameError
-from foveate.plugins import load_entry_points
 
 T = TypeVar("T")
 PLUGINS = "The entries of another package need --plugin package.module (in Python: import it)."

@@ -17,7 +17,7 @@ from foveate.compare.best import choose, kept_score
 from foveate.compare.plan import StudyPlan
 from foveate.compare.statistics.pseudo_values import item_scores
 from foveate.compare.study import compare
-from foveate.data.cache import CachedSplit
+from foveate.data.cached_split import CachedSplit
 from foveate.errors import DataError, OptionError, ShapeError, StudyError
 from foveate.recipe import TrainConfig
 from foveate.tasks import tasks

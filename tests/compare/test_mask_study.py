@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+from foveate.compare.finished_study import Study
 from foveate.compare.report import read_result
 from foveate.compare.run_files import answers
 from foveate.compare.statistics.pseudo_values import item_scores
-from foveate.compare.study import Study, compare
+from foveate.compare.study import compare
 from foveate.data.open import open_data
 from foveate.errors import DataError, UnknownNameError
 from foveate.infer.load import load

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from foveate.data.cache import CachedSplit
+from foveate.data.cached_split import CachedSplit
 from foveate.insert.surgery import insert
 from foveate.tasks.cards.labelled_pictures import MAPS, choose, pictures, site_maps
 from foveate.tasks.cards.overlay import SIDE, data_uri, outline, overlay, shown

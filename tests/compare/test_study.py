@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from foveate.compare.build import build
+from foveate.compare.finished_study import Study
 from foveate.compare.plan import StudyPlan
 from foveate.compare.report import read_result
 from foveate.compare.run_files import ANSWERS, run_folder
-from foveate.compare.study import Study, compare
+from foveate.compare.study import compare
 from foveate.data.open import open_data
 from foveate.errors import CheckpointError, DataError, FoveateError, ShapeError, StudyError
 from foveate.infer.load import load

@@ -4,7 +4,7 @@ import torch
 
 from foveate.data.augment.augmentations import augmentations
 from foveate.data.batches import epoch_order, eval_batches, steps_per_epoch, train_batches
-from foveate.data.cache import CachedSplit
+from foveate.data.cached_split import CachedSplit
 from foveate.errors import OptionError, UnknownNameError
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

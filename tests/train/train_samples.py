@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from foveate.data.cache import CachedSplit
+from foveate.data.cached_split import CachedSplit
 from foveate.models.classification.resnet_small import SmallResNet
 
 

@@ -14,10 +14,10 @@ from typing import Any
 
 from cyclopts import App, CycloptsError, Parameter
 
-from foveate import __version__
 from foveate.cli import invocation
 from foveate.cli.encoding import be_tolerant
 from foveate.errors import FoveateError, shown
+from foveate.version import __version__
 
 HELP = """Insert visual attention into your model, compare variants, look at the result.
 

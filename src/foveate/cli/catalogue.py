@@ -45,7 +45,7 @@ def catalogue() -> Catalogue:
 def current() -> Catalogue:
     """Return what the registries hold, for the file; this imports all of them."""
     from foveate.mechanisms import base, facets, mechanisms
-    from foveate.models import models
+    from foveate.models.names import models
 
     facts = {name: _facts(cls) for name, cls in mechanisms.items()}
     return {

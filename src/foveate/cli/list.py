@@ -147,7 +147,7 @@ def _list_tasks(what: str, pattern: str, json: bool) -> None:
     from fnmatch import fnmatch
 
     from foveate.cli import output
-    from foveate.tasks import tasks
+    from foveate.tasks.base import tasks
 
     named = {"metrics": "metric_names", "losses": "loss_names"}.get(what)
     found = {

@@ -18,7 +18,7 @@ def model_and_example(name: str, *, size: int | None, images: int = 1) -> tuple[
     """
     import torch
 
-    from foveate.models import create_model
+    from foveate.models.create import create_model
     from foveate.models.made_for import made_for
     from foveate.options import whole
     from foveate.recipe import LONGEST_SIDE

@@ -9,8 +9,8 @@ from foveate.cli import output
 from foveate.quantities import short
 
 if TYPE_CHECKING:
+    from foveate.compare.finished_study import Study
     from foveate.compare.plan import StudyPlan
-    from foveate.compare.study import Study
 
 _WIDE = 21  # letters of a name that stand in one line of the table at 80 columns
 

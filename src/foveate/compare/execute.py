@@ -68,7 +68,8 @@ def execute(folder: Path, key: Key) -> Mapping[str, Any]:
         save_best(study.plan, Choice(**result["best"]), folder, study.task.saved(study.data))
         return {"report": write_report(result, folder).name, "best": result["best"]}
     run = next(run for run in study.plan.runs if run.key == key)
-    return make_run(run, study.plan, study.task, study.feeds, folder, study.progress)
+    model = build(study.plan, study.task, run, run.seed)
+    return make_run(run, model, study.plan, study.task, study.feeds, folder, study.progress)
 
 
 def _trained(study: Opened, folder: Path) -> dict[str, nn.Module]:

@@ -20,6 +20,7 @@ from foveate.models.names import resolve
 from foveate.models.source import sources
 from foveate.plugins import loaded_plugins
 from foveate.tasks.base import Task
+from foveate.tasks.build_model import base_model
 from foveate.train.prepare import Setting, settle
 from foveate.train.rehearse import times
 
@@ -139,7 +140,7 @@ def _sources(setting: Setting, variants: Sequence[PlannedVariant], question: Que
     for variant in variants:
         if variant.model is not None:
             with torch.random.fork_rng(devices=[]):
-                made = setting.task.create(variant.model, pretrained=question.with_published_weights)
+                made = base_model(setting.task, variant.model, pretrained=question.with_published_weights)
             setting.task.try_out(variant.model, made)
             found |= {f"{key} of {variant.name}": h for key, h in sources(variant.model, made, None).items()}
     return found

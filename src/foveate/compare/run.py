@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
-from torch import Tensor
+from torch import Tensor, nn
 
-from foveate.compare.build import build
 from foveate.compare.plan import TRUNK, PlannedRun, StudyPlan
 from foveate.compare.run_files import ANSWERS, keep_answers, run_folder
 from foveate.data.feed import Feed
@@ -18,14 +17,16 @@ from foveate.tensor_file import WEIGHTS, load_tensors
 from foveate.train.budget import Budget
 from foveate.train.device import use_channels_last
 from foveate.train.evaluate import evaluate
+from foveate.train.history import Epoch
 from foveate.train.loop import fit
 from foveate.train.progress import Progress
-from foveate.train.result import Epoch, FitResult
+from foveate.train.result import FitResult
 from foveate.typed import AnyFloat, Misfit, fitted
 
 
 def make_run(
     run: PlannedRun,
+    model: nn.Module,
     plan: StudyPlan,
     task: Task,
     feeds: Mapping[str, Feed],
@@ -36,6 +37,7 @@ def make_run(
 
     Args:
         run: Which one.
+        model: With its first weights.
         plan: The study's.
         task: What is learnt.
         feeds: The splits of the data.
@@ -52,7 +54,7 @@ def make_run(
     home = run_folder(folder, run.variant, run.seed)
     home.mkdir(parents=True, exist_ok=True)
     result = fit(
-        build(plan, task, run, run.seed),
+        model,
         task,
         feeds,
         plan.config(run),

@@ -6,25 +6,23 @@ import logging
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from foveate.compare.engine import expect_engine, run_engine
 from foveate.compare.execute import Opened, close, keep_open
+from foveate.compare.finished_study import Study
 from foveate.compare.plan import REPORT, StudyPlan
 from foveate.compare.planning import outline, with_controls, with_costs, with_times
 from foveate.compare.question import Question
-from foveate.compare.report import is_written, read_result, repr_html
+from foveate.compare.report import is_written, read_result
 from foveate.compare.run import is_record
 from foveate.compare.run_files import left
 from foveate.compare.store import Store, told
-from foveate.compare.table import Table, table
 from foveate.data.checks.finding import Finding
 from foveate.errors import DataError, StudyError
-from foveate.infer.load import is_sound, load_trusting
+from foveate.infer.load import is_sound
 from foveate.infer.saved import FOLDER
 from foveate.models.given import PREFIX, Given
 from foveate.models.given_names import name_of
@@ -34,54 +32,8 @@ from foveate.tasks.open_source import open_source
 from foveate.train.progress import Progress, progress_for
 from foveate.train.seed import warn_of_threads
 
-__all__ = ["Study", "compare"]
 _log = logging.getLogger("foveate")
 SHOWN = 5  # files named for each problem in an error
-
-
-@dataclass(frozen=True)
-class Study:
-    """A finished study.
-
-    Args:
-        folder: Where its files are; ``report.html`` is the one to open.
-        result: Everything as plain data, as in ``study.json``.
-        typed: Model and specs as the user wrote them on the call that made the study; ``best`` runs their
-            code.
-    """
-
-    folder: Path
-    result: Mapping[str, Any]
-    typed: frozenset[str | None] = frozenset()
-
-    @property
-    def table(self) -> Table:
-        """One row a variant: score, difference with interval, cost, verdict."""
-        return table(self.result)
-
-    @property
-    def verdicts(self) -> dict[str, str]:
-        """The verdict on each variant and control, by name."""
-        return {v["name"]: v["verdict"] for v in self.result["variants"] if v["role"] != "baseline"}
-
-    @property
-    def sentence(self) -> str:
-        """The answer in a sentence."""
-        return str(self.result["sentence"])
-
-    def best(self) -> nn.Module:
-        """Return the model that the study recommends, trained; see ``load``."""
-        return load_trusting(self.folder, lambda saved: {saved.model, saved.spec} <= self.typed)
-
-    def __str__(self) -> str:
-        """Return the answer, the table and where the report is."""
-        return f"{self.sentence}\n\n{self.table}\n\n{self.folder / 'report.html'}"
-
-    def __repr__(self) -> str:
-        return f"Study({str(self.folder)!r}: {self.sentence})"
-
-    def _repr_html_(self) -> str:
-        return repr_html(self.result)
 
 
 def compare(

@@ -22,7 +22,7 @@ from torch import Tensor
 from foveate.data.augment.augmentations import DRAWS, augmentations, middle
 from foveate.data.augment.colour_jitter import TINT_DRAWS, tinted
 from foveate.data.augment.joint_crops import JOINT_DRAWS, Jointly
-from foveate.data.cache import CachedSplit
+from foveate.data.cached_split import CachedSplit
 from foveate.data.canvas import Canvas
 from foveate.data.feed import epoch_order, random_stream, steps_per_epoch
 from foveate.data.workers import workers

@@ -13,15 +13,15 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int64, UInt8
+from jaxtyping import UInt8
 
 from foveate.data.base import ImageData, Split
 from foveate.data.cache_content import fitted, fitted_masks, squares
+from foveate.data.cached_split import CachedSplit
 from foveate.data.canvas import Canvas, choose_canvas
 from foveate.errors import DataError, OptionError
 from foveate.files import replacing
@@ -30,55 +30,8 @@ VERSION = 2  # raise it whenever a decoded pixel could change
 _CHUNK = 512  # images decoded between two writes, if they are small
 _CHUNK_BYTES = 2**26  # and this much at most
 _SEAL = 32  # bytes of the checksum that a file ends in
-_VALUES = 256  # of a mask's pixel
 
 Rows = Callable[[range], UInt8[np.ndarray, "n ..."]]  # item numbers -> what the file holds of them
-
-
-@dataclass(frozen=True)
-class CachedSplit:
-    """A split ready for training.
-
-    Args:
-        images: uint8 (N, 3, H, W); usually memory-mapped and read-only. H = W where labels are the truth.
-        targets: int64 (N,), the classes; (N, K) where several may hold; all 0 where masks are the truth.
-        names: One per item.
-        masks: uint8 (N, H, W), likewise, ``IGNORE`` where a pixel does not count; None where labels are the
-            truth.
-    """
-
-    images: UInt8[np.ndarray, "n 3 h w"]
-    targets: Int64[np.ndarray, "n ..."]
-    names: tuple[str, ...]
-    masks: UInt8[np.ndarray, "n h w"] | None = None
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    @property
-    def canvas(self) -> Canvas:
-        """Height and width of every image, in pixels."""
-        height, width = self.images.shape[2:]
-        return height, width
-
-    @property
-    def truth(self) -> Int64[np.ndarray, "n ..."] | UInt8[np.ndarray, "n h w"]:
-        """What is true of the items: their masks, or else their classes."""
-        return self.targets if self.masks is None else self.masks
-
-    @cached_property
-    def class_pixels(self) -> Int64[np.ndarray, " 256"]:
-        """Pixels of all masks by value: of each class at its number, of what is ignored at ``IGNORE``.
-
-        Raises:
-            DataError: labels are the truth.
-        """
-        if self.masks is None:
-            raise DataError("this split has labels, no masks: there are no pixels to count by class.")
-        total = np.zeros(_VALUES, dtype=np.int64)
-        for mask in self.masks:
-            total += np.bincount(mask.reshape(-1), minlength=_VALUES)
-        return total
 
 
 def cache(data: ImageData, *, size: int | Canvas, folder: Path | None = None) -> dict[str, CachedSplit]:

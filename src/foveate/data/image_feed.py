@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 
 from foveate.data.batches import HALF, Batch, Channels, eval_batches, train_batches
-from foveate.data.cache import CachedSplit
+from foveate.data.cached_split import CachedSplit
 from foveate.recipe import TrainConfig
 
 

@@ -24,7 +24,6 @@ from foveate.calls import parse_call
 from foveate.data.checks.finding import Finding
 from foveate.data.feed import Data, Feed
 from foveate.errors import DataError, OptionError
-from foveate.models.create import create_model
 from foveate.options import check_fields, checked
 from foveate.recipe import TrainConfig
 from foveate.registry import Registry
@@ -317,11 +316,6 @@ class Task(ABC):
     def model_options(self) -> dict[str, object]:
         """Return what ``create_model`` needs beside the name, such as the number of classes."""
         return {"classes": len(self.classes)}
-
-    def create(self, model: str, *, pretrained: bool = False, weights: str | Path | None = None) -> nn.Module:
-        """Return a model by its name, made for the inputs."""
-        options: dict[str, Any] = self.model_options()
-        return create_model(model, **options, pretrained=pretrained, weights=weights)
 
     @abstractmethod
     def example(self, items: int = 2) -> Any:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
 from foveate.insert.surgery import Start, insert
+from foveate.models.create import create_model
 from foveate.options import one_of
 from foveate.tasks.base import Task
 
@@ -38,8 +40,16 @@ def build_model(
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        base = task.create(model, pretrained=pretrained, weights=weights)
+        base = base_model(task, model, pretrained=pretrained, weights=weights)
         return base if spec is None else insert(base, spec, example=task.example(), start=start_of(start))
+
+
+def base_model(
+    task: Task, model: str, *, pretrained: bool = False, weights: str | Path | None = None
+) -> nn.Module:
+    """Return a model by its name, made for the task's inputs, without attention."""
+    options: dict[str, Any] = task.model_options()
+    return create_model(model, **options, pretrained=pretrained, weights=weights)
 
 
 def start_of(start: str) -> Start:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from foveate.data.cache import CachedSplit
+from foveate.data.cached_split import CachedSplit
 
 MOST = 256  # test images with masks that it is measured on
 _BATCH = 8

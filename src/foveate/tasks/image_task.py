@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from foveate.data.augment.augmentations import augmentations
 from foveate.data.base import ImageData, Truth
 from foveate.data.batches import Batch
-from foveate.data.cache import CachedSplit, cache
+from foveate.data.cache import cache
+from foveate.data.cached_split import CachedSplit
 from foveate.data.canvas import Canvas
 from foveate.data.checks.check import check, opening_warnings
 from foveate.data.checks.check_source import check_source

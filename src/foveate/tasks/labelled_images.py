@@ -16,7 +16,7 @@ from foveate.running import device_of, eval_no_grad
 from foveate.tasks.base import Told
 from foveate.tasks.cards.labelled_pictures import pictures
 from foveate.tasks.image_task import ImageTask
-from foveate.tasks.picture_inputs import batches, listed, normalised, opened, reading_of
+from foveate.tasks.picture_inputs import batches, listed, normalised, opened, reading_of, share
 
 SHOWN = 5  # classes that are printed of a picture
 _BATCH = 64
@@ -119,8 +119,3 @@ class LabelledImages(ImageTask):
             raise OptionError(
                 f"--{name}: this model classifies whole pictures and writes no files. Leave the option out."
             )
-
-
-def share(value: float, name: str) -> str:
-    """Return a share in [0, 1] and its name as a line: ``  97.1 %  cat``."""
-    return f"  {100 * value:4.1f} %  {name}"

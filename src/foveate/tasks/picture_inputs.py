@@ -82,6 +82,11 @@ def normalised(
     return ((torch.from_numpy(images).float() / 255 - middle) / width).to(device)
 
 
+def share(value: float, name: str) -> str:
+    """Return a share in [0, 1] and its name as a line: ``  97.1 %  cat``."""
+    return f"  {100 * value:4.1f} %  {name}"
+
+
 def _pixels(image: object, side: int | None, how: Reading) -> Pixels:
     if isinstance(image, str | Path):
         return read(Path(image), how) if side is None else read_square(Path(image), side, how)

@@ -26,8 +26,7 @@ from foveate.segment.segment_picture import segment
 from foveate.tasks.base import Told
 from foveate.tasks.cards.mask_pictures import mask_pictures
 from foveate.tasks.image_task import ImageTask
-from foveate.tasks.labelled_images import share
-from foveate.tasks.picture_inputs import listed, opened, reading_of
+from foveate.tasks.picture_inputs import listed, opened, reading_of, share
 
 
 class SegmentedImages(ImageTask):

@@ -23,12 +23,13 @@ from foveate.train.checkpoint import Checkpoints
 from foveate.train.device import build_fabric, use_channels_last
 from foveate.train.ema import Average
 from foveate.train.evaluate import evaluate
+from foveate.train.history import Epoch
 from foveate.train.lone_values import lone_values
 from foveate.train.loss_guard import LossGuard
 from foveate.train.optimise import build_optimizer, schedules, set_learning_rates
 from foveate.train.position import Fingerprint, Position, fingerprint
 from foveate.train.progress import Progress, Silent
-from foveate.train.result import Epoch, FitResult, described, expect_same, expect_within, finished, keep
+from foveate.train.result import FitResult, described, expect_same, expect_within, finished, keep
 from foveate.train.seed import own_randomness, seed_step, warn_of_threads
 from foveate.train.stages import fit_stages, hold, shared, stage_of, stages_of
 from foveate.train.state import State

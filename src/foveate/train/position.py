@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from torch import nn
 
 from foveate.recipe import TrainConfig
-from foveate.train.result import Epoch
+from foveate.train.history import Epoch
 
 Fingerprint = dict[str, object]
 

@@ -12,6 +12,7 @@ from foveate.data.feed import Data, Feed, expect_validation
 from foveate.models.source import sources
 from foveate.recipe import TrainConfig
 from foveate.tasks.base import Network, Task, task_named
+from foveate.tasks.build_model import base_model
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def settle(
     draft = kind.of(kind.inputs_of(data, **options), recipe=wanted, metric=metric)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        made = draft.create(model, pretrained=pretrained, weights=weights)
+        made = base_model(draft, model, pretrained=pretrained, weights=weights)
         inputs = draft.fitted(data, Network(model, made, pretrained, weights, wanted.size))
     final = replace(wanted, size=None)
     return Setting(

@@ -16,6 +16,7 @@ from foveate.models.form import form_of
 from foveate.options import read_record
 from foveate.tasks.base import Metric
 from foveate.tensor_file import WEIGHTS, load_tensors, save_tensors
+from foveate.train.history import Epoch
 from foveate.typed import AnyFloat
 
 MARKER = "result.json"
@@ -30,23 +31,6 @@ _HASHED = {  # what a run knows by a hash, and what it means if that differs
 
 
 _log = logging.getLogger("foveate")
-
-
-class Epoch(TypedDict):
-    """One line of the history.
-
-    ``val_score`` is the mean score in [0, 1], None without a validation split; ``lr`` the learning rate of
-    the epoch's last step; ``openings`` how far the gate of each inserted mechanism has opened, by its site;
-    ``losses`` the mean loss of each part, where several are trained in turns.
-    """
-
-    epoch: int
-    train_loss: float
-    val_score: AnyFloat | None
-    lr: float
-    seconds: float
-    openings: dict[str, float]
-    losses: NotRequired[dict[str, float]]
 
 
 class _Record(TypedDict):

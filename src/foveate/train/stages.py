@@ -23,9 +23,10 @@ from torch import nn
 from foveate.errors import OptionError, UnknownNameError
 from foveate.recipe import TrainConfig
 from foveate.train.checkpoint import Checkpoints
+from foveate.train.history import Epoch
 from foveate.train.position import Fingerprint
 from foveate.train.progress import Progress, Silent
-from foveate.train.result import Epoch, FitResult, keep
+from foveate.train.result import FitResult, keep
 
 
 def stages_of(model: nn.Module) -> Mapping[str, Sequence[nn.Module]]:
@@ -151,7 +152,10 @@ def _joined(results: Sequence[FitResult]) -> FitResult:
     """Return the results of runs that followed each other as those of one."""
     history: list[Epoch] = []
     for result in results:
-        history += [{**entry, "epoch": len(history) + at} for at, entry in enumerate(result.history)]
+        before = len(history)
+        for at, entry in enumerate(result.history):
+            history.append(entry.copy())
+            history[-1]["epoch"] = before + at
     steps = sum(result.steps for result in results)
     # A step has as many images in every stage, so their times add up.
     seconds_a_step = sum(result.steps / max(result.images_per_second, 1e-9) for result in results)

@@ -14,7 +14,7 @@ from torch import nn
 from foveate.quantities import duration, short
 from foveate.recipe import TrainConfig
 from foveate.tasks.base import Metric
-from foveate.train.result import Epoch
+from foveate.train.history import Epoch
 
 
 @dataclass(frozen=True)
