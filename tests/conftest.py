@@ -10,8 +10,7 @@ from __future__ import annotations
 import os
 
 from hypothesis import HealthCheck, settings
-
-import shape_checks
+from tests import shape_checks
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
