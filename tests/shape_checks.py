@@ -26,8 +26,7 @@ NAME = "__shape_checked__"
 
 
 def install(package: str) -> None:
-    """Wrap the functions of a package that nobody has imported yet."""
-    assert package not in sys.modules
+    """Wrap the functions of those modules of a package that are imported from now on."""
     sys.meta_path.insert(0, _Finder(package))
 
 

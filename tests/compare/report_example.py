@@ -193,7 +193,7 @@ def everything() -> dict:
     result, rng = example(pictures=1), random.Random(1)
     names = [variant["name"] for variant in result["variants"]]
     result["pictures"] += [_pixels(names, rng), *_texts(names, rng), _generated(names, rng)]
-    result["question"]["palette"] = [[25 * k, 255 - 25 * k, 90] for k in range(len(CLASSES))]
+    result["question"] |= {"task": "several", "facts": ["10 classes", "48 px"]}
     result["variants"][4] |= {"name": "resnet14", "spec": None, "model": "resnet14(width=8)", "gates": []}
     for variant in result["variants"]:
         for curve in variant["curves"]:
@@ -228,6 +228,7 @@ def _pixels(names: list[str], rng: random.Random) -> dict:
     return {
         "kind": "pixels",
         "item": "test/street.png",
+        "legend": [{"name": c, "colour": [25 * k, 255 - 25 * k, 90]} for k, c in enumerate(CLASSES)],
         "target": None,
         "image": _png(rng),
         "mask": _png(rng),

@@ -31,7 +31,7 @@ def test_small_grid(changes: bool):
     assert not_above(ours, 300)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("items", [400, 2000])
 @pytest.mark.parametrize("changes", [False, True])
 @pytest.mark.parametrize("seeds", [3, 5, 10])
@@ -42,7 +42,7 @@ def test_full_grid(items: int, changes: bool, seeds: int):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", list(calibration.NOISES))
-@pytest.mark.parametrize("seeds", [3, 5])
+@pytest.mark.parametrize("seeds", [3, pytest.param(5, marks=pytest.mark.nightly)])
 def test_whole_studies_of_equal_and_unequal_variants(name: str, seeds: int):
     share = calibration.whole(200, seeds, 500, calibration.NOISES[name])
     assert not_above(share, 200)

@@ -177,6 +177,12 @@ def test_what_was_read_is_written_with_all_it_has(tmp_path: Path) -> None:
     assert read_result(tmp_path) == whole | {"format": 2}
 
 
+@pytest.mark.usefixtures("undrawn")
+def test_the_options_of_a_metric_may_stand_beside_its_entries(tmp_path: Path) -> None:
+    write_report(with_odd(("question", "metric", "beta2"), 0.3), tmp_path)
+    assert read_result(tmp_path)["question"]["metric"]["beta2"] == 0.3
+
+
 def test_a_value_of_another_type_is_not_written(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match=r"variants\[0\]\.cost\.macs is 'many', .*docs/study-json\.md"):
         write_report(with_odd(("variants", 0, "cost", "macs"), "many"), tmp_path)

@@ -9,7 +9,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any, Required, TypedDict
 
-from foveate.compare.report.records import DAMAGED, Entry, Number, Real, completed, expect_known
+from foveate.compare.report.records import DAMAGED, Count, Entry, Number, Real, completed, expect_known
 from foveate.errors import StudyError
 from foveate.typed import Misfit, fitted
 
@@ -20,6 +20,13 @@ class Map(TypedDict):
     site: Annotated[str, Entry("where the mechanism sits")]
     kind: Annotated[str, Entry("weights, or effect for a mechanism without a map over positions")]
     image: Annotated[str, Entry("the map laid over the image")]
+
+
+class Colour(TypedDict):
+    """A colour of a legend."""
+
+    name: Annotated[str, Entry("what it stands for", since=2)]
+    colour: Annotated[list[Count], Entry("red, green and blue, 0 to 255", since=2)]
 
 
 class LabelsAnswer(TypedDict):
@@ -77,6 +84,7 @@ class PixelsCard(TypedDict, total=False):
     target: Annotated[str | None, Entry("its title, if it has one")]
     image: Required[Annotated[str, Entry("the image")]]
     mask: Annotated[str | None, Entry("the image under the colours of the true classes")]
+    legend: Annotated[list[Colour], Entry("the colour of each class", [], since=2)]
     truth: Annotated[str | None, Entry("outline to be laid over the images")]
     disagreement: Annotated[
         Number, Entry("share of pixels on which two variants differ, mean over pairs, 0 to 1")
@@ -136,16 +144,19 @@ def expect_cards(plain: Any, path: Path, advice: str = DAMAGED, *, only_known: b
         raise StudyError(f"{path}: {entry} is {misfit.got}, expected {misfit.expected}. {advice}") from None
 
 
-def complete_cards(cards: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return cards with every entry that may be missing.
+def complete_cards(cards: Iterable[Mapping[str, Any]], question: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return cards with every entry that may be missing; in format 1 the question has the colours.
 
     Raises:
         StudyError: There is no template for a card's kind.
     """
-    return [
+    pairs = zip(question["classes"], question["palette"] or (), strict=False)
+    legend = [{"name": name, "colour": colour} for name, colour in pairs]
+    whole = [
         {**completed(card, _record(card, f"pictures[{number}]")), "kind": kind_of(card)}
         for number, card in enumerate(cards)
     ]
+    return [card | {"legend": card["legend"] or legend} if "legend" in card else card for card in whole]
 
 
 def by_kind(cards: Iterable[Mapping[str, Any]]) -> list[tuple[str, list[Mapping[str, Any]]]]:

@@ -43,11 +43,13 @@ class Entry:
         means: Its meaning, with the unit.
         default: What it is where the file does not have it.
         since: The first format that has it.
+        extended: Whether the record may have further entries, which depend on what it describes.
     """
 
     means: str
     default: Any = None
     since: int = 1
+    extended: bool = False
 
 
 def entries(record: type) -> dict[str, tuple[Any, Entry]]:
@@ -90,7 +92,7 @@ def unknown(plain: Any, hint: Any, path: str = "") -> Iterator[tuple[str, str, l
             here = f"{path}.{name}" if path else str(name)
             if name not in known:
                 yield here, name, list(known)
-            else:
+            elif not known[name][1].extended:
                 yield from unknown(value, known[name][0], here)
     elif get_origin(kind) is list:
         for number, value in enumerate(plain):

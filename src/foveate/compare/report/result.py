@@ -67,9 +67,9 @@ def complete(result: Result) -> dict[str, Any]:
         StudyError: A card is of an unknown kind.
     """
     plain = plain_data(result)
-    pictures = complete_cards(plain.pop("pictures", []))
+    pictures = plain.pop("pictures", [])
     whole: dict[str, Any] = completed(plain, Study)
-    return whole | {"pictures": pictures}
+    return whole | {"pictures": complete_cards(pictures, whole["question"])}
 
 
 def plain_data(value: Any) -> Any:

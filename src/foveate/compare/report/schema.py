@@ -35,13 +35,15 @@ class Question(TypedDict, total=False):
     mode: Annotated[str, Entry("where training starts: scratch, pretrained or branch", "scratch")]
     model: Annotated[str, Entry("the baseline's model", "")]
     data: Annotated[str, Entry("the data, as the command named it", "")]
+    task: Annotated[str | None, Entry("name of the task", since=2)]
+    facts: Annotated[list[str], Entry("further facts, such as the number of classes", [], since=2)]
     items_called: Annotated[str, Entry("plural for the items, such as sentences", "images", since=2)]
     classes: Annotated[list[str], Entry("names of the classes", [])]
     palette: Annotated[
         list[tuple[Count, Count, Count]] | None,
-        Entry("one RGB colour a class, 0 to 255, if pixels have classes"),
+        Entry("one RGB colour a class, 0 to 255; since format 2 the cards' legend"),
     ]
-    metric: Annotated[Metric, Entry("what it judges by", {})]
+    metric: Annotated[Metric, Entry("what it judges by, with the metric's own options", {}, extended=True)]
     margin: Annotated[Real, Entry("least difference worth having, in the metric's unit", 0.0)]
     level: Annotated[Real, Entry("confidence of the intervals, 0 to 1", 0.95)]
     seeds: Annotated[list[Count], Entry("the seeds", [])]
@@ -99,9 +101,9 @@ class Cost(TypedDict, total=False):
 class Time(TypedDict):
     """A latency, in milliseconds."""
 
-    median: Annotated[Real, Entry("median of the repetitions")]
-    low: Annotated[Real, Entry("lower end of its interval")]
-    high: Annotated[Real, Entry("upper end")]
+    median: Annotated[Real, Entry("median of all rounds")]
+    low: Annotated[Real, Entry("10th percentile")]
+    high: Annotated[Real, Entry("90th percentile")]
 
 
 class BatchTime(Time):
