@@ -98,7 +98,7 @@ def test_compare_then_report_then_predict(workplace, capsys):
     assert set(answer["classes"]) == {"0", "1", "2"}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_quick_demo(workplace, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     assert main(["demo", "--quick"]) == 0
