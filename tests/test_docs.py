@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 import torch
 from docs import write_pages, write_study
+from foveate.models.names import models
 
 from foveate.cli import demo
 from foveate.cli.__main__ import main
 from foveate.compare import measured
 from foveate.mechanisms import mechanisms
-from foveate.models.base import models
 from foveate.tasks import tasks
 from foveate.tasks.losses import losses
 from foveate.tasks.metrics import metrics
@@ -46,8 +46,12 @@ def blocks(page):
         yield Block(match["language"], match["code"], line, excuse[1] if excuse else "")
 
 
-def runnable(page, language):
-    return [block for block in blocks(page) if block.language == language and not block.excuse]
+def runnable(page):
+    return [block for block in blocks(page) if block.language in {"python", "console"} and not block.excuse]
+
+
+# The Chinese README has the English one's code, which another test checks.
+RUN = [page for page in PAGES if page.name != "README.zh-CN.md" and runnable(page)]
 
 
 @pytest.fixture(scope="module")
@@ -100,35 +104,32 @@ def quick_studies(monkeypatch):
     monkeypatch.setattr(demo, "SEEDS", 2)
 
 
-def pages_with(language):
-    """Return the pages to run; the Chinese README has the English one's code, which another test sees to."""
-    return [
-        pytest.param(p, id=p.name) for p in PAGES if runnable(p, language) and p.name != "README.zh-CN.md"
-    ]
+def run_python(page, block, space):
+    code = compile("\n" * block.line + quick(block.code), str(page), "exec")
+    with contextlib.redirect_stdout(io.StringIO()):
+        exec(code, space)
+
+
+def run_commands(page, block, capsys):
+    for words, shown in commands(quick(block.code)):
+        capsys.readouterr()
+        code = main(words)
+        printed = capsys.readouterr()
+        where = f"{page.name}:{block.line}: foveate {shlex.join(words)}"
+        assert code in (0, 1), f"{where}\n{printed.err}"
+        assert_shown(shown, printed.out, where)
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("quick_studies")
-@pytest.mark.parametrize("page", pages_with("python"))
-def test_python_blocks_run(page):
+@pytest.mark.parametrize("page", RUN, ids=lambda page: page.name)
+def test_blocks_run_in_order_and_print_what_is_shown(page, capsys):
     space = {"__name__": "__docs__"}
-    for block in runnable(page, "python"):
-        code = compile("\n" * block.line + quick(block.code), str(page), "exec")
-        with contextlib.redirect_stdout(io.StringIO()):
-            exec(code, space)
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("quick_studies")
-@pytest.mark.parametrize("page", pages_with("console"))
-def test_commands_run_and_print_what_is_shown(page, capsys):
-    for block in runnable(page, "console"):
-        for words, shown in commands(quick(block.code)):
-            code = main(words)
-            printed = capsys.readouterr()
-            where = f"{page.name}:{block.line}: foveate {shlex.join(words)}"
-            assert code in (0, 1), f"{where}\n{printed.err}"
-            assert_shown(shown, printed.out, where)
+    for block in runnable(page):
+        if block.language == "python":
+            run_python(page, block, space)
+        else:
+            run_commands(page, block, capsys)
 
 
 def test_a_wrong_line_would_be_found():
