@@ -28,12 +28,14 @@ CALQUES = {  # pattern -> what a native writer would say
     r"\bput together (from|of|out)\b": "composed of, computed from",
 }
 
+GENERATED = {"commands.md", "mechanisms.md", "study-json.md"}  # from src/, as the pages of mechanisms are
+
 
 def pages():
     yield from (ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"))
     for page in sorted((ROOT / "docs").rglob("*.md")):
-        if SOURCES or not (page.parent.name == "mechanisms" or page.name in {"commands.md", "mechanisms.md"}):
-            yield page  # those left out are generated from src/
+        if SOURCES or not (page.parent.name == "mechanisms" or page.name in GENERATED):
+            yield page
     if SOURCES:
         yield from sorted(path for path in (ROOT / "src").rglob("*") if path.suffix in {".py", ".j2"})
 
