@@ -44,7 +44,7 @@ def test_every_field_of_the_recipe_is_an_option(command, capsys):
     [
         (["compare", DATA], "name a variant, such as --try se@blocks"),
         (["compare", DATA, "--try", "se@blocks", "--seeds", "few"], "--seeds"),
-        (["compare", DATA, "--try", "se@blocks", "--pretrained"], "write --weights PATH"),
+        (["compare", DATA, "--try", "se@blocks", "--pretrained"], "--weights PATH"),
     ],
 )
 def test_errors_speak_the_language_of_the_command_line(words, text, capsys):

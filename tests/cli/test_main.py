@@ -9,7 +9,7 @@ import pytest
 
 from foveate import __version__
 from foveate.cli import __main__ as door
-from foveate.cli.__main__ import COMMANDS, main
+from foveate.cli.__main__ import COMMANDS, command, main
 from foveate.errors import DataError
 from foveate.models import list_models
 from tests.shown import assert_shown, commands
@@ -48,7 +48,7 @@ QUICK_TO_RUN = ["list", "show", "sites", "cost", "check"]
 @pytest.mark.parametrize("name", QUICK_TO_RUN)
 def test_example_prints_what_the_help_shows(name, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "76")  # the help indents it by four
-    ((words, shown),) = commands(COMMANDS[name][1])
+    ((words, shown),) = commands(command(name)[1])
     assert main(words) == 0
     assert_shown(shown, capsys.readouterr().out, name)
 

@@ -9,7 +9,7 @@ def found(capsys, *words):
 
 
 def test_sites_have_shapes_and_costs(capsys):
-    sites = found(capsys, "resnet8", "-m", "se(reduction=8)", "-m", "csra")
+    sites = found(capsys, "resnet8", "--size", "32", "-m", "se(reduction=8)", "-m", "csra")
     (stage3,) = (site for site in sites if "stage3" in site["aliases"])
     assert stage3["shape"] == [64, 8, 8]
     assert stage3["costs"] == {"se(reduction=8)": {"parameters": 2 * 64 * 8 + 72, "macs": 2 * 64 * 8}}
