@@ -1,4 +1,4 @@
-# Everything here sets itself up: Python >= 3.11 and make are enough. `make PYTHON=python3.12 test` picks another Python.
+# Every target sets up its environment: Python >= 3.11 and make are enough. `make PYTHON=python3.12 test` uses another Python.
 PYTHON ?= python3
 BIN := .venv/bin
 CORE := .venv/.core
@@ -12,20 +12,20 @@ PYTEST := $(BIN)/pytest --numprocesses $(JOBS) --dist worksteal
 demo: $(CORE)  ## a whole study on built-in pictures, in minutes: runs/demo/report.html
 	$(BIN)/foveate demo --out runs/demo
 
-test: $(READY)  ## the tests, but for the slow ones: about ten minutes
+test: $(READY)  ## the tests except the slow ones: about ten minutes
 	$(PYTEST) -m "not slow and not nightly"
 
-check: $(READY)  ## the gate, which CI runs: format, lint, types, and every test but the nightly ones
-	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(PYTEST) -m "not nightly"
+check: $(READY)  ## the gate that CI runs: format, lint, types, every test except the nightly ones, and the slowest of them
+	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(PYTEST) -m "not nightly" --durations=40 --durations-min=1
 
 nightly: $(READY)  ## what takes too long for the gate: sites and insertion in every family of models
 	$(PYTEST) -m nightly
 
-bench: $(READY)  ## the figures that README and docs state; benchmarks/README.md lists each one
+bench: $(READY)  ## the figures in README and docs; benchmarks/README.md lists each one
 	@for name in $$(grep -l __main__ benchmarks/*.py); do \
 	  name=$$(basename $$name .py); echo "== $$name"; $(BIN)/python -m benchmarks.$$name || exit 1; done
 
-clean:  ## what was made: environment and caches; studies in runs/ stay
+clean:  ## delete the environment and caches; studies in runs/ stay
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(CORE): pyproject.toml

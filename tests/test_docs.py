@@ -13,10 +13,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from docs import write_study
+from docs import write_pages, write_study
+from foveate.models.names import models
 
+from foveate.cli import demo
 from foveate.cli.__main__ import main
+from foveate.compare import measured
 from foveate.mechanisms import mechanisms
+from foveate.tasks import tasks
+from foveate.tasks.losses import losses
+from foveate.tasks.metrics import metrics
 from tests.shown import assert_shown, commands
 
 ROOT = Path(__file__).parents[1]
@@ -40,19 +46,28 @@ def blocks(page):
         yield Block(match["language"], match["code"], line, excuse[1] if excuse else "")
 
 
-def runnable(page, language):
-    return [block for block in blocks(page) if block.language == language and not block.excuse]
+def runnable(page):
+    return [block for block in blocks(page) if block.language in {"python", "console"} and not block.excuse]
+
+
+# The Chinese README has the English one's code, which another test checks.
+RUN = [page for page in PAGES if page.name != "README.zh-CN.md" and runnable(page)]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """One folder for all pages: they share decoded images, and the studies that several of them run."""
+    return tmp_path_factory.mktemp("docs")
 
 
 @pytest.fixture(autouse=True)
-def workplace(tmp_path, monkeypatch):
-    """An empty folder to run in, with its own cache, and the quick settings that only time depends on."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("FOVEATE_CACHE", str(tmp_path / "cache"))
+def workplace(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("FOVEATE_CACHE", str(folder / "cache"))
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setattr(mechanisms, "_entries", dict(mechanisms._entries))  # a page may register its own
-    return tmp_path
+    for registry in (mechanisms, models, tasks, losses, metrics):  # a page may register its own
+        monkeypatch.setattr(registry, "_entries", dict(registry._entries))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -66,9 +81,11 @@ QUICK = {  # what a reader should use -> what takes seconds and runs the same co
     r"--seeds \d+": "--seeds 2",
     r"\bepochs=\d+": "epochs=1",
     r"\bseeds=\d+": "seeds=2",
-    r"\btrain=\d+": "train=128",
-    r"\btest=\d+": "test=64",
+    r"train=2000, test=2000": "size=24, train=64, val=16, test=32",
+    r"train=500, val=100, test=500": "train=64, val=16, test=32",
     r"foveate demo": "foveate demo --quick",
+    r"200, 300": "40, 150",  # a picture larger than a window
+    r'encoder="resnet18"\).eval': 'encoder="resnet8").eval',
 }
 
 
@@ -78,33 +95,41 @@ def quick(code):
     return code
 
 
-def pages_with(language):
-    """Return the pages to run; the Chinese README has the English one's code, which another test sees to."""
-    return [
-        pytest.param(p, id=p.name) for p in PAGES if runnable(p, language) and p.name != "README.zh-CN.md"
-    ]
+@pytest.fixture
+def quick_studies(monkeypatch):
+    """Make a study's latencies of fewer rounds, and the demonstration of one variant on few scenes."""
+    monkeypatch.setattr(measured, "ROUNDS", 2)
+    monkeypatch.setattr(demo, "QUICK", ("scenes(size=24, classes=3, train=64, val=16, test=32)", 1))
+    monkeypatch.setattr(demo, "VARIANTS", demo.VARIANTS[-1:])
+    monkeypatch.setattr(demo, "SEEDS", 2)
+
+
+def run_python(page, block, space):
+    code = compile("\n" * block.line + quick(block.code), str(page), "exec")
+    with contextlib.redirect_stdout(io.StringIO()):
+        exec(code, space)
+
+
+def run_commands(page, block, capsys):
+    for words, shown in commands(quick(block.code)):
+        capsys.readouterr()
+        code = main(words)
+        printed = capsys.readouterr()
+        where = f"{page.name}:{block.line}: foveate {shlex.join(words)}"
+        assert code in (0, 1), f"{where}\n{printed.err}"
+        assert_shown(shown, printed.out, where)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", pages_with("python"))
-def test_python_blocks_run(page):
+@pytest.mark.usefixtures("quick_studies")
+@pytest.mark.parametrize("page", RUN, ids=lambda page: page.name)
+def test_blocks_run_in_order_and_print_what_is_shown(page, capsys):
     space = {"__name__": "__docs__"}
-    for block in runnable(page, "python"):
-        code = compile("\n" * block.line + quick(block.code), str(page), "exec")
-        with contextlib.redirect_stdout(io.StringIO()):
-            exec(code, space)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("page", pages_with("console"))
-def test_commands_run_and_print_what_is_shown(page, capsys):
-    for block in runnable(page, "console"):
-        for words, shown in commands(quick(block.code)):
-            code = main(words)
-            printed = capsys.readouterr()
-            where = f"{page.name}:{block.line}: foveate {shlex.join(words)}"
-            assert code in (0, 1), f"{where}\n{printed.err}"
-            assert_shown(shown, printed.out, where)
+    for block in runnable(page):
+        if block.language == "python":
+            run_python(page, block, space)
+        else:
+            run_commands(page, block, capsys)
 
 
 def test_a_wrong_line_would_be_found():
@@ -113,19 +138,23 @@ def test_a_wrong_line_would_be_found():
         assert_shown("c\na", "a\nb\nc", "here")
 
 
-@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md", "docs/mechanisms.md"])
-def test_table_of_mechanisms_is_the_generated_one(name, capsys):
-    main(["list", "--markdown", *([] if "docs" in name else ["--families"])])
-    assert capsys.readouterr().out.strip() in (ROOT / name).read_text(encoding="utf-8")
+def test_table_of_mechanisms_is_the_generated_one(capsys):
+    main(["list", "--markdown"])
+    assert capsys.readouterr().out.strip() in (ROOT / "docs" / "mechanisms.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize(
-    ("name", "said"),
-    [("README.md", "criss-cross and {} more"), ("README.zh-CN.md", "criss-cross 等 {} 种机制")],
-)
-def test_the_number_of_mechanisms_is_the_present_one(name, said):
-    count = len(mechanisms) - (4 if name == "README.md" else 0)  # four are named in front
-    assert said.format(count) in (ROOT / name).read_text(encoding="utf-8"), "Do: python docs/write_pages.py"
+@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
+def test_table_and_number_of_mechanisms_in_the_readme_are_the_generated_ones(name):
+    text = (ROOT / name).read_text(encoding="utf-8")
+    assert write_pages.readme(text) == text, "Do: python docs/write_pages.py"
+    stale = text.replace(f" {len(mechanisms) - 4} ", " 7 ").replace(f" {len(mechanisms)} ", " 7 ")
+    assert write_pages.readme(stale.replace("| pairwise | ", "| pairwise | 1")) == text != stale
+
+
+def test_every_family_has_well_known_members():
+    rows = write_pages.families(chinese=False).splitlines()[2:]
+    assert all("](docs/mechanisms/" in row for row in rows)
+    assert write_pages.WELL_KNOWN <= set(mechanisms)
 
 
 @pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
