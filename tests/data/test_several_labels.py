@@ -70,7 +70,7 @@ def test_cells_and_columns_say_the_same(root):
         assert "several an image" in repr(data)
     assert one.fingerprint == two.fingerprint
     assert truths(reopen(two.origin)) == EXPECTED
-    assert any('"|" in a label stands between several' in note for note in one.origin["notes"])
+    assert any('"|" separates the labels' in note for note in one.origin["notes"])
     assert any('"No Finding" is not a class' in note for note in one.origin["notes"])
 
 

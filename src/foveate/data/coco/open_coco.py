@@ -1,4 +1,4 @@
-"""COCO annotations: instances become one class a pixel, or several labels an image.
+"""COCO annotations: instances become one class per pixel, or several labels per image.
 
 The categories are the classes, in the order of their ids; for masks, behind a background. Later annotations
 of an image cover earlier ones. A crowd region (``iscrowd``) is ignored wherever no single object lies over
@@ -58,7 +58,7 @@ class _Item:
 
     Args:
         path: Its file.
-        name: How the annotations call it.
+        name: Its name in the annotations.
         size: Height and width of the grid that its objects are drawn on; None if the image cannot be read.
         turn: How that grid is turned with the image, if it was drawn on the pixels before EXIF turns them.
         drawn: Pairs of class (or ``IGNORE``) and what it covers, in order.
@@ -91,11 +91,11 @@ def open_coco(
 
     Args:
         path: A .json file, which is cut by the seed unless its name says its split's; or a folder of such.
-        files: The annotations of each split, if somebody has looked already; see ``coco_files``.
+        files: The annotations of each split, if they were looked for already; see ``coco_files``.
         seed: Decides the cut.
         shares: Of train, val and test, likewise.
         images: Folder of the images, from where the annotations are opened; searched for nearby if None.
-        background: Name of the class of what nothing covers; "ignore" leaves it out of the classes.
+        background: Name of the class of uncovered pixels; "ignore" leaves it out of the classes.
         truth: "mask", one class a pixel; or "labels", which categories an image has, boxes and crowds
             included.
         max_pixels: Pixels of the largest picture that is decoded.
@@ -163,7 +163,7 @@ def open_coco(
 def _classes(
     files: Mapping[str, Path], contents: Mapping[str, Content]
 ) -> tuple[Mapping[str, str], list[str]]:
-    """Return the names of the categories by id, the same in all files, and what is left out."""
+    """Return the names of the categories by id, the same in all files, and notes on what is left out."""
     first = next(iter(contents))
     names, used = dict(contents[first].categories), set()
     for split, content in contents.items():
@@ -185,9 +185,7 @@ def _classes(
     for key, name in list(names.items()):
         twice = list(names.values()).count(name) > 1
         if key not in used and len(names) > 1 and (key == _DUMMY or twice):
-            notes.append(
-                f'category {key}, "{name}", is left out: nothing is drawn in it, as exporting tools leave it'
-            )
+            notes.append(f'category {key}, "{name}", is left out: no annotation uses it')
             del names[key]
         elif twice:
             others = ", ".join(other for other in names if names[other] == name)
@@ -239,13 +237,13 @@ def _grid(paths: Mapping[str, Path], max_pixels: int, image: Listed) -> _Item:
 
 
 def _can_be_drawn(one: Object, item: _Item, left_out: LeftOut) -> bool:
-    """Tell whether an object covers pixels of its image; count it if it does not."""
+    """Return whether an object covers pixels of its image; count it as left out if not."""
     shapes = one.shapes
     if not shapes:
         left_out.add(one.problem or "no outline", one.number)
         return False
     if item.size is None or item.problem:
-        return True  # nobody can tell; the image is an error of its own
+        return True  # unknown; the image itself is an error
     height, width = item.size
     for shape in shapes:
         if isinstance(shape, RunLengths):
@@ -265,7 +263,7 @@ def _check_some(path: Path, parts: Mapping[str, Sequence[_Item]], warnings: Sequ
         return
     why = "; ".join(warnings) or "there are no annotations"
     raise DataError(
-        f"{path}: not one object can be drawn: {why}. Masks need outlines or run lengths; to learn which "
+        f"{path}: no object can be drawn: {why}. Masks need outlines or run lengths; to learn which "
         'categories an image has, give truth="labels".'
     )
 

@@ -65,9 +65,9 @@ def open_manifest(
         classes: What the masks mean, as for ``open_mask_folder``; likewise the following.
         ignore_index: Values that do not count.
         colours: Colour table of RGB masks.
-        background: Name of what nothing claims.
-        threshold: Grey level from which on a pixel is foreground.
-        separator: What stands between the labels of an image. "|" is seen unasked; "" takes every cell for
+        background: Name of class 0, or of all colours that the table leaves out.
+        threshold: Grey level at and above which a pixel is foreground.
+        separator: What separates the labels of an image. "|" is recognised by itself; "" takes every cell as
             one label.
         labels: The columns of 0 and 1 that are labels (a sequence, or one text with commas); all but path,
             split and group if None, in a table without the columns label and mask.
@@ -75,7 +75,7 @@ def open_manifest(
 
     Raises:
         DataError: a column, cell or file is missing, a file is listed twice, or a group is in two splits; a
-            label is a fraction or NaN; or nobody can tell what a mask means.
+            label is a fraction or NaN; or the coding of the masks cannot be inferred.
         OptionError: options for masks, but the table has labels, or the other way round; or they contradict
             each other.
         MissingExtraError: Parquet needs pyarrow.
@@ -152,22 +152,20 @@ def _label_columns(path: Path, table: Table, asked: Sequence[str] | str | None) 
         return names
     there = {"label", "mask"} & set(table.columns)
     if len(there) == 2:
-        raise DataError(
-            f"{path}: has both columns label and mask. Leave one out: it is the truth to be found."
-        )
+        raise DataError(f"{path}: has both columns label and mask. Remove the one that is not the target.")
     if there:
         return ()
     others = [name for name in table.columns if name and name not in COLUMNS]
     telling = [name for name in others if any(truth_of(row[name]) is not None for row in table.rows)]
-    odd = [name for name in others if any(truth_of(row[name]) is None for row in table.rows)]
+    mixed = [name for name in others if any(truth_of(row[name]) is None for row in table.rows)]
     if not telling:
         _refuse_column(path, "label", table.columns)
-    if odd:
-        line, cell = next(pair for pair in _column(table, odd[0]) if truth_of(pair[1]) is None)
+    if mixed:
+        line, cell = next(pair for pair in _column(table, mixed[0]) if truth_of(pair[1]) is None)
         raise DataError(
-            f'{path}: has no column label, and not all others hold 0 and 1: {odd[0]} is "{cell}" in line '
+            f'{path}: has no column label, and not all others hold 0 and 1: {mixed[0]} is "{cell}" in line '
             f"{line}. Say which columns are labels: --labels "
-            f"{','.join(name for name in others if name not in odd) or telling[0]} (in Python labels=)."
+            f"{','.join(name for name in others if name not in mixed) or telling[0]} (in Python labels=)."
         )
     return tuple(others)
 
@@ -202,7 +200,7 @@ def _column(table: Table, name: str) -> list[tuple[int, str]]:
 def _labelled(
     path: Path, table: Table, entries: list[Entry], chosen: Sequence[str], separator: str | None
 ) -> tuple[list[Entry], tuple[str, ...], list[str]]:
-    """Return the entries with what holds for them, the classes, and what has been decided unasked."""
+    """Return the entries with their labels, the classes, and notes on what was decided by default."""
     if chosen:
         several = held(table.rows, chosen)
         return _with(entries, several), tuple(chosen), [f"labels are the columns {', '.join(chosen)}"]
@@ -219,8 +217,12 @@ def _labelled(
             [],
         )
     kept = without_none(parts)
-    notes = [] if separator else ['"|" in a label stands between several; separator="" takes it for one']
-    notes += ['"No Finding" is not a class: it says that no label holds'] if kept != parts else []
+    notes = (
+        []
+        if separator
+        else ['"|" separates the labels of an image; separator="" takes the cell as one label']
+    )
+    notes += ['"No Finding" is not a class: it means that no label applies'] if kept != parts else []
     names = sorted({label for some in kept for label in some})
     if not names:
         raise DataError(f"{path}: no row has a label. Fill in the column label.")
@@ -232,7 +234,7 @@ def _with(entries: Sequence[Entry], labels: Sequence[tuple[str, ...]]) -> list[E
 
 
 def _whole(path: Path, table: Table, labels: Sequence[str]) -> list[str]:
-    """Return labels, class numbers that were written as fractions (1.0) or with a plus without these.
+    """Return labels; class numbers written as 1.0 or +1 become 1.
 
     A number is what spreadsheets write as one: "1_1" is a word.
 
@@ -283,7 +285,7 @@ def _entry(manifest: Path, line: int, row: Row) -> Entry:
 
 
 def _file(folder: Path, name: str) -> Path:
-    """Return where a file is: as its name is written, with the slashes of Windows turned, or in old bytes."""
+    """Return a file's path: its name as written, with backslashes turned, or encoded in Windows-1252."""
     turned = name.replace("\\", "/")
     found = next((folder / written for written in (name, turned) if _is_file(folder / written)), None)
     if found is None and not name.isascii():
