@@ -211,6 +211,7 @@ def test_batches_carry_all_labels(root, tmp_path):
     np.testing.assert_array_equal(batch.targets, split.targets[batch.indices])
 
 
+@pytest.mark.slow
 def test_a_diagnosis_is_trained_told_by_label_and_asked(root, capsys, monkeypatch):
     monkeypatch.chdir(root)
     table(root, columns_of(), ("path", *NAMES))
