@@ -302,7 +302,7 @@ OBJECT = st.fixed_dictionaries(
     | st.lists(st.fixed_dictionaries({"id": JSON, "file_name": JSON | st.just("0.png")}), max_size=3),
     categories=st.none() | JSON | st.lists(st.fixed_dictionaries({"id": JSON, "name": JSON}), max_size=3),
 )
-def test_any_json_opens_or_is_refused_in_our_words(tmp_path, notes, images, categories):
+def test_any_json_opens_or_is_refused_with_a_clear_error(tmp_path, notes, images, categories):
     path = tmp_path / "notes.json"
     if not path.exists():
         one_file(tmp_path, [WHOLE])

@@ -106,7 +106,7 @@ def test_255_is_ignored_among_class_numbers_and_that_is_said(root):
         (None, ("a", "b"), (0, 1, 255)),
     ],
 )
-def test_what_is_ignored_is_no_class_and_the_others_move_up(root, ignored, names, numbers):
+def test_what_is_ignored_is_not_a_class_and_the_others_move_up(root, ignored, names, numbers):
     data = open_data(root, classes=["a", "b", "void"], ignore_index=ignored)
     assert data.classes == names
     assert_read(data, numbers)
@@ -177,7 +177,7 @@ def test_grey_levels_can_be_named(root):
     assert len(open_data(root, classes=121).classes) == 121
 
 
-def test_a_value_that_is_no_class_is_named_with_file_and_count(root):
+def test_an_unknown_value_is_named_with_file_and_count(root):
     odd = labels(5).copy()
     odd[0, :4] = 9
     save_mask(root / "test/masks/1.png", odd)
@@ -234,7 +234,7 @@ def test_numbers_of_objects_are_no_classes(root):
         ({"colour": {}}, "Nearest: colours"),
     ],
 )
-def test_impossible_wishes_are_told(root, options, said):
+def test_impossible_options_are_refused(root, options, said):
     with pytest.raises(OptionError, match=said):
         open_data(root, **options)
 
