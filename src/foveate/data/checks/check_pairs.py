@@ -30,7 +30,7 @@ def check_pairs(root: Path, *, images: str | None = None, masks: str | None = No
     """
     try:
         found = find_pairs(scan(root.resolve()), images=images, masks=masks)
-    except DataError:  # reported by whoever tried to open it
+    except DataError:  # reported when the data was opened
         return
     if found is None:
         return

@@ -98,7 +98,7 @@ def _column(path: Path) -> list[str]:
     if column is None and len(table.columns) > 1:
         raise DataError(
             f"{path}: none of the columns {', '.join(table.columns)} names files. Call it {COLUMNS[0]}, or "
-            "write one path a line."
+            "write one path per line."
         )
     heading = [] if column else list(table.columns)
     cells = (row[name] for row in table.rows for name in ([column] if column else table.columns))

@@ -10,6 +10,7 @@ Limits  a picture of more than ``MOST_PIXELS`` pixels, or a file of more than ``
 from __future__ import annotations
 
 import hashlib
+import os
 import stat
 import warnings
 from collections.abc import Iterable, Iterator
@@ -210,7 +211,9 @@ def content_hash(file: BufferedReader) -> str:
 def hash_of_opened(image: ImageFile.ImageFile) -> str:
     """Return the hash of an opened image's file, without opening the file again."""
     file = image.fp
-    assert file is not None
+    if file is None:  # a plugin has closed it
+        with Path(os.fsdecode(image.filename)).open("rb") as own:
+            return content_hash(own)
     place = file.tell()
     file.seek(0)
     digest = content_hash(file)  # type: ignore[arg-type]

@@ -14,13 +14,10 @@ groups.
 
 from __future__ import annotations
 
-import math
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NoReturn
 
 from foveate.data.base import ImageData
 from foveate.data.entries import Entry, data_from_entries, plain
@@ -32,14 +29,9 @@ from foveate.data.masks.infer_code import Ignored, MaskOptions, infer_code
 from foveate.data.masks.scan_masks import MaskScan
 from foveate.data.printable import printable
 from foveate.data.splits import SHARES, Shares
+from foveate.data.tables.label_columns import COLUMNS, cells_of, label_columns, refuse_column, whole_labels
 from foveate.data.tables.table import OLD, Row, Table, read_table
-from foveate.errors import DataError, OptionError, first_few, nearest
-
-COLUMNS = ("path", "label", "mask", "split", "group")
-_NAN = ("nan", "-nan", "<na>")
-_NUMBER = re.compile(
-    r"[+-]?(?:(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:e[+-]?[0-9]+)?|inf|infinity|nan)", re.IGNORECASE
-)
+from foveate.errors import DataError, OptionError, first_few
 
 
 def open_manifest(
@@ -83,7 +75,7 @@ def open_manifest(
     asked = MaskOptions(classes, ignore_index, colours, background, threshold)
     path = path.resolve()
     table = _named(path, read_table(path))
-    chosen = _label_columns(path, table, labels)
+    chosen = label_columns(path, table, labels)
     _check_cells(path, table, chosen)
     entries = [_entry(path, line, row) for line, row in zip(table.lines, table.rows, strict=True)]
     _check_files(path, entries, table)
@@ -136,65 +128,23 @@ def _named(path: Path, table: Table) -> Table:
     rows = [{known.get(name, name): cell for name, cell in row.items()} for row in table.rows]
     columns = tuple(known.get(name, name) for name in table.columns)
     if "path" not in columns:
-        _refuse_column(path, "path", columns)
+        refuse_column(path, "path", columns)
     return replace(table, columns=columns, rows=rows)
-
-
-def _label_columns(path: Path, table: Table, asked: Sequence[str] | str | None) -> tuple[str, ...]:
-    """Return the columns of 0 and 1 that are labels; none if there is a column of labels or masks."""
-    if asked is not None:
-        names = tuple(name.strip() for name in asked.split(",")) if isinstance(asked, str) else tuple(asked)
-        for name in names:
-            if name not in table.columns:
-                raise OptionError(
-                    f'labels: {path.name} has no column "{name}". {nearest(name, table.columns)}'
-                )
-        return names
-    there = {"label", "mask"} & set(table.columns)
-    if len(there) == 2:
-        raise DataError(f"{path}: has both columns label and mask. Remove the one that is not the target.")
-    if there:
-        return ()
-    others = [name for name in table.columns if name and name not in COLUMNS]
-    telling = [name for name in others if any(truth_of(row[name]) is not None for row in table.rows)]
-    mixed = [name for name in others if any(truth_of(row[name]) is None for row in table.rows)]
-    if not telling:
-        _refuse_column(path, "label", table.columns)
-    if mixed:
-        line, cell = next(pair for pair in _column(table, mixed[0]) if truth_of(pair[1]) is None)
-        raise DataError(
-            f'{path}: has no column label, and not all others hold 0 and 1: {mixed[0]} is "{cell}" in line '
-            f"{line}. Say which columns are labels: --labels "
-            f"{','.join(name for name in others if name not in mixed) or telling[0]} (in Python labels=)."
-        )
-    return tuple(others)
-
-
-def _refuse_column(path: Path, column: str, columns: Sequence[str]) -> NoReturn:
-    raise DataError(
-        f"{path}: has no column {column}. {nearest(column, columns)} Columns are path, label or mask and, if "
-        "wanted, split and group; or path and a column of 0 and 1 for each label."
-    )
 
 
 def _check_cells(path: Path, table: Table, chosen: Sequence[str]) -> None:
     needed = ("path", "split") if chosen else COLUMNS[:4]
     for column in (name for name in needed if name in table.columns):
-        empty = [line for line, cell in _column(table, column) if not cell]
+        empty = [line for line, cell in cells_of(table, column) if not cell]
         if empty:
             raise DataError(f"{path}: column {column} is empty in line {first_few(empty)}. Fill it in.")
     for column in chosen:
-        odd = [f'{line}: "{cell}"' for line, cell in _column(table, column) if truth_of(cell) is None]
+        odd = [f'{line}: "{cell}"' for line, cell in cells_of(table, column) if truth_of(cell) is None]
         if odd:
             raise DataError(
                 f"{path}: column {column} is neither 0 nor 1 in line {first_few(odd)}. Decide, or leave the "
                 "rows out."
             )
-
-
-def _column(table: Table, name: str) -> list[tuple[int, str]]:
-    """Return the cells of a column with their lines."""
-    return [(line, row[name]) for line, row in zip(table.lines, table.rows, strict=True)]
 
 
 def _labelled(
@@ -207,7 +157,7 @@ def _labelled(
     texts = [row["label"] for row in table.rows]
     parts = parted(texts, separator)
     if parts is None:
-        labels = _whole(path, table, texts)
+        labels = whole_labels(path, table, texts)
         classes = sorted(set(labels))
         if all(label.isascii() and label.isdecimal() for label in labels):
             classes.sort(key=int)
@@ -231,38 +181,6 @@ def _labelled(
 
 def _with(entries: Sequence[Entry], labels: Sequence[tuple[str, ...]]) -> list[Entry]:
     return [replace(entry, masks=None, labels=some) for entry, some in zip(entries, labels, strict=True)]
-
-
-def _whole(path: Path, table: Table, labels: Sequence[str]) -> list[str]:
-    """Return labels; class numbers written as 1.0 or +1 become 1.
-
-    A number is what spreadsheets write as one: "1_1" is a word.
-
-    Raises:
-        DataError: one is NaN, or all are numbers and some are not whole.
-    """
-    nan = [line for line, label in _column(table, "label") if label.lower() in _NAN]
-    if nan:
-        raise DataError(
-            f"{path}: column label is NaN in line {first_few(nan)}. Fill it in, or leave the rows out."
-        )
-    if not all(map(_NUMBER.fullmatch, labels)):
-        return list(labels)  # words
-    numbers = [float(label) for label in labels]
-    odd = [
-        f"{label} (line {line})"
-        for line, label, number in zip(table.lines, labels, numbers, strict=True)
-        if not (math.isfinite(number) and number.is_integer())
-    ]
-    if odd:
-        raise DataError(
-            f"{path}: labels are fractions: {first_few(odd)}. Classes are expected: write a word or a "
-            "whole number for each image."
-        )
-    return [
-        label.removeprefix("+") if label.lstrip("+-").isdecimal() else str(int(number))
-        for label, number in zip(labels, numbers, strict=True)
-    ]
 
 
 def _entry(manifest: Path, line: int, row: Row) -> Entry:
