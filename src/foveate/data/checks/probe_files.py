@@ -76,9 +76,9 @@ def probe_file(path: Path, how: Reading = USUAL) -> Probe:
                 warnings.simplefilter("ignore")  # what Pillow warns of is checked here
                 return _probe_file(path, file, digest, how)
     except TooLargeError as error:
-        return Probe(problem="bomb", detail=_told(error, path))
+        return Probe(problem="bomb", detail=_reason(error, path))
     except DataError as error:
-        return Probe(problem="unreadable", detail=_told(error, path))
+        return Probe(problem="unreadable", detail=_reason(error, path))
     except OSError as error:
         return Probe(problem="unreadable", detail=str(error.strerror))
 
@@ -104,7 +104,7 @@ def _probe_file(path: Path, file: BinaryIO, digest: str, how: Reading) -> Probe:
             look, thumb = _from_afar(picture or upright_rgb(image, how.levels))
             traits |= _decoded_traits(image, how)
     except TooLargeError as error:
-        return Probe(problem="bomb", detail=_told(error, path), digest=digest)
+        return Probe(problem="bomb", detail=_reason(error, path), digest=digest)
     except UnidentifiedImageError:
         return Probe(problem="unreadable", detail="not an image of a format that is read", digest=digest)
     except Exception as error:  # Pillow raises anything from OSError to struct.error for broken files
@@ -114,7 +114,7 @@ def _probe_file(path: Path, file: BinaryIO, digest: str, how: Reading) -> Probe:
     return Probe(digest=digest, size=size, traits=traits, look=look, thumb=thumb)
 
 
-def _told(error: DataError, path: Path) -> str:
+def _reason(error: DataError, path: Path) -> str:
     return str(error).removeprefix(f"{path}: ")
 
 
