@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 
 from hypothesis import HealthCheck, settings
+
 from tests import shape_checks
 
 if "PYTEST_XDIST_WORKER" in os.environ:

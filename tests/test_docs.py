@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 import torch
 from docs import write_pages, write_study
-from foveate.models.names import models
 
 from foveate.cli import demo
 from foveate.cli.__main__ import main
 from foveate.compare import measured
 from foveate.mechanisms import mechanisms
+from foveate.models.names import models
 from foveate.tasks import tasks
 from foveate.tasks.losses import losses
 from foveate.tasks.metrics import metrics

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 from jaxtyping import Float, Int64
-from tests.shape_checks import shape_checked
 from torch import Tensor
 
 from foveate.errors import ShapeError
 from foveate.tasks.metrics.confusion import confusion
+from tests.shape_checks import shape_checked
 
 pytestmark = pytest.mark.skipif(os.environ.get("FOVEATE_SHAPES") == "0", reason="turned off")
 

@@ -3,7 +3,6 @@
 from dataclasses import fields
 
 import pytest
-from foveate.cli.recipe import Recipe
 
 from foveate.cli.__main__ import main
 from foveate.cli.compare import _seeds, _variants

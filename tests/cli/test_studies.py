@@ -5,10 +5,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from foveate.cli.recipe_options import RecipeOptions
 from PIL import Image
 
 from foveate.cli.__main__ import main
+from foveate.cli.recipe_options import RecipeOptions
 from foveate.tasks import Classification
 
 DATA = "scenes(size=24, train=64, val=16, test=32, classes=3)"

@@ -7,7 +7,6 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from markupsafe import Markup
-from tests.compare.report_example import CJK, CLASSES, EVIL, QUOTES, everything, example, less_is_better
 
 from foveate.compare.report import (
     axes,
@@ -28,6 +27,7 @@ from foveate.compare.report.svg import Scale, point, tag
 from foveate.compare.report.write import write_report
 from foveate.errors import StudyError
 from foveate.tasks.confusion import confusion_data
+from tests.compare.report_example import CJK, CLASSES, EVIL, QUOTES, everything, example, less_is_better
 
 
 class Text(HTMLParser):

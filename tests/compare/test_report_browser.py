@@ -4,9 +4,9 @@ import os
 import shutil
 
 import pytest
-from tests.compare.report_example import CJK, EVIL, QUOTES, everything, example
 
 from foveate.compare.report import write_report
+from tests.compare.report_example import CJK, EVIL, QUOTES, everything, example
 
 pytestmark = pytest.mark.browser
 

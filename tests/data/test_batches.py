@@ -109,7 +109,7 @@ def test_batches_can_be_changed_and_the_cache_cannot(split):
         ({"size": 0}, "size=0"),
     ],
 )
-def test_impossible_wishes_are_told_at_the_call(split, options, said):
+def test_impossible_options_are_refused_at_the_call(split, options, said):
     with pytest.raises(OptionError, match=said):
         train_batches(split, **{"batch_size": 8, "seed": 0, "epoch": 0, "augment": "none", **options})
 

@@ -117,6 +117,7 @@ except DataError as error:
 """
 
 
+@pytest.mark.slow
 def test_a_write_that_fails_says_so_and_leaves_nothing(tmp_path):
     told = subprocess.run(
         [sys.executable, "-c", FULL, str(tmp_path)], capture_output=True, text=True, timeout=120, check=True

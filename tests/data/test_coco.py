@@ -1,86 +1,17 @@
 import json
+import re
 
 import numpy as np
 import pytest
+from tests.data.coco_samples import run_lengths
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from matplotlib.path import Path as Outline
+from tests.data.image_samples import save
 from PIL import Image
 
 from foveate.data.checks.check import check
-from foveate.data.coco.coco_shapes import polygon_region, run_length_region, uncompressed
 from foveate.data.open import open_data, reopen
 from foveate.errors import DataError
-from tests.data.image_samples import save
-
-
-def run_lengths(region):
-    """COCO's uncompressed counts, one pixel at a time."""
-    counts, last = [0], False
-    for value in region.T.reshape(-1).tolist():
-        if value != last:
-            counts.append(0)
-            last = value
-        counts[-1] += 1
-    return counts
-
-
-def compressed(counts):
-    """COCO's string, by its definition: differences from the fourth on, five bits a character."""
-    text = ""
-    for place, count in enumerate(counts):
-        number = count - counts[place - 2] if place > 2 else count
-        more = True
-        while more:
-            bits, number = number & 31, number >> 5
-            more = number != -1 if bits & 16 else number != 0
-            text += chr(48 + (bits | 32 if more else bits))
-    return text
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_a_pixel_is_inside_if_its_centre_is(seed):
-    points = np.random.default_rng(seed).uniform(-5, 45, (7, 2))
-    xs, ys = np.meshgrid(np.arange(40) + 0.5, np.arange(30) + 0.5)
-    region = polygon_region(points, 30, 40)
-    crossings = np.zeros((30, 40), dtype=int)  # even-odd: how many edges a ray to the left meets
-    for (x0, y0), (x1, y1) in zip(points, np.roll(points, -1, axis=0), strict=True):
-        spans = (ys >= min(y0, y1)) & (ys < max(y0, y1))
-        crossings += spans & (x0 + (ys - y0) * (x1 - x0) / (y1 - y0) <= xs)
-    np.testing.assert_array_equal(region, crossings % 2 == 1)
-    hull = points[[0, 1, 2]]
-    inside = Outline(hull).contains_points(np.stack([xs, ys], axis=-1).reshape(-1, 2)).reshape(30, 40)
-    np.testing.assert_array_equal(polygon_region(hull, 30, 40), inside)
-
-
-def test_a_box_covers_exactly_its_pixels():
-    region = polygon_region(np.array([[2, 1], [6, 1], [6, 4], [2, 4]]), 8, 9)
-    wanted = np.zeros((8, 9), dtype=bool)
-    wanted[1:4, 2:6] = True
-    np.testing.assert_array_equal(region, wanted)
-
-
-@pytest.mark.parametrize("share", [0.0, 0.02, 0.5, 1.0])
-def test_run_lengths_come_back(share):
-    region = np.random.default_rng(0).random((37, 53)) < share
-    counts = run_lengths(region)
-    np.testing.assert_array_equal(run_length_region(counts, 37, 53), region)
-    assert uncompressed(compressed(counts)) == counts
-
-
-def test_a_string_of_cocos_own_reads_as_it_does_there():
-    assert compressed([6, 1, 40, 4, 5, 4, 5, 4, 21]) == "61X13mN000`0"  # a much copied example
-    region = run_length_region(uncompressed("61X13mN000`0"), 9, 10)
-    assert run_lengths(region) == [6, 1, 40, 4, 5, 4, 5, 4, 21]
-
-
-@given(st.text(max_size=40) | st.text(alphabet=[chr(48 + n) for n in range(64)], max_size=400))
-def test_any_text_is_run_lengths_or_refused(text):
-    try:
-        lengths = uncompressed(text)
-    except DataError:
-        return
-    assert len(lengths) <= len(text) and all(abs(length) < 2**40 * len(text) for length in lengths)
 
 
 def box(top, left, bottom, right):
@@ -200,43 +131,44 @@ def drawn(data):
     }
 
 
-@pytest.mark.parametrize(
-    "segmentation, reason",
-    [
-        ([], "no outline"),
-        (None, "no outline"),
-        ([[1, 1, 4, 4]], "an outline of 4 numbers"),
-        ([[1, 1, 4, 4, 2]], "an outline of 5 numbers"),
-        ([[1, 1, "4", 4, 2, 2]], "not a list of numbers"),
-        ([[1, 1, float("nan"), 4, 2, 2]], "not numbers of pixels"),
-        ([[1, 1, 10**400, 4, 2, 2]], "not a list of numbers"),
-        ([box(0, 0, 2, 2)[0], [1, 1]], "an outline of 2 numbers"),
-        (box(20, 20, 30, 30), "outside the image"),
-        ("1,1,4,4", "neither outlines nor run lengths"),
-        ({"counts": [192], "size": [16, 12]}, "another size"),
-        ({"counts": [144_000_000], "size": [12_000, 12_000]}, "another size"),
-        ({"counts": [191], "size": [12, 16]}, "do not add up"),
-        ({"counts": [-5, 197], "size": [12, 16]}, "do not add up"),
-        ({"counts": [192, 10**15], "size": [12, 16]}, "do not add up"),
-        ({"counts": [1.5, 191], "size": [12, 16]}, "not whole numbers"),
-        ({"counts": [192, float("nan")], "size": [12, 16]}, "not whole numbers"),
-        ({"counts": "~" * 800_000, "size": [12, 16]}, "mean nothing"),
-        ({"counts": "o" * 30, "size": [12, 16]}, "mean nothing"),
-        ({"counts": [192]}, "without a size"),
-        ({"size": [12, 16]}, "neither numbers nor a text"),
-    ],
-)
-def test_an_object_that_cannot_be_drawn_is_left_out_and_told(tmp_path, segmentation, reason):
-    data = open_data(one_file(tmp_path, [WHOLE, note(segmentation)]))
+UNUSABLE = [
+    ([], "no outline"),
+    (None, "no outline"),
+    ([[1, 1, 4, 4]], "an outline of 4 numbers"),
+    ([[1, 1, 4, 4, 2]], "an outline of 5 numbers"),
+    ([[1, 1, "4", 4, 2, 2]], "not a list of numbers"),
+    ([[1, 1, float("nan"), 4, 2, 2]], "not numbers of pixels"),
+    ([[1, 1, 10**400, 4, 2, 2]], "not a list of numbers"),
+    ([box(0, 0, 2, 2)[0], [1, 1]], "an outline of 2 numbers"),
+    (box(20, 20, 30, 30), "outside the image"),
+    ("1,1,4,4", "neither outlines nor run lengths"),
+    ({"counts": [192], "size": [16, 12]}, "another size"),
+    ({"counts": [144_000_000], "size": [12_000, 12_000]}, "another size"),
+    ({"counts": [191], "size": [12, 16]}, "do not add up"),
+    ({"counts": [-5, 197], "size": [12, 16]}, "do not add up"),
+    ({"counts": [192, 10**15], "size": [12, 16]}, "do not add up"),
+    ({"counts": [1.5, 191], "size": [12, 16]}, "not whole numbers"),
+    ({"counts": [192, float("nan")], "size": [12, 16]}, "not whole numbers"),
+    ({"counts": "~" * 800_000, "size": [12, 16]}, "invalid characters"),
+    ({"counts": "o" * 30, "size": [12, 16]}, "invalid characters"),
+    ({"counts": [192]}, "without a size"),
+    ({"size": [12, 16]}, "neither numbers nor a text"),
+]
+
+
+def test_objects_that_cannot_be_drawn_are_left_out_and_told(tmp_path):
+    data = open_data(one_file(tmp_path, [WHOLE, *(note(segmentation) for segmentation, _ in UNUSABLE)]))
     assert drawn(data) == {"0.png": 28, "1.png": 0, "2.png": 0}
-    (warning,) = data.origin["warnings"]
-    assert "1 objects are left out" in warning and reason in warning and "annotations 1" in warning
-    assert warning in [finding.message for finding in check(data) if finding.severity == "warning"]
+    warnings = data.origin["warnings"]
+    for number, (_, reason) in enumerate(UNUSABLE, start=1):
+        (warning,) = [warning for warning in warnings if reason in warning]
+        assert str(number) in re.findall(r"\d+", warning.partition("(annotations ")[2])
+    assert set(warnings) <= {finding.message for finding in check(data) if finding.severity == "warning"}
 
 
 def test_nothing_to_draw_at_all_is_an_error_that_says_why(tmp_path):
     path = one_file(tmp_path, [note([], bbox=[1, 1, 4, 4]), note([[1, 2]])])
-    with pytest.raises(DataError, match=r"not one object.*no outline.*2 numbers"):
+    with pytest.raises(DataError, match=r"no object can.*no outline.*2 numbers"):
         open_data(path)
     data = open_data(path, truth="labels", shares=(0.5, 0, 0.5))
     assert data.truth == "labels" and data.classes == ("cat", "dog")
@@ -370,7 +302,7 @@ OBJECT = st.fixed_dictionaries(
     | st.lists(st.fixed_dictionaries({"id": JSON, "file_name": JSON | st.just("0.png")}), max_size=3),
     categories=st.none() | JSON | st.lists(st.fixed_dictionaries({"id": JSON, "name": JSON}), max_size=3),
 )
-def test_any_json_opens_or_is_refused_in_our_words(tmp_path, notes, images, categories):
+def test_any_json_opens_or_is_refused_with_a_clear_error(tmp_path, notes, images, categories):
     path = tmp_path / "notes.json"
     if not path.exists():
         one_file(tmp_path, [WHOLE])

@@ -92,7 +92,7 @@ def test_a_dataset_that_changes_its_images_is_told():
         ([(pixels(0), "cat")], "not a class number"),
     ],
 )
-def test_what_is_no_dataset_is_told(source, said):
+def test_what_is_not_a_dataset_is_refused(source, said):
     with pytest.raises(DataError, match=said):
         open_data(source)
 

@@ -3,7 +3,7 @@ import shutil
 import numpy as np
 import pytest
 
-from foveate.data.folders.class_folders import strangers
+from foveate.data.folders.class_folders import ignored_files
 from foveate.data.folders.tree import scan
 from foveate.data.open import open_data, reopen
 from foveate.errors import DataError, OptionError
@@ -78,7 +78,7 @@ def test_images_below_a_class_folder_count_and_other_files_do_not(tmp_path):
     (tmp_path / "train" / ".DS_Store").write_text("")
     data = open_data(tmp_path)
     assert "train/cat/more/9.jpg" in data.splits["train"].names and len(data.splits["train"]) == 13
-    found = {path.relative_to(tmp_path).as_posix() for path in strangers(scan(tmp_path))}
+    found = {path.relative_to(tmp_path).as_posix() for path in ignored_files(scan(tmp_path))}
     assert found == {"train/cat/notes.txt", "train/list.csv", "README.md"}
 
 

@@ -109,7 +109,7 @@ def test_missing_files_are_named(tmp_path):
         open_data(path)
 
 
-def test_a_file_that_is_no_table_is_told(tmp_path):
+def test_a_file_that_is_not_a_table_is_refused(tmp_path):
     (tmp_path / "data.csv").write_bytes(b"\x00\x01\xff")
     with pytest.raises(DataError, match="UTF-8"):
         open_data(tmp_path / "data.csv")
@@ -185,7 +185,7 @@ def test_a_table_that_is_not_whole_is_told(tmp_path, text, said):
     encoding=st.sampled_from(["utf-8", "cp1252", "utf-16"]),
     tail=st.binary(max_size=6),
 )
-def test_any_table_opens_or_is_refused_in_our_words(tmp_path, columns, cells, encoding, tail):
+def test_any_table_opens_or_is_refused_with_a_clear_error(tmp_path, columns, cells, encoding, tail):
     if not (tmp_path / "0.png").exists():
         plain_rows(tmp_path, 2)
     width = len(columns)

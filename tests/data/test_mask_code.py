@@ -106,7 +106,7 @@ def test_255_is_ignored_among_class_numbers_and_that_is_said(root):
         (None, ("a", "b"), (0, 1, 255)),
     ],
 )
-def test_what_is_ignored_is_no_class_and_the_others_move_up(root, ignored, names, numbers):
+def test_what_is_ignored_is_not_a_class_and_the_others_move_up(root, ignored, names, numbers):
     data = open_data(root, classes=["a", "b", "void"], ignore_index=ignored)
     assert data.classes == names
     assert_read(data, numbers)
@@ -177,12 +177,14 @@ def test_grey_levels_can_be_named(root):
     assert len(open_data(root, classes=121).classes) == 121
 
 
-def test_a_value_that_is_no_class_is_named_with_file_and_count(root):
+def test_an_unknown_value_is_named_with_file_and_count(root):
     odd = labels(5).copy()
     odd[0, :4] = 9
     save_mask(root / "test/masks/1.png", odd)
     data = open_data(root, classes=["a", "b", "c"])
-    with pytest.raises(DataError, match=r"test/masks/1\.png: holds value 9 \(4 pixels\), which is no class"):
+    with pytest.raises(
+        DataError, match=r"test/masks/1\.png: holds value 9 \(4 pixels\), which is not a class"
+    ):
         data.splits["test"].masks(1)
 
 
@@ -213,26 +215,26 @@ def test_vocs_palette_is_the_published_one():
 
 def test_numbers_of_objects_are_no_classes(root):
     rewrite(root, lambda mask: np.arange(24 * 32, dtype=np.uint16).reshape(24, 32))
-    with pytest.raises(DataError, match=r"767 classes remain.*numbers of objects"):
+    with pytest.raises(DataError, match=r"767 classes remain.*object numbers"):
         open_data(root)
 
 
 @pytest.mark.parametrize(
     "options, said",
     [
-        ({"classes": ["a", "a"]}, 'the name "a" comes twice'),
+        ({"classes": ["a", "a"]}, 'the name "a" occurs twice'),
         ({"classes": []}, r"classes: got \(\)"),
-        ({"ignore_index": "sky"}, "no classes are named"),
-        ({"ignore_index": "sky", "classes": ["a", "b", "c"]}, "no class is called so"),
-        ({"ignore_index": -1}, "no value of a pixel"),
+        ({"ignore_index": "sky"}, "the classes have no names"),
+        ({"ignore_index": "sky", "classes": ["a", "b", "c"]}, "no class of this name"),
+        ({"ignore_index": -1}, "not a pixel value"),
         ({"colours": {"a": (1, 2)}}, r"a has \(1, 2\)"),
-        ({"colours": {"a": 5, "b": (5, 5, 5)}}, "stands for a and for b"),
+        ({"colours": {"a": 5, "b": (5, 5, 5)}}, "colour of both a and b"),
         ({"threshold": 0}, "threshold=0"),
         ({"threshold": 9, "classes": ["a", "b", "c"]}, "names 3"),
         ({"colour": {}}, "Nearest: colours"),
     ],
 )
-def test_impossible_wishes_are_told(root, options, said):
+def test_impossible_options_are_refused(root, options, said):
     with pytest.raises(OptionError, match=said):
         open_data(root, **options)
 

@@ -2,53 +2,15 @@
 
 import numpy as np
 import pytest
+from tests.data.image_samples import pixels, save
+from tests.data.mask_samples import assert_paired, binary, build, labels, number, save_mask
 from PIL import Image
 
 from foveate.data.checks.check_source import check_source
 from foveate.data.folders.tree import scan
 from foveate.data.masks.layout import find_pairs
-from foveate.data.masks.outline_text import names_in
 from foveate.data.open import open_data, reopen
 from foveate.errors import DataError, OptionError
-from tests.data.image_samples import pixels, save
-from tests.data.mask_samples import labels
-
-
-def save_mask(path, mask):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix == ".npy":
-        np.save(path, mask)
-    elif path.suffix == ".npz":
-        np.savez(path, mask)
-    else:
-        Image.fromarray(mask).save(path)
-
-
-def binary(number):
-    return labels(number, classes=2) * np.uint8(255)
-
-
-def build(root, parts):
-    """Write images and masks: for each part the pattern of both (None: no masks), and the numbers."""
-    for where, mask, numbers in parts:
-        for n in numbers:
-            save(root / where.format(n=n), n)
-            if mask:
-                save_mask(root / mask.format(n=n), binary(n))
-
-
-def assert_paired(data, number_of):
-    """Each mask is that of its image, told from the number in the image's name."""
-    for split in data.splits.values():
-        for item, file in enumerate(split.files):
-            np.testing.assert_array_equal(
-                split.masks(item), labels(number_of(file), classes=2), err_msg=str(file)
-            )
-
-
-def number(file):
-    return int("".join(letter for letter in file.stem.removesuffix("_0000") if letter.isdecimal())[-3:])
-
 
 LAYOUTS = {
     "DRIVE": (
@@ -275,68 +237,6 @@ def test_one_mask_for_each_object(tmp_path, where):
     assert not [f for f in check_source(tmp_path) if f.severity == "error"]
 
 
-def test_a_quoted_name_may_hold_a_comma(tmp_path):
-    (tmp_path / "data.yaml").write_text("names: ['a, b', \"c, d\", e, cat's eye,]")
-    assert names_in(tmp_path / "data.yaml") == ("a, b", "c, d", "e", "cat's eye")
-
-
-def outline(path, *lines):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join(lines))
-
-
-@pytest.mark.parametrize(
-    "image, text",
-    [
-        ("{split}/images/{n}.png", "{split}/labels/{n}.txt"),
-        ("images/{split}/{n}.png", "labels/{split}/{n}.txt"),
-        ("{split}/{n}.png", "{split}/{n}.txt"),
-    ],
-)
-@pytest.mark.parametrize(
-    "names",
-    [
-        "names: [cell, wall]",
-        "names: {0: 'cell', 1: wall}",
-        "nc: 2\nnames:\n  0: cell\n  1: wall\n",
-        "names:\n- cell\n- wall",
-    ],
-)
-def test_outlines_in_text_files(tmp_path, image, text, names):
-    for split, first in (("train", 0), ("valid", 4), ("test", 8)):
-        for n in range(first, first + 3):
-            save(tmp_path / image.format(split=split, n=n), n)
-            outline(tmp_path / text.format(split=split, n=n), "1 0.25 0.25 0.75 0.25 0.75 0.75 0.25 0.75")
-    (tmp_path / "data.yaml").write_text(names)
-    empty = tmp_path / image.format(split="train", n=3)
-    save(empty, 3)
-    data = open_data(tmp_path)
-    assert data.classes == ("background", "cell", "wall")
-    wanted = np.zeros((24, 32), np.uint8)
-    wanted[6:18, 8:24] = 2
-    np.testing.assert_array_equal(data.splits["test"].masks(1), wanted)
-    assert (
-        not data.splits["train"]
-        .masks(data.splits["train"].names.index(empty.relative_to(tmp_path).as_posix()))
-        .any()
-    )
-    assert "1 images have no text file, or an empty one: nothing but background" in data.origin["notes"]
-    assert reopen(data.origin).fingerprint == data.fingerprint
-
-
-def test_boxes_and_unknown_numbers_in_text_files_are_told(tmp_path):
-    for n in range(6):
-        save(tmp_path / "images" / f"{n}.png", n)
-        outline(tmp_path / "labels" / f"{n}.txt", "0 0.5 0.5 0.1 0.1")
-    with pytest.raises(DataError, match=r"0\.txt, line 1: .*it is a box"):
-        open_data(tmp_path)
-    for n in range(6):
-        outline(tmp_path / "labels" / f"{n}.txt", f"{n} 0.1 0.1 0.9 0.1 0.9 0.9")
-    with pytest.raises(DataError, match=r"class [2-5] is not one of 0 to 1"):
-        data = open_data(tmp_path, classes=["a", "b"])
-        [split.masks(item) for split in data.splits.values() for item in range(len(split))]
-
-
 def test_frames_of_equal_names_are_not_mixed_up(tmp_path):
     for n, folder in enumerate(("a", "b")):
         build(tmp_path, [(f"images/seq_{folder}/{{n:04}}.png", None, range(4))])
@@ -349,62 +249,6 @@ def test_frames_of_equal_names_are_not_mixed_up(tmp_path):
         file.unlink()
     with pytest.raises(DataError, match=r"4 images have no mask: images/seq_b/0000\.png"):
         open_data(tmp_path)
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        "{stem}",
-        "{stem}.png",
-        "images/{stem}.png masks/{stem}.png",
-        r"C:\data\images\{stem}.png",
-        "/home/me/images/{stem}.png,/home/me/masks/{stem}.png",
-        "{stem} 1 1 2",
-    ],
-)
-def test_names_with_dots_blanks_and_dates_in_lists(tmp_path, line):
-    stem = "shot 2021.05.{n:02} v1.{n}"
-    build(tmp_path, [(f"images/{stem}.png", f"masks/{stem}.png", range(6))])
-    for name, numbers in (("train.txt", range(4)), ("Test_list.txt", range(4, 6))):
-        text = "".join(line.format(stem=stem.format(n=n)) + "\n" for n in numbers)
-        (tmp_path / name).write_text(text, encoding="utf-8-sig")
-    data = open_data(tmp_path)
-    assert {split: len(part) for split, part in data.splits.items()} == {"train": 4, "test": 2}
-    assert_paired(data, lambda file: int(file.stem.rsplit(".")[-1]))
-
-
-def test_lists_tell_frames_of_equal_names_apart_by_their_folder(tmp_path):
-    for folder in "ab":
-        build(tmp_path, [(f"images/{folder}/{{n}}.png", f"masks/{folder}/{{n}}.png", range(3))])
-    (tmp_path / "train.txt").write_text("a/0.png\na/1.png\na/2.png\n")
-    (tmp_path / "val.txt").write_text("/x/images/b/0.png\n/x/images/b/2.png\n")
-    data = open_data(tmp_path)
-    assert data.splits["train"].names == ("images/a/0.png", "images/a/1.png", "images/a/2.png")
-    assert data.splits["test"].names == ("images/b/0.png", "images/b/2.png")
-    (tmp_path / "val.txt").write_text("0.png\n")
-    with pytest.raises(DataError, match=r"0\.png may be .*Write the folder too"):
-        open_data(tmp_path)
-
-
-def test_splits_in_the_names_of_all_files_are_kept_apart(tmp_path):
-    build(
-        tmp_path,
-        [
-            ("train_{n}.png", "train_{n}_anno.png", range(6)),
-            ("testA_{n}.png", "testA_{n}_anno.png", range(6, 9)),
-        ],
-    )
-    names = {"train": 6, "test": 3}
-    build(
-        tmp_path / "plain",
-        [
-            (f"images/{s}_{{n}}.png", f"masks/{s}_{{n}}.png", r)
-            for s, r in (("train", range(6)), ("test", range(6, 9)))
-        ],
-    )
-    data = open_data(tmp_path / "plain")
-    assert {split: len(part) for split, part in data.splits.items()} == names
-    assert all(name.startswith("images/test_") for name in data.splits["test"].names)
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ def test_cells_and_columns_say_the_same(root):
         assert "several an image" in repr(data)
     assert one.fingerprint == two.fingerprint
     assert truths(reopen(two.origin)) == EXPECTED
-    assert any('"|" in a label stands between several' in note for note in one.origin["notes"])
+    assert any('"|" separates the labels' in note for note in one.origin["notes"])
     assert any('"No Finding" is not a class' in note for note in one.origin["notes"])
 
 
@@ -211,6 +211,7 @@ def test_batches_carry_all_labels(root, tmp_path):
     np.testing.assert_array_equal(batch.targets, split.targets[batch.indices])
 
 
+@pytest.mark.slow
 def test_a_diagnosis_is_trained_told_by_label_and_asked(root, capsys, monkeypatch):
     monkeypatch.chdir(root)
     table(root, columns_of(), ("path", *NAMES))

@@ -57,7 +57,7 @@ def test_many_folders_that_all_link_to_each_other_are_refused_at_once(tmp_path):
         (tmp_path / here).mkdir()
         for there in set("abcdefghijkl") - {here}:
             (tmp_path / here / f"to_{there}").symlink_to(tmp_path / there, target_is_directory=True)
-    with pytest.raises(DataError, match="behind more than 8 links"):
+    with pytest.raises(DataError, match="behind more than 8 nested links"):
         walk.visible_files(tmp_path)
 
 

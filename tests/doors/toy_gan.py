@@ -74,7 +74,9 @@ class ToyGAN(nn.Module):
 @tasks.register("toy_generation")
 class ToyGeneration(Task):
     name, items = "toy_generation", "points"
-    metric = Metric("distance", "", 1.0, higher_is_better=False, averages=False, bounds=None, margin=0.1, groups=8)
+    metric = Metric(
+        "distance", "", 1.0, higher_is_better=False, averages=False, bounds=None, margin=0.1, groups=8
+    )
 
     @classmethod
     def opens(cls, source):

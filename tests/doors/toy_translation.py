@@ -62,7 +62,9 @@ class Sentences:  # the feed
 
     def _batch(self, chosen):
         some = [self.pairs[i] for i in chosen]
-        rows = [[torch.tensor([self.numbers.get(w, END) for w in s] + [END]) for s in side] for side in zip(*some)]
+        rows = [
+            [torch.tensor([self.numbers.get(w, END) for w in s] + [END]) for s in side] for side in zip(*some)
+        ]
         source, target = (nn.utils.rnn.pad_sequence(row, batch_first=True, padding_value=PAD) for row in rows)
         return Words(source, target, tuple(" ".join(target) for _, target in some))
 
@@ -98,7 +100,9 @@ class ToyTranslation(Task):
         lines = [tuple(side.split() for side in line.split("\t")) for line in text.splitlines()]
         cut = 2 * len(lines) // 3
         splits = {"train": lines[:cut], "val": lines[cut : cut + 8], "test": lines[cut + 8 :]}
-        return Pairs(Path(source).stem, splits, hashlib.sha256(text.encode()).hexdigest(), {"source": str(source)})
+        return Pairs(
+            Path(source).stem, splits, hashlib.sha256(text.encode()).hexdigest(), {"source": str(source)}
+        )
 
     @classmethod
     def inputs_of(cls, data):

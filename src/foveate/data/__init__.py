@@ -1,1 +1,1 @@
-"""Images: opening, checking, decoding once, and batches; one file a kind of data."""
+"""Image data: opening, checking, decoding once, and batches; one room for each kind of source."""

@@ -1,4 +1,4 @@
-"""Files with their truth become data: what folders and manifests have in common."""
+"""From files with labels or masks to image data: what folders and manifests share."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from foveate.data.splits import Shares, cut
 
 @dataclass(frozen=True)
 class Entry:
-    """One image file with its truth.
+    """One image file with its label, labels or mask.
 
     Args:
         name: Path relative to the source, with forward slashes.
         path: Where it is.
         label: Its class's name; empty if it has a mask or several labels.
         split: train, val or test; None if the data comes in one piece.
-        group: What it must stay together with, or None.
+        group: Items of one group stay in one split; or None.
         masks: The files of its mask; None if it has a label.
         inside: A file that is 0 where its mask does not count, or None.
-        labels: The names of the classes that hold, if there may be several.
+        labels: The names of its classes, if there may be several.
     """
 
     name: str
@@ -61,7 +61,7 @@ def data_from_entries(
     notes: Sequence[str] = (),
     max_pixels: int = MOST_PIXELS,
 ) -> ImageData:
-    """Return data of labelled or masked files, cut into splits here if none states its split.
+    """Return data of labelled or masked files, cut into splits if they state none.
 
     Args:
         source: What was opened.
@@ -71,9 +71,9 @@ def data_from_entries(
         shares: Of train, val and test.
         options: To open it again.
         code: What the pixels of the masks mean; None for labels.
-        scan: The masks' files, with what is known of them already.
+        scan: The mask files and what was read of them so far.
         palette: Colours of the classes.
-        notes: What was decided unasked.
+        notes: What was decided by default.
         max_pixels: Pixels of the largest picture that is decoded.
 
     Raises:
@@ -143,7 +143,7 @@ def _split(entries: Sequence[Entry], classes: tuple[str, ...], code: Code | None
 
 
 def _targets(entries: Sequence[Entry], classes: tuple[str, ...]) -> Int64[np.ndarray, "n ..."]:
-    """Return each item's class (that of an image with a mask is 0), or the truth of every class."""
+    """Return each item's class (0 for an image with a mask), or 0 or 1 for every class."""
     several = [entry.labels for entry in entries if entry.labels is not None]
     if several:
         return as_truths(several, classes)
@@ -157,7 +157,7 @@ def _printable(entry: Entry) -> Entry:
 
 
 def _contents(entries: Sequence[Entry], code: Code | None, scan: MaskScan, how: Reading) -> list[str]:
-    """Return a hash of each item: of its image and its levels, and of its mask and what that means."""
+    """Return a hash of each item: its image and levels, its mask and their coding."""
     hashes = hash_images([entry.path for entry in entries], how)
     if code is None:
         return hashes
@@ -171,7 +171,7 @@ def _contents(entries: Sequence[Entry], code: Code | None, scan: MaskScan, how: 
 
 
 def plain(options: Mapping[str, object]) -> dict[str, object]:
-    """Return the options that were given, as JSON can hold them."""
+    """Return the options that were given, in JSON's types."""
     return {name: _plain(value) for name, value in options.items() if value is not None}
 
 

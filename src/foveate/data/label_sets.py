@@ -1,4 +1,4 @@
-"""Several labels an image: from words and columns into 0 and 1, and into strata that data can be cut by.
+"""Several labels per image: from words and columns to 0 and 1, and to strata for splitting.
 
 Shapes  truths int64 (N, K): 1 where label k holds for item n, else 0.
 """
@@ -11,18 +11,18 @@ import numpy as np
 from jaxtyping import Int64
 
 SEPARATOR = "|"
-_NONE = "no finding"  # how public sets of X-rays write that there is nothing
+_NONE = "no finding"  # how public X-ray data sets write that there is none
 _TRUE, _FALSE = ("1", "1.0", "true"), ("0", "0.0", "false")
 
 Truths = Int64[np.ndarray, "n k"]
 
 
 def parted(labels: Sequence[str], separator: str | None) -> list[tuple[str, ...]] | None:
-    """Return the labels in each text; None if every text is one label.
+    """Return the labels in each text; None if every text is a single label.
 
     Args:
         labels: One text an item.
-        separator: What stands between labels. None: ``SEPARATOR`` if it occurs and no part is empty; "":
+        separator: What separates labels. None: ``SEPARATOR`` if it occurs and no part is empty; "":
             nothing.
     """
     if separator == "" or (separator is None and not any(SEPARATOR in label for label in labels)):
@@ -34,7 +34,7 @@ def parted(labels: Sequence[str], separator: str | None) -> list[tuple[str, ...]
 
 
 def without_none(labels: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
-    """Return the labels without the one that says that there is none, if it never stands beside another."""
+    """Return the labels without the one that means none, unless it occurs beside another."""
     found = {label for some in labels for label in some if label.lower() == _NONE}
     if any(len(some) > 1 and found & set(some) for some in labels):
         return list(labels)
@@ -42,13 +42,13 @@ def without_none(labels: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
 
 
 def truth_of(cell: str) -> int | None:
-    """Return what a cell of a column of a label says: 1, 0, or None if it is something else."""
+    """Return 1 or 0 for a cell of a label's column; None if it is something else."""
     word = cell.lower()
     return 1 if word in _TRUE else 0 if word in _FALSE else None
 
 
 def held(rows: Sequence[Mapping[str, str]], columns: Sequence[str]) -> list[tuple[str, ...]]:
-    """Return the labels that hold for each row of a table with one column of 0 and 1 a label."""
+    """Return the labels of each row of a table with a column of 0 and 1 for each label."""
     return [tuple(name for name in columns if truth_of(row[name]) == 1) for row in rows]
 
 
@@ -62,7 +62,7 @@ def as_truths(labels: Sequence[tuple[str, ...]], classes: Sequence[str]) -> Trut
 
 
 def strata(targets: Int64[np.ndarray, "n ..."]) -> Int64[np.ndarray, " n"]:
-    """Return what items are cut by: their class, or the rarest of their labels (K if they have none)."""
+    """Return the stratum of each item: its class, or the rarest of its labels (K if it has none)."""
     if targets.ndim == 1:
         return targets
     order = np.argsort(targets.sum(axis=0), kind="stable")

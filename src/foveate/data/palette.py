@@ -1,4 +1,4 @@
-"""Colours for classes, for drawing masks: as many as wanted, well apart, the same every time."""
+"""Colours for drawing the classes of masks: any number up to 255, well apart, always the same."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def default_palette(count: int) -> UInt8[np.ndarray, "k 3"]:
 
 @cache
 def voc_palette() -> UInt8[np.ndarray, "256 3"]:
-    """Return the palette of PASCAL VOC's masks, which many tools give theirs.
+    """Return the palette of PASCAL VOC's masks, which many tools use.
 
     Bits 0, 3, 6 of a number go to red, 1, 4, 7 to green, 2, 5 to blue, the lowest ones to the highest bits.
     """
@@ -43,7 +43,7 @@ def voc_palette() -> UInt8[np.ndarray, "256 3"]:
 
 
 def is_voc_brightness(values: Collection[int]) -> bool:
-    """Tell whether values are what VOC's first 21 colours and its border become when turned to grey."""
+    """Return whether values are the grey levels of VOC's first 21 colours and its border."""
     colours = np.concatenate([voc_palette()[:21], voc_palette()[255:]])
     grey = set(np.asarray(Image.fromarray(colours[None]).convert("L")).reshape(-1).tolist())
     return len(values) > 1 and set(values) <= grey

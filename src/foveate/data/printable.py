@@ -1,14 +1,14 @@
-"""Names that every terminal, table and report can hold."""
+"""Names that can be printed and stored as UTF-8."""
 
 from __future__ import annotations
 
-_LOW, _HIGH = 0xD800, 0xDFFF  # halves of characters, which no file in UTF-8 can hold
-_BYTES = range(0xDC80, 0xDD00)  # those that stand for bytes which are not UTF-8
+_LOW, _HIGH = 0xD800, 0xDFFF  # surrogates, which UTF-8 cannot encode
+_BYTES = range(0xDC80, 0xDD00)  # surrogates for bytes that are not UTF-8
 _BYTE = 0xDC00
 
 
 def printable(name: str) -> str:
-    r"""Return a name with escapes for bytes that are not UTF-8, and for lone halves of characters.
+    r"""Return a name with escapes for bytes that are not UTF-8 and for lone surrogates.
 
     Example:
         >>> print(printable("caf\udce9"))

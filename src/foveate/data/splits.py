@@ -1,4 +1,4 @@
-"""Cut data that comes in one piece into train, val and test: classes in proportion, no group torn apart."""
+"""Cut data in one piece into train, val and test: stratified by class, groups kept together."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def cut(
 
     Args:
         targets: The class of each item.
-        seed: Decides who goes where, together with the order of the items.
+        seed: Decides the cut, together with the order of the items.
         shares: Of train, val and test; they add up to 1.
         groups: One name per item: items of one group stay together. None: every item for itself.
 
@@ -55,7 +55,7 @@ def cut(
 def _by_class(
     targets: Int64[np.ndarray, " n"], shares: Shares, generator: np.random.Generator
 ) -> Int64[np.ndarray, " n"]:
-    """Cut every class by itself; a class too small for all splits still goes to train and test first."""
+    """Cut each class separately; a class too small for all splits goes to train and test first."""
     place = np.zeros(len(targets), dtype=np.int64)
     for label in np.unique(targets):
         members = generator.permutation(np.flatnonzero(targets == label))
@@ -65,13 +65,13 @@ def _by_class(
 
 
 def _counts(items: int, shares: Shares) -> list[int]:
-    """Return whole numbers in proportion to the shares; test gets one before train has two, val last."""
+    """Return counts in proportion to the shares; test gets an item before train gets two, val last."""
     val, test = (round(items * share) for share in shares[1:])
     if shares[2] > 0 and items >= 2:
         test = max(test, 1)
     if shares[1] > 0 and items >= 3:
         val = max(val, 1)
-    while items - val - test < 1 and val + test > 0:  # train is never the empty one
+    while items - val - test < 1 and val + test > 0:  # train is never empty
         val, test = (val - 1, test) if val > 0 else (val, test - 1)
     return [items - val - test, val, test]
 
@@ -79,14 +79,14 @@ def _counts(items: int, shares: Shares) -> list[int]:
 def _by_group(
     targets: Int64[np.ndarray, " n"], groups: np.ndarray, shares: Shares, generator: np.random.Generator
 ) -> Int64[np.ndarray, " n"]:
-    """Place the largest groups first, each where it brings the class counts nearest to the shares."""
+    """Place the largest groups first, each in the split that needs its classes most."""
     names, member = np.unique(groups, return_inverse=True)
     labels, target = np.unique(targets, return_inverse=True)
     content = np.zeros((len(names), len(labels)))
     np.add.at(content, (member, target), 1)
     order = generator.permutation(len(names))
     order = order[np.argsort(-content[order].sum(axis=1), kind="stable")]
-    missing = np.asarray(shares)[:, None] * content.sum(axis=0)  # (split, class): what each still wants
+    missing = np.asarray(shares)[:, None] * content.sum(axis=0)  # (split, class): what each still needs
     place = np.zeros(len(names), dtype=np.int64)
     for group in order:
         place[group] = _neediest(missing, content[group], shares)
@@ -95,7 +95,7 @@ def _by_group(
 
 
 def _neediest(missing: Float64[np.ndarray, "3 k"], content: Float64[np.ndarray, " k"], shares: Shares) -> int:
-    """Return the split whose relative want of these classes is greatest."""
+    """Return the split with the greatest relative need of these classes."""
     wanted = missing * content
     allowed = [number for number, share in enumerate(shares) if share > 0]
     return max(allowed, key=lambda number: wanted[number].sum() / shares[number])
@@ -104,7 +104,7 @@ def _neediest(missing: Float64[np.ndarray, "3 k"], content: Float64[np.ndarray, 
 def _check_shares(shares: Shares) -> None:
     if len(shares) != len(SPLITS) or min(shares) < 0 or not np.isclose(sum(shares), 1):
         raise OptionError(
-            f"shares={shares} is no cut of the data. Give train, val, test that add up to 1: {SHARES}, say."
+            f"shares={shares} is not a valid split. Give train, val, test that add up to 1, such as {SHARES}."
         )
     if shares[0] == 0 or shares[2] == 0:
         raise OptionError(f"shares={shares} leaves train or test empty. Only val may be 0.")

@@ -1,8 +1,8 @@
-"""Threads that share a batch between them, each with PyTorch's kernels on that one thread.
+"""Threads that share the work of a batch, each running PyTorch's kernels on one thread.
 
-PyTorch cuts even a small operation over all processors and waits for the slowest part. With hundreds of
-small operations a batch that costs more than it gains, and on a busy machine twenty times more. Here every
-thread works on images of its own instead.
+PyTorch spreads even a small operation over all processors and waits for the slowest part. With hundreds of
+small operations per batch that costs more than it gains, on a busy machine twenty times more. Here every
+thread works on its own images instead.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ import torch
 
 @contextmanager
 def workers() -> Iterator[ThreadPoolExecutor]:
-    """Give a pool of one thread per processor; PyTorch's number of threads elsewhere stays what it is."""
+    """Yield a pool of one thread per processor; PyTorch's thread count elsewhere does not change."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     elsewhere = torch.get_num_threads()
     ready = threading.Barrier(count + 1)
 
     def settle() -> None:
         torch.set_num_threads(1)
-        torch.get_num_threads()  # a thread's first use takes the number set last: let that be now
+        torch.get_num_threads()  # a thread takes the number set last at its first use: force that now
         ready.wait()
 
     with ThreadPoolExecutor(max_workers=count, thread_name_prefix="foveate-batches") as pool:

@@ -1,7 +1,7 @@
 """Joint augmentation: the same crop, scale and mirror for an image and its mask.
 
-A crop is a window of the canvas. What of a window lies outside the canvas becomes the image's mean colour,
-and ``IGNORE`` in the mask. Images are resampled bilinearly with antialiasing, masks take the nearest pixel.
+A crop is a window of the canvas. Outside the canvas it has the image's mean colour, and ``IGNORE`` in the
+mask. Images are resampled bilinearly with antialiasing, masks take the nearest pixel.
 
 Shapes  images uint8 (N, H, W, 3) and masks uint8 (N, H, W) of a split; a row of 7 uniform draws an item;
         out uint8 (B, h, w, 3) and (B, h, w).
@@ -24,7 +24,7 @@ from foveate.data.canvas import Canvas
 JOINT_DRAWS = 7  # uniform numbers per item and epoch
 _TOP, _LEFT, _FLIP, _SCALE, _RARE, _CLASS, _PIXEL = range(JOINT_DRAWS)
 _SCALES = (0.5, 2.0)  # of DeepLab's and many later recipes: uniform between them
-_BORDER = 8  # a crop as large as the canvas may leave it by this part of a side
+_BORDER = 8  # a crop as large as the canvas may leave it by this fraction of a side
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,8 @@ class Jointly:
     Args:
         augmentation: The changes that it makes.
         crop: Height and width of what comes out, in pixels; not more than the canvas.
-        rare: Share of the crops, in [0, 1], that are laid over a pixel of a class drawn among those in the
-            image, by inverse frequency. The pixel comes to lie anywhere in the crop.
+        rare: Share of the crops, in [0, 1], that contain a pixel of a class drawn from those in the image by
+            inverse frequency. The pixel may be anywhere in the crop.
         frequency: Pixels of each class in the whole split (256,); ``IGNORE`` is not a class.
     """
 
@@ -78,7 +78,7 @@ class Jointly:
         _paste(image, mask, rows, columns, picture, truth)
 
     def _window(self, axis: int, whole: int, scale: float, draw: float, pixel: int | None) -> tuple[int, int]:
-        """Return first and one past the last row (or column) of the window; it may reach over the canvas."""
+        """Return the window's first row (or column) and one past its last; it may leave the canvas."""
         length = max(round(self.crop[axis] / scale), 1)
         low, high = sorted((0, whole - length))
         if not self.augmentation.shifts:
@@ -134,7 +134,7 @@ def _paste(
 
 
 def _overlap(window: tuple[int, int], whole: int, length: int) -> tuple[slice, slice]:
-    """Return the part of the canvas under the window, and where in the crop it comes to lie."""
+    """Return the part of the canvas inside the window, and its place in the crop."""
     first, last = window
     low, high = max(first, 0), min(last, whole)
     scale = length / (last - first)

@@ -9,17 +9,17 @@ import numpy as np
 from foveate.data.base import ImageData
 from foveate.data.checks.finding import Finding
 
-_UNEVEN = 3.0  # most frequent class over rarest: a note from here on
-_LOPSIDED = 10.0  # a warning from here on
-_FEW = 5  # test images of a class below which its own score says nothing
+_UNEVEN = 3.0  # most frequent class over rarest: a note at this ratio or more
+_LOPSIDED = 10.0  # a warning at this ratio or more
+_FEW = 5  # with fewer test images, a class's own score means nothing
 
 
 def check_labels(data: ImageData) -> Iterator[Finding]:
-    """Yield what is remarkable about the classes of each split."""
+    """Yield faults and peculiarities of the classes of each split."""
     several = data.truth == "labels"
     if len(data.classes) < 2 and not several:
         yield Finding(
-            "one_class", "error", f"only one class, {data.classes[0]}: there is nothing to tell apart."
+            "one_class", "error", f"only one class, {data.classes[0]}: there is nothing to classify."
         )
         return
     for name, split in data.splits.items():
@@ -36,11 +36,11 @@ def _missing(data: ImageData, split: str, counts: np.ndarray) -> Iterator[Findin
     absent = tuple(data.classes[number] for number in np.flatnonzero(counts == 0))
     if absent and split == "train":
         text = (
-            f"{len(absent)} classes have no training image: they cannot be learnt. Add images or drop them."
+            f"{len(absent)} classes have no training image: they cannot be learned. Add images or drop them."
         )
         yield Finding("missing_class", "error", text, absent)
     elif absent:
-        text = f"{len(absent)} classes have no image in {split}: nothing is said about them. Add images."
+        text = f"{len(absent)} classes have no image in {split}: they are not evaluated. Add images."
         yield Finding("missing_class", "warning", text, absent)
     few = tuple(data.classes[number] for number in np.flatnonzero((counts > 0) & (counts < _FEW)))
     if few and split == "test":
@@ -49,12 +49,10 @@ def _missing(data: ImageData, split: str, counts: np.ndarray) -> Iterator[Findin
 
 
 def _everywhere(data: ImageData, split: str, counts: np.ndarray) -> Iterator[Finding]:
-    """Find labels that every image has: no score tells how well they are told."""
+    """Find labels that every image has: they cannot be evaluated."""
     full = tuple(data.classes[number] for number in np.flatnonzero(counts == len(data.splits[split])))
     if full:
-        text = (
-            f"{len(full)} labels hold for every image of {split}: nothing can be said about them. Add images."
-        )
+        text = f"{len(full)} labels apply to every image of {split}: they cannot be evaluated. Add images."
         yield Finding("constant_label", "warning", text, full)
 
 

@@ -1,6 +1,6 @@
-"""Look at data before a study trusts it: every file once, then labels or masks, sizes and splits.
+"""Check data before a study: every file once, then labels or masks, sizes and splits.
 
-Nothing that is found raises; see ``Finding.severity`` for what stops a study.
+Findings never raise; see ``Finding.severity`` for what stops a study.
 """
 
 from __future__ import annotations
@@ -21,32 +21,32 @@ from foveate.data.checks.check_masks import check_masks, look_at_masks
 from foveate.data.checks.duplicates import exact_groups, near_pairs
 from foveate.data.checks.finding import Finding, Severity
 from foveate.data.checks.probe_files import Probe, probe_file, probe_pixels
-from foveate.data.folders.class_folders import strangers
+from foveate.data.folders.class_folders import ignored_files
 from foveate.data.folders.tree import image_files, scan
 from foveate.data.images.open_image import unread_advice, unread_pictures
 from foveate.data.printable import printable
 from foveate.errors import DataError
 
-_CHUNK = 64  # images a task of the pool: fewer, larger tasks cost less to hand out
+_CHUNK = 64  # images per task of the pool: fewer, larger tasks have less overhead
 _PROBLEMS: dict[str, str] = {
     "empty": "{n} of 0 bytes. Remove or restore them.",
     "unreadable": "{n} that cannot be read as images. Remove or replace them.",
-    "truncated": "{n} cut short: the end of the image is missing. Copy them again or remove them.",
+    "truncated": "{n} truncated: the end of the image is missing. Copy them again or remove them.",
     "bomb": (
-        "{n} of more pixels or bytes than are decoded unasked (decompression bombs?). Shrink or remove "
-        "them; if you trust them, --max-pixels raises the limit."
+        "{n} of more pixels or bytes than the limit (decompression bombs?). Shrink or remove them; if you "
+        "trust them, raise the limit with --max-pixels."
     ),
 }
 _TRAITS: dict[str, tuple[Severity, str]] = {
     "wrong_extension": (
         "warning",
-        "{n} named as another format than they hold. They are read by content; rename them.",
+        "{n} with the ending of another format. They are read by content; rename them.",
     ),
     "large": ("warning", "{n} of more pixels than Pillow decodes without a warning. Shrink them."),
     "not_finite": ("warning", "{n} with values that are not numbers (NaN, infinity). NaN is read as black."),
     "beyond_levels": (
         "warning",
-        "{n} with values darker or brighter than the range that all files are scaled by: they are cut off.",
+        "{n} with values outside the range that all files are scaled by: they are clipped.",
     ),
     "not_alpha": (
         "warning",
@@ -55,14 +55,14 @@ _TRAITS: dict[str, tuple[Severity, str]] = {
     ),
     "animated": (
         "warning",
-        "{n} with several frames. Only the first is used; export the frame that is meant.",
+        "{n} with several frames. Only the first is used; export the frame that you want.",
     ),
-    "alpha": ("note", "{n} with transparency. They are laid over white."),
+    "alpha": ("note", "{n} with transparency. They are blended over white."),
     "cmyk": ("note", "{n} in CMYK. They are converted without a colour profile; colours may shift."),
     "sixteen_bit": ("note", "{n} with more than 8 bits a channel. They are scaled to 8 bits, all alike."),
     "exif_rotation": (
         "note",
-        "{n} that EXIF says to rotate. They are turned upright; other tools may not do it.",
+        "{n} with an EXIF rotation. They are turned upright; other tools may not do so.",
     ),
 }
 
@@ -76,7 +76,7 @@ class _Item:
 
 
 def check(data: ImageData) -> list[Finding]:
-    """Return what is wrong or remarkable about the data, worst first.
+    """Return faults and peculiarities of the data, worst first.
 
     Args:
         data: What to check. Every file is read and decoded once, on all processors.
@@ -102,12 +102,12 @@ def check(data: ImageData) -> list[Finding]:
 
 
 def opening_warnings(data: ImageData) -> list[Finding]:
-    """Return those warnings of ``check`` for which no picture is opened: what was left out, and why."""
+    """Return the warnings of ``check`` that need no picture opened: what was left out, and why."""
     return [finding for finding in _from_origin(data) if finding.severity == "warning"]
 
 
 def check_files(source: Path) -> Iterator[Finding]:
-    """Yield what the pictures in a folder tell, whatever they are for."""
+    """Yield what is found in the pictures of a folder, whatever they are for."""
     try:
         files = image_files(source)
     except DataError as error:
@@ -148,7 +148,7 @@ def _probe_some(split: Split, first: int, count: int) -> list[Probe]:
 def _probe_loaded(split: Split, item: int) -> Probe:
     try:
         return probe_pixels(split.load(item))
-    except Exception as error:  # a user's dataset may raise anything; nothing crashes a check
+    except Exception as error:  # a user's dataset may raise anything; a check must not crash
         return Probe(problem="unreadable", detail=f"{type(error).__name__}: {error}")
 
 
@@ -170,21 +170,21 @@ def _from_origin(data: ImageData) -> Iterator[Finding]:
 
 
 def _left_out(source: Path, truth: Truth) -> Iterator[Finding]:
-    """Find what lies in a folder and is not read: pictures of other formats, links back up, other files."""
+    """Find what is in a folder but not read: pictures of other formats, links back up, other files."""
     tree = scan(source)
     unread = unread_pictures(sorted(tree.files()))
     if unread:
-        text = f"{_number(unread)} not read, though pictures by name. {unread_advice(unread)}"
+        text = f"{_number(unread)} not read, though named as pictures. {unread_advice(unread)}"
         yield Finding("unread_picture", "warning", text, _inside(source, unread))
     back = sorted(tree.links_back())
     if back:
-        text = f"{len(back)} links to a folder that they lie in themselves. Nobody follows them; remove them."
+        text = f"{len(back)} links to a folder that contains them. They are not followed; remove them."
         yield Finding("link_back", "note", text, _inside(source, back))
-    if truth == "label":  # the others may have files of annotations, which are read
+    if truth == "label":  # other data may have annotation files, which are read
         known = set(unread)
-        ignored = _inside(source, [path for path in strangers(tree) if path not in known])
+        ignored = _inside(source, [path for path in ignored_files(tree) if path not in known])
         if ignored:
-            text = f"{_number(ignored)} ignored: not an image by name, or not in a class folder."
+            text = f"{_number(ignored)} ignored: not named as an image, or not in a class folder."
             yield Finding("ignored_file", "note", text, ignored)
 
 

@@ -1,4 +1,4 @@
-"""Look at masks before a study trusts them: each one once, against its image, its file and all others."""
+"""Check masks before a study: each one once, against its image, its file and all others."""
 
 from __future__ import annotations
 
@@ -19,21 +19,19 @@ from foveate.data.checks.finding import Finding
 from foveate.data.images.open_image import opened
 from foveate.data.masks.raw import ARRAYS
 
-_UNEVEN = (
-    100.0  # pixels of the most frequent class over those of the rarest: from here on weights are advised
-)
+_UNEVEN = 100.0  # pixels of the most frequent class over those of the rarest: from here on, advise weights
 
 Palette = tuple[tuple[int, tuple[int, ...]], ...]  # the indices that a mask uses, with their colours
 
 
 @dataclass(frozen=True)
 class MaskLook:
-    """What one look at a mask told.
+    """What one look at a mask found.
 
     Args:
-        name: What to call it.
+        name: Its name in findings.
         split: The split that it is in.
-        problem: Why it cannot be used, in words; None for a sound mask.
+        problem: Why it cannot be used; None for a sound mask.
         size: Width and height in pixels; (0, 0) if unknown.
         counts: Pixels of each class (256,), of what is ignored at ``IGNORE``.
         digest: A number that two equal masks share.
@@ -52,7 +50,7 @@ class MaskLook:
 
 
 def look_at_masks(name: str, split: Split) -> list[MaskLook]:
-    """Return a look at each mask of a split. It never raises: whatever is wrong stands in the look."""
+    """Return a look at each mask of a split. It never raises: faults are in ``problem``."""
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         return list(pool.map(partial(_look, name, split), range(len(split))))
 
@@ -60,7 +58,7 @@ def look_at_masks(name: str, split: Split) -> list[MaskLook]:
 def check_masks(
     data: ImageData, looks: Sequence[MaskLook], sizes: Sequence[tuple[int, int]]
 ) -> Iterator[Finding]:
-    """Yield what is wrong or remarkable about masks.
+    """Yield faults and peculiarities of masks.
 
     Args:
         data: What they belong to.
@@ -76,32 +74,33 @@ def check_masks(
 
 
 def check_forms(files: Sequence[tuple[str, str, Palette]]) -> Iterator[Finding]:
-    """Yield what the form of mask files does to them.
+    """Yield faults of file formats and palettes.
 
     Args:
         files: Name, format, and the used part of its palette, of each.
     """
     jpegs = tuple(name for name, form, _ in files if form == "JPEG")
     if jpegs:
-        text = f"{len(jpegs)} masks are JPEGs, which blur class numbers at every edge. Save masks as PNG."
+        text = f"{len(jpegs)} masks are JPEGs, which blur class numbers along every edge. Save masks as PNG."
         yield Finding("jpeg_mask", "warning", text, jpegs)
     votes: dict[int, Counter[tuple[int, ...]]] = {}
     for _, _, palette in files:
         for index, colour in palette:
             votes.setdefault(index, Counter())[colour] += 1
     usual = {index: counter.most_common(1)[0][0] for index, counter in votes.items()}
-    odd = tuple(
+    trapped = tuple(
         f"{name} (index {index} is {colour}, mostly {usual[index]})"
         for name, _, palette in files
         for index, colour in palette
         if colour != usual[index]
     )
-    if odd:
+    if trapped:
         text = (
-            f"{len(odd)} times a paletted mask gives an index another colour than most others do. The index "
-            "counts: if colours were reduced to a palette, it is arbitrary. With colours= the colour counts."
+            f"{len(trapped)} times an index has another colour in a paletted mask than in most others. The "
+            "index counts: if colours were reduced to a palette, it is arbitrary. With colours= the colour "
+            "counts."
         )
-        yield Finding("palette_trap", "warning", text, odd)
+        yield Finding("palette_trap", "warning", text, trapped)
 
 
 def palette_used(path: Path) -> tuple[str, Palette]:
@@ -127,7 +126,7 @@ def _look(name: str, split: Split, item: int) -> MaskLook:
     try:
         mask = split.masks(item)
         form, palette = ("", ()) if file is None else palette_used(file)
-    except Exception as error:  # a user's dataset may raise anything; nothing crashes a check
+    except Exception as error:  # a user's dataset may raise anything; a check must not crash
         text = str(error) or type(error).__name__
         text = text.removeprefix(f"{file}: ") if file else text
         return MaskLook(called, name, text, (0, 0), np.zeros(256, dtype=np.int64), 0)
@@ -162,7 +161,7 @@ def _contents(data: ImageData, looks: Sequence[MaskLook]) -> Iterator[Finding]:
     sound = [look for look in looks if look.problem is None]
     blind = tuple(look.name for look in sound if not look.counts[:IGNORE].any())
     if blind:
-        text = f"{len(blind)} masks are ignored in every pixel: they teach and count nothing. Remove them."
+        text = f"{len(blind)} masks are ignored in every pixel: they have no effect. Remove them."
         yield Finding("all_ignored", "warning", text, blind)
     flat = {
         look.name: int(look.counts[:IGNORE].argmax())
@@ -171,14 +170,14 @@ def _contents(data: ImageData, looks: Sequence[MaskLook]) -> Iterator[Finding]:
     }
     empty = tuple(name for name, label in flat.items() if label == 0)
     if empty:
-        text = f"{len(empty)} masks hold nothing but {data.classes[0]}. Fine if nothing is to be seen there."
+        text = f"{len(empty)} masks hold only {data.classes[0]}. Fine if nothing else is in the image."
         yield Finding("empty_mask", "note", text, empty)
     full = tuple(f"{name} ({data.classes[label]})" for name, label in flat.items() if label != 0)
     if full:
-        text = f"{len(full)} masks hold one class everywhere. Look whether it was saved rightly."
+        text = f"{len(full)} masks hold a single class. Check that they were saved correctly."
         yield Finding("constant_mask", "warning", text, full)
     if sound and len(flat) == len(sound):
-        yield Finding("one_class", "error", "no mask holds two classes: there is nothing to tell apart.")
+        yield Finding("one_class", "error", "no mask holds two classes: there is nothing to segment.")
 
 
 def _two_codes(data: ImageData, looks: Sequence[MaskLook]) -> Iterator[Finding]:
@@ -186,17 +185,17 @@ def _two_codes(data: ImageData, looks: Sequence[MaskLook]) -> Iterator[Finding]:
     if len(data.classes) != 2:
         return
     usual = any(look.counts[1] and not look.counts[IGNORE] for look in looks)
-    odd = tuple(
+    binary = tuple(
         f"{look.name} ({look.counts[0]} pixels of 0, {look.counts[IGNORE]} ignored, none of 1)"
         for look in looks
         if look.counts[0] and look.counts[IGNORE] and not look.counts[1]
     )
-    if usual and odd:
+    if usual and binary:
         text = (
-            f"{len(odd)} masks hold 0 and {IGNORE}, where others hold 0 and 1: {IGNORE} is ignored, not "
+            f"{len(binary)} masks hold 0 and {IGNORE}, where others hold 0 and 1: {IGNORE} is ignored, not "
             "foreground. If it was meant as foreground, save all masks alike, or give threshold=1."
         )
-        yield Finding("two_codes", "warning", text, odd)
+        yield Finding("two_codes", "warning", text, binary)
 
 
 def _classes(data: ImageData, looks: Sequence[MaskLook]) -> Iterator[Finding]:
@@ -208,15 +207,15 @@ def _classes(data: ImageData, looks: Sequence[MaskLook]) -> Iterator[Finding]:
     total = np.sum(list(counts.values()), axis=0)
     nowhere = tuple(names[total == 0])
     if nowhere:
-        text = f"{len(nowhere)} classes occur in no mask at all. Leave them out of the classes."
+        text = f"{len(nowhere)} classes occur in no mask at all. Remove them from the classes."
         yield Finding("missing_class", "warning", text, nowhere)
     for split, found in counts.items():
         absent = tuple(names[(found == 0) & (total > 0)])
         if absent and split == "train":
-            text = f"{len(absent)} classes are in no training mask: they cannot be learnt. Add some."
+            text = f"{len(absent)} classes are in no training mask: they cannot be learned. Add some."
             yield Finding("missing_class", "error", text, absent)
         elif absent:
-            text = f"{len(absent)} classes are in no mask of {split}: nothing is said about them. Add some."
+            text = f"{len(absent)} classes are in no mask of {split}: they are not evaluated. Add some."
             yield Finding("missing_class", "warning", text, absent)
     train = counts["train"]
     if train.sum() > 0:

@@ -1,4 +1,4 @@
-"""Look at a folder of images and masks that does not open: what lacks its mask, and what the masks hold."""
+"""Check a folder of images and masks that does not open: missing masks, and what the masks hold."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from foveate.data.masks.layout import find_pairs
 from foveate.data.masks.raw import mask_size, raw_mask
 from foveate.errors import DataError
 
-_MANY = 12  # values named; more says that they are no class numbers
+_MANY = 12  # values; more are rarely class numbers
 
 
 def check_pairs(root: Path, *, images: str | None = None, masks: str | None = None) -> Iterator[Finding]:
-    """Yield what is found in a folder of images and masks, and nothing for any other folder.
+    """Yield findings on a folder of images and masks; none for any other folder.
 
     Args:
         root: The folder.
@@ -30,7 +30,7 @@ def check_pairs(root: Path, *, images: str | None = None, masks: str | None = No
     """
     try:
         found = find_pairs(scan(root.resolve()), images=images, masks=masks)
-    except DataError:  # told by whoever tried to open it
+    except DataError:  # reported when the data was opened
         return
     if found is None:
         return
@@ -62,7 +62,7 @@ def _sizes(root: Path, pairs: Sequence[tuple[Path, Path]]) -> Iterator[Finding]:
 
 
 def _held(root: Path, files: Sequence[Path]) -> Iterator[Finding]:
-    """Yield in how many masks each value occurs, and what cannot be read as values."""
+    """Yield in how many masks each value occurs, and which files hold no class numbers."""
     masks: Counter[int] = Counter()
     pixels: Counter[int] = Counter()
     forms, unclear = [], []

@@ -12,7 +12,7 @@ from foveate.errors import FoveateError
 
 
 def check_source(source: object, *, seed: int = 0, **options: object) -> list[Finding]:
-    """Return what is wrong with data that may not even open: then the reason, and what its files tell.
+    """Return the findings on data that may not even open: then the reason, and the findings on its files.
 
     Args:
         source: What ``open_data`` takes.

@@ -1,4 +1,4 @@
-"""Pictures that look alike, side by side in one image, so that a person can say whether they are the same."""
+"""Pictures that look alike, side by side in one image, for a person to judge."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ACROSS = ("near_duplicate", "duplicate_across_splits", "label_conflict", "dupli
 
 
 def alike(findings: Sequence[Finding]) -> list[tuple[str, ...]]:
-    """Return the names of pictures that findings say are alike, one group a row, those across splits first.
+    """Return the names of pictures that are alike by the findings, in groups, those across splits first.
 
     Example:
         >>> alike([Finding("near_duplicate", "warning", "1 pair", ("train/a.png ~ test/b.png",))])
@@ -80,7 +80,7 @@ def _format(path: Path) -> str:
 
 
 def _places(data: ImageData) -> dict[str, tuple[str, int]]:
-    """Return split and number of every picture by the name that a check gives it."""
+    """Return split and number of every picture by its name in a check."""
     return {
         item if split.files is not None else f"{name}:{item}": (name, number)
         for name, split in data.splits.items()

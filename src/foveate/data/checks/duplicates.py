@@ -16,8 +16,8 @@ from foveate.data.checks.probe_files import Probe
 
 BITS = 7  # of 64 that may differ; the byte rule above is exact up to 7
 ALIKE = 0.95  # correlation of two thumbnails that confirms a candidate
-_FEW = 100  # images; with many more than this their mean says what all of them have in common
-_FLAT = 4.0  # grey levels: with less spread than this an image shows nothing to be recognised by
+_FEW = 100  # images; with many more than this, their mean is what all of them share
+_FLAT = 4.0  # grey levels: an image with less spread has nothing to recognise
 _BLOCK = 2_000_000  # hash pairs compared at once
 _BYTES = 8
 
@@ -99,9 +99,9 @@ def _ones(words: UInt64[np.ndarray, "a b"]) -> UInt8[np.ndarray, "a b"]:
 
 
 def _alike(thumbs: Float32[np.ndarray, "n t"], pairs: Pairs) -> Bool[np.ndarray, " p"]:
-    """Tell which pairs correlate in what sets them apart from the average image.
+    """Return which pairs correlate after the average image is subtracted.
 
-    Without taking the average away, any two chest X-rays would pass for one.
+    Without that, any two chest X-rays would look alike.
     """
     unit = _unit(thumbs - thumbs.mean(axis=1, keepdims=True))
     unit = _unit(unit - unit.mean(axis=0) * len(unit) / (len(unit) + _FEW))

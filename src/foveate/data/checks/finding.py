@@ -16,7 +16,7 @@ class Finding:
         kind: A fixed word, such as "truncated" or "near_duplicate".
         severity: "error" stops a study, "warning" is reported, "note" is good to know.
         message: What it is, what it does to a study, and what to do.
-        items: Every file or item concerned, by name; pairs are written "a = b" or "a ~ b".
+        items: Names of all files or items concerned; pairs are written "a = b" or "a ~ b".
     """
 
     kind: str

@@ -1,4 +1,4 @@
-"""Look at one image once: is it sound, what is it, and what does it look like from afar?
+"""Probe one image: is it sound, what is it, and what does it look like at low resolution?
 
 The file is hashed and decoded once; a JPEG at reduced scale, which still reads all of its data.
 """
@@ -31,17 +31,17 @@ from foveate.data.images.truncated import is_cut
 from foveate.errors import DataError
 
 THUMB = 16  # pixels a side of the thumbnail that near duplicates are confirmed on
-_STILL = ("MPO",)  # a JPEG with a preview or a second view behind it, as telephones write
+_STILL = ("MPO",)  # a JPEG followed by a preview or a second view, as phones write
 _LARGE = Image.MAX_IMAGE_PIXELS or np.inf  # from here on Pillow itself warns
 
 
 @dataclass(frozen=True)
 class Probe:
-    """What one look at an image told.
+    """What one look at an image found.
 
     Args:
         problem: "empty", "unreadable", "truncated", "bomb", or None for a sound image.
-        detail: What exactly is wrong, in words.
+        detail: What exactly is wrong.
         digest: Hash of the bytes, or of the pixels if there is no file.
         size: Width and height in pixels; (0, 0) if unknown.
         traits: Of "wrong_extension", "exif_rotation", "alpha", "not_alpha", "cmyk", "sixteen_bit",
@@ -60,7 +60,7 @@ class Probe:
 
 
 def probe_file(path: Path, how: Reading = USUAL) -> Probe:
-    """Return what a look at a file tells. It never raises: whatever is wrong stands in the probe.
+    """Return what a look at a file finds. It never raises: faults are in ``problem``.
 
     Args:
         path: The file.
@@ -73,18 +73,18 @@ def probe_file(path: Path, how: Reading = USUAL) -> Probe:
             if not file.tell():
                 return Probe(problem="empty", detail="0 bytes")
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # what Pillow warns of is looked at here, by its cause
+                warnings.simplefilter("ignore")  # what Pillow warns of is checked here
                 return _probe_file(path, file, digest, how)
     except TooLargeError as error:
-        return Probe(problem="bomb", detail=_told(error, path))
+        return Probe(problem="bomb", detail=_reason(error, path))
     except DataError as error:
-        return Probe(problem="unreadable", detail=_told(error, path))
+        return Probe(problem="unreadable", detail=_reason(error, path))
     except OSError as error:
         return Probe(problem="unreadable", detail=str(error.strerror))
 
 
 def probe_pixels(image: UInt8[np.ndarray, "h w 3"]) -> Probe:
-    """Return what a look at a decoded image tells."""
+    """Return what a look at a decoded image finds."""
     look, thumb = _from_afar(Image.fromarray(image))
     digest = hashlib.blake2b(f"{image.shape}".encode() + image.tobytes(), digest_size=16).hexdigest()
     return Probe(digest=digest, size=(image.shape[1], image.shape[0]), look=look, thumb=thumb)
@@ -104,7 +104,7 @@ def _probe_file(path: Path, file: BinaryIO, digest: str, how: Reading) -> Probe:
             look, thumb = _from_afar(picture or upright_rgb(image, how.levels))
             traits |= _decoded_traits(image, how)
     except TooLargeError as error:
-        return Probe(problem="bomb", detail=_told(error, path), digest=digest)
+        return Probe(problem="bomb", detail=_reason(error, path), digest=digest)
     except UnidentifiedImageError:
         return Probe(problem="unreadable", detail="not an image of a format that is read", digest=digest)
     except Exception as error:  # Pillow raises anything from OSError to struct.error for broken files
@@ -114,12 +114,12 @@ def _probe_file(path: Path, file: BinaryIO, digest: str, how: Reading) -> Probe:
     return Probe(digest=digest, size=size, traits=traits, look=look, thumb=thumb)
 
 
-def _told(error: DataError, path: Path) -> str:
+def _reason(error: DataError, path: Path) -> str:
     return str(error).removeprefix(f"{path}: ")
 
 
 def _traits(image: ImageFile.ImageFile, suffix: str, *, deep: bool) -> frozenset[str]:
-    """Return what the head of a file tells; ``deep`` colour cannot be told once it is decoded."""
+    """Return traits found in the head of a file; ``deep`` colour is not visible once it is decoded."""
     known = usual_suffixes(image.format or "")
     found = {
         "wrong_extension": bool(known) and suffix not in known,
@@ -133,7 +133,7 @@ def _traits(image: ImageFile.ImageFile, suffix: str, *, deep: bool) -> frozenset
 
 
 def _decoded_traits(image: ImageFile.ImageFile, how: Reading) -> frozenset[str]:
-    """Return what only the pixels tell."""
+    """Return traits found in the pixels."""
     if image.mode in DEEP:
         return _deep_traits(np.asarray(image), how)
     if not has_alpha(image):

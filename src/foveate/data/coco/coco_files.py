@@ -1,9 +1,9 @@
 """Where COCO annotations and their images lie.
 
-Annotations are one JSON file, or one a split in a folder: ``annotations/instances_train2017.json``,
+Annotations are one JSON file, or a folder with one per split: ``annotations/instances_train2017.json``,
 ``train/_annotations.coco.json``, ``train.json``. One file without a split
-(``annotations/instances_default.json``, as labelling tools export it) is the whole folder if no other may
-be meant.
+(``annotations/instances_default.json``, as labelling tools export it) stands for the whole folder if there is
+no other.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ def coco_files(path: Path) -> dict[str, Path]:
 
 
 def lone_coco_file(path: Path) -> Path | None:
-    """Return the only COCO file of a folder, if its name says no split.
+    """Return the only COCO file of a folder, if its name does not give a split.
 
     Raises:
-        DataError: there are several, and nothing tells which is meant.
+        DataError: there are several.
     """
     nearby = [*sorted(path.glob("annotations/*.json")), *sorted(path.glob("*.json"))]
     found = [file for file in nearby if not any(w in file.stem.lower() for w in _OTHER) and _is_coco(file)]
@@ -64,23 +64,23 @@ def lone_coco_file(path: Path) -> Path | None:
 
 
 def _split_of(root: Path, file: Path) -> str | None:
-    """Return the split that a file's name says, or that of its folder."""
+    """Return the split in a file's name, or in that of its folder."""
     names = [file.stem.removesuffix(".coco"), *([file.parent.name] if file.parent != root else [])]
     return next((split for name in names if (split := meaning(name).split) in _SPLITS), None)
 
 
 def _is_coco(file: Path) -> bool:
-    """Tell COCO annotations by their keys, wherever in the file they stand."""
+    """Return whether a file holds COCO annotations, by its keys, wherever in the file they are."""
     try:
         check_file(file)
         with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as text:
             return all(text.find(word) >= 0 for word in (b'"images"', b'"annotations"', b'"categories"'))
-    except (OSError, ValueError, DataError):  # empty, not a file, or not one that we may read
+    except (OSError, ValueError, DataError):  # empty, not a file, or not readable
         return False
 
 
 def _image_places(file: Path, root: Path) -> Iterator[Path]:
-    """Yield where images may lie, the likeliest first."""
+    """Yield folders where images may be, the likeliest first."""
     split = _split_of(root, file)
     for place in dict.fromkeys((file.parent, root, root / "images", root.parent, root.parent / "images")):
         if place.is_dir():
@@ -126,7 +126,7 @@ def image_paths(file: Path, images: Sequence[Listed], root: Path, where: str | N
 
 
 def _file(folder: Path, name: str) -> Path | None:
-    """Return an image's file: by its name, that with the slashes of Windows turned, or the last part."""
+    """Return an image's file: by its name, with backslashes turned, or by the last part."""
     turned = name.replace("\\", "/")
     for written in (name, turned, turned.rsplit("/", 1)[-1]):
         try:
@@ -138,14 +138,14 @@ def _file(folder: Path, name: str) -> Path | None:
 
 
 def _image_folder(file: Path, first: str, root: Path, images: str | None) -> Path:
-    """Return the folder in which the first image lies."""
+    """Return the folder that holds the first image."""
     if images is not None:
         return root / images
     return next((place for place in _image_places(file, root) if _file(place, first)), root)
 
 
 def unlisted(file: Path, found: Mapping[str, Path]) -> list[str]:
-    """Return a note on pictures that lie beside those of the list and are not in it."""
+    """Return a note on pictures beside the listed ones that are not listed."""
     listed = set(found.values())
     beside = [
         child

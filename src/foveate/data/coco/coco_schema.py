@@ -1,7 +1,7 @@
-"""What a COCO file says, read strictly: images, categories and objects, each of the form that it must have.
+"""What a COCO file holds, checked strictly: images, categories and objects.
 
-What decides everything (the lists, an image's file, a category's name) raises if it is wrong. A single object
-that cannot be used is left out and counted, with the reason and the numbers of the first few.
+Errors in what all else depends on (the lists, an image's file, a category's name) raise. A single object that
+cannot be used is left out and counted, with the reason and the numbers of the first few.
 
 Shapes  an outline is float64 (points, 2), x and y; run lengths are whole numbers that add up to H * W.
 """
@@ -88,7 +88,7 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Content:
-    """What a file says.
+    """What a file holds.
 
     Args:
         images: The list of images.
@@ -104,7 +104,7 @@ class Content:
 
 
 def read_coco(file: Path) -> Content:
-    """Return what a file says.
+    """Return what a file holds.
 
     Raises:
         DataError: it cannot be read as JSON, or lists, images or categories are not what they must be.
@@ -171,7 +171,7 @@ def _images(file: Path, listed: Sequence[object]) -> tuple[Listed, ...]:
 
 
 def _object(number: int, note: object, images: set[str], left_out: LeftOut) -> Object | None:
-    """Return an annotation as it can be used; None if it cannot, which is counted."""
+    """Return an annotation; None if it cannot be used, which is counted."""
     if not isinstance(note, dict):
         left_out.add("not an object of JSON", number)
         return None
@@ -191,14 +191,14 @@ def _object(number: int, note: object, images: set[str], left_out: LeftOut) -> O
 
 
 class _OddError(ValueError):
-    """A segmentation that is not of a form that it may have."""
+    """A segmentation in no known form."""
 
 
 def _shapes_of(given: object) -> tuple[Outline | RunLengths, ...]:
     """Return what a segmentation covers: outlines, or run lengths; nothing if it is empty.
 
     Raises:
-        ValueError: it is not of a form that it may have.
+        ValueError: it is in no known form.
     """
     if not given and (given is None or isinstance(given, (list, dict, str))):
         return ()
@@ -247,7 +247,7 @@ def _run_lengths(given: Mapping[str, object]) -> RunLengths:
 
 
 def _is_number(value: object) -> TypeGuard[int | float]:
-    """Tell a number of JSON; one that is too large for a float is none."""
+    """Return whether a value is a JSON number that fits a float."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
     return isinstance(value, float) or abs(value) < 2**63

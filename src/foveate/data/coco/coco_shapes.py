@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float64
 
 from foveate.errors import DataError
 
-_FIRST = 48  # the character that means 0 in COCO's compressed run lengths
+_FIRST = 48  # the character for 0 in COCO's compressed run lengths
 _LOW, _MORE, _SIGN = 0x1F, 0x20, 0x10  # five bits of a number; whether more follow; the sign
 _MOST_BITS = 40  # of a number: eight letters, more than any image's pixels need
 
@@ -52,14 +52,14 @@ def uncompressed(text: str) -> list[int]:
     """Return the lengths: five bits a character; from the fourth on, differences to the last but one.
 
     Raises:
-        DataError: it is not a text of COCO's run lengths.
+        DataError: it is not COCO's compressed run lengths.
     """
     lengths: list[int] = []
     number, shift = 0, 0
     for letter in text:
         group = ord(letter) - _FIRST
         if not 0 <= group < 2 * _MORE or shift >= _MOST_BITS:
-            raise DataError("run lengths with letters that mean nothing")
+            raise DataError("run lengths with invalid characters")
         number |= (group & _LOW) << shift
         shift += 5
         if not group & _MORE:

@@ -1,45 +1,33 @@
-"""COCO annotations: instances become one class a pixel, or several labels an image.
+"""COCO annotations: instances become one class per pixel, or several labels per image.
 
 The categories are the classes, in the order of their ids; for masks, behind a background. Later annotations
 of an image cover earlier ones. A crowd region (``iscrowd``) is ignored wherever no single object lies over
 it. ``coco_schema`` reads the file; an object that cannot be used is left out, and a warning says how many and
 why.
 
-Accepted are one JSON file, and a folder with one a split: ``annotations/instances_train2017.json``,
+Accepted are one JSON file, or a folder with one per split: ``annotations/instances_train2017.json``,
 ``train/_annotations.coco.json``, ``train.json``.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool, UInt8
-from PIL import Image
 
 from foveate.data.base import BACKGROUND, IGNORE, SPLITS, ImageData, Split
 from foveate.data.coco.coco_files import coco_files, image_paths, unlisted
-from foveate.data.coco.coco_schema import Content, LeftOut, Listed, Object, Outline, RunLengths, read_coco
-from foveate.data.coco.coco_shapes import polygon_region, run_length_region
+from foveate.data.coco.coco_items import Item, items_of, mask_of
+from foveate.data.coco.coco_schema import Content, read_coco
 from foveate.data.fingerprint import hash_splits
 from foveate.data.images.common_levels import common_reading
 from foveate.data.images.decode import read
 from foveate.data.images.hash_files import hash_images
 from foveate.data.images.open_image import (
     MOST_PIXELS,
-    TURNS,
     Reading,
-    opened,
-    orientation,
-    upright_size,
 )
 from foveate.data.label_sets import as_truths, strata
 from foveate.data.printable import printable
@@ -47,32 +35,6 @@ from foveate.data.splits import SHARES, Shares, cut
 from foveate.errors import DataError, OptionError
 
 _DUMMY = "0"  # the id that exports give to a category of their own, in which nothing is drawn
-
-
-Drawn = tuple[tuple[int, tuple[Outline | RunLengths, ...]], ...]
-
-
-@dataclass(frozen=True)
-class _Item:
-    """An image with what is drawn on it.
-
-    Args:
-        path: Its file.
-        name: How the annotations call it.
-        size: Height and width of the grid that its objects are drawn on; None if the image cannot be read.
-        turn: How that grid is turned with the image, if it was drawn on the pixels before EXIF turns them.
-        drawn: Pairs of class (or ``IGNORE``) and what it covers, in order.
-        problem: Why nothing can be drawn on it, or "".
-        digest: A hash of what is drawn, as the annotations state it.
-    """
-
-    path: Path
-    name: str
-    size: tuple[int, int] | None
-    turn: Image.Transpose | None
-    drawn: Drawn = ()
-    problem: str = ""
-    digest: str = ""
 
 
 def open_coco(
@@ -91,11 +53,11 @@ def open_coco(
 
     Args:
         path: A .json file, which is cut by the seed unless its name says its split's; or a folder of such.
-        files: The annotations of each split, if somebody has looked already; see ``coco_files``.
+        files: The annotations of each split, if they were looked for already; see ``coco_files``.
         seed: Decides the cut.
         shares: Of train, val and test, likewise.
         images: Folder of the images, from where the annotations are opened; searched for nearby if None.
-        background: Name of the class of what nothing covers; "ignore" leaves it out of the classes.
+        background: Name of the class of uncovered pixels; "ignore" leaves it out of the classes.
         truth: "mask", one class a pixel; or "labels", which categories an image has, boxes and crowds
             included.
         max_pixels: Pixels of the largest picture that is decoded.
@@ -123,7 +85,7 @@ def open_coco(
     for split, content in contents.items():
         found = image_paths(files[split], content.images, root, images)
         notes += unlisted(files[split], found)
-        parts[split] = _items(content, found, number, truth, max_pixels)
+        parts[split] = items_of(content, found, number, truth, max_pixels)
     warnings = [text for split, file in files.items() for text in contents[split].left_out.words(file)]
     _check_some(path, parts, warnings)
     if truth == "mask":
@@ -163,7 +125,7 @@ def open_coco(
 def _classes(
     files: Mapping[str, Path], contents: Mapping[str, Content]
 ) -> tuple[Mapping[str, str], list[str]]:
-    """Return the names of the categories by id, the same in all files, and what is left out."""
+    """Return the names of the categories by id, the same in all files, and notes on what is left out."""
     first = next(iter(contents))
     names, used = dict(contents[first].categories), set()
     for split, content in contents.items():
@@ -185,9 +147,7 @@ def _classes(
     for key, name in list(names.items()):
         twice = list(names.values()).count(name) > 1
         if key not in used and len(names) > 1 and (key == _DUMMY or twice):
-            notes.append(
-                f'category {key}, "{name}", is left out: nothing is drawn in it, as exporting tools leave it'
-            )
+            notes.append(f'category {key}, "{name}", is left out: no annotation uses it')
             del names[key]
         elif twice:
             others = ", ".join(other for other in names if names[other] == name)
@@ -195,116 +155,32 @@ def _classes(
     return names, notes
 
 
-def _items(
-    content: Content, paths: Mapping[str, Path], number: Mapping[str, int], truth: str, max_pixels: int
-) -> list[_Item]:
-    """Return the images with what is drawn on them; ``content.left_out`` counts what cannot be."""
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        grids = pool.map(partial(_grid, paths, max_pixels), content.images)
-        items = {image.key: item for image, item in zip(content.images, grids, strict=True)}
-    drawn: dict[str, list[tuple[int, Object]]] = {}
-    for one in content.objects:
-        if truth == "labels" or _can_be_drawn(one, items[one.image], content.left_out):
-            label = IGNORE if truth == "mask" and one.crowd else number[one.category]
-            drawn.setdefault(one.image, []).append((label, one))
-    found = []
-    for key, item in items.items():
-        own = drawn.get(key, [])
-        stated = [(label, [] if truth == "labels" else one.segmentation) for label, one in own]
-        shapes = tuple((label, one.shapes) for label, one in own)
-        found.append(replace(item, drawn=shapes, digest=_hash(stated)))
-    return sorted(found, key=lambda item: item.name)
-
-
-def _hash(stated: object) -> str:
-    return hashlib.blake2b(json.dumps(stated, sort_keys=True).encode(), digest_size=16).hexdigest()
-
-
-def _grid(paths: Mapping[str, Path], max_pixels: int, image: Listed) -> _Item:
-    """Return an image with the grid that its objects are drawn on: its pixels, upright or as they lie."""
-    path, name = paths[image.key], printable(image.name.replace("\\", "/"))
-    try:
-        with opened(path, max_pixels) as file:
-            turn = TURNS.get(orientation(file)) if file.format != "TIFF" else None
-            size = upright_size(file)
-    except DataError:  # a finding of the check, and an error when it is read
-        return _Item(path, name, image.size, None)
-    if image.size in (None, size):
-        return _Item(path, name, size, None)
-    if turn is not None and image.size == size[::-1]:
-        return _Item(path, name, image.size, turn)
-    stated = f"{image.size[1]}x{image.size[0]}" if image.size else ""
-    problem = f"the annotations state {stated} pixels, the image has {size[1]}x{size[0]}. Export them again"
-    return _Item(path, name, size, None, problem=problem)
-
-
-def _can_be_drawn(one: Object, item: _Item, left_out: LeftOut) -> bool:
-    """Tell whether an object covers pixels of its image; count it if it does not."""
-    shapes = one.shapes
-    if not shapes:
-        left_out.add(one.problem or "no outline", one.number)
-        return False
-    if item.size is None or item.problem:
-        return True  # nobody can tell; the image is an error of its own
-    height, width = item.size
-    for shape in shapes:
-        if isinstance(shape, RunLengths):
-            if (shape.height, shape.width) != item.size:
-                left_out.add("run lengths of another size than their image", one.number)
-                return False
-        elif (shape.max(axis=0) > 0).all() and (shape.min(axis=0) < (width, height)).all():
-            return True
-    if isinstance(shapes[0], RunLengths):
-        return True
-    left_out.add("an outline outside the image", one.number)
-    return False
-
-
-def _check_some(path: Path, parts: Mapping[str, Sequence[_Item]], warnings: Sequence[str]) -> None:
+def _check_some(path: Path, parts: Mapping[str, Sequence[Item]], warnings: Sequence[str]) -> None:
     if any(item.drawn for part in parts.values() for item in part):
         return
     why = "; ".join(warnings) or "there are no annotations"
     raise DataError(
-        f"{path}: not one object can be drawn: {why}. Masks need outlines or run lengths; to learn which "
+        f"{path}: no object can be drawn: {why}. Masks need outlines or run lengths; to learn which "
         'categories an image has, give truth="labels".'
     )
 
 
-def _truths(items: Sequence[_Item], classes: Sequence[str]) -> np.ndarray:
+def _truths(items: Sequence[Item], classes: Sequence[str]) -> np.ndarray:
     return as_truths([tuple(classes[label] for label, _ in item.drawn) for item in items], classes)
 
 
-def _split(items: list[_Item], classes: Sequence[str], ground: int | None, how: Reading) -> Split:
+def _split(items: list[Item], classes: Sequence[str], ground: int | None, how: Reading) -> Split:
     """Return a split of masks on a ``ground``, or of labels if that is None."""
     return Split(
         names=tuple(item.name for item in items),
         targets=_truths(items, classes) if ground is None else np.zeros(len(items), dtype=np.int64),
         load=lambda item: read(items[item].path, how),
         files=tuple(item.path for item in items),
-        masks=None if ground is None else lambda item: _drawn(items[item], ground),
+        masks=None if ground is None else lambda item: mask_of(items[item], ground),
         how=how,
     )
 
 
-def _drawn(item: _Item, ground: int) -> UInt8[np.ndarray, "h w"]:
-    """Return the mask: crowds first, so that single objects lie over them, then the others in their order."""
-    if item.size is None or item.problem:
-        raise DataError(f"{item.path}: {item.problem or 'its size is not known, as it cannot be read'}.")
-    mask = np.full(item.size, ground, dtype=np.uint8)
-    for label, shapes in sorted(item.drawn, key=lambda drawn: drawn[0] != IGNORE):  # stable
-        for shape in shapes:
-            mask[_region(shape, item.size)] = label
-    if item.turn is None:
-        return mask
-    return np.asarray(Image.fromarray(mask).transpose(item.turn))
-
-
-def _region(shape: Outline | RunLengths, size: tuple[int, int]) -> Bool[np.ndarray, "h w"]:
-    if isinstance(shape, RunLengths):
-        return run_length_region(shape.counts, *size)
-    return polygon_region(shape, *size)
-
-
-def _contents(items: list[_Item], how: Reading) -> list[str]:
+def _contents(items: list[Item], how: Reading) -> list[str]:
     hashes = hash_images([item.path for item in items], how)
     return [f"{image} {item.digest}" for image, item in zip(hashes, items, strict=True)]

@@ -25,7 +25,7 @@ Truth = int | tuple[int, ...] | Int32[np.ndarray, "h w"]
 
 @runtime_checkable
 class Dataset(Protocol):
-    """What is needed of a dataset: a length, and items (image, label) or (image, mask)."""
+    """What a dataset must have: a length, and items (image, label) or (image, mask)."""
 
     def __len__(self) -> int: ...
 
@@ -64,7 +64,7 @@ def to_rgb(where: str, image: object) -> UInt8[np.ndarray, "h w 3"]:
     """
     if isinstance(image, Image.Image):
         return np.asarray(upright_rgb(image))
-    if hasattr(image, "detach"):  # a tensor, without importing torch to ask
+    if hasattr(image, "detach"):  # a tensor; torch is not imported to check
         image = _channels_last(image.detach().cpu().numpy())
     if not isinstance(image, np.ndarray):
         raise DataError(
@@ -97,7 +97,7 @@ def _to_labels(where: str, truth: object) -> int | tuple[int, ...]:
 
 
 def _whole(where: str, value: object) -> int:
-    """Return a number that is whole; a fraction would lose what it says."""
+    """Return a whole number; fractions are refused, not rounded."""
     try:
         number = float(value)  # type: ignore[arg-type]
         if isinstance(value, (str, bytes)) or not number.is_integer():
@@ -132,7 +132,7 @@ def _to_bytes(where: str, image: np.ndarray) -> UInt8[np.ndarray, "h w c"]:
 
 
 def _to_mask(where: str, truth: object) -> Int32[np.ndarray, "h w"] | None:
-    """Return the numbers that a mask of any accepted kind holds, or None if it is no mask."""
+    """Return the numbers in a mask of any accepted kind, or None if it is not a mask."""
     if isinstance(truth, Image.Image):
         if truth.mode not in _MASK_MODES:
             raise DataError(f"{where}: a mask of mode {truth.mode}. Give class numbers, grey or paletted.")

@@ -1,7 +1,7 @@
 """A Python dataset: anything with a length whose items are (image, label), (image, labels) or (image, mask).
 
-``dataset_items`` says what images and masks may be. One pass at opening reads the labels, or the values that
-the masks hold, and hashes the pixels.
+``dataset_items`` lists the accepted images and masks. One pass at opening reads the labels, or the values in
+the masks, and hashes the pixels.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from foveate.errors import DataError, OptionError
 
 @dataclass(frozen=True)
 class _Read:
-    """What one pass over a dataset tells: labels (all 0 with masks), hashes, and the values in the masks."""
+    """What one pass over a dataset finds: labels (all 0 with masks), hashes, and the values in the masks."""
 
     targets: Int64[np.ndarray, "n ..."]
     contents: Sequence[str]
@@ -55,7 +55,7 @@ def open_dataset(
         name: What to call it in a report.
         ignore_index: With masks, values that do not count; 255 never does.
         background: With masks of two classes, the name of the first.
-        threshold: With masks, the grey level from which on a pixel is foreground.
+        threshold: With masks, the grey level at and above which a pixel is foreground.
 
     Raises:
         DataError: it has no length, an item is not (image, label), (image, labels) or (image, mask), a label
@@ -96,7 +96,7 @@ def open_dataset(
 
 
 def _by_split(source: object) -> dict[str, Dataset]:
-    """Return datasets by split; one dataset alone is filed under the empty name."""
+    """Return datasets by split; a single dataset under the empty name."""
     if not isinstance(source, Mapping):
         return {"": _sized("dataset", source)}
     given: dict[str, Dataset] = {}
@@ -158,7 +158,7 @@ def _column(where: str, targets: Sequence[int | tuple[int, ...]]) -> Int64[np.nd
 
 
 def _classes_of_one_hot(name: str, read: dict[str, _Read]) -> tuple[dict[str, _Read], list[str]]:
-    """Return class numbers where every vector of every item names exactly one class."""
+    """Return class numbers if every item's vector has exactly one 1."""
     dimensions = {part.targets.shape[1:] for part in read.values() if len(part.targets)}
     if len(dimensions) > 1:
         raise DataError(
@@ -167,13 +167,13 @@ def _classes_of_one_hot(name: str, read: dict[str, _Read]) -> tuple[dict[str, _R
     if dimensions in (set(), {()}) or any((part.targets.sum(axis=1) != 1).any() for part in read.values()):
         return read, []
     numbers = {split: replace(part, targets=part.targets.argmax(axis=1)) for split, part in read.items()}
-    return numbers, ["every vector of labels holds a single 1: they are read as class numbers"]
+    return numbers, ["every label vector holds a single 1: the labels are read as class numbers"]
 
 
 def _meaning(
     name: str, given: Mapping[str, Dataset], read: Mapping[str, _Read], options: MaskOptions
 ) -> tuple[MaskCode | None, Sequence[str]]:
-    """Return what the masks mean and what has been decided unasked; None if there are labels."""
+    """Return the masks' code and notes; None if there are labels."""
     values = [part.values for part in read.values() if part.values is not None]
     if not values:
         if options != MaskOptions(options.classes):

@@ -1,8 +1,7 @@
-"""Which folders are splits and which are classes, and where that is in doubt.
+"""Which folders are splits and which are classes; ambiguous layouts are refused.
 
-All doubt about class folders is here: what looks like splits, like pictures with their masks, or like
-classes within classes is refused, with what was seen, what it would have been taken for, and how to say
-what is meant.
+Folders that look like splits, like images with masks, or like classes within classes raise an error that
+says what was found, how it would be read, and how to state what is meant.
 """
 
 from __future__ import annotations
@@ -19,8 +18,8 @@ from foveate.data.masks.looks_like_mask import look_like_masks
 from foveate.errors import DataError, first_few
 
 Level = Literal["outer", "inner", "path"]
-_IMAGES = re.compile(r"(?:jpeg)?ima?ge?s?", re.IGNORECASE)  # a class is hardly ever called so
-_ALIKE = 0.8  # share of the files whose names two folders must have in common to pass for pictures and masks
+_IMAGES = re.compile(r"(?:jpeg)?ima?ge?s?", re.IGNORECASE)  # hardly ever the name of a class
+_ALIKE = 0.8  # share of names that two folders must have in common to pass for images and masks
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class ClassFolders:
     Args:
         parts: The folder that holds the class folders of each split; under None if there are no splits.
         classes: The images of each class, by split.
-        notes: What has been left out or decided without being asked.
+        notes: What was left out or decided by default.
     """
 
     parts: Mapping[str | None, Tree]
@@ -44,10 +43,10 @@ def find_class_folders(tree: Tree, level: Level | None) -> ClassFolders:
     Args:
         tree: The folder.
         level: Which folders are the classes, where some lie in others: "outer", "inner", or "path", both
-            joined. None: the outer ones if they hold images; else they are in doubt.
+            joined. None: the outer ones if they hold images; otherwise an error.
 
     Raises:
-        DataError: there are none, a split is missing, or it is in doubt what the folders are.
+        DataError: there are none, a split is missing, or the layout is ambiguous.
     """
     splits, notes = split_folders(tree, level)
     parts: dict[str | None, Tree] = {split: _unwrapped(folder) for split, folder in splits.items()}
@@ -60,7 +59,7 @@ def find_class_folders(tree: Tree, level: Level | None) -> ClassFolders:
         _check_levels(tree, parts)
     classes = {split: _by_class(part, level or "outer") for split, part in parts.items()}
     for split in set(classes) - {None, "train"}:
-        if not set(classes[split]) & set(classes["train"]):  # a test set whose labels are kept back
+        if not set(classes[split]) & set(classes["train"]):  # a test set whose labels are withheld
             names = first_few(sorted(classes.pop(split)))
             notes.append(f"{split} has no class of train, only {names}: it is left out")
             del parts[split]
@@ -107,7 +106,7 @@ def split_folders(tree: Tree, level: Level | None = None) -> tuple[dict[str, Tre
     ]
 
 
-def strangers(tree: Tree) -> Iterator[Path]:
+def ignored_files(tree: Tree) -> Iterator[Path]:
     """Yield every visible file in a folder of images that would not be read as one."""
     try:
         found = find_class_folders(tree, "outer")
@@ -171,15 +170,13 @@ def _check_splits(tree: Tree, parts: Mapping[str | None, Tree]) -> None:
     for part in parts.values():
         names = list(part.filled)
         splits = sibling_splits(names)
-        odd = [name for name in names if name not in splits]
-        if len(set(splits.values())) > 1 or (splits and not odd):
+        others = [name for name in names if name not in splits]
+        if len(set(splits.values())) > 1 or (splits and not others):
             raise DataError(
                 f"{part.path}: the folders {first_few(list(splits))} look like splits"
-                f"{f' ({first_few(odd)} beside them)' if odd else ''}, but hold images and not one folder a "
-                "class: they "
-                f"would be taken for {len(names)} classes. Sort the images of each into class folders, or "
-                "give a table "
-                f"of path,label. If the folders are the classes, say so: {_said('outer')}."
+                f"{f' ({first_few(others)} beside them)' if others else ''}, but hold images, not class "
+                f"folders: they would be read as {len(names)} classes. Sort the images of each into class "
+                f"folders, or give a table of path,label. If the folders are the classes: {_said('outer')}."
             )
 
 
@@ -194,18 +191,16 @@ def _check_levels(tree: Tree, parts: Mapping[str | None, Tree]) -> None:
     paths = {f"{f.path.name}/{name}" for f in nested for name in f.filled}
     example = next(iter(sorted(paths)))
     raise DataError(
-        f"{tree.path}: {first_few(sorted(names))} hold no images themselves, but folders of them one level "
-        "further down: "
-        f"{first_few(sorted(inner))}. Which are the classes? The {len(names)} outer ones, such as "
-        f"{nested[0].path.name}: "
-        f"{_said('outer')}. The {len(inner)} inner ones, such as {example.split('/')[1]}: "
-        f"{_said('inner')}. Both "
-        f"together, {len(paths)} such as {example}: {_said('path')}."
+        f"{tree.path}: {first_few(sorted(names))} hold no images themselves, but folders of images one "
+        f"level further down: {first_few(sorted(inner))}. Which are the classes? The {len(names)} outer "
+        f"ones, such as {nested[0].path.name}: {_said('outer')}. The {len(inner)} inner ones, such as "
+        f"{example.split('/')[1]}: {_said('inner')}. Both together, {len(paths)} such as {example}: "
+        f"{_said('path')}."
     )
 
 
 def _check_masks(tree: Tree, parts: Mapping[str | None, Tree]) -> None:
-    """Refuse pictures and their masks in folders of unusual names: they would pass for two classes."""
+    """Refuse images and masks in folders of unusual names: they would pass for two classes."""
     for part in parts.values():
         folders = list(part.filled.values())
         called = [f for f in folders if _IMAGES.fullmatch(f.path.name)]
@@ -215,13 +210,10 @@ def _check_masks(tree: Tree, parts: Mapping[str | None, Tree]) -> None:
                 if pairs and (called or look_like_masks(pairs)):
                     raise DataError(
                         f"{tree.path}: the files in {images.path.name} and {masks.path.name} have the "
-                        "same names, "
-                        "as pictures and their masks do; they would be taken for two classes. If "
+                        "same names, as images and their masks do; they would be read as two classes. If "
                         f'{masks.path.name} holds masks: images="{images.path.name}", '
-                        f'masks="{masks.path.name}" '
-                        f"(--images {images.path.name} --masks {masks.path.name} on the command line). If "
-                        "they are "
-                        f"classes: {_said('outer')}."
+                        f'masks="{masks.path.name}" (--images {images.path.name} --masks '
+                        f"{masks.path.name} on the command line). If they are classes: {_said('outer')}."
                     )
 
 

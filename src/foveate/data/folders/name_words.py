@@ -1,7 +1,7 @@
-"""What the name of a folder, list or file says: its split, and whether pictures or masks are in it.
+"""What the name of a folder, list or file says: its split, and whether it holds images or masks.
 
-A name is cut into words at separators, capitals and numbers, and words that are written as one
-(``trainannot``) are taken apart. Words that the table does not have are the ``rest``.
+A name is split into words at separators, capitals and numbers; words that are written as one
+(``trainannot``) are taken apart. Words that the table does not know are the ``rest``.
 """
 
 from __future__ import annotations
@@ -24,9 +24,14 @@ _TABLE = {
     "objects": "instance object panoptic",  # masks that number objects
     "other": "overlay overlaid prediction pred preds depth edge boundary skeleton 2nd second colorized vis",
     "": "set data dataset folder dir split file class list name id ids part task the of "
-    "png jpg jpeg tif tiff bmp gif raw stage ground binary",  # says nothing
+    "png jpg jpeg tif tiff bmp gif raw stage ground binary",  # means nothing
 }
-_WEAK = {"tr": "train", "te": "test", "ts": "test", "holdout": "test"}  # only beside a name of another split
+_WEAK = {
+    "tr": "train",
+    "te": "test",
+    "ts": "test",
+    "holdout": "test",
+}  # only beside the name of another split
 _SPLITS = ("train", "val", "test")
 _STRENGTH = ("other", "objects", "inside", "mask", "image")  # what a name with several of these words means
 _WORD = re.compile(r"\d+(?:st|nd|rd|th)(?![a-z])|[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_]+")
@@ -55,8 +60,8 @@ class Meaning:
     Args:
         split: "train", "val", "test", "trainval" for the first two together, or None.
         role: What files it holds, or None.
-        rest: Its words that are in no table, lower case; without numbers if any other word says something.
-        sure: Whether the split is beyond doubt: no word of the name is unknown.
+        rest: Its unknown words, lower case; without numbers if another word means something.
+        sure: Whether the split is certain: no word of the name is unknown.
     """
 
     split: str | None
@@ -93,15 +98,15 @@ def meaning(name: str) -> Meaning:
 
 
 def split_named(name: str) -> str | None:
-    """Return the split that a word such as ``Training`` or ``val2017`` means beyond doubt, or None."""
+    """Return the split that a word such as ``Training`` or ``val2017`` clearly means, or None."""
     found = meaning(name)
     return found.split if found.sure and found.split in _SPLITS else None
 
 
 def sibling_splits(names: Iterable[str]) -> dict[str, str]:
-    """Return which of the names beside each other mean a split, with the split.
+    """Return the split of each sibling name that means one.
 
-    A name that holds a word of a split and unknown words (``bullet_train``) means one only if another name
+    A name with a split's word and unknown words (``bullet_train``) means a split only if another name
     differs from it in that word alone (``bullet_test``).
 
     Example:
@@ -118,7 +123,7 @@ def sibling_splits(names: Iterable[str]) -> dict[str, str]:
         name: str(means.split) for name, means in found.items() if means.sure or len(said[means.rest]) > 1
     }
     whole = {name for name, split in splits.items() if split == "trainval"}
-    if {"train", "val"} & set(splits.values()):  # it repeats what the others hold
+    if {"train", "val"} & set(splits.values()):  # trainval repeats the others
         return {name: split for name, split in splits.items() if name not in whole}
     return {name: "train" if name in whole else split for name, split in splits.items()}
 
@@ -137,7 +142,7 @@ def _words(name: str) -> list[str]:
 
 
 def _known(word: str) -> str | None:
-    """Return what a word means, in the plural too; None if it is in no table."""
+    """Return what a word means, singular or plural; None if it is unknown."""
     if word in _MEANING:
         return _MEANING[word]
     if word in _WEAK:
@@ -148,12 +153,12 @@ def _known(word: str) -> str | None:
 
 
 def unmarked(stem: str) -> str:
-    """Return a mask's name without what marks it at its end: ``_mask``, ``_gt``, ``_L``, ``_mask_2``."""
+    """Return a mask's name without the suffix that marks it: ``_mask``, ``_gt``, ``_L``, ``_mask_2``."""
     return _END.sub("", stem)
 
 
 def is_weak(stem: str) -> bool:
-    """Tell a name whose end is a rater's or ``_L``, which may as well mean the left eye."""
+    """Return whether a name ends in a rater's initials or ``_L``, which may also mean the left eye."""
     return re.search(r"[_.\- ](?:l|ah|vk)$", stem, re.IGNORECASE) is not None
 
 
@@ -179,7 +184,7 @@ def without_split(name: str) -> str:
 
 
 def _bare(piece: str, first: bool, splits: bool) -> str:
-    """Return a piece of a name, the number alone of a first one like img007, or "" if it only marks."""
+    """Return a piece of a name; of a first piece like img007 the number; "" for a marker."""
     counted = _COUNTED.fullmatch(piece)
     if counted and _marks(counted[1], splits):
         return piece.removeprefix(counted[1]) if first else ""

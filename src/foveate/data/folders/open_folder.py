@@ -1,4 +1,4 @@
-"""A folder of images, one subfolder a class: in splits, or in one piece that is cut by a seed.
+"""A folder of images, one subfolder per class: in splits, or in one piece that is cut by a seed.
 
 Layouts accepted, splits under any of their usual names (``folder_names``)::
 
@@ -36,17 +36,16 @@ def open_folder(
 
     Args:
         path: The folder.
-        tree: What is in it, if somebody has looked already.
+        tree: What is in it, if it was scanned already.
         seed: Decides the cut of a flat folder.
         shares: Of train, val and test, for a flat folder.
         class_folders: Which folders are classes where folders lie in folders: "outer", "inner" (the last
-            ones, which hold the images), or "path", all names on the way joined. It is asked for where that
-            is in doubt.
+            ones, which hold the images), or "path", all names on the way joined. Required where that is
+            ambiguous.
         max_pixels: Pixels of the largest picture that is decoded.
 
     Raises:
-        DataError: there are no class folders with images, a split is missing, or it is in doubt what the
-            folders are.
+        DataError: there are no class folders with images, a split is missing, or the layout is ambiguous.
         OptionError: an option is impossible.
     """
     if class_folders not in (None, *_LEVELS):

@@ -1,4 +1,4 @@
-"""Which pictures are meant: files, folders of them, lists in text files, and patterns with wildcards."""
+"""Which pictures are meant: files, folders, lists in text files, and patterns with wildcards."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Picture:
     """A picture's file.
 
     Args:
-        path: Where it is; nobody has looked yet whether it can be read.
-        place: The folder in which it lies, relative to the one that was named; "." for a single file.
+        path: Where it is; not checked yet.
+        place: Its folder, relative to the one that was named; "." for a single file.
     """
 
     path: Path
@@ -30,12 +30,12 @@ class Picture:
 
 
 def pictures_of(named: Iterable[str | Path]) -> list[Picture]:
-    """Return the pictures that are meant, in the order in which they are named; each name sorted in itself.
+    """Return the pictures that are meant, in the order of the names; the pictures of one name are sorted.
 
     Args:
-        named: Files; folders, of which every picture at any depth is taken; lists, .txt with a path a line or
-            .csv with a column ``path``, relative to the list or to the current directory; patterns such as
-            ``photos/*.jpg`` or ``photos/**/*.jpg``, of which pictures by name and folders are taken.
+        named: Files; folders, of which every picture at any depth is taken; lists, .txt with one path per
+            line or .csv with a column ``path``, relative to the list or to the current directory; patterns
+            such as ``photos/*.jpg`` or ``photos/**/*.jpg``, which match pictures and folders.
 
     Raises:
         DataError: An empty name, a folder or list without pictures, a pattern that matches nothing, or a list
@@ -54,9 +54,7 @@ def _of(path: Path) -> list[Picture]:
     if path.is_dir():
         found = [Picture(file, file.relative_to(path).parent) for file in image_files(path)]
         if not found:
-            raise DataError(
-                f"{path}: there is no picture in this folder. Name a folder of pictures, or files."
-            )
+            raise DataError(f"{path}: this folder holds no picture. Name a folder of pictures, or files.")
         return found
     if path.suffix.lower() in LISTS and path.is_file():
         return [Picture(_beside(path, line)) for line in _listed(path)]
@@ -64,15 +62,13 @@ def _of(path: Path) -> list[Picture]:
         matching = map(Path, sorted(glob.glob(str(path), recursive=True)))  # noqa: PTH207  # of any path
         meant = [match for match in matching if match.suffix.lower() in SUFFIXES or match.is_dir()]
         if not meant:
-            raise DataError(
-                f"{path}: no file matches this pattern and is a picture by name. Look at the folder with: ls"
-            )
+            raise DataError(f"{path}: no picture matches this pattern. List the folder's files with: ls")
         return [picture for match in meant for picture in _of(match)]
     return [Picture(path)]
 
 
 def _beside(owner: Path, line: str) -> Path:
-    """Return what a line of a list means: relative to the list, or else to the current directory."""
+    """Return the path in a line of a list: relative to the list, or else to the current directory."""
     near = owner.parent / line
     return Path(line) if not near.exists() and Path(line).exists() else near
 
@@ -80,7 +76,7 @@ def _beside(owner: Path, line: str) -> Path:
 def _listed(path: Path) -> list[str]:
     found = _lines(path) if path.suffix.lower() == ".txt" else _column(path)
     if not found:
-        raise DataError(f"{path}: there is no picture in this list. Write one path a line.")
+        raise DataError(f"{path}: this list holds no picture. Write one path per line.")
     return found
 
 
@@ -102,7 +98,7 @@ def _column(path: Path) -> list[str]:
     if column is None and len(table.columns) > 1:
         raise DataError(
             f"{path}: none of the columns {', '.join(table.columns)} names files. Call it {COLUMNS[0]}, or "
-            "write one path a line."
+            "write one path per line."
         )
     heading = [] if column else list(table.columns)
     cells = (row[name] for row in table.rows for name in ([column] if column else table.columns))

@@ -1,4 +1,4 @@
-"""The visible files below a folder, read from the disk once: what every layout is recognised by."""
+"""The visible files below a folder, scanned once: every layout is recognised from them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Tree:
 
     @cached_property
     def own_images(self) -> tuple[Path, ...]:
-        """Return the files directly in it that are named as images are."""
+        """Return the files directly in it that have the ending of an image."""
         return tuple(self.path / name for name in self.names if is_image(name))
 
     @cached_property
@@ -63,7 +63,7 @@ class Tree:
 
 
 def scan(root: Path) -> Tree:
-    """Return what is below a folder.
+    """Return the tree below a folder.
 
     Raises:
         DataError: a folder cannot be read.
@@ -78,7 +78,7 @@ def scan(root: Path) -> Tree:
 
 
 def image_files(folder: Path) -> list[Path]:
-    """Return visible files at any depth that are named as images are.
+    """Return visible files at any depth that have the ending of an image.
 
     Raises:
         DataError: a folder cannot be read.
@@ -87,7 +87,7 @@ def image_files(folder: Path) -> list[Path]:
 
 
 def is_image(name: str) -> bool:
-    """Tell whether a file is named as images are."""
+    """Return whether a file has the ending of an image."""
     return name[len(stem_of(name)) :].lower() in SUFFIXES
 
 

@@ -1,8 +1,8 @@
-"""Files and folders below a folder: sorted, only visible ones; links are followed, but never back up.
+"""Visible files and folders below a folder, sorted; links are followed, but never back up.
 
-A link to the folder that it lies in, or to one above, would show every file again and again: it is left out,
-and so is one that closes a circle of links. Any other link to a folder is followed, whether or not its files
-are shown elsewhere too.
+A link to its own folder or to one above would show every file again and again, so it is skipped, and so is
+one that closes a loop of links. Any other link to a folder is followed, even if its files appear elsewhere
+too.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class _Way:
     links: int
 
     def into(self, path: Path) -> _Way | None:
-        """Return the way to a folder in this one; None if it is on the way already: links in a circle.
+        """Return the way to a folder in this one; None if it is on the way already: a loop of links.
 
         Raises:
             DataError: it lies behind too many links.
@@ -86,14 +86,14 @@ class _Way:
             return None
         if self.links + linked > _MOST_LINKS:
             raise DataError(
-                f"{path}: lies behind more than {_MOST_LINKS} links, one in the folder of the other. Remove "
-                "links between folders of the data."
+                f"{path}: lies behind more than {_MOST_LINKS} nested links. Remove links between folders of "
+                "the data."
             )
         return _Way((*self.entered, real), self.links + linked)
 
 
 def _goes_back(path: Path) -> bool:
-    """Tell a link to the folder that it lies in, or to one above."""
+    """Return whether a path is a link to its own folder or to one above."""
     if not path.is_symlink():
         return False
     home, target = os.path.realpath(path.parent), os.path.realpath(path)

@@ -1,4 +1,4 @@
-"""The levels of a data set: which of its files hold more than eight bits a channel, and what values occur."""
+"""The levels of a data set, from the values in its files of more than eight bits a channel."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from foveate.errors import DataError
 
 _LOOKED_AT = 256  # files whose values are looked at, evenly spread
 _HEAD = 32  # bytes
-_PNG, _PNG_DEPTH = b"\x89PNG\r\n\x1a\n", 24  # where a PNG says its bits a channel
+_PNG, _PNG_DEPTH = b"\x89PNG\r\n\x1a\n", 24  # the offset of its bit depth
 _MAY_BE_DEEP = (
     b"II*\0",
     b"MM\0*",
@@ -34,7 +34,7 @@ _MAY_BE_DEEP = (
 
 
 def common_reading(files: Sequence[Path], max_pixels: int) -> tuple[Reading, tuple[str, ...]]:
-    """Return how the files of a data set are read, all alike, and what has been decided unasked.
+    """Return how the files of a data set are read, all alike, and notes on what was decided.
 
     Args:
         files: All of them.
@@ -69,7 +69,7 @@ def evenly_spread(files: Sequence[Path], count: int) -> list[Path]:
 
 
 def _may_be_deep(path: Path) -> bool:
-    """Tell from a file's first bytes whether it may hold more than eight bits a channel."""
+    """Return whether a file may hold more than eight bits a channel, by its first bytes."""
     try:
         check_file(path)
         with path.open("rb") as file:

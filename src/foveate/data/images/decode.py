@@ -1,13 +1,11 @@
-"""From a file to pixels: upright, RGB, eight bits, whatever the file held.
+"""From a file to pixels: upright, RGB, eight bits.
 
-EXIF rotation is applied, transparency is laid over white, of an animation or a stack the first frame counts.
+EXIF rotation is applied, transparency is blended over white, and only the first frame is used.
 Values of more than eight bits are scaled, in all files of a data set alike: see ``levels``. A fourth channel
-is transparency only if at least half of it is 0 or 255, or it has few levels; else it is something else (near
-infrared, say) and is left out. A JPEG is decoded at a reduced scale where a small image is all that is
-wanted.
+is transparency only if at least half of it is 0 or 255, or it has few levels; otherwise it is taken for
+another channel, such as near infrared, and dropped. A JPEG is decoded at reduced scale where a small image
+is enough.
 
-Limits  a picture of more than ``MOST_PIXELS`` pixels, or a file of more than ``BYTES_A_PIXEL`` times as many
-        bytes, is refused unless ``max_pixels`` allows it; pipes, sockets and devices are never opened.
 Shapes  uint8 (H, W, 3), or (size, size, 3).
 """
 
@@ -58,7 +56,7 @@ def read_square(path: Path, size: int, how: Reading = USUAL) -> UInt8[np.ndarray
 
 
 def read_at_least(path: Path, size: int, how: Reading = USUAL) -> Image.Image:
-    """Return an image, upright, RGB, in no less detail than a resize to ``size`` pixels a side can show.
+    """Return an image, upright, RGB, in at least the detail that a resize to ``size`` pixels a side needs.
 
     Raises:
         DataError: the file cannot be read as an image.
@@ -81,13 +79,13 @@ def square(image: Image.Image | UInt8[np.ndarray, "h w 3"], size: int) -> UInt8[
 
 
 def upright_rgb(image: Image.Image, levels: Levels | None = None) -> Image.Image:
-    """Return an opened image, rotated as its EXIF says, in 8-bit RGB.
+    """Return an opened image, turned by its EXIF orientation, in 8-bit RGB.
 
     Args:
         image: What Pillow opened.
         levels: The values that become black and white, of an image of more than 8 bits; its own if None.
     """
-    # First: reading a PNG's EXIF decodes it, and then nothing tells how deep it was.
+    # First: reading a PNG's EXIF decodes it, after which its depth is lost.
     values = None if levels == SIXTEEN else deep_colour(image)
     image.load()  # and a TIFF is turned by Pillow itself then
     turn = TURNS.get(orientation(image))
@@ -95,7 +93,7 @@ def upright_rgb(image: Image.Image, levels: Levels | None = None) -> Image.Image
         values = np.asarray(image)
     if values is not None:
         alpha = image.getchannel("A") if image.mode == "RGBA" else None
-        fractions = values.dtype.kind == "f"  # of which sixteen bits say nothing
+        fractions = values.dtype.kind == "f"  # for which a 16-bit range means nothing
         if levels is None or (levels == SIXTEEN and fractions):
             levels = levels_of(values)
         image = Image.fromarray(eight_bits(values, levels))
@@ -110,12 +108,12 @@ def upright_rgb(image: Image.Image, levels: Levels | None = None) -> Image.Image
 
 
 def has_alpha(image: Image.Image) -> bool:
-    """Tell whether an image has a channel, or a colour of its palette, that is called transparency."""
+    """Return whether an image has an alpha channel or a transparent colour."""
     return image.mode in _ALPHA or "transparency" in image.info
 
 
 def is_transparency(image: Image.Image) -> bool:
-    """Tell whether the fourth channel of an RGBA image is mostly opaque or clear, or has few levels."""
+    """Return whether the fourth channel of an RGBA image is mostly opaque or clear, or has few levels."""
     counts = image.getchannel("A").histogram()
     return 2 * (counts[0] + counts[255]) >= sum(counts) or sum(map(bool, counts)) <= _FEW
 
@@ -131,6 +129,6 @@ def _open(path: Path, size: int | None, how: Reading) -> Image.Image:
 
 
 def _reduced(image: Image.Image, size: int | None) -> Image.Image:
-    """Return a huge picture in no more detail than is wanted, so that few of them are in memory at once."""
+    """Return a huge picture in no more detail than is needed, to save memory."""
     factor = 1 if size is None else min(image.size) // (_SPARE * size)
     return image.reduce(factor) if factor > 1 else image

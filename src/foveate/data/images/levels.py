@@ -1,4 +1,4 @@
-"""Black and white of pictures of more than eight bits a channel: decided once, for all files of a data set.
+"""Which values become black and white in pictures of more than eight bits: decided once for a data set.
 
 Whole numbers go from 0 to the largest value of 8, 10, 12, 14 or 16 bits that holds them all, floats from 0 to
 1 or 255, or to the greatest that occurs if it is far from that. Where values fall below zero, or all files of
@@ -40,7 +40,7 @@ class Seen:
     whole: bool = True
 
     def __or__(self, other: Seen) -> Seen:
-        """Return what occurs in both."""
+        """Return what occurs in either."""
         return Seen(min(self.low, other.low), max(self.high, other.high), self.whole and other.whole)
 
     @property
@@ -66,7 +66,7 @@ class Seen:
 
 
 def levels_of(values: Shaped[np.ndarray, "*shape"]) -> Levels:
-    """Return the values that become black and white in one picture alone."""
+    """Return the values that become black and white in one picture."""
     return seen(values).levels
 
 
@@ -81,7 +81,7 @@ def seen(values: Shaped[np.ndarray, "*shape"]) -> Seen:
 
 
 def eight_bits(values: Shaped[np.ndarray, "*shape"], levels: Levels) -> UInt8[np.ndarray, "*shape"]:
-    """Scale values so that ``levels`` become 0 and 255; what lies beyond is cut off, NaN becomes 0."""
+    """Scale values so that ``levels`` become 0 and 255; what lies beyond is clipped, NaN becomes 0."""
     low, high = levels
     out = np.empty(values.shape, dtype=np.uint8)
     for part, rows in zip(_strips(values), _strips(out), strict=True):
@@ -97,8 +97,7 @@ def _strips(values: np.ndarray) -> Iterable[np.ndarray]:
 def deep_colour(image: Image.Image) -> UInt16[np.ndarray, "h w 3"] | None:
     """Return the values of a colour picture of sixteen bits a channel, not turned; None if it is another.
 
-    Pillow gives the upper eight bits of such. Read with the bytes in the other order, it gives the lower
-    eight.
+    Pillow gives the upper eight bits. Read in the other byte order, it gives the lower eight.
 
     Args:
         image: What was opened, not yet decoded.
@@ -110,19 +109,19 @@ def deep_colour(image: Image.Image) -> UInt16[np.ndarray, "h w 3"] | None:
             other.tile = [tile._replace(args=_swapped(tile.args)) for tile in other.tile]
             low = np.asarray(other)[..., :3]
     except (ValueError, OSError, Image.DecompressionBombError):
-        return None  # no such order of bytes is known: the upper bits have to do
+        return None  # Pillow does not know that byte order: the upper bits must do
     return np.asarray(image)[..., :3].astype(np.uint16) << 8 | low
 
 
 def is_deep_colour(image: Image.Image) -> bool:
-    """Tell colour of sixteen bits a channel, which Pillow opens as eight: its tiles still say so."""
+    """Return whether an image has sixteen bits a channel; Pillow opens it as eight, but its tiles tell."""
     return image.mode in ("RGB", "RGBA") and any(
         ";16" in str(tile.args) for tile in getattr(image, "tile", ())
     )
 
 
 def _swapped(args: Any) -> Any:
-    """Return a decoder's arguments with the other order of bytes."""
+    """Return a decoder's arguments with the other byte order."""
     if isinstance(args, tuple):
         return (_swapped(args[0]), *args[1:])
     return re.sub(r";16([BLN])", lambda found: f";16{_SWAPPED[found[1]]}", str(args))

@@ -10,6 +10,7 @@ Limits  a picture of more than ``MOST_PIXELS`` pixels, or a file of more than ``
 from __future__ import annotations
 
 import hashlib
+import os
 import stat
 import warnings
 from collections.abc import Iterable, Iterator
@@ -89,13 +90,13 @@ UNREAD = {suffix: advice for suffix, advice in UNREAD.items() if suffix not in S
 
 
 def formats_for(path: Path) -> tuple[str, ...]:
-    """Return the formats that a file may hold; TGA, which has no mark of its own, by name only."""
+    """Return the formats that a file may hold; TGA, which has no signature, only by its ending."""
     _register()
     return _OPENED if path.suffix.lower() == ".tga" else tuple(form for form in _OPENED if form != "TGA")
 
 
 def usual_suffixes(form: str) -> tuple[str, ...]:
-    """Return how files of a format are usually called; empty if nobody can say."""
+    """Return the usual endings of files of a format; empty if they are not known."""
     return _BY_FORMAT.get(form, ())
 
 
@@ -105,7 +106,7 @@ def unread_pictures(files: Iterable[Path]) -> tuple[Path, ...]:
 
 
 def unread_advice(files: Iterable[Path]) -> str:
-    """Return what can be done about pictures that are not read, in one sentence a kind."""
+    """Return what can be done about pictures that are not read, one sentence for each kind."""
     by_advice: dict[str, list[str]] = {}
     for suffix in sorted({file.suffix.lower() for file in files}):
         by_advice.setdefault(UNREAD[suffix], []).append(suffix)
@@ -114,7 +115,7 @@ def unread_advice(files: Iterable[Path]) -> str:
 
 @cache
 def _register() -> None:
-    """Teach Pillow HEIC, where the package for it is installed."""
+    """Register HEIC with Pillow if the package for it is installed."""
     if "HEIF" in FORMATS:
         from pillow_heif import register_heif_opener  # type: ignore[import-not-found]
 
@@ -146,7 +147,7 @@ USUAL = Reading()
 
 @contextmanager
 def opened(path: Path, max_pixels: int = MOST_OF_A_MASK) -> Iterator[ImageFile.ImageFile]:
-    """Give an opened image file, and name the file in whatever goes wrong with it.
+    """Yield an opened image file, and name the file in every error.
 
     Args:
         path: The file.
@@ -157,7 +158,7 @@ def opened(path: Path, max_pixels: int = MOST_OF_A_MASK) -> Iterator[ImageFile.I
     """
     try:
         check_file(path, max_pixels)
-        # Warnings of Pillow (an odd tag, a large image) are findings of `check`, not of every epoch.
+        # Pillow's warnings (a malformed tag, a large image) are findings of `check`, not of every epoch.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with open_image(path, max_pixels) as image:
@@ -187,7 +188,7 @@ def check_file(path: Path, max_pixels: int = MOST_OF_A_MASK) -> None:
     """
     about = path.stat()
     if not stat.S_ISREG(about.st_mode):
-        raise DataError(f"{path}: is {kind_of(about.st_mode)}, not a file. Remove it.")
+        raise DataError(f"{path}: is {kind_of(about.st_mode)}, not a file. Remove it from the data.")
     if about.st_size > BYTES_A_PIXEL * max_pixels:
         raise TooLargeError(
             f"{path}: a file of {about.st_size / 1e9:.1f} GB, more than a picture of {max_pixels:,} pixels "
@@ -197,7 +198,7 @@ def check_file(path: Path, max_pixels: int = MOST_OF_A_MASK) -> None:
 
 
 def kind_of(mode: int) -> str:
-    """Return what a file system's entry is if it is not a file, in words."""
+    """Say what a directory entry is if it is not a file."""
     kinds = ((stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a pipe"), (stat.S_ISSOCK, "a socket"))
     return next((word for is_so, word in kinds if is_so(mode)), "a device")
 
@@ -210,7 +211,9 @@ def content_hash(file: BufferedReader) -> str:
 def hash_of_opened(image: ImageFile.ImageFile) -> str:
     """Return the hash of an opened image's file, without opening the file again."""
     file = image.fp
-    assert file is not None
+    if file is None:  # a plugin has closed it
+        with Path(os.fsdecode(image.filename)).open("rb") as own:
+            return content_hash(own)
     place = file.tell()
     file.seek(0)
     digest = content_hash(file)  # type: ignore[arg-type]
@@ -220,7 +223,7 @@ def hash_of_opened(image: ImageFile.ImageFile) -> str:
 
 @contextmanager
 def open_image(path: Path, max_pixels: int) -> Iterator[ImageFile.ImageFile]:
-    """Give an opened file of one of the formats that are read.
+    """Yield an opened file of one of the formats that are read.
 
     Raises:
         TooLargeError: it has more than ``max_pixels`` pixels.
@@ -251,7 +254,7 @@ def _check_pixels(path: Path, image: Image.Image, max_pixels: int) -> None:
 
 @contextmanager
 def _unlimited() -> Iterator[None]:
-    """Lift Pillow's own limit, which can only be stated for all files at once, while one file is decoded."""
+    """Lift Pillow's own limit, which is global, while one file is decoded."""
     with _LIMIT:
         before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
@@ -276,21 +279,21 @@ def upright_size(image: Image.Image) -> tuple[int, int]:
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """Return an opened image, rotated as its EXIF says."""
+    """Return an opened image, turned by its EXIF orientation."""
     image.load()  # a TIFF is turned by Pillow itself then
     turn = TURNS.get(orientation(image))
     return image if turn is None else image.transpose(turn)
 
 
 def lies(image: Image.Image) -> bool:
-    """Tell whether an opened image's height and width change places when it is turned as its EXIF says.
+    """Return whether turning an opened image by its EXIF orientation swaps height and width.
 
-    Pillow states the size of a TIFF as it is after turning.
+    Pillow states the size of a TIFF after turning.
     """
     return image.format != "TIFF" and orientation(image) in _ON_THEIR_SIDE
 
 
 def orientation(image: Image.Image) -> int:
-    """Return what an image's EXIF says of how it lies, 1 to 8; 1 if it says nothing."""
+    """Return an image's EXIF orientation, 1 to 8; 1 if there is none."""
     found = image.getexif().get(_ORIENTATION, 1)
     return found if isinstance(found, int) else 1

@@ -1,6 +1,6 @@
-"""Files cut at their very end, which decoders take for whole: PNG and GIF say where they end.
+"""Files truncated at their very end, which decoders accept: PNG and GIF mark where they end.
 
-All of the pixels may be there, but nobody knows what else is not.
+All pixels may be there, but something else is missing.
 """
 
 from __future__ import annotations
@@ -10,20 +10,20 @@ import struct
 from typing import BinaryIO
 
 _PNG_HEAD, _PNG_FRAME = 8, 12  # bytes of the signature; of a chunk's length, name and checksum
-_GIF_HEAD, _GIF_IMAGE = 13, 10  # bytes of the header with the screen; of an image's description with its mark
+_GIF_HEAD, _GIF_IMAGE = 13, 10  # bytes of the header with the screen; of an image descriptor
 _EXTENSION, _IMAGE, _END = b"!", b",", b";"
-_TABLE = 0x80  # a bit: a table of colours follows
+_TABLE = 0x80  # a bit: a colour table follows
 
 
 def is_cut(file: BinaryIO, form: str | None) -> bool:
-    """Tell whether a file of a format ends before that format says that it does."""
+    """Return whether a file ends before its format's end marker."""
     if form == "PNG":
         return not _png_ends(file)
     return form == "GIF" and not _gif_ends(file)
 
 
 def _png_ends(file: BinaryIO) -> bool:
-    """Follow the chunks to the last one, whole."""
+    """Follow the chunks; return whether the last one is complete."""
     length, place = os.fstat(file.fileno()).st_size, _PNG_HEAD
     while place + _PNG_FRAME <= length:
         file.seek(place)
@@ -35,7 +35,7 @@ def _png_ends(file: BinaryIO) -> bool:
 
 
 def _gif_ends(file: BinaryIO) -> bool:
-    """Follow the blocks to the mark of the end."""
+    """Follow the blocks to the end marker."""
     file.seek(0)
     head = file.read(_GIF_HEAD)
     file.seek(_table(head[10]), os.SEEK_CUR)
@@ -55,12 +55,12 @@ def _gif_ends(file: BinaryIO) -> bool:
 
 
 def _table(flags: int) -> int:
-    """Return the bytes of a table of colours."""
+    """Return the bytes of a colour table."""
     return 3 << ((flags & 7) + 1) if flags & _TABLE else 0
 
 
 def _blocks_end(file: BinaryIO) -> bool:
-    """Follow blocks to the empty one that ends them."""
+    """Follow sub-blocks to the empty one that ends them."""
     while size := file.read(1):
         if size == b"\0":
             return True

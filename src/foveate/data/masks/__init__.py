@@ -1,1 +1,1 @@
-"""Masks in files: find them, pair them with images, and find out what their pixels mean."""
+"""Masks in files: find them, pair them with images, and infer what their pixels mean."""

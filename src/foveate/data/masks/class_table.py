@@ -1,8 +1,8 @@
-"""Class names and colours from small text files, as they lie beside masks.
+"""Class names and colours from small text files beside masks.
 
-A name list (``classes.txt``) has one name a line, or its number and the name. A colour table
+A name list (``classes.txt``) has one name per line, or its number and the name. A colour table
 (``classes.csv``, ``class_dict.csv``, ``label_colors.txt``, CVAT's ``labelmap.txt``) has a name and three
-numbers a line, in either order, between commas, colons, tabs or blanks; a heading is skipped.
+numbers per line, in either order, separated by commas, colons, tabs or blanks; a heading is skipped.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ COLOUR_FILES = (
     "label_colors.txt",
     "labelmap.txt",
 )
-VOID = ("void", "ignore", "ignored", "unlabelled", "unlabeled")  # names of what does not count
+VOID = ("void", "ignore", "ignored", "unlabelled", "unlabeled")  # names of classes that do not count
 Names = int | str | Path | Sequence[str]
 Colours = str | Path | Mapping[str, int | Sequence[int]]
 
@@ -32,10 +32,10 @@ def class_names(given: Names) -> tuple[str, ...]:
     """Return class names in the order of their numbers.
 
     Args:
-        given: The names; or how many there are; or a file with one a line.
+        given: The names; or how many there are; or a file with one per line.
 
     Raises:
-        OptionError: it is none of these, or a name comes twice.
+        OptionError: it is none of these, or a name occurs twice.
         DataError: the file cannot be read.
     """
     if isinstance(given, int) and not isinstance(given, bool) and given > 0:
@@ -48,9 +48,9 @@ def class_names(given: Names) -> tuple[str, ...]:
         names = []
     twice = next((name for name in names if names.count(name) > 1), None)
     if not names or twice is not None:
-        what = f'the name "{twice}" comes twice' if twice else f"got {given!r}"
+        what = f'the name "{twice}" occurs twice' if twice else f"got {given!r}"
         raise OptionError(
-            f"classes: {what}. Give different names in order, how many, or a file of one a line."
+            f"classes: {what}. Give distinct names in order, their number, or a file with one per line."
         )
     return tuple(names)
 
@@ -62,7 +62,7 @@ def colour_table(given: Colours) -> list[tuple[str, Colour]]:
         given: A file, or a mapping from names to (red, green, blue), or to one grey level.
 
     Raises:
-        OptionError: a colour is not three numbers (or one) in 0..255, or stands for two names.
+        OptionError: a colour is not three numbers (or one) in 0..255, or belongs to two names.
         DataError: the file cannot be read.
     """
     if isinstance(given, (str, Path)):
@@ -79,7 +79,7 @@ def colour_table(given: Colours) -> list[tuple[str, Colour]]:
     for name, colour in table:
         if owner.setdefault(colour, name) != name:
             raise OptionError(
-                f"colours: {colour} stands for {owner[colour]} and for {name}. Give each its own."
+                f"colours: {colour} is the colour of both {owner[colour]} and {name}. Give each its own."
             )
     return table
 
@@ -108,7 +108,9 @@ def _lines(path: Path) -> list[str]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read as text ({error}). Write one class a line, UTF-8.") from None
+        raise DataError(
+            f"{path}: cannot be read as text ({error}). Write one class per line, in UTF-8."
+        ) from None
     lines = [line.strip() for line in text.splitlines()]
     return [line for line in lines if line and not line.startswith("#")]
 
@@ -139,7 +141,7 @@ def _coloured(path: Path) -> list[tuple[str, Colour]]:
         if levels is None or name is None:
             if number == 0:  # a heading
                 continue
-            raise DataError(f'{path}: "{line}" is no name with three numbers. Write name,red,green,blue.')
+            raise DataError(f'{path}: "{line}" is not a name with three numbers. Write name,red,green,blue.')
         if len(name) > 1 and name[0] == str(len(table)):
             name = name[1:]
         table.append((" ".join(name), _colour(" ".join(name), [int(level) for level in levels])))

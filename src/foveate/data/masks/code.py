@@ -1,8 +1,7 @@
-"""What the pixels of mask files mean, and masks read by it.
+"""What the pixels of mask files mean, and reading masks accordingly.
 
 A mask file holds class numbers (grey, paletted, or 16 bits; of a palette the index counts, not the colour),
-one bit, 0 and 255, or colours that a table explains. ``layers`` and ``outlines`` have the codes of other
-masks.
+one bit, 0 and 255, or colours that a table explains. ``layers`` and ``outlines`` have other codes.
 
 Shapes  a mask is uint8 (H, W): a class number, or ``IGNORE``.
 """
@@ -35,12 +34,12 @@ class Code(Protocol):
         """Return the mask of an image from its files.
 
         Raises:
-            DataError: a file cannot be read, or holds what means nothing.
+            DataError: a file cannot be read, or holds a value without a meaning.
         """
         ...
 
     def key(self, files: Sequence[Path]) -> str:
-        """Return what the files mean, for a fingerprint."""
+        """Return the code of the files, for a fingerprint."""
         ...
 
 
@@ -53,7 +52,7 @@ class MaskCode:
         classes: Class names.
         numbers: Raw value, or colour as red * 65536 + green * 256 + blue, to class or ``IGNORE``.
         rest: What every other value means: a class, ``IGNORE``, or None if it is an error.
-        threshold: Grey level from which on a pixel is class 1, for that kind.
+        threshold: Grey level at and above which a pixel is class 1, for that kind.
     """
 
     kind: Kind
@@ -67,10 +66,10 @@ class MaskCode:
         return f"MaskCode({self.kind}, {self.classes}, {numbers}, {self.rest}, {self.threshold})"
 
     def read(self, files: Sequence[Path], image: Path) -> UInt8[np.ndarray, "h w"]:
-        """Return the mask in the one file that holds it, whatever its image.
+        """Return the mask in its one file.
 
         Raises:
-            DataError: the file cannot be read, or holds a value or colour that means nothing.
+            DataError: the file cannot be read, or holds a value or colour without a meaning.
         """
         (path,) = files
         return self.classes_of(raw_mask(path, self.kind), str(path))
@@ -83,18 +82,18 @@ class MaskCode:
         """Return the class of each raw pixel; ``where`` is named in an error.
 
         Raises:
-            DataError: a value or colour means nothing.
+            DataError: a value or colour has no meaning.
         """
         if self.kind == "threshold":
             return (raw >= self.threshold).astype(np.uint8)
         keys, classes = self._table
         place = np.searchsorted(keys, raw).clip(max=len(keys) - 1)
         mask: UInt8[np.ndarray, "h w"] = classes[place]
-        strange = keys[place] != raw
-        if strange.any():
+        unknown = keys[place] != raw
+        if unknown.any():
             if self.rest is None:
-                self._refuse(where, raw[strange])
-            mask[strange] = self.rest
+                self._refuse(where, raw[unknown])
+            mask[unknown] = self.rest
         return mask
 
     @cached_property
@@ -102,16 +101,16 @@ class MaskCode:
         keys = np.array(sorted(self.numbers), dtype=np.int32)
         return keys, np.array([self.numbers[key] for key in keys.tolist()], dtype=np.uint8)
 
-    def _refuse(self, where: str, strange: Int32[np.ndarray, " n"]) -> None:
+    def _refuse(self, where: str, unknown: Int32[np.ndarray, " n"]) -> None:
         coloured = self.kind == "colour"
         known = _listed(np.array(sorted(self.numbers)), coloured)
         raise DataError(
-            f"{where}: holds {counted(strange, coloured)}, which is no class. Known "
+            f"{where}: holds {counted(unknown, coloured)}, which is not a class. Known "
             f"{'colours' if coloured else 'values'} are {known}. Correct the mask, or "
             + (
-                'complete the colour table; background="other" gives what it leaves out a class.'
+                'complete the colour table; background="other" makes all other colours a class.'
                 if coloured
-                else "state all of classes=, or ignore_index= for what should not count."
+                else "state all classes in classes=, or ignore values with ignore_index=."
             )
         )
 
@@ -126,7 +125,7 @@ def masked(code: Code, files: Sequence[Path], image: Path, inside: Path | None) 
         inside: A file, or None.
 
     Raises:
-        DataError: a file cannot be read, holds what means nothing, or they differ in size.
+        DataError: a file cannot be read, holds a value without a meaning, or they differ in size.
     """
     mask = code.read(files, image)
     if inside is None:

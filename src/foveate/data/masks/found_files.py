@@ -15,14 +15,14 @@ OBJECT = ""  # the label of a layer that is one object among many
 
 @dataclass(frozen=True)
 class File:
-    """A file with what its place says.
+    """A file with what its place tells about it.
 
     Args:
         path: Where it is.
-        role: What it holds; None if no name says so.
-        kind: The word for that, as the folder has it.
+        role: What it holds; None if no name tells.
+        kind: The folder's word for that.
         split: train, val, test, or None.
-        place: The folders below the root, without what only says split or role.
+        place: The folders below the root, without words for split or role.
         stem: Its name without the ending.
     """
 
@@ -46,8 +46,8 @@ class Files:
     Args:
         images: Images.
         masks: Their masks, of one kind.
-        inside: Masks that say where to look, of all such folders.
-        notes: What has been left out or taken without being asked.
+        inside: Masks of where to look, of all such folders.
+        notes: What was left out or chosen by default.
     """
 
     images: tuple[File, ...]
@@ -58,7 +58,7 @@ class Files:
 
 @dataclass(frozen=True)
 class Match:
-    """A mask with its image, and what its place and name have beyond those of the image."""
+    """A mask with its image, and what its place and name add to those of the image."""
 
     image: File
     mask: File
@@ -74,9 +74,9 @@ class Pair:
     Args:
         image: The image file.
         masks: Its mask's, or one for each class or object that it shows.
-        split: train, val or test, or None if the folder does not say.
+        split: train, val or test, or None if unknown.
         labels: The class of each mask file, ``OBJECT`` for objects; empty if one file holds the whole mask.
-        inside: A mask that says where to look, if it is wanted.
+        inside: A mask of where to look, if it is wanted.
     """
 
     image: Path

@@ -1,6 +1,6 @@
-"""Find out what the pixels of mask files mean: from what the user says, what lies beside them, and a look.
+"""Infer what the pixels of mask files mean, from the user's options, files beside them, and their values.
 
-Every decision that nobody asked for is said in a note.
+Every decision made by default is reported in a note.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from foveate.errors import DataError, OptionError, first_few
 
 _BINARY = {0, 255}
 _SHOWN = 12  # values named in an error
-_LIGHT = 200  # a grey level that no class number reaches where nobody says how many there are
+_LIGHT = 200  # a grey level above any class number, where the number of classes is not given
 Ignored = int | str | Sequence[int | str]
 
 
 @dataclass(frozen=True)
 class MaskOptions:
-    """What a user says about masks; each may be left out.
+    """A user's options for masks; None for what is inferred.
 
     Args:
         classes: Names in the order of the class numbers, ignored ones too; how many; or a file of them.
@@ -47,7 +47,7 @@ class MaskOptions:
         colours: Colour table of RGB masks: a file, or a mapping from names to colours.
         background: Name of class 0 of binary masks; with a colour table, the class of all colours that it
             leaves out ("ignore": they do not count).
-        threshold: Grey level from which on a pixel is foreground, for masks with soft edges.
+        threshold: Grey level at and above which a pixel is foreground, for masks with soft edges.
     """
 
     classes: Names | None = None
@@ -59,7 +59,7 @@ class MaskOptions:
 
 @dataclass(frozen=True)
 class InferredCode:
-    """What the masks mean, with what to draw the classes with, and what has been decided unasked."""
+    """The code of masks, the colours of its classes if known, and notes on what was decided by default."""
 
     code: MaskCode
     palette: UInt8[np.ndarray, "k 3"] | None
@@ -71,11 +71,11 @@ def infer_code(root: Path, masks: MaskScan, options: MaskOptions) -> InferredCod
 
     Args:
         root: Where name lists and colour tables may lie.
-        masks: The files; as few of them as will do are looked at.
+        masks: The files; no more are looked at than needed.
         options: What the user says.
 
     Raises:
-        DataError: a mask cannot be read, or it cannot be told what its pixels mean.
+        DataError: a mask cannot be read, or the meaning of its pixels is ambiguous.
         OptionError: the options contradict each other.
     """
     notes: list[str] = []
@@ -88,7 +88,7 @@ def infer_code(root: Path, masks: MaskScan, options: MaskOptions) -> InferredCod
         return _by_colour(table, options, notes)
     if table is not None and named is None:
         named = tuple(dict.fromkeys(name for name, _ in table))
-        notes.append("the masks hold class numbers: of the colour table only names and order are used")
+        notes.append("the masks hold class numbers: only the names and order of the colour table are used")
     seen = masks.seen(masks.files if named is None else masks.sample)
     if seen.values <= _BINARY and len(named or ()) <= 2 and options.ignore_index is None:
         return _binary(options, named, notes)
@@ -100,7 +100,7 @@ def infer_from_values(values: frozenset[int], options: MaskOptions) -> InferredC
     """Return what masks without files mean, from the values that occur in them.
 
     Raises:
-        DataError: it cannot be told what the values mean.
+        DataError: the meaning of the values is ambiguous.
         OptionError: the options contradict each other.
     """
     notes: list[str] = []
@@ -116,7 +116,7 @@ def infer_from_values(values: frozenset[int], options: MaskOptions) -> InferredC
 def _named(
     folders: Sequence[Path], options: MaskOptions, notes: list[str]
 ) -> tuple[tuple[str, ...] | None, list[tuple[str, Colour]] | None]:
-    """Return class names and colour table: the user's, or those that lie beside the masks."""
+    """Return class names and colour table: the user's, or those in files beside the masks."""
     names: Names | None = options.classes
     colours: Colours | None = options.colours
     if names is None and colours is None:
@@ -133,7 +133,7 @@ def _named(
 def _by_threshold(options: MaskOptions, named: tuple[str, ...] | None, notes: list[str]) -> InferredCode:
     level = options.threshold
     if isinstance(level, bool) or not isinstance(level, int) or not 1 <= level <= 65535:
-        raise OptionError(f"threshold={level!r} is no grey level. Write threshold=128, for example.")
+        raise OptionError(f"threshold={level!r} is not a grey level. Write threshold=128, for example.")
     names = _two(options, named)
     return InferredCode(MaskCode("threshold", names, {}, threshold=level), None, tuple(notes))
 
@@ -149,7 +149,7 @@ def _two(options: MaskOptions, named: tuple[str, ...] | None) -> tuple[str, ...]
     named = named or ("foreground",)
     names = (options.background or BACKGROUND, *named) if len(named) == 1 else named
     if len(names) != 2:
-        raise OptionError(f"binary masks tell two classes apart, classes= names {len(names)}. Name two.")
+        raise OptionError(f"binary masks have two classes, but classes= names {len(names)}. Name two.")
     return names
 
 
@@ -192,7 +192,7 @@ def _index(
         given = len(named) - 1
         notes.append(f"pixels of class {given}, {named[-1]}, are ignored: it is the last of the names")
     if named is None and given is not None and any(isinstance(one, str) for one in _several(given)):
-        raise OptionError(f"ignore_index={given!r} is a name, but no classes are named. Give classes=.")
+        raise OptionError(f"ignore_index={given!r} is a name, but the classes have no names. Give classes=.")
     ignored = set(_ignored(given, named or ()))
     if IGNORE in seen.values and IGNORE not in ignored and len(named or ()) <= IGNORE:
         ignored.add(IGNORE)
@@ -205,8 +205,8 @@ def _index(
     names = tuple(named[value] for value in values)
     if not names or len(names) > MOST_CLASSES:
         raise DataError(
-            f"{len(names)} classes remain, but masks tell 1 to {MOST_CLASSES} apart. Are these numbers of "
-            "objects? Masks must hold numbers of classes."
+            f"{len(names)} classes remain, but masks can hold 1 to {MOST_CLASSES}. Are these object "
+            "numbers? Masks must hold class numbers."
         )
     first = dict(reversed(table)) if table else {}
     if table:
@@ -225,8 +225,8 @@ def _unnamed(options: MaskOptions, seen: Seen, ignored: set[int]) -> tuple[str, 
     listed = first_few(values, _SHOWN)
     if values[-1] > 20 and is_voc_brightness(values):
         raise DataError(
-            f"the masks hold {listed}: the brightness of VOC's colours, not class numbers. Somebody turned "
-            "paletted masks to grey. Take the paletted ones, of which the index counts."
+            f"the masks hold {listed}: the brightness of VOC's colours, not class numbers. Paletted masks "
+            "were converted to grey. Use the paletted ones."
         )
     soft = len(values) > 2 and (
         seen.soft is not None or (IGNORE in seen.values and _LIGHT <= values[-1] < IGNORE)
@@ -261,12 +261,12 @@ def _ignored(given: Ignored | None, names: Sequence[str]) -> list[int]:
         if isinstance(one, str):
             if one not in names:
                 raise OptionError(
-                    f"ignore_index={one!r}: no class is called so. Classes: {', '.join(names)}."
+                    f"ignore_index={one!r}: there is no class of this name. Classes: {', '.join(names)}."
                 )
             found.append(names.index(one))
         elif isinstance(one, bool) or not isinstance(one, int) or one < 0:
             raise OptionError(
-                f"ignore_index={one!r} is no value of a pixel. Write ignore_index=255, for example."
+                f"ignore_index={one!r} is not a pixel value. Write ignore_index=255, for example."
             )
         else:
             found.append(one)

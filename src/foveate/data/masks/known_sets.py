@@ -1,4 +1,4 @@
-"""What the class numbers of well-known sets mean, where the files have the names that their authors gave.
+"""What the class numbers of well-known data sets mean, recognised by their original file names.
 
 Sources  Cityscapes: ``cityscapesscripts/helpers/labels.py``; Pascal VOC: the development kit's ``VOCinit``.
 """
@@ -16,7 +16,7 @@ from jaxtyping import UInt8
 from foveate.data.base import IGNORE
 from foveate.data.palette import voc_palette
 
-# Name, number in labelIds, colour; the place is the number in labelTrainIds. The other numbers do not count.
+# Name, number in labelIds, colour; the position is the number in labelTrainIds. Other numbers do not count.
 _CITYSCAPES = (
     ("road", 7, (128, 64, 128)),
     ("sidewalk", 8, (244, 35, 232)),
@@ -53,7 +53,7 @@ class KnownSet:
         classes: Class names.
         numbers: Pixel value to class, or ``IGNORE``.
         palette: A colour for each class.
-        note: What tells that it is this set.
+        note: How it was recognised.
     """
 
     classes: tuple[str, ...]

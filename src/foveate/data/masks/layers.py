@@ -1,7 +1,7 @@
-"""Masks in several files an image: one for each class, or one for each object.
+"""Masks in several files per image: one for each class, or one for each object.
 
-In each file what is not 0 (above 1: from grey level 128 on) belongs to the class or object. Later files
-cover earlier ones.
+Pixels that are not 0 belong to the class or object; in files with values above 1, those of at least 128.
+Later files cover earlier ones.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from foveate.data.masks.scan_masks import MaskScan
 from foveate.errors import DataError, OptionError, first_few
 
 _HALF = 128
-_FEW = 3  # values of a layer; soft edges are told from class numbers by the levels between
+_FEW = 3  # a layer with this many values holds class numbers if none is bright, else soft edges
 FOREGROUND = "foreground"
 
 
@@ -32,7 +32,7 @@ class Layers:
     Args:
         classes: Class names, the background first.
         numbers: The class of each file, or ``IGNORE``.
-        threshold: Grey level from which on a pixel counts, where a file holds more than 0 and 1.
+        threshold: Grey level at and above which a pixel counts, in a file with values above 1.
     """
 
     classes: tuple[str, ...]
@@ -70,17 +70,17 @@ class Layers:
 def infer_layers(
     pairs: Sequence[Pair], scan: MaskScan, names: tuple[str, ...] | None, threshold: int | None
 ) -> tuple[Layers, str]:
-    """Return what the files of masks in several files mean, and a note that says so.
+    """Return the code of masks in several files, and a note on it.
 
     Args:
         pairs: Images with their masks and the labels of those.
         scan: The files of the masks.
         names: The user's class names, with the background first or without; None for those of the folders.
-        threshold: The user's grey level from which on a pixel counts.
+        threshold: The user's grey level at and above which a pixel counts.
 
     Raises:
-        DataError: a file cannot be read, or holds class numbers, of which one file would be enough.
-        OptionError: there are other names than labels.
+        DataError: a file cannot be read, or holds class numbers.
+        OptionError: the names do not match the labels.
     """
     found = sorted({label for pair in pairs for label in pair.labels} - {BACKGROUND}, key=_by_number)
     _check_layers(scan)
@@ -100,7 +100,7 @@ def infer_layers(
 
 def _classes(own: list[str], names: tuple[str, ...] | None, *, objects: bool) -> tuple[str, ...]:
     if len(own) >= MOST_CLASSES:
-        raise DataError(f"{len(own)} classes, but masks tell {MOST_CLASSES} apart. Merge some.")
+        raise DataError(f"{len(own)} classes, but masks can hold {MOST_CLASSES}. Merge some.")
     if names is None:
         return (BACKGROUND, *own)
     if len(names) == len(own) and (objects or set(names) == set(own)):
@@ -109,17 +109,12 @@ def _classes(own: list[str], names: tuple[str, ...] | None, *, objects: bool) ->
         return names
     raise OptionError(
         f"classes= names {', '.join(names)}, but there are mask files for {', '.join(own)}. Name these, "
-        "with the "
-        "background first or without it."
+        "with or without the background first."
     )
 
 
 def are_layers(scan: MaskScan) -> bool:
-    """Tell whether no file holds class numbers.
-
-    Raises:
-        DataError: a file cannot be read.
-    """
+    """Return whether all files can be read and none holds class numbers."""
     try:
         _check_layers(scan)
     except DataError:

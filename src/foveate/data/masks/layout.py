@@ -1,8 +1,8 @@
 """Recognise a folder of images and masks: what belongs together, and in which split.
 
-``roles`` tells images from masks, ``pairs`` brings them together. The split is what the folders say, or
-lists, or the names of all files. Official parts are never mixed: a part without masks is left out, and if
-only train has masks, train is cut.
+``roles`` tells images from masks, ``match`` and ``pairs`` bring them together. The split comes from folders,
+lists, or file names. Official splits are never mixed: one without masks is left out, and if only train has
+masks, train is cut.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Pairs:
         pairs: Images with masks.
         bare: Images without a mask, in splits where others have one.
         spare: Masks without an image.
-        notes: What has been decided or left out without being asked.
+        notes: What was decided or left out by default.
     """
 
     root: Path
@@ -42,7 +42,7 @@ class Pairs:
 
     @property
     def outlined(self) -> bool:
-        """Tell whether the masks are text files of outlines."""
+        """Whether the masks are text files of outlines."""
         return any(file.suffix.lower() == OUTLINES for pair in self.pairs for file in pair.masks)
 
 
@@ -55,7 +55,7 @@ def find_pairs(
         tree: The folder.
         images: Name of the folders of images, if it is not a usual one; or the path to one.
         masks: Likewise of masks.
-        inside: Likewise of masks that say where to look.
+        inside: Likewise of masks of where to look, 0 outside.
 
     Raises:
         DataError: several folders might hold the masks, several files might be the mask of one image, a
@@ -75,7 +75,7 @@ def find_pairs(
     matches, spare = matched(files.images, files.masks)
     found = paired(files.images, matches)
     if not found.pairs:
-        if images is None and files.images[0].role is None:  # nothing but the word for masks speaks for masks
+        if images is None and files.images[0].role is None:  # no other sign of masks than a folder's name
             return None
         pictures = first_few(file.path.name for file in files.images)
         others = first_few(file.path.name for file in spare)
@@ -86,7 +86,7 @@ def find_pairs(
     pairs, bare, more = _in_splits(tree, found.pairs, found.bare)
     notes = [*files.notes, *found.notes, *more]
     if OUTLINES in {file.suffix.lower() for pair in pairs for file in pair.masks} and bare:
-        notes.append(f"{len(bare)} images have no text file, or an empty one: nothing but background")
+        notes.append(f"{len(bare)} images have no text file, or an empty one: all background")
         pairs = [*pairs, *(Pair(file.path, (), _split_of(file, pairs)) for file in bare)]
         bare = []
     within, inside_notes = _within(tree, pairs, files, inside)
@@ -117,7 +117,7 @@ def _in_splits(
 def _by_list(
     tree: Tree, pairs: Sequence[Pair], bare: Sequence[File]
 ) -> tuple[Sequence[Pair], Sequence[File]]:
-    """Return what lists name, in the splits that they state; else the splits that all file names state."""
+    """Return the pairs in the splits that lists state, or else that all file names state."""
     lists = split_lists(tree)
     images = [*(pair.image for pair in pairs), *(file.path for file in bare)]
     if lists:
@@ -142,7 +142,7 @@ def _split_in(stem: str) -> str | None:
 def _within(
     tree: Tree, pairs: Sequence[Pair], files: Files, inside: str | None
 ) -> tuple[Sequence[Pair], list[str]]:
-    """Return the pairs with the masks that say where to look, if those are wanted; else a note on them."""
+    """Return the pairs with their masks of where to look, if those are wanted; else a note on them."""
     if not files.inside:
         return pairs, []
     folder = files.inside[0].path.parent

@@ -1,8 +1,8 @@
 """Lists of files that say which image is in which split: train.txt, val.txt and test.txt.
 
-A line is a name, a path, or one of them with more behind it: the mask's path, as in CamVid's lists, or class
-numbers. Names may hold dots and blanks. Such lists often carry the paths of the machine that they were
-written on: of a path as much counts, from its end, as is needed to tell the images apart.
+A line is a name or a path, perhaps followed by more: the mask's path, as in CamVid's lists, or class numbers.
+Names may contain dots and blanks. Such lists often have the paths of the machine that they were written on:
+only the end of a path counts, as far as it is needed to tell the images apart.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ class _Known:
 
 
 def _readings(line: str) -> Iterator[str]:
-    """Yield what the name in a line may be: all of it, or the part before a separator, the longest first."""
+    """Yield possible readings of a line: all of it, then the parts before a separator, the longest first."""
     line = line.replace("\\", "/").strip()
     yield line
     for separator in ("\t", ",", ";"):
@@ -125,7 +125,9 @@ def _lines(file: Path) -> list[str]:
     try:
         lines = file.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{file}: cannot be read as text ({error}). Write one name a line, UTF-8.") from None
+        raise DataError(
+            f"{file}: cannot be read as text ({error}). Write one name per line, in UTF-8."
+        ) from None
     return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
 
 

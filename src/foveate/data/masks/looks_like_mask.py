@@ -1,4 +1,4 @@
-"""Tell masks from pictures by a look at their pixels."""
+"""Tell masks from photographs by their pixels."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from foveate.data.images.open_image import opened
 from foveate.errors import DataError
 
 _LOOKED_AT = 4  # pairs
-_LEVELS, _FLAT = 4, 0.95  # a mask has that share of its pixels in so few of 16 grey levels
+_LEVELS, _FLAT = 4, 0.95  # a mask has this share of its pixels in so few of 16 grey levels
 
 
 def look_like_masks(pairs: list[tuple[Path, Path]]) -> bool:
-    """Tell masks beside pictures of the same size by their few grey levels."""
+    """Return whether the second file of each pair has few grey levels, the first many, and the same size."""
     step = max(len(pairs) // _LOOKED_AT, 1)
     looks = [(_look(image), _look(mask)) for image, mask in pairs[::step][:_LOOKED_AT]]
     return all(image and mask and image[0] == mask[0] and mask[1] > _FLAT > image[1] for image, mask in looks)

@@ -1,8 +1,8 @@
 """Find the image that a mask belongs to, by place and name.
 
-A mask belongs to the image of the same name at the same place (``roles.File.where``), whatever marks it as
-a mask (``stems``); or the image's name is the beginning of its own; or it lies in a folder called as the
-image; or one of the two lies in further folders and no other image has the name.
+A mask belongs to the image of the same name at the same place (``File.where``), apart from what marks it as
+a mask (``name_words``); or to one whose name its own begins with; or whose name its folder has; or to one
+above or below, if no other image has the name.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from foveate.errors import DataError
 
 
 def matched(images: Sequence[File], masks: Sequence[File]) -> tuple[list[Match], list[File]]:
-    """Return every mask that belongs to an image, with it, and the other masks."""
+    """Return every mask that belongs to an image, with that image, and the masks left over."""
     left, found = list(masks), list[Match]()
     for ways in (_same_place, _nested, _other_place):
         for way in ways(images, left):
@@ -72,7 +72,7 @@ def _nested(images: Sequence[File], masks: Sequence[File]) -> Iterator[_Way]:
     """Yield the way to find the image of objects in a folder of their own: images/x.png, masks/x/1.png.
 
     Raises:
-        DataError: the folders may be images or classes: both are called alike.
+        DataError: the folders may be images or classes: both have the same names.
     """
     by_folder: dict[object, list[File]] = defaultdict(list)
     usable = [image for image in images if image.role == "image"]
@@ -91,7 +91,7 @@ def _nested(images: Sequence[File], masks: Sequence[File]) -> Iterator[_Way]:
 
 
 def _named_by_image(images: Sequence[File], masks: Sequence[File]) -> bool:
-    """Tell whether masks lie in one folder an image, rather than one folder a class."""
+    """Return whether masks lie in one folder per image, not in one folder per class."""
     stems = {(image.split, *image.place, image.stem) for image in images}
     folders = {(mask.split, *mask.place) for mask in masks if mask.place}
     if not folders or not folders <= stems or 2 * len(folders) < len(stems):
@@ -103,15 +103,14 @@ def _named_by_image(images: Sequence[File], masks: Sequence[File]) -> bool:
         return False
     mask = masks[0]
     raise DataError(
-        f"{mask.path.parent.parent}: its folders are called as the images are, and so are the files in "
-        "them: is "
-        f"{mask.path.parent.name} a class or an image? Rename the folders, such as "
+        f"{mask.path.parent.parent}: its folders and the files in them have the names of the images: is "
+        f"{mask.path.parent.name} a class or an image? Rename the folders, for example to "
         f"class_{mask.path.parent.name}."
     )
 
 
 def _other_place(images: Sequence[File], masks: Sequence[File]) -> Iterator[_Way]:
-    """Yield ways to find a mask's image where one of them lies in further folders, or one states no split."""
+    """Yield ways to find a mask's image where one of the two lies deeper, or has no split."""
     usable = [image for image in images if image.role == "image"]
     for of_image, of_mask in _NAMES:
         known: dict[object, list[File]] = defaultdict(list)
@@ -136,7 +135,7 @@ def _other_place(images: Sequence[File], masks: Sequence[File]) -> Iterator[_Way
 
 
 def _only(mask: File, images: Sequence[File]) -> Match | None:
-    """Return the match of a mask and the only image that it may belong to."""
+    """Return the match of a mask with its image, if there is only one candidate."""
     if len(images) != 1:
         return None
     image = images[0]
@@ -147,12 +146,12 @@ def _only(mask: File, images: Sequence[File]) -> Match | None:
 
 
 def _beginnings(stem: str) -> Iterator[str]:
-    """Yield what stands before each separator in a name, the longest first."""
+    """Yield the part of a name before each separator, the longest first."""
     yield from (stem[: cut.start()] for cut in reversed(list(SEPARATOR.finditer(stem))) if cut.start())
 
 
 def _reachable(image: File, mask: File) -> bool:
-    """Tell whether one place is the other with further folders in between."""
+    """Return whether one place is the other with further folders in between."""
     if image.split != mask.split and image.split is not None and mask.split is not None:
         return False
     short, long = sorted((image.place, mask.place), key=len)

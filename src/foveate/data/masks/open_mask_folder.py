@@ -24,7 +24,7 @@ from foveate.data.masks.scan_masks import MaskScan
 from foveate.data.splits import SHARES, Shares
 from foveate.errors import DataError, OptionError, first_few
 
-_LOOKED_AT = 4  # masks of a part
+_LOOKED_AT = 4  # masks of a split
 
 
 def open_mask_folder(
@@ -48,25 +48,24 @@ def open_mask_folder(
 
     Args:
         path: The folder.
-        found: What it holds, if somebody has looked already.
+        found: What it holds, if it was scanned already.
         seed: Decides the cut of data in one piece.
         shares: Of train, val and test, likewise.
-        classes: Class names in order, ignored ones too; how many; or a file of one a line. Without, those of
-            a ``classes.txt`` in the folder, or as many as the masks hold.
-        ignore_index: Values (or names) that do not count. 255 never does where masks hold class numbers.
+        classes: Class names in order, ignored ones too; how many; or a file with one per line. Without,
+            those of a ``classes.txt`` in the folder, or those that occur in the masks.
+        ignore_index: Values (or names) that do not count. Class number 255 is always ignored.
         colours: Colour table of RGB masks: a file, or a mapping from names to colours. Without, that of a
             ``classes.csv`` in the folder.
-        background: Name of class 0 of binary masks; with a colour table the class of all colours that it
-            leaves out.
-        threshold: Grey level from which on a pixel is foreground, for masks with soft edges.
-        ignore_outside: Name of a folder of masks, beside that of the masks; what is 0 there does not count.
-        images: Name of the folders of images, if it is none of the usual; or the path to one.
+        background: Name of class 0 of binary masks; with a colour table, the class of all other colours.
+        threshold: Grey level at and above which a pixel is foreground, for masks with soft edges.
+        ignore_outside: Name of a further folder of masks; pixels that are 0 there do not count.
+        images: Name of the folders of images, if it is not a usual one; or the path to one.
         masks: Likewise of masks.
         max_pixels: Pixels of the largest picture that is decoded.
 
     Raises:
-        DataError: it is no such folder, images have no mask, a mask cannot be read, or nobody can tell what
-            its pixels mean.
+        DataError: it is not such a folder, images have no mask, a mask cannot be read, or the meaning of its
+            pixels is ambiguous.
         OptionError: the options contradict each other.
     """
     path = path.resolve()
@@ -103,7 +102,7 @@ def _entry(root: Path, pair: Pair) -> Entry:
 
 
 def _with_truth(entries: list[Entry], code: Code, scan: MaskScan) -> tuple[list[Entry], list[str]]:
-    """Leave out a part of which no pixel counts, such as the test masks of Cityscapes; with a note."""
+    """Leave out a split in which no pixel counts, such as the test masks of Cityscapes; with a note."""
     blind = {
         split for split in ("val", "test") if _is_blind([e for e in entries if e.split == split], code, scan)
     }
@@ -116,7 +115,7 @@ def _with_truth(entries: list[Entry], code: Code, scan: MaskScan) -> tuple[list[
 
 
 def _is_blind(entries: list[Entry], code: Code, scan: MaskScan) -> bool:
-    """Tell whether nothing counts in the first masks of a part; one that cannot be read is reported later."""
+    """Return whether no pixel counts in the first masks; one that cannot be read is reported later."""
     try:
         return bool(entries) and all(_is_ignored(entry, code, scan) for entry in entries[:_LOOKED_AT])
     except DataError:
@@ -127,7 +126,7 @@ def _is_ignored(entry: Entry, code: Code, scan: MaskScan) -> bool:
     files = entry.masks or ()
     if isinstance(code, MaskCode) and code.kind != "colour":
         (seen,) = scan.look(files)
-        if seen.mode != "1":  # of which a code has its own reading
+        if seen.mode != "1":  # one bit is read differently by each kind of code
             values = np.array(sorted(seen.values or ()), dtype=np.int32)
             return bool((code.classes_of(values, str(files[0])) == IGNORE).all())
     return bool((code.read(files, entry.path) == IGNORE).all())
@@ -149,10 +148,10 @@ def _infer(
     Args:
         found: Images with their masks.
         scan: The files of those.
-        options: What the user says.
+        options: The user's.
 
     Raises:
-        DataError: a mask cannot be read, or it cannot be told what it means.
+        DataError: a mask cannot be read, or its meaning is ambiguous.
         OptionError: the options contradict each other, or are for other masks.
     """
     several = any(len(pair.masks) > 1 for pair in found.pairs)

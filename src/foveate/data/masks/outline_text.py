@@ -9,8 +9,8 @@ import numpy as np
 
 from foveate.errors import DataError
 
-_BOX = 4  # numbers behind the class that make a box
-_CORNERS = 6  # numbers behind the class from which on there is an outline
+_BOX = 4  # numbers after the class that make a box
+_CORNERS = 6  # numbers after the class that an outline needs at least
 _ITEM = re.compile(r"""(?:-|(\d+)\s*:)\s*(['"]?)(.+?)\2\s*$""")
 _INLINE = re.compile(r"""\s*(?:\d+\s*:)?\s*(?:(['"])(.*?)\1|([^,]*?))\s*(?:,|$)""")  # a comma may be quoted
 
@@ -31,7 +31,7 @@ def outlines_in(file: Path) -> list[tuple[int, list[float]]]:
         except ValueError:
             number, points = -1, []
         if number < 0 or len(points) < _CORNERS or len(points) % 2 or not np.isfinite(points).all():
-            boxes = "it is a box, which does not say which pixels are meant" if len(points) == _BOX else ""
+            boxes = "it is a box, which does not outline the object" if len(points) == _BOX else ""
             raise DataError(
                 f"{file}, line {place}: not a class number and the outline of an object"
                 f"{f' ({boxes})' if boxes else ''}. Export the annotations for segmentation: polygons, or "
@@ -42,7 +42,7 @@ def outlines_in(file: Path) -> list[tuple[int, list[float]]]:
 
 
 def is_outline_file(file: Path) -> bool:
-    """Tell a text file of numbers, as YOLO's are, from any other."""
+    """Return whether a text file holds numbers in YOLO's format."""
     try:
         lines = [line.split() for line in _text(file).splitlines() if line.strip()]
         return (

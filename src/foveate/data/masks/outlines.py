@@ -1,7 +1,7 @@
 """Outlines of objects in text files, as labelling sites export them for YOLO.
 
-One file an image, one object a line: its class's number, then x and y of each corner as shares of width and
-height. An image without a file, or with an empty one, shows no object. Names are in ``data.yaml``.
+One file per image, one object per line: its class number, then x and y of each corner as fractions of width
+and height. An image without a file, or with an empty one, shows no object. Names are in ``data.yaml``.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ class Outlines:
         """Return the mask of an image; later outlines cover earlier ones.
 
         Args:
-            files: The text file, or none if the image shows no object.
-            image: The image, which says how large the mask is.
+            files: The text file; empty if the image shows no object.
+            image: The image, which has the mask's size.
 
         Raises:
             DataError: a file cannot be read, or a line is not an outline of a known class.
@@ -62,7 +62,7 @@ class Outlines:
 
 
 def infer_outlines(root: Path, files: Sequence[Path], given: tuple[str, ...] | None) -> tuple[Outlines, str]:
-    """Return what the class numbers in text files mean, and a note of where the names come from.
+    """Return the code of text files, and a note on where the class names come from.
 
     Args:
         root: Where a ``data.yaml`` may lie.

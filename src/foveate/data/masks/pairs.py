@@ -1,7 +1,8 @@
 """Pair images with their masks, one or several each.
 
-Several masks of one image are renderings of one truth (Cityscapes), of which one is chosen; or one for each
-class (``masks/road/x.png``, ``x_road.png``); or one for each object (``masks/x/1.png``, ``x_mask_1.png``).
+Several masks of one image are renderings of the same labels (Cityscapes), of which one is chosen; or one for
+each class (``masks/road/x.png``, ``x_road.png``); or one for each object (``masks/x/1.png``,
+``x_mask_1.png``).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from foveate.data.folders.name_words import meaning
 from foveate.data.masks.found_files import OBJECT, SEPARATOR, File, Match, Pair
 from foveate.errors import DataError
 
-_RENDERINGS = ("labeltrainids", "labelids", "1stho", "ah")  # of one truth, the best first
+_RENDERINGS = ("labeltrainids", "labelids", "1stho", "ah")  # of the same labels, the best first
 _USELESS = set(
     "instanceids instance instances 2ndho vk overlay edge edges boundary panoptic color colour".split()
 )
@@ -30,7 +31,7 @@ class Pairing:
     Args:
         pairs: Images with masks.
         bare: Images without a mask.
-        notes: What was decided without being asked.
+        notes: What was decided by default.
     """
 
     pairs: tuple[Pair, ...]
@@ -46,7 +47,7 @@ def paired(images: Sequence[File], matches: list[Match]) -> Pairing:
         matches: Every mask that belongs to one of them.
 
     Raises:
-        DataError: nothing tells which of several masks of an image is meant.
+        DataError: it is ambiguous which of several masks of an image is meant.
     """
     chosen, labels, notes = _meant(matches)
     masks: dict[Path, list[Match]] = defaultdict(list)
@@ -63,7 +64,7 @@ def paired(images: Sequence[File], matches: list[Match]) -> Pairing:
 
 
 def _meant(matches: list[Match]) -> tuple[list[Match], Callable[[Match], str] | None, list[str]]:
-    """Return the masks that are meant, what tells their classes if one image may have several, and notes."""
+    """Return the masks that are meant, how to get a mask's class if an image may have several, and notes."""
     useful = [match for match in matches if not _USELESS & _pieces(match.tail)] or matches
     for word in _RENDERINGS:
         best = [match for match in useful if word in _pieces(match.tail)]
@@ -88,7 +89,7 @@ def _several(matches: Iterable[Match]) -> bool:
 
 
 def _labels(matches: list[Match]) -> Callable[[Match], str]:
-    """Return what tells the class of one of several masks of an image: its folder, its name, or nothing."""
+    """Return how to get the class of one of several masks of an image: by folder, by name, or not at all."""
     if any(match.nested for match in matches):
         return lambda match: OBJECT
     folders = {match.folder for match in matches}
@@ -105,7 +106,7 @@ def _check_clear(matches: list[Match]) -> None:
     """Refuse several masks of one image that are neither classes nor numbered objects.
 
     Raises:
-        DataError: such are there.
+        DataError: there are such masks.
     """
     seen: dict[object, Match] = {}
     words = {tail for match in matches if (tail := _tail(match)) and not re.search(r"\d", tail)}
@@ -124,7 +125,7 @@ def _check_clear(matches: list[Match]) -> None:
 
 
 def _tail(match: Match) -> str:
-    """Return what a mask's name has beyond its image's, without words that only say that it is a mask."""
+    """Return what a mask's name adds to its image's, without words that only mark it as a mask."""
     return " ".join(piece for piece in SEPARATOR.split(match.tail) if piece and not _says_mask(piece))
 
 

@@ -1,4 +1,4 @@
-"""What a mask file holds, before anybody says what it means: values, or colours.
+"""What a mask file holds, before it is decoded by a code: values, or colours.
 
 A file is a picture (grey, paletted, 16 bits, RGB) or an array (.npy, .npz).
 
@@ -143,14 +143,14 @@ def _of_array(path: Path, values: np.ndarray, kind: Kind) -> Int32[np.ndarray, "
         values = values.squeeze(0 if values.shape[0] == 1 else 2)
     if values.ndim != 2:
         raise DataError(
-            f"{path}: an array of shape {values.shape}. Save one class number a pixel, as (H, W)."
+            f"{path}: an array of shape {values.shape}. Save one class number per pixel, as (H, W)."
         )
     whole = _whole(path, values)
     return whole * 255 if values.dtype == bool and kind != "index" else whole
 
 
 def _read_array(path: Path) -> tuple[np.ndarray, str]:
-    """Return the array in a file, of several the one with the name of a mask; and the hash of the bytes.
+    """Return the array in a file, of several the one named as a mask; and the hash of the file's bytes.
 
     Raises:
         DataError: it cannot be read, or nothing tells which array is meant.
@@ -170,7 +170,7 @@ def _read_array(path: Path) -> tuple[np.ndarray, str]:
         raise DataError(
             f"{path}: cannot be read as an array ({type(error).__name__}: {error}). Save it with numpy.save."
         ) from None
-    raise DataError(f"{path}: holds the arrays {listed}. Save the mask alone, or call it mask.")
+    raise DataError(f"{path}: holds the arrays {listed}. Save the mask alone, or name it mask.")
 
 
 def _whole(path: Path, values: np.ndarray) -> Int32[np.ndarray, "h w"]:
@@ -191,7 +191,7 @@ def packed(pixels: np.ndarray) -> Int32[np.ndarray, "h w"]:
 
 
 def counted(values: Int32[np.ndarray, " n"], coloured: bool) -> str:
-    """Return values with how often they occur, the most frequent first, in words."""
+    """Return values with their counts, the most frequent first, as text."""
     found, counts = np.unique(values, return_counts=True)
     order = np.argsort(-counts, kind="stable")
     shown = [f"{word_for(int(found[n]), coloured)} ({counts[n]} pixels)" for n in order]
@@ -219,5 +219,5 @@ def first_colours(palette: Sequence[int] | None, count: int) -> UInt8[np.ndarray
 
 
 def word_for(value: int, coloured: bool) -> str:
-    """Return a value, or a colour, in words."""
+    """Return a value, or a colour, as text."""
     return f"({value >> 16}, {value >> 8 & 255}, {value & 255})" if coloured else str(value)

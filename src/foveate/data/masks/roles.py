@@ -31,7 +31,7 @@ from foveate.errors import DataError, first_few
 
 _LOOKED_AT = 20  # text files beside images, until one is not empty
 _FOLD = re.compile(r"(?:fold|cv|split|run|k)[ _-]?\d+$", re.IGNORECASE)
-# Of two kinds of masks, which one is meant. A mask beside what was drawn by hand is the view (DRIVE).
+# Of two kinds of masks, the better one. Beside manual masks, "mask" is the field of view (DRIVE).
 _BETTER = {"gtcoarse": "gtfine", "mask": "manual"}
 
 
@@ -42,7 +42,7 @@ class Named:
     Args:
         images: Of images, or None.
         masks: Of masks, or None.
-        inside: Of masks that say where to look, or None.
+        inside: Of masks of where to look, or None.
     """
 
     images: str | None = None
@@ -50,13 +50,13 @@ class Named:
     inside: str | None = None
 
     def role(self, root: Path, folder: Path) -> Role | None:
-        """Return what the user says that a folder holds."""
+        """Return what a folder holds according to the user."""
         roles: dict[Role, str | None] = {"inside": self.inside, "mask": self.masks, "image": self.images}
         return next((role for role, name in roles.items() if name and _is_called(root, folder, name)), None)
 
 
 def files_by_role(tree: Tree, named: Named) -> Files | None:
-    """Return images and masks, or None if the folder does not hold such.
+    """Return images and masks, or None if the folder does not hold both.
 
     Raises:
         DataError: several folders might hold the masks, or there is no folder of a name that was given.
@@ -93,7 +93,7 @@ def _files(
     split: str | None = None,
     place: tuple[str, ...] = (),
 ) -> Iterable[File]:
-    """Yield all files with what the names of their folders say, the inner ones last."""
+    """Yield all files with what the names of their folders tell."""
     for name in tree.names:
         yield File(tree.path / name, role, kind, split, place, stem_of(name))
     splits = sibling_splits(tree.folders)
@@ -102,7 +102,7 @@ def _files(
         given = named.role(root, folder.path)
         own = given or (None if _is_overruled(says.role, named) else says.role)
         if own == "image" and role == "mask" and given is None and re.search(r"\d", name):
-            own = None  # masks/img_007/1.png: the folder is called as an image is
+            own = None  # masks/img_007/1.png: the folder has the name of an image
         inner = splits.get(name)
         if split is not None and inner != split:
             inner = None
@@ -124,7 +124,7 @@ def _kind(name: str) -> str:
 
 
 def _is_overruled(role: Role | None, named: Named) -> bool:
-    """Tell a usual name of what the user has named otherwise."""
+    """Return whether the user named another folder for this role."""
     given = {"image": named.images, "mask": named.masks, "inside": named.inside}
     return bool(role and given.get(role))
 
@@ -159,10 +159,10 @@ def _may_be_mask(path: Path) -> bool:
 
 
 def _one_kind(tree: Tree, masks: list[File]) -> tuple[list[File], list[File], list[str]]:
-    """Return the masks of the kind that is meant at each place, those that are a field of view, and notes.
+    """Return the masks of the kind that is meant at each place, those of a field of view, and notes.
 
     Raises:
-        DataError: nothing tells which kind is meant.
+        DataError: it is ambiguous which kind is meant.
     """
     drawn = [file for file in masks if file.path.suffix.lower() == OUTLINES]
     masks = [file for file in masks if file.path.suffix.lower() != OUTLINES] or drawn
@@ -221,7 +221,7 @@ def _look_like_masks(images: list[File], masks: list[File]) -> bool:
 
 
 def _check_folds(tree: Tree, images: list[File]) -> None:
-    """Refuse several folds of one data set at once, whose test images are training images of the others."""
+    """Refuse several folds at once: test images of one are training images of the others."""
     folds = {file.place[0] for file in images if file.split and file.place and _FOLD.match(file.place[0])}
     if len(folds) > 1:
         raise DataError(

@@ -22,7 +22,7 @@ class Seen:
     """The values of some masks.
 
     Args:
-        values: All of them.
+        values: All that occur.
         soft: A JPEG among the files, which cannot hold class numbers, or None.
     """
 
@@ -31,7 +31,7 @@ class Seen:
 
 
 class MaskScan:
-    """The mask files of a data set. What a read of a file tells is kept for whoever asks next.
+    """The mask files of a data set, with what was read of them so far.
 
     Args:
         files: All of them.

@@ -1,8 +1,8 @@
-"""Scenes: handwritten digits in coloured clutter; the one digit that carries the red mark is the truth.
+"""Scenes: handwritten digits in coloured clutter; the one digit with the red mark is the label.
 
 The built-in data. The digits are real (scikit-learn's copy of the UCI set, 1797 samples of 8x8 pixels);
-samples of train, val and test are disjoint. Whoever does not look at the mark can do no better than guess
-among the digits shown; ``Split.look`` says where the evidence is. With masks, a pixel of the marked area has
+samples of train, val and test are disjoint. Without looking at the mark one can only guess among the digits
+shown; ``Split.look`` says where the evidence is. With masks, a pixel of the marked area has
 the class of its digit, and every other pixel, those of other digits too, is background.
 
 Shapes  images uint8 (N, size, size, 3); where to look bool (size, size); masks uint8 (size, size).
@@ -40,7 +40,7 @@ def scenes(
         train: How many training scenes.
         val: How many validation scenes; 0 for no such split.
         test: How many test scenes.
-        seed: Everything random follows from it.
+        seed: Determines everything random.
         masks: Whether the truth is a mask, of classes background, 0, 1, ...; else the digit is the label.
         options: size, classes, distractors, strokes: see ``SceneOptions``.
 
@@ -57,7 +57,7 @@ def scenes(
     for name, count in counts.items():
         if isinstance(count, bool) or not isinstance(count, int) or count < (name != "val"):
             raise OptionError(
-                f"scenes: {name}={count!r} is no number of scenes. Write {name}=1000, for example."
+                f"scenes: {name}={count!r} is not a number of scenes. Write {name}=1000, for example."
             )
     if not isinstance(masks, bool):
         raise OptionError(

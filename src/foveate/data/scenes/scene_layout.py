@@ -30,7 +30,7 @@ class SceneOptions:
         classes: Digits 0..classes-1 occur, in [2, 10].
         distractors: Unmarked (or differently marked) digits beside the marked one, in [0, 35].
         strokes: Short lines of clutter.
-        seed: Everything random follows from it.
+        seed: Determines everything random.
     """
 
     size: int = 32

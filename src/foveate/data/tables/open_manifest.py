@@ -14,13 +14,10 @@ groups.
 
 from __future__ import annotations
 
-import math
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NoReturn
 
 from foveate.data.base import ImageData
 from foveate.data.entries import Entry, data_from_entries, plain
@@ -32,14 +29,9 @@ from foveate.data.masks.infer_code import Ignored, MaskOptions, infer_code
 from foveate.data.masks.scan_masks import MaskScan
 from foveate.data.printable import printable
 from foveate.data.splits import SHARES, Shares
+from foveate.data.tables.label_columns import COLUMNS, cells_of, label_columns, refuse_column, whole_labels
 from foveate.data.tables.table import OLD, Row, Table, read_table
-from foveate.errors import DataError, OptionError, first_few, nearest
-
-COLUMNS = ("path", "label", "mask", "split", "group")
-_NAN = ("nan", "-nan", "<na>")
-_NUMBER = re.compile(
-    r"[+-]?(?:(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:e[+-]?[0-9]+)?|inf|infinity|nan)", re.IGNORECASE
-)
+from foveate.errors import DataError, OptionError, first_few
 
 
 def open_manifest(
@@ -65,9 +57,9 @@ def open_manifest(
         classes: What the masks mean, as for ``open_mask_folder``; likewise the following.
         ignore_index: Values that do not count.
         colours: Colour table of RGB masks.
-        background: Name of what nothing claims.
-        threshold: Grey level from which on a pixel is foreground.
-        separator: What stands between the labels of an image. "|" is seen unasked; "" takes every cell for
+        background: Name of class 0, or of all colours that the table leaves out.
+        threshold: Grey level at and above which a pixel is foreground.
+        separator: What separates the labels of an image. "|" is recognised by itself; "" takes every cell as
             one label.
         labels: The columns of 0 and 1 that are labels (a sequence, or one text with commas); all but path,
             split and group if None, in a table without the columns label and mask.
@@ -75,7 +67,7 @@ def open_manifest(
 
     Raises:
         DataError: a column, cell or file is missing, a file is listed twice, or a group is in two splits; a
-            label is a fraction or NaN; or nobody can tell what a mask means.
+            label is a fraction or NaN; or the coding of the masks cannot be inferred.
         OptionError: options for masks, but the table has labels, or the other way round; or they contradict
             each other.
         MissingExtraError: Parquet needs pyarrow.
@@ -83,7 +75,7 @@ def open_manifest(
     asked = MaskOptions(classes, ignore_index, colours, background, threshold)
     path = path.resolve()
     table = _named(path, read_table(path))
-    chosen = _label_columns(path, table, labels)
+    chosen = label_columns(path, table, labels)
     _check_cells(path, table, chosen)
     entries = [_entry(path, line, row) for line, row in zip(table.lines, table.rows, strict=True)]
     _check_files(path, entries, table)
@@ -136,57 +128,18 @@ def _named(path: Path, table: Table) -> Table:
     rows = [{known.get(name, name): cell for name, cell in row.items()} for row in table.rows]
     columns = tuple(known.get(name, name) for name in table.columns)
     if "path" not in columns:
-        _refuse_column(path, "path", columns)
+        refuse_column(path, "path", columns)
     return replace(table, columns=columns, rows=rows)
-
-
-def _label_columns(path: Path, table: Table, asked: Sequence[str] | str | None) -> tuple[str, ...]:
-    """Return the columns of 0 and 1 that are labels; none if there is a column of labels or masks."""
-    if asked is not None:
-        names = tuple(name.strip() for name in asked.split(",")) if isinstance(asked, str) else tuple(asked)
-        for name in names:
-            if name not in table.columns:
-                raise OptionError(
-                    f'labels: {path.name} has no column "{name}". {nearest(name, table.columns)}'
-                )
-        return names
-    there = {"label", "mask"} & set(table.columns)
-    if len(there) == 2:
-        raise DataError(
-            f"{path}: has both columns label and mask. Leave one out: it is the truth to be found."
-        )
-    if there:
-        return ()
-    others = [name for name in table.columns if name and name not in COLUMNS]
-    telling = [name for name in others if any(truth_of(row[name]) is not None for row in table.rows)]
-    odd = [name for name in others if any(truth_of(row[name]) is None for row in table.rows)]
-    if not telling:
-        _refuse_column(path, "label", table.columns)
-    if odd:
-        line, cell = next(pair for pair in _column(table, odd[0]) if truth_of(pair[1]) is None)
-        raise DataError(
-            f'{path}: has no column label, and not all others hold 0 and 1: {odd[0]} is "{cell}" in line '
-            f"{line}. Say which columns are labels: --labels "
-            f"{','.join(name for name in others if name not in odd) or telling[0]} (in Python labels=)."
-        )
-    return tuple(others)
-
-
-def _refuse_column(path: Path, column: str, columns: Sequence[str]) -> NoReturn:
-    raise DataError(
-        f"{path}: has no column {column}. {nearest(column, columns)} Columns are path, label or mask and, if "
-        "wanted, split and group; or path and a column of 0 and 1 for each label."
-    )
 
 
 def _check_cells(path: Path, table: Table, chosen: Sequence[str]) -> None:
     needed = ("path", "split") if chosen else COLUMNS[:4]
     for column in (name for name in needed if name in table.columns):
-        empty = [line for line, cell in _column(table, column) if not cell]
+        empty = [line for line, cell in cells_of(table, column) if not cell]
         if empty:
             raise DataError(f"{path}: column {column} is empty in line {first_few(empty)}. Fill it in.")
     for column in chosen:
-        odd = [f'{line}: "{cell}"' for line, cell in _column(table, column) if truth_of(cell) is None]
+        odd = [f'{line}: "{cell}"' for line, cell in cells_of(table, column) if truth_of(cell) is None]
         if odd:
             raise DataError(
                 f"{path}: column {column} is neither 0 nor 1 in line {first_few(odd)}. Decide, or leave the "
@@ -194,22 +147,17 @@ def _check_cells(path: Path, table: Table, chosen: Sequence[str]) -> None:
             )
 
 
-def _column(table: Table, name: str) -> list[tuple[int, str]]:
-    """Return the cells of a column with their lines."""
-    return [(line, row[name]) for line, row in zip(table.lines, table.rows, strict=True)]
-
-
 def _labelled(
     path: Path, table: Table, entries: list[Entry], chosen: Sequence[str], separator: str | None
 ) -> tuple[list[Entry], tuple[str, ...], list[str]]:
-    """Return the entries with what holds for them, the classes, and what has been decided unasked."""
+    """Return the entries with their labels, the classes, and notes on what was decided by default."""
     if chosen:
         several = held(table.rows, chosen)
         return _with(entries, several), tuple(chosen), [f"labels are the columns {', '.join(chosen)}"]
     texts = [row["label"] for row in table.rows]
     parts = parted(texts, separator)
     if parts is None:
-        labels = _whole(path, table, texts)
+        labels = whole_labels(path, table, texts)
         classes = sorted(set(labels))
         if all(label.isascii() and label.isdecimal() for label in labels):
             classes.sort(key=int)
@@ -219,8 +167,12 @@ def _labelled(
             [],
         )
     kept = without_none(parts)
-    notes = [] if separator else ['"|" in a label stands between several; separator="" takes it for one']
-    notes += ['"No Finding" is not a class: it says that no label holds'] if kept != parts else []
+    notes = (
+        []
+        if separator
+        else ['"|" separates the labels of an image; separator="" takes the cell as one label']
+    )
+    notes += ['"No Finding" is not a class: it means that no label applies'] if kept != parts else []
     names = sorted({label for some in kept for label in some})
     if not names:
         raise DataError(f"{path}: no row has a label. Fill in the column label.")
@@ -229,38 +181,6 @@ def _labelled(
 
 def _with(entries: Sequence[Entry], labels: Sequence[tuple[str, ...]]) -> list[Entry]:
     return [replace(entry, masks=None, labels=some) for entry, some in zip(entries, labels, strict=True)]
-
-
-def _whole(path: Path, table: Table, labels: Sequence[str]) -> list[str]:
-    """Return labels, class numbers that were written as fractions (1.0) or with a plus without these.
-
-    A number is what spreadsheets write as one: "1_1" is a word.
-
-    Raises:
-        DataError: one is NaN, or all are numbers and some are not whole.
-    """
-    nan = [line for line, label in _column(table, "label") if label.lower() in _NAN]
-    if nan:
-        raise DataError(
-            f"{path}: column label is NaN in line {first_few(nan)}. Fill it in, or leave the rows out."
-        )
-    if not all(map(_NUMBER.fullmatch, labels)):
-        return list(labels)  # words
-    numbers = [float(label) for label in labels]
-    odd = [
-        f"{label} (line {line})"
-        for line, label, number in zip(table.lines, labels, numbers, strict=True)
-        if not (math.isfinite(number) and number.is_integer())
-    ]
-    if odd:
-        raise DataError(
-            f"{path}: labels are fractions: {first_few(odd)}. Classes are expected: write a word or a "
-            "whole number for each image."
-        )
-    return [
-        label.removeprefix("+") if label.lstrip("+-").isdecimal() else str(int(number))
-        for label, number in zip(labels, numbers, strict=True)
-    ]
 
 
 def _entry(manifest: Path, line: int, row: Row) -> Entry:
@@ -283,7 +203,7 @@ def _entry(manifest: Path, line: int, row: Row) -> Entry:
 
 
 def _file(folder: Path, name: str) -> Path:
-    """Return where a file is: as its name is written, with the slashes of Windows turned, or in old bytes."""
+    """Return a file's path: its name as written, with backslashes turned, or encoded in Windows-1252."""
     turned = name.replace("\\", "/")
     found = next((folder / written for written in (name, turned) if _is_file(folder / written)), None)
     if found is None and not name.isascii():

@@ -1,7 +1,7 @@
 """A table in a file: CSV as spreadsheets of any country write it, or Parquet, as rows of text.
 
-Commas, semicolons and tabs are told by the header; UTF-8 and UTF-16 with or without a byte-order mark are
-read, and what is neither as Windows-1252.
+The header tells commas, semicolons and tabs apart. UTF-8 and UTF-16 are read with or without a byte-order
+mark, anything else as Windows-1252.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from foveate.errors import DataError, MissingExtraError
 
 Row = dict[str, str]
 _DELIMITERS = (",", ";", "\t")
-_LIST = "|"  # between the parts of a cell that is a list, as Parquet has them
+_LIST = "|"  # joins the parts of a Parquet cell that is a list
 _WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 OLD = "cp1252"  # what tables that are not Unicode are written in
 
@@ -30,8 +30,8 @@ class Table:
     Args:
         columns: Their names, as they are written.
         rows: One mapping from names to cells a row, blanks at the ends of cells removed.
-        lines: Where each row starts, for a reader of the file; the header is line 1.
-        encoding: What it was written in.
+        lines: The line of the file on which each row starts; the header is line 1.
+        encoding: Of the file.
     """
 
     columns: tuple[str, ...]
@@ -57,7 +57,7 @@ def _read_text(path: Path) -> Table:
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read as text ({error}). Save it as UTF-8 with commas.") from None
     if "\0" in text:
-        raise DataError(f"{path}: holds zero bytes, which no table has. Save it as UTF-8 text with commas.")
+        raise DataError(f"{path}: holds zero bytes, so it is not text. Save it as UTF-8 text with commas.")
     delimiter, text, first = _delimiter(text, path.suffix.lower())
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     lines, cells, ended = [], [], first
@@ -85,7 +85,7 @@ def _decoded(data: bytes) -> tuple[str, str]:
 
 
 def _delimiter(text: str, suffix: str) -> tuple[str, str, int]:
-    """Return what parts the cells, the text without Excel's line that says so, and how many lines that is."""
+    """Return the delimiter, the text without Excel's ``sep=`` line, and how many lines were dropped."""
     head, _, rest = text.partition("\n")
     head = head.rstrip("\r")
     if head.lower().startswith("sep=") and len(head) == len("sep=;"):

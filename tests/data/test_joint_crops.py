@@ -146,7 +146,7 @@ def test_evaluation_is_the_whole_canvas_in_order(split):
         ({"colour": -0.1}, "colour=-0.1"),
     ],
 )
-def test_impossible_wishes_are_told_at_the_call(split, options, said):
+def test_impossible_options_are_refused_at_the_call(split, options, said):
     with pytest.raises(OptionError, match=said):
         train_batches(split, batch_size=8, seed=0, epoch=0, augment="crop", **options)
 
