@@ -57,7 +57,7 @@ def expect_trusted(code: str) -> None:
     raise TrustError(
         f'{now.path} names "{code}": to continue, {function or "code"} of the Python module {module} would '
         "be imported and run with all your permissions. It is not part of foveate, timm or torchvision, so "
-        "it needs your consent. If you know and trust that code, pass --trust-code (in Python: trust_code=True)."
+        "it needs your consent. If you know and trust it, pass --trust-code (in Python: trust_code=True)."
     )
 
 

@@ -20,32 +20,32 @@ _given: dict[str, Given] = {}
 def import_model(path: str, classes: int, options: Mapping[str, object]) -> nn.Module:
     """Return what ``package.module:function`` builds.
 
-    The module may lie in the current directory. The function is called with ``classes`` (or ``num_classes``,
-    if that is what it takes) and the options.
+    The module may lie in the current folder. The function is called with ``classes`` (or ``num_classes``, if
+    that is its parameter) and the options.
 
     Raises:
         UnknownNameError: There is no such module or function.
-        OptionError: It does not take the arguments, or returns something else than a model.
+        OptionError: It does not take the arguments, or does not return a model.
         TrustError: The path was read from a file that the caller does not trust.
     """
     function = import_callable(path, "function")
-    with current_directory():  # what it imports late may lie there too
+    with current_directory():  # so may modules that it imports late
         return call_builder(path, function, classes, options)
 
 
 def call_builder(
     path: str, function: Callable[..., object], classes: int, options: Mapping[str, object]
 ) -> nn.Module:
-    """Return what a function of the user's own builds.
+    """Return what the user's own function builds.
 
     Args:
-        path: What messages call it.
+        path: Its name, for messages.
         function: Takes ``classes`` or ``num_classes``, and the options.
         classes: Length of the output.
         options: By name.
 
     Raises:
-        OptionError: It does not take the arguments, or returns something else than a model.
+        OptionError: It does not take the arguments, or does not return a model.
     """
     keyword = _keyword(function, path, options)
     model = function(**{keyword: classes}, **options)
@@ -55,17 +55,17 @@ def call_builder(
 
 
 def _keyword(function: Callable[..., object], path: str, options: Mapping[str, object]) -> str:
-    """Return what the function calls the number of classes.
+    """Return the function's parameter for the number of classes.
 
     Raises:
-        OptionError: It has no word for it, or does not take an option.
+        OptionError: It has none, or does not take an option.
     """
     parameters = inspect.signature(function).parameters
     takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     keyword = next((k for k in _CLASSES if k in parameters), _CLASSES[0] if takes_all else None)
     if keyword is None:
         raise OptionError(
-            f"{path}({', '.join(parameters)}) takes no classes. Give it the parameter: "
+            f"{path}({', '.join(parameters)}) does not take the number of classes. Add the parameter: "
             f"def {path.partition(':')[2]}(classes: int) -> nn.Module"
         )
     unknown = [option for option in options if option not in parameters]
@@ -75,15 +75,15 @@ def _keyword(function: Callable[..., object], path: str, options: Mapping[str, o
 
 
 def remember(name: str, model: Given) -> None:
-    """Let ``create_model`` know a model by this name, in this process."""
+    """Make a model known to ``create_model`` by this name, in this process."""
     _given[name] = model
 
 
 def build_given(name: str, classes: int, pretrained: bool, options: Mapping[str, object]) -> nn.Module:
-    """Return a model that was given.
+    """Return a model that was given as a Python object.
 
     Raises:
-        CheckpointError: Nothing was given by this name in this process.
+        CheckpointError: No model of this name was given in this process.
         OptionError: It does not take an option, or ``pretrained``.
     """
     full = f"{PREFIX}/{name}"
@@ -94,7 +94,7 @@ def build_given(name: str, classes: int, pretrained: bool, options: Mapping[str,
     model = _given[full]
     if pretrained:
         raise OptionError(
-            f"{full}: pretrained=True is for models by name. Give the model with its weights in it."
+            f"{full}: pretrained=True is for models given by name. Give the model with its weights loaded."
         )
     if isinstance(model, nn.Module):
         if options:

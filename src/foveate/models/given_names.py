@@ -28,14 +28,14 @@ from foveate.tensor_file import tensor_sum
 
 
 def name_of(model: object) -> str:
-    """Return the name of a model: itself if it is one, else one by which ``create_model`` knows the object.
+    """Return the name of a model: a name as it is, and for an object one by which ``create_model`` finds it.
 
     Args:
         model: A name; a function that takes ``classes`` and returns a module; or a module, of which every run
             gets a copy with the weights that it has.
 
     Raises:
-        OptionError: It is something else, or a function that keeps a value of which no name can be made.
+        OptionError: It is something else, or keeps a value that cannot be hashed reproducibly.
 
     Example:
         >>> name_of("resnet8")
@@ -65,13 +65,13 @@ def digest(model: Any) -> str:
 
 
 def _spelt(value: Any, where: str, inside: tuple[int, ...], *, given: bool = False) -> str:
-    """Return a text that tells a value from others, and is the same in every process.
+    """Return a text that identifies a value and is the same in every process.
 
     Args:
-        value: What is spelt.
-        where: What messages call it.
-        inside: Which objects it is a part of, by ``id``: one may hold itself.
-        given: Whether it is the model itself, whose code counts though it had an import path.
+        value: The value.
+        where: Its name, for messages.
+        inside: The objects that contain it, by ``id``: an object may contain itself.
+        given: Whether it is the model itself, whose code counts even if it has an import path.
 
     Raises:
         OptionError: There is no such text.
@@ -134,14 +134,14 @@ def _of_callable(value: Any, where: str, within: tuple[int, ...]) -> str:
     if hasattr(value, "__wrapped__"):  # by functools.cache
         return f"{type(value).__qualname__} {_spelt(value.__wrapped__, where, within)}"
     raise OptionError(
-        f"{where}: got a {type(value).__qualname__}, of which no name can be made that is the same in every "
-        "process. Expected plain values: numbers, text, lists of them, functions, arrays. Pass such, or an "
+        f"{where}: got a {type(value).__qualname__}, which cannot be hashed to the same name in every "
+        "process. Expected plain values: numbers, text, lists of them, functions, arrays. Pass these, or an "
         'import path as the model: "package.module:function".'
     )
 
 
 def _of_function(function: FunctionType, where: str, within: tuple[int, ...]) -> str:
-    """Return source and code of a function, and the values that it keeps."""
+    """Return the source and code of a function, and the values it keeps."""
     source = _source(function)
     text = _of_code(function.__code__, source)
     crowded = function.__name__ == "<lambda>" and source.count("lambda") > 1  # another one in the same line
@@ -157,20 +157,20 @@ def _of_code(code: CodeType, source: str) -> str:
 
 
 def _whole(code: CodeType) -> str:
-    """Return code with the names in it and the functions within."""
+    """Return the code of a function, its names, and the functions inside it."""
     parts = [_whole(value) for value in code.co_consts if inspect.iscode(value)]
     return f"{_of_code(code, '')} {code.co_names} {parts}"
 
 
 def _kept(function: FunctionType, source: str, where: str, within: tuple[int, ...]) -> str:
-    """Return the values around a function, and its defaults where the source does not tell them."""
+    """Return the values a function closes over, and its defaults unless the source shows them."""
     code = function.__code__
     kept: dict[str, Any] = {}
     for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
         if name != "__class__":
             try:
                 kept[name] = cell.cell_contents
-            except ValueError:  # nothing is in it yet
+            except ValueError:  # it is still empty
                 kept[name] = None
     if hasattr(function, "__wrapped__") or not _writes_defaults(source):
         defaults = function.__defaults__ or ()
@@ -182,7 +182,7 @@ def _kept(function: FunctionType, source: str, where: str, within: tuple[int, ..
 
 
 def _of_class(kind: type, where: str, within: tuple[int, ...]) -> str:
-    """Return the source of a class, or the code of its methods, and the values that they keep."""
+    """Return the source of a class, or the code of its methods, and the values they keep."""
     source = _source(kind)
     text = f"{source or repr(kind)} {b''!r} []"
     for name, part in vars(kind).items():
@@ -202,7 +202,7 @@ def _source(code: Any) -> str:
 
 
 def _writes_defaults(source: str) -> bool:
-    """Return whether all defaults of a function are plain values in its source, which then tells them."""
+    """Return whether the source shows all defaults of a function: they are plain values."""
     try:
         (function,) = ast.parse(textwrap.dedent(source)).body
     except (SyntaxError, ValueError):
@@ -214,7 +214,7 @@ def _writes_defaults(source: str) -> bool:
 
 
 def import_path(model: object) -> str | None:
-    """Return where a function can be imported from, if that gives this very function."""
+    """Return the import path of a function, if it leads to this very function."""
     module, name = getattr(model, "__module__", None), getattr(model, "__qualname__", "")
     if isinstance(model, nn.Module) or not module or module == "__main__" or "<" in name:
         return None

@@ -1,4 +1,4 @@
-"""What networks return: the tensor of logits among it, and the probabilities that the logits stand for.
+"""The outputs of networks: the logits among them, and the probabilities that logits stand for.
 
 Shapes  images (B, C, H, W), normalised -> logits (B, K, H, W); one channel is the logit of class 1 of two.
 """
@@ -15,13 +15,13 @@ from foveate.errors import ShapeError
 from foveate.models.segmentation.segmenter import resized
 
 Run = Callable[[Tensor], object]
-"""A network, or anything that is called like one: images (B, C, H, W) to what ``main_output`` reads."""
+"""A network, or any callable like one: images (B, C, H, W) to an output that ``main_output`` accepts."""
 
 
 def main_output(outputs: object) -> Tensor:
-    """Return the tensor of logits among what a model returned.
+    """Return the tensor of logits in the output of a model.
 
-    Understood are a tensor, a mapping with ``out`` (torchvision's segmenters) or ``logits``, and an object
+    Accepted are a tensor, a mapping with ``out`` (torchvision's segmenters) or ``logits``, and an object
     with ``logits`` (transformers, torchvision's GoogLeNet and Inception in training).
 
     Raises:
@@ -48,8 +48,8 @@ def logits_of(run: Run, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k 
     logits = main_output(run(images))
     if logits.ndim != 4 or len(logits) != len(images):
         raise ShapeError(
-            f"the model made {tuple(logits.shape)} of images {tuple(images.shape)}, expected logits "
-            "(B, classes, H, W). Give a model that segments."
+            f"the model returned {tuple(logits.shape)} for images {tuple(images.shape)}, expected logits "
+            "(B, classes, H, W). Use a segmentation model."
         )
     return resized(logits, images)
 

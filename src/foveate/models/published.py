@@ -1,4 +1,4 @@
-"""Published checkpoints, loaded into the network that they are for, whatever their authors call things."""
+"""Published checkpoints, loaded into foveate's networks whatever names their authors gave to the weights."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ _log = logging.getLogger("foveate")
 def load_published(model: nn.Module, path: Path | str) -> tuple[str, ...]:
     """Load a published checkpoint into a model of the same network.
 
-    The names, shapes and orders of the authors (SE, ECA, CBAM, BAM), of timm, torchvision and other
-    much-used sources are brought to those of the model. A file of the plain network, without any weights
-    of the mechanism, fills the rest of the model. ``model_normalisation`` then says what images the weights
-    expect: for ResNets of photographs, ImageNet's.
+    Names, shapes and orders used by the authors (SE, ECA, CBAM, BAM), timm, torchvision and other popular
+    sources are translated to those of the model. A file of the plain network, without weights of the
+    mechanism, fills the rest of the model. ``model_normalisation`` then returns what the weights expect: for
+    ResNets on photographs, ImageNet's.
 
     Args:
         model: Receives the weights; from ``create_model``, with the options of the published network.
         path: A safetensors file, or a PyTorch file (weights only: nothing in it is executed); the weights
-            may lie under ``state_dict`` or ``model`` and behind ``module.``.
+            may be nested under ``state_dict`` or ``model`` and prefixed with ``module.``.
 
     Returns:
         The names that keep their fresh weights: a head for another number of classes, and the mechanism's if
-        the file is of the plain network. The log says so too.
+        the file is of the plain network. The log names them too.
 
     Raises:
-        CheckpointError: The file cannot be read, or is of another network, or of another form of it; the text
+        CheckpointError: The file cannot be read, or is for another network or another form of it; the text
             lists what does not fit.
 
     Example:
@@ -53,7 +53,9 @@ def load_published(model: nn.Module, path: Path | str) -> tuple[str, ...]:
     fresh = _without_mechanism(model, own, state)
     head = put_weights(model, {**{name: own[name] for name in fresh}, **state}, _classes(model), origin)
     if fresh:
-        _log.warning("%s: no weights of the mechanism in it; %d keep their start", origin, len(fresh))
+        _log.warning(
+            "%s: no weights of the mechanism in it; %d keep their initial values", origin, len(fresh)
+        )
     normalisation = getattr(model, "published_normalisation", None)
     if normalisation is not None:
         keep_normalisation(model, *normalisation)
@@ -68,7 +70,7 @@ def _without_mechanism(model: nn.Module, own: dict[str, Tensor], state: dict[str
 
 
 def _classes(model: nn.Module) -> int:
-    """Return the length of the output: what the model says of it, or the length of the last linear layer."""
+    """Return the length of the output: as the model states it, or of the last linear layer."""
     if isinstance(stated := getattr(model, "classes", None), int):
         return stated
     heads = [module for module in model.modules() if isinstance(module, nn.Linear)]

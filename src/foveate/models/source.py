@@ -1,4 +1,4 @@
-"""What a model is made of that its name does not say: its file of weights, the code of its modules."""
+"""What a model's name does not show: its file of weights, and the code of its modules."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from pathlib import Path
 from torch import nn
 
 from foveate.errors import CheckpointError
+from foveate.files import checksum
 
-_VERSIONED = ("foveate", "torch", "torchvision", "timm")  # known by their versions
+_VERSIONED = ("foveate", "torch", "torchvision", "timm")  # identified by their versions
 
 
 def sources(name: str, model: nn.Module, weights: str | Path | None) -> dict[str, str]:
-    """Return hashes by which another sitting knows that it works with the same model.
+    """Return hashes by which a later session recognises the same model.
 
     Args:
-        name: What ``create_model`` was asked for.
-        model: What it returned.
-        weights: The file of weights that it started from, if any.
+        name: The name passed to ``create_model``.
+        model: The model that it returned.
+        weights: The file of weights that the model started from, if any.
 
     Returns:
-        ``weights`` if there is such a file; ``code`` if modules come from somewhere else than the usual
-        packages.
+        ``weights`` if there is such a file; ``code`` if modules come from elsewhere than the usual packages.
 
     Raises:
         CheckpointError: The file cannot be read.
@@ -39,14 +39,13 @@ def sources(name: str, model: nn.Module, weights: str | Path | None) -> dict[str
 
 
 def _file_of(module: str) -> Path | None:
-    """Return where the code of a module lies; None for what was typed, as in a notebook."""
+    """Return the file of a module; None for code typed in a session, such as a notebook."""
     file = getattr(sys.modules.get(module), "__file__", None)
     return Path(file) if file and Path(file).is_file() else None
 
 
 def _of_file(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return checksum(path)
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror}). Name another file.") from None

@@ -1,4 +1,4 @@
-"""AG-CNN: one network sees the whole image, a second one the region where the first looks, a layer both.
+"""AG-CNN: one network sees the whole image, a second the region where the first looks, a third fuses both.
 
 Formula y_global = W_g p_g, p_g = pool(f(x)); y_local = W_l p_l, p_l = pool(f'(crop(x))); y = W [p_g; p_l];
         crop(x) is what the box around the largest region of f(x)'s heat map holds, at the size of x
@@ -53,12 +53,12 @@ _TORCHVISION: Rules = (
 
 
 class Seen(NamedTuple):
-    """What a branch makes of images.
+    """The outputs of a branch.
 
     Args:
         logits: (B, classes).
         features: The last map (B, C, h, w).
-        pooled: The same without positions (B, C).
+        pooled: The same, pooled over the positions (B, C).
     """
 
     logits: Tensor
@@ -67,7 +67,7 @@ class Seen(NamedTuple):
 
 
 class Branch(nn.Module):
-    """A classifier that gives its last map too.
+    """A classifier that also returns its last map.
 
     Args:
         backbone: See ``build_encoder``.
@@ -111,7 +111,7 @@ class Branch(nn.Module):
 
 
 class FusionBranch(nn.Module):
-    """One linear layer on what two branches pooled.
+    """One linear layer on the pooled features of two branches.
 
     Args:
         channels: Of each of the two.
@@ -142,17 +142,17 @@ class AttentionGuided(nn.Module):
             ``"resnet50"``, ``"densenet121"``.
         in_channels: Channels of the images.
         pretrained_encoder: Fetch the weights of the published backbone, for both branches.
-        statistic: Of the heat map over the channels: ``"max"``, ``"mean"`` or ``"l2"``; see ``heat_map``.
-        threshold: Above it is attended to, in [0, 1). Paper: 0.7.
+        statistic: Over the channels, for the heat map: ``"max"``, ``"mean"`` or ``"l2"``; see ``heat_map``.
+        threshold: Positions above it are attended to, in [0, 1). Paper: 0.7.
         scaling: What the threshold is a share of: ``"range"`` or ``"max"``; see ``cam_to_mask``.
-        connectivity: 8 or 4: whether pixels that share a corner belong together.
+        connectivity: 8 or 4: whether pixels that share only a corner are connected.
         pool: ``"avg"`` or ``"max"`` over the positions of the last map.
-        crop: ``"paper"``, or ``"ien001"``, which the published files were trained with; the four options on
-            the heat map and its threshold are the paper's alone.
+        crop: ``"paper"``, or ``"ien001"``, with which the published files were trained; the four options of
+            the heat map and its threshold apply to the paper's only.
         options: The backbone's.
 
     Attributes:
-        stage: The branch that is being trained and alone answers; None for the whole network.
+        stage: The branch that is being trained, the only one that is run; None for the whole network.
 
     Raises:
         UnknownNameError: There is no such backbone.
@@ -229,7 +229,7 @@ class AttentionGuided(nn.Module):
         return self._logits(x, until="fusion")
 
     def training_stages(self) -> dict[str, tuple[nn.Module, ...]]:
-        """Return which parts are trained one after the other: each branch, with what came before held."""
+        """Return the parts to train one after the other: each branch, with those before it frozen."""
         return {
             "global": (self.global_branch,),
             "local": (self.local_branch,),
@@ -237,11 +237,11 @@ class AttentionGuided(nn.Module):
         }
 
     def _logits(self, x: Tensor, until: str) -> dict[str, Tensor]:
-        """Return the logits of the branches, up to the one that is asked for."""
+        """Return the logits of the branches, up to the requested one."""
         if x.ndim != 4 or x.shape[1] != self.in_channels or not x.is_floating_point():
             raise ShapeError(
                 f"AttentionGuided: got {tuple(x.shape)} of {x.dtype}, expected floating point images "
-                f"(B, {self.in_channels}, H, W). Build it with in_channels= what the images have."
+                f"(B, {self.in_channels}, H, W). Build it with the in_channels of the images."
             )
         whole_image = self.global_branch(x)
         logits = {"global": whole_image.logits}
@@ -254,14 +254,14 @@ class AttentionGuided(nn.Module):
         return {**logits, "fusion": self.fusion_branch(whole_image.pooled, region.pooled)}
 
     def _region(self, x: Tensor, features: Tensor) -> Tensor:
-        """Return what the second branch is shown of the images."""
+        """Return the part of the images that the second branch sees."""
         size = (x.shape[2], x.shape[3])
         if isinstance(self.attended, OtsuBox):
             return second_looks(x, self.attended(features.sum(dim=1, keepdim=True), size))
         return crops(x, self.attended(heat_map(features, self.statistic), size))
 
     def from_published(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return the weights as they are: published are three files, one a branch.
+        """Return the weights unchanged: there are three published files, one per branch.
 
         Raises:
             CheckpointError: They are those of one branch.

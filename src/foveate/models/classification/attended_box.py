@@ -32,10 +32,10 @@ THRESHOLD = 0.7
 
 
 def heat_map(features: Float[Tensor, "b c h w"], statistic: Statistic = "max") -> Float[Tensor, "b 1 h w"]:
-    """Return how strongly a network answers at every position, at least 0.
+    """Return how strongly a network responds at every position, at least 0.
 
     Args:
-        features: What it computes there.
+        features: Its features there.
         statistic: Over the channels: ``"max"`` the greatest size, ``"mean"`` the mean size (the paper's L1),
             ``"l2"`` the root of the sum of squares over the number of channels (its L2).
 
@@ -66,7 +66,7 @@ def cam_to_mask(
     Args:
         heat: One map an image.
         tau: The region is what lies above it, in [0, 1).
-        size: Height and width of the mask in pixels, which the map is first brought to by linear
+        size: Height and width of the mask in pixels, to which the map is first resized by linear
             interpolation; its own if None.
         scaling: What ``tau`` is a share of: ``"range"``, from the map's least to its greatest value, or
             ``"max"``, from 0 to its greatest value.
@@ -76,7 +76,7 @@ def cam_to_mask(
 
     Raises:
         OptionError: ``tau`` or ``scaling`` is impossible.
-        ShapeError: ``heat`` is no map of one channel.
+        ShapeError: ``heat`` is not a map of one channel.
 
     Example:
         >>> cam_to_mask(torch.tensor([[[[0.0, 7.0, 8.0, 10.0]]]]))
@@ -86,7 +86,7 @@ def cam_to_mask(
     if heat.ndim != 4 or heat.shape[1] != 1:
         raise ShapeError(
             f"cam_to_mask: got a tensor of shape {tuple(heat.shape)}, expected heat maps (B, 1, h, w). "
-            "Give a map without channels as heat[:, None]."
+            "Pass a map without channels as heat[:, None]."
         )
     heat = heat.detach().float()
     constant = heat.amax(dim=(2, 3), keepdim=True) == heat.amin(dim=(2, 3), keepdim=True)  # resizing rounds
@@ -108,15 +108,15 @@ def check_threshold(tau: float, scaling: str) -> None:
 def largest_boxes(masks: UInt8[Tensor, "b h w"], connectivity: int = 8) -> Int64[Tensor, "b 4"]:
     """Return the tight box around the largest connected component of each mask.
 
-    Of components of the same size it is the one that comes first in reading order. Without any it is the
-    whole image.
+    Among components of equal size, the first in reading order counts. Without any, the box is the whole
+    image.
 
     Args:
-        masks: Not 0 inside.
-        connectivity: 8, pixels that share a corner belong together; or 4, only those that share a side.
+        masks: Nonzero inside.
+        connectivity: 8: pixels that share a corner are connected; 4: only those that share a side.
 
     Returns:
-        Its first column, first row, last column and last row: the last ones are part of it.
+        The first column, first row, last column and last row, all inclusive.
 
     Example:
         >>> largest_boxes(torch.tensor([[[1, 0, 0], [0, 0, 1], [0, 0, 1]]], dtype=torch.uint8)).tolist()
@@ -162,7 +162,7 @@ class AttendedBox(nn.Module):
 
     Args:
         threshold: What the map has to exceed, in [0, 1).
-        connectivity: 8 or 4: whether pixels that share a corner belong together.
+        connectivity: 8 or 4: whether pixels that share only a corner are connected.
         scaling: What the threshold is a share of: ``"range"`` or ``"max"``, see ``cam_to_mask``.
 
     Raises:

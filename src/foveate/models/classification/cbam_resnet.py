@@ -4,7 +4,7 @@ Paper   Woo, Park, Lee, Kweon. CBAM: Convolutional Block Attention Module. ECCV 
         section 3, "Arrangement of attention modules", and figure 3.
 Cost    with 1000 classes: cbam_resnet18 11,779,392, cbam_resnet34 21,960,468, cbam_resnet50 28,089,624,
         cbam_resnet101 49,330,172 parameters.
-Differs nothing from the authors' code; stem="cifar" is their network for CIFAR.
+Differs none; stem="cifar" is their network for CIFAR.
 """
 
 from __future__ import annotations

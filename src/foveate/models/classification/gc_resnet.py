@@ -3,7 +3,7 @@
 Paper   Cao, Xu, Lin, Wei, Hu. GCNet: Non-local Networks Meet Squeeze-Excitation Networks and Beyond.
         ICCV Workshops 2019. arXiv:1904.11492, section 4.
 Cost    with 1000 classes: gc_resnet50 28,078,773 parameters.
-Differs nothing known; timm's blocks are in all four stages, with reduction=8.
+Differs none known; timm's blocks are in all four stages, with reduction=8.
 """
 
 from __future__ import annotations

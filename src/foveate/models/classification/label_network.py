@@ -1,4 +1,4 @@
-"""Classifiers whose classes look at the map each for itself: an encoder, and a head over its last map."""
+"""Classifiers in which each class attends to the map for itself: an encoder, and a head on its last map."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from foveate.models.normalisation import (
 )
 from foveate.options import whole
 
-POSITIONS = 7  # a side of the last map, at the size of image that networks of stride 32 are made for
+POSITIONS = 7  # a side of the last map, at the size of image that networks of stride 32 are designed for
 
 
 class TokenEncoder(Encoder):
@@ -47,7 +47,7 @@ class TokenEncoder(Encoder):
 
 
 class LabelNetwork(nn.Module):
-    """Images to one logit a class, to be read through a sigmoid where several classes can be there at once.
+    """Images to one logit per class, for a sigmoid where several classes can be present at once.
 
     Args:
         encoder: Images to maps.
@@ -72,7 +72,7 @@ class LabelNetwork(nn.Module):
         if x.ndim != 4 or x.shape[1] != channels or not x.is_floating_point():
             raise ShapeError(
                 f"{type(self).__name__}: got {tuple(x.shape)} of {x.dtype}, expected floating point images "
-                f"(B, {channels}, H, W). Build it with in_channels= what the images have."
+                f"(B, {channels}, H, W). Build it with the in_channels of the images."
             )
         logits: Tensor = self.attention(self.encoder(x)[-1])
         return logits

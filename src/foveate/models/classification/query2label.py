@@ -1,11 +1,11 @@
-"""Query2Label's network: every class asks a residual network's last map through a small transformer.
+"""Query2Label's network: every class queries a residual network's last map through a small transformer.
 
 Paper   Liu, Zhang, Yang, Su, Zhu. Query2Label: A Simple Transformer Way to Multi-Label Classification. 2021.
         arXiv:2107.10834, section 3.
-Shapes  images (B, C, H, W) -> logits (B, classes), to be read through a sigmoid.
+Shapes  images (B, C, H, W) -> logits (B, classes), for a sigmoid.
 Cost    the encoder's, and those of ``query2label``: with ResNet-101 and 80 classes 193,906,832 parameters.
-Differs in training: no dropout, and the encoder's normalisations learn, where the authors' are held; 0.1 and
-        ImageNet's statistics there. In evaluation nothing, for images of the size of training: the authors'
+Differs in training: no dropout, and the encoder's normalisations learn; the authors have 0.1, and freeze
+        them at ImageNet's statistics. In evaluation nothing, for images of the size of training: the authors'
         sines are made for that alone.
 """
 

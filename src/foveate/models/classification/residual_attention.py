@@ -6,7 +6,7 @@ Shapes  images (B, 3, H, W) -> logits (B, classes); stages at 1/4, 1/8, 1/16 and
 Cost    with 1000 classes: residual_attention56 31,391,656, residual_attention92 51,769,768 parameters; with
         layout="authors" or "tengshaofeng" 31,810,728 and 52,466,344.
 Differs what `residual_attention` differs in, and its layout= says whose network it is: by default no unit
-        stands on the way across the hourglass. "authors" is their Caffe network, "tengshaofeng" the much-used
+        stands on the way across the hourglass. "authors" is their Caffe network, "tengshaofeng" the popular
         PyTorch one, whose names of weights load. The paper counts 31.9 and 51.3 million parameters.
 """
 
@@ -112,7 +112,7 @@ class ResidualAttentionNetwork(nn.Module):
     def from_published(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return weights in the names of tengshaofeng/ResidualAttentionNetwork-pytorch under our own.
 
-        Its units have a fourth convolution; where the map stays as it is nothing passes it: it is left out.
+        Its units have a fourth convolution, unused where the map keeps its shape; it is left out there.
         """
         named = {_ours(name): value for name, value in state.items()}
         return {name: value for name, value in named.items() if ".conv4." not in name}

@@ -154,7 +154,7 @@ def _shortcut(channels: int, out: int, stride: int, kernel_size: int) -> nn.Sequ
 
 
 def initialise(module: nn.Module) -> None:
-    """Draw the network's own convolutions anew; mechanisms keep the start that their papers give them."""
+    """Initialise the network's own convolutions; mechanisms keep the initialisation of their papers."""
     if isinstance(module, nn.Conv2d):
         nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
     for child in module.children():
@@ -167,5 +167,5 @@ def check_images(network: nn.Module, x: Tensor) -> None:
     if x.ndim != 4 or x.shape[1] != 3:
         raise ShapeError(
             f"{type(network).__name__}: got a tensor of shape {tuple(x.shape)}, expected images "
-            "(B, 3, H, W). A grey image is given as three equal channels."
+            "(B, 3, H, W). Repeat the channel of a grey image three times."
         )

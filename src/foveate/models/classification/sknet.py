@@ -3,7 +3,7 @@
 Paper   Li, Wang, Hu, Yang. Selective Kernel Networks. CVPR 2019. arXiv:1903.06586, section 3.2 and table 1.
 Cost    with 1000 classes and images of 224: sknet50 27,479,784 parameters, 4.463 G MACs; sknet101 48,736,040,
         8.449 G.
-Differs nothing from the paper; the authors' definition of sknet101 has squeezed vectors of 16 instead of 32
+Differs none; the authors' definition of sknet101 has squeezed vectors of 16 instead of 32
         channels in its second stage.
 """
 

@@ -77,7 +77,7 @@ class CRFasRNN(nn.Module):
         """Return refined logits.
 
         Args:
-            logits: What a network says of each pixel by itself.
+            logits: A network's output for each pixel by itself.
             images: The pictures, of the same height and width, 0 to 255.
 
         Raises:
@@ -101,7 +101,7 @@ class CRFasRNN(nn.Module):
         """Return the authors' three matrices.
 
         Weights of the network before the CRF, which the authors' file holds too, are left out: the log says
-        so, and that they belong into that network.
+        so, and that they belong to that network.
 
         Raises:
             CheckpointError: The file holds other weights of a CRF.

@@ -1,4 +1,4 @@
-"""The fully connected CRF as a layer: logits and the image in, logits in line with the image out.
+"""The fully connected CRF as a layer: logits and the image in, refined logits out.
 
 Formula Q <- softmax(-U - sum_m mu_m K_m Q), m over the kernels of position and of position and colour
 Paper   Kraehenbuehl, Koltun. Efficient Inference in Fully Connected CRFs. NeurIPS 2011. arXiv:1210.5644.
@@ -35,9 +35,9 @@ class DenseCRF(nn.Module):
         classes: L, how many labels there are.
         position: Standard deviation of position in the kernel with colour, in pixels.
         colour: Standard deviation of colour, in the unit of the images.
-        bilateral_weight: What agreement with a pixel of the same colour is worth.
+        bilateral_weight: Weight of the kernel with colour.
         gaussian_std: Standard deviation of position in the kernel without colour, in pixels.
-        gaussian_weight: What agreement with a near pixel is worth.
+        gaussian_weight: Weight of the kernel without colour.
         iterations: Of mean field.
         normalise: ``symmetric``, ``after``, ``before`` or ``none``; see ``operators.normalised``.
         method: ``exact`` for all pairs of pixels; ``fine`` for a lattice that is nearly as exact; ``fast``
@@ -92,10 +92,10 @@ class DenseCRF(nn.Module):
     def forward(
         self, logits: Float[Tensor, "b l h w"], images: Float[Tensor, "b c h w"]
     ) -> Float[Tensor, "b l h w"]:
-        """Return logits whose softmax is what the labels are, given each other.
+        """Return refined logits; their softmax is the mean-field approximation of the labels.
 
         Args:
-            logits: What a network says of each pixel by itself.
+            logits: A network's output for each pixel by itself.
             images: The pictures, of the same height and width, in the unit of ``colour``: usually 0 to 255.
 
         Returns:
@@ -115,7 +115,7 @@ class DenseCRF(nn.Module):
         return mean_field(logits, kernels, self.iterations)
 
     def extra_repr(self) -> str:
-        """Say what is no module."""
+        """Show the settings that are not modules."""
         return (
             f"classes={self.classes}, position={self.position:g}, colour={self.colour:g}, "
             f"gaussian_std={self.gaussian_std:g}, iterations={self.iterations}, method={self.method}"
@@ -123,7 +123,7 @@ class DenseCRF(nn.Module):
 
 
 def in_full(run: Callable[[Tensor, Tensor], Tensor], logits: Tensor, images: Tensor) -> Tensor:
-    """Run mean field in float32 or float64, whatever the logits and autocast are; give it back in theirs."""
+    """Run mean field in float32 or float64, whatever autocast says, and return the type of the logits."""
     if len(logits) == 0:
         return logits.clone()
     working = torch.float64 if logits.dtype == torch.float64 else torch.float32
@@ -166,6 +166,6 @@ def _check_unit(images: Tensor, colour: float) -> None:
     if largest <= min(colour, _SMALL) and bool((images != images.round()).any()):
         raise OptionError(
             f"got images from {low:.3g} to {high:.3g} with colour={colour:g}, expected images in the unit of "
-            f"colour, usually 0 to 255: as they are, all colours count as alike. Multiply images of 0 to 1 "
+            f"colour, usually 0 to 255: otherwise all colours count as alike. Multiply images of 0 to 1 "
             f"by 255, or give the colour in their unit, here {colour / 255:.3g}."
         )

@@ -42,7 +42,7 @@ _log = logging.getLogger("foveate")
 class RefinedSegmenter(Segmenter):
     """A segmentation network, and a CRF on its logits and the picture.
 
-    Outputs that the network has for training alone come out as they are.
+    Outputs that the network has only for training are unchanged.
 
     Args:
         classes: Channels of the output, at least 2.
@@ -53,12 +53,12 @@ class RefinedSegmenter(Segmenter):
     def __init__(self, classes: int, network: Segmenter, crf: nn.Module) -> None:
         super().__init__(classes, network.in_channels)
         self.network, self.crf, self.aux = network, crf, network.aux
-        self.__dict__["aux_weights"] = network.aux_weights  # what is one for all of a class elsewhere
+        self.__dict__["aux_weights"] = network.aux_weights  # elsewhere an attribute of the class
         self.map = MapTap("b 1 h w")
         keep_normalisation(self, *model_normalisation(network))
 
     def heads(self, x: Float[Tensor, "b c h w"]) -> dict[str, Float[Tensor, "b q _ _"]]:
-        """Return the logits in line with the picture and, while training, the network's auxiliary ones."""
+        """Return the logits refined by the picture and, while training, the network's auxiliary ones."""
         logits = self.network.heads(x)
         alone = self.network.fitted(logits["out"], x)
         if not self.refines():
@@ -70,11 +70,11 @@ class RefinedSegmenter(Segmenter):
         return {**logits, "out": refined}
 
     def refines(self) -> bool:
-        """Return whether the CRF works on what the network says: in training only if it learns."""
+        """Return whether the CRF refines the network's output: in training only if it learns."""
         return not self.training or any(True for _ in self.crf.parameters())
 
     def fitted(self, logits: Tensor, images: Tensor) -> Tensor:
-        """Return ``logits`` at the size of ``images``, brought there as the network does it."""
+        """Return ``logits`` at the size of ``images``, resized as the network does it."""
         return self.network.fitted(logits, images)
 
     def pictures(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
@@ -96,7 +96,7 @@ class RefinedSegmenter(Segmenter):
         """Return weights of this model, or those of the network alone, with which the CRF keeps its start.
 
         Raises:
-            CheckpointError: They are the authors' of CRF-RNN, which belong into two parts.
+            CheckpointError: They are the authors' of CRF-RNN, which belong to two parts.
         """
         if any(name.startswith("crfrnn.") for name in state):
             raise CheckpointError(
@@ -107,7 +107,7 @@ class RefinedSegmenter(Segmenter):
             return dict(state)
         own = {f"crf.{name}": value for name, value in self.crf.state_dict().items()}
         if own:
-            _log.warning("these are weights of the network alone: the CRF keeps its start")
+            _log.warning("these are weights of the network only: the CRF keeps its initial values")
         named = translated(state, self.network)
         return {**own, **{f"network.{name}": value for name, value in named.items()}}
 
@@ -118,7 +118,7 @@ class CRFRNN(RefinedSegmenter):
 
     Args:
         classes: Channels of the output, at least 2.
-        model: A segmentation network of foveate; options may stand behind the name: ``"unet(depth=4)"``.
+        model: A segmentation network of foveate; options may follow the name: ``"unet(depth=4)"``.
         in_channels: Channels of the images.
         pretrained_encoder: Fetch the weights of the published classifier, for the network's encoder.
         position: Standard deviation of position in the kernel with colour, in pixels. Authors: 160.
@@ -173,18 +173,18 @@ class DenseCRFSegmenter(RefinedSegmenter):
 
     Args:
         classes: Channels of the output, at least 2.
-        model: A segmentation network of foveate; options may stand behind the name: ``"unet(depth=4)"``.
+        model: A segmentation network of foveate; options may follow the name: ``"unet(depth=4)"``.
         in_channels: Channels of the images.
         pretrained_encoder: Fetch the weights of the published classifier, for the network's encoder.
         position: Standard deviation of position in the kernel with colour, in pixels.
         colour: Standard deviation of colour, in grey levels.
-        bilateral_weight: What agreement with a pixel of the same colour is worth.
+        bilateral_weight: Weight of the kernel with colour.
         gaussian_std: Standard deviation of position in the kernel without colour, in pixels.
-        gaussian_weight: What agreement with a near pixel is worth.
+        gaussian_weight: Weight of the kernel without colour.
         iterations: Of mean field.
         normalise: ``"symmetric"``, ``"after"``, ``"before"`` or ``"none"``; see ``DenseCRF``.
         method: ``"auto"``, ``"exact"``, ``"fine"`` or ``"fast"``; see ``DenseCRF``.
-        trainable: Whether the CRF's two matrices are learnt; then it works in training too.
+        trainable: Whether the CRF's two matrices are learnt; it is then applied in training too.
         options: The network's, such as ``encoder="resnet18"``.
 
     Raises:

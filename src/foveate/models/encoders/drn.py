@@ -3,7 +3,7 @@
 Paper   Yu, Koltun, Funkhouser. Dilated Residual Networks. CVPR 2017. arXiv:1705.09914, sections 2 and 4.
 Shapes  images (B, C, H, W) -> 16 and 32 channels at strides 1 and 2, and those of the blocks at 4, 8 and 8.
 Cost    drn_d_22 15,880,752, drn_d_38 25,988,912, drn_d_54 35,296,176, drn_d_105 54,288,304 parameters.
-Differs nothing: the D form, under its authors' names of weights.
+Differs none: the D form, under its authors' names of weights.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class DRN(Encoder):
     Args:
         bottleneck: Whether a block is 1 x 1, 3 x 3, 1 x 1 and widens by 4, or twice 3 x 3.
         levels: Convolutions or blocks of each of the eight levels.
-        output_stride: 8; nothing else is what the network is for.
+        output_stride: 8, the only stride that the network has.
 
     Raises:
         OptionError: ``output_stride`` is another.
@@ -45,7 +45,7 @@ class DRN(Encoder):
         super().__init__()
         if output_stride != STRIDE:
             raise OptionError(
-                f"output_stride: got {output_stride}, a DRN has {STRIDE}. Write output_stride=8."
+                f"output_stride: got {output_stride}, expected {STRIDE} for a DRN. Pass output_stride=8."
             )
         self.layer0 = nn.Sequential(
             nn.Conv2d(3, WIDTHS[0], 7, padding=3, bias=False),

@@ -16,10 +16,10 @@ class Encoder(nn.Module):
 
     Attributes:
         channels: Channels of each map.
-        strides: How many pixels a side one position of each map stands for.
+        strides: Pixels of the image per position of each map, in each direction.
         in_channels: Channels of the images.
-        wanted: How many of the maps are returned, the coarsest; None for all. The finest take most of the
-            memory, and a head that does not read them need not keep them.
+        wanted: How many of the coarsest maps are returned; None for all. The finest take most of the memory,
+            so a head that does not read them should not keep them.
     """
 
     channels: tuple[int, ...]
@@ -32,6 +32,6 @@ class Encoder(nn.Module):
         """Yield the maps, each ``ceil(size / stride)`` high and wide."""
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> list[Float[Tensor, "b _ _ _"]]:
-        """Return the maps that are wanted."""
+        """Return the wanted maps."""
         first = 0 if self.wanted is None else len(self.channels) - self.wanted
         return [y for number, y in enumerate(self.maps(x)) if number >= first]

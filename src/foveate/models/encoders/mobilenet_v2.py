@@ -24,9 +24,9 @@ class MobileNetV2Encoder(Encoder):
         dilate_first: As for ``ResNetEncoder``.
         widen: Whether the last map is that of the final 1 x 1 convolution, 1,280 channels (as in
             segmentation-models-pytorch), or that before it, 320 (as in DeepLab).
-        early_padding: Whether zeros go around what comes into a block, before its first convolution, and none
-            around the image (VainF's), or around what comes into the 3 x 3 convolutions (torchvision's).
-        pad_image: Whether ``early_padding`` still leaves zeros around the image (jfzhang95's).
+        early_padding: Whether the input of a block is zero-padded, before its first convolution, but not the
+            image (VainF's), or the input of each 3 x 3 convolution (torchvision's).
+        pad_image: Whether the image is zero-padded even with ``early_padding`` (jfzhang95's).
         late_dilation: Whether all blocks of a width are dilated as the first of them is (jfzhang95's).
     """
 
@@ -65,10 +65,10 @@ class MobileNetV2Encoder(Encoder):
 
 
 class EarlyPadded(nn.Sequential):
-    """A chain whose only convolution beyond 1 x 1 is padded where the chain begins.
+    """A sequence of layers, padded at its input instead of in its only convolution beyond 1 x 1.
 
     Args:
-        layers: The chain; its names of weights stay.
+        layers: The sequence; the names of its weights stay.
     """
 
     def __init__(self, layers: nn.Sequential) -> None:
@@ -77,11 +77,11 @@ class EarlyPadded(nn.Sequential):
         self.around, conv.padding = int(conv.padding[0]), (0, 0)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d i j"]:
-        """Return the chain's map of the padded one."""
+        """Return the sequence's output for the padded map."""
         return cast(Tensor, super().forward(nn.functional.pad(x, (self.around,) * 4)))
 
 
 def _dilate_as(block: nn.Module, other: nn.Module) -> None:
-    """Let a block's convolution beyond 1 x 1 look as far as that of another."""
+    """Give a block's convolution beyond 1 x 1 the dilation of another block's."""
     mine, its = (next(c for c in convolutions(each) if c.kernel_size != (1, 1)) for each in (block, other))
     mine.dilation, mine.padding = its.dilation, its.padding

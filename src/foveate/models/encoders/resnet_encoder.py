@@ -16,14 +16,14 @@ from foveate.options import whole
 
 
 class ResNetEncoder(Encoder):
-    """The stem and the four stages of a residual network, under the names that they have there.
+    """The stem and the four stages of a residual network, under the names they have there.
 
     Args:
         network: torchvision's, or foveate's own with a mechanism in it. Its blocks are taken out of it.
-        output_stride: The greatest stride; stages that would go beyond are dilated.
+        output_stride: The greatest stride; stages beyond it are dilated.
         dilate_first: Whether the first block of a dilated stage is dilated as the others are (CCNet's,
             segmentation-models-pytorch's) or as the stage before it (torchvision's).
-        multi_grid: What the dilation of each block of the last stage is multiplied by; its first block too.
+        multi_grid: Factors of the dilation of each block of the last stage, the first included.
         ceil_pool: Whether the stem's pooling rounds sizes up (CCNet's).
     """
 

@@ -4,7 +4,7 @@ Paper   He, Zhang, Ren, Sun. Deep Residual Learning for Image Recognition. CVPR 
         section 4.2.
 Shapes  images (B, C, H, W) -> maps of 16, 32 and 64 channels at strides 1, 2 and 4.
 Cost    the classifier's without its head: 74,640 parameters for resnet8.
-Differs nothing.
+Differs none.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class SmallResNetEncoder(Encoder):
 
     Args:
         network: A ``SmallResNet``. Its blocks are taken out of it.
-        output_stride: 32, which leaves the strides as they are: 1, 2 and 4.
+        output_stride: 32, which keeps the strides: 1, 2 and 4.
 
     Raises:
         OptionError: ``output_stride`` is another.

@@ -5,7 +5,7 @@ Paper   Chollet. Xception: Deep Learning with Depthwise Separable Convolutions. 
 Shapes  images (B, C, H, W) -> 64, 128, 256, 728 and 2048 channels at strides 2, 4, 8, 16 and 32; the first
         two convolutions have no padding.
 Cost    20,806,952 parameters for 3 channels.
-Differs nothing, and the names of weights are those of timm's legacy_xception. layout="vainf" is that of
+Differs none, and the names of weights are those of timm's legacy_xception. layout="vainf" is that of
         VainF/DeepLabV3Plus-Pytorch: it ends with the last convolution, not with what follows it, and
         where the last two are dilated their padding stays 1, so that the map shrinks.
 """

@@ -4,7 +4,7 @@ Paper   Chollet. Xception: Deep Learning with Depthwise Separable Convolutions. 
         the small one: Yu et al. BiSeNet. ECCV 2018. arXiv:1808.00897, section 3.2.
 Shapes  images (B, C, H, W) -> 8, 8, 64, 128 and 256 channels at strides 2, 4, 8, 16 and 32.
 Cost    299,448 parameters for 3 channels.
-Differs nothing.
+Differs none.
 """
 
 from __future__ import annotations

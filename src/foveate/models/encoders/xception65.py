@@ -132,7 +132,7 @@ class Block65(nn.Module):
     """Three separable convolutions, each behind a ReLU, and a shortcut; the last may halve the size.
 
     Attributes:
-        rectified: Whether the first ReLU counts for the shortcut too.
+        rectified: Whether the first ReLU applies to the shortcut too.
     """
 
     rectified = False
@@ -156,11 +156,11 @@ class Block65(nn.Module):
         return self.finish(x, self.finer(x))
 
     def look_near(self) -> None:
-        """Let the last convolution be dilated in no case."""
+        """Never dilate the last convolution."""
         depth = next(each for each in self.coarser.modules() if isinstance(each, nn.Conv2d))
         depth.dilation = depth.padding = (1, 1)
 
     def finish(self, x: Tensor, fine: Tensor) -> Tensor:
-        """Return the sum, given what the first two convolutions made of ``x``."""
+        """Return the sum, given the output of the first two convolutions for ``x``."""
         y: Tensor = self.coarser(fine) + self.skip(x)
         return y

@@ -84,28 +84,28 @@ def pasted(
 
 @models.register("adaptive_zoom")
 class AdaptiveZoomSegmenter(Segmenter):
-    """A segmentation network, and the same again on the region where the first one sees something.
+    """A segmentation network, and a second one on the region where the first finds something.
 
     While training the output is a dict of ``"out"`` and, unless ``side=False``, ``"aux_global"`` and
     ``"aux_local"``: the first network's scores, and the second one's inside the box, around which the first
-    one's are given as they are, without a gradient.
+    one's are returned unchanged, without a gradient.
 
     Args:
         classes: Channels of the output.
         network: A segmentation network of foveate with one output, for both looks, each with weights of its
-            own; options may stand behind the name, as in ``"fcn(side=False)"``.
+            own; options may follow the name, as in ``"fcn(side=False)"``.
         in_channels: Channels of the images.
         pretrained_encoder: Fetch the weights of the published classifier, for both.
         heat: What is looked at again: ``"foreground"`` or ``"uncertainty"``; see ``score_heat``.
         threshold: What the heat has to exceed, as a share of each image's range, in [0, 1).
         scaling: ``"max"`` makes it a share of the image's greatest heat.
-        connectivity: 8 or 4: whether pixels that share a corner belong together.
+        connectivity: 8 or 4: whether pixels that share only a corner are connected.
         side: Whether both networks' own scores come out while training.
         options: The network's, such as ``encoder="resnet18"``.
 
     Raises:
         UnknownNameError: There is no such network.
-        OptionError: It is no segmentation network, has further outputs, or an option is out of range.
+        OptionError: It is not a segmentation network, has further outputs, or an option is out of range.
 
     Example:
         >>> model = AdaptiveZoomSegmenter(classes=2, encoder="resnet18").eval()
@@ -159,7 +159,7 @@ def _looking(network: str, classes: int, in_channels: int, options: dict[str, An
     """Return a segmentation network of one output."""
     found = create_model(network, classes=classes, in_channels=in_channels, **options)
     if not isinstance(found, Segmenter) or found.dimensions != 2:
-        raise OptionError(f'network: {network} is no segmentation network of foveate. Try "unet".')
+        raise OptionError(f'network: {network} is not a segmentation network of foveate. Try "unet".')
     if found.aux:
         raise OptionError(
             f"network: {network} has further outputs while training, {', '.join(found.aux)}. Leave them out, "

@@ -1,4 +1,4 @@
-"""Attention U-Net: at every skip connection, what a coarser map asks for is let through.
+"""Attention U-Net: every skip connection is gated by a coarser map.
 
 Formula y = joined(gate(skip, g), up(coarse)); the gates as in mechanisms/query/attention_gate.py
 Paper   Oktay et al. Attention U-Net: Learning Where to Look for the Pancreas. MIDL 2018. arXiv:1804.03999.
@@ -7,7 +7,7 @@ Cost    kind="grid" for volumes of 1 channel, 4 classes: 6,473,322 parameters wi
         connection, 6,214,151 with one, 5,888,004 without; kind="additive", 3 channels, 1 class: 34,878,573,
         without gates 34,527,041; kind="monai", 1 channel, 2 classes: 31,739,250 for images, 94,482,930 for
         volumes with widths from 64 to 1024.
-Differs nothing from the authors' code for kind="grid" other than that volumes of any size go in, and that
+Differs none from the authors' code for kind="grid", except that volumes may have any size, and that
         maps are resized by the centres of pixels. kind="additive" is LeeJunHyun/Image_Segmentation's,
         "monai" MONAI's: no gating block, gates that see maps of one size, at the finest connection too.
         The names of weights of all three load.
@@ -91,7 +91,7 @@ RULES: Mapping[str, Rules] = {"grid": _GRID, "additive": _ADDITIVE, "monai": _MO
 
 @models.register("attention_unet")
 class AttentionUNet(ConvUNet):
-    """A U-Net whose skip connections are gated by what the coarser map asks for.
+    """A U-Net whose skip connections are gated by the coarser map.
 
     Args:
         classes: Channels of the output.
@@ -101,7 +101,7 @@ class AttentionUNet(ConvUNet):
         dimensions: 2 for images, 3 for volumes. Paper: 3.
         widths: Channels at each size; None for 16 to 256 with ``"grid"`` (authors), else 64 to 1024.
         deep_supervision: Whether the logits are mixed from those of every size; None for True with
-            ``"grid"``, as the authors have it. The loss is on the mixture alone.
+            ``"grid"``, as in the authors' code. The loss is on the mixture only.
 
     Raises:
         OptionError: An option has an impossible value.

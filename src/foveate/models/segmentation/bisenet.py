@@ -123,7 +123,7 @@ class BiSeNet(Segmenter):
             their fast configurations and those with Xception), 64 for CoinCheung's.
         head_width: Channels inside the last head; None for the layout's: 64 for the authors' (256 in their
             configuration of ``"resnet101"``, with ``stem="deep"``), 256 for CoinCheung's.
-        layout: ``"authors"``, as TorchSeg; ``"coincheung"``, a much-used other one: repeats pixels where the
+        layout: ``"authors"``, as TorchSeg; ``"coincheung"``, a popular other one: repeats pixels where the
             authors interpolate, fuses by one normalised layer, and has a wider last head.
         options: The encoder's.
 
@@ -216,7 +216,7 @@ class BiSeNet(Segmenter):
 
 
 def _at(encoder: Encoder, stride: int) -> int:
-    """Return which map has a stride, counted from the last: the last of those that do."""
+    """Return the index, counted from the last, of the last map with this stride."""
     found = [number for number, each in enumerate(encoder.strides) if each == stride]
     if not found:
         raise OptionError(

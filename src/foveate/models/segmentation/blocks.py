@@ -10,7 +10,7 @@ from foveate.errors import OptionError
 from foveate.mechanisms.base import BatchNorm
 from foveate.models.weight_names import Rules
 
-# What the authors of PyTorch-Encoding, of semseg and of CCNet call a stem of three convolutions.
+# The names that PyTorch-Encoding, semseg and CCNet give to a stem of three convolutions.
 THREE_CONVOLUTIONS: Rules = (
     (r"^conv1\.(?!\d)", "encoder.conv1.0."),
     (r"^bn1\.", "encoder.conv1.1."),
@@ -38,7 +38,7 @@ def convolve(
         out: Channels that go out.
         size: Height and width of the kernel, odd.
         stride: In positions.
-        bias: Whether the convolution has one, though the normalisation takes it out again.
+        bias: Whether the convolution has one, although the normalisation cancels it.
         leak: Slope of the activation below zero.
 
     Example:
@@ -47,7 +47,7 @@ def convolve(
         torch.Size([2, 8, 5, 3])
     """
     convolution = nn.Conv2d(channels, out, size, stride=stride, padding=size // 2, bias=bias)
-    # In place: a normalisation does not need what came out of it to go back.
+    # In place: the backward pass of a normalisation does not need its output.
     activation = nn.LeakyReLU(leak, inplace=True) if leak else nn.ReLU(inplace=True)
     return nn.Sequential(convolution, BatchNorm(out), activation)
 
@@ -80,7 +80,7 @@ def side_head(
 def without_dead_scale(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return weights of in-place activated normalisations as those of plain ones.
 
-    Such a layer scales by the size of its weight plus 1e-5, so that it can be inverted.
+    Such a layer scales by |weight| + 1e-5, so that it can be inverted.
     """
     norms = {name.removesuffix(".running_var") for name in state if name.endswith(".running_var")}
     scales = {f"{norm}.weight" for norm in norms}

@@ -1,4 +1,4 @@
-"""CCNet: criss-cross attention, twice with the same weights, beside the map that it started from.
+"""CCNet: criss-cross attention, twice with the same weights, joined to its input map.
 
 Paper   Huang, Wang, Huang, Huang, Wei, Liu. CCNet: Criss-Cross Attention for Semantic Segmentation.
         ICCV 2019. arXiv:1811.11721.
@@ -6,7 +6,7 @@ Shapes  images (B, C, H, W) -> logits (B, classes, H, W); the attention works at
         encoder's last channels.
 Cost    with resnet101, stem="deep" and 19 classes 71,287,911 parameters: head 23,934,100, side head
         4,729,875.
-Differs nothing: a stem of three convolutions, pooled rounding up, all blocks of a dilated stage alike and
+Differs none: a stem of three convolutions, pooled rounding up, all blocks of a dilated stage alike and
         activations that leak 1 % in the heads are the authors'. Their normalisations scale by |weight| +
         1e-5; loading does that to the weights.
 """

@@ -60,12 +60,12 @@ LAYERS = {
 
 
 class ConvUNet(Segmenter):
-    """Pairs of convolutions down, pairs up, and skip connections that gates can watch over.
+    """Pairs of convolutions down, pairs up, and skip connections that may be gated.
 
     Args:
         classes: Channels of the output.
         in_channels: Channels of the images.
-        kind: ``"grid"``: linear upsampling, and gates that ask the coarser map itself; ``"additive"``:
+        kind: ``"grid"``: linear upsampling, and gates driven by the coarser map itself; ``"additive"``:
             nearest upsampling with a convolution, before which gates are asked; ``"monai"``: strided and
             transposed convolutions, and one convolution where maps are joined.
         gates: Gates at each skip connection: 0, 1, or, for ``"grid"``, several side by side.
@@ -109,7 +109,7 @@ class ConvUNet(Segmenter):
         self.ups = nn.ModuleList(
             _up(layers, kind, below, out) for below, out in zip(coarse, fine, strict=True)
         )
-        # The authors leave the finest skip connection as it is.
+        # The authors do not gate the finest skip connection.
         watched = [bool(gates) and not (grid and number == 0) for number in range(len(fine))]
         self.skips = nn.ModuleList(
             _skip(layers, kind, gates, out, below) if watch else nn.Identity()
@@ -154,17 +154,17 @@ class ConvUNet(Segmenter):
 
     @property
     def published_normalisation(self) -> None:
-        """None: published weights of these networks are for no one kind of image."""
+        """None: published weights of these networks are not for one kind of image."""
         return
 
 
 class GridSkip(nn.Module):
-    """Gates side by side, and a 1 x 1 convolution of what they let through.
+    """Parallel gates, and a 1 x 1 convolution of their outputs.
 
     Args:
         layers: Those for images or volumes.
         channels: Channels of the skip connection.
-        gating: Channels of the map that is asked.
+        gating: Channels of the map that drives the gates.
         gates: How many.
         dimensions: 2 or 3.
     """

@@ -5,7 +5,7 @@ Paper   Fu, Liu, Tian, Li, Bao, Fang, Lu. Dual Attention Network for Scene Segme
 Shapes  images (B, C, H, W) -> logits (B, classes, H, W); the attention works at stride 8 on a quarter of the
         encoder's last channels.
 Cost    with resnet101 and 19 classes 66,454,779 parameters, the head's 23,954,619 of them.
-Differs nothing; where the authors give three outputs in evaluation too, the two of one attention each come
+Differs none; where the authors return three outputs in evaluation too, the two of one attention each come
         in training only. The released Cityscapes model has multi_grid=(1, 2, 4), others stem="deep" too.
 """
 
@@ -136,7 +136,7 @@ class DANet(Dilated):
     def from_published(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return weights in the authors' names (PyTorch-Encoding's form) under those of this model.
 
-        No name or shape tells whether they are of a network with ``multi_grid``; without it the log says so.
+        No name or shape shows whether the network had ``multi_grid``; a model without it logs a warning.
         """
         if self.multi_grid is None and any(name.startswith("pretrained.layer4.") for name in state):
             _log.warning(

@@ -47,7 +47,7 @@ _NAMES = (  # what the layouts call their weights, and a name that only they hav
     ("smp", SMP, r"^decoder\.aspp\."),
 )
 ATTENTION = {"pam": "position", "cc": "criss_cross", "psa": "point_wise", "gate": "attention_gate"}
-FINE = 48  # channels that the fine map is brought to
+FINE = 48  # channels of the fine map after its 1 x 1 convolution
 
 
 @dataclass(frozen=True)
@@ -111,8 +111,8 @@ class DeepLabV3Plus(Segmenter):
         depthwise_norm: Whether a normalisation and a ReLU stand between those two (the authors' code).
         spatial_attention: Weigh positions: any mechanism that does, such as ``"cbam"``, after the ASPP, with
             ``"pam"``, ``"cc"`` and ``"psa"`` short for ``"position"``, ``"criss_cross"`` and
-            ``"point_wise"``; or ``"gate"``, short for ``"attention_gate"``: the fine map, by what the ASPP
-            asks for.
+            ``"point_wise"``; or ``"gate"``, short for ``"attention_gate"``: the fine map, gated by the
+            ASPP.
         width: Channels of the ASPP and of the decoder.
         options: The encoder's.
 
@@ -210,7 +210,7 @@ class DeepLabV3Plus(Segmenter):
         return dict(state)
 
     def _of_encoder(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Let the encoder bring its weights to its own names, if it knows others."""
+        """Let the encoder translate the names of its weights, if it knows others."""
         if not isinstance(self.encoder, Xception65):
             return state
         mine = {n.removeprefix("encoder."): v for n, v in state.items() if n.startswith("encoder.")}
@@ -232,7 +232,7 @@ class Depthwise:
 
 
 class AtrousPyramid(nn.Module):
-    """Five looks at one map: at single positions, at three rates, and at all positions.
+    """Five branches on one map: single positions, three rates, and the mean of all positions.
 
     Args:
         channels: Channels that come in.

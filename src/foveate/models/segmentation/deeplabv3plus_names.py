@@ -1,4 +1,4 @@
-"""Names of published weights of DeepLabv3+, brought to those of our own."""
+"""Names of published weights of DeepLabv3+, translated to foveate's."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""EncNet: channels gated by a code of what the whole map consists of, which also says what classes there are.
+"""EncNet: channels gated by a code of the whole map, which also predicts the classes present.
 
 Paper   Zhang, Dana, Shi, Zhang, Wang, Tyagi, Agrawal. Context Encoding for Semantic Segmentation. CVPR 2018.
         arXiv:1803.08904.
 Shapes  images (B, C, H, W) -> logits (B, classes, H, W) and, while training, "presence" (B, classes); the
         gates are on a quarter of the encoder's last channels at stride 8.
 Cost    head with 2048 channels in and n classes: 9,438,208 + 542,304 + 1026*n parameters, with presence.
-Differs nothing from the authors' code; presence is predicted in training only.
+Differs none; presence is predicted in training only.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class EncodingHead(Head):
         channels: Channels of the maps, the finest first.
         classes: Channels of the output.
         codewords: How many codewords. Paper: 32.
-        presence: Whether the code also says, while training, which classes are in the image.
+        presence: Whether the code also predicts, while training, which classes are in the image.
         lateral: Whether the two maps before the last are joined to it first, as the authors do for some
             data sets; all three have one size.
         dropout: Share of the channels dropped before the classification. Paper: 0.1.
@@ -118,7 +118,7 @@ class EncNet(Dilated):
         output_stride: Stride of the map that is gated. Paper: 8.
         pretrained_encoder: Fetch the weights of the published classifier; the stem is then one convolution.
         side: Whether the second last stage has a classifier of its own, for training.
-        presence: Whether the code also says, while training, which classes are in the image.
+        presence: Whether the code also predicts, while training, which classes are in the image.
         lateral: Whether the two maps before the last are joined to it, as the authors do for some data sets;
             for output stride 8.
         codewords: How many codewords. Paper: 32.
@@ -173,7 +173,7 @@ class EncNet(Dilated):
         super().__init__(classes, built, head, side=side, dropout=dropout)
 
     def fitted(self, logits: Tensor, images: Tensor) -> Tensor:
-        """Return ``logits`` at the size of ``images``; those of an image as a whole as they are."""
+        """Return ``logits`` at the size of ``images``; logits (B, classes) are unchanged."""
         return logits if logits.ndim == 2 else super().fitted(logits, images)
 
     def from_published(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:

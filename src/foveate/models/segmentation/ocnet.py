@@ -1,4 +1,4 @@
-"""OCNet: object context, what every position reads at those like it, joined to the map.
+"""OCNet: object context, which every position gathers from those like it, joined to the map.
 
 Paper   Yuan, Huang, Guo, Zhang, Chen, Wang. OCNet: Object Context for Semantic Segmentation. IJCV 2021.
         arXiv:1809.00916, section 3, the base form.
@@ -6,8 +6,8 @@ Shapes  images (B, C, H, W) -> logits (B, classes, H, W); the attention works at
         encoder's last channels.
 Cost    head with 2048 channels in, W = 512 and n classes: 9*2048*W + 3*W, 3*W*W/2 + 3*W for the context,
         2*W*W + 3*W to join it, W*n + n.
-Differs nothing from the authors' base form, in training too, where the key's running statistics move twice a
-        batch; encoder, leaking activations and normalisations as in CCNet.
+Differs none from the authors' base form, in training too, where the key's running statistics are updated
+        twice a batch; encoder, leaking activations and normalisations as in CCNet.
 """
 
 from __future__ import annotations

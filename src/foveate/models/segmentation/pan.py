@@ -5,7 +5,7 @@ Formula y = up(GAU(f1, GAU(f2, GAU(f3, FPA(f4))))), logits = 3x3(y); FPA as in
 Paper   Li, Xiong, An, Wang. Pyramid Attention Network for Semantic Segmentation. BMVC 2018. arXiv:1805.10180.
 Shapes  images (B, C, H, W) -> logits (B, classes, H, W).
 Cost    24,265,596 and 43,257,724 parameters for ResNet-50 and -101 and 21 classes.
-Differs nothing from segmentation-models-pytorch, whose names of weights load, other than that images of any
+Differs none from segmentation-models-pytorch, whose names of weights load, except that images of any
         size go in. The paper's own code is not public.
 """
 

@@ -1,11 +1,11 @@
-"""PSANet: point-wise spatial attention, what every position takes from all and sends to all, beside the map.
+"""PSANet: point-wise spatial attention: each position collects from all and distributes to all.
 
 Paper   Zhao, Zhang, Liu, Shi, Loy, Lin, Jia. PSANet: Point-wise Spatial Attention Network for Scene
         Parsing. ECCV 2018.
 Shapes  images (B, C, H, W) -> logits (B, classes, H, W); the attention works at stride 16, on the halved map
         of stride 8.
 Cost    with resnet50, stem="deep", 150 classes and size 30 53,273,836 parameters: attention 8,291,328.
-Differs nothing from the authors' code (a stem of three convolutions, all blocks of a dilated stage alike);
+Differs none (a stem of three convolutions, all blocks of a dilated stage alike);
         images of any size, where theirs must be one more than a multiple of 16.
 """
 
@@ -49,7 +49,7 @@ class PointWiseHead(Head):
     Args:
         channels: Channels of the last map.
         classes: Channels of the output.
-        size: Height and width of the largest map, after halving, whose pairs of positions have a weight all.
+        size: Height and width of the largest halved map in which every pair of positions has a weight.
         dropout: Share of the channels dropped before the classification. Paper: 0.1.
 
     Example:

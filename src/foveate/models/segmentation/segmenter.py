@@ -1,4 +1,4 @@
-"""The frame of every segmentation system: images in, logits of the images' size out."""
+"""The base class of every segmentation system: images in, logits of the images' size out."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from foveate.options import whole
 class Segmenter(nn.Module):
     """Images (B, C, H, W) to logits (B, classes, H, W); while training, to a dict if there are aux heads.
 
-    A system writes ``heads``, which returns logits of any size by name: ``"out"``, and, while training, the
-    names in ``aux``. They are resized here.
+    A system implements ``heads``, which returns logits of any size by name: ``"out"``, and, while training,
+    the names in ``aux``. They are resized here.
 
     Args:
         classes: Channels of the output.
@@ -28,10 +28,10 @@ class Segmenter(nn.Module):
     Attributes:
         aux: Names of the auxiliary outputs, in their order; empty without any. All are maps of logits
             (B, classes, H, W) but EncNet's ``"presence"``: (B, classes), of each class being in the image.
-        aux_weights: What the authors weigh the loss of an auxiliary output by, that of ``"out"`` weighing 1;
-            an output that is not named weighs 1 too. May name outputs that an instance does not have.
-        align_corners: How logits are brought to the images' size: corners on corners, or pixels by their
-            centres.
+        aux_weights: The authors' weights of the losses of auxiliary outputs, relative to that of ``"out"``; 1
+            for an output that is not named. May name outputs that an instance does not have.
+        align_corners: How logits are resized to the images: by the corners of the map, or by the centres of
+            its pixels.
         dimensions: 2 for images, 3 for volumes (B, C, D, H, W).
     """
 
@@ -54,7 +54,7 @@ class Segmenter(nn.Module):
             axes = "D, H, W" if self.dimensions == 3 else "H, W"
             raise ShapeError(
                 f"{type(self).__name__}: got {tuple(x.shape)} of {x.dtype}, expected floating point "
-                f"(B, {self.in_channels}, {axes}). Build it with in_channels= what the images have."
+                f"(B, {self.in_channels}, {axes}). Build it with the in_channels of the images."
             )
         logits = self.heads(x)
         if self.training and self.aux:
@@ -77,14 +77,14 @@ def resized(logits: Tensor, like: Tensor, align_corners: bool = False) -> Tensor
     Args:
         logits: The map.
         like: Gives the height and width.
-        align_corners: Whether the centres of corner pixels stay where they are, or the corners of the map.
+        align_corners: Whether the centres of the corner pixels stay in place, or the corners of the map.
 
     Example:
         >>> resized(torch.rand(1, 2, 3, 3), torch.rand(1, 5, 4, 6)).shape
         torch.Size([1, 2, 4, 6])
     """
     size, mode = like.shape[2:], "bilinear" if logits.ndim == 4 else "trilinear"
-    # An export would hold the sizes to be equal for ever after, as those of the example are.
+    # An export would fix the sizes to be equal, as those of the example are.
     if not torch.compiler.is_exporting() and logits.shape[2:] == size:
         return logits
     return nn.functional.interpolate(logits, size=size, mode=mode, align_corners=align_corners)

@@ -1,4 +1,4 @@
-"""U2-Net: a U-Net whose blocks are U-Nets, and whose side outputs of six sizes are weighed into one.
+"""U2-Net: a U-Net whose blocks are U-Nets, and whose side outputs of six sizes are fused into one.
 
 Formula y = fuse(u1, ..., u6), us = resize(conv3x3(stage s)); a stage is x0 + U(x0), U a small U-Net,
         x0 = relu(BN(conv3x3(x)))
@@ -53,7 +53,7 @@ class U2Net(Segmenter):
         official_output: Whether to return, always, the tuple of seven maps of probabilities.
 
     Raises:
-        OptionError: ``fusion`` is none of these.
+        OptionError: ``fusion`` is unknown.
 
     Example:
         >>> small = U2Net(SMALL, SMALL_UP, classes=1).eval()
@@ -136,7 +136,7 @@ class Stage(nn.Module):
         inside: Channels inside.
         out: Channels that go out.
         layers: How many layers it goes down.
-        dilated: Whether it looks further with every layer, at one size, where it would halve the size.
+        dilated: Whether every layer is dilated further at full size, instead of halving the size.
     """
 
     rebnconv1: nn.Module

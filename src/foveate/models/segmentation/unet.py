@@ -52,8 +52,8 @@ class UNet(Segmenter):
         output_stride: Stride of the last map.
         pretrained_encoder: Fetch the weights of the published classifier.
         decoder_attention: A mechanism that maps a map to one of its shape, such as ``"scse"``: on the joined
-            maps and on what comes out of every block. None for the plain network.
-        widths: Channels of the decoder's blocks, from the coarsest; as many as the encoder has maps.
+            maps and on the output of every block. None for the plain network.
+        widths: Channels of the decoder's blocks, from the coarsest; one per map of the encoder.
         options: The encoder's.
 
     Raises:
