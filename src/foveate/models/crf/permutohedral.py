@@ -112,7 +112,7 @@ def _through(steps: list[Bags], values: Float[Tensor, "n l"]) -> Float[Tensor, "
 
 @functools.cache
 def _taps(quality: Quality) -> Float[Tensor, " taps"]:
-    """Return the blur along an axis: of itself, of one that is 1, 2, ... steps away; both ways they sum to 1.
+    """Return the blur along an axis: the weights, summing to 1, of a vertex and of those 1, 2, ... steps away.
 
     A step is 3/2 / r^2 long, squared, and d + 1 axes in d dimensions share the variance: cut off where it is,
     a Gaussian of which width leaves the right one?
@@ -134,5 +134,5 @@ def _taps(quality: Quality) -> Float[Tensor, " taps"]:
 
 
 def _density(d: int, resolution: float) -> float:
-    """Return the integral of the Gaussian times how many vertices there are in a unit of volume."""
+    """Return the integral of the Gaussian times the number of vertices per unit of volume."""
     return math.pow(4 * math.pi / 3 * resolution**2, d / 2) * math.sqrt(d + 1)
