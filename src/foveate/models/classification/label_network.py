@@ -23,7 +23,9 @@ from foveate.models.normalisation import (
 )
 from foveate.options import whole
 
-POSITIONS = 7  # a side of the last map, at the size of image that networks of stride 32 are designed for
+POSITIONS = (
+    7  # height and width of the last map at the image size that networks of stride 32 are designed for
+)
 
 
 class TokenEncoder(Encoder):

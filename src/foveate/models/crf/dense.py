@@ -20,7 +20,7 @@ def dense(features: Float[Tensor, "b n d"]) -> Kernel:
     """Return the kernel; gradients flow to the values and to the features.
 
     Args:
-        features: A row a pixel, divided by the kernel's standard deviations.
+        features: One row per pixel, divided by the kernel's standard deviations.
     """
     squared = (features[:, :, None] - features[:, None]).square().sum(dim=-1)
     kernel = torch.exp(-squared / 2)

@@ -62,7 +62,7 @@ def touched(features: Float[Tensor, "n d"]) -> Touched:
     """Return the vertices that points touch.
 
     Args:
-        features: One row a pixel, divided by the standard deviations of the kernel.
+        features: One row per pixel, divided by the standard deviations of the kernel.
 
     Raises:
         OptionError: The standard deviations are too small for the range of the features.
