@@ -274,7 +274,7 @@ def discs_and_squares(images=8, size=64, radius=12):
     return x, masks
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_it_learns_eight_images_by_heart():
     torch.manual_seed(0)
     model = create_model("bisenet", classes=3, encoder="xception39", aux_width=32).train()

@@ -36,7 +36,7 @@ def loaded(tmp_path, theirs, **options):
         ("mobilenet_v2", 16),
         ("mobilenet_v2", 8),
         ("xception65", 16),
-        param("resnet50", 16, marks=mark.slow),
+        param("resnet50", 16, marks=mark.nightly),
         ("drn_d_54", 8),
     ],
 )
@@ -51,7 +51,7 @@ def test_jfzhang95s_networks_compute_what_they_did(tmp_path, encoder, stride):
     assert expected.std() > 1e-2
 
 
-@mark.slow
+@mark.nightly
 @mark.parametrize("encoder", ["xception65", "resnet50"])
 def test_jfzhang95s_networks_at_stride_8(tmp_path, encoder):
     theirs = jfzhang(encoder, 8)
