@@ -25,7 +25,7 @@ ATTENTION = {  # for what else holds for these, see test_attention_systems
     "psanet": {"encoder": TINY, "size": 9},
     "encnet": {"encoder": TINY, "lateral": True},
     "ocnet": {"encoder": TINY},
-    "attention_to_scale": {"encoder": TINY, "width": 16, "hidden": 8, "scales": (1, 0.5)},
+    "attention_to_scale": {"encoder": TINY, "width": 16, "hidden": 8, "scales": (1.0, 0.5)},
 }
 ALL = {**SMALL, **ATTENTION}
 

@@ -66,6 +66,6 @@ def rows(values: Float[Tensor, "b l h w"]) -> Float[Tensor, "b n l"]:
     return values.permute(0, 2, 3, 1).flatten(1, 2).contiguous()
 
 
-def planes(found: Float[Tensor, "b n l"], like: Float[Tensor, "b l h w"]) -> Float[Tensor, "b l h w"]:
-    """Undo ``rows``."""
+def planes(found: Float[Tensor, "*rows l"], like: Float[Tensor, "b l h w"]) -> Float[Tensor, "b l h w"]:
+    """Undo ``rows``, also for the rows of all images in one axis."""
     return found.view(len(like), *like.shape[2:], -1).permute(0, 3, 1, 2)
