@@ -135,6 +135,7 @@ def test_a_given_model_is_trained_and_loaded(given: object, tmp_path: Path) -> N
     assert torch.equal(fv.load(tmp_path / "run", model=given).predict(picture), done.predict(picture))
 
 
+@pytest.mark.slow
 def test_a_given_model_is_studied(tmp_path: Path) -> None:
     plan = fv.compare(DATA, model=build, variants=["se@0"], seeds=2, epochs=1, dry_run=True)
     assert [v.name for v in plan.variants][:2] == ["baseline", "se@0"]

@@ -7,6 +7,7 @@ from drawn import drawn, unset
 from foveate.models.encoders.build_encoder import build_encoder
 
 
+@mark.slow
 @mark.parametrize(
     "name, channels, strides",
     [

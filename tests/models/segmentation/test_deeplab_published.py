@@ -30,6 +30,7 @@ def loaded(tmp_path, theirs, **options):
     return ours.eval()
 
 
+@mark.slow
 @mark.parametrize(
     "encoder, stride",
     [
@@ -68,6 +69,7 @@ def test_dropout_stands_where_jfzhang95_has_it():
     assert shares == [0.5, 0.5, 0.1]
 
 
+@mark.slow
 def test_vainfs_xception_computes_what_it_did(tmp_path):
     theirs = drawn(unset(VainF, networks.VainFXception()))
     ours = loaded(tmp_path, theirs, layout="vainf", encoder="xception")
