@@ -1,7 +1,7 @@
 """Files of tensors by name (safetensors) that carry a checksum: damage is found when they are read, not used.
 
-The checksum is of names, types, shapes and bytes, and stands in the file's header. Files that others wrote
-have none and are read as they are.
+The checksum covers names, types, shapes and bytes, and is in the file's header. Files written by others have
+none and are read unchecked.
 """
 
 from __future__ import annotations

@@ -3,15 +3,15 @@ import re
 
 import numpy as np
 import pytest
-from tests.data.coco_samples import run_lengths
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.data.image_samples import save
 from PIL import Image
 
 from foveate.data.checks.check import check
 from foveate.data.open import open_data, reopen
 from foveate.errors import DataError
+from tests.data.coco_samples import run_lengths
+from tests.data.image_samples import save
 
 
 def box(top, left, bottom, right):

@@ -2,8 +2,6 @@
 
 import numpy as np
 import pytest
-from tests.data.image_samples import pixels, save
-from tests.data.mask_samples import assert_paired, binary, build, labels, number, save_mask
 from PIL import Image
 
 from foveate.data.checks.check_source import check_source
@@ -11,6 +9,8 @@ from foveate.data.folders.tree import scan
 from foveate.data.masks.layout import find_pairs
 from foveate.data.open import open_data, reopen
 from foveate.errors import DataError, OptionError
+from tests.data.image_samples import pixels, save
+from tests.data.mask_samples import assert_paired, binary, build, labels, number, save_mask
 
 LAYOUTS = {
     "DRIVE": (

@@ -49,9 +49,8 @@ def test_other_ways_to_take_the_number_of_classes(here, name):
 
 
 def test_a_function_that_takes_no_classes(here):
-    with pytest.raises(
-        OptionError, match=r"fixed\(width\) does not take the number of classes.*def fixed\(classes: int\)"
-    ):
+    said = r"fixed\(width\) does not take the number of classes.*def fixed\(classes: int\)"
+    with pytest.raises(OptionError, match=said):
         create_model(f"{here}:fixed", classes=4)
 
 

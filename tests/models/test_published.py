@@ -65,6 +65,7 @@ def timm_resnet50(**attention):
     return lambda: timm.create_model("resnet50", block_args=attention)
 
 
+@pytest.mark.slow
 @pytest.mark.parity("classification.gc_resnet", "classification.sknet")
 @pytest.mark.parametrize(
     ("name", "options", "theirs"),

@@ -29,6 +29,7 @@ def small(**options):
     return fv.create_model("ag_cnn", **{"classes": 3, "backbone": "resnet8", "width": 4, **options})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "backbone, classes, total",
     [("resnet50", 15, 47_138_989), ("resnet50", 14, 47_130_794), ("densenet121", 14, 13_965_098)],
@@ -256,6 +257,7 @@ class Published(nn.Module):
         return self.classifier(pooled).sigmoid(), pooled
 
 
+@pytest.mark.slow
 def test_the_three_published_files_give_the_published_probabilities(tmp_path):
     parts = {"global": drawn(Published(), 1), "local": drawn(Published(), 2)}
     fc = drawn(nn.Linear(2048, 14), 3)

@@ -49,6 +49,7 @@ def last_map(resnet, x):
     return resnet.layer4(resnet.layer3(resnet.layer2(resnet.layer1(x))))
 
 
+@pytest.mark.slow
 @pytest.mark.parity("classification.csra")
 @pytest.mark.parametrize(("heads", "lam"), [(1, 0.1), (4, 0.5)])
 def test_a_file_of_csras_authors_computes_what_it_did(tmp_path, heads, lam):
@@ -143,6 +144,7 @@ def sines(width, side):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parity("classification.query2label")
 @pytest.mark.parametrize("width", [64, 512])
 def test_a_file_of_query2labels_authors_computes_what_it_did(tmp_path, width):

@@ -35,6 +35,7 @@ def test_without_a_mechanism_it_is_torchvisions_network(depth, total):
     assert torch.equal(own.eval()(x), plain(x))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "options", "total"),
     [
@@ -77,7 +78,7 @@ def test_parameters_are_the_published_ones(name, options, total):
 
 
 @pytest.mark.parametrize("placement", PLACEMENTS)
-@pytest.mark.parametrize("depth", [18, 50])
+@pytest.mark.parametrize("depth", [18, pytest.param(50, marks=pytest.mark.nightly)])
 def test_gates_forced_to_one_leave_the_plain_network(depth, placement):
     plain = drawn(unset(getattr(torchvision.models, f"resnet{depth}")))
     model = drawn(unset(create_model, f"se_resnet{depth}", placement=placement))
@@ -141,6 +142,7 @@ def test_macs_are_those_of_the_plain_network_and_the_gates():
         assert cost(model, x).macs - plain.macs == 2_514_944  # each of SE's weights is used once
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "macs"), [("sknet50", 4.463e9), ("sknet101", 8.449e9)])
 def test_macs_of_sknet_are_the_published_ones(name, macs):
     with torch.device("meta"):

@@ -65,6 +65,7 @@ def test_only_the_maps_that_are_wanted_are_kept():
         assert all(map(torch.equal, last, every[-2:]))
 
 
+@mark.slow
 @mark.parametrize("stride, dilated", [(16, [False, False, True]), (8, [False, True, True])])
 def test_dilated_as_torchvision_dilates(stride, dilated):
     theirs = torchvision.models.resnet50(replace_stride_with_dilation=dilated).eval()
@@ -78,6 +79,7 @@ def test_dilated_as_torchvision_dilates(stride, dilated):
         torch.testing.assert_close(ours(x)[-1], expected)
 
 
+@mark.slow
 @mark.parametrize("stride", [8, 32])
 def test_xception65_is_the_one_of_timm(stride):
     theirs = timm.create_model("xception65", features_only=True, output_stride=stride).eval()

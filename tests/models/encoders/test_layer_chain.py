@@ -7,6 +7,7 @@ import foveate as fv
 from foveate.models.encoders.build_encoder import build_encoder
 
 
+@mark.slow
 @mark.parametrize(
     "name, channels, strides",
     [

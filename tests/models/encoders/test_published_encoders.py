@@ -30,6 +30,7 @@ def test_xception39_is_the_one_of_bisenets_authors():
             same(mine, other)
 
 
+@mark.slow
 def test_the_authors_xception65_adds_more_to_a_variance_and_its_names_load():
     theirs = drawn(unset(timm.create_model, "xception65"))
     x = image()

@@ -11,6 +11,7 @@ from foveate.models import create_model
 from foveate.models.encoders.build_encoder import build_encoder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stride", [8, 32])
 def test_the_maps_are_those_of_timm_with_its_weights(stride):
     options = {"output_stride": stride} if stride < 32 else {}
@@ -25,6 +26,7 @@ def test_the_maps_are_those_of_timm_with_its_weights(stride):
             torch.testing.assert_close(own, expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name, channels",
     [

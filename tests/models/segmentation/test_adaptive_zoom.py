@@ -143,7 +143,7 @@ def test_any_network_of_one_output_will_do():
             fv.create_model("adaptive_zoom", classes=2, **options)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_it_learns_eight_images_by_heart():
     torch.manual_seed(0)
     images = torch.rand(8, 3, 32, 32) * 0.4

@@ -86,28 +86,6 @@ def test_its_attention_is_recorded(name):
     assert sorted(maps) == MAPS[name]
 
 
-@pytest.mark.parametrize("name", SMALL)
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision_stays_finite_and_near(name, dtype):
-    model = drawn(small(name))
-    x = torch.rand(1, 3, 40, 33)
-    with torch.no_grad():
-        full, half = model(x), model.to(dtype)(x.to(dtype))
-    assert half.dtype == dtype and half.isfinite().all()
-    assert (half - full).abs().mean() < 0.1 * full.std()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", SMALL)
-def test_exported_it_takes_batches_and_heights_of_its_own(name):
-    model = small(name, **({"scales": (1, 0.5)} if name == "attention_to_scale" else {})).eval()
-    free = dict.fromkeys((0, 2), torch.export.Dim.AUTO)
-    exported = torch.export.export(model, (torch.rand(2, 3, 64, 48),), dynamic_shapes=(free,)).module()
-    x = torch.rand(3, 3, 80, 48)
-    with torch.no_grad():
-        torch.testing.assert_close(exported(x), model(x))
-
-
 def test_options_out_of_range_are_refused_by_name():
     for name, options in (
         ("bisenet", {"layout": "mine"}),

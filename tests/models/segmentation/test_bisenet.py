@@ -179,6 +179,7 @@ class CoinCheung(nn.Module):
         ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("options", "total"), COUNTS)
 def test_published_parameters(options, total):
     assert parameters("bisenet", classes=19, **options) == total
@@ -202,6 +203,7 @@ def test_published_macs(options, size, macs):
     assert abs(counted.get_total_flops() / 2 - macs) <= 5e6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "build, size, options",
     [
@@ -229,6 +231,7 @@ def test_a_checkpoint_of_the_authors_computes_what_it_did(tmp_path, build, size,
     torch.testing.assert_close(logits["aux_8"], aux_8, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_the_configuration_with_resnet101_fits():
     with torch.device("meta"):
         theirs = Authors(Deep(101), (2048, 1024), 19, 256, head_width=256).state_dict()
@@ -274,7 +277,7 @@ def discs_and_squares(images=8, size=64, radius=12):
     return x, masks
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_it_learns_eight_images_by_heart():
     torch.manual_seed(0)
     model = create_model("bisenet", classes=3, encoder="xception39", aux_width=32).train()

@@ -87,11 +87,13 @@ def test_a_checkpoint_of_the_authors_computes_what_it_did(tmp_path):
         torch.testing.assert_close(ours(x)["aux"], corners(aux, x), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_the_released_network_fits():
     assert shapes_fit(lambda: Theirs(101, 2048, 19), "ccnet", classes=19)
     assert shapes_fit(lambda: Theirs(101, 2048, 19), "ccnet", classes=19, side=False)
 
 
+@pytest.mark.slow
 def test_published_parameters():
     assert parameters("ccnet", classes=19) == 71_287_911
     with torch.device("meta"):

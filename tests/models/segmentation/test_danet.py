@@ -61,6 +61,7 @@ class Theirs(nn.Module):
         return [corners(s, x) for s in (h.conv8(position + channel), h.conv6(position), h.conv7(channel))]
 
 
+@pytest.mark.slow
 @pytest.mark.parity("segmentation.danet")
 @pytest.mark.parametrize("grid", [None, (1, 2)])
 def test_a_checkpoint_of_the_authors_computes_what_it_did(tmp_path, grid):
@@ -85,6 +86,7 @@ def test_scores_for_another_number_of_classes_start_anew(tmp_path):
     assert fresh == tuple(f"head.{head}.1.{part}" for head in heads for part in ("weight", "bias"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("side", [False, True])
 def test_a_checkpoint_of_the_released_network_fits(side):
     assert shapes_fit(

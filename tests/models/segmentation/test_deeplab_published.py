@@ -30,13 +30,14 @@ def loaded(tmp_path, theirs, **options):
     return ours.eval()
 
 
+@mark.slow
 @mark.parametrize(
     "encoder, stride",
     [
         ("mobilenet_v2", 16),
         ("mobilenet_v2", 8),
         ("xception65", 16),
-        param("resnet50", 16, marks=mark.slow),
+        param("resnet50", 16, marks=mark.nightly),
         ("drn_d_54", 8),
     ],
 )
@@ -51,7 +52,7 @@ def test_jfzhang95s_networks_compute_what_they_did(tmp_path, encoder, stride):
     assert expected.std() > 1e-2
 
 
-@mark.slow
+@mark.nightly
 @mark.parametrize("encoder", ["xception65", "resnet50"])
 def test_jfzhang95s_networks_at_stride_8(tmp_path, encoder):
     theirs = jfzhang(encoder, 8)
@@ -68,6 +69,7 @@ def test_dropout_stands_where_jfzhang95_has_it():
     assert shares == [0.5, 0.5, 0.1]
 
 
+@mark.slow
 def test_vainfs_xception_computes_what_it_did(tmp_path):
     theirs = drawn(unset(VainF, networks.VainFXception()))
     ours = loaded(tmp_path, theirs, layout="vainf", encoder="xception")

@@ -4,7 +4,7 @@ Formula y_global = W_g p_g, p_g = pool(f(x)); y_local = W_l p_l, p_l = pool(f'(c
         crop(x) is what the box around the largest region of f(x)'s heat map holds, at the size of x
 Paper   Guan, Huang, Zhong, Zheng, Zheng, Yang. Diagnose like a Radiologist: Attention Guided Convolutional
         Neural Network for Thorax Disease Classification. 2018. arXiv:1801.09927.
-Shapes  images (B, C, H, W) -> logits (B, classes), to be read through a sigmoid; heat map (B, 1, h, w), box
+Shapes  images (B, C, H, W) -> logits (B, classes), for a sigmoid; heat map (B, 1, h, w), box
         (B, 4) in pixels of the image
 Cost    47,138,989 parameters with ResNet-50 and 15 classes, 47,130,794 with 14; 13,965,098 with DenseNet-121
         and 14. Twice the MACs of the backbone.
@@ -44,7 +44,7 @@ from foveate.models.normalisation import (
 from foveate.models.weight_names import Rules, renamed
 from foveate.options import one_of, whole
 
-POSITIONS = 7  # a side of the last map, at the size of image that the network is made for
+POSITIONS = 7  # height and width of the last map at the image size that the network is designed for
 _TORCHVISION: Rules = (
     (r"^(.*denselayer\d+\.(?:norm|conv))\.([12])\.", r"\1\2."),  # as files from before 2019 have it
     (r"^(?:classifier|fc)\.", "scores."),

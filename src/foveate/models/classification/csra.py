@@ -2,7 +2,7 @@
 
 Paper   Zhu, Wu. Residual Attention: A Simple but Effective Method for Multi-Label Recognition. ICCV 2021.
         arXiv:2108.02456, section 3.
-Shapes  images (B, C, H, W) -> logits (B, classes), to be read through a sigmoid.
+Shapes  images (B, C, H, W) -> logits (B, classes), for a sigmoid.
 Cost    the encoder's, and those of ``csra``: with ResNet-101, one head and 20 classes 42,541,120 parameters.
 Differs none.
 """

@@ -1,4 +1,4 @@
-"""The fully connected CRF: a segmentation brought into line with the colours of its image."""
+"""The fully connected CRF: a segmentation refined by the colours of its image."""
 
 from foveate.models.crf.crf_rnn import CRFasRNN as CRFasRNN
 from foveate.models.crf.layer import DenseCRF as DenseCRF

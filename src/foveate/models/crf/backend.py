@@ -1,4 +1,4 @@
-"""Whether the inner loops run compiled by numba, or in plain PyTorch: with equal results."""
+"""Whether the inner loops run compiled by numba or in plain PyTorch, with equal results."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 
 def fast_for(tensor: Tensor, subject: str = "lattice") -> ModuleType | None:
-    """Return a subject's compiled loops if they can work on ``tensor``: on the CPU, with numba installed."""
+    """Return the compiled loops of a subject if they can work on ``tensor``: on the CPU, with numba."""
     fits = tensor.device.type == "cpu" and tensor.dtype in (torch.float32, torch.float64, torch.int32)
     return compiled(subject) if fits else None
 

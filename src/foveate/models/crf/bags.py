@@ -23,7 +23,7 @@ class Bags:
     Attributes:
         starts: Where the bag of each row begins, and where the last one ends.
         index: The columns in the bags.
-        weights: What stands in these columns.
+        weights: The entries in these columns.
         columns: How many there are.
     """
 

@@ -24,11 +24,11 @@ def blurs(axes: list[Pairs], vertices: int, touched: int, taps: Float[Tensor, " 
     """Return the matrices of the axes, in the order in which they are applied.
 
     Args:
-        axes: Along each axis the vertices that draw from each other.
+        axes: Along each axis the pairs of vertices that exchange values.
         vertices: M.
         touched: How many of them a pixel touches. Only these have a value before the first axis, and only
             their values after the last axis are right.
-        taps: How much a vertex itself counts, and one that is 1, 2, ... steps away.
+        taps: The weight of a vertex itself, and of those 1, 2, ... steps away.
     """
     first = torch.zeros(vertices, dtype=torch.bool, device=taps.device)
     first[:touched] = True
@@ -41,7 +41,7 @@ def blurs(axes: list[Pairs], vertices: int, touched: int, taps: Float[Tensor, " 
 
 
 def _spread(axis: Pairs, marks: Bool[Tensor, " m"]) -> Bool[Tensor, " m"]:
-    """Return who is marked or has a marked partner."""
+    """Return the vertices that are marked or have a marked partner."""
     out = marks.clone()
     if (fast := backend.fast_for(axis.one)) is None:
         for here, there in ((axis.one, axis.two), (axis.two, axis.one)):

@@ -24,7 +24,7 @@ from foveate.models.crf.mean_field import mean_field
 from foveate.options import one_of, positive, whole
 
 _PUBLISHED = "crfrnn."
-_NAMED = 5  # names that a text lists
+_NAMED = 5  # names that a message lists
 _log = logging.getLogger("foveate")
 
 

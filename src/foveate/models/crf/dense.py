@@ -1,4 +1,4 @@
-"""The Gaussian between all pairs of pixels, exactly: for small images, and as the measure of the fast filter.
+"""The exact Gaussian between all pairs of pixels: for small images, and as the fast filter's reference.
 
 Formula K_ij = exp(-|f_i - f_j|^2 / 2)
 Paper   Kraehenbuehl, Koltun. Efficient Inference in Fully Connected CRFs. NeurIPS 2011. arXiv:1210.5644,
@@ -20,7 +20,7 @@ def dense(features: Float[Tensor, "b n d"]) -> Kernel:
     """Return the kernel; gradients flow to the values and to the features.
 
     Args:
-        features: A row a pixel, divided by the kernel's standard deviations.
+        features: One row per pixel, divided by the kernel's standard deviations.
     """
     squared = (features[:, :, None] - features[:, None]).square().sum(dim=-1)
     kernel = torch.exp(-squared / 2)

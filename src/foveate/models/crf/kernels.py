@@ -35,10 +35,10 @@ def gaussian(
     """Return the kernel of position.
 
     Args:
-        images: Give size, type and device.
+        images: (B, C, H, W), for size, type and device.
         std: g, in pixels.
         method: ``exact`` reaches over the whole image, the others stop after 4 standard deviations.
-        normalise: What divides it; see ``normalised``.
+        normalise: How it is normalised; see ``normalised``.
     """
     return spatial(images, (std, std), None if _exact(images, method) else CUT, normalise)
 
@@ -59,7 +59,7 @@ def bilateral(
         colour: b, in the unit of the images.
         method: ``exact`` for all pairs of pixels; ``fine`` and ``fast`` for lattices, through which no
             gradient flows to the images.
-        normalise: What divides it; see ``normalised``.
+        normalise: How it is normalised; see ``normalised``.
     """
     height, width = images.shape[2:]
     rows, columns = torch.meshgrid(

@@ -1,6 +1,6 @@
 """The permutohedral lattice: which simplex a point lies in, and which vertices the points of an image touch.
 
-Points of d features are brought into the plane x_0 + ... + x_d = 0 of d + 1 coordinates, scaled so that going
+Points of d features are mapped into the plane x_0 + ... + x_d = 0 of d + 1 coordinates, scaled so that going
 to the vertices of the simplex around a point and back spreads a value by a variance of 1/4 in each feature.
 
 Paper   Adams, Baek, Davis. Fast High-Dimensional Filtering Using the Permutohedral Lattice. Eurographics
@@ -62,7 +62,7 @@ def touched(features: Float[Tensor, "n d"]) -> Touched:
     """Return the vertices that points touch.
 
     Args:
-        features: One row a pixel, divided by the standard deviations of the kernel.
+        features: One row per pixel, divided by the standard deviations of the kernel.
 
     Raises:
         OptionError: The standard deviations are too small for the range of the features.
@@ -129,10 +129,10 @@ def ring(points: Touched, least: int) -> Int[Tensor, " grown"]:
 
 
 def pairs(points: Touched, keys: Int[Tensor, " m"], reach: int) -> list[Pairs]:
-    """Return who lies up to ``reach`` steps from whom, along each axis.
+    """Return the pairs of vertices up to ``reach`` steps apart, along each axis.
 
     Args:
-        points: Say how long the steps are.
+        points: Give the length of the steps.
         keys: Those of the vertices.
         reach: How many steps.
     """
@@ -176,7 +176,7 @@ def _scale(features: Tensor) -> Tensor:
 
 
 def _elevation(features: Tensor) -> Float[Tensor, "corners d"]:
-    """Return the matrix that brings features into the plane."""
+    """Return the matrix that maps features into the plane."""
     d = features.shape[1]
     matrix = torch.triu(torch.ones(d + 1, d))
     matrix[1:] -= torch.diag(torch.arange(1, d + 1))

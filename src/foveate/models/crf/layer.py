@@ -161,7 +161,7 @@ def _check_unit(images: Tensor, colour: float) -> None:
     largest = max(-low, high)
     if not math.isfinite(largest):
         raise ShapeError(
-            "got images that hold infinity or NaN, expected finite numbers. Look for them before."
+            "got images with infinity or NaN, expected finite numbers. Check how the images were computed."
         )
     if largest <= min(colour, _SMALL) and bool((images != images.round()).any()):
         raise OptionError(

@@ -1,4 +1,4 @@
-"""Mean field: every pixel's labels, given what the others think at present, several times over.
+"""Mean field: every pixel's labels, given the present ones of all others, iterated.
 
 Formula Q <- softmax(-U + sum_m mu_m K_m Q), K_m kernels, mu_m matrices over labels; Q starts as softmax(-U)
 Paper   Kraehenbuehl, Koltun. Efficient Inference in Fully Connected CRFs. NeurIPS 2011. arXiv:1210.5644,
@@ -26,8 +26,8 @@ def mean_field(
     """Return the logits after some iterations; their softmax is Q.
 
     Args:
-        logits: What is thought of each pixel by itself: -U, up to a number a pixel.
-        kernels: Each filters Q; what it finds, times its matrix over labels, is added to ``logits``.
+        logits: Those of each pixel by itself: -U, up to a constant per pixel.
+        kernels: Each filters Q; the result, times its matrix over labels, is added to ``logits``.
         iterations: How often; 0 returns ``logits``.
     """
     own, matrices = rows(logits).flatten(0, 1), [matrix.to(logits).T for _, matrix in kernels]
@@ -41,7 +41,7 @@ def mean_field(
 
 
 def _softmax(logits: Float[Tensor, "n l"]) -> Float[Tensor, "n l"]:
-    """Return probabilities: of few labels by parts, which is six times as fast."""
+    """Return probabilities; for few labels step by step, which is six times as fast."""
     if logits.shape[1] >= _NARROW:
         return logits.softmax(dim=1)
     shares = (logits - logits.detach().amax(dim=1, keepdim=True)).exp()

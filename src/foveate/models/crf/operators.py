@@ -1,4 +1,4 @@
-"""Linear filters over the pixels of a batch, and what normalises them.
+"""Linear filters over the pixels of a batch, and their normalisation.
 
 Shapes  values (B, L, H, W) -> (B, L, H, W), each label by itself. Fast where the labels of a pixel lie side
         by side in memory (``channels_last``); so are the results.
@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 Filter = Callable[[Tensor], Tensor]
-# Takes what multiplies the values before and after K, (B, 1, H, W) or None for 1, and returns the filter.
+# Takes the factors of the values before and after K, (B, 1, H, W) or None for 1, and returns the filter.
 Kernel = Callable[[Tensor | None, Tensor | None], Filter]
 Normalise = Literal["symmetric", "after", "before", "none"]
 NORMALISE = ("symmetric", "after", "before", "none")
@@ -22,7 +22,7 @@ _LEAST = 1e-20
 
 
 class _Linear(torch.autograd.Function):
-    """A linear filter that autograd cannot look into; its gradient is the adjoint filter of the gradient."""
+    """A linear filter that autograd cannot trace; its gradient is the adjoint filter of the gradient."""
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, run: Filter, adjoint: Filter) -> Tensor:
@@ -54,7 +54,7 @@ def normalised(kernel: Kernel, ones: Float[Tensor, "b 1 h w"], how: Normalise) -
 
 
 def sides(sums: Tensor, how: Normalise) -> tuple[Tensor | None, Tensor | None]:
-    """Return what multiplies the values before and after a kernel of these row sums; None for 1."""
+    """Return the factors of the values before and after a kernel of these row sums; None for 1."""
     if how == "none":
         return None, None
     share = (sums.sqrt() if how == "symmetric" else sums).add(_LEAST).reciprocal()
@@ -62,10 +62,10 @@ def sides(sums: Tensor, how: Normalise) -> tuple[Tensor | None, Tensor | None]:
 
 
 def rows(values: Float[Tensor, "b l h w"]) -> Float[Tensor, "b n l"]:
-    """Return one row of labels a pixel; a view where the labels lie side by side."""
+    """Return one row of labels per pixel; a view if the labels are adjacent in memory."""
     return values.permute(0, 2, 3, 1).flatten(1, 2).contiguous()
 
 
-def planes(found: Float[Tensor, "*b n l"], like: Float[Tensor, "b l h w"]) -> Float[Tensor, "b l h w"]:
-    """Return the view that ``rows`` took apart."""
+def planes(found: Float[Tensor, "*rows l"], like: Float[Tensor, "b l h w"]) -> Float[Tensor, "b l h w"]:
+    """Undo ``rows``, also for the rows of all images in one axis."""
     return found.view(len(like), *like.shape[2:], -1).permute(0, 3, 1, 2)

@@ -53,7 +53,7 @@ def permutohedral(features: Float[Tensor, "b n d"], quality: Quality) -> Kernel:
     """Return the kernel; the lattices are built once, here, and serve every call and every gradient.
 
     Args:
-        features: A row a pixel, divided by the kernel's standard deviations. No gradient flows to them.
+        features: One row per pixel, divided by the kernel's standard deviations. No gradient flows to them.
         quality: ``FINE`` or ``FAST``.
 
     Raises:
@@ -112,7 +112,7 @@ def _through(steps: list[Bags], values: Float[Tensor, "n l"]) -> Float[Tensor, "
 
 @functools.cache
 def _taps(quality: Quality) -> Float[Tensor, " taps"]:
-    """Return the blur along an axis: of itself, of one that is 1, 2, ... steps away; both ways they sum to 1.
+    """Return the blur along an axis: the weights of a vertex and of those 1, 2, ... steps away, in sum 1.
 
     A step is 3/2 / r^2 long, squared, and d + 1 axes in d dimensions share the variance: cut off where it is,
     a Gaussian of which width leaves the right one?
@@ -134,5 +134,5 @@ def _taps(quality: Quality) -> Float[Tensor, " taps"]:
 
 
 def _density(d: int, resolution: float) -> float:
-    """Return the integral of the Gaussian times how many vertices there are in a unit of volume."""
+    """Return the integral of the Gaussian times the number of vertices per unit of volume."""
     return math.pow(4 * math.pi / 3 * resolution**2, d / 2) * math.sqrt(d + 1)

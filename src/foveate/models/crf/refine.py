@@ -12,7 +12,7 @@ from torch import Tensor
 from foveate.errors import DataError, ShapeError
 from foveate.models.crf.layer import DenseCRF
 
-LEAST = 1e-5  # a probability of 0 would stay 0 whatever the neighbours say
+LEAST = 1e-5  # a probability of 0 would stay 0 whatever the neighbours are
 _ROUNDED = 2**-11  # by how much a probability in float16 may be off
 
 
@@ -62,19 +62,19 @@ def check_probabilities(probabilities: Float[Tensor, "k h w"]) -> None:
     classes = len(probabilities)
     if classes < 2:
         raise ShapeError(
-            f"got probabilities of {classes} class, expected at least two. Of p, the probability of the "
+            f"got probabilities of {classes} class, expected at least two. From p, the probability of the "
             "foreground, make torch.stack([1 - p, p])."
         )
     odd = int((~probabilities.isfinite()).any(dim=0).sum())
     if odd:
         raise DataError(
-            f"{odd} pixels have probabilities that are NaN or infinite. Look for them where the "
-            "probabilities were made."
+            f"{odd} pixels have probabilities that are NaN or infinite. Check how the "
+            "probabilities were computed."
         )
     low, high = (float(end) for end in torch.aminmax(probabilities))
     if low < -_ROUNDED or high > 1 + _ROUNDED:
         raise DataError(
-            f"probabilities go from {low:.4g} to {high:.4g}, expected [0, 1]. Of logits, give the softmax "
+            f"probabilities go from {low:.4g} to {high:.4g}, expected [0, 1]. From logits, take the softmax "
             "over classes."
         )
     sums = probabilities.float().sum(dim=0)
@@ -82,6 +82,6 @@ def check_probabilities(probabilities: Float[Tensor, "k h w"]) -> None:
     if off.any():
         raise DataError(
             f"the probabilities of {int(off.sum())} pixels do not sum to 1 over the classes (one sums to "
-            f"{float(sums[off][0]):.4g}). Give those of a softmax; if a pixel may be of several classes, "
+            f"{float(sums[off][0]):.4g}). Use a softmax; if a pixel may have several classes, "
             "refine each class by itself, as [1 - p, p]."
         )

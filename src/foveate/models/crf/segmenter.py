@@ -234,7 +234,7 @@ class DenseCRFSegmenter(RefinedSegmenter):
 def _network(
     name: str, classes: int, in_channels: int, pretrained: bool, options: Mapping[str, Any]
 ) -> Segmenter:
-    """Return the network that the CRF stands behind."""
+    """Return the network in front of the CRF."""
     if whole("classes", classes) < 2:
         raise OptionError("classes: got 1, expected at least 2: the labels of a CRF compete with each other")
     wrong = OptionError(f'model: {name} is not a segmentation network of foveate for images. Try "unet".')

@@ -2,7 +2,7 @@
 
 Formula K_ij = exp(-(y_i - y_j)^2 / (2 s_y^2) - (x_i - x_j)^2 / (2 s_x^2)); ``cut`` may cut it off.
 Cost    H + W multiply-adds a value as two matrix products; with numba 2 min(reach, H) + 2 min(reach, W).
-Note    What normalises it is separable, too: each line by itself.
+Note    Its normalisation is separable too: each line by itself.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def spatial(images: Tensor, std: tuple[float, float], cut: float | None, normali
         images: (B, C, H, W), for size, type and device.
         std: Vertical and horizontal standard deviation in pixels.
         cut: Standard deviations after which the kernel is 0; None for never.
-        normalise: What divides it; see ``operators.normalised``.
+        normalise: How it is normalised; see ``operators.normalised``.
     """
     vertical, horizontal = (
         _line(size, each, cut, images, normalise) for size, each in zip(images.shape[2:], std, strict=True)
@@ -55,7 +55,7 @@ def spatial(images: Tensor, std: tuple[float, float], cut: float | None, normali
 
 
 def _line(size: int, std: float, cut: float | None, like: Tensor, normalise: Normalise) -> Line:
-    """Return the kernel of a line, its taps as far as two pixels of it can be apart."""
+    """Return the kernel of a line, with taps up to the largest distance of two pixels."""
     reach = size - 1 if cut is None else min(size - 1, math.ceil(cut * std))
     apart = torch.arange(reach + 1, dtype=torch.float64, device=like.device)
     taps = torch.exp(-(apart**2) / (2 * std**2))
@@ -98,7 +98,7 @@ def _run(fast: ModuleType, vertical: Line, horizontal: Line, values: Tensor) -> 
 
 
 def _arrays(fast: ModuleType, line: Line) -> tuple[Any, ...]:
-    """Return arrays of a direction, its taps as many as the loops take together."""
+    """Return the arrays of a direction, with taps padded to the number that the loops take together."""
     lacking = -(len(line.taps) - 1) % fast.TOGETHER
     taps = torch.nn.functional.pad(line.taps, (0, lacking))
     return taps.numpy(), line.before.numpy(), line.after.numpy()

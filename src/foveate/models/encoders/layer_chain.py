@@ -16,7 +16,7 @@ from foveate.models.encoders.encoder import Encoder
 CHAINS = ("features", "layers", "trunk_output")  # of steps
 CHAIN = (*CHAINS, "stem", "conv1", "maxpool", "stage2", "stage3", "stage4", "conv5")
 HEAD = ("norm", "permute", "avgpool", "flatten", "classifier", "fc", "head")
-TRIAL = 128  # pixels a side of the image whose way through the network shows where it gets smaller
+TRIAL = 128  # height and width of a trial image that shows which layers halve the size
 
 
 class LayerChainEncoder(Encoder):
@@ -94,7 +94,7 @@ class LayerChainEncoder(Encoder):
 
 
 def _blocks(step: nn.Module) -> Iterator[nn.Module]:
-    """Yield the blocks of a step; what has a name of its own is one."""
+    """Yield the blocks of a step: containers are opened, any other class is a block."""
     if type(step) is nn.Sequential or type(step).__name__ == "AnyStage":  # RegNet's
         for child in step.children():
             yield from _blocks(child)

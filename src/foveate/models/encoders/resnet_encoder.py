@@ -69,7 +69,7 @@ class ResNetEncoder(Encoder):
 def _multiply(stage: Any, factors: Sequence[int], dilation: int) -> None:
     blocks = [block for block in stage if not isinstance(block, Mechanism)]
     if len(factors) != len(blocks) or any(whole("multi_grid", f) < 1 for f in factors):
-        raise OptionError(f"multi_grid: got {factors!r}, expected {len(blocks)} whole numbers, one a block")
+        raise OptionError(f"multi_grid: got {factors!r}, expected {len(blocks)} whole numbers, one per block")
     for block, factor in zip(blocks, factors, strict=True):
         for conv in convolutions(block):
             if conv.kernel_size != (1, 1):

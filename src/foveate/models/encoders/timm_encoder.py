@@ -16,7 +16,7 @@ class TimmEncoder(Encoder):
 
     Args:
         network: From ``timm.create_model(name, features_only=True)``.
-        output_stride: What it was asked for.
+        output_stride: The stride it was created with.
     """
 
     def __init__(self, network: Any, *, output_stride: int = 32) -> None:

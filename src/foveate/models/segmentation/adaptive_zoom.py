@@ -8,7 +8,7 @@ Shapes  images (B, C, H, W) -> logits (B, classes, H, W); heat map (B, 1, H, W),
         (B, 1, H, W): how much the second look counts at every pixel.
 Cost    the network's parameters and MACs twice, and 2 * classes + 1 parameters.
 Differs from AG-CNN: the heat map is made of the first network's scores, not of its features; all is trained
-        at once, each network by a loss of its own too. At first the second look counts half inside the box.
+        at once, each network by its own loss too. At first the second look has weight 1/2 inside the box.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def pasted(
     """Put maps of what is in the boxes back into their places.
 
     Args:
-        maps: One a box, enlarged to the size of the whole.
+        maps: One per box, enlarged to the size of the whole.
         boxes: First column, first row, last column, last row, of each.
         onto: What stays outside the boxes.
 

@@ -176,10 +176,10 @@ class BiSeNet(Segmenter):
         self.refines = nn.ModuleList(convolve(WIDTH, WIDTH) for _ in deep)
         self.fusion = FeatureFusion((WIDTH, WIDTH)) if theirs else RefinedFusion(2 * WIDTH)
         last_width = whole("head_width", (64 if theirs else 256) if head_width is None else head_width)
-        self.scores = side_head(2 * WIDTH, last_width, classes, dropout=0)
+        self.scores = side_head(2 * WIDTH, last_width, classes, dropout=0.0)
         inner = whole("aux_width", (256 if theirs else 64) if aux_width is None else aux_width)
         self.aux_scores = nn.ModuleList(
-            side_head(WIDTH, inner, classes, dropout=0) for _ in range(2 if side else 0)
+            side_head(WIDTH, inner, classes, dropout=0.0) for _ in range(2 if side else 0)
         )
         self.aux = ("aux_16", "aux_8") if side else ()
         for name, child in self.named_children():

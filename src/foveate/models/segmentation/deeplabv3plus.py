@@ -150,7 +150,7 @@ class DeepLabV3Plus(Segmenter):
         one_of("separable", separable, ("none", "decoder", "all"))
         self.align_corners = plan.align_corners
         if layout == "jfzhang95" and encoder.startswith("drn_"):
-            output_stride = 8  # whatever is asked for, as there
+            output_stride = 8  # always, as in the original
         self.encoder = build_encoder(
             encoder,
             in_channels=in_channels,
