@@ -70,7 +70,7 @@ def check_ends(family: Family, found: Survey) -> None:
 def test_sites_are_what_the_definition_says_for_any_number_of_images(name: str) -> None:
     family, model = FAMILIES[name], build(name)
     seen: list[list[Site]] = []
-    for images in (1, 2, 3):
+    for images in (1, 3):
         found = survey(model, torch.empty(images, 3, family.size, family.size, device="meta"))
         if not seen:
             check_blocks(family, model, found)
@@ -78,7 +78,7 @@ def test_sites_are_what_the_definition_says_for_any_number_of_images(name: str) 
             check_ends(family, found)
             assert all(found.run.runs_once(site.path) for site in found.sites)
         seen.append(found.sites)
-    assert seen[0] == seen[1] == seen[2]
+    assert seen[0] == seen[1]
 
 
 def test_a_family_that_is_not_as_its_definition_says_has_a_reason() -> None:
@@ -128,12 +128,12 @@ def test_transformers_of_hugging_face_have_their_sites_for_any_number_of_images(
     torch.manual_seed(0)
     model = getattr(transformers, kind)(getattr(transformers, f"{name}Config")(**options)).eval()
     seen: list[list[Site]] = []
-    for images in (1, 2, 3):
+    for images in (1, 3):
         found = survey(model, {"pixel_values": torch.rand(images, 3, 64, 64)})
         assert len(named(found, "blocks")) + len(found.unused) == blocks
         assert named(found, "features")
         seen.append(found.sites)
-    assert seen[0] == seen[1] == seen[2]
+    assert seen[0] == seen[1]
     assert [s.height for s in named(found, "features")] == ROWS_OF.get(name, [8])
 
 
