@@ -10,8 +10,8 @@ import pytest
 from segmenters import SEGMENTERS
 from torch import Tensor, nn
 
+from foveate.insert.insert_file import load_insert, save_insert
 from foveate.insert.inserted_parts import gate_parameters, inserted_parameters
-from foveate.insert.portable import load_insert, save_insert
 from foveate.insert.sites import Site
 from foveate.insert.surgery import bypass, insert, remove
 from foveate.insert.survey import sites

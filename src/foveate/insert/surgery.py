@@ -17,13 +17,13 @@ from foveate.insert.build_mechanism import build_at
 from foveate.insert.fused_encoder_layers import fuse_again, run_every_layer
 from foveate.insert.holder import BYPASS, Inserted, holders
 from foveate.insert.host import Attended, attend, release
+from foveate.insert.host_in_sequence import forget_old_names, host_path, read_old_names
 from foveate.insert.idle_parameters import freeze, freeze_unused, unfreeze
 from foveate.insert.inserted_names import CHILD, is_inserted_name
 from foveate.insert.inserted_parts import CONFIG, insert_config, inserted, is_inserted
 from foveate.insert.layout import Layout
 from foveate.insert.named_mechanisms import child_name
 from foveate.insert.plan import Step, plan
-from foveate.insert.sequence import forget_old_names, host_path, read_old_names
 from foveate.insert.sites import Survey, example_shape
 from foveate.insert.slot import Slot, Wire
 from foveate.insert.spec import Spec, parse

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from foveate.errors import SiteError
-from foveate.insert.find.run import Trace, TraceOperations
+from foveate.insert.find.recorded_run import Trace, TraceOperations
 from foveate.insert.holder import BYPASS, Inserted, holders
 from foveate.insert.slot import Slot
 from foveate.insert.spec import Spec

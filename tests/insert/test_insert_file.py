@@ -13,8 +13,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from foveate.errors import CheckpointError, SiteError
+from foveate.insert.insert_file import load_insert, save_insert
 from foveate.insert.inserted_parts import insert_config, inserted_parameters
-from foveate.insert.portable import load_insert, save_insert
 from foveate.insert.surgery import insert
 
 EXAMPLE = torch.rand(2, 3, 32, 48, generator=torch.Generator().manual_seed(1))
