@@ -16,7 +16,15 @@ from foveate.insert.surgery import insert
 from foveate.insert.survey import survey
 from foveate.nested_tensors import bit_equal
 
-CROSS = [name if name in FEW else pytest.param(name, marks=pytest.mark.nightly) for name in FAMILIES]
+SLOW = ("levit_128s", "mobilevit_xxs", "tv/swin_t")
+
+
+def marks(name: str) -> list[pytest.MarkDecorator]:
+    """Return no mark for some of the few, the nightly one for all but these."""
+    return [pytest.mark.slow] if name in SLOW else [] if name in FEW else [pytest.mark.nightly]
+
+
+CROSS = [pytest.param(name, marks=marks(name)) for name in FAMILIES]
 
 
 def named(found: Survey, alias: str) -> list[Site]:
