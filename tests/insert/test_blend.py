@@ -31,16 +31,14 @@ def model() -> nn.Module:
 
 
 def with_tools(specs: list[str], *tools: str) -> list[object]:
-    """Return every spec with every tool; a compiler meets the first spec in each run, the others nightly."""
-    return [
-        pytest.param(
-            spec,
-            tool,
-            marks=[] if tool == "eager" else pytest.mark.slow if spec == specs[0] else pytest.mark.nightly,
-        )
-        for spec in specs
-        for tool in tools
-    ]
+    """Return every spec with every tool; the compilers meet one spec in the gate, the others nightly."""
+
+    def marks(spec: str, tool: str) -> list[pytest.MarkDecorator]:
+        if tool == "eager":
+            return []
+        return [pytest.mark.slow if spec == SPECS[1] else pytest.mark.nightly]
+
+    return [pytest.param(spec, tool, marks=marks(spec, tool)) for spec in specs for tool in tools]
 
 
 def breaking(attended: nn.Module, *more: float) -> nn.Module:

@@ -58,16 +58,16 @@ def output(made: object) -> Tensor:
 
 
 MAY_LOSE = {"freeze_norms", "replace_layers"}  # they put other layers in, and a warning names the site
-FIRST = {"norm", "inside a fused layer"}  # the hosts that every tool meets in each run of the tests
 
 
 def pairs(tools: tuple[Tool, ...]) -> list[object]:
-    """Return every tool with every kind of host; of those outside FIRST, most are nightly."""
+    """Return every tool with every kind of host: with two kinds in each gate, with most others nightly."""
 
     def marks(tool: int, host: int, kind: str) -> list[pytest.MarkDecorator]:
-        if kind in FIRST:
+        if kind == "norm":
             return []
-        return [pytest.mark.slow if (tool + host) % len(HOSTS) in (0, 6) else pytest.mark.nightly]
+        in_gate = kind == "inside a fused layer" or (tool + host) % len(HOSTS) in (0, 6)
+        return [pytest.mark.slow if in_gate else pytest.mark.nightly]
 
     return [
         pytest.param(tool, kind, id=f"{tool.__name__}-{kind}", marks=marks(m, n, kind))

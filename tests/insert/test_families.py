@@ -16,7 +16,7 @@ from foveate.insert.surgery import insert
 from foveate.insert.survey import survey
 from foveate.nested_tensors import bit_equal
 
-SLOW = ("levit_128s", "mobilevit_xxs", "tv/swin_t")
+SLOW = ("levit_128s", "mobilevit_xxs", "tv/swin_t", "hiera_tiny_224", "nest_tiny", "pit_ti_224")
 
 
 def marks(name: str) -> list[pytest.MarkDecorator]:
@@ -128,7 +128,12 @@ HUGGING_FACE: dict[str, tuple[str, dict[str, object], int]] = {
 }
 
 
-@pytest.mark.parametrize("name", HUGGING_FACE)
+ALIKE = ("Swinv2", "DonutSwin", "Dinov2", "Beit", "Yolos")  # variants of Swin and ViT
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.nightly) if n in ALIKE else n for n in HUGGING_FACE]
+)
 def test_transformers_of_hugging_face_have_their_sites_for_any_number_of_images(name: str) -> None:
     import transformers
 

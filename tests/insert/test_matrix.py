@@ -187,9 +187,9 @@ def check_copies(attended: nn.Module, example: object) -> None:
 
 
 # A model of each form in each run of the tests: maps, grids, tokens and keywords; test_segmenters has skips.
-QUICK = ("handwritten", "convnext_tiny", "vit_b_16", "hugging_face_vit")
-LONG = ("resnet18", "swin_t")
-WHOLE = ("handwritten", "timm_vit_tiny")
+QUICK = ("handwritten", "vit_b_16")
+LONG = ("resnet18", "convnext_tiny", "swin_t", "hugging_face_vit")
+WHOLE = ("timm_vit_tiny",)
 
 
 def cases(quick: tuple[str, ...], slow: tuple[str, ...] = ()) -> list[object]:

@@ -105,7 +105,7 @@ SPECS = [
     ("residual", "se@blocks"),
     ("residual", "attention_pool@pool+csra@output"),
     ("unet", "attention_gate@skip"),
-    ("unet", "scse@skip1+bam@bottleneck+position@output"),
+    pytest.param("unet", "scse@skip1+bam@bottleneck+position@output", marks=pytest.mark.slow),
     pytest.param("residual", "cbam@stage1+simam@input", marks=pytest.mark.nightly),
     pytest.param("residual", "non_local@stage2", marks=pytest.mark.nightly),
     pytest.param(
