@@ -24,7 +24,7 @@ from foveate.compare.report.write import write_report
 from foveate.errors import CheckpointError, FoveateError, OptionError, TrustError, shown
 from foveate.files import write_json
 from foveate.infer.load import load
-from foveate.insert.portable import load_insert, save_insert
+from foveate.insert.insert_file import load_insert, save_insert
 from foveate.insert.surgery import insert
 from foveate.models import create_model
 from foveate.models.names import names_code

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from foveate.explain.record import record as record
     from foveate.infer.load import load as load
     from foveate.infer.predict import predict as predict
-    from foveate.insert.portable import load_insert as load_insert
-    from foveate.insert.portable import save_insert as save_insert
+    from foveate.insert.insert_file import load_insert as load_insert
+    from foveate.insert.insert_file import save_insert as save_insert
     from foveate.insert.sites import Site as Site
     from foveate.insert.surgery import bypass as bypass
     from foveate.insert.surgery import insert as insert
@@ -51,14 +51,14 @@ _HOME = {
     "insert": "foveate.insert.surgery",
     "list_models": "foveate.models",
     "load": "foveate.infer.load",
-    "load_insert": "foveate.insert.portable",
+    "load_insert": "foveate.insert.insert_file",
     "load_published": "foveate.models",
     "mechanisms": "foveate.mechanisms",
     "parameter_groups": "foveate.train.optimise",
     "predict": "foveate.infer.predict",
     "record": "foveate.explain.record",
     "remove": "foveate.insert.surgery",
-    "save_insert": "foveate.insert.portable",
+    "save_insert": "foveate.insert.insert_file",
     "score": "foveate.tasks.metrics.score",
     "sites": "foveate.insert.survey",
     "train": "foveate.train.train_one",

@@ -70,7 +70,7 @@ def test_the_same_number_every_time():
     x = torch.randn(3, 3, 16, 16)
     before = {k: v.clone() for k, v in model.state_dict().items()}
     for training in (False, True):
-        assert len({peak_memory(model, x, training=training) for _ in range(4)}) == 1
+        assert len({peak_memory(model, x, training=training) for _ in range(2)}) == 1
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
     assert all(p.grad is None for p in model.parameters())
 

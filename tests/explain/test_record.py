@@ -217,6 +217,7 @@ def test_works_inside_a_compiled_part() -> None:
     torch._dynamo.reset()
 
 
+@pytest.mark.slow
 def test_does_not_import_the_compiler() -> None:
     """Importing it takes seconds, and nothing that was not compiled needs it."""
     code = (

@@ -30,14 +30,15 @@ def model() -> nn.Module:
     return randomise(Branches()).eval()
 
 
-COMPILED = pytest.mark.parametrize(
-    "tool",
-    [
-        "eager",
-        pytest.param("compiled", marks=pytest.mark.slow),
-        pytest.param("exported", marks=pytest.mark.slow),
-    ],
-)
+def with_tools(specs: list[str], *tools: str) -> list[object]:
+    """Return every spec with every tool; the compilers meet one spec in the gate, the others nightly."""
+
+    def marks(spec: str, tool: str) -> list[pytest.MarkDecorator]:
+        if tool == "eager":
+            return []
+        return [pytest.mark.slow if spec == SPECS[1] else pytest.mark.nightly]
+
+    return [pytest.param(spec, tool, marks=marks(spec, tool)) for spec in specs for tool in tools]
 
 
 def breaking(attended: nn.Module, *more: float) -> nn.Module:
@@ -62,8 +63,7 @@ def by(tool: str, model: nn.Module, example: Tensor) -> Callable[[Tensor], Tenso
     return torch.export.export(model, (example,)).module() if tool == "exported" else model
 
 
-@COMPILED
-@pytest.mark.parametrize("spec", SPECS)
+@pytest.mark.parametrize(("spec", "tool"), with_tools(SPECS, "eager", "compiled", "exported"))
 def test_a_closed_gate_hides_what_is_not_finite(
     model: nn.Module, example: Tensor, spec: str, tool: str
 ) -> None:
@@ -75,8 +75,9 @@ def test_a_closed_gate_hides_what_is_not_finite(
         assert not by(tool, attended, example)(example).isfinite().all(), "an open gate shows it"
 
 
-@pytest.mark.parametrize("tool", ["eager", pytest.param("compiled", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("spec", ["se@blocks.1", "attention_pool@pool", "csra@output"])
+@pytest.mark.parametrize(
+    ("spec", "tool"), with_tools(["csra@output", "attention_pool@pool", "se@blocks.1"], "eager", "compiled")
+)
 def test_a_closed_gate_learns_from_what_is_finite(
     model: nn.Module, example: Tensor, spec: str, tool: str
 ) -> None:

@@ -1,6 +1,7 @@
 """The law of later changes: attention is still there, or a warning or an error names its site at once.
 
-For every kind of host and every tool that people apply to a model after the insertion.
+For every kind of host and every tool that people apply to a model after the insertion: every tool with two
+kinds of host and every kind of host with some tools in each run, all pairs in the nightly one.
 """
 
 from __future__ import annotations
@@ -56,22 +57,22 @@ def output(made: object) -> Tensor:
     return made if isinstance(made, Tensor) else made(IMAGES)
 
 
-SLOW = {"trace", "prepare_for_quantisation", "extract_features", "fuse_norms", "spectral_norm"}
 MAY_LOSE = {"freeze_norms", "replace_layers"}  # they put other layers in, and a warning names the site
-FIRST = {"norm", "scores", "inside a fused layer"}  # the hosts that every tool meets in each run of the tests
 
 
 def pairs(tools: tuple[Tool, ...]) -> list[object]:
-    """Return every tool with every kind of host; what takes long is marked."""
+    """Return every tool with every kind of host: with two kinds in each gate, with most others nightly."""
+
+    def marks(tool: int, host: int, kind: str) -> list[pytest.MarkDecorator]:
+        if kind == "norm":
+            return []
+        in_gate = kind == "inside a fused layer" or (tool + host) % len(HOSTS) in (0, 6)
+        return [pytest.mark.slow if in_gate else pytest.mark.nightly]
+
     return [
-        pytest.param(
-            tool,
-            kind,
-            id=f"{tool.__name__}-{kind}",
-            marks=[pytest.mark.slow] if tool.__name__ in SLOW and kind not in FIRST else [],
-        )
-        for tool in tools
-        for kind in HOSTS
+        pytest.param(tool, kind, id=f"{tool.__name__}-{kind}", marks=marks(m, n, kind))
+        for m, tool in enumerate(tools)
+        for n, kind in enumerate(HOSTS)
     ]
 
 

@@ -17,10 +17,9 @@ from foveate.mechanisms.base import build, mechanisms
 
 INSERTED = [name for name, cls in mechanisms.items() if cls.interface in ("refine", "pool", "label", "gate")]
 NEEDED = {"label": {"classes": 10}, "gate": {"gating": 48}}
-# Every option with its other value, too: what a control has of its own must not get into their way.
-BUILDS = [(n, {}) for n in INSERTED] + [
-    (n, {o: v}) for n in INSERTED for o, v in mechanisms[n].variants.items()
-]
+BUILDS = [(n, {}) for n in INSERTED]
+# Every option with its other value, too: the control's own names must not get in their way.
+VARIANTS = [(n, {o: v}) for n in INSERTED for o, v in mechanisms[n].variants.items()]
 
 
 def full(name: str, options: dict[str, object]) -> dict[str, object]:
@@ -32,7 +31,9 @@ def made(name: str, size: tuple[int, ...] = (14, 14), options: dict[str, object]
     return build_control(96, name, size, full(name, options or {}))
 
 
-@pytest.mark.parametrize(("name", "options"), BUILDS, ids=str)
+@pytest.mark.parametrize(
+    ("name", "options"), BUILDS + [pytest.param(*v, marks=pytest.mark.nightly) for v in VARIANTS], ids=str
+)
 def test_the_cost_is_that_of_the_mechanism(name: str, options: dict[str, object]) -> None:
     """Counted by torch: parameters within 2 % or one hidden unit, MACs within 4 % or one position."""
     size = (3, 14, 14) if options.get("dimensions") == 3 else (14, 14)
@@ -52,10 +53,10 @@ def test_the_cost_is_that_of_the_mechanism(name: str, options: dict[str, object]
         assert abs(counted - macs) <= max(0.04 * macs, 2 * 96 * hidden)
 
 
-@pytest.mark.parametrize(("name", "options"), BUILDS, ids=str)
-def test_a_spec_says_all_that_the_mechanism_was_told(name: str, options: dict[str, object]) -> None:
-    spec = control_spec(parse(str(Spec((Term(name, tuple(options.items()), site="pool"),)))))
-    assert parse(str(spec)) == spec and dict(spec.terms[0].options) == {"like": name, **options}
+def test_a_spec_of_a_control_has_all_options_of_the_mechanism() -> None:
+    for name, options in BUILDS + VARIANTS:
+        spec = control_spec(parse(str(Spec((Term(name, tuple(options.items()), site="pool"),)))))
+        assert parse(str(spec)) == spec and dict(spec.terms[0].options) == {"like": name, **options}
 
 
 @pytest.mark.parametrize("name", [name for name in INSERTED if mechanisms[name].interface != "gate"])

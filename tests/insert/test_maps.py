@@ -154,7 +154,7 @@ NONE: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
     "the class token": (lambda x: with_others(x)[:, :1], "no rows and columns"),
     "heads": (lambda x: torch.cat((x, x), 1).flatten(2).mT.unflatten(2, (2, 3)), "several axes"),
     "weights": (lambda x: x.flatten(2).transpose(1, 2) @ x.flatten(2), "weighs positions by positions"),
-    "means of rows": (lambda x: x.mean(3).transpose(1, 2), "one of them is gone"),
+    "means of rows": (lambda x: x.mean(3).transpose(1, 2), "one of the two is gone"),
     "a vector": (lambda x: x.mean((2, 3)), "no axes left"),
 }
 

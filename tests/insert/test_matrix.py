@@ -1,8 +1,9 @@
 """The laws of insertion, for every model, mechanism and alias that can go together.
 
 Every model with a few mechanisms at each alias, rotating, so that each mechanism meets several models and
-each alias several mechanisms; the slow test takes many more. Many mechanisms share one insertion, one behind
-the other: each has to let through what it gets, to the bit.
+each alias several mechanisms; the slow test takes many more. Some models meet them in each run of the tests,
+all of them in the nightly one. Many mechanisms share one insertion, one behind the other: each has to let
+through what it gets, to the bit.
 """
 
 from __future__ import annotations
@@ -185,19 +186,26 @@ def check_copies(attended: nn.Module, example: object) -> None:
             assert bit_equal(call_with(twin, example), expected)
 
 
-# The largest take ten to thirty seconds each.
-LONG = {"smp_unet", "timm_lite0", "timm_mobilevitv2", "fasterrcnn", "deeplabv3_resnet50"}
-BY_LENGTH = [pytest.param(name, marks=pytest.mark.slow) if name in LONG else name for name in CASES]
+# A model of each form in each run of the tests: maps, grids, tokens and keywords; test_segmenters has skips.
+QUICK = ("handwritten", "vit_b_16")
+LONG = ("resnet18", "convnext_tiny", "swin_t", "hugging_face_vit")
+WHOLE = ("timm_vit_tiny",)
 
 
-@pytest.mark.parametrize("name", BY_LENGTH)
+def cases(quick: tuple[str, ...], slow: tuple[str, ...] = ()) -> list[object]:
+    """Return the names of all models; those that are neither quick nor slow are nightly."""
+    marks = dict.fromkeys(CASES, pytest.mark.nightly) | dict.fromkeys(slow, pytest.mark.slow)
+    return [name if name in quick else pytest.param(name, marks=marks[name]) for name in CASES]
+
+
+@pytest.mark.parametrize("name", cases(QUICK, LONG))
 def test_laws_hold_for_some_mechanisms_at_every_alias(name: str) -> None:
     model, example, found, plain = looked_at(name)
     check_laws(CASES[name], model, example, plain, rotated(name, found))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", cases(WHOLE))
 def test_many_mechanisms_leave_every_alias_as_it_is(name: str) -> None:
     model, example, found, plain = looked_at(name, whole=True)
     for turn, alias in enumerate(aliases(found), start=list(CASES).index(name)):

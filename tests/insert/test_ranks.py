@@ -103,13 +103,15 @@ def test_the_sites_do_not_depend_on_the_rank(name: str, rank: int) -> None:
 
 SPECS = [
     ("residual", "se@blocks"),
-    ("residual", "cbam@stage1+simam@input"),
     ("residual", "attention_pool@pool+csra@output"),
-    ("residual", "non_local@stage2"),
     ("unet", "attention_gate@skip"),
-    ("unet", "attention_gate(kind=additive)@skip+multi_head@bottleneck"),
-    ("unet", "scse@skip1+bam@bottleneck+position@output"),
-    ("unet", "control(like=cbam)@stage1"),
+    pytest.param("unet", "scse@skip1+bam@bottleneck+position@output", marks=pytest.mark.slow),
+    pytest.param("residual", "cbam@stage1+simam@input", marks=pytest.mark.nightly),
+    pytest.param("residual", "non_local@stage2", marks=pytest.mark.nightly),
+    pytest.param(
+        "unet", "attention_gate(kind=additive)@skip+multi_head@bottleneck", marks=pytest.mark.nightly
+    ),
+    pytest.param("unet", "control(like=cbam)@stage1", marks=pytest.mark.nightly),
 ]
 
 

@@ -126,7 +126,9 @@ def test_a_control_stands_for_a_gate() -> None:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # the tools' own warnings
-@pytest.mark.parametrize("how", ["cat", "add", "late"])
+@pytest.mark.parametrize(
+    "how", ["cat", *(pytest.param(how, marks=pytest.mark.nightly) for how in ("add", "late"))]
+)
 def test_compile_and_export_take_it_however_maps_are_joined(how: str) -> None:
     model = insert(built(how), "se@skip+attention_gate@skip", example=IMAGE).eval()
     for gate in gate_parameters(model):

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from foveate.cost.formulas import has_formula, macs_of
+from foveate.cost.operator_macs import has_formula, macs_of
 from foveate.errors import FoveateError, ShapeError
 from foveate.inputs import Example
 from foveate.mechanisms.kernels.eager_cpu import as_written

@@ -12,7 +12,7 @@ from torch.fx import Proxy
 from foveate.insert.apply_layout import apply_to_map
 from foveate.insert.inserted_names import CHILD
 from foveate.insert.slot import Slot
-from foveate.insert.slow_gates import warn_if_slow
+from foveate.insert.slow_gate_warning import warn_if_slow
 from foveate.mechanisms.kernels.eager_cpu import traced
 from foveate.mechanisms.switch import Switch
 from foveate.nested_tensors import first_tensor, map_first_tensor

@@ -58,7 +58,7 @@ def _steps(survey: Survey, term: Term) -> list[Step]:
         raise SiteError(_no_site(survey, term, found, interface))
     if interface in ("refine", "gate"):
         maps = {site.path for site in found if site.kind in MAPS}
-        named = maps if aliased else set(_ran(survey, term.site))
+        named = maps if aliased else set(_paths_that_ran(survey, term.site))
         _check_all_used(term, named - {step.site.path for step in steps})
     return steps
 
@@ -95,7 +95,7 @@ def _unique(steps: list[Step]) -> list[Step]:
     return list(seen.values())
 
 
-def _ran(survey: Survey, pattern: str) -> list[str]:
+def _paths_that_ran(survey: Survey, pattern: str) -> list[str]:
     return [path for path in survey.paths if path in survey.run.counts and matches(pattern, path)]
 
 
@@ -113,7 +113,7 @@ def _check_all_used(term: Term, unused: set[str]) -> None:
 
 
 def _why_no_map(survey: Survey, term: Term) -> str:
-    reasons = ((path, survey.why_not(path)) for path in _ran(survey, term.site))
+    reasons = ((path, survey.why_not(path)) for path in _paths_that_ran(survey, term.site))
     path, why = next(((path, why) for path, why in reasons if why), ("", ""))
     return f". What comes out of {path} is not a map: {why}" if why else ""
 

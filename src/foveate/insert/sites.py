@@ -10,7 +10,7 @@ from torch import Tensor
 
 from foveate.errors import SiteError, nearest
 from foveate.insert.find.flow import Deeper, Maps, Place
-from foveate.insert.find.run import Run
+from foveate.insert.find.recorded_run import Run
 from foveate.insert.layout import Kind, Layout
 from foveate.insert.patterns import matches
 

@@ -15,15 +15,15 @@ from foveate.errors import OptionError, SiteError
 from foveate.inputs import expect_model
 from foveate.insert.build_mechanism import build_at
 from foveate.insert.fused_encoder_layers import fuse_again, run_every_layer
-from foveate.insert.holder import BYPASS, holders
+from foveate.insert.holder import BYPASS, Inserted, holders
 from foveate.insert.host import Attended, attend, release
+from foveate.insert.host_in_sequence import forget_old_names, host_path, read_old_names
 from foveate.insert.idle_parameters import freeze, freeze_unused, unfreeze
 from foveate.insert.inserted_names import CHILD, is_inserted_name
 from foveate.insert.inserted_parts import CONFIG, insert_config, inserted, is_inserted
 from foveate.insert.layout import Layout
 from foveate.insert.named_mechanisms import child_name
 from foveate.insert.plan import Step, plan
-from foveate.insert.sequence import forget_old_names, host_path, read_old_names
 from foveate.insert.sites import Survey, example_shape
 from foveate.insert.slot import Slot, Wire
 from foveate.insert.spec import Spec, parse
@@ -114,44 +114,22 @@ def bypass(model: nn.Module) -> Iterator[nn.Module]:
 
 
 def _place(model: nn.Module, step: Step, survey: Survey, start: Start) -> None:
-    """Build the mechanism of one step, gate it, put it into its host and wire it to its map."""
-    site = step.site
-    path = site.path
-    if step.role in ("before", "after"):
+    """Build the mechanism of one step, put it into its host, gate it, and wire it to its map."""
+    site, in_line, path = step.site, step.role in ("before", "after"), step.site.path
+    if in_line:
         path = host_path(model, survey.run, path, step.role, argument=site.argument)
-    host = model.get_submodule(path)
-    _check_forward(host, path)
-    like = _tensor_of(model, host)
-    holder = attend(host)
-    called = child_name(step.term.mechanism)
-    name = _free_name(called, lambda n: hasattr(holder, n) or hasattr(holder, f"{n}_gate"))
-    old_name = _free_name(called, _names_at(model, site.path).__contains__)
-    with _seed_of_its_own(f"{site.path}/{old_name}"):
+    host = _host_at(model, path)
+    holder, like = attend(host), _tensor_of(model, host)
+    slot = _new_slot(model, step, path, holder)
+    with _seed_of_its_own(f"{site.path}/{slot.old_name}"):
         mechanism = build_at(step.term, site, survey.sites)
         mechanism.to(device=like.device, dtype=like.dtype).train(host.training)
-    in_line = step.role in ("before", "after")
-    own = getattr(mechanism, "gate", None)
-    slot = Slot(
-        name,
-        step.role,
-        site.map,
-        own_gate=own or "",
-        argument=site.argument,
-        site=site.path,
-        old_name=old_name,
-        levels=len(_parts(path)) - len(_parts(site.path)),
-    )
-    gate, starts_plain = None, in_line and (own or getattr(mechanism, "does_nothing", False))
-    if start == "identity" and not starts_plain:
-        slot.gate = f"{name}_gate"
+    slot.own_gate = getattr(mechanism, "gate", None) or ""
+    gate, starts_plain = None, slot.own_gate or getattr(mechanism, "does_nothing", False)
+    if start == "identity" and not (in_line and starts_plain):
+        slot.gate = f"{slot.name}_gate"
         gate = nn.Parameter(torch.zeros(1, device=like.device, dtype=like.dtype))
-    if site.source is not None and site.source != (site.path, "before"):
-        slot.wire = _wire(model, survey, site.source, site.map, slot.title)
-        slot.side = "before" if site.where == "before" else "after"
-    if site.deeper is not None and getattr(mechanism, "interface", "") == "gate":
-        slot.gating, slot.gating_argument = site.deeper.layout, site.deeper.argument
-        if site.deeper.source is not None:
-            slot.gating_wire = _wire(model, survey, site.deeper.source, site.deeper.layout, slot.title)
+    _wire_up(model, step, slot, mechanism, survey)
     holder.add(slot, mechanism, gate)
     if slot.levels:
         read_old_names(model.get_submodule(site.path))
@@ -161,25 +139,51 @@ def _place(model: nn.Module, step: Step, survey: Survey, start: Start) -> None:
         freeze(holder, plain)
 
 
-def _parts(path: str) -> list[str]:
-    return path.split(".") if path else []
-
-
-def _check_forward(host: nn.Module, path: str) -> None:
+def _host_at(model: nn.Module, path: str) -> nn.Module:
+    host = model.get_submodule(path)
     if "forward" in host.__dict__:
         raise SiteError(
             f"{path}: its forward was replaced on the module itself, so nothing can be inserted there. "
             "Insert first, or choose another site."
         )
+    return host
+
+
+def _new_slot(model: nn.Module, step: Step, path: str, holder: Inserted) -> Slot:
+    """Return the slot of a step in the holder of the host at ``path``, without gates and wires."""
+    called, site = child_name(step.term.mechanism), step.site
+    return Slot(
+        _free_name(called, lambda n: hasattr(holder, n) or hasattr(holder, f"{n}_gate")),
+        step.role,
+        site.map,
+        argument=site.argument,
+        site=site.path,
+        old_name=_free_name(called, _names_at(model, site.path).__contains__),
+        levels=_depth(path) - _depth(site.path),
+    )
+
+
+def _depth(path: str) -> int:
+    return len(path.split(".")) if path else 0
+
+
+def _wire_up(model: nn.Module, step: Step, slot: Slot, mechanism: nn.Module, survey: Survey) -> None:
+    """Let a slot receive the maps that come from elsewhere: the one that it weighs, and the gating map."""
+    site = step.site
+    if site.source is not None and site.source != (site.path, "before"):
+        slot.wire = _wire(model, survey, site.source, site.map, slot.title)
+        slot.side = "before" if site.where == "before" else "after"
+    if site.deeper is not None and getattr(mechanism, "interface", "") == "gate":
+        slot.gating, slot.gating_argument = site.deeper.layout, site.deeper.argument
+        if site.deeper.source is not None:
+            slot.gating_wire = _wire(model, survey, site.deeper.source, site.deeper.layout, slot.title)
 
 
 def _wire(model: nn.Module, survey: Survey, source: tuple[str, str], layout: Layout, serves: str) -> Wire:
     """Return a wire that brings a map from the module that makes or takes it."""
     named, where = cast(tuple[str, Literal["before", "after"]], source)
     path = host_path(model, survey.run, named, where)
-    host = model.get_submodule(path)
-    _check_forward(host, path)
-    wire = Wire()
+    host, wire = _host_at(model, path), Wire()
     sends = Slot("", "source", layout, wire=wire, side=where, site=named, serves=serves)
     attend(host).add(sends, None, None)
     run_every_layer(model, path)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from foveate.errors import SiteError
-from foveate.insert.find.run import Trace, TraceOperations
+from foveate.insert.find.recorded_run import Trace, TraceOperations
 from foveate.insert.holder import BYPASS, Inserted, holders
 from foveate.insert.slot import Slot
 from foveate.insert.spec import Spec
@@ -46,13 +46,13 @@ def copy_of(model: nn.Module) -> nn.Module:
 
 
 def verify(model: nn.Module, example: object, spec: Spec, before: nn.Module | None) -> None:
-    """Run a model that attention was put into.
+    """Run a model that attention was inserted into, and check its output and that it runs the attention.
 
     Args:
         model: The model.
         example: What it takes.
-        spec: What was put into it.
-        before: The model before, which has to give the same; None where it need not.
+        spec: What was inserted.
+        before: The model before, whose output must be the same; None if it need not be.
 
     Raises:
         SiteError: It does not run, its output is not equal to the bit, or it bypasses a site.

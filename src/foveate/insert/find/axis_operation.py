@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from foveate.insert.find.axes import OTHER, Axes, Axis, others, whole
-from foveate.insert.find.run import Node, Operand
+from foveate.insert.find.recorded_run import Node, Operand
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from collections import Counter
 from torch import nn
 
 from foveate.insert.find.flow import Lineage, Maps
-from foveate.insert.find.run import Call, Run
+from foveate.insert.find.recorded_run import Call, Run
 from foveate.mechanisms.ranks import CONVOLUTIONS
 
 PLAIN = (nn.Sequential, nn.ModuleList, nn.ModuleDict)

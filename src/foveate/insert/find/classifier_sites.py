@@ -7,7 +7,7 @@ import math
 from torch import nn
 
 from foveate.insert.find.flow import Flow, Place
-from foveate.insert.find.run import SUMMARIES, Call
+from foveate.insert.find.recorded_run import SUMMARIES, Call
 from foveate.insert.layout import Layout
 
 

@@ -10,7 +10,7 @@ import math
 from bisect import bisect_right
 
 from foveate.insert.find.flow import Lineage, Maps
-from foveate.insert.find.run import SUMMARIES, Call, Node, Run
+from foveate.insert.find.recorded_run import SUMMARIES, Call, Node, Run
 
 _RESIZE = {"convolution", "max_pool2d_with_indices", "avg_pool2d"}
 

@@ -10,7 +10,7 @@ from functools import cached_property
 from torch import Tensor
 
 from foveate.insert.find.axes import Axes
-from foveate.insert.find.run import Call, Node, Run
+from foveate.insert.find.recorded_run import Call, Node, Run
 from foveate.insert.layout import Layout
 from foveate.nested_tensors import first_tensor
 

@@ -26,7 +26,7 @@ from foveate.insert.find.axes import (
     whole,
 )
 from foveate.insert.find.axis_operation import Operation, elementwise, items_of, known_axis, operands_in
-from foveate.insert.find.run import Operand, Trace
+from foveate.insert.find.recorded_run import Operand, Trace
 
 
 def follow_axes(trace: Trace, images: Mapping[int, Axes]) -> list[Axes | None]:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from foveate.errors import SiteError
 from foveate.inputs import expect_inputs, expect_model
-from foveate.insert.find.run import Call, Key, Run, Trace, TraceOperations
+from foveate.insert.find.recorded_run import Call, Key, Run, Trace, TraceOperations
 from foveate.insert.inserted_names import is_inserted_name
 from foveate.nested_tensors import first_tensor, tensors_in
 from foveate.running import call_with, eval_seeded, fast_path_off

@@ -11,7 +11,7 @@ from itertools import chain
 
 from foveate.insert.find.axes import Axes, Axis, Factor, is_space, is_tracked, of_pictures, opened
 from foveate.insert.find.flow import Maps
-from foveate.insert.find.run import Run
+from foveate.insert.find.recorded_run import Run
 from foveate.insert.layout import Kind, Layout
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from foveate.insert.find.flow import Flow, Place
-from foveate.insert.find.run import Call
+from foveate.insert.find.recorded_run import Call
 from foveate.mechanisms.ranks import CONVOLUTIONS
 
 

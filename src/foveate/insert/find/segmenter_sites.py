@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from foveate.insert.find.flow import Flow, Place
-from foveate.insert.find.run import JOIN, PRODUCT, SUM, Call
+from foveate.insert.find.recorded_run import JOIN, PRODUCT, SUM, Call
 
 
 def find_bottleneck(flow: Flow, stages: list[Call]) -> list[Place]:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from foveate.insert.find.flow import Deeper, Flow, Place
-from foveate.insert.find.run import JOIN, PRODUCT, Call
+from foveate.insert.find.recorded_run import JOIN, PRODUCT, Call
 from foveate.insert.layout import Layout
 
 

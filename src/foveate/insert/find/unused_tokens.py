@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from foveate.insert.apply_layout import apply_to_map
 from foveate.insert.find.flow import Flow
-from foveate.insert.find.run import Call
+from foveate.insert.find.recorded_run import Call
 from foveate.insert.layout import Layout
 from foveate.mechanisms.ranks import places
 from foveate.nested_tensors import bit_equal, map_first_tensor, tensors_in

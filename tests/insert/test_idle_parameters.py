@@ -38,7 +38,7 @@ def without_gradient(model: nn.Module) -> list[str]:
     return [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]
 
 
-@pytest.mark.parametrize("start", ["identity", "paper"])
+@pytest.mark.parametrize("start", [pytest.param("identity", marks=pytest.mark.slow), "paper"])
 @pytest.mark.parametrize("name", NAMES)
 def test_every_parameter_gets_a_gradient(name: str, start: str) -> None:
     spec = f"{name}@{SITES[mechanisms[name].interface]}"

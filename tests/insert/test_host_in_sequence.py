@@ -11,8 +11,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from foveate.insert.insert_file import load_insert, save_insert
 from foveate.insert.inserted_parts import gate_parameters, inserted
-from foveate.insert.portable import load_insert, save_insert
 from foveate.insert.surgery import insert, remove
 from foveate.tensor_file import SUM
 from tests.insert.changers import resnet

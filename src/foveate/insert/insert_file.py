@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from foveate.errors import CheckpointError, nearest
 from foveate.inputs import expect_model
+from foveate.insert.host_in_sequence import with_current_names
 from foveate.insert.inserted_names import is_inserted_name
 from foveate.insert.inserted_parts import insert_config
-from foveate.insert.sequence import with_current_names
 from foveate.insert.surgery import Start, insert
 from foveate.options import read_record
 from foveate.tensor_file import read_tensors, save_tensors

@@ -12,8 +12,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from foveate.errors import CheckpointError, SiteError
+from foveate.insert.insert_file import load_insert, save_insert
 from foveate.insert.inserted_parts import insert_config, inserted_parameters
-from foveate.insert.portable import load_insert, save_insert
 from foveate.insert.surgery import insert
 from tests.insert.handwritten import Branches, randomise
 

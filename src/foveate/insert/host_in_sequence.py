@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import nn
 
-from foveate.insert.find.run import Run
+from foveate.insert.find.recorded_run import Run
 from foveate.insert.holder import holders
 from foveate.insert.inserted_names import CHILD
 from foveate.insert.slot import Slot
