@@ -20,8 +20,7 @@ from foveate.cost.untouched import Example, forward, untouched
 from foveate.errors import FoveateError, ShapeError
 from foveate.inputs import expect_inputs, expect_model
 from foveate.mechanisms.facets import Cost
-from foveate.mechanisms.kernels.eager_cpu import as_written
-from foveate.mechanisms.switch import uncompiled
+from foveate.mechanisms.switch import as_written, uncompiled
 
 
 def cost(model: nn.Module, example: Example) -> Cost:

@@ -13,8 +13,8 @@ from torch.overrides import TorchFunctionMode
 
 from foveate.mechanisms.base import Mechanism
 from foveate.mechanisms.examples import call, example_inputs
-from foveate.mechanisms.kernels.eager_cpu import as_written
 from foveate.mechanisms.map_tap import MapTap
+from foveate.mechanisms.switch import as_written
 
 # Operations that move numbers without changing them: what follows is drawn as if it came from before.
 SILENT = frozenset(
