@@ -18,7 +18,7 @@ test: $(READY)  ## the tests, but for the slow ones: about ten minutes
 check: $(READY)  ## the gate, which CI runs: format, lint, types, and every test but the nightly ones
 	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(PYTEST) -m "not nightly"
 
-nightly: $(READY)  ## what takes too long for the gate: sites and insertion in every family of models
+nightly: $(READY)  ## what takes too long for the gate: every family of models, every mechanism compiled and exported
 	$(PYTEST) -m nightly
 
 bench: $(READY)  ## the figures that README and docs state; benchmarks/README.md lists each one

@@ -183,7 +183,7 @@ def test_densenet_is_torchvisions_where_32_divides_the_size():
         torch.testing.assert_close(ours(x)[-1], theirs.features(x).relu())
 
 
-@mark.parity("segmentation.resnet_small")
+@mark.parity("encoders.small_encoder")
 def test_small_resnet_is_the_classifier_without_its_head():
     theirs = fv.create_model("resnet14").eval()
     ours = build_encoder("resnet14").eval()

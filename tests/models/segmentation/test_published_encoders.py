@@ -20,7 +20,7 @@ def same(ours, theirs):
     torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
 
 
-@mark.parity("segmentation.xception")
+@mark.parity("encoders.xception")
 def test_xception39_is_the_one_of_bisenets_authors():
     theirs, ours = drawn(Xception39()), build_encoder("xception39").eval()
     ours.load_state_dict(theirs.state_dict())
@@ -41,7 +41,7 @@ def test_the_authors_xception65_adds_more_to_a_variance_and_its_names_load():
             assert torch.allclose(found, expected, rtol=1e-4, atol=1e-4) == equal
 
 
-@mark.parity("segmentation.xception_original")
+@mark.parity("encoders.xception_original")
 def test_xception_is_timms():
     theirs, ours = drawn(unset(timm.create_model, "legacy_xception")), unset(build_encoder, "xception").eval()
     own = {name: value for name, value in theirs.state_dict().items() if not name.startswith("fc.")}
@@ -50,7 +50,7 @@ def test_xception_is_timms():
         same(ours(image((71, 58)))[-1], theirs.forward_features(image((71, 58))))
 
 
-@mark.parity("segmentation.drn")
+@mark.parity("encoders.drn")
 def test_drn_is_the_authors():
     theirs, ours = drawn(unset(DRN54)), unset(build_encoder, "drn_d_54", output_stride=8).eval()
     put_weights(
