@@ -92,13 +92,13 @@ def mixture(maps: Sequence[Tensor], weights: Tensor) -> Tensor:
     return sum(terms[1:], terms[0])
 
 
-def _product(x: Tensor, gates: tuple[Tensor, ...]) -> Tensor:
+def _product(x: Tensor, gates: Sequence[Tensor]) -> Tensor:
     for gate in gates:
         x = x * gate
     return x
 
 
-def _ordered(gates: tuple[Tensor, ...], x: Tensor) -> list[Tensor]:
+def _ordered(gates: Sequence[Tensor], x: Tensor) -> list[Tensor]:
     """Lay the gates out as ``x`` is: the wrong order costs more than the product."""
     order = torch.channels_last if channels_last(x) else torch.contiguous_format
     return [gate.contiguous(memory_format=order) for gate in gates]
