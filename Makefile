@@ -18,7 +18,7 @@ test: $(READY)  ## the tests except the slow ones: about ten minutes
 check: $(READY)  ## the gate that CI runs: format, lint, types, every test except the nightly ones, and the slowest of them
 	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(PYTEST) -m "not nightly" --durations=40 --durations-min=1
 
-nightly: $(READY)  ## what takes too long for the gate: sites and insertion in every family of models
+nightly: $(READY)  ## what takes too long for the gate: every family of models, every mechanism compiled and exported
 	$(PYTEST) -m nightly
 
 bench: $(READY)  ## the figures in README and docs; benchmarks/README.md lists each one

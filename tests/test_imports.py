@@ -75,7 +75,7 @@ MAY_IMPORT = {
 }
 # From outside, `explain` and `cost` see one file of the mechanisms: what every mechanism is.
 ONLY_BASE = {"explain", "cost"}
-SWITCH = "foveate.mechanisms.kernels.eager_cpu"  # and the one that makes all of them run as written
+SWITCH = "foveate.mechanisms.switch"  # and the one that makes all of them run as written
 
 
 def module_name(path):

@@ -244,3 +244,16 @@ def heads_of(channels: int, heads: int | None, most: int = 8) -> int:
     raise OptionError(
         f"heads: got {heads!r}, which does not divide {channels} channels. Near divisors: {listed}"
     )
+
+
+def one_width(widths: tuple[int, ...]) -> int:
+    """Return the width that all maps have, as a sum of them needs.
+
+    Raises:
+        OptionError: They differ.
+    """
+    if len(set(widths)) > 1:
+        raise OptionError(
+            f"channels: got {widths}, expected the same number for each map, as they are summed"
+        )
+    return widths[0]

@@ -25,7 +25,7 @@ from tests.contracts.contract import EVERY, NAMES, ask, call_arguments, inputs, 
 
 GATE = """
 additive attention_gate cbam channel criss_cross deformable eca emsa feature_pyramid gc gem gumbel halo
-involution mobilevit non_local permutator query2label se side_fusion simam
+involution mobilevit non_local permutator query2label se side_fusion simam spatial
 """.split()  # one for each interface, kernel and kind of code
 REPRESENTATIVE = pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[] if name in GATE else pytest.mark.nightly) for name in NAMES]

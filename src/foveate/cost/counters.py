@@ -16,8 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from foveate.cost.operator_macs import has_formula, macs_of
 from foveate.errors import FoveateError, ShapeError
 from foveate.inputs import Example
-from foveate.mechanisms.kernels.eager_cpu import as_written
-from foveate.mechanisms.switch import uncompiled
+from foveate.mechanisms.switch import as_written, uncompiled
 from foveate.running import call_with, fast_path_off, untouched
 
 

@@ -13,8 +13,8 @@ from torch.overrides import TorchFunctionMode
 
 from foveate.mechanisms.base import Mechanism
 from foveate.mechanisms.examples import call, example_inputs
-from foveate.mechanisms.kernels.eager_cpu import as_written
 from foveate.mechanisms.map_tap import MapTap
+from foveate.mechanisms.switch import as_written
 from foveate.nested_tensors import tensors_in
 from foveate.running import eval_no_grad
 

@@ -3,7 +3,7 @@
 ``package.module:Class(width=8)@blocks`` inserts a module that foveate does not know, if its output has the
 shape of its input. Such a module declares neither what it weighs nor what it costs: its multiply-adds are
 counted by running it, and its weights cannot be recorded. A class that fulfils the contract of a mechanism,
-as those derived from ``foveate.mechanisms.interfaces.Refine`` do, can be named by its import path too.
+as those derived from ``foveate.mechanisms.base.Refine`` do, can be named by its import path too.
 """
 
 from __future__ import annotations

@@ -106,6 +106,24 @@ def replica_number(module: nn.Module) -> int | None:
     return number
 
 
+_AS_WRITTEN: ContextVar[bool] = ContextVar("as_written", default=False)
+
+
+@contextmanager
+def as_written() -> Iterator[None]:
+    """Let every mechanism run by its plain formula, to count or draw what it computes without fast paths."""
+    token = _AS_WRITTEN.set(True)
+    try:
+        yield
+    finally:
+        _AS_WRITTEN.reset(token)
+
+
+def is_as_written() -> bool:
+    """Whether ``as_written`` is on in this context."""
+    return _AS_WRITTEN.get()
+
+
 class _Uncompiled:
     """The number of blocks, in all threads, that keep compiled models from running compiled."""
 

@@ -9,7 +9,7 @@ from foveate.mechanisms.base import build, mechanisms
 from foveate.mechanisms.kernels.softmax_attention import BLOCK, ROWS, attend
 from foveate.mechanisms.map_tap import MapTap
 
-SIDE = 56
+SIDE = 64
 APART = {
     "augmented": "numbers for each row and column times eight heads: the test of growth below",
     "halo": "numbers for each place of a window: its own test of growth",

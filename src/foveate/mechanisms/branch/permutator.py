@@ -25,9 +25,9 @@ from torch import Tensor, nn
 
 from foveate.mechanisms.base import Refine, mechanisms
 from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.kernels.gating import mixture
 from foveate.mechanisms.kernels.reductions import mean
 from foveate.mechanisms.kernels.resizing import line_resizing
-from foveate.mechanisms.kernels.weighted_maps import mixture
 from foveate.mechanisms.map_tap import MapTap
 from foveate.options import reduced, whole
 

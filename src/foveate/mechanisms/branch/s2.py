@@ -23,8 +23,8 @@ from torch.nn.functional import conv2d, gelu
 
 from foveate.mechanisms.base import Refine, mechanisms
 from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.kernels.gating import mixture
 from foveate.mechanisms.kernels.reductions import mean
-from foveate.mechanisms.kernels.weighted_maps import mixture
 from foveate.mechanisms.map_tap import MapTap
 from foveate.mechanisms.precision import full_precision, widen
 from foveate.options import one_of

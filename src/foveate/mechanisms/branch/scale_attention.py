@@ -22,10 +22,10 @@ from torch import Tensor, nn
 
 from foveate.mechanisms.base import Fuse, mechanisms
 from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.kernels.gating import mixture
 from foveate.mechanisms.kernels.resizing import fitted
-from foveate.mechanisms.kernels.weighted_maps import mixture, one_width
 from foveate.mechanisms.map_tap import MapTap
-from foveate.options import each_width, one_of, whole
+from foveate.options import each_width, one_of, one_width, whole
 
 
 @mechanisms.register("scale_attention")

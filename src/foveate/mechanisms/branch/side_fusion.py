@@ -24,11 +24,11 @@ from torch import Tensor, nn
 from foveate.errors import OptionError
 from foveate.mechanisms.base import Fuse, mechanisms
 from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.kernels.gating import mixture
 from foveate.mechanisms.kernels.pointwise_convolution import through_tap
 from foveate.mechanisms.kernels.resizing import fitted
-from foveate.mechanisms.kernels.weighted_maps import mixture, one_width
 from foveate.mechanisms.map_tap import MapTap
-from foveate.options import each_width, one_of
+from foveate.options import each_width, one_of, one_width
 
 
 @mechanisms.register("side_fusion")

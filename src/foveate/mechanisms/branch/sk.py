@@ -18,11 +18,11 @@ from torch import Tensor, nn
 from foveate.mechanisms.base import Fuse, mechanisms
 from foveate.mechanisms.batch_norm import BatchNorm
 from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.kernels.gating import mixture
 from foveate.mechanisms.kernels.reductions import mean
 from foveate.mechanisms.kernels.resizing import fitted
-from foveate.mechanisms.kernels.weighted_maps import mixture, one_width
 from foveate.mechanisms.map_tap import MapTap
-from foveate.options import each_width, reduced, whole
+from foveate.options import each_width, one_width, reduced, whole
 
 
 @mechanisms.register("sk")

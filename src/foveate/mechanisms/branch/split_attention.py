@@ -21,8 +21,8 @@ from foveate.errors import OptionError
 from foveate.mechanisms.base import Refine, mechanisms
 from foveate.mechanisms.batch_norm import BatchNorm
 from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.kernels.gating import mixture
 from foveate.mechanisms.kernels.reductions import mean
-from foveate.mechanisms.kernels.weighted_maps import mixture
 from foveate.mechanisms.map_tap import MapTap
 from foveate.options import reduced, whole
 

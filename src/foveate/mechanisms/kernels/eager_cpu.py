@@ -7,11 +7,11 @@ every other device get the plain formula. Each kernel asks here; no mechanism do
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 
 import torch
 from torch import Tensor
+
+from foveate.mechanisms.switch import is_as_written
 
 BLOCK = 1 << 18  # numbers in a block: 1 MB of float32, what a core keeps close
 BLOCKS = 8  # blocks that are written at once where nothing is summed
@@ -55,24 +55,11 @@ def channels_last(x: Tensor) -> bool:
     return x.ndim == 4 and x.stride(1) == 1 and x.is_contiguous(memory_format=torch.channels_last)
 
 
-_COUNTED: ContextVar[bool] = ContextVar("counted", default=False)
-
-
-@contextmanager
-def as_written() -> Iterator[None]:
-    """Let every mechanism run by its plain formula, to count or draw what it computes without fast paths."""
-    token = _COUNTED.set(True)
-    try:
-        yield
-    finally:
-        _COUNTED.reset(token)
-
-
 def traced(x: Tensor) -> bool:
     """Whether the plain formula must run: for a compiler, a transform or another device."""
     return (
         torch.compiler.is_compiling()
-        or _COUNTED.get()
+        or is_as_written()
         or torch.jit.is_tracing()  # type: ignore[attr-defined]
         or x.device.type != "cpu"
         or torch._C._are_functorch_transforms_active()  # vmap and jvp have their rules for the plain one

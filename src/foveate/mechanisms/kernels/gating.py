@@ -1,6 +1,6 @@
-"""A map times gates that are broadcast over it, and the means that such gates are computed from.
+"""A map times gates that are broadcast over it, and several maps summed under such gates.
 
-Plainly ``x * gate`` and ``x.mean(dims)``, which is what ``torch.compile``, export and every device but the
+Plainly ``x * gate``, which is what ``torch.compile``, export and every device but the
 CPU get. Eager PyTorch on a CPU spends most of a gate's time on new memory: the gradient of a gate is the sum
 of a product as large as the map. Here that product is formed in blocks that stay in the cache, so training
 keeps the map, its gates and two maps more (output and gradient), and takes about half the time.
@@ -8,7 +8,7 @@ keeps the map, its gates and two maps more (output and gradient), and takes abou
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -77,13 +77,28 @@ def gated_in_turn(x: Tensor, gate: Tensor, weigh: Callable[..., tuple[Tensor, Te
     return gated(x, gate, gates)
 
 
-def _product(x: Tensor, gates: tuple[Tensor, ...]) -> Tensor:
+def mixture(maps: Sequence[Tensor], weights: Tensor) -> Tensor:
+    """Return the sum of ``maps`` (B, C, H, W), each times its entry along axis 1 of ``weights``.
+
+    The weights are (B, S, C or 1, H or 1, W or 1) for S maps.
+
+    Example:
+        >>> import torch
+        >>> twice = torch.full((1, 2, 1, 1, 1), 2.0)
+        >>> mixture([torch.ones(1, 1, 1, 1), torch.ones(1, 1, 1, 1)], twice).item()
+        4.0
+    """
+    terms = [gated(x, weight.to(x.dtype)) for x, weight in zip(maps, weights.unbind(1), strict=True)]
+    return sum(terms[1:], terms[0])
+
+
+def _product(x: Tensor, gates: Sequence[Tensor]) -> Tensor:
     for gate in gates:
         x = x * gate
     return x
 
 
-def _ordered(gates: tuple[Tensor, ...], x: Tensor) -> list[Tensor]:
+def _ordered(gates: Sequence[Tensor], x: Tensor) -> list[Tensor]:
     """Lay the gates out as ``x`` is: the wrong order costs more than the product."""
     order = torch.channels_last if channels_last(x) else torch.contiguous_format
     return [gate.contiguous(memory_format=order) for gate in gates]

@@ -63,7 +63,10 @@ def _weights(query: Tensor, key: Tensor) -> Tensor:
     return (widen(query) @ widen(key).transpose(-2, -1)).softmax(dim=-1)
 
 
-@torch.library.custom_op("foveate::row_blocks", mutates_args=())
+# The schemas are written out: with the shapes' checker on, torch cannot read them off the annotations.
+@torch.library.custom_op(
+    "foveate::row_blocks", mutates_args=(), schema="(Tensor query, Tensor key, Tensor value) -> Tensor"
+)
 def _row_blocks(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """Attention by blocks of query rows.
 
@@ -76,7 +79,11 @@ def _row_blocks(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     return context
 
 
-@torch.library.custom_op("foveate::row_blocks_backward", mutates_args=())
+@torch.library.custom_op(
+    "foveate::row_blocks_backward",
+    mutates_args=(),
+    schema="(Tensor grad, Tensor query, Tensor key, Tensor value) -> (Tensor, Tensor, Tensor)",
+)
 def _row_blocks_backward(
     grad: Tensor, query: Tensor, key: Tensor, value: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
