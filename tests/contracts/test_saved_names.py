@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from contract import NAMES, new
+from tests.contracts.contract import NAMES, new
 
 SAVED = json.loads(Path(__file__).with_name("saved_names.json").read_text(encoding="utf-8"))
 

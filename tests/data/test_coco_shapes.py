@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from coco_samples import run_lengths
+from tests.data.coco_samples import run_lengths
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.path import Path as Outline

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from image_samples import save
+from tests.data.image_samples import save
 
 from foveate.data.masks.outline_text import names_in
 from foveate.data.open import open_data, reopen

@@ -6,7 +6,7 @@ import copy
 
 import pytest
 import torch
-from contract import modes
+from tests.contracts.contract import modes
 from torch import Tensor, nn
 
 from foveate.mechanisms import mechanisms
