@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
-from tests.data.coco_samples import run_lengths
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.path import Path as Outline
 
 from foveate.data.coco.coco_shapes import polygon_region, run_length_region, uncompressed
 from foveate.errors import DataError
+from tests.data.coco_samples import run_lengths
 
 
 def compressed(counts):

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from tests.data.image_samples import save
 
 from foveate.data.masks.outline_text import names_in
 from foveate.data.open import open_data, reopen
 from foveate.errors import DataError
+from tests.data.image_samples import save
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,10 @@
 """Splits from lists of names, and from the names of all files."""
 
 import pytest
-from tests.data.mask_samples import assert_paired, build
 
 from foveate.data.open import open_data
 from foveate.errors import DataError
+from tests.data.mask_samples import assert_paired, build
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,8 @@ class Sentences:  # the feed
     def _batch(self, chosen):
         some = [self.pairs[i] for i in chosen]
         rows = [
-            [torch.tensor([self.numbers.get(w, END) for w in s] + [END]) for s in side] for side in zip(*some)
+            [torch.tensor([self.numbers.get(w, END) for w in s] + [END]) for s in side]
+            for side in zip(*some, strict=True)
         ]
         source, target = (nn.utils.rnn.pad_sequence(row, batch_first=True, padding_value=PAD) for row in rows)
         return Words(source, target, tuple(" ".join(target) for _, target in some))
@@ -124,7 +125,9 @@ class ToyTranslation(Task):
 
     def judge(self, model, batch):
         answers = [self._searched(model, row[row != PAD]) for row in batch.source]
-        records = [self._matches(a.split(), r.split()) for a, r in zip(answers, batch.references)]
+        records = [
+            self._matches(a.split(), r.split()) for a, r in zip(answers, batch.references, strict=True)
+        ]
         return Judged(torch.tensor(records, dtype=torch.float64), answers, self.loss(model, batch))
 
     def value_of_total(self, total):
@@ -168,7 +171,10 @@ class ToyTranslation(Task):
             for score, words in open_:
                 log_p = model(source[None], torch.tensor([words]))[0, -1].log_softmax(-1)
                 best = log_p.topk(BEAMS)
-                grown += [(score + float(p), [*words, int(w)]) for p, w in zip(best.values, best.indices)]
+                grown += [
+                    (score + float(p), [*words, int(w)])
+                    for p, w in zip(best.values, best.indices, strict=True)
+                ]
             beams = sorted(grown, key=lambda beam: -beam[0] / len(beam[1]))[:BEAMS]
         return " ".join(self.inputs["vocabulary"][w] for w in beams[0][1] if w > END)
 
@@ -176,6 +182,6 @@ class ToyTranslation(Task):
     def _matches(answer, reference):
         found = []
         for n in range(1, ORDERS + 1):
-            own, true = (Counter(zip(*(s[k:] for k in range(n)))) for s in (answer, reference))
+            own, true = (Counter(zip(*(s[k:] for k in range(n)), strict=False)) for s in (answer, reference))
             found.append((sum((own & true).values()), max(len(answer) - n + 1, 0)))
         return [*(m for m, _ in found), *(p for _, p in found), len(answer), len(reference)]

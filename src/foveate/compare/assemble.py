@@ -135,7 +135,12 @@ class Judgement:
         return {name: self.verdicts[name].name for name in self._tried}
 
     def of_items(self) -> dict[str, np.ndarray]:
-        """Return the metric of each test item by itself (N,), in its unit, of every variant's first seed."""
+        """Return the metric of each test item by itself (N,), in its unit, of every variant's first seed.
+
+        NaN where items are judged in groups: then one says nothing by itself.
+        """
+        if self.metric.groups is not None:
+            return {name: np.full(self.items, np.nan) for name in self.kept}
         each = {
             name: [self.task.value(record[None]) for record in runs[0]] for name, runs in self.kept.items()
         }

@@ -108,5 +108,6 @@ def _config(plan: StudyPlan, choice: Choice, saved: Mapping[str, Any]) -> dict[s
         "chosen": choice.reason,
         "format": 1,
         "task": plan.task,
+        "plugins": list(plan.plugins),
         **saved,
     }

@@ -153,4 +153,5 @@ def _epoch(entry: Mapping[str, Any], metric: Metric) -> dict[str, Any]:
         "train_loss": entry["train_loss"],
         "val_score": None if val is None else metric.scale * val,
         "openings": dict(entry["openings"]),
+        **({"losses": dict(entry["losses"])} if "losses" in entry else {}),
     }

@@ -13,6 +13,7 @@ from foveate.errors import FoveateError, shown
 def main(folder: str) -> int:
     """Work on the study in a folder; return the exit code."""
     logging.basicConfig(format="%(message)s")
+    logging.getLogger("foveate").setLevel(logging.ERROR)  # the process that began it says the rest
     try:
         local(Path(folder))
     except FoveateError as error:

@@ -7,10 +7,11 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from foveate.calls import parse_call
 from foveate.errors import CheckpointError, FoveateError
 from foveate.files import read_json
 from foveate.options import read_record
-from foveate.tasks.base import Inputs, Task, task_named
+from foveate.tasks.base import Inputs, Task, task_named, tasks
 from foveate.typed import Misfit
 
 CONFIG = "config.json"
@@ -33,6 +34,7 @@ class SavedModel:
         start: How it started.
         pretrained: Whether training began from published weights.
         checksum: Of the weights; None in folders of earlier versions.
+        plugins: Packages that were imported when it was trained, such as the one that registers its task.
     """
 
     model: str
@@ -42,6 +44,7 @@ class SavedModel:
     start: Literal["identity", "paper"] = "identity"
     pretrained: bool = False
     checksum: str | None = None
+    plugins: tuple[str, ...] = ()
 
 
 _OWN = {field.name for field in fields(SavedModel)}
@@ -55,6 +58,7 @@ def read_saved(path: Path) -> tuple[SavedModel, Inputs]:
     """
     plain = read_json(path, CheckpointError, _ADVICE)
     saved = read_record(SavedModel, plain, path, CheckpointError, _ADVICE)
+    _expect_plugins(saved, path)
     try:
         if saved.format != 1:
             raise Misfit("format", str(saved.format), "1; read the folder with the foveate that wrote it")
@@ -63,6 +67,20 @@ def read_saved(path: Path) -> tuple[SavedModel, Inputs]:
         raise CheckpointError(
             f"{path}: {misfit.path} is {misfit.got}, expected {misfit.expected}. {_ADVICE}"
         ) from None
+
+
+def _expect_plugins(saved: SavedModel, path: Path) -> None:
+    """Raise if the task is not known here because a package that registers it has not been imported.
+
+    Raises:
+        CheckpointError: The package is named, and how to import it.
+    """
+    if parse_call(saved.task)[0] not in tasks and saved.plugins:
+        flags = " ".join(f"--plugin {name}" for name in saved.plugins)
+        raise CheckpointError(
+            f'{path}: the model is for the task "{saved.task}" of another package. If you trust the package, '
+            f"add {flags} (in Python: import {', '.join(saved.plugins)})."
+        )
 
 
 def task_of(saved: SavedModel, inputs: Inputs) -> Task:

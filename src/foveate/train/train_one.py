@@ -23,6 +23,7 @@ from foveate.infer.load import equip
 from foveate.infer.saved import CONFIG
 from foveate.models.given import Given
 from foveate.models.given_names import name_of
+from foveate.plugins import loaded_plugins
 from foveate.recipe import TrainConfig
 from foveate.tasks.base import Task
 from foveate.tasks.build_model import build_model, start_of
@@ -176,6 +177,7 @@ def _finished(job: _Job, what: Mapping[str, Any], result: FitResult) -> Training
         "pretrained": job.identity["pretrained"],
         "format": 1,
         "task": job.setting.kind,
+        "plugins": list(loaded_plugins()),
         **task.saved(job.setting.data),
         "checksum": header.get(SUM) or tensor_sum(weights),  # another tool may have saved them again
     }
