@@ -92,15 +92,9 @@ def compare(side: int, augment: str, options: argparse.Namespace) -> Turns:
     config = TrainConfig(
         epochs=1000, batch_size=batch_size, augment=augment, max_steps=steps * (options.turns + 2)
     )
+    feeds = {"train": ImageFeed(split, config)}
     with tempfile.TemporaryDirectory() as folder:
-        fit(
-            model,
-            tasks["classification"](),
-            {"train": ImageFeed(split, config)},
-            config,
-            Path(folder),
-            progress=watch,
-        )
+        fit(model, tasks["classification"](), feeds, config, Path(folder), progress=watch)
     return watch
 
 

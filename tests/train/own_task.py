@@ -1,4 +1,4 @@
-"""A task on sequences of numbers, as a user could write it: what training may expect of any task, and no more."""
+"""A task on rows of numbers as a user could write it: no images, no classes, and a feed of its own."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class Summing(Task):
 
 
 class Turns(Summing):
-    """The same in two parts that take turns, each with an optimizer of its own; the second at every other step."""
+    """The same in two parts with an optimizer each; the second is trained at every other step."""
 
     def parts(self, model: nn.Module) -> Mapping[str, Part]:
         return {"first": Part(model[0]), "second": Part(model[1], every=2, lr=0.5, betas=(0.5, 0.9))}

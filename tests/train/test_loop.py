@@ -231,6 +231,10 @@ def test_a_model_that_returns_maps_is_refused(tmp_path):
         fit(nn.Conv2d(3, 3, 1), TASK, feeds(), CONFIG, tmp_path)
 
 
+def test_a_model_that_is_on_another_device_is_checked_there():
+    TASK.ready(small().to("meta"), feed(4, seed=0))
+
+
 def test_a_full_disk_is_told_and_the_run_can_go_on(tmp_path, monkeypatch):
     whole = fit(small(), TASK, feeds(), CONFIG, tmp_path / "whole")
     save, calls = tensor_module.save_file, []

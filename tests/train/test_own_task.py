@@ -92,7 +92,7 @@ def test_a_checkpoint_of_an_earlier_version_is_continued(tmp_path):
     whole = fit(summing(), Summing(), sequence_feeds(), CONFIG, tmp_path / "whole")
     folder = tmp_path / "old"
     fit(summing(), Summing(), sequence_feeds(), dataclasses.replace(CONFIG, max_steps=8), folder)
-    weights, training = Checkpoints(folder).load()
+    _, training = Checkpoints(folder).load()
     del training["position"]["losses"], training["threads"]
     (step,) = (folder / "checkpoint").iterdir()
     (step / "checksums.json").unlink()
