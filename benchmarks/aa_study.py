@@ -23,10 +23,9 @@ from scipy import stats
 
 from foveate.compare.run_files import keep_answers
 from foveate.compare.statistics.family import compare_all
-from foveate.data.cache import cache
 from foveate.data.open import open_data
 from foveate.models import create_model
-from foveate.recipe import TrainConfig, usual_recipe
+from foveate.recipe import TrainConfig
 from foveate.tasks import tasks
 from foveate.train.evaluate import evaluate
 from foveate.train.loop import fit
@@ -37,17 +36,17 @@ SEEDS = (3, 5, 10)
 def train_pool(pool: int, config: TrainConfig, data: str, folder: Path) -> np.ndarray:
     """Return the scores (runs, items) of a pool of runs, made now if they are not in the folder."""
     opened = open_data(data)
-    splits = cache(opened, size=opened.splits["train"].load(0).shape[0])
-    scores = []
+    side = opened.splits["train"].load(0).shape[0]
+    task = tasks["classification"].of({"classes": opened.classes, "size": side}, recipe=config)
+    feeds, scores = task.feeds(opened), []
     for seed in range(pool):
         home = folder / str(seed)
         if not (home / "test.npz").is_file():
             began = time.perf_counter()
             torch.manual_seed(seed)
             model = create_model("resnet8", classes=len(opened.classes))
-            recipe = TrainConfig(**{**config.__dict__, "seed": seed})
-            trained = fit(model, tasks["classification"](), {"train": splits["train"]}, recipe, home).model
-            found = evaluate(trained, tasks["classification"](), splits["test"])
+            trained = fit(model, task, {"train": feeds["train"]}, replace(config, seed=seed), home).model
+            found = evaluate(trained, task, feeds["test"])
             keep_answers(home / "test.npz", found.records, found.answers)
             accuracy, seconds = 100 * found.score, time.perf_counter() - began
             print(f"run {seed + 1}/{pool}: {accuracy:.1f} % in {seconds:.0f} s", flush=True)
@@ -90,7 +89,8 @@ def main() -> None:
     data = f"scenes(classes=5, train={words.train}, val=0, test={words.test}, size={words.size})"
     name = f"aa-5-{words.train}-{words.test}-{words.size}-{words.epochs}"
     folder = words.folder or Path("runs") / name
-    scores = train_pool(words.pool, replace(usual_recipe(), epochs=words.epochs), data, folder)
+    recipe = replace(tasks["classification"].usual_recipe(None), epochs=words.epochs)
+    scores = train_pool(words.pool, recipe, data, folder)
     means = 100 * scores.mean(axis=1)
     print(f"{len(scores)} runs: accuracy {means.mean():.1f} %, {means.std(ddof=1):.2f} points between seeds")
     for variants in (1, 4):

@@ -21,16 +21,17 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from foveate.compare.build import rebuild
 from foveate.compare.plan import BASELINE
 from foveate.compare.run_files import run_folder
 from foveate.compare.statistics.crossed_effects import components, interval
 from foveate.compare.statistics.pseudo_values import item_scores
 from foveate.data.cache import cache
 from foveate.data.cached_split import CachedSplit
+from foveate.data.image_feed import ImageFeed
 from foveate.data.open import open_data
+from foveate.infer.saved import read_saved, task_of
 from foveate.models.crf import DenseCRF
-from foveate.tasks import tasks
+from foveate.tasks.build_model import build_model
 from foveate.train import evaluate
 
 GRID = {"position": (20.0, 40.0), "colour": (5.0, 10.0), "bilateral_weight": (2.0, 5.0)}
@@ -57,25 +58,24 @@ class Study:
 
     def __init__(self, folder, data):
         said = json.loads((folder / "study.json").read_text(encoding="utf-8"))
-        self.folder, self.config = folder, json.loads((folder / "best/config.json").read_text("utf-8"))
+        self.folder, (self.saved, inputs) = folder, read_saved(folder / "best/config.json")
         self.specs = {each["name"]: each["spec"] for each in said["variants"]}
         self.seeds = said["question"]["seeds"]
-        self.task = tasks["segmentation"](self.config["classes"])
+        self.task = task_of(self.saved, inputs)
         if said["question"]["metric"]["name"] != self.task.metric.name:
             raise SystemExit(f"the study's metric is {said['question']['metric']['name']}, expected mIoU")
         self.data = open_data(data)
-        self.splits = cache(self.data, size=tuple(self.config["size"]))
-        self.normal = {key: tuple(self.config["normalisation"][key]) for key in ("mean", "std")}
+        self.splits = cache(self.data, size=self.task.size)
 
     def network(self, variant, seed):
         """Return one trained network."""
-        model = rebuild(self.config | {"spec": self.specs[variant]})
+        model = build_model(self.task, self.saved.model, spec=self.specs[variant], start=self.saved.start)
         model.load_state_dict(load_file(run_folder(self.folder, variant, seed) / "model.safetensors"))
         return model.eval()
 
     def refined(self, model, options):
         """Return the network with a CRF after it."""
-        return Refined(model, DenseCRF(len(self.config["classes"]), **options), **self.normal)
+        return Refined(model, DenseCRF(len(self.task.classes), **options), *self.task.normalisation)
 
     def records(self, model, split, most=None):
         """Return what the metric follows from, for a split or ``most`` images spread over it."""
@@ -84,7 +84,8 @@ class Study:
             step = max(1, len(kept) // most)
             fields = (kept.images, kept.targets, kept.names, kept.masks)
             kept = CachedSplit(*(field[::step] for field in fields))
-        return evaluate(model, self.task, kept, batch_size=BATCH, **self.normal).records
+        mean, std = self.task.normalisation
+        return evaluate(model, self.task, ImageFeed(kept, mean=mean, std=std), batch_size=BATCH).records
 
 
 def chosen(study, iterations, method):

@@ -39,6 +39,7 @@ from scipy import stats
 
 import foveate as fv
 from foveate.data.cache import cache
+from foveate.data.image_feed import ImageFeed
 from foveate.data.open import open_data
 from foveate.models import model_normalisation
 from foveate.tasks import tasks
@@ -94,11 +95,12 @@ def measure(classes, splits, options, seed, folder, progress):
     config = TrainConfig(
         epochs=options.epochs, batch_size=32, lr=options.lr, warmup=0.1, augment="crop", seed=seed
     )
-    fit(model, task, splits, config, folder, mean=mean, std=std, progress=progress, name=f"seed {seed}")
+    feeds = {name: ImageFeed(split, config, mean, std) for name, split in splits.items()}
+    fit(model, task, feeds, config, folder, progress=progress, name=f"seed {seed}")
     column, found = classes.index(FINDING), {}
     for branch in model.training_stages():
         with in_stage(model, branch), fv.record(model) as maps:
-            records = evaluate(model, task, splits["test"], batch_size=400, mean=mean, std=std).records
+            records = evaluate(model, task, feeds["test"], batch_size=400).records
         told = records[:, [column]], records[:, [len(classes) + column]]
         found[branch] = [auroc(*told)[0], sensitivity_at(*told, 0.9)[0]]
     left, top, right, bottom = maps["attended.box"].numpy().T

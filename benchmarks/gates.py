@@ -19,7 +19,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from foveate.data.cache import cache
 from foveate.data.open import open_data
 from foveate.insert.surgery import insert
 from foveate.models import create_model
@@ -48,17 +47,18 @@ def main() -> None:
     default = TrainConfig()
     grid = GRID if options.settings == "all" else [("identity", default.gate_reach, default.gate_warmup)]
     data = open_data("scenes(train=2000,val=0,test=1000,size=32)")
-    splits = cache(data, size=32)
-    task, example = tasks["classification"](), torch.zeros(2, 3, 32, 32)
+    recipe = TrainConfig(epochs=options.epochs, lr=5e-3, batch_size=32, augment="crop")
+    task = tasks["classification"].of({"classes": data.classes, "size": 32}, recipe=recipe)
+    feeds, example = task.feeds(data), torch.zeros(2, 3, 32, 32)
     results: dict[tuple[str, str], list[tuple[float, float]]] = {}
     with tempfile.TemporaryDirectory() as folder:
 
         def score(model: nn.Module, config: TrainConfig, name: str) -> tuple[float, dict[str, float]]:
-            result = fit(model, task, splits, config, Path(folder) / name)
-            return 100 * evaluate(model, task, splits["test"]).score, result.history[-1]["openings"]
+            result = fit(model, task, feeds, config, Path(folder) / name)
+            return 100 * evaluate(model, task, feeds["test"]).score, result.history[-1]["openings"]
 
         for seed in range(options.seeds):
-            config = TrainConfig(epochs=options.epochs, seed=seed, lr=5e-3, batch_size=32, augment="crop")
+            config = replace(recipe, seed=seed)
             torch.manual_seed(seed)
             plain = create_model("resnet8", classes=len(data.classes))
             score(plain, config, f"plain-{seed}")

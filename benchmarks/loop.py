@@ -24,6 +24,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from foveate.data.cached_split import CachedSplit
+from foveate.data.image_feed import ImageFeed
 from foveate.models import create_model
 from foveate.tasks import tasks
 from foveate.train import TrainConfig, fit
@@ -91,8 +92,9 @@ def compare(side: int, augment: str, options: argparse.Namespace) -> Turns:
     config = TrainConfig(
         epochs=1000, batch_size=batch_size, augment=augment, max_steps=steps * (options.turns + 2)
     )
+    feeds = {"train": ImageFeed(split, config)}
     with tempfile.TemporaryDirectory() as folder:
-        fit(model, tasks["classification"](), {"train": split}, config, Path(folder), progress=watch)
+        fit(model, tasks["classification"](), feeds, config, Path(folder), progress=watch)
     return watch
 
 

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypedDict, get_args
+from typing import Annotated, Any, Literal, NotRequired, TypedDict, get_args
 
 import numpy as np
 import pytest
@@ -206,6 +206,13 @@ class Record(TypedDict):
     where: tuple[int, int]
 
 
+class Grown(TypedDict):
+    """A record to which a later version added a key; annotations of this file are postponed."""
+
+    names: list[str]
+    more: NotRequired[int]
+
+
 @dataclass
 class Counted:
     names: list[str]
@@ -225,6 +232,8 @@ class Counted:
         (None, Annotated[float | None, Range(0, 1)], None),
         ({"names": ["x"], "length": 3, "more": 3}, Counted, Counted(["x"])),
         ({"names": ["x"], "where": [1, 2], "more": 3}, Record, {"names": ["x"], "where": (1, 2)}),
+        ({"names": ["x"]}, Grown, {"names": ["x"]}),
+        ({"names": ["x"], "more": 3}, Grown, {"names": ["x"], "more": 3}),
     ],
 )
 def test_what_fits_is_returned_as_the_annotation_has_it(value: object, kind: Any, found: object) -> None:
@@ -243,6 +252,8 @@ def test_what_fits_is_returned_as_the_annotation_has_it(value: object, kind: Any
         ({"names": "x", "where": [1, 2]}, Record, "names: got 'x', expected several values, each text"),
         ({"names": [], "where": [1]}, Record, "where: got 1 values, expected 2"),
         ({"names": []}, Record, "where: got nothing"),
+        ({"more": 3}, Grown, "names: got nothing"),
+        ({"names": [], "more": "a"}, Grown, "more: got 'a', expected a whole number"),
         (True, Literal[1, 2], "got True, expected one of 1, 2"),
         (5, Annotated[int, Range(0, 3)], "got 5, expected a whole number from 0 to 3"),
     ],
@@ -256,7 +267,7 @@ def test_what_does_not_fit_is_told_with_its_place(value: object, kind: Any, word
 @given(
     odd,
     st.sampled_from(
-        [int, float, bool, str, int | None, list[int], tuple[float, int], dict[str, int], Record]
+        [int, float, bool, str, int | None, list[int], tuple[float, int], dict[str, int], Record, Grown]
     ),
 )
 def test_the_reader_never_fails_in_another_way(value: object, kind: Any) -> None:

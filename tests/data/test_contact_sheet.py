@@ -32,7 +32,7 @@ def pictures(tmp_path):
 def test_pairs_are_drawn_side_by_side(pictures, tmp_path, capsys):
     sheet = tmp_path / "pairs.png"
     assert main(["check", str(pictures), "--sheet", str(sheet)]) == 0
-    assert "2 of 2 groups of pictures that look alike" in capsys.readouterr().out
+    assert "2 of 2 groups of images that look alike" in capsys.readouterr().out
     with Image.open(sheet) as drawn:
         pixels = np.asarray(drawn.convert("RGB")).astype(int)
     left, right = pixels[8:168, 8:168], pixels[8:168, 176:336]
@@ -66,5 +66,5 @@ def test_nothing_alike_writes_nothing(tmp_path, capsys):
     sheet = tmp_path / "pairs.png"
     words = "scenes(size=24, classes=2, train=8, val=0, test=4)"
     assert main(["check", words, "--sheet", str(sheet)]) == 0
-    assert "no two pictures look alike" in capsys.readouterr().out
+    assert "no two images look alike" in capsys.readouterr().out
     assert not sheet.exists()

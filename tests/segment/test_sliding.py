@@ -125,7 +125,7 @@ def test_coarse_logits_are_resized_and_other_outputs_refused(images):
     assert sliding_window(coarse, images(20, 22), 16).shape == (2, 2, 20, 22)
     wrapped = sliding_window(lambda x: {"out": coarse(x), "aux": None}, images(20, 22), 16)
     assert torch.equal(wrapped, sliding_window(coarse, images(20, 22), 16))
-    with pytest.raises(ShapeError, match="a model that segments"):
+    with pytest.raises(ShapeError, match="Use a segmentation model"):
         sliding_window(lambda x: x.mean((2, 3)), images(20, 22), 16)
     with pytest.raises(ShapeError, match=r"expected \(B, C, H, W\)"):
         sliding_window(coarse, images(20, 22)[0], 16)

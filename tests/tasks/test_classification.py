@@ -34,7 +34,7 @@ def test_loss_is_the_cross_entropy_written_out(smoothing):
         for k, value in enumerate(row):
             wanted = smoothing / 3 + (1 - smoothing) * (k == target)
             expected -= wanted * math.log(math.exp(value) / total) / 2
-    assert TASK.loss(LOGITS, some(1, 1), label_smoothing=smoothing).item() == pytest.approx(
+    assert TASK.loss_of(LOGITS, some(1, 1), label_smoothing=smoothing).item() == pytest.approx(
         expected, rel=1e-5
     )
 
@@ -49,7 +49,7 @@ def test_class_weights_are_those_of_the_cross_entropy():
     weights = [1.0, 2.0, 5.0]
     weighted = tasks["classification"](["a", "b", "c"], class_weights=weights)
     expected = torch.nn.functional.cross_entropy(LOGITS, torch.tensor([0, 2]), weight=torch.tensor(weights))
-    torch.testing.assert_close(weighted.loss(LOGITS, some(0, 2)), expected)
+    torch.testing.assert_close(weighted.loss_of(LOGITS, some(0, 2)), expected)
 
 
 def test_what_a_class_an_image_cannot_have_is_refused():
@@ -57,19 +57,19 @@ def test_what_a_class_an_image_cannot_have_is_refused():
         tasks["classification"](["a", "b"], loss="dice")
     with pytest.raises(UnknownNameError, match=r'called "miou".*balanced_accuracy'):
         tasks["classification"](["a", "b"], metric="miou")
-    with pytest.raises(OptionError, match="every answer would be right"):
+    with pytest.raises(OptionError, match="every answer would be correct"):
         tasks["classification"](["a", "b"], metric="top_5")
 
 
 def test_a_batch_of_classes_that_weigh_nothing_has_no_gradient():
     logits = LOGITS.clone().requires_grad_()
-    loss = tasks["classification"](["a", "b", "c"], class_weights=[0.0, 1.0, 1.0]).loss(logits, some(0, 0))
+    loss = tasks["classification"](["a", "b", "c"], class_weights=[0.0, 1.0, 1.0]).loss_of(logits, some(0, 0))
     loss.backward()
     assert loss == 0 and not logits.grad.any()
 
 
 def test_predictions_are_probabilities_in_full_precision():
-    found = TASK.predict(LOGITS.bfloat16())
+    found = TASK.probabilities(LOGITS.bfloat16())
     assert found.dtype == torch.float32
     torch.testing.assert_close(found.sum(1), torch.ones(2))
     assert found[0, 0].item() == pytest.approx(math.e**2 / (math.e**2 + math.e + 1), rel=1e-5)
@@ -90,10 +90,10 @@ def test_outputs_without_logits_are_refused(outputs):
 
 
 def test_targets_are_checked_against_the_outputs():
-    TASK.check(LOGITS, np.array([0, 2]))
+    TASK.check_outputs(LOGITS, np.array([0, 2]))
     with pytest.raises(DataError, match=r"targets go from 0 to 3, but the model has 3 outputs.*classes=4"):
-        TASK.check(LOGITS, np.array([0, 3]))
+        TASK.check_outputs(LOGITS, np.array([0, 3]))
     with pytest.raises(DataError, match="targets go from -1 to 2"):
-        TASK.check(LOGITS, np.array([-1, 2]))
+        TASK.check_outputs(LOGITS, np.array([-1, 2]))
     with pytest.raises(ShapeError, match=r"\(2, 3, 4, 4\), expected \(B, classes\)"):
-        TASK.check(torch.zeros(2, 3, 4, 4), np.array([0]))
+        TASK.check_outputs(torch.zeros(2, 3, 4, 4), np.array([0]))

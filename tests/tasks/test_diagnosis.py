@@ -86,22 +86,22 @@ def test_the_loss_is_the_papers_written_out(smoothing):
             p, wanted = 1 / (1 + np.exp(-x)), truth * (1 - smoothing) + smoothing / 2
             expected -= (wanted * np.log(p) + (1 - wanted) * np.log(1 - p)) / 4
     for targets in ((0, 1), rows):  # folders of one class an image, and several findings an image
-        found = TASK.loss(logits, some(*targets), label_smoothing=smoothing)
+        found = TASK.loss_of(logits, some(*targets), label_smoothing=smoothing)
         assert found.item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_one_output_is_the_second_of_two_classes():
     x = torch.tensor([[2.0], [-1.0], [0.3]])
     both = torch.cat([-x, x], dim=1)
-    assert TASK.loss(x, some(0, 1, 1)).item() == pytest.approx(TASK.loss(both, some(0, 1, 1)).item())
+    assert TASK.loss_of(x, some(0, 1, 1)).item() == pytest.approx(TASK.loss_of(both, some(0, 1, 1)).item())
     torch.testing.assert_close(TASK.record(x, some(0, 1, 1)), TASK.record(both, some(0, 1, 1)))
 
 
 def test_findings_weigh_in_the_loss_as_they_are_told_to():
     logits, batch = torch.tensor([[2.0, -1.0]]), some(1)
-    weighed = tasks["diagnosis"](("a", "b"), class_weights=(0.0, 2.0)).loss(logits, batch)
+    weighed = tasks["diagnosis"](("a", "b"), class_weights=(0.0, 2.0)).loss_of(logits, batch)
     assert weighed.item() == pytest.approx(-np.log(1 / (1 + np.e)))
-    one = tasks["diagnosis"](("a", "b"), class_weights=(0.0, 2.0)).loss(logits[:, 1:], batch)
+    one = tasks["diagnosis"](("a", "b"), class_weights=(0.0, 2.0)).loss_of(logits[:, 1:], batch)
     assert one.item() == pytest.approx(2 * weighed.item())
 
 
@@ -151,6 +151,6 @@ def test_choices_that_there_are_not(options):
 )
 def test_targets_that_do_not_fit_are_told(logits, targets, error):
     with pytest.raises(error):
-        TASK.check(logits, targets)
-    TASK.check(torch.zeros(2, 3), np.array([0, 2]))
-    TASK.check({"out": torch.zeros(2, 2)}, np.array([[0, 1], [1, 0]]))
+        TASK.check_outputs(logits, targets)
+    TASK.check_outputs(torch.zeros(2, 3), np.array([0, 2]))
+    TASK.check_outputs({"out": torch.zeros(2, 2)}, np.array([[0, 1], [1, 0]]))

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from foveate.compare.statistics.pseudo_values import class_scores, item_scores
 from foveate.errors import OptionError, ShapeError, UnknownNameError
 from foveate.models import create_model
+from foveate.recipe import TrainConfig
 from foveate.tasks import tasks
 from foveate.tasks.losses import parse_loss, presence
 
@@ -128,8 +129,8 @@ def test_auxiliary_outputs_are_weighed_as_the_model_says():
     large = F.interpolate(side, size=(6, 6), mode="bilinear")
     expected = loss(main, some.targets) + 0.25 * loss(large, some.targets)
     expected = expected + 0.2 * presence(there, some.targets)
-    torch.testing.assert_close(task.loss(task.forward(model, some), some), expected)
-    unsaid = task.loss(task.forward(Saying({"out": main, "aux": side}), some), some)
+    torch.testing.assert_close(task.loss_of(task.forward(model, some), some), expected)
+    unsaid = task.loss_of(task.forward(Saying({"out": main, "aux": side}), some), some)
     torch.testing.assert_close(unsaid, loss(main, some.targets) + 0.5 * loss(large, some.targets))
 
 
@@ -138,11 +139,11 @@ def test_one_channel_is_the_second_of_two_classes():
     some.targets[some.targets == 2] = 1
     x = logits(some, 1)
     outputs = task.forward(Saying(x), some)
-    torch.testing.assert_close(task.predict(outputs)[:, 1:], x.sigmoid())
+    torch.testing.assert_close(task.probabilities(outputs)[:, 1:], x.sigmoid())
     both = task.forward(Saying(torch.cat([torch.zeros_like(x), x], 1)), some)
-    torch.testing.assert_close(task.loss(outputs, some), task.loss(both, some))
+    torch.testing.assert_close(task.loss_of(outputs, some), task.loss_of(both, some))
     np.testing.assert_array_equal(task.record(outputs, some), task.record(both, some))
-    task.check(outputs, some.targets.numpy())
+    task.check_outputs(outputs, some.targets.numpy())
 
 
 def test_logits_smaller_than_the_images_are_resized():
@@ -156,9 +157,9 @@ def test_class_weights_and_label_smoothing():
     task = tasks["segmentation"](CLASSES, class_weights=weights)
     expected = F.cross_entropy(logits(some), some.targets, torch.tensor(weights), ignore_index=255)
     outputs = task.forward(Saying(logits(some)), some)
-    torch.testing.assert_close(task.loss(outputs, some), expected)
+    torch.testing.assert_close(task.loss_of(outputs, some), expected)
     with pytest.raises(OptionError, match=r"ce\(label_smoothing=0.1\)"):
-        task.loss(outputs, some, label_smoothing=0.1)
+        tasks["segmentation"].of({"classes": CLASSES}, recipe=TrainConfig(label_smoothing=0.1))
 
 
 def test_mistakes_are_told():
@@ -166,7 +167,7 @@ def test_mistakes_are_told():
     with pytest.raises(ShapeError, match=r"\(4, 10\), expected \(B, classes, H, W\)"):
         task.forward(Saying(torch.rand(4, 10)), some)
     with pytest.raises(ShapeError, match=r"4 channels of logits for 3 classes.*classes=3"):
-        task.check(task.forward(Saying(logits(some, 4)), some), some.targets.numpy())
+        task.check_outputs(task.forward(Saying(logits(some, 4)), some), some.targets.numpy())
     with pytest.raises(UnknownNameError, match="miuo"):
         tasks["segmentation"](CLASSES, metric="miuo")
 
@@ -180,6 +181,6 @@ def test_systems_with_auxiliary_heads_train_on_it(name):
     model, task, some = create_model(name, classes=3).train(), tasks["segmentation"](CLASSES), batch(2, 64)
     outputs = task.forward(model, some)
     assert {weight for _, weight in outputs.aux} <= {float(w) for w in model.aux_weights.values()} | {1.0}
-    task.loss(outputs, some).backward()
+    task.loss_of(outputs, some).backward()
     untrained = [path for path, p in model.named_parameters() if p.grad is None]
     assert untrained == []

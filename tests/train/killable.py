@@ -15,7 +15,7 @@ import foveate.tensor_file as tensor_module
 from foveate.tasks import tasks
 from foveate.train import TrainConfig, fit
 from foveate.train.progress import Silent
-from tests.train.train_samples import small, splits
+from tests.train.train_samples import feeds, small
 
 CONFIG = TrainConfig(epochs=6, batch_size=8, lr=3e-3, accumulate=2, ema=0.9, warmup=0.2)
 
@@ -39,7 +39,7 @@ def run(folder: str, checkpoint_seconds: float, die_at: int = 0, begun: Event | 
     fit(
         small(),
         tasks["classification"](),
-        splits(),
+        feeds(),
         CONFIG,
         Path(folder),
         checkpoint_seconds=checkpoint_seconds,

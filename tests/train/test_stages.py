@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from foveate.data.image_feed import ImageFeed
 from foveate.errors import OptionError, UnknownNameError
 from foveate.models.classification.resnet_small import SmallResNet
 from foveate.tasks import tasks
@@ -14,7 +15,7 @@ from foveate.train import TrainConfig, fit
 from foveate.train.best import Best
 from foveate.train.progress import Silent
 from foveate.train.stages import hold, in_stage
-from tests.train.train_samples import same, small, splits
+from tests.train.train_samples import feeds, same, small
 
 CONFIG = TrainConfig(epochs=4, batch_size=16, lr=5e-3)
 TASK = tasks["classification"]()
@@ -80,7 +81,7 @@ def test_only_the_parts_of_a_stage_change_running_statistics_and_all(tmp_path, o
     start = {name: value.clone() for name, value in model.state_dict().items()}
     keeping = Keeping(model)
     config = dataclasses.replace(CONFIG, **options)
-    result = fit(model, TASK, splits(), config, tmp_path / "run", progress=keeping)
+    result = fit(model, TASK, feeds(), config, tmp_path / "run", progress=keeping)
     by_stage = {
         name: [state for _, stage, state, _ in keeping.kept if stage == name] for name in ("first", "rest")
     }
@@ -101,22 +102,22 @@ def test_it_is_one_run_for_whoever_asks(tmp_path):
     model = TwoParts()
     keeping = Keeping(model)
     config = dataclasses.replace(CONFIG, epochs=5)
-    result = fit(model, TASK, splits(), config, tmp_path / "run", progress=keeping, name="both")
+    result = fit(model, TASK, feeds(), config, tmp_path / "run", progress=keeping, name="both")
     assert result.steps == 5 * 3 and [done for done, *_ in keeping.kept] == list(range(1, 16))
     assert [entry["epoch"] for entry in result.history] == list(range(5))
     assert keeping.told[0] == ("both", 15, 0)
     assert [text.partition(":")[0] for text in keeping.told[1:]] == ["first"] * 3 + ["rest"] * 2
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["model.safetensors", "result.json"]
-    again = fit(TwoParts(), TASK, splits(), config, tmp_path / "run")
+    again = fit(TwoParts(), TASK, feeds(), config, tmp_path / "run")
     assert same(again.model, model) and again.history == result.history
 
 
 @pytest.mark.parametrize("stop", [6, 8])
 def test_stopped_and_continued_equals_undisturbed(tmp_path, stop):
-    whole = fit(TwoParts(), TASK, splits(), CONFIG, tmp_path / "whole")
+    whole = fit(TwoParts(), TASK, feeds(), CONFIG, tmp_path / "whole")
     part = dataclasses.replace(CONFIG, max_steps=stop)
-    assert fit(TwoParts(), TASK, splits(), part, tmp_path / "parts").steps == stop
-    parts = fit(TwoParts(), TASK, splits(), CONFIG, tmp_path / "parts")
+    assert fit(TwoParts(), TASK, feeds(), part, tmp_path / "parts").steps == stop
+    parts = fit(TwoParts(), TASK, feeds(), CONFIG, tmp_path / "parts")
     assert same(whole.model, parts.model) and parts.steps == whole.steps
     figures = ("epoch", "train_loss", "val_score", "lr")
     assert [[e[f] for f in figures] for e in whole.history] == [
@@ -133,23 +134,23 @@ def test_a_run_that_breaks_in_a_stage_leaves_the_model_free_and_goes_on(tmp_path
 
     model = TwoParts()
     with pytest.raises(KeyboardInterrupt):
-        fit(model, TASK, splits(), CONFIG, tmp_path / "run", progress=Breaking(), checkpoint_seconds=0.0)
+        fit(model, TASK, feeds(), CONFIG, tmp_path / "run", progress=Breaking(), checkpoint_seconds=0.0)
     assert model.stage is None and all(p.requires_grad for p in model.parameters())
-    parts = fit(TwoParts(), TASK, splits(), CONFIG, tmp_path / "run")
-    assert same(parts.model, fit(TwoParts(), TASK, splits(), CONFIG, tmp_path / "whole").model)
+    parts = fit(TwoParts(), TASK, feeds(), CONFIG, tmp_path / "run")
+    assert same(parts.model, fit(TwoParts(), TASK, feeds(), CONFIG, tmp_path / "whole").model)
 
 
 def test_parameters_that_the_user_froze_stay_frozen(tmp_path):
     model = TwoParts()
     model.first.conv1.requires_grad_(False)
     before = model.first.conv1.weight.clone()
-    fit(model, TASK, splits(), dataclasses.replace(CONFIG, epochs=2), tmp_path)
+    fit(model, TASK, feeds(), dataclasses.replace(CONFIG, epochs=2), tmp_path)
     assert torch.equal(model.first.conv1.weight, before) and not model.first.conv1.weight.requires_grad
 
 
 def test_fewer_epochs_than_stages_are_refused(tmp_path):
     with pytest.raises(OptionError, match="first, rest"):
-        fit(TwoParts(), TASK, splits(), dataclasses.replace(CONFIG, epochs=1), tmp_path)
+        fit(TwoParts(), TASK, feeds(), dataclasses.replace(CONFIG, epochs=1), tmp_path)
 
 
 def test_stages_that_there_are_not():
@@ -164,8 +165,8 @@ def test_stages_that_there_are_not():
 
 def test_the_weights_of_the_best_epoch_are_kept_and_outlive_a_stop(tmp_path):
     """Validation images with labels drawn at random have their best epoch anywhere."""
-    data = splits()
-    data["val"] = dataclasses.replace(data["val"], targets=np.random.default_rng(3).integers(0, 3, 20))
+    data, labels = feeds(), np.random.default_rng(3).integers(0, 3, 20)
+    data["val"] = ImageFeed(dataclasses.replace(data["val"].split, targets=labels))
     config = dataclasses.replace(CONFIG, epochs=6, keep_best=True)
     kept = fit(small(), TASK, data, config, tmp_path / "best")
     scores = [entry["val_score"] for entry in kept.history]

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pytest
 
 from foveate.errors import OptionError
-from foveate.recipe import usual_recipe
-from foveate.train import TrainConfig
+from foveate.recipe import TrainConfig
+from foveate.tasks import tasks
 
 
 @pytest.mark.parametrize(
@@ -49,17 +49,17 @@ def test_can_be_written_as_json():
     assert TrainConfig(**json.loads(json.dumps(dataclasses.asdict(config)))) == config
 
 
-@pytest.mark.parametrize(
-    "source", [None, "scenes", "scenes(size=32)", SimpleNamespace(origin={"source": "scenes"})]
-)
-def test_scenes_have_a_recipe_of_their_own(source):
-    recipe = usual_recipe(source)
-    assert (recipe.lr, recipe.batch_size, recipe.augment) == (5e-3, 32, "crop")
+def of(source):
+    """Data as far as a recipe looks at it; a dataset in Python has no source."""
+    return SimpleNamespace(origin={"source": source})
 
 
-def test_other_data_and_tuning_have_the_usual_ones():
-    assert usual_recipe("some/folder") == TrainConfig()
-    assert usual_recipe(SimpleNamespace(origin={"source": None})) == TrainConfig()  # a dataset in Python
-    assert (
-        usual_recipe("scenes", tuned=True) == usual_recipe("some/folder", tuned=True) == TrainConfig(lr=1e-4)
-    )
+@pytest.mark.parametrize("task", ["classification", "diagnosis", "segmentation"])
+def test_every_task_has_a_recipe_of_its_own_and_those_on_labels_one_for_scenes(task):
+    usual = tasks[task].usual_recipe
+    own = TrainConfig(batch_size=8, augment="resized_crop") if task == "segmentation" else TrainConfig()
+    drawn = own if task == "segmentation" else TrainConfig(lr=5e-3, batch_size=32, augment="crop")
+    assert usual(of("some/folder")) == usual(of(None)) == own
+    assert usual(None) == usual(of("scenes")) == usual(of("scenes(size=32)")) == drawn
+    tuned = dataclasses.replace(own, lr=1e-4)
+    assert usual(of("scenes"), tuned=True) == usual(of("some/folder"), tuned=True) == tuned

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from foveate.data.cached_split import CachedSplit
+from foveate.data.image_feed import ImageFeed
 from foveate.models.classification.resnet_small import SmallResNet
 
 
@@ -17,8 +18,12 @@ def split(items: int, *, seed: int, side: int = 12, classes: int = 3) -> CachedS
     return CachedSplit(images=images, targets=targets.astype(np.int64), names=tuple(map(str, range(items))))
 
 
-def splits() -> dict[str, CachedSplit]:
-    return {"train": split(50, seed=0), "val": split(20, seed=1)}
+def feed(items: int, *, seed: int) -> ImageFeed:
+    return ImageFeed(split(items, seed=seed))
+
+
+def feeds() -> dict[str, ImageFeed]:
+    return {"train": feed(50, seed=0), "val": feed(20, seed=1)}
 
 
 class Dropping(nn.Module):

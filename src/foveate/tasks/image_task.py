@@ -33,7 +33,7 @@ from foveate.files import read_json
 from foveate.models.made_for import made_for, may_have_published_weights
 from foveate.models.normalisation import HALF, Triple, expect_normalisation, model_normalisation
 from foveate.recipe import LONGEST_SIDE, TrainConfig
-from foveate.running import eval_no_grad
+from foveate.running import device_of, eval_no_grad
 from foveate.tasks.base import Inputs, Judged, Network, Task
 from foveate.tasks.chance import chance_score
 from foveate.tasks.losses.weights import class_weights
@@ -246,7 +246,7 @@ class ImageTask(Task):
     def ready(self, model: nn.Module, feed: Feed) -> None:
         """Raise unless the model answers for every class that the targets name."""
         if isinstance(feed, ImageFeed) and len(feed):
-            batch = next(iter(feed.test(1)))
+            batch = next(iter(feed.test(1))).to(device_of(model))
             with eval_no_grad(model):
                 self.check_outputs(self.forward(model, batch), feed.split.truth)
 

@@ -148,13 +148,13 @@ class _Sitting:
         self.task, self.feeds, self.config, self.fabric = task, feeds, config, fabric
         self.budget = Budget.of(config, len(feeds["train"]))
         self.rates = schedules(config, self.budget.steps)
-        task.ready(model, feeds["train"])
         use_channels_last(model)
         self.parts = dict(task.parts(model))
         self.first = next(iter(self.parts))
         optimizers = [build_optimizer(part.module, config, part.betas) for part in self.parts.values()]
         self.model, *ready = fabric.setup(model, *optimizers)
         self.optimizers = dict(zip(self.parts, ready, strict=True))
+        task.ready(self.model, feeds["train"])
         average = Average(model, config.ema) if config.ema else None
         best = Best(task.metric.higher_is_better) if config.keep_best and "val" in feeds else None
         self.state = State(model, self.optimizers, average, best, fabric, Position())

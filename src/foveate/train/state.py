@@ -67,13 +67,14 @@ class State:
     def _moments(self) -> dict[str, object]:
         """Return the optimizers' states; of a single part as every version has kept it."""
         states = {part: optimizer.state_dict() for part, optimizer in self.optimizers.items()}
-        return {"optimizer": states[""]} if "" in states else {"optimizers": states}
+        return {"optimizer": states[""]} if [*states] == [""] else {"optimizers": states}
 
     def restore(self, weights: Mapping[str, Tensor], training: Mapping[str, Any]) -> None:
         """Put a checkpoint back."""
         self.model.load_state_dict(weights)
+        states = training["optimizers"] if "optimizers" in training else {"": training["optimizer"]}
         for part, optimizer in self.optimizers.items():
-            optimizer.load_state_dict(training["optimizers"][part] if part else training["optimizer"])
+            optimizer.load_state_dict(states[part])
         if self.average is not None:
             self.average.restore(training["average"])
         if self.best is not None:
