@@ -11,8 +11,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from foveate.compare.plan import pixels
-
 ROOT = Path(__file__).parents[1]
 SHOWN = ROOT / "docs" / "studies" / "scenes.json"  # the study of the READMEs: what their table needs of it
 BEGIN, END = "<!-- the study of docs/studies/scenes.md -->", "<!-- end of the study -->"
@@ -53,8 +51,9 @@ def main() -> None:
         f"\n{len(study['runs'])} runs of this table, {seconds / 60:.0f} minutes of training by the clock; ",
         end="",
     )
-    train, test, size = (question[key] for key in ("train_items", "items", "size"))
-    print(f"{train} images to train on, {test} to test, {pixels(size)}.")
+    train, test, (height, width) = (question[key] for key in ("train_items", "items", "size"))
+    side = f"{height} px" if height == width else f"{width}x{height} px"
+    print(f"{train} images to train on, {test} to test, {side}.")
 
 
 def keep(study: dict[str, Any]) -> None:

@@ -123,6 +123,7 @@ def test_a_network_with_a_crf_is_trained_kept_looked_at_and_asked(name, tmp_path
     assert all(torch.equal(v, model.state_dict()[n]) for n, v in again.state_dict().items())
 
 
+@pytest.mark.slow
 def test_a_network_with_a_crf_can_be_studied(tmp_path, capsys):
     data, out = make_masks(tmp_path / "data", each=4), tmp_path / "study"
     asked = ["--model", "crf_rnn(model=unet(encoder=resnet8))", "--try", "se@bottleneck", "--dry-run"]

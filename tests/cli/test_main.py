@@ -9,7 +9,7 @@ import pytest
 
 from foveate import __version__
 from foveate.cli import __main__ as door
-from foveate.cli.__main__ import COMMANDS, main
+from foveate.cli.__main__ import COMMANDS, command, main
 from foveate.errors import DataError
 from foveate.models import list_models
 from tests.shown import assert_shown, commands
@@ -41,13 +41,14 @@ def test_help_has_an_example_and_says_json(name, capsys):
     assert "--json" in printed
 
 
+CHECK = ["check", "scenes(size=24, classes=3, train=24, val=0, test=12)"]
 QUICK_TO_RUN = ["list", "show", "sites", "cost", "check"]
 
 
 @pytest.mark.parametrize("name", QUICK_TO_RUN)
 def test_example_prints_what_the_help_shows(name, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "76")  # the help indents it by four
-    ((words, shown),) = commands(COMMANDS[name][1])
+    ((words, shown),) = commands(command(name)[1])
     assert main(words) == 0
     assert_shown(shown, capsys.readouterr().out, name)
 
@@ -147,7 +148,7 @@ def test_reader_that_leaves_early_is_no_error():
 
 def test_what_is_said_beside_json_goes_elsewhere(capsys, tmp_path):
     sheet = tmp_path / "x.png"
-    assert main(["check", "scenes", "--sheet", str(sheet), "--json"]) == 0
+    assert main([*CHECK, "--sheet", str(sheet), "--json"]) == 0
     printed = capsys.readouterr()
     json.loads(printed.out)
     assert f"{sheet}: not written" in printed.err
@@ -167,6 +168,6 @@ def test_messages_for_both_ways_stay_as_they_are(text, broken, capsys):
 
 
 def test_json_is_json(capsys):
-    for words in (["list"], ["show", "se"], ["sites", "resnet8"], ["cost", "resnet8"], ["check", "scenes"]):
+    for words in (["list"], ["show", "se"], ["sites", "resnet8", "-m", "se"], ["cost", "resnet8"], CHECK):
         assert main([*words, "--json"]) == 0
         json.loads(capsys.readouterr().out)

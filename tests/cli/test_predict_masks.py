@@ -11,10 +11,11 @@ from PIL import Image
 from torch import nn
 
 from foveate.cli.__main__ import main
+from foveate.tasks import tasks
 
 TRAINED = importlib.import_module("foveate.infer.load")  # `foveate.compare` itself is a function
 LOAD = TRAINED.load
-PALETTE = [[64, 64, 64], [255, 0, 255]]
+PALETTE = ((64, 64, 64), (255, 0, 255))
 
 
 class Bright(nn.Conv2d):
@@ -26,17 +27,16 @@ class Bright(nn.Conv2d):
         nn.init.zeros_(self.bias)
 
 
+def equipped(model, task, **inputs):
+    """Return a model as ``load`` gives it back."""
+    inputs["normalisation"] = {"mean": (0.5,) * 3, "std": (0.5,) * 3}
+    return TRAINED.equip(model.eval(), tasks[task].of(tasks[task].read_inputs(inputs)), {})
+
+
 @pytest.fixture(autouse=True)
 def workplace(tmp_path, monkeypatch):
     """Two pictures, bright on the left: of one, a third; of the other, a half."""
-    model = Bright()
-    model.__dict__["classes"] = ("dark", "bright")
-    model.__dict__["config"] = {
-        "task": "segmentation",
-        "palette": PALETTE,
-        "size": [24, 32],
-        "normalisation": {"mean": [0.5] * 3, "std": [0.5] * 3},
-    }
+    model = equipped(Bright(), "segmentation", classes=("dark", "bright"), size=(24, 32), palette=PALETTE)
     monkeypatch.setattr(TRAINED, "load", lambda folder, **_: model)
     monkeypatch.setenv("FOVEATE_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
@@ -168,10 +168,7 @@ def test_options_of_masks_are_refused_for_whole_pictures(capsys, monkeypatch):
     model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 2))
     nn.init.zeros_(model[1].weight)
     model[1].bias.data = torch.tensor([0.25, 0.75]).log()
-    model.__dict__["classes"] = ("a", "b")
-    normalisation = {"mean": [0.5] * 3, "std": [0.5] * 3}
-    model.__dict__["config"] = {"task": "classification", "classes": ["a", "b"], "size": [8, 8]}
-    model.__dict__["config"]["normalisation"] = normalisation
+    equipped(model, "classification", classes=("a", "b"), size=(8, 8))
     monkeypatch.setattr(TRAINED, "load", lambda folder, **_: model)
     assert "classifies whole pictures" in run(capsys, "one.png", "--out", "found", code=2).err
     assert run(capsys, "one.png").out == "one.png\n  75.0 %  b\n  25.0 %  a\n"

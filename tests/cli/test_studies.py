@@ -1,12 +1,15 @@
 """The verbs that train, on studies as small as they come."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from foveate.cli.__main__ import main
+from foveate.cli.recipe_options import RecipeOptions
+from foveate.tasks import Classification
 
 DATA = "scenes(size=24, train=64, val=16, test=32, classes=3)"
 
@@ -45,7 +48,7 @@ def test_predict_prints_a_table(workplace, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "black.png" and len(lines) == 2 * (1 + 3)
     assert main(["predict", "kept"]) == 2
-    assert "no picture is named" in capsys.readouterr().err
+    assert "no input is named" in capsys.readouterr().err
 
 
 def test_check_finds_and_exits_with_1(workplace, capsys):
@@ -98,7 +101,7 @@ def test_compare_then_report_then_predict(workplace, capsys):
     assert set(answer["classes"]) == {"0", "1", "2"}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_quick_demo(workplace, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     assert main(["demo", "--quick"]) == 0
@@ -133,17 +136,17 @@ def test_recipe_words_reach_the_plan(workplace, capsys):
     assert expected.items() <= plan["train"].items()
 
 
+def usual(source, **options):
+    return Classification.usual_recipe(SimpleNamespace(origin={"source": source}), **options)
+
+
 def test_fine_tuning_has_its_own_learning_rate():
-    from foveate.cli.recipe import Recipe
-
-    assert Recipe().config("pictures", tuned=False).lr == 1e-3
-    assert Recipe().config("pictures", tuned=True).lr == 1e-4
-    assert Recipe(lr=0.01).config("pictures", tuned=True).lr == 0.01
+    assert usual("pictures").lr == 1e-3
+    assert usual("pictures", tuned=True).lr == 1e-4
+    assert RecipeOptions(lr=0.01).config(usual("pictures", tuned=True)).lr == 0.01
 
 
-def test_scenes_have_their_own_recipe_unless_told_otherwise():
-    from foveate.cli.recipe import Recipe
-
-    assert Recipe().config(None, tuned=False) == Recipe().config("scenes(size=24)", tuned=False)
-    assert Recipe().config(None, tuned=False).augment == "crop"  # a digit in the mirror is another sign
-    assert Recipe(augment="flip").config(None, tuned=False).augment == "flip"
+def test_scenes_have_their_own_recipe_by_default():
+    assert usual("scenes(size=24)") == Classification.usual_recipe(None)
+    assert usual("scenes").augment == "crop"  # a digit in the mirror is another sign
+    assert RecipeOptions(augment="flip").config(usual("scenes")).augment == "flip"

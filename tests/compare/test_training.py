@@ -317,9 +317,10 @@ def test_pictures_are_read_as_in_training_and_what_is_left_out_is_told(workplace
 def test_only_masks_are_judged_in_the_batches_of_training(workplace: Path, monkeypatch: pytest.MonkeyPatch):
     from foveate.compare import run
     from foveate.compare.study import compare
+    from foveate.tasks.diagnosis import Diagnosis
 
     seen, usual = [], run.evaluate
     monkeypatch.setattr(run, "evaluate", lambda *a, **k: seen.append(k["batch_size"]) or usual(*a, **k))
     words = {"model": "resnet8(width=4)", "variants": ["se@blocks"], "control": "none", "train": CONFIG}
     compare(DATA, **words, seeds=1, epochs=1, task="diagnosis", out="study", progress=Silent())
-    assert seen == [run.EVALUATED] * 2
+    assert seen == [Diagnosis().judging_batch(CONFIG.batch_size)] * 2 != [CONFIG.batch_size] * 2

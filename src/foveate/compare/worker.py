@@ -6,7 +6,10 @@ import logging
 import sys
 from pathlib import Path
 
+import torch
+
 from foveate.compare.engine import local
+from foveate.compare.store import Store
 from foveate.errors import FoveateError, shown
 
 
@@ -14,6 +17,9 @@ def main(folder: str) -> int:
     """Work on the study in a folder; return the exit code."""
     logging.basicConfig(format="%(message)s")
     try:
+        threads = Store(Path(folder)).plan().threads
+        if threads is not None:  # on which the last bits depend
+            torch.set_num_threads(threads)
         local(Path(folder))
     except FoveateError as error:
         print(shown(str(error)), file=sys.stderr)
