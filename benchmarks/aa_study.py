@@ -18,30 +18,34 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from scipy import stats
 
 from foveate.compare.run_files import keep_answers
 from foveate.compare.statistics.family import compare_all
 from foveate.data.open import open_data
-from foveate.tasks.build_model import build_model
+from foveate.models import create_model
+from foveate.recipe import TrainConfig
+from foveate.tasks import tasks
 from foveate.train.evaluate import evaluate
 from foveate.train.loop import fit
-from foveate.train.prepare import settle
 
 SEEDS = (3, 5, 10)
 
 
-def train_pool(pool: int, epochs: int, data: str, folder: Path) -> np.ndarray:
+def train_pool(pool: int, config: TrainConfig, data: str, folder: Path) -> np.ndarray:
     """Return the scores (runs, items) of a pool of runs, made now if they are not in the folder."""
-    setting = settle(open_data(data), "resnet8", epochs=epochs)
-    task, feeds = setting.task, setting.feeds()
-    scores = []
+    opened = open_data(data)
+    side = opened.splits["train"].load(0).shape[0]
+    task = tasks["classification"].of({"classes": opened.classes, "size": side}, recipe=config)
+    feeds, scores = task.feeds(opened), []
     for seed in range(pool):
         home = folder / str(seed)
         if not (home / "test.npz").is_file():
             began = time.perf_counter()
-            model = build_model(task, "resnet8", seed=seed)
-            trained = fit(model, task, feeds, replace(setting.recipe, seed=seed), home).model
+            torch.manual_seed(seed)
+            model = create_model("resnet8", classes=len(opened.classes))
+            trained = fit(model, task, {"train": feeds["train"]}, replace(config, seed=seed), home).model
             found = evaluate(trained, task, feeds["test"])
             keep_answers(home / "test.npz", found.records, found.answers)
             accuracy, seconds = 100 * found.score, time.perf_counter() - began
@@ -85,7 +89,8 @@ def main() -> None:
     data = f"scenes(classes=5, train={words.train}, val=0, test={words.test}, size={words.size})"
     name = f"aa-5-{words.train}-{words.test}-{words.size}-{words.epochs}"
     folder = words.folder or Path("runs") / name
-    scores = train_pool(words.pool, words.epochs, data, folder)
+    recipe = replace(tasks["classification"].usual_recipe(None), epochs=words.epochs)
+    scores = train_pool(words.pool, recipe, data, folder)
     means = 100 * scores.mean(axis=1)
     print(f"{len(scores)} runs: accuracy {means.mean():.1f} %, {means.std(ddof=1):.2f} points between seeds")
     for variants in (1, 4):

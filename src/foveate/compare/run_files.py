@@ -49,7 +49,7 @@ def keep_answers(path: Path, records: np.ndarray, kept: Answers) -> None:
 def answers(folder: Path, variant: str, seed: int) -> tuple[np.ndarray, Answers] | None:
     """Return records (N, ...) and answers, one an item, of a run, or None if they are gone or damaged."""
     try:
-        with np.load(run_folder(folder, variant, seed) / ANSWERS) as file:
+        with (run_folder(folder, variant, seed) / ANSWERS).open("rb") as opened, np.load(opened) as file:
             if "answers" in file:
                 return file["records"], file["answers"]
             described = json.loads(file["described"].tobytes())
