@@ -54,9 +54,10 @@ def test_errors_speak_the_language_of_the_command_line(words, text, capsys):
 
 def test_names_and_recipe_reach_the_plan(capsys):
     said = ["--try", "narrow=se(reduction=32)@blocks", "--seeds", "4,7", "--gate-reach", "3", "--clip", "0"]
-    assert main(["compare", DATA, *said, "--epochs", "1", "--dry-run", "--json"]) == 0
+    assert main(["compare", DATA, *said, "--try", "resnet14", "--epochs", "1", "--dry-run", "--json"]) == 0
     import json
 
     plan = json.loads(capsys.readouterr().out)
     assert plan["variants"][1]["name"] == "narrow" and plan["seeds"] == [4, 7]
+    assert plan["variants"][2]["model"] == "resnet14" and plan["variants"][2]["macs"] > 0
     assert plan["train"]["gate_reach"] == 3 and plan["train"]["clip"] is None

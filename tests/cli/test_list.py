@@ -7,6 +7,7 @@ import pytest
 from foveate.cli import catalogue
 from foveate.cli.__main__ import main
 from foveate.mechanisms import mechanisms
+from foveate.tasks import tasks
 
 
 def listed(capsys, *filters):
@@ -58,10 +59,27 @@ def test_models(capsys):
     assert capsys.readouterr().out.split() == ["resnet8"]
 
 
-def test_table_fits_80_columns(capsys, monkeypatch):
+@pytest.mark.parametrize("what", ["mechanisms", "tasks", "metrics", "losses"])
+def test_table_fits_80_columns(what, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
-    main(["list"])
+    main(["list", what])
     assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
+
+
+def entries(capsys, *words):
+    assert main(["list", *words, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_tasks_with_their_metrics_and_losses(capsys):
+    assert set(entries(capsys, "tasks")) == set(tasks)
+    assert all(len(said) == 1 and said[0] for said in entries(capsys, "tasks").values())
+    assert entries(capsys, "metrics") == {name: [*task.metric_names()] for name, task in tasks.items()}
+    assert entries(capsys, "losses") == {name: [*task.loss_names()] for name, task in tasks.items()}
+    assert entries(capsys, "tasks", "seg*").keys() == {"segmentation"}
+    assert entries(capsys, "losses", "d*ce")["segmentation"] == ["dice"]
+    assert main(["list", "datasets"]) == 2
+    assert "datasets" in capsys.readouterr().err
 
 
 def test_no_colour_without_a_terminal(capsys):

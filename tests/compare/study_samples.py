@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import sqlite3
 from pathlib import Path
 from typing import Any
 
 from foveate.compare.plan import PlannedVariant, StudyPlan
 from foveate.recipe import TrainConfig
 
+INPUTS = {"classes": ["a", "b"], "size": [24, 24], "normalisation": [[0.5] * 3, [0.5] * 3]}
 DATA = "scenes(train=96, val=0, test=40, classes=4, size=24)"
 
 
@@ -23,10 +26,8 @@ def plan(**others: Any) -> StudyPlan:
     images = {
         "fingerprint": "f",
         "origin": {"source": "scenes"},
-        "classes": ("a", "b"),
-        "size": (24, 24),
+        "inputs": INPUTS,
         "items": {"train": 100, "val": 10, "test": 20},
-        "normalisation": ((0.5,) * 3, (0.5,) * 3),
     }
     rules = {
         "task": "classification",
@@ -41,8 +42,8 @@ def plan(**others: Any) -> StudyPlan:
         "unit": "points",
         "command": "foveate compare",
         "variants": (
-            PlannedVariant("baseline", "baseline", None, None, 1000, 2_000_000, 4000, 0.5, 0.01),
-            PlannedVariant("se@stage3", "variant", "se@stage3", None, 1100, 2_000_100, 4400, 0.6, 0.01),
+            PlannedVariant("baseline", "baseline", None, None, None, 1000, 2_000_000, 4000, 0.5, 0.01),
+            PlannedVariant("se@stage3", "variant", "se@stage3", None, None, 1100, 2_000_100, 4400, 0.6, 0.01),
         ),
     }
     known: dict[str, Any] = {**question, **images, **rules, **others}
@@ -51,6 +52,13 @@ def plan(**others: Any) -> StudyPlan:
 
 def small_cache(folder: Path) -> dict[str, str]:
     """Return the environment of a child process, its cache inside ``folder``."""
-    import os
-
     return {**os.environ, "FOVEATE_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1", "NO_COLOR": "1"}
+
+
+def done(out: Path) -> int:
+    """Return how many runs of a study are done, while other processes work on it."""
+    try:
+        with sqlite3.connect(f"file:{out / 'study.sqlite'}?mode=ro", uri=True) as db:
+            return int(db.execute("SELECT COUNT(*) FROM runs WHERE state = 'done'").fetchone()[0])
+    except sqlite3.Error:
+        return 0

@@ -1,7 +1,8 @@
-"""Every metric of every task judges a study: statistics of made-up answers, small studies of real ones."""
+"""Every metric of every task judges a study: made-up answers up to the report, small studies of real ones."""
 
 from __future__ import annotations
 
+import html
 import json
 import math
 from pathlib import Path
@@ -11,97 +12,177 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import Tensor, nn
 
-from foveate.compare.assemble import Judgement
+from foveate.compare import measured
+from foveate.compare.assemble import assemble
 from foveate.compare.best import choose, kept_score
 from foveate.compare.plan import StudyPlan
+from foveate.compare.report import write_report
+from foveate.compare.run_files import ANSWERS, keep_answers, run_folder
 from foveate.compare.statistics.pseudo_values import item_scores
+from foveate.compare.statistics.verdict import HELPS
 from foveate.compare.study import compare
 from foveate.data.cached_split import CachedSplit
+from foveate.data.image_feed import ImageFeed
+from foveate.data.palette import default_palette
 from foveate.errors import DataError, OptionError, ShapeError, StudyError
 from foveate.recipe import TrainConfig
 from foveate.tasks import tasks
-from foveate.tasks.base import Task
-from foveate.tasks.chance import chance_score
+from foveate.tasks.image_task import ImageTask
 from foveate.tasks.metrics import label_metrics, metrics
 from foveate.train.progress import Silent
-from tests.compare.study_samples import plan, words
+from tests.compare.study_samples import INPUTS, plan, words
 
 ITEMS, SEEDS = 30, 3
-OVER = ("data", "image")
-LABELS = [*(name for name in label_metrics if name != "top_k"), "top_2"]
-MASKS = [
-    f"{name}(over={over})" if over else name
-    for name, cls in metrics.items()
-    for over in (OVER if "over" in cls.__dataclass_fields__ else ("",))
-]
+OWN = [name for name, task in tasks.items() if task.__module__.startswith("foveate.")]
+CLASSES = {"classification": 4, "diagnosis": 3, "segmentation": 2}  # some metrics are of one object alone
+VALIDATED = (0.5, 0.9, 0.2)  # of each seed
+
+
+def spelled(name: str) -> list[str]:
+    """Return the ways to ask for a metric: one that is over all pixels or over images comes twice."""
+    if "over" in getattr(metrics.get(name), "__dataclass_fields__", ()):
+        return [f"{name}(over=data)", f"{name}(over=image)"]
+    return ["top_2"] if name == "top_k" else [name]
+
+
 ALL = [
-    *(("classification", name, 4) for name in LABELS),
+    *((n, text, CLASSES[n]) for n in OWN for metric in tasks[n].metric_names() for text in spelled(metric)),
     *(("classification", name, 2) for name in ("auroc", "brier")),
-    ("diagnosis", "auroc", 3),
-    *(("segmentation", name, 2) for name in MASKS),
+    ("diagnosis", "auroc(specificity=0.95)", 2),
     ("segmentation", "dice(background=False, over=image)", 3),
 ]
 
 
-def truths(task: Task, classes: int) -> np.ndarray:
+def test_no_metric_is_left_out():
+    assert set(OWN) == set(CLASSES), "Say above how many classes the items that are made up here have."
+    assert len(ALL) >= len(label_metrics) + len(metrics) + 1
+
+
+def asked(name: str, metric: str, classes: int) -> ImageTask:
+    made = tasks[name].of(
+        INPUTS | {"classes": [f"c{k}" for k in range(classes)], "size": [8, 8]}, metric=metric
+    )
+    assert isinstance(made, ImageTask)
+    return made
+
+
+def truths(task: ImageTask) -> np.ndarray:
     """Return what is true of the test items; one mask has no object, another one is not known at all."""
-    rng = np.random.default_rng(0)
-    if task.truth == "label":
+    rng, classes = np.random.default_rng(0), len(task.classes)
+    if task.truths[0] == "label":
         return rng.integers(0, classes, ITEMS)
-    if task.truth == "labels":
+    if task.truths[0] == "labels":
         return rng.integers(0, 2, (ITEMS, classes))
     masks = rng.integers(0, classes, (ITEMS, 8, 8))
     masks[0], masks[1] = 0, 255
     return masks.astype(np.uint8)
 
 
-def answered(task: Task, true: np.ndarray, classes: int, good: float, seed: int) -> np.ndarray:
-    """Return the records of a model whose logits are as good as that."""
-    targets = torch.from_numpy(true.astype(np.int64))
-    if task.truth == "labels":
+def logits(task: ImageTask, true: np.ndarray, good: float, seed: int) -> Tensor:
+    """Return the logits of a model that is as good as that."""
+    targets, classes = torch.from_numpy(true.astype(np.int64)), len(task.classes)
+    if task.truths[0] == "labels":
         hot = targets
     else:
-        hot = torch.nn.functional.one_hot(targets.where(targets < classes, 0), classes).movedim(-1, 1)
-    noise = torch.randn(hot.shape, generator=torch.Generator().manual_seed(seed))
+        hot = nn.functional.one_hot(targets.where(targets < classes, 0), classes).movedim(-1, 1)
+    return good * (2 * hot - 1) + torch.randn(hot.shape, generator=torch.Generator().manual_seed(seed))
+
+
+def recorded(task: ImageTask, true: np.ndarray, outputs: Tensor) -> np.ndarray:
+    targets = torch.from_numpy(true.astype(np.int64))
     batch: Any = SimpleNamespace(images=torch.zeros(len(targets), 3, 8, 8), targets=targets)
-    return task.record(good * (2 * hot - 1) + noise, batch).double().numpy()
+    return task.record(outputs, batch).double().numpy()
 
 
-def judged(name: str, metric: str, classes: int) -> tuple[Judgement, dict[str, np.ndarray]]:
-    task = tasks[name]([f"c{k}" for k in range(classes)], metric=metric)
-    true = truths(task, classes)
-    targets = np.zeros(ITEMS, np.int64) if task.truth == "mask" else true
-    split: Any = SimpleNamespace(targets=targets)
-    kept = {
-        variant: np.stack([answered(task, true, classes, good, 10 * s + n) for s in range(SEEDS)])
-        for n, (variant, good) in enumerate([("baseline", 0.2), ("se@stage3", 1.5)])
+def network(task: ImageTask) -> nn.Module:
+    maps = nn.Conv2d(3, len(task.classes), 1)
+    return maps if task.truths[0] == "mask" else nn.Sequential(maps, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+def feed_of(task: ImageTask, true: np.ndarray) -> ImageFeed:
+    masked = task.truths[0] == "mask"
+    images = np.random.default_rng(0).integers(0, 256, (ITEMS, 3, 8, 8), dtype=np.uint8)
+    targets = np.zeros(ITEMS, np.int64) if masked else true
+    split = CachedSplit(images, targets, tuple(map(str, range(ITEMS))), true if masked else None)
+    return ImageFeed(split, palette=default_palette(len(task.classes)))
+
+
+def run(task: ImageTask, folder: Path, true: np.ndarray, variant: str, good: float, seed: int) -> Any:
+    """Leave what a run leaves, and return its record."""
+    outputs = logits(task, true, good, 10 * seed + (variant != "baseline"))
+    records = recorded(task, true, outputs)
+    path = run_folder(folder, variant, seed) / ANSWERS
+    path.parent.mkdir(parents=True)
+    keep_answers(path, records, task.answer(outputs).numpy())
+    epoch = {
+        "epoch": 0,
+        "train_loss": 1.0,
+        "val_score": VALIDATED[seed],
+        "lr": 0.1,
+        "seconds": 1.0,
+        "openings": {},
     }
-    materials: Any = SimpleNamespace(task=task, splits={"test": split})
-    asked = plan(classes=task.classes, seeds=(0, 1, 2), margin=task.metric.margin)
-    return Judgement(asked, materials, kept), kept
+    took = {"seconds": 1.0, "images_per_second": 1.0, "steps": 1, "images": ITEMS}
+    return {"score": task.value(records), "val_score": VALIDATED[seed], "history": [epoch], **took}
+
+
+@pytest.fixture
+def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out how much memory the models take: asking for it takes most of the time."""
+    monkeypatch.setattr(measured, "memory", lambda *_: {"inference": 1, "training": 1})
 
 
 @pytest.mark.parametrize(("name", "metric", "classes"), ALL)
-def test_the_statistics_take_it(name, metric, classes):
-    found, kept = judged(name, metric, classes)
-    for variant, runs in kept.items():
-        assert found.scores[variant].shape == (SEEDS, ITEMS)
-        values = [found.task.value(records) for records in runs]
-        np.testing.assert_allclose(found.scores[variant].mean(axis=1), values, atol=1e-9)
-        whole = found.of(next(v for v in found.plan.variants if v.name == variant))
-        assert whole["score"]["mean"] == pytest.approx(found.metric.scale * np.mean(values))
-        assert len(whole["per_class"]) == classes
-        json.dumps(whole)
-    assert found.verdicts["se@stage3"].name in ("helps", "helps enough"), found.verdicts["se@stage3"].words
-    assert found.gains()["se@stage3"] > 0
-    assert "nan" not in found.sentence + found.could_have_found
+def test_it_judges_a_study(name, metric, classes, tmp_path: Path, undrawn: None, unmeasured: None):
+    task = asked(name, metric, classes)
+    true, goodness = truths(task), {"baseline": 0.2, "se@stage3": 1.5}
+    made = plan(task=name, metric=metric, inputs=task.inputs, seeds=range(SEEDS), margin=task.metric.margin)
+    records = {
+        (variant, seed): run(task, tmp_path, true, variant, good, seed)
+        for variant, good in goodness.items()
+        for seed in range(SEEDS)
+    }
+    models = {variant: network(task) for variant in goodness}
+    feeds = {"train": feed_of(task, true), "test": feed_of(task, true)}
+    found = assemble(made, task, feeds, records, models, tmp_path, [])
+    base, se = found["variants"]
+    for variant in (base, se):
+        values = [task.metric.scale * records[variant["name"], seed]["score"] for seed in range(SEEDS)]
+        np.testing.assert_allclose(variant["score"]["per_seed"], values, rtol=1e-9, atol=1e-9)
+        assert variant["score"]["mean"] == pytest.approx(np.mean(values))
+        assert len(variant["per_class"]) == classes
+    assert se["verdict"] in HELPS, se["words"]
+    assert task.metric.better(se["score"]["mean"], than=base["score"]["mean"])
+    assert found["best"]["variant"] == "se@stage3"
+    assert found["best"]["seed"] == (1 if task.metric.higher_is_better else 2)
+    assert "nan" not in found["sentence"] + found["could_have_found"]
+    expect_chance(found["chance"] / task.metric.scale, metric, true)
+    page = write_report(found, tmp_path).read_text(encoding="utf-8")
+    assert html.escape(task.metric.name) in page
+    assert json.loads((tmp_path / "study.json").read_text())["best"] == found["best"]
+
+
+def expect_chance(found: float, metric: str, true: np.ndarray) -> None:
+    """Expect what an answer scores that is the same for all items: how frequent each class is."""
+    assert math.isfinite(found)
+    if metric.startswith("auroc"):
+        assert found == pytest.approx(0.5, abs=1e-6)
+    if true.dtype == np.int64 and true.ndim == 1:
+        shares = np.bincount(true) / len(true)
+        known = {
+            "accuracy": shares.max(),
+            "balanced_accuracy": 1 / len(shares),
+            "log_loss": -(shares * np.log(shares)).sum(),
+        }
+        assert found == pytest.approx(known.get(metric, found), abs=1e-6)
 
 
 @pytest.mark.parametrize(("name", "metric", "classes"), [a for a in ALL if a[0] == "segmentation"])
 def test_leaving_out_each_image_is_what_leaving_it_out_gives(name, metric, classes):
-    task = tasks[name]([f"c{k}" for k in range(classes)], metric=metric)
-    records = answered(task, truths(task, classes), classes, 0.5, 0)
+    task = asked(name, metric, classes)
+    records = recorded(task, truths(task), logits(task, truths(task), 0.5, 0))
     kept = [np.arange(ITEMS) != item for item in range(ITEMS)]
     np.testing.assert_allclose(
         task.value_without_each(records), [task.value(records[keep]) for keep in kept], atol=1e-12
@@ -109,28 +190,6 @@ def test_leaving_out_each_image_is_what_leaving_it_out_gives(name, metric, class
     np.testing.assert_allclose(
         task.by_class_without_each(records), [task.by_class(records[keep]) for keep in kept], atol=1e-12
     )
-
-
-@pytest.mark.parametrize(("name", "metric", "classes"), ALL)
-def test_chance_is_what_constant_answers_score(name, metric, classes):
-    task = tasks[name]([f"c{k}" for k in range(classes)], metric=metric)
-    true = truths(task, classes)
-    masks = true if task.truth == "mask" else None
-    targets = true if masks is None else np.zeros(ITEMS, np.int64)
-    split = CachedSplit(np.zeros((ITEMS, 3, 8, 8), np.uint8), targets, tuple(map(str, range(ITEMS))), masks)
-    found = chance_score(task, {"train": split, "test": split}, classes)
-    assert math.isfinite(found)
-    counts = np.bincount(targets, minlength=classes) if targets.ndim == 1 else targets.sum(axis=0)
-    shares = counts / counts.sum()
-    known = {
-        "accuracy": shares.max(),
-        "balanced_accuracy": 1 / classes,
-        "auroc": 0.5,
-        "log_loss": -(shares * np.log(np.maximum(shares, 1e-9))).sum(),
-        "auroc_pixels": 0.5,
-    }
-    if (metric in known and task.truth != "mask") or metric == "auroc_pixels":
-        assert found == pytest.approx(known[metric], abs=1e-6)
 
 
 def test_an_item_that_all_rests_on_makes_the_interval_wide_and_not_a_crash():
@@ -222,9 +281,9 @@ def test_a_study_of_masks_judged_by_images_where_less_is_better(home: Path):
 def test_what_no_metric_could_judge_is_told_before_training(home: Path, tmp_path: Path):
     masks = "scenes(masks=True, classes=3, train=12, val=0, test=6, size=24)"
     usual = {"variants": ["se@stage3"], "epochs": 1, "out": tmp_path / "study"}
-    with pytest.raises(ShapeError, match="one object before its background"):
+    with pytest.raises(ShapeError, match="for one object and its background"):
         compare(masks, model="unet(encoder=resnet8)", metric="mae", **usual)
-    with pytest.raises(OptionError, match=r"keep_best.*no validation images"):
+    with pytest.raises(OptionError, match=r"keep_best.*no validation split"):
         compare(**words(train=TrainConfig(keep_best=True), out=tmp_path / "study"))
     with pytest.raises(ShapeError, match="pooling and a linear layer"):
         compare(**words(model="unet(encoder=resnet8)", out=tmp_path / "study"))

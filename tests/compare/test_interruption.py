@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.compare.study_samples import small_cache
+from tests.compare.study_samples import done, small_cache
 
 pytestmark = pytest.mark.slow
 
@@ -40,7 +40,7 @@ except FoveateError as error:
 
 
 def start(out: Path, home: Path, limit: int = 0) -> subprocess.Popen[str]:
-    script = _SCRIPT.format(tests=str(Path(__file__).parent), out=str(out), limit=limit)
+    script = _SCRIPT.format(tests=str(Path(__file__).parents[2]), out=str(out), limit=limit)
     return subprocess.Popen(
         [sys.executable, "-c", script],
         env=small_cache(home),
@@ -60,19 +60,6 @@ def table(out: Path) -> list[tuple]:
     """Return all that does not depend on the clock."""
     result = json.loads((out / "study.json").read_text())
     return [(v["name"], v["score"], v["difference"], v["verdict"], v["gates"]) for v in result["variants"]]
-
-
-def done(out: Path) -> int:
-    try:
-        with sqlite3.connect(f"file:{out / 'study.sqlite'}?mode=ro", uri=True) as db:
-            return int(db.execute("SELECT COUNT(*) FROM runs WHERE state = 'done'").fetchone()[0])
-    except sqlite3.Error:
-        return 0
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("studies")
 
 
 @pytest.fixture(scope="module")

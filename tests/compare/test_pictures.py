@@ -10,7 +10,8 @@ from torch import nn
 
 from foveate.data.cached_split import CachedSplit
 from foveate.insert.surgery import insert
-from foveate.tasks.cards.labelled_pictures import MAPS, choose, pictures, site_maps
+from foveate.tasks.cards.attention_maps import MAPS, site_maps
+from foveate.tasks.cards.labelled_pictures import choose, pictures
 from foveate.tasks.cards.overlay import SIDE, data_uri, outline, overlay, shown
 
 SIZE, CLASSES = 24, ("cat", "dog", "<b>bird</b>")

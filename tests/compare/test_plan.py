@@ -1,17 +1,18 @@
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from foveate.compare.plan import StudyPlan, duration, short
+from foveate.compare.plan import StudyPlan
 from foveate.errors import StudyError
 from foveate.options import read_record
 from foveate.recipe import TrainConfig
 from foveate.typed import fitted
-from tests.compare.study_samples import plan
+from tests.compare.study_samples import INPUTS, plan
 
 
 def test_every_run_has_the_same_budget_whatever_its_variant():
@@ -81,17 +82,6 @@ def test_an_unknown_variant_is_answered_with_the_nearest():
         plan().variant("se@stage4")
 
 
-def test_numbers_for_people():
-    assert [short(n) for n in (7, 1234, 74_900, 12_246_400, 999_999)] == [
-        "7",
-        "1.23k",
-        "74.9k",
-        "12.2M",
-        "1e+03k",
-    ]
-    assert [duration(s) for s in (0.2, 59, 130, 7300)] == ["<1 s", "59 s", "2 min", "2.0 h"]
-
-
 def test_a_plan_of_an_older_version_is_read_and_stays_the_same_study():
     new = plan(sources={"weights": "1"}, threads=2)
     plain = new.to_dict()
@@ -100,3 +90,36 @@ def test_a_plan_of_an_older_version_is_read_and_stays_the_same_study():
     assert old.sources == {} and old.threads is None
     assert old.differences(new) == [] and plan(threads=3).digest() == plan().digest()
     assert plan(sources={"weights": "2"}).differences(new) == ["weights: another file lies at this path now"]
+
+
+def stored_by_an_older_version(new: StudyPlan) -> dict:
+    """Return a plan as the versions wrote it that kept the inputs of images apart and knew no plug-ins."""
+    plain = new.to_dict()
+    del plain["plugins"]
+    for variant in plain["variants"]:
+        del variant["model"]
+    return plain | plain.pop("inputs")
+
+
+@pytest.mark.parametrize("sources", [{}, {"weights": "1"}])
+def test_a_plan_with_the_inputs_of_images_apart_is_the_same_study_with_the_same_folder(sources: dict):
+    new = plan(sources=sources)
+    older = stored_by_an_older_version(new)
+    assert {"classes", "size", "normalisation"} < older.keys()
+    old = read_record(StudyPlan, StudyPlan.upgraded(older), Path("study.sqlite"), StudyError, "")
+    assert old == new and old.inputs == INPUTS
+    assert StudyPlan.upgraded(new.to_dict()) == new.to_dict()
+    left_out = ("command", "origin", "threads", *(() if sources else ("sources",)))
+    identity = {name: value for name, value in older.items() if name not in left_out}
+    for variant in identity["variants"]:
+        del variant["step_seconds"], variant["image_seconds"]
+    text = json.dumps(identity, sort_keys=True)
+    assert new.digest() == hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def test_what_is_stored_of_an_older_plan_is_missed_where_it_is_missing():
+    older = stored_by_an_older_version(plan())
+    for name in ("classes", "size", "normalisation"):
+        del older[name]
+    with pytest.raises(StudyError, match="inputs is nothing"):
+        read_record(StudyPlan, StudyPlan.upgraded(older), Path("study.sqlite"), StudyError, "")

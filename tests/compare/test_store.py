@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,8 +19,8 @@ from foveate.compare import claims
 from foveate.compare import engine as engine_module
 from foveate.compare import store as module
 from foveate.compare.claims import Watch, abandoned, whoami
-from foveate.compare.engine import engines, local
-from foveate.compare.plan import REPORT
+from foveate.compare.engine import local
+from foveate.compare.plan import REPORT, Key
 from foveate.compare.store import Store, told
 from foveate.errors import StudyError
 from foveate.train.result import MARKER
@@ -45,7 +46,17 @@ def test_a_branch_waits_for_its_trunk(tmp_path: Path):
     assert store.claim() == ("baseline", 0)
 
 
-def test_many_workers_share_the_work_and_repeat_none(tmp_path: Path):
+@pytest.fixture
+def working(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Key], object]], None]:
+    """Return a function that says what making a run is, in place of training."""
+
+    def working(work: Callable[[Key], object]) -> None:
+        monkeypatch.setattr(engine_module, "execute", lambda folder, key: work(key))
+
+    return working
+
+
+def test_many_workers_share_the_work_and_repeat_none(tmp_path: Path, working):
     many = plan(seeds=tuple(range(12)))
     Store.open(tmp_path, many)
     made: list[tuple[str, int]] = []
@@ -57,9 +68,10 @@ def test_many_workers_share_the_work_and_repeat_none(tmp_path: Path):
         time.sleep(0.002)
         return {"key": list(key)}
 
+    working(work)
     with ThreadPoolExecutor(6) as pool:
-        stores = [Store.open(tmp_path, many, owner=f"elsewhere/{n}/0") for n in range(6)]
-        for future in [pool.submit(local, store, work) for store in stores]:
+        stores = [Store(tmp_path, f"elsewhere/{n}/0") for n in range(6)]
+        for future in [pool.submit(engine_module._take_turns, store) for store in stores]:
             future.result(timeout=60)
     assert sorted(made) == sorted([*(run.key for run in many.runs), (REPORT, 0)])
     assert all(record["key"] == list(key) for key, record in Store(tmp_path).records().items())
@@ -129,10 +141,14 @@ def test_the_heartbeat_goes_on_while_a_run_is_held(tmp_path: Path, monkeypatch):
     assert not [t for t in threading.enumerate() if t.name.startswith("heartbeat")]
 
 
-def test_a_lost_run_is_opened_again_with_the_report(tmp_path: Path):
+def test_a_lost_run_is_opened_again_with_the_report_and_keeps_its_record(tmp_path: Path, working):
     store = Store.open(tmp_path, plan())
-    engines["local"](store, lambda key: {})
+    working(lambda key: {"score": 1})
+    local(tmp_path)
     store.reopen(("se@stage3", 1))
+    with sqlite3.connect(store.path) as db:
+        kept = db.execute("SELECT record FROM runs WHERE variant = 'se@stage3' AND seed = 1").fetchone()
+    assert kept == ('{"score": 1}',)
     assert store.unfinished() == 2
     assert store.claim() == ("se@stage3", 1)
 
@@ -210,25 +226,18 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("kind", DAMAGE)
-def test_a_damaged_row_is_put_right_and_sound_records_stay(tmp_path: Path, kind: str):
+def test_a_damaged_row_is_put_right_and_sound_records_stay(tmp_path: Path, kind: str, working):
     store = Store.open(tmp_path, plan())
-    engines["local"](store, lambda key: {"key": list(key)})
+    working(lambda key: {"key": list(key)})
+    local(tmp_path)
     before = store.records()
     rows(store, DAMAGE[kind])
     store.repair()
     again: list[tuple[str, int]] = []
-    engines["local"](store, lambda key: again.append(key) or {"key": list(key)})
+    working(lambda key: again.append(key) or {"key": list(key)})
+    local(tmp_path)
     assert store.records() == before
     assert len(again) <= 2 and store.repair() == []
-
-
-def test_a_lost_run_keeps_its_record_until_it_is_made_again(tmp_path: Path):
-    store = Store.open(tmp_path, plan())
-    engines["local"](store, lambda key: {"score": 1})
-    store.reopen(("se@stage3", 1))
-    with sqlite3.connect(store.path) as db:
-        kept = db.execute("SELECT record FROM runs WHERE variant = 'se@stage3' AND seed = 1").fetchone()
-    assert kept == ('{"score": 1}',)
 
 
 @pytest.mark.parametrize(
@@ -239,13 +248,14 @@ def test_a_lost_run_keeps_its_record_until_it_is_made_again(tmp_path: Path):
     ],
 )
 def test_a_state_in_which_nothing_can_begin_is_told_and_not_waited_for(
-    tmp_path: Path, monkeypatch, text: str
+    tmp_path: Path, monkeypatch, working, text: str
 ):
     monkeypatch.setattr(engine_module, "WAIT", 0.0)
+    working(lambda key: {})
     store = Store.open(tmp_path, plan())
     rows(store, text)
     with pytest.raises(StudyError, match=r"nobody is at one.*damaged"):
-        local(store, lambda key: {})
+        local(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -255,7 +265,7 @@ def test_a_state_in_which_nothing_can_begin_is_told_and_not_waited_for(
         "UPDATE plan SET json = '{'",
         "UPDATE plan SET json = '[]'",
         "UPDATE plan SET json = json_remove(json, '$.seeds')",
-        "UPDATE plan SET json = json_set(json, '$.size', 'large')",
+        "UPDATE plan SET json = json_set(json, '$.inputs', 'large')",
         "UPDATE plan SET json = json_set(json, '$.train.epochs', -1)",
         "UPDATE plan SET json = json_set(json, '$.variants[0].macs', 'many')",
     ],

@@ -2,21 +2,27 @@ from __future__ import annotations
 
 import json
 import shutil
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+from safetensors.torch import load_file
+from torch import nn
 
 from foveate.compare.build import build
 from foveate.compare.finished_study import Study
 from foveate.compare.plan import StudyPlan
 from foveate.compare.report import read_result
 from foveate.compare.run_files import ANSWERS, run_folder
+from foveate.compare.store import Store
 from foveate.compare.study import compare
 from foveate.data.open import open_data
 from foveate.errors import CheckpointError, DataError, FoveateError, ShapeError, StudyError
 from foveate.infer.load import load
+from foveate.tasks.base import task_with
 from foveate.train.progress import Silent
 from tests.compare.study_samples import DATA, words
 
@@ -166,14 +172,13 @@ def test_a_dry_run_makes_a_plan_and_no_file(home: Path, tmp_path: Path, monkeypa
 
 def test_a_seed_gives_all_variants_the_same_base_weights(home: Path):
     plan = compare(**words(dry_run=True, variants=["se@stage2", "cbam@blocks"]))
-    base = build(plan, None, 1).state_dict()
+    task = task_with(plan.task, plan.inputs, plan.train, plan.metric)
+    base = build(plan, task, plan.variants[0], 1).state_dict()
     for variant in plan.variants[1:]:
-        state = build(plan, variant.spec, 1).state_dict()
+        state = build(plan, task, variant, 1).state_dict()
         assert all(torch.equal(state[name], value) for name, value in base.items())
-    assert not torch.equal(
-        base["stem.0.weight"] if "stem.0.weight" in base else next(iter(base.values())),
-        next(iter(build(plan, None, 2).state_dict().values())),
-    )
+    first = next(iter(base))
+    assert not torch.equal(base[first], build(plan, task, plan.variants[0], 2).state_dict()[first])
 
 
 def test_branches_start_from_the_trained_trunk(home: Path):
@@ -185,14 +190,11 @@ def test_branches_start_from_the_trained_trunk(home: Path):
     assert found.result["question"]["mode"] == "branch"
     assert [run["variant"] for run in found.result["runs"]].count("trunk") == 2
     assert found.verdicts == {"se@stage3": "no verdict"}
-    from safetensors.torch import load_file
-
-    from foveate.compare.store import Store
-
     plan = Store(home / "branch").plan()
     trunk = load_file(run_folder(home / "branch", "trunk", 0) / "model.safetensors")
     branch = load_file(run_folder(home / "branch", "baseline", 0) / "model.safetensors")
-    fresh = build(plan, None, 0).state_dict()
+    task = task_with(plan.task, plan.inputs, plan.train, plan.metric)
+    fresh = build(plan, task, plan.variants[0], 0).state_dict()
     name = next(k for k, v in trunk.items() if v.ndim == 4)
     assert (branch[name] - trunk[name]).norm() < (branch[name] - fresh[name]).norm()
 
@@ -205,11 +207,21 @@ def test_one_seed_has_no_interval_and_says_why(home: Path):
     assert "it takes 3 seeds" in found.result["could_have_found"]
 
 
+NAMELESS = {  # what no other process can import
+    "model": lambda classes: nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, classes)),
+    "engine": "processes(count=2)",
+}
+PAIRS = {
+    split: [(np.full((24, 24, 3), 9 * n + shift, np.uint8), n % 2) for n in range(4)]
+    for split, shift in (("train", 0), ("test", 1))
+}
+
+
 @pytest.mark.parametrize(
     ("others", "text"),
     [
-        ({"variants": []}, "expected a list of specs"),
-        ({"variants": "se@blocks"}, "expected a list of specs"),
+        ({"variants": []}, "expected a list, such as"),
+        ({"variants": "se@blocks"}, "variants: got 'se@blocks', expected several"),
         ({"variants": ["se@stage3", "se@ stage3"]}, "stands for two variants"),
         ({"variants": {"baseline": "se@stage3"}}, "means something else"),
         ({"seeds": 0}, "seeds: got 0"),
@@ -220,6 +232,14 @@ def test_one_seed_has_no_interval_and_says_why(home: Path):
         ({"margin": -1}, "at least 0"),
         ({"level": 95}, "such as 0.95"),
         ({"engine": "ray"}, 'no engine is called "ray"'),
+        ({"engine": "processes(number=2)"}, 'has no option "number"'),
+        (NAMELESS, "cannot get the model.*an import path"),
+        ({"engine": "processes", "data": PAIRS}, "cannot get the data.*Give a path"),
+        ({"mode": "branch", "variants": ["resnet14"]}, '"resnet14" is another model and has other weights'),
+        (
+            {"weights": "w.safetensors", "variants": ["resnet14"]},
+            "belong to resnet8, but .*Leave weights",
+        ),
     ],
 )
 def test_impossible_words_are_told_before_anything_is_made(others, text: str, home: Path, tmp_path: Path):
@@ -229,14 +249,11 @@ def test_impossible_words_are_told_before_anything_is_made(others, text: str, ho
 
 
 def test_data_with_errors_stops_the_study(home: Path, tmp_path: Path):
-    from PIL import Image
-
-    for split in ("train", "test"):
-        for name in ("cat", "dog"):
-            (tmp_path / "data" / split / name).mkdir(parents=True)
-            for n in range(3):
-                pixels = np.random.default_rng(hash((split, name, n)) % 2**32).integers(0, 255, (24, 24, 3))
-                Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / "data" / split / name / f"{n}.png")
+    for number, (split, name) in enumerate(product(("train", "test"), ("cat", "dog"))):
+        (tmp_path / "data" / split / name).mkdir(parents=True)
+        for n in range(3):
+            pixels = np.random.default_rng([number, n]).integers(0, 255, (24, 24, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "data" / split / name / f"{n}.png")
     (tmp_path / "data" / "train" / "cat" / "0.png").write_bytes(b"")
     with pytest.raises(DataError, match=r"(?s)cannot be used yet.*0\.png"):
         compare(**words(data=tmp_path / "data", out=tmp_path / "study"))

@@ -54,7 +54,7 @@ def pictures(folder: Path, classes: tuple[str, str], *, swapped: bool = False) -
 def test_what_comes_back_is_a_model_and_how_good_it_is(workplace: Path):
     found = trained(attention="se@blocks")
     assert isinstance(found, Training) and found.folder == Path("kept")
-    assert found.size == (24, 24) and found.test_images == 12 and found.steps == 2
+    assert found.model.task.size == (24, 24) and found.test_items == 12 and found.steps == 2
     assert {row["class"] for row in found.by_class} == {"0", "1", "2"}
     assert sum(row["items"] for row in found.by_class) == 12 and 25 < found.chance < 60
     json.dumps(found.to_dict())
@@ -165,15 +165,16 @@ def test_the_file_of_weights_belongs_to_the_run(workplace: Path):
     small = create_model("resnet8", width=4, classes=3).state_dict()
     save_file(small, "start.safetensors")
     first = trained(weights="start.safetensors")
-    assert first.size == (24, 24)  # and not what foveate's networks were made for
+    assert first.model.task.size == (24, 24)  # and not what foveate's networks were made for
     small["stem.0.weight" if "stem.0.weight" in small else next(iter(small))] += 1
     save_file(small, "start.safetensors")
     with pytest.raises(CheckpointError, match="the file of weights to start from has changed"):
         trained(weights="start.safetensors")
     kept = trained(out="again", weights="kept/model.safetensors", size=None)
-    assert kept.size == (24, 24)
+    assert kept.model.task.size == (24, 24)
     trained(out="small", size=16)
-    assert trained(out="from", weights="small/model.safetensors").size == (16, 16)  # as its config.json says
+    begun = trained(out="from", weights="small/model.safetensors")
+    assert begun.model.task.size == (16, 16)  # as its config.json says
 
 
 def test_weights_that_are_no_numbers_are_named(workplace: Path):
@@ -243,7 +244,7 @@ def test_a_dry_run_says_what_would_be_and_writes_nothing(workplace: Path):
 @pytest.mark.parametrize(
     ("words", "error", "text"),
     [
-        ({"train": TrainConfig(keep_best=True)}, OptionError, "keep_best: scenes has no validation images"),
+        ({"train": TrainConfig(keep_best=True)}, OptionError, "keep_best: scenes has no validation split"),
         ({"model": "unet(encoder=resnet8)"}, ShapeError, "pooling and a linear layer"),
         ({"model": "timm/vit_tiny_patch16_224", "size": 24}, ShapeError, "does not take images of 24 x 24"),
         ({"task": "segmentation"}, DataError, "segmentation needs masks"),
@@ -265,7 +266,7 @@ def test_mistakes_are_told_before_anything_is_made(words, error, text, dry_run, 
 
 def test_images_are_brought_to_the_size_that_a_model_cannot_do_without(workplace: Path):
     found = trained(model="timm/vit_tiny_patch16_224(depth=1, embed_dim=24, num_heads=2)", dry_run=True)
-    assert found.size == (224, 224)
+    assert "224 px" in found.facts
 
 
 @pytest.mark.parametrize(("data", "seed"), [("scenes(seed=-1)", 0), ("scenes", -1), ("nowhere", 2**64)])
@@ -285,7 +286,7 @@ def test_predict_takes_folders_lists_and_patterns(workplace: Path):
     assert fv.predict(found, []).shape == (0, 2)
     with pytest.raises(DataError, match="no file matches"):
         fv.predict(found, "nothing/*.png")
-    with pytest.raises(CheckpointError, match="does not know its classes"):
+    with pytest.raises(CheckpointError, match="does not know its task"):
         fv.predict(create_model("resnet8"), folder)
     config = json.loads(Path("kept/config.json").read_text())
     config["normalisation"]["std"] = [0.5, 0.0, 0.5]
@@ -317,9 +318,10 @@ def test_pictures_are_read_as_in_training_and_what_is_left_out_is_told(workplace
 def test_only_masks_are_judged_in_the_batches_of_training(workplace: Path, monkeypatch: pytest.MonkeyPatch):
     from foveate.compare import run
     from foveate.compare.study import compare
+    from foveate.tasks.diagnosis import Diagnosis
 
     seen, usual = [], run.evaluate
     monkeypatch.setattr(run, "evaluate", lambda *a, **k: seen.append(k["batch_size"]) or usual(*a, **k))
     words = {"model": "resnet8(width=4)", "variants": ["se@blocks"], "control": "none", "train": CONFIG}
     compare(DATA, **words, seeds=1, epochs=1, task="diagnosis", out="study", progress=Silent())
-    assert seen == [run.EVALUATED] * 2
+    assert seen == [Diagnosis().judging_batch(CONFIG.batch_size)] * 2 != [CONFIG.batch_size] * 2

@@ -55,7 +55,7 @@ def current() -> Catalogue:
             "driven_by": list(get_args(facets.DrivenBy)),
             "weighting": list(get_args(facets.Weighting)),
             "sites": list(get_args(facets.Place)),
-            "interface": [interface.interface for interface in base.Mechanism.__subclasses__()],
+            "interface": sorted({interface.interface for interface in base.Mechanism.__subclasses__()}),
             "dims": ["1", "2", "3"],
         },
         "models": sorted(models),

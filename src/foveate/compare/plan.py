@@ -225,7 +225,8 @@ class StudyPlan:
         if not isinstance(stored, dict) or "inputs" in stored:
             return stored
         names = ("classes", "size", "normalisation")
-        return {**stored, "inputs": {name: stored[name] for name in names if name in stored}}
+        inputs = {name: stored[name] for name in names if name in stored}
+        return {**stored, "inputs": inputs} if inputs else stored
 
     def differences(self, other: StudyPlan) -> list[str]:
         """Return what another plan has otherwise, one line each: empty for the same study."""

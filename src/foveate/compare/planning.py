@@ -35,6 +35,8 @@ def outline(data: Data, question: Question, command: str) -> tuple[StudyPlan, Ta
         DataError: The task needs other data.
         UnknownNameError: There is no such model, task or metric.
     """
+    variants = name_variants(question.variants)
+    _expect_weights_for(variants, question)
     setting = settle(
         data,
         question.model,
@@ -46,9 +48,7 @@ def outline(data: Data, question: Question, command: str) -> tuple[StudyPlan, Ta
         pretrained=question.with_published_weights,
         weights=question.weights,
     )
-    variants = name_variants(question.variants)
     branching, epochs = question.mode == "branch", setting.recipe.epochs
-    _expect_weights_for(variants, question)
     metric = setting.task.metric
     plan = StudyPlan(
         mode=question.actual_mode,

@@ -6,7 +6,10 @@ import logging
 import sys
 from pathlib import Path
 
+import torch
+
 from foveate.compare.engine import local
+from foveate.compare.store import Store
 from foveate.errors import FoveateError, shown
 
 
@@ -15,6 +18,9 @@ def main(folder: str) -> int:
     logging.basicConfig(format="%(message)s")
     logging.getLogger("foveate").setLevel(logging.ERROR)  # the process that began it says the rest
     try:
+        threads = Store(Path(folder)).plan().threads
+        if threads is not None:  # on which the last bits depend
+            torch.set_num_threads(threads)
         local(Path(folder))
     except FoveateError as error:
         print(shown(str(error)), file=sys.stderr)
