@@ -41,7 +41,7 @@ BELOW_COMPARE = BELOW_TRAIN | {"train"}
 MAY_IMPORT = {
     "errors": set(),
     "registry": {"errors", "entry_points"},
-    "entry_points": {"errors"},
+    "entry_points": set(),
     "version": set(),
     "plugins": {"errors", "user_code"},
     "calls": {"errors"},
@@ -135,16 +135,15 @@ def test_every_room_is_known():
 
 
 def graph(trees):
-    """Return which module imports which when it is itself imported: not in functions, not for types only."""
+    """Return which module imports which, also late and for types only."""
     modules = {module_name(path) for path in trees}
-    arrows = {}
-    for path, tree in trees.items():
-        arrows[module_name(path)] = here = set()
-        for node in tree.body:
-            if isinstance(node, (ast.Import, ast.ImportFrom)):
-                for module, name in imported(ast.Module([node], [])):
-                    here.add(f"{module}.{name}" if f"{module}.{name}" in modules else module)
-    return arrows
+    return {
+        module_name(path): {
+            f"{module}.{name}" if f"{module}.{name}" in modules else module for module, name in imported(tree)
+        }
+        - {module_name(path)}
+        for path, tree in trees.items()
+    }
 
 
 def a_cycle(arrows):
@@ -162,6 +161,36 @@ def a_cycle(arrows):
         return found
 
     return next((cycle for module in sorted(arrows) if (cycle := visit(module))), None)
+
+
+def longest_chain(arrows):
+    """Return the longest chain of imports of a graph without cycles."""
+    longest = {}
+
+    def below(module):
+        if module not in longest:
+            chains = (below(target) for target in sorted(arrows.get(module, ())) if target in arrows)
+            longest[module] = [module, *max(chains, key=len, default=[])]
+        return longest[module]
+
+    return max((below(module) for module in sorted(arrows)), key=len)
+
+
+def test_no_chain_is_long():
+    """A reader who follows imports from any file is at the ground after twelve files."""
+    chain = longest_chain(graph(files()))
+    assert len(chain) <= 12, " -> ".join(chain)
+    assert longest_chain({"a": {"b", "c"}, "b": {"c"}, "c": {"d"}, "d": set()}) == ["a", "b", "c", "d"]
+
+
+def test_no_basename_twice_on_a_floor():
+    """A file's name says in its room which file it is."""
+    twice = {}
+    for path in PACKAGE.rglob("*.py"):
+        room = path.relative_to(PACKAGE).parts[0]
+        if path.parent != PACKAGE and not path.name.startswith("__"):
+            twice.setdefault((room, path.name), []).append(path.parent.name)
+    assert {key: homes for key, homes in twice.items() if len(homes) > 1} == {}
 
 
 def test_no_cycle():

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import warnings
 
-from foveate.errors import in_one_line
-
 GROUP = "foveate.plugins"
 _imported: set[str] = set()  # the group, once its entry points have been imported
 
@@ -30,6 +28,6 @@ def load_entry_points() -> None:
         except Exception as error:
             warnings.warn(
                 f'the plug-in "{entry.name}" ({entry.value}) is skipped: it cannot be loaded '
-                f"({in_one_line(error)}). Update or uninstall its package.",
+                f"({type(error).__name__}: {error}). Update or uninstall its package.",
                 stacklevel=2,
             )

@@ -12,7 +12,7 @@ import re
 import numpy as np
 from PIL import Image, ImageDraw
 
-from foveate.tasks.confusion import confusion_data
+from foveate.tasks.confusion_matrix import confusion_data
 
 EVIL = "<script>alert(1)</script>"
 QUOTES = """he said "5 > 3" & it's 'so'"""

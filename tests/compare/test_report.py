@@ -26,7 +26,7 @@ from foveate.compare.report.result import better, complete
 from foveate.compare.report.svg import Scale, point, tag
 from foveate.compare.report.write import write_report
 from foveate.errors import StudyError
-from foveate.tasks.confusion import confusion_data
+from foveate.tasks.confusion_matrix import confusion_data
 from tests.compare.report_example import CJK, CLASSES, EVIL, QUOTES, everything, example, less_is_better
 
 

@@ -32,7 +32,7 @@ from foveate.data.checks.finding import Finding
 from foveate.data.feed import Feed
 from foveate.errors import StudyError
 from foveate.tasks.base import Answers, Task
-from foveate.tasks.confusion import confusion_data
+from foveate.tasks.confusion_matrix import confusion_data
 
 Records = Mapping[Key, Mapping[str, Any]]
 

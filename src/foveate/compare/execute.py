@@ -13,7 +13,7 @@ from foveate.compare.assemble import assemble
 from foveate.compare.best import Choice, save_best
 from foveate.compare.build import build
 from foveate.compare.plan import REPORT, Key, StudyPlan
-from foveate.compare.report import write_report
+from foveate.compare.report.write import write_report
 from foveate.compare.run import make_run
 from foveate.compare.run_files import run_folder
 from foveate.compare.store import Store

@@ -16,7 +16,8 @@ from foveate.compare.finished_study import Study
 from foveate.compare.plan import REPORT, StudyPlan
 from foveate.compare.planning import outline, with_controls, with_costs, with_times
 from foveate.compare.question import Question
-from foveate.compare.report import is_written, read_result
+from foveate.compare.report.result import read_result
+from foveate.compare.report.write import is_written
 from foveate.compare.run import is_record
 from foveate.compare.run_files import left
 from foveate.compare.store import Store, told

@@ -21,7 +21,7 @@ from foveate.data.base import Truth
 from foveate.errors import DataError, OptionError, ShapeError
 from foveate.models.outputs import main_output
 from foveate.tasks.base import tasks
-from foveate.tasks.confusion import confusion_matrix
+from foveate.tasks.confusion_matrix import confusion_matrix
 from foveate.tasks.image_task import Labelled
 from foveate.tasks.labelled_images import LabelledImages
 from foveate.tasks.metrics.label_metric import LabelMetric, Records, label_metrics, parse_label_metric

@@ -27,7 +27,7 @@ from foveate.plugins import loaded_plugins
 from foveate.recipe import TrainConfig
 from foveate.tasks.base import Task
 from foveate.tasks.build_model import build_model, start_of
-from foveate.tasks.confusion import confusions, told_by_class
+from foveate.tasks.confusion_matrix import confusions, told_by_class
 from foveate.tasks.open_source import open_source
 from foveate.tensor_file import SUM, WEIGHTS, read_tensors, tensor_sum
 from foveate.train.budget import Budget

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from foveate.data.base import IGNORE
 from foveate.options import flag
-from foveate.tasks.losses.base import PixelLoss, losses, share
+from foveate.tasks.losses.loss import PixelLoss, losses, share
 
 
 @losses.register("boundary")

@@ -19,7 +19,7 @@ from torch import Tensor
 from foveate.data.base import IGNORE
 from foveate.errors import OptionError
 from foveate.options import between
-from foveate.tasks.losses.base import at_least_single, check_classes, check_shapes
+from foveate.tasks.losses.loss import at_least_single, check_classes, check_shapes
 
 
 def category_consistent(

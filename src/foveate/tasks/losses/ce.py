@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from foveate.data.base import IGNORE
 from foveate.options import between
-from foveate.tasks.losses.base import PixelLoss, losses, share
+from foveate.tasks.losses.loss import PixelLoss, losses, share
 
 
 @losses.register("ce")

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from foveate.data.base import IGNORE
 from foveate.options import between, flag, one_of
-from foveate.tasks.losses.base import PixelLoss, losses, mean_over_classes, one_hot
+from foveate.tasks.losses.loss import PixelLoss, losses, mean_over_classes, one_hot
 
 
 @losses.register("dice")

@@ -17,7 +17,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from foveate.options import between
-from foveate.tasks.losses.base import PixelLoss, losses, pixel_losses, weighted_mean
+from foveate.tasks.losses.loss import PixelLoss, losses, pixel_losses, weighted_mean
 
 
 @losses.register("focal")

@@ -23,7 +23,7 @@ from torch import Tensor
 from foveate.data.base import IGNORE
 from foveate.errors import OptionError
 from foveate.options import between, one_of
-from foveate.tasks.losses.base import PixelLoss, losses, pixel_losses, weighted_mean
+from foveate.tasks.losses.loss import PixelLoss, losses, pixel_losses, weighted_mean
 
 
 @losses.register("ohem")

@@ -21,7 +21,7 @@ from torch import Tensor
 from foveate.calls import printed, split
 from foveate.errors import SpecError
 from foveate.spelling import build, shortest
-from foveate.tasks.losses.base import Loss, losses
+from foveate.tasks.losses.loss import Loss, losses
 
 _TERM = re.compile(r"(?:(?P<weight>[^*(]*)\*)?(?P<call>.*)", re.DOTALL)
 

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from foveate.data.base import IGNORE
 from foveate.errors import ShapeError
-from foveate.tasks.losses.base import at_least_single, check_classes
+from foveate.tasks.losses.loss import at_least_single, check_classes
 
 
 def presence(logits: Float[Tensor, "b k"], targets: Int64[Tensor, " b *s"]) -> Float[Tensor, ""]:

@@ -4,12 +4,12 @@ from foveate.tasks.metrics.accuracy import Accuracy as Accuracy
 from foveate.tasks.metrics.auroc_classes import ClassAUROC as ClassAUROC
 from foveate.tasks.metrics.auroc_pixels import PixelAUROC as PixelAUROC
 from foveate.tasks.metrics.balanced_accuracy import BalancedAccuracy as BalancedAccuracy
-from foveate.tasks.metrics.base import CountedMetric as CountedMetric
-from foveate.tasks.metrics.base import metrics as metrics
-from foveate.tasks.metrics.base import parse_metric as parse_metric
 from foveate.tasks.metrics.boundary_f1 import BoundaryF1 as BoundaryF1
 from foveate.tasks.metrics.brier import Brier as Brier
 from foveate.tasks.metrics.confusion import confusion as confusion
+from foveate.tasks.metrics.counted_metric import CountedMetric as CountedMetric
+from foveate.tasks.metrics.counted_metric import metrics as metrics
+from foveate.tasks.metrics.counted_metric import parse_metric as parse_metric
 from foveate.tasks.metrics.f1 import MacroF1 as MacroF1
 from foveate.tasks.metrics.label_metric import LabelMetric as LabelMetric
 from foveate.tasks.metrics.label_metric import label_metrics as label_metrics

@@ -16,7 +16,13 @@ from jaxtyping import Float, Int64, Shaped
 from torch import Tensor
 
 from foveate.options import whole
-from foveate.tasks.metrics.base import CountedMetric, known_pixels, metrics, probability_of_object, ratio
+from foveate.tasks.metrics.counted_metric import (
+    CountedMetric,
+    known_pixels,
+    metrics,
+    probability_of_object,
+    ratio,
+)
 
 
 @metrics.register("auroc_pixels")

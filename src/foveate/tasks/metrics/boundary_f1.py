@@ -21,8 +21,8 @@ from jaxtyping import Float, Int64, Shaped
 from torch import Tensor
 
 from foveate.options import between
-from foveate.tasks.metrics.base import known_pixels, labels_of, metrics, ratio
 from foveate.tasks.metrics.by_class import ClassMetric
+from foveate.tasks.metrics.counted_metric import known_pixels, labels_of, metrics, ratio
 from foveate.tasks.metrics.edges import NOWHERE, edges, near
 
 SHARE_OF_DIAGONAL = 0.0075

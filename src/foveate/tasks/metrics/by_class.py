@@ -10,7 +10,7 @@ from jaxtyping import Float, Int64, Shaped
 from torch import Tensor
 
 from foveate.options import flag, one_of
-from foveate.tasks.metrics.base import CountedMetric
+from foveate.tasks.metrics.counted_metric import CountedMetric
 
 
 @dataclass(frozen=True)

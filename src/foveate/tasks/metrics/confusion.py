@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from foveate.tasks.metrics.base import known_pixels
+from foveate.tasks.metrics.counted_metric import known_pixels
 
 
 def confusion(

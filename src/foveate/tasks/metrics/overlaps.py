@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from jaxtyping import Float, Int64, Shaped
 from torch import Tensor
 
-from foveate.tasks.metrics.base import CountedMetric, labels_of, metrics, ratio
 from foveate.tasks.metrics.by_class import ClassMetric
 from foveate.tasks.metrics.confusion import confusion, overlap
+from foveate.tasks.metrics.counted_metric import CountedMetric, labels_of, metrics, ratio
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,13 @@ from jaxtyping import Bool, Float, Float64, Int64, Shaped
 from torch import Tensor
 
 from foveate.options import between, flag, one_of
-from foveate.tasks.metrics.base import CountedMetric, known_pixels, metrics, probability_of_object, ratio
+from foveate.tasks.metrics.counted_metric import (
+    CountedMetric,
+    known_pixels,
+    metrics,
+    probability_of_object,
+    ratio,
+)
 
 LEVELS = 256  # of thresholds, as saliency maps are stored in 256 grey values
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from foveate.calls import parse_call
 from foveate.errors import DataError, ShapeError, UnknownNameError
 from foveate.tasks.metrics.auroc import auroc, mean_present
-from foveate.tasks.metrics.base import metrics, parse_metric
+from foveate.tasks.metrics.counted_metric import metrics, parse_metric
 from foveate.tasks.metrics.label_metric import LabelMetric, label_metrics, parse_label_metric
 from foveate.tasks.metrics.log_loss import LogLoss
 

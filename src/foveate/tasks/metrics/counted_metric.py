@@ -22,7 +22,7 @@ from foveate.errors import ShapeError
 from foveate.registry import Registry
 from foveate.spelling import build, written
 from foveate.tasks.base import Metric
-from foveate.tasks.losses.base import check_classes, check_shapes
+from foveate.tasks.losses.loss import check_classes, check_shapes
 
 
 @dataclass(frozen=True)
