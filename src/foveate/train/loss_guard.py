@@ -6,11 +6,12 @@ bad step beside it, and both are read only now and then.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 from foveate.errors import TrainingError
-from foveate.train.optimise import Schedule
 
 EVERY = 25  # steps between two looks on a device that computes beside the host
 
@@ -24,7 +25,7 @@ class LossGuard:
         total: Sum so far, when a run is continued in the middle of an epoch.
     """
 
-    def __init__(self, rate: Schedule, device: torch.device, total: float = 0.0) -> None:
+    def __init__(self, rate: Callable[[int], float], device: torch.device, total: float = 0.0) -> None:
         self.rate = rate
         self._every = 1 if device.type == "cpu" else EVERY
         self._total = torch.tensor(total, device=device)
