@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from foveate.data.base import IGNORE
 from foveate.data.cache import cache, cache_file, mask_file
 from foveate.data.canvas import choose_canvas, fit_image, fit_mask, placed
+from foveate.data.class_numbers import IGNORE
 from foveate.data.open import open_data
 from foveate.errors import DataError, OptionError
 from tests.data.image_samples import pixels, save

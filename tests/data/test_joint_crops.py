@@ -3,9 +3,9 @@ import pytest
 import torch
 
 from foveate.data.augment.augmentations import augmentations
-from foveate.data.base import IGNORE
 from foveate.data.batches import eval_batches, train_batches
 from foveate.data.cached_split import CachedSplit
+from foveate.data.class_numbers import IGNORE
 from foveate.errors import OptionError
 
 COUNT, HEIGHT, WIDTH = 30, 36, 48

@@ -17,15 +17,13 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Int64, UInt8
 
+from foveate.data.class_numbers import IGNORE, MOST_CLASSES
 from foveate.data.images.levels import Levels
 from foveate.data.images.open_image import USUAL, Reading
 from foveate.data.palette import default_palette
 from foveate.errors import DataError
 
 SPLITS = ("train", "val", "test")
-IGNORE = 255  # in a mask: a pixel that neither trains nor counts
-BACKGROUND = "background"  # the class of what nothing claims
-MOST_CLASSES = 255  # that masks can tell apart: 0 to 254
 Truth = Literal["label", "labels", "mask"]
 
 

@@ -9,8 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from jaxtyping import UInt8
 
-from foveate.data.base import IGNORE, Split
+from foveate.data.base import Split
 from foveate.data.canvas import Canvas, fit_image, fit_mask, image_size
+from foveate.data.class_numbers import IGNORE
 from foveate.data.images.decode import read_at_least, read_square, square
 from foveate.errors import DataError
 

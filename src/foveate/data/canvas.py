@@ -17,7 +17,8 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from foveate.data.base import IGNORE, ImageData, Split
+from foveate.data.base import ImageData, Split
+from foveate.data.class_numbers import IGNORE
 from foveate.data.images.open_image import file_size
 from foveate.errors import OptionError
 

@@ -144,8 +144,8 @@ def _open_folder(path: Path, options: dict[str, object]) -> ImageData:
 
     if options.get("class_folders"):  # the user has said what it is
         return _call("folder of classes", open_folder, options, path)
-    if coco_files(path):
-        return _call("COCO annotations", open_coco, options, path)
+    if files := coco_files(path):
+        return _call("COCO annotations", open_coco, options, path, files)
     tree = scan(path.resolve())
     named = {what: options.get(word) for what, word in _NAMED.items()}
     pairs = find_pairs(tree, **named)  # type: ignore[arg-type]

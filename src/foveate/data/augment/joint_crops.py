@@ -18,8 +18,8 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as geometry
 
 from foveate.data.augment.augmentations import Augmentation
-from foveate.data.base import IGNORE
 from foveate.data.canvas import Canvas
+from foveate.data.class_numbers import IGNORE
 
 JOINT_DRAWS = 7  # uniform numbers per item and epoch
 _TOP, _LEFT, _FLIP, _SCALE, _RARE, _CLASS, _PIXEL = range(JOINT_DRAWS)

@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int64
 
-from foveate.data.base import IGNORE, ImageData, Split
+from foveate.data.base import ImageData, Split
 from foveate.data.checks.finding import Finding
+from foveate.data.class_numbers import IGNORE
 from foveate.data.images.open_image import opened
 from foveate.data.masks.raw import ARRAYS
 

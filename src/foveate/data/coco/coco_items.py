@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 from PIL import Image
 
-from foveate.data.base import IGNORE
+from foveate.data.class_numbers import IGNORE
 from foveate.data.coco.coco_schema import Content, LeftOut, Listed, Object, Outline, RunLengths
 from foveate.data.coco.coco_shapes import polygon_region, run_length_region
 from foveate.data.images.open_image import TURNS, opened, orientation, upright_size

@@ -17,7 +17,8 @@ from typing import Literal
 
 import numpy as np
 
-from foveate.data.base import BACKGROUND, IGNORE, SPLITS, ImageData, Split
+from foveate.data.base import SPLITS, ImageData, Split
+from foveate.data.class_numbers import BACKGROUND, IGNORE
 from foveate.data.coco.coco_files import coco_files, image_paths, unlisted
 from foveate.data.coco.coco_items import Item, items_of, mask_of
 from foveate.data.coco.coco_schema import Content, read_coco

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from foveate.data.base import BACKGROUND, IGNORE, MOST_CLASSES
+from foveate.data.class_numbers import BACKGROUND, IGNORE, MOST_CLASSES
 from foveate.data.masks.class_table import (
     COLOUR_FILES,
     NAME_FILES,

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from foveate.data.base import IGNORE
+from foveate.data.class_numbers import IGNORE
 from foveate.data.palette import voc_palette
 
 # Name, number in labelIds, colour; the position is the number in labelTrainIds. Other numbers do not count.

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, UInt8
 
-from foveate.data.base import BACKGROUND, IGNORE, MOST_CLASSES
+from foveate.data.class_numbers import BACKGROUND, IGNORE, MOST_CLASSES
 from foveate.data.masks.class_table import VOID
 from foveate.data.masks.found_files import OBJECT, Pair
 from foveate.data.masks.raw import raw_mask

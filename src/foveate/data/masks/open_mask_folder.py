@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from foveate.data.base import IGNORE, ImageData
+from foveate.data.base import ImageData
+from foveate.data.class_numbers import IGNORE
 from foveate.data.entries import Entry, data_from_entries, plain
 from foveate.data.folders.tree import scan
 from foveate.data.images.open_image import MOST_PIXELS

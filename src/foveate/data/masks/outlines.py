@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from foveate.data.base import BACKGROUND
+from foveate.data.class_numbers import BACKGROUND
 from foveate.data.coco.coco_shapes import polygon_region
 from foveate.data.images.open_image import file_size
 from foveate.data.masks.outline_text import names_in, outlines_in

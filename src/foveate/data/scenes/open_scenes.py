@@ -16,7 +16,8 @@ from dataclasses import asdict
 import numpy as np
 from jaxtyping import Bool, Int64, UInt8
 
-from foveate.data.base import BACKGROUND, SPLITS, ImageData, Split
+from foveate.data.base import SPLITS, ImageData, Split
+from foveate.data.class_numbers import BACKGROUND
 from foveate.data.scenes.scene_layout import Layout, SceneOptions, layout
 from foveate.data.scenes.scene_paint import OTHER_MARKS, mark_mask, paint
 from foveate.errors import OptionError

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 from torch import nn
 
-from foveate.data.base import IGNORE
+from foveate.data.class_numbers import IGNORE
 from foveate.models.normalisation import Triple
 from foveate.segment.drawing import overlay
 from foveate.tasks.cards.attention_maps import drawn_maps, site_maps

@@ -21,7 +21,7 @@ from jaxtyping import Bool, Float, Float32, Int64, UInt8
 from scipy import ndimage
 from torch import Tensor
 
-from foveate.data.base import IGNORE
+from foveate.data.class_numbers import IGNORE
 from foveate.options import flag
 from foveate.tasks.losses.loss import PixelLoss, losses, share
 

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from foveate.data.base import IGNORE
+from foveate.data.class_numbers import IGNORE
 from foveate.errors import OptionError
 from foveate.options import between
 from foveate.tasks.losses.loss import at_least_single, check_classes, check_shapes

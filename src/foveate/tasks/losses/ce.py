@@ -14,7 +14,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn import functional as F
 
-from foveate.data.base import IGNORE
+from foveate.data.class_numbers import IGNORE
 from foveate.options import between
 from foveate.tasks.losses.loss import PixelLoss, losses, share
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from foveate.data.base import IGNORE
+from foveate.data.class_numbers import IGNORE
 from foveate.options import between, flag, one_of
 from foveate.tasks.losses.loss import PixelLoss, losses, mean_over_classes, one_hot
 

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from foveate.data.base import IGNORE
+from foveate.data.class_numbers import IGNORE
 from foveate.options import one_of
 from foveate.tasks.losses.loss import PixelLoss, losses, mean_over_classes, one_hot
 

@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from foveate.data.base import IGNORE
+from foveate.data.class_numbers import IGNORE
 from foveate.errors import OptionError
 from foveate.options import between, one_of
 from foveate.tasks.losses.loss import PixelLoss, losses, pixel_losses, weighted_mean

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float, Int64, Shaped
 from torch import Tensor
 
-from foveate.data.base import IGNORE
+from foveate.data.class_numbers import IGNORE
 from foveate.errors import ShapeError
 from foveate.registry import Registry
 from foveate.spelling import build, written
