@@ -6,7 +6,6 @@ from typing import cast
 
 from foveate.data.feed import Data
 from foveate.tasks.base import Task, task_named, tasks
-from foveate.tasks.image_task import ImageTask
 
 
 def open_source(source: object = None, task: str | None = None, **options: object) -> Data:
@@ -15,7 +14,7 @@ def open_source(source: object = None, task: str | None = None, **options: objec
     Args:
         source: A path, a text such as "scenes", or a Python object; data that was opened already is returned
             as it is.
-        task: Its name; the first task that knows such a source if None, images otherwise.
+        task: Its name; the first task that knows such a source if None, else the first of all, which opens images.
         options: Of the opener.
 
     Raises:
@@ -36,4 +35,5 @@ def task_for(source: object, task: str | None) -> type[Task]:
     """Return the task that opens a source: the one that is named, else the first that knows such a source."""
     if task is not None:
         return task_named(task)[0]
-    return next((kind for kind in tasks.values() if kind.opens(source)), ImageTask)
+    kinds = list(tasks.values())
+    return next((kind for kind in kinds if kind.opens(source)), kinds[0])
