@@ -310,6 +310,8 @@ def _differences(old: Any, new: Any, path: str) -> Iterator[str]:
             yield from _differences(old.get(key), new.get(key), f"{path}.{key}" if path else key)
     elif path in _CHANGED and old != new:
         yield _CHANGED[path]
+    elif path.startswith("sources.code of ") and old != new:
+        yield f"{path.removeprefix('sources.code of ')}: its code has changed"
     elif path == "variants":
         names = [[v["spec"] or v["name"] for v in variants] for variants in (old, new)]
         if names[0] != names[1]:

@@ -14,7 +14,8 @@ def open_source(source: object = None, task: str | None = None, **options: objec
     Args:
         source: A path, a text such as "scenes", or a Python object; data that was opened already is returned
             as it is.
-        task: Its name; the first task that knows such a source if None, else the first of all, which opens images.
+        task: Its name; the first one that knows such a source if None, else the first of all,
+            which opens images.
         options: Of the opener.
 
     Raises:
