@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from foveate.data.image_feed import ImageFeed
+from foveate.nested_tensors import tensors_in
 from foveate.running import eval_mode
 from foveate.tasks import tasks
 from foveate.train import TrainConfig, evaluate
@@ -94,6 +95,7 @@ def test_answers_of_any_kind_come_item_by_item_in_order(answer, kind):
     found = evaluate(summing(), Summing(answer), rows, batch_size=4)
     wanted = [each for batch in rows.test(4) for each in answer(batch.rows)]
     assert isinstance(found.answers, kind) and len(found.answers) == len(rows)
+    assert not any(tensors_in(found.answers))
     for ours, theirs in zip(found.answers, wanted, strict=True):
         np.testing.assert_equal(_plain(ours), _plain(theirs))
     assert np.isnan(found.loss)  # the task has none for judging

@@ -60,7 +60,7 @@ def test_the_callers_random_numbers_are_left_alone(tmp_path):
     assert torch.equal(torch.rand(4), expected)
 
 
-@pytest.mark.parametrize("stop", [1, 6, 7, 17])
+@pytest.mark.parametrize("stop", [6, 17])
 def test_stopped_and_continued_equals_undisturbed(tmp_path, stop):
     config = changed(ema=0.9, clip=0.5)
     whole = fit(small(), TASK, feeds(), config, tmp_path / "whole")
@@ -84,8 +84,10 @@ def test_continued_in_pieces_with_either_optimizer(tmp_path, optimizer):
     assert same(whole.model, parts.model)
 
 
-def test_a_finished_run_returns_at_once(tmp_path):
-    first = fit(small(), TASK, feeds(), CONFIG, tmp_path)
+def test_a_finished_run_leaves_weights_and_a_marker_and_returns_at_once(tmp_path):
+    first = fit(small(), TASK, feeds(), CONFIG, tmp_path, checkpoint_seconds=0.0)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["model.safetensors", "result.json"]
+    assert json.loads((tmp_path / "result.json").read_text())["steps"] == first.steps
     seen = []
 
     class Listening(Silent):
@@ -96,12 +98,6 @@ def test_a_finished_run_returns_at_once(tmp_path):
     assert seen == []
     assert same(first.model, again.model)
     assert dataclasses.astuple(first)[1:] == dataclasses.astuple(again)[1:]
-
-
-def test_a_finished_run_leaves_weights_and_a_marker_and_nothing_else(tmp_path):
-    result = fit(small(), TASK, feeds(), CONFIG, tmp_path, checkpoint_seconds=0.0)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["model.safetensors", "result.json"]
-    assert json.loads((tmp_path / "result.json").read_text())["steps"] == result.steps
 
 
 def test_another_recipe_in_the_same_folder_is_refused(tmp_path):
@@ -310,13 +306,7 @@ def test_an_inserted_run_stopped_and_continued_equals_undisturbed(tmp_path):
     assert same(whole.model, parts.model)
 
 
-@pytest.mark.parametrize("precision", ["bf16-mixed", "32-true"])
-def test_mixed_precision_keeps_weights_in_full(tmp_path, precision):
-    result = fit(small(), TASK, feeds(), changed(precision=precision, epochs=1), tmp_path)
-    assert all(p.dtype == torch.float32 for p in result.model.parameters())
-
-
-def test_mixed_precision_is_used(tmp_path):
+def test_mixed_precision_is_used_and_keeps_weights_in_full(tmp_path):
     kinds = []
 
     class Looking(_Body):
@@ -325,5 +315,6 @@ def test_mixed_precision_is_used(tmp_path):
             kinds.append(y.dtype)
             return y
 
-    fit(Looking(), TASK, feeds(), changed(precision="bf16-mixed", epochs=1), tmp_path)
+    model = fit(Looking(), TASK, feeds(), changed(precision="bf16-mixed", epochs=1), tmp_path).model
+    assert all(p.dtype == torch.float32 for p in model.parameters())
     assert set(kinds) == {torch.bfloat16}  # in training and in evaluation

@@ -30,6 +30,10 @@ from foveate.tasks import tasks
         {"size": 10**6},
         {"crop": 0},
         {"max_steps": 0},
+        {"epochs": True},
+        {"lr": float("inf")},
+        {"clip": float("inf")},
+        {"seed": float("nan")},
     ],
 )
 def test_a_value_out_of_range_is_named(field):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -59,8 +60,13 @@ def evaluate(model: nn.Module, task: Task, feed: Feed, *, batch_size: int = 256)
     )
 
 
-def _on_cpu(answers: object) -> Answers:
-    return answers.cpu().numpy() if isinstance(answers, Tensor) else answers  # type: ignore[return-value]
+def _on_cpu(answers: Any) -> Any:
+    """Return answers with arrays in place of tensors, in nested lists and mappings too."""
+    if isinstance(answers, Tensor):
+        return answers.cpu().numpy()
+    if isinstance(answers, Mapping):
+        return {name: _on_cpu(value) for name, value in answers.items()}
+    return [_on_cpu(each) for each in answers] if isinstance(answers, list | tuple) else answers
 
 
 def _joined(answers: list[Answers]) -> Answers:
