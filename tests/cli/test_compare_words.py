@@ -44,6 +44,7 @@ def test_every_field_of_the_recipe_is_an_option(command, capsys):
     [
         (["compare", DATA], "name a variant, such as --try se@blocks"),
         (["compare", DATA, "--try", "se@blocks", "--seeds", "few"], "--seeds"),
+        (["compare", DATA, "--try", "se@blocks", "--engine", "ray"], 'no engine is called "ray"'),
         (["compare", DATA, "--try", "se@blocks", "--pretrained"], "--weights PATH"),
     ],
 )

@@ -18,11 +18,12 @@ from foveate.compare import engine
 from foveate.compare.best import Choice, save_best
 from foveate.compare.engine import local, processes
 from foveate.compare.finished_study import Study
+from foveate.compare.report import write
 from foveate.compare.run_files import answers
 from foveate.compare.store import Store
 from foveate.compare.study import compare
 from foveate.data.open import open_data
-from foveate.errors import StudyError
+from foveate.errors import FoveateError, StudyError
 from foveate.infer.load import load
 from foveate.models import create_model
 from foveate.train.progress import Silent
@@ -33,8 +34,10 @@ ASKED = {"variants": ["resnet14", "se@stage3"], "seeds": 2, "progress": Silent()
 
 @pytest.fixture(scope="module")
 def alone(home: Path) -> Study:
-    """A study of a model and a mechanism, made by this process alone."""
-    return compare(**words(**ASKED, out=home / "alone"))
+    """A study of a model and a mechanism, made by this process alone; without a figure, which takes long."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(write, "draw", lambda _: {"png": b"-", "svg": b"-"})
+        return compare(**words(**ASKED, out=home / "alone"))
 
 
 def outcome(folder: Path) -> tuple[Any, ...]:
@@ -108,8 +111,16 @@ def test_processes_that_all_fail_are_told(tmp_path: Path, monkeypatch: pytest.Mo
         processes(tmp_path, count=2)
 
 
-def test_data_that_has_changed_since_the_study_began_is_refused(tmp_path: Path):
-    Store.open(tmp_path, plan(origin={"source": "scenes(train=8, val=0, test=4, size=24)"}))
-    with pytest.raises(StudyError, match="the data has changed since the study began"):
+@pytest.mark.parametrize(
+    ("others", "text"),
+    [
+        ({"origin": {"source": "scenes(train=8, val=0, test=4, size=24)"}}, "the data has changed since"),
+        ({"origin": {"source": None, "description": "a list"}}, "came from a Python object.*a list"),
+        ({"plugins": ("plugin_nowhere",)}, 'plug-in "plugin_nowhere"'),
+    ],
+)
+def test_what_a_process_cannot_bring_back_is_told_and_the_run_given_back(others, text: str, tmp_path: Path):
+    Store.open(tmp_path, plan(**others))
+    with pytest.raises(FoveateError, match=text):
         local(tmp_path)
-    assert Store(tmp_path).claim() is not None  # the run was given back
+    assert Store(tmp_path).held_by_others() == []

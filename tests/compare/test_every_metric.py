@@ -258,26 +258,6 @@ def test_a_study_where_less_is_better(home: Path):
     assert 'id="confusion"' in (found.folder / "report.html").read_text(encoding="utf-8")
 
 
-def test_a_study_of_masks_judged_by_images_where_less_is_better(home: Path):
-    rng = np.random.default_rng(0)
-    pictures = [rng.integers(0, 255, (24, 24, 3), dtype=np.uint8) for _ in range(18)]
-    pairs = [(picture, (picture[..., 0] > 127).astype(np.uint8)) for picture in pictures]
-    found = compare(
-        {"train": pairs[:12], "test": pairs[12:]},
-        model="unet(encoder=resnet8)",
-        variants=["se@stage3"],
-        epochs=1,
-        seeds=2,
-        control="none",
-        metric="mae",
-        train=TrainConfig(batch_size=6),
-        out=home / "mae",
-        progress=Silent(),
-    )
-    assert found.verdicts == {"se@stage3": "no verdict"}
-    assert found.result["variants"][1]["difference"]["low"] is not None
-
-
 def test_what_no_metric_could_judge_is_told_before_training(home: Path, tmp_path: Path):
     masks = "scenes(masks=True, classes=3, train=12, val=0, test=6, size=24)"
     usual = {"variants": ["se@stage3"], "epochs": 1, "out": tmp_path / "study"}

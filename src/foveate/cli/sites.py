@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from foveate.mechanisms.base import Mechanism
 
 EXAMPLE = """
-    $ foveate sites resnet8 -m se -m cbam
+    $ foveate sites resnet8 --size 32 -m se -m cbam
     path            aliases           kind       C×H×W
     ───────────────────────────────────────────────────
     before:conv1    input             map      3×32×32
