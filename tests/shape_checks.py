@@ -68,15 +68,16 @@ def _shapes(function: Callable[..., Any]) -> dict[str, Any]:
             hint = eval(text, function.__globals__) if isinstance(text, str) else text
         except NameError:  # of type checkers only, or of a class that comes later
             continue
-        if _states_shape(hint):
+        if states_shape(hint):
             found[name] = hint
     return found
 
 
-def _states_shape(hint: Any) -> bool:
+def states_shape(hint: Any) -> bool:
+    """Return whether a type is, or contains, an array with a shape."""
     if isinstance(hint, type) and issubclass(hint, jaxtyping.AbstractArray):
         return True
-    return any(_states_shape(inner) for inner in get_args(hint))
+    return any(states_shape(inner) for inner in get_args(hint))
 
 
 class _Decorate(ast.NodeTransformer):

@@ -1,10 +1,9 @@
-"""One thread for tensors as small as these, and a switch for the checks of shapes."""
+"""One thread for tensors as small as these."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-import jaxtyping
 import pytest
 import torch
 
@@ -16,9 +15,3 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
-
-
-@pytest.fixture
-def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Switch jaxtyping off, should the run have it on: it answers first, and does not compile."""
-    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)

@@ -54,7 +54,6 @@ def test_copies_are_equal(name: str) -> None:
 
 @pytest.mark.slow
 @REPRESENTATIVE
-@pytest.mark.usefixtures("unchecked")
 def test_compiles_as_one_graph_for_any_size(name: str) -> None:
     """What comes behind the capture, the training's graph goes through below and the exported one as well."""
     torch._dynamo.reset()
@@ -68,7 +67,6 @@ def test_compiles_as_one_graph_for_any_size(name: str) -> None:
 
 @pytest.mark.slow
 @REPRESENTATIVE
-@pytest.mark.usefixtures("unchecked")
 def test_compiles_as_one_graph_in_training(name: str) -> None:
     torch._dynamo.reset()
     module = new(name).train()

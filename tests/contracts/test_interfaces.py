@@ -47,7 +47,6 @@ def test_reading_without_a_mask_is_reading_all(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", READS)
-@pytest.mark.usefixtures("unchecked")
 def test_a_wrong_mask_is_explained(name: str) -> None:
     module = new(name)
     query, memory = inputs(module)
@@ -79,7 +78,6 @@ def test_maps_of_other_sizes_are_resized_to_the_first(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FUSES)
-@pytest.mark.usefixtures("unchecked")
 def test_another_number_of_maps_is_explained(name: str) -> None:
     module = new(name)
     tensors = inputs(module)

@@ -39,7 +39,6 @@ def test_what_is_declared() -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in ON_MAPS if mechanisms[name].dims != (1, 2, 3)])
-@pytest.mark.usefixtures("unchecked")
 def test_what_is_not_declared_is_explained(name: str) -> None:
     for rank in {1, 3} - set(mechanisms[name].dims):
         module = new(name)
@@ -92,7 +91,6 @@ def test_tokens_are_no_signal_and_the_layout_of_a_volume_does_not_matter(name: s
 
 
 @pytest.mark.parametrize("name", NEIGHBOURS)
-@pytest.mark.usefixtures("unchecked")
 def test_it_is_built_for_one_rank(name: str) -> None:
     for wrong in (4, "3", True):
         with pytest.raises(OptionError, match="dimensions: got"):

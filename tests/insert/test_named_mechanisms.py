@@ -15,7 +15,7 @@ from foveate.insert.named_mechanisms import Own, child_name
 from foveate.insert.spec import parse
 from tests.insert import own_modules
 
-HERE = "own_modules"
+HERE = "tests.insert.own_modules"
 X = torch.rand(2, 3, 32, 32)
 
 

@@ -15,8 +15,8 @@ def layout_of(x: Tensor) -> torch.memory_format:
     return last
 
 
-def tokens(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b n c"]:
-    """Lay a map out as tokens, row by row, with a last dimension of stride 1.
+def tokens(x: Float[Tensor, "b c *space"]) -> Float[Tensor, "b n c"]:
+    """Lay a signal, map or volume out as tokens, row by row, with a last dimension of stride 1.
 
     The fused CPU kernel asks for that stride and falls back to an N*N matrix silently if it is missing.
     """
@@ -27,11 +27,13 @@ def tokens(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b n c"]:
     return laid_out.contiguous()
 
 
-def untoken(context: Float[Tensor, "b n c"], like: Float[Tensor, "b _ h w"]) -> Float[Tensor, "b c h w"]:
-    """Lay tokens out as a map of the height and width of ``like``."""
+def untoken(
+    context: Float[Tensor, "b n c"], like: Float[Tensor, "b _ *space"]
+) -> Float[Tensor, "b c *space"]:
+    """Lay tokens out as a signal, map or volume of the size of ``like``."""
     return context.transpose(1, 2).unflatten(2, like.shape[2:])
 
 
-def like_input(y: Float[Tensor, "b c h w"], x: Float[Tensor, "b _ h w"]) -> Float[Tensor, "b c h w"]:
+def like_input(y: Float[Tensor, "b c *space"], x: Float[Tensor, "b _ *space"]) -> Float[Tensor, "b c *space"]:
     """Return ``y`` in the type and memory format of ``x``, for a mechanism that adds no ``x`` to it."""
     return y.to(x.dtype).contiguous(memory_format=layout_of(x))
