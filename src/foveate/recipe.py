@@ -91,7 +91,7 @@ class TrainConfig:
     """Decides order, augmentation and dropout; together with the model's weights, the whole run."""
 
     max_steps: int | None = None
-    """Stop after this many steps, on the schedule of all epochs; a later call can go on from there."""
+    """Stop after this many steps, on the schedule of all epochs; a later call can resume from there."""
 
     def __post_init__(self) -> None:
         check_fields(self)

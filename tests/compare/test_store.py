@@ -168,7 +168,7 @@ def test_a_full_disk_says_that_nothing_is_lost(tmp_path: Path, number: int):
 
 def test_a_file_that_is_no_study_is_refused(tmp_path: Path):
     (tmp_path / module.FILE).write_text("no database, but long enough to look like one " * 50)
-    with pytest.raises(StudyError, match="is no study"):
+    with pytest.raises(StudyError, match="is not a study file"):
         Store.open(tmp_path, plan())
     with pytest.raises(StudyError, match="holds no study"):
         Store(tmp_path / "nowhere").plan()

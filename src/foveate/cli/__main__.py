@@ -35,7 +35,7 @@ Exit codes
     1    `check` found errors in the data
     2    something you gave cannot be used; the text says what and what to do
     70   a defect in foveate itself
-    130  stopped with Ctrl-C; the same command goes on where it stopped
+    130  stopped with Ctrl-C; the same command resumes where it stopped
 
 With any command, --traceback shows where an error comes from, and --plugin
 package.module imports a package of yours first, whose tasks, models,

@@ -57,10 +57,10 @@ def compare(
     Args:
         data: A folder or a file: see docs/data.md. Default: scenes, the built-in images.
         model: A model's name; see `foveate list models`. Or package.module:function for your own. Options
-            may stand behind it: "unet(encoder=resnet18)".
+            may follow it: "unet(encoder=resnet18)".
         tries: A variant; may be given several times. With an @ it inserts: se@blocks, or
             "cbam(reduction=8)@stage4+eca@blocks". Without, it is another model: "unet(encoder=resnet34)".
-            A name may stand in front: "narrow=se(reduction=32)@blocks".
+            A name may precede it: "narrow=se(reduction=32)@blocks".
         seeds: Trainings of each, or the seeds themselves, such as 0,3,8. Below three there is no verdict.
         out: The study's folder; one under runs/ by default.
         mode: Train from scratch; start all from pretrained weights; or branch: train the baseline once

@@ -43,7 +43,7 @@ def list_(
         weighting: Only those that weigh softly (soft), or pick (hard).
         site: Only those that can sit here: input, features, pool, skip, bottleneck or output.
         interface: Only those of this interface: refine, pool, gate, fuse, read, select or label.
-        dims: Only those that take maps with so many axes of positions: 1 for signals, 2 for images, 3 for
+        dims: Only those that take maps with this many axes of positions: 1 for signals, 2 for images, 3 for
             volumes and videos.
         families: One row for each family instead of one for each mechanism.
         markdown: Print a Markdown table, of mechanisms with maps, costs and papers.

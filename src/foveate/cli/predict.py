@@ -48,8 +48,8 @@ def predict(
 
     Args:
         folder: The folder that `foveate compare` or `foveate train` wrote.
-        inputs: What the model takes. Of images: files; folders of them; lists of them (.txt with a path a
-            line, .csv with a column path); or patterns, such as "photos/**/*.jpg".
+        inputs: What the model takes. Of images: files; folders of them; lists of them (.txt with one path
+            per line, .csv with a column path); or patterns, such as "photos/**/*.jpg".
         out: Folder of the files that the model's task writes, such as masks. Without it nothing is written.
         max_pixels: Pixels of the largest image that is decoded, for files that you trust. Default:
             268435456; with a model that segments, no limit.

@@ -94,7 +94,7 @@ def _costs(text: str, found: Iterable[Site]) -> dict[Key, tuple[int, int]]:
         if _suits(name, site):
             try:
                 cost = price(name, _shape(site), _of_site(name, site) | options)
-            except FoveateError:  # it cannot be built for so many channels; it says so where it is inserted
+            except FoveateError:  # it cannot be built for this many channels; insertion explains why
                 continue
             costs[_key(name, site)] = (cost.parameters, cost.macs)
     return costs

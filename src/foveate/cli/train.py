@@ -46,7 +46,7 @@ def train(
 
     Args:
         data: A folder or a file: see docs/data.md; or scenes, the built-in images.
-        model: A model's name; see `foveate list models`. Options may stand behind it:
+        model: A model's name; see `foveate list models`. Options may follow it:
             "unet(encoder=resnet18)".
         out: Where the model and its history go.
         attention: What is inserted and where, such as se@blocks.

@@ -38,7 +38,7 @@ class Opened:
         task: With what the loss takes from the training data.
         feeds: The splits of the data.
         findings: Of the check of the data.
-        progress: Is told of every step.
+        progress: Notified of every step.
     """
 
     plan: StudyPlan

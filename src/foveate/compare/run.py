@@ -42,7 +42,7 @@ def make_run(
         task: What is learnt.
         feeds: The splits of the data.
         folder: The study's folder; the run's own is in it.
-        progress: Is told of every step.
+        progress: Notified of every step.
 
     Returns:
         Plain data: score (the metric, in its own unit), figures, loss, steps, images, seconds,

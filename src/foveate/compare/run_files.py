@@ -47,7 +47,7 @@ def keep_answers(path: Path, records: np.ndarray, kept: Answers) -> None:
 
 
 def answers(folder: Path, variant: str, seed: int) -> tuple[np.ndarray, Answers] | None:
-    """Return records (N, ...) and answers, one an item, of a run, or None if they are gone or damaged."""
+    """Return records (N, ...) and answers, one per item, of a run, or None if they are gone or damaged."""
     try:
         with (run_folder(folder, variant, seed) / ANSWERS).open("rb") as opened, np.load(opened) as file:
             if "answers" in file:

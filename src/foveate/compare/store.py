@@ -312,7 +312,7 @@ def told(folder: Path) -> Iterator[None]:
         if isinstance(error, sqlite3.OperationalError) and "no such" not in str(error):
             raise StudyError(f"{folder}: the study's state cannot be written ({error}). {advice}") from error
         raise StudyError(
-            f"{folder / FILE} is no study ({error}). Delete it, or give another folder."
+            f"{folder / FILE} is not a study file ({error}). Delete it or choose another folder."
         ) from error
     except OSError as error:
         if error.errno in _FULL:
@@ -349,6 +349,6 @@ def _expect_same(stored: StudyPlan, plan: StudyPlan, folder: Path) -> None:
     if different:
         listed = "\n  ".join(different)
         raise StudyError(
-            f"{folder} holds another study, so this one cannot go on there:\n  {listed}\n"
-            "Give another folder, or the same words as before."
+            f"{folder} holds another study, so this one cannot continue there:\n  {listed}\n"
+            "Choose another folder, or repeat the call with the same arguments as before."
         )

@@ -1,4 +1,4 @@
-"""``fv.compare``: a study from the question to the report, which goes on where it was stopped."""
+"""``fv.compare``: a study from the question to the report, which resumes where it was stopped."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def compare(
         seeds: How many runs of each, or their seeds. Under three there is no verdict.
         epochs: Passes over the training items; ``train.epochs`` if None.
         mode: ``scratch``; ``pretrained``: all start from published weights, or from ``weights``;
-            ``branch``: the baseline is trained once a seed, then all go on from there for ``branch_epochs``.
+            ``branch``: the baseline is trained once per seed, then all continue for ``branch_epochs``.
         out: The study's folder; one under ``runs/`` that belongs to this plan if None.
         control: Which variants get a control of equal cost without attention: largest, each or none.
         margin: The least difference worth having, in the metric's unit; what is usual for it if None, half a
@@ -92,7 +92,7 @@ def compare(
         task: What is learnt, such as ``diagnosis``; what the data is usually for if None.
         metric: What is judged by, such as ``dice``; the task's usual metric if None.
         engine: Where the runs are made: ``local``, this process; or ``processes(count=4)``.
-        progress: Is told of every step; bars or lines on standard error if None.
+        progress: Notified of every step; bars or lines on standard error if None.
         command: How to repeat the study, for its report; this call if None.
         dry_run: Return the plan, with costs and times, and make no run.
 
@@ -160,7 +160,7 @@ class _Session:
         """Make what is left to make, and return the finished study."""
         with told(self.folder), ExitStack() as stack:
             self._reopen()
-            runs = max(1, self.store.unfinished() - 1)  # the report is no run
+            runs = max(1, self.store.unfinished() - 1)  # the report does not count as one
             if progress is None:
                 progress = shown = progress_for(runs=runs)
                 stack.enter_context(shown)

@@ -1,4 +1,4 @@
-"""Which class was taken for which, and how well each is told: for the report and for ``train``."""
+"""Which class was taken for which, and how well each is recognised: for the report and for ``train``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def confusion_matrix(
     """Count the items of each true class (row) that were given each class (column).
 
     Args:
-        probabilities: What a model said of each item.
+        probabilities: What a model predicted for each item.
         targets: The true classes, in [0, classes).
         classes: K. An answer that is none of them counts for the last one: models may have more outputs.
 

@@ -55,7 +55,7 @@ class Checkpoints:
             raise TrainingError(
                 f"the checkpoint after step {steps} cannot be written to {self.folder}: {error}. Make "
                 "room or choose "
-                "another folder, then run the same command again: it goes on from the checkpoint before."
+                "another folder, then run the same command again: it resumes from the previous checkpoint."
             ) from error
         self._delete_all_but(final)
 

@@ -22,8 +22,8 @@ class Evaluation:
     Args:
         score: The task's metric over all items.
         records: What the metric of any of the items follows from (N, ...).
-        answers: One an item, to look at.
-        loss: Mean loss an item; NaN if the task has none for judging.
+        answers: One per item, to look at.
+        loss: Mean loss per item; NaN if the task has none for judging.
     """
 
     score: float

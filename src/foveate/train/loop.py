@@ -57,7 +57,7 @@ def fit(
         feeds: ``train``, and ``val`` if there is one, which is evaluated after every epoch.
         config: The recipe.
         folder: Where this run keeps its checkpoint, and in the end ``model.safetensors`` and ``result.json``.
-        progress: Is told of every step.
+        progress: Notified of every step.
         checkpoint_seconds: Seconds between two checkpoints.
         start_from: Weights of the plain model to begin with; what was inserted keeps its own start.
         name: What ``progress`` calls the run; the folder's name if None.
@@ -160,7 +160,7 @@ class _Sitting:
         self.state = State(model, self.optimizers, average, best, fabric, Position())
 
     def open(self, folder: Path, run: Fingerprint, checkpoint_seconds: float) -> None:
-        """Go on from the newest checkpoint in ``folder``, if there is one."""
+        """Resume from the newest checkpoint in ``folder``, if there is one."""
         self.folder, self.run, self.checkpoint_seconds = folder, run, checkpoint_seconds
         self.checkpoints = Checkpoints(folder)
         stored = self.checkpoints.load()

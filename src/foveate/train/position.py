@@ -48,7 +48,7 @@ def fingerprint(
 ) -> Fingerprint:
     """Return what has to be the same when a run is continued; JSON-able.
 
-    ``max_steps`` is not part of it: a run may be continued beyond where it was told to stop.
+    ``max_steps`` is not part of it: a run may be continued beyond a former limit.
 
     Args:
         model: With or without attention.

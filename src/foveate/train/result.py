@@ -137,8 +137,8 @@ def expect_same(run: Mapping[str, object], stored: Mapping[str, object], folder:
         listed = "; ".join(_difference(key, run, stored) for key in differ[:_NAMED])
         more = f"; and {len(differ) - _NAMED} more" if len(differ) > _NAMED else ""
         raise CheckpointError(
-            f"{folder} holds another run: {listed}{more}. Choose another folder, or delete this one to train "
-            "anew."
+            f"{folder} holds another run: {listed}{more}. Choose another folder, or delete this one to "
+            "start over."
         )
 
 

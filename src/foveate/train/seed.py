@@ -1,6 +1,6 @@
 """Random numbers that depend on the seed and the step alone.
 
-The generator is seeded anew before every step. So a run needs no stored generator state to be continued to
+The generator is seeded again before every step. So a run needs no stored generator state to be continued to
 the bit, and two variants of a model draw the same dropout at the same step, however many numbers each of them
 uses: common random numbers, which is what pairs the runs of a study.
 """

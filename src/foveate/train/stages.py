@@ -4,10 +4,10 @@ A model asks for it by having ``training_stages``, which names the stages in ord
 each one trains, and an attribute ``stage``: the name of the stage that it is in, or None. What it answers
 while in a stage is its own affair: the loss, and the score on the validation images, are those of its answer.
 
-Held still are the weights of all other parts, and what they learn without a gradient, such as the running
-statistics of normalisation: they stay in evaluation mode. Each stage is a run of its own, with a learning
-rate that rises and falls anew, and ends with the weights of its best epoch on the validation images, if there
-are any. The epochs of the recipe are those of all stages together, so that a budget stays what it is.
+All other parts are frozen: their weights, and what they learn without a gradient, such as the running
+statistics of normalisation, because they stay in evaluation mode. Each stage is a run of its own with a whole
+schedule of the learning rate, and ends with the weights of its best epoch on the validation images, if there
+are any. The recipe's epochs are those of all stages together, so the budget stays the same.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def fit_stages(
     progress: Progress,
     name: str,
 ) -> FitResult:
-    """Train a model stage by stage, or go on where ``folder`` says that it stopped.
+    """Train a model stage by stage, or resume where ``folder`` says that it stopped.
 
     Args:
         model: With its first weights.
@@ -100,7 +100,7 @@ def fit_stages(
         run: Which run it is.
         fit_one: Trains the model by a recipe, in a folder.
         steps_of: How many steps a recipe takes.
-        progress: Is told of every step.
+        progress: Notified of every step.
         name: What ``progress`` calls the run.
 
     Returns:

@@ -72,7 +72,7 @@ def train(
     progress: Progress | None = None,
     dry_run: bool = False,
 ) -> Training | TrainingPlan:
-    """Train one model on a set of images and keep it. The same call goes on where it was stopped.
+    """Train one model on a set of images and keep it. The same call resumes where it was stopped.
 
     One training does not tell whether attention helps: seeds often differ more than variants do. For that
     there is ``fv.compare``.
@@ -94,7 +94,7 @@ def train(
         start: How attention starts: ``identity`` leaves the first output as it was, ``paper`` as published.
         task: What is learnt; by default segmentation where images have masks, else classification.
         metric: What is judged by; the task's usual metric if None.
-        progress: Is told of every step; bars or lines on standard error if None.
+        progress: Notified of every step; bars or lines on standard error if None.
         dry_run: Return what would be done, and what it costs, and train nothing.
 
     Returns:
@@ -203,7 +203,7 @@ def _finished(job: _Job, what: Mapping[str, Any], result: FitResult) -> Training
 
 
 def _by_class(found: Evaluation, task: Task, test: Feed) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Return how well each class is told, and what is confused, where each item has one class."""
+    """Return how well each class is recognised, and what is confused, where each item has one class."""
     matrix = task.confusion(found.answers, test)
     if matrix is None:
         return [], []
@@ -250,12 +250,12 @@ def _expect_own(folder: Path) -> None:
     if (folder / CONFIG).exists() and not (folder / MARKER).exists():
         raise CheckpointError(
             f"{folder} holds a model, but not the {MARKER} of the training that made it, so that nobody "
-            "knows whether this is the same one. Choose another folder, or delete this one to train anew."
+            "knows whether this is the same one. Choose another folder, or delete this one to start over."
         )
 
 
 def _name(what: Mapping[str, Any], setting: Setting, identity: Mapping[str, object]) -> str:
-    recipe = asdict(replace(setting.recipe, max_steps=None))  # a later call goes on from there
+    recipe = asdict(replace(setting.recipe, max_steps=None))  # a later call resumes from there
     text = json.dumps([what, identity, recipe], sort_keys=True, default=str)
     digest = hashlib.sha256(text.encode()).hexdigest()[:8]
     return re.sub(r"[^\w.-]+", "_", f"{what['model']}-{setting.data.name}-{digest}", flags=re.ASCII)

@@ -31,7 +31,7 @@ class Training:
         by_class: Items, precision, recall and F1 of each class, where each image has one; else empty.
         confusions: The pairs of classes that were taken for each other most often, likewise.
         items: What the test items are called: "images".
-        facts: What the task says of its inputs in words: "5 classes", "64 px".
+        facts: What the task says about its inputs in words: "5 classes", "64 px".
         test_items: How many there were.
         steps: Steps taken, over all sittings.
         seconds: Wall time, over all sittings.
@@ -77,7 +77,7 @@ class TrainingPlan:
 
     Args:
         data: What the data is called, and how many items its splits have.
-        facts: What the task says of its inputs in words: "5 classes", "64 px".
+        facts: What the task says about its inputs in words: "5 classes", "64 px".
         model: The model's name.
         attention: What is inserted, or None.
         task: The task's name.
