@@ -33,7 +33,7 @@ def confusion_matrix(
     return np.bincount(targets * classes + given, minlength=classes**2).reshape(classes, classes)
 
 
-def told_by_class(matrix: Matrix, classes: Sequence[str]) -> list[dict[str, Any]]:
+def figures_by_class(matrix: Matrix, classes: Sequence[str]) -> list[dict[str, Any]]:
     """Return items, precision, recall and F1 of each class, in percent; None where nothing tells."""
     right, given, true = matrix.diagonal(), matrix.sum(axis=0), matrix.sum(axis=1)
     return [
@@ -71,7 +71,7 @@ def confusion_data(matrix: Matrix | None, classes: Sequence[str]) -> dict[str, A
         return None
     return {
         "matrix": matrix.tolist() if len(classes) <= MOST_DRAWN else None,
-        "by_class": told_by_class(matrix, classes),
+        "by_class": figures_by_class(matrix, classes),
         "pairs": confusions(matrix, classes),
     }
 

@@ -126,7 +126,7 @@ class Segmentation(SegmentedImages):
         ]
         return Segmented(self._fitted(logits, batch), tuple(aux))
 
-    def check_outputs(self, outputs: object, targets: Integer[np.ndarray, "n h w"]) -> None:
+    def check_outputs(self, outputs: object, targets: Integer[np.ndarray, "n ..."]) -> None:
         """Raise unless there are logits for every class.
 
         Raises:

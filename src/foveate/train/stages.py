@@ -1,4 +1,4 @@
-"""Training in stages: one part of a model after the other, everything else held still.
+"""Training in stages: one part of a model after the other, everything else frozen.
 
 A model asks for it by having ``training_stages``, which names the stages in order and says which of its parts
 each one trains, and an attribute ``stage``: the name of the stage that it is in, or None. What it answers
@@ -26,7 +26,7 @@ from foveate.train.checkpoint import Checkpoints
 from foveate.train.history import Epoch
 from foveate.train.position import Fingerprint
 from foveate.train.progress import Progress, Silent
-from foveate.train.result import FitResult, keep
+from foveate.train.result import FitResult, save_result
 
 
 def stages_of(model: nn.Module) -> Mapping[str, Sequence[nn.Module]]:
@@ -69,8 +69,8 @@ def in_stage(model: nn.Module, name: str) -> Iterator[None]:
             parameter.requires_grad_(True)
 
 
-def hold(model: nn.Module) -> None:
-    """Set what the stage that the model is in does not train to evaluation mode; nothing outside a stage."""
+def freeze_others(model: nn.Module) -> None:
+    """Set what the model's current stage does not train to evaluation mode; outside a stage, do nothing."""
     stage = stage_of(model)
     if stage is None or stage not in stages_of(model):
         return
@@ -110,7 +110,7 @@ def fit_stages(
         OptionError: There are fewer epochs than stages.
     """
     stages = list(stages_of(model))
-    recipes = dict(zip(stages, shared(config, stages), strict=True))
+    recipes = dict(zip(stages, stage_recipes(config, stages), strict=True))
     steps = sum(steps_of(recipe) for recipe in recipes.values())
     stop = min(steps, config.max_steps or steps)
     results: list[FitResult] = []
@@ -127,13 +127,13 @@ def fit_stages(
     finally:
         progress.end()
     result = _joined(results)
-    keep(folder, result, run)
+    save_result(folder, result, run)
     if result.steps == steps:
         Checkpoints(folder).clear()
     return result
 
 
-def shared(config: TrainConfig, stages: Sequence[str]) -> list[TrainConfig]:
+def stage_recipes(config: TrainConfig, stages: Sequence[str]) -> list[TrainConfig]:
     """Return the recipe of every stage: its share of the epochs, the first ones an epoch more.
 
     Raises:
@@ -170,7 +170,7 @@ def _joined(results: Sequence[FitResult]) -> FitResult:
 
 
 class _Part(Silent):
-    """Tells the progress of a stage as a part of the whole run's."""
+    """Reports the progress of a stage as part of the whole run."""
 
     def __init__(self, whole: Progress, stage: str, before: int) -> None:
         self.whole, self.stage, self.before = whole, stage, before

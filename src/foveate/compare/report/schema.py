@@ -278,7 +278,7 @@ class Study(TypedDict, total=False):
     created: Annotated[str, Entry("when, in UTC (ISO 8601)", "")]
     sentence: Annotated[str, Entry("the study's answer", "")]
     could_have_found: Annotated[str, Entry("the power of the study, in a sentence", "")]
-    chance: Annotated[Number, Entry("score of always answering the class frequencies, in the metric's unit")]
+    chance: Annotated[Number, Entry("score of always predicting the class frequencies, in the metric's unit")]
     best: Annotated[Best | None, Entry("the model that is kept")]
     question: Annotated[Question, Entry("what it asks", {})]
     variants: Annotated[list[Variant], Entry("baseline, variants and controls", [])]
