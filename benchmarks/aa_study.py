@@ -3,7 +3,7 @@
     python benchmarks/aa_study.py [--pool 60] [--studies 2000] [--epochs 4] [--train 1000] [--test 500]
 
 It trains a pool of runs of resnet8 that differ in their seed alone, and keeps them in a folder, so that a
-second call goes on where the first was stopped. Then it makes studies of the pool: each draws 2 S runs
+second call resumes where the first was stopped. Then it makes studies of the pool: each draws 2 S runs
 without replacement, calls S of them the baseline and S the variant, draws N test images with replacement from
 the test set, and asks for a verdict. A verdict is false: the two are the same. Studies of one pool are not
 independent of each other, so the spread of the share is wider than binomial; the interval printed is the

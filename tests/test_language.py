@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SOURCES = False  # whether texts and comments of src/ are held to it too
 
 CALQUES = {  # pattern -> what a native writer would say
     r"(?<!there\s)\b(is|are) no (?!longer|more|less|fewer|better|worse|larger|smaller|finer)\w": "is not a …",
@@ -28,16 +27,12 @@ CALQUES = {  # pattern -> what a native writer would say
     r"\bput together (from|of|out)\b": "composed of, computed from",
 }
 
-GENERATED = {"commands.md", "mechanisms.md", "study-json.md"}  # from src/, as the pages of mechanisms are
-
 
 def pages():
+    """Yield every page, source and template: error messages, help texts and docstrings are read too."""
     yield from (ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"))
-    for page in sorted((ROOT / "docs").rglob("*.md")):
-        if SOURCES or not (page.parent.name == "mechanisms" or page.name in GENERATED):
-            yield page
-    if SOURCES:
-        yield from sorted(path for path in (ROOT / "src").rglob("*") if path.suffix in {".py", ".j2"})
+    yield from sorted((ROOT / "docs").rglob("*.md"))
+    yield from sorted(path for path in (ROOT / "src").rglob("*") if path.suffix in {".py", ".j2"})
 
 
 def calques(text):

@@ -12,7 +12,7 @@ Optimiser = Literal["adamw", "sgd"]
 ClassWeights = Literal["inverse", "median_frequency", "effective", "log"]
 Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
 
-LONGEST_SIDE = 32_768  # pixels; a slip of the keyboard beyond it, as no machine trains on such images
+LONGEST_SIDE = 32_768  # pixels; anything above is a typo, as no machine trains on such images
 _MOST = 1_000_000  # likewise, of epochs and of images in a batch
 
 
@@ -34,7 +34,7 @@ class TrainConfig:
     """AdamW, or SGD with Nesterov momentum 0.9."""
 
     lr: float = 1e-3
-    """Highest learning rate. Usual: 1e-4 with pretrained weights, 5e-3 for scenes, 0.1 for SGD."""
+    """Peak learning rate. Usual: 1e-4 with pretrained weights, 5e-3 for scenes, 0.1 for SGD."""
 
     weight_decay: float = 0.05
     """Weight decay of matrices and kernels; gates, norms and biases have none. For SGD: 5e-4."""
@@ -49,7 +49,7 @@ class TrainConfig:
     """Batches whose gradients are summed into one step."""
 
     clip: float | None = 1.0
-    """Longest gradient, as one vector over all parameters; None, or 0 on the command line, for no limit."""
+    """Largest norm of the gradient of all parameters; None, or 0 on the command line, for no limit."""
 
     ema: float | None = None
     """Decay of the moving average of the weights that is evaluated and kept, such as 0.999."""
@@ -67,19 +67,19 @@ class TrainConfig:
     """Share of the steps in which the gates' learning rate rises."""
 
     loss: str | None = None
-    """What is minimised, such as ce+0.5*dice; the task's usual loss if None. See `foveate list losses`."""
+    """What is minimised, such as ce+0.5*dice; by default the task's usual loss. See `foveate list losses`."""
 
     class_weights: ClassWeights | None = None
-    """How classes weigh in the loss, from how often they occur in training; alike if None."""
+    """Weights of the classes in the loss, from their frequency in training; equal by default."""
 
     augment: str = "crop_flip"
     """Augmentation of images: none, flip, crop, crop_flip or resized_crop. Usual: crop for scenes."""
 
     size: int | None = None
-    """Side of the images in pixels, the short side with masks; what suits model and images if None."""
+    """Side of the images in pixels, the short side with masks; by default what suits model and images."""
 
     crop: int | None = None
-    """With masks: side of the squares that training sees, in pixels; the whole image if None."""
+    """With masks: side of the squares that training sees, in pixels; by default the whole image."""
 
     rare: float = 0.0
     """With masks: share of the crops that are placed over a pixel of a rare class."""
@@ -91,7 +91,7 @@ class TrainConfig:
     """Decides order, augmentation and dropout; together with the model's weights, the whole run."""
 
     max_steps: int | None = None
-    """Stop after this many steps, on the schedule of all epochs; a later call can go on from there."""
+    """Stop after this many steps, on the schedule of all epochs; a later call can resume from there."""
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -104,7 +104,7 @@ class TrainConfig:
         self._expect("lr", self.lr > 0, "a number above 0")
         self._expect("weight_decay", self.weight_decay >= 0, "a number of at least 0")
         self._expect("gate_reach", self.gate_reach >= 0, "a distance of at least 0")
-        self._expect("clip", self.clip is None or self.clip > 0, "a length above 0, or None")
+        self._expect("clip", self.clip is None or self.clip > 0, "a norm above 0, or None")
         self._expect("ema", self.ema is None or 0 < self.ema < 1, "a decay in (0, 1), or None")
         for name in ("size", "crop"):
             side = getattr(self, name)

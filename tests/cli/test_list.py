@@ -51,7 +51,7 @@ def test_unknown_value_is_answered_with_the_near_ones(capsys):
 
 def test_nothing_found_is_said(capsys):
     assert main(["list", "--interface", "pool", "--over", "layers"]) == 0
-    assert "Drop one of the filters" in capsys.readouterr().out
+    assert "matches all filters" in capsys.readouterr().out
 
 
 def test_models(capsys):

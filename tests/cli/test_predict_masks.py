@@ -97,7 +97,9 @@ def test_windows_and_views_reach_the_network(capsys, monkeypatch):
     seen = []
     monkeypatch.setattr(
         "foveate.segment.streamed.segment_file",
-        lambda model, image, wanted, **settings: seen.append(SimpleNamespace(**settings)) or np.array([1, 0]),
+        lambda model, image, wanted, **settings: (
+            seen.append(SimpleNamespace(**settings)) or np.array([1.0, 0.0])
+        ),
     )
     run(capsys, "one.png", "--window", "16,20", "--overlap", "0.5", "--flips", "lr,ud", "--scales", "0.5,1",
         "--rotations", "0,90")  # fmt: skip

@@ -48,7 +48,7 @@ def test_predict_prints_a_table(workplace, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "black.png" and len(lines) == 2 * (1 + 3)
     assert main(["predict", "kept"]) == 2
-    assert "no input is named" in capsys.readouterr().err
+    assert "got no input" in capsys.readouterr().err
 
 
 def test_check_finds_and_exits_with_1(workplace, capsys):

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from foveate.compare import measured
 from foveate.compare.assemble import assemble
-from foveate.compare.best import choose, kept_score
+from foveate.compare.best import choose, validation_score
 from foveate.compare.plan import StudyPlan
 from foveate.compare.report import write_report
 from foveate.compare.run_files import ANSWERS, keep_answers, run_folder
@@ -222,7 +222,7 @@ def test_the_best_seed_has_the_best_score_of_the_weights_that_were_kept():
     told = [entry | {"val_score": score} for entry, score in zip(runs, (0.3, 0.1, 0.2), strict=True)]
     assert chosen(best, told, "accuracy") == 0 and chosen(best, told, "log_loss") == 1
     nan = [record([math.nan], 0, val_score=math.nan), record([0.2], 0.5), record([0.1], 1)]
-    assert kept_score(nan[0], best.train, tasks["classification"]().metric) is None
+    assert validation_score(nan[0], best.train, tasks["classification"]().metric) is None
 
 
 def test_without_validation_images_it_has_the_median_test_score():

@@ -21,7 +21,7 @@ from foveate.compare import store as module
 from foveate.compare.claims import Watch, abandoned, whoami
 from foveate.compare.engine import local
 from foveate.compare.plan import REPORT, Key
-from foveate.compare.store import Store, told
+from foveate.compare.store import Store, disk_errors
 from foveate.errors import StudyError
 from foveate.train.result import MARKER
 from tests.compare.study_samples import plan
@@ -156,19 +156,19 @@ def test_a_lost_run_is_opened_again_with_the_report_and_keeps_its_record(tmp_pat
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
 def test_a_full_disk_says_that_nothing_is_lost(tmp_path: Path, number: int):
     with pytest.raises(
-        StudyError, match="No finished run is lost: make room, then run the same command again"
+        StudyError, match="No finished run is lost: free some space, then run the same command again"
     ):
-        with told(tmp_path):
+        with disk_errors(tmp_path):
             raise OSError(number, "full")
-    with pytest.raises(StudyError, match="No finished run is lost"), told(tmp_path):
+    with pytest.raises(StudyError, match="No finished run is lost"), disk_errors(tmp_path):
         raise sqlite3.OperationalError("database or disk is full")
-    with pytest.raises(FileNotFoundError), told(tmp_path):
+    with pytest.raises(FileNotFoundError), disk_errors(tmp_path):
         raise FileNotFoundError(errno.ENOENT, "the user's own")
 
 
 def test_a_file_that_is_no_study_is_refused(tmp_path: Path):
     (tmp_path / module.FILE).write_text("no database, but long enough to look like one " * 50)
-    with pytest.raises(StudyError, match="is no study"):
+    with pytest.raises(StudyError, match="is not a study file"):
         Store.open(tmp_path, plan())
     with pytest.raises(StudyError, match="holds no study"):
         Store(tmp_path / "nowhere").plan()
@@ -185,14 +185,14 @@ def test_a_store_whose_disk_fills_up_stays_whole(tmp_path: Path):
     script = f"""
 import resource, signal, sys
 from pathlib import Path
-from foveate.compare.store import Store, told
+from foveate.compare.store import Store, disk_errors
 from foveate.errors import StudyError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 store = Store(Path({str(tmp_path)!r}))
 key = store.claim()
 resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
 try:
-    with told(store.folder):
+    with disk_errors(store.folder):
         store.finish(key, {{"history": "x" * 200_000}})
 except StudyError as error:
     print(error)
@@ -254,7 +254,7 @@ def test_a_state_in_which_nothing_can_begin_is_told_and_not_waited_for(
     working(lambda key: {})
     store = Store.open(tmp_path, plan())
     rows(store, text)
-    with pytest.raises(StudyError, match=r"nobody is at one.*damaged"):
+    with pytest.raises(StudyError, match=r"no process is at work.*damaged"):
         local(tmp_path)
 
 

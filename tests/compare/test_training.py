@@ -148,7 +148,7 @@ def test_a_folder_with_something_else_is_refused(workplace: Path):
     with pytest.raises(CheckpointError, match="holds a study"):
         trained(out="study")
     Path("file").write_bytes(b"")
-    with pytest.raises(CheckpointError, match=r"file/x: cannot be made \(not a directory\)"):
+    with pytest.raises(CheckpointError, match=r"file/x: cannot be created \(not a directory\)"):
         trained(out="file/x")
 
 
@@ -226,7 +226,7 @@ def test_another_number_of_threads_is_told(workplace: Path, caplog):
         torch.set_num_threads(2)
         with caplog.at_level(logging.WARNING, "foveate"):
             trained(epochs=2)
-        assert "begun with 1 threads and goes on with 2" in caplog.text
+        assert "started with 1 threads and resumes with 2" in caplog.text
     finally:
         torch.set_num_threads(threads)
 

@@ -50,7 +50,7 @@ def test_a_real_set_opens_is_sound_and_fits_its_canvas(unpack, tmp_path, name, c
     splits = cache(data, size=60, folder=tmp_path / "cache")
     counts = sum(split.class_pixels for split in splits.values())
     assert (counts[:classes] > 0).all() and not counts[classes:255].any()
-    if name == "camvid":  # what the set's own description says of its shares, void last
+    if name == "camvid":  # what the set's own description states about its shares, void last
         stated = np.array(
             [0.158, 0.241, 0.010, 0.293, 0.067, 0.112, 0.011, 0.014, 0.046, 0.006, 0.005, 0.036]
         )

@@ -14,7 +14,7 @@ from foveate.tasks import tasks
 from foveate.train import TrainConfig, fit
 from foveate.train.best import Best
 from foveate.train.progress import Silent
-from foveate.train.stages import hold, in_stage
+from foveate.train.stages import freeze_others, in_stage
 from tests.train.train_samples import feeds, same, small
 
 CONFIG = TrainConfig(epochs=4, batch_size=16, lr=5e-3)
@@ -159,7 +159,7 @@ def test_stages_that_there_are_not():
     with pytest.raises(UnknownNameError), in_stage(small(), "first"):
         pass
     model = small().train()
-    hold(model)
+    freeze_others(model)
     assert all(module.training for module in model.modules())
 
 

@@ -87,7 +87,7 @@ def test_a_pipe_gets_plain_lines():
         progress.end()
         progress.begin("variant", steps=10)
     expected = (
-        "run 1/3 baseline: 10 steps, going on after 4\nbaseline: epoch 1/1\nrun 2/3 variant: 10 steps\n"
+        "run 1/3 baseline: 10 steps, resuming after 4\nbaseline: epoch 1/1\nrun 2/3 variant: 10 steps\n"
     )
     assert stream.getvalue() == expected
 

@@ -33,9 +33,9 @@ EPILOGUE = """Start here
 Exit codes
     0    done
     1    `check` found errors in the data
-    2    something you gave cannot be used; the text says what and what to do
+    2    unusable input; the message says why and what to do
     70   a defect in foveate itself
-    130  stopped with Ctrl-C; the same command goes on where it stopped
+    130  stopped with Ctrl-C; the same command resumes where it stopped
 
 With any command, --traceback shows where an error comes from, and --plugin
 package.module imports a package of yours first, whose tasks, models,
@@ -154,7 +154,7 @@ def _without_plugins(words: list[str]) -> list[str]:
 
 def _interrupted(words: list[str]) -> int:
     again = bool(words) and words[0] in RESUMABLE
-    hint = f"Nothing finished is lost. To go on: {_command(words)}" if again else "Stopped."
+    hint = f"Nothing finished is lost. To resume: {_command(words)}" if again else "Stopped."
     return _say(f"\n{hint}", INTERRUPTED)
 
 

@@ -30,13 +30,13 @@ def check(
     sheet: Path | None = None,
     json: bool = False,
 ) -> int:
-    """Look for faults in your data: broken files, duplicates, odd labels, pairs that do not fit.
+    """Look for faults in your data: broken files, duplicates, odd labels, mismatched pairs.
 
     Exit code 1 if there are errors, which stop a comparison; warnings do not.
 
     Args:
         data: A folder or a file: see docs/data.md; or scenes, the built-in images.
-        task: What it is to be used for; see `foveate list tasks`. Default: what it is usually for.
+        task: The task that it is for; see `foveate list tasks`. Default: the usual one for such data.
         reading: How the data is read.
         all: Name every file of a finding, not only the first few.
         sheet: Draw the pictures that look alike side by side into this file, such as pairs.png.
@@ -67,7 +67,7 @@ def _findings(
         opened = open_source(data, task, **options)
     except DataError:
         kind = task_for(data, task)
-        if not Path(data).exists():  # a slip of the pen, not a fault in the data
+        if not Path(data).exists():  # a typo, not a fault in the data
             raise
         return kind, None, kind.check_source(data, **options)
     kind = task_named(task or opened.task)[0]
@@ -82,6 +82,6 @@ def _print(data: str, findings: list[Finding], shown: int | None) -> None:
         for item in finding.items[:shown]:
             say(f"           {item}")
         if shown is not None and len(finding.items) > shown:
-            say(f"           and {len(finding.items) - shown} more; --all names them")
+            say(f"           and {len(finding.items) - shown} more; --all lists them")
     counts = {kind: sum(f.severity == kind for f in findings) for kind in ("error", "warning", "note")}
     say(f"{data}: " + ", ".join(f"{count} {kind}{'s' * (count != 1)}" for kind, count in counts.items()))

@@ -1,4 +1,4 @@
-"""``foveate compare``: which attention, where, is worth it on these images, and how sure are we."""
+"""``foveate compare``: which attention, where, is worth it on this data, and how certain that is."""
 
 from __future__ import annotations
 
@@ -51,20 +51,20 @@ def compare(
 
     Trains the model without attention, with each variant, and a control of equal
     cost without attention, all with the same seeds, order, augmentation and
-    budget. The same command goes on after a stop, and several processes may run
-    it at once on one folder.
+    budget. The same command resumes an interrupted study, and several processes
+    may run it on one folder at once.
 
     Args:
         data: A folder or a file: see docs/data.md. Default: scenes, the built-in images.
         model: A model's name; see `foveate list models`. Or package.module:function for your own. Options
-            may stand behind it: "unet(encoder=resnet18)".
+            may follow it: "unet(encoder=resnet18)".
         tries: A variant; may be given several times. With an @ it inserts: se@blocks, or
             "cbam(reduction=8)@stage4+eca@blocks". Without, it is another model: "unet(encoder=resnet34)".
-            A name may stand in front: "narrow=se(reduction=32)@blocks".
+            A name may precede it: "narrow=se(reduction=32)@blocks".
         seeds: Trainings of each, or the seeds themselves, such as 0,3,8. Below three there is no verdict.
         out: The study's folder; one under runs/ by default.
         mode: Train from scratch; start all from pretrained weights; or branch: train the baseline once
-            a seed, insert, and go on with all.
+            per seed, insert, and continue with all.
         control: For which variants there is a control: the largest, each, or none.
         margin: The least difference worth having, in the metric's unit. Default: what is usual for the
             metric, such as 0.5 points.
@@ -73,11 +73,11 @@ def compare(
         weights: Start from this file of weights.
         start: How attention starts: identity leaves the first output as it was, paper as published.
         branch_epochs: With --mode branch: passes after the branching. Half of --epochs by default.
-        task: What is learnt; see `foveate list tasks`. Default: what the data is usually for.
-        metric: What is judged by; see `foveate list metrics`. Default: the usual one of the task.
+        task: What is learnt; see `foveate list tasks`. Default: the usual task for such data.
+        metric: What models are judged by; see `foveate list metrics`. Default: the task's usual metric.
         recipe: How to train.
         reading: How the data is read.
-        engine: Where the runs are made: local, this process; or "processes(count=4)".
+        engine: Where the runs are executed: local, in this process; or "processes(count=4)".
         dry_run: Print the plan, with what every run costs and how long it takes, and stop.
         json: Print the plan or the result as JSON.
     """

@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 EXAMPLE = """
     $ foveate cost resnet18 -a se@blocks -a cbam@stage4
-    model        parameters  MACs an image   weights
-    ─────────────────────────────────────────────────
-    plain            11.7 M         1.81 G  44.6 MiB
-    se@blocks        11.8 M         1.81 G    45 MiB
-    cbam@stage4      11.7 M         1.81 G  44.8 MiB
+    model        parameters  MACs per image   weights
+    ──────────────────────────────────────────────────
+    plain            11.7 M          1.81 G  44.6 MiB
+    se@blocks        11.8 M          1.81 G    45 MiB
+    cbam@stage4      11.7 M          1.81 G  44.8 MiB
 
     Input 1×3×224×224. A multiply-add counts once; fused attention is counted.
 """
@@ -76,11 +76,11 @@ def _print(rows: list[dict[str, Any]], shape: tuple[int, ...]) -> None:
     from foveate.cli.output import bytes_short, say, table
     from foveate.quantities import short
 
-    columns = ["model", "parameters", "MACs an image", "weights"]
+    columns = ["model", "parameters", "MACs per image", "weights"]
     cells = [(r["name"], short(r["parameters"]), short(r["macs"]), bytes_short(r["bytes"])) for r in rows]
     table(columns, cells, right=columns[1:])
     if "latency" in rows[0]:
-        columns = ["model", "ms a batch", "10 to 90 %", "peak forward", "peak training"]
+        columns = ["model", "ms per batch", "10 to 90 %", "peak forward", "peak training"]
         table(columns, [_measured(row) for row in rows], right=columns[1:])
     say(f"Input {'×'.join(map(str, shape))}. A multiply-add counts once; fused attention is counted.")
 

@@ -1,4 +1,4 @@
-"""``foveate demo``: a whole study on built-in pictures, to see what comes out before bringing one's own."""
+"""``foveate demo``: a whole study on built-in pictures, to see the result before using your own."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def demo(*, out: Path | None = None, quick: bool = False, json: bool = False) ->
     """Run a whole study on built-in pictures: handwritten digits in clutter.
 
     A baseline, three variants and a control, with three seeds each. The same
-    command goes on after a stop.
+    command resumes after an interruption.
 
     Args:
         out: The study's folder. Default: runs/demo, or runs/demo-quick.
-        quick: A study in about a minute, far too small to tell anything, to see that all works.
+        quick: A study in about a minute, far too small for conclusions, to see that everything works.
         json: Print the result as JSON.
     """
     from foveate.cli import invocation

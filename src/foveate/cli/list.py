@@ -1,4 +1,4 @@
-"""``foveate list``: the mechanisms, and which of them answer the four questions as asked; or the models."""
+"""``foveate list``: mechanisms by their facets; models, tasks, metrics and losses."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def list_(
     markdown: bool = False,
     json: bool = False,
 ) -> None:
-    """List the mechanisms, all or those with the facets asked for; or models, tasks, metrics or losses.
+    """List the mechanisms, all or those with given facets; or models, tasks, metrics or losses.
 
     Args:
         what: mechanisms, models, tasks, metrics or losses.
@@ -40,10 +40,10 @@ def list_(
         over: Only mechanisms that weigh this: channels, positions, heads, scales, branches, layers, steps,
             classes or patches.
         driven_by: Only those that the input itself drives (input), or a query (query).
-        weighting: Only those that weigh softly (soft), or pick (hard).
+        weighting: Only those with soft weights (soft), or that select (hard).
         site: Only those that can sit here: input, features, pool, skip, bottleneck or output.
         interface: Only those of this interface: refine, pool, gate, fuse, read, select or label.
-        dims: Only those that take maps with so many axes of positions: 1 for signals, 2 for images, 3 for
+        dims: Only those that take maps with this many axes of positions: 1 for signals, 2 for images, 3 for
             volumes and videos.
         families: One row for each family instead of one for each mechanism.
         markdown: Print a Markdown table, of mechanisms with maps, costs and papers.
@@ -96,11 +96,11 @@ def _list_mechanisms(pattern: str, wanted: dict[str, str | None], form: str, fam
         ]
         output.table(["name", "interface", "weighs", "asks", "how", "dims", "can sit at"], table)
     else:
-        output.say("No mechanism answers all of these. Drop one of the filters.")
+        output.say("No mechanism matches all filters. Drop one of them.")
 
 
 def _tell_all(names: list[str], form: str) -> None:
-    """Print all that is known of some mechanisms, which takes their code."""
+    """Print all that is known about some mechanisms; this imports their code."""
     from foveate.cli import mechanism_facts, output
     from foveate.mechanisms import mechanisms
 

@@ -1,4 +1,4 @@
-"""``foveate predict``: what a trained model answers to new inputs."""
+"""``foveate predict``: a trained model's predictions for new inputs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ EXAMPLE = """
        1.6 %  dog
        0.6 %  fox
 
-With a model that segments, the share of the pixels, and files:
+A model that segments prints shares of the pixels and writes files:
 
     $ foveate predict runs/roads street.jpg --out found
     street.jpg
@@ -44,24 +44,24 @@ def predict(
     trust_code: bool = False,
     json: bool = False,
 ) -> int | None:
-    """Ask the best model of a study, or one from `foveate train`, about new inputs.
+    """Predict new inputs with the best model of a study, or with one from `foveate train`.
 
     Args:
         folder: The folder that `foveate compare` or `foveate train` wrote.
-        inputs: What the model takes. Of images: files; folders of them; lists of them (.txt with a path a
-            line, .csv with a column path); or patterns, such as "photos/**/*.jpg".
+        inputs: What the model takes. Of images: files; folders of them; lists of them (.txt with one path
+            per line, .csv with a column path); or patterns, such as "photos/**/*.jpg".
         out: Folder of the files that the model's task writes, such as masks. Without it nothing is written.
         max_pixels: Pixels of the largest image that is decoded, for files that you trust. Default:
             268435456; with a model that segments, no limit.
         pixels: With a model that segments.
-        trust_code: Import and run code that the folder names and that is not of foveate, timm or
+        trust_code: Import and run code that the folder names and that is not part of foveate, timm or
             torchvision, such as a model of your own.
-        json: Print JSON, with the whole answer to every input.
+        json: Print JSON, with the full prediction for every input.
     """
     from foveate.infer.load import load
 
     if not inputs:
-        raise DataError("predict: no input is named. Do: foveate predict FOLDER INPUT...")
+        raise DataError("predict: got no input. Write: foveate predict FOLDER INPUT...")
     model: Any = load(folder, trust_code=trust_code)
     options = pixels.given() | ({} if max_pixels is None else {"max_pixels": max_pixels})
     return _print(model.task.tell(model, inputs, out=out, **options), model.task.items, json=json)

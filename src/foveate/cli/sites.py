@@ -30,7 +30,7 @@ EXAMPLE = """
     avgpool         pool              pool      64×8×8
     fc              output            scores    64×8×8
 
-    Parameters and MACs an image, for one at a site of this shape:
+    Parameters and MACs per image, for one at a site of this shape:
     mechanism   16×32×32    32×16×16     64×8×8
     ────────────────────────────────────────────
     se            49, 32    162, 128   580, 512
@@ -94,7 +94,7 @@ def _costs(text: str, found: Iterable[Site]) -> dict[Key, tuple[int, int]]:
         if _suits(name, site):
             try:
                 cost = price(name, _shape(site), _of_site(name, site) | options)
-            except FoveateError:  # it cannot be built for so many channels; it says so where it is inserted
+            except FoveateError:  # it cannot be built for this many channels; insertion explains why
                 continue
             costs[_key(name, site)] = (cost.parameters, cost.macs)
     return costs
@@ -167,7 +167,7 @@ def _print(found: list[Site], costs: dict[str, dict[Key, tuple[int, int]]]) -> N
         {key[0] for at in costs.values() for key in at}, key=lambda shape: (-math.prod(shape[1:]), shape[0])
     )
     if shapes:
-        say("Parameters and MACs an image, for one at a site of this shape:")
+        say("Parameters and MACs per image, for one at a site of this shape:")
     for first in range(0, len(shapes), 4):
         some = shapes[first : first + 4]
         columns = ["×".join(map(str, shape)) for shape in some]
@@ -187,7 +187,7 @@ def _name(site: Site) -> str:
 
 
 def _size(site: Site) -> str:
-    """Return the shape of a map; of one that others are joined to, of how many channels it is a part."""
+    """Return the shape of a map; of a concatenated one, also how many channels there are in all."""
     part = f" of {site.within}" if site.within else ""
     return f"{site.channels}{part}×{'×'.join(map(str, site.size))}"
 

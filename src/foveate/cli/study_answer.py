@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from foveate.compare.finished_study import Study
     from foveate.compare.plan import StudyPlan
 
-_WIDE = 21  # letters of a name that stand in one line of the table at 80 columns
+_WIDE = 21  # letters of a name that fit in one line of the table at 80 columns
 
 
 def tell(found: Study | StudyPlan, *, json: bool) -> None:

@@ -39,14 +39,14 @@ def train(
     dry_run: bool = False,
     json: bool = False,
 ) -> None:
-    """Train one model on your data, and keep it. The same command goes on after a stop.
+    """Train one model on your data and save it. The same command resumes after an interruption.
 
-    One training does not tell whether attention helps: seeds often differ more
+    One training does not show whether attention helps: seeds often differ more
     than variants do. For that there is `foveate compare`.
 
     Args:
         data: A folder or a file: see docs/data.md; or scenes, the built-in images.
-        model: A model's name; see `foveate list models`. Options may stand behind it:
+        model: A model's name; see `foveate list models`. Options may follow it:
             "unet(encoder=resnet18)".
         out: Where the model and its history go.
         attention: What is inserted and where, such as se@blocks.
@@ -54,8 +54,8 @@ def train(
         pretrained: Start from published weights.
         weights: Start from this file of weights.
         seed: Decides weights, order and augmentation.
-        task: What is learnt; see `foveate list tasks`. Default: what the data is usually for.
-        metric: What is judged by; see `foveate list metrics`. Default: the usual one of the task.
+        task: What is learnt; see `foveate list tasks`. Default: the usual task for such data.
+        metric: What the model is judged by; see `foveate list metrics`. Default: the task's usual metric.
         recipe: How to train.
         reading: How the data is read.
         dry_run: Print what would be trained, what it costs and how long it takes, and stop.
@@ -105,7 +105,7 @@ def _print(found: Training, *, trust: bool) -> None:
     )
     if not found.beats_chance:
         output.say(
-            f"  Not better than chance: always answering how frequent the classes are scores "
+            f"  Not better than chance: always predicting the class frequencies scores "
             f"{found.chance:.{digits}f}. Train for longer, or check labels and learning rate."
         )
     for name, value in found.figures.items():

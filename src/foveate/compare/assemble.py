@@ -86,7 +86,7 @@ def assemble(
 
 
 class Judgement:
-    """All differences of a study and what they amount to, in the metric's unit.
+    """All differences of a study and their verdicts, in the metric's unit.
 
     Args:
         plan: The study's.
@@ -123,7 +123,7 @@ class Judgement:
 
     @property
     def could_have_found(self) -> str:
-        """What the study could have found at all, and how well its runs are paired, which decides it."""
+        """The smallest difference the study could have detected, and how well its runs are paired."""
         found = could_have_found(list(self._of_variants().values()), self.terms, self.items)
         pairing = [d.pairing for d in self._of_variants().values() if d.seeds > 1]
         if not pairing:
@@ -178,7 +178,7 @@ class Judgement:
         }
 
     def _by_class(self, name: str) -> list[np.ndarray]:
-        """Return the scores (S, n) of the items that speak of each class."""
+        """Return the scores (S, n) of the items that are informative about each class."""
         runs = [class_scores(self.task, records) for records in self.kept[name]]
         told = [run for run in runs if run is not None]
         if told:
@@ -211,7 +211,7 @@ def _answers(
         whole = [entry for entry in found if entry is not None]
         if len(whole) < len(found):
             raise StudyError(
-                f"{folder}: answers of {v.name} are gone. Run the same command again; it makes them again."
+                f"{folder}: the answers of {v.name} are gone. Run the same command again to recreate them."
             )
         kept[v.name] = np.stack([entry[0] for entry in whole])
         shown[v.name] = whole[0][1]

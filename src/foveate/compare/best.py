@@ -1,4 +1,4 @@
-"""The model that a study recommends, kept with all it takes to use it."""
+"""The model that a study recommends, saved with everything needed to use it."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def choose(
     variant = helping[0] if helping else BASELINE
     why = "it helps most" if helping else "no variant is shown to help, so it is the baseline"
     runs = {seed: records[variant, seed] for seed in plan.seeds}
-    validated = {seed: kept_score(record, plan.train, metric) for seed, record in runs.items()}
+    validated = {seed: validation_score(record, plan.train, metric) for seed, record in runs.items()}
     known = {seed: sign * value for seed, value in validated.items() if value is not None}
     if len(known) == len(runs):
         seed = max(known, key=lambda s: known[s])
@@ -79,11 +79,11 @@ def save_best(plan: StudyPlan, choice: Choice, folder: Path, saved: Mapping[str,
     return target
 
 
-def kept_score(record: Mapping[str, Any], config: TrainConfig, metric: Metric) -> float | None:
-    """Return the validation score of the weights that a run has kept; None if there is none.
+def validation_score(record: Mapping[str, Any], config: TrainConfig, metric: Metric) -> float | None:
+    """Return the validation score of the weights that a run has saved; None if there is none.
 
-    Those of the best epoch if the recipe keeps it, else of the last; a run says it itself unless an older
-    version made it.
+    Those of the best epoch if the recipe keeps it, else of the last; runs of older versions do not record
+    it.
     """
     if "val_score" in record:
         value = record["val_score"]

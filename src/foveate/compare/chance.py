@@ -9,7 +9,7 @@ from foveate.compare.statistics.verdict import Terms
 
 
 def chance_sentence(scores: Mapping[str, Mapping[str, float | None]], chance: float, terms: Terms) -> str:
-    """Say so if no variant is shown to do better than chance; else nothing.
+    """Return a warning if no variant is shown to beat chance; else an empty text.
 
     Args:
         scores: Of each variant ``mean`` and, if there is an interval, ``low`` and ``high``, in the unit.
@@ -24,7 +24,7 @@ def chance_sentence(scores: Mapping[str, Mapping[str, float | None]], chance: fl
     ):
         return ""
     return (
-        "Nothing here is shown to be better than chance: always answering how frequent the classes are "
+        "Nothing here is shown to be better than chance: always predicting the class frequencies "
         f"scores {terms.amount(chance)}. Before reading differences, train for longer, or check labels and "
         "learning rate."
     )

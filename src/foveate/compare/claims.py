@@ -1,4 +1,4 @@
-"""Who holds a run, and whether it still does."""
+"""Which process holds a run, and whether it is still alive."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import Path
 from foveate.compare.plan import Key
 
 BEAT = 2.0  # seconds between two heartbeats
-DEAD = 3 * BEAT  # of a holder on this machine whose process is no more
-STALE = 60.0  # of a holder that this machine cannot ask after
+DEAD = 3 * BEAT  # of a holder on this machine whose process has ended
+STALE = 60.0  # of a holder on another machine
 
 
 class Watch:
-    """How long the holders of runs have been silent, by clocks that may be set while one waits.
+    """How long the holders of runs have been silent, by clocks that may be set meanwhile.
 
     The heartbeat is a time of day. Where it lies in the future, because a clock was set back or another
     machine's is ahead, what counts is how long this process has seen it unchanged.
@@ -33,12 +33,12 @@ class Watch:
 
 
 def whoami() -> str:
-    """Return this process, such that another on this machine can tell whether it still runs."""
+    """Return this process, so that another on this machine can check whether it still runs."""
     return f"{socket.gethostname()}/{os.getpid()}/{_started(os.getpid())}"
 
 
 def abandoned(owner: str | None, silent: float) -> bool:
-    """Return whether a claim is free again: its holder was silent for long, or is known to be gone.
+    """Return whether a claim is free again: its holder has been silent for long, or has ended.
 
     Args:
         owner: What ``whoami`` returned to the holder.

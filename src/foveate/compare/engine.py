@@ -1,4 +1,4 @@
-"""Where the runs of a study are made: in this process, in several on this machine, or on a cluster.
+"""Where the runs of a study are executed: in this process, in several on this machine, or on a cluster.
 
 All state is in the store, and a piece of work is ``execute(folder, key)``. So an engine is any way of calling
 that for claimed keys, in one place or in many, until none is left. An engine is one function.
@@ -17,25 +17,25 @@ from pathlib import Path
 
 from foveate.calls import parse_call
 from foveate.compare.execute import execute
-from foveate.compare.store import Store, told
+from foveate.compare.store import Store, disk_errors
 from foveate.errors import StudyError
 from foveate.options import checked, whole
 from foveate.registry import Registry
 
 _log = logging.getLogger("foveate")
-WAIT = 0.5  # seconds between two looks at what other processes are at
-IDLE = 5  # looks at nobody doing anything, after which nobody will
+WAIT = 0.5  # seconds between two checks of what other processes are doing
+IDLE = 5  # checks without any activity, after which there will be none
 
 
 Engine = Callable[..., None]
-"""Takes the study's folder, whose ``Store`` hands out the runs, and returns when every run is done, whoever
-did it. Its keyword arguments are its options."""
+"""Takes the study's folder, whose ``Store`` hands out the runs, and returns when every run is done, by any
+process. Its keyword arguments are its options."""
 
 engines: Registry[Engine] = Registry("engine")
 
 
 def run_engine(text: str, folder: Path) -> None:
-    """Make the runs of a study by an engine, such as ``local`` or ``processes(count=4)``.
+    """Execute the runs of a study on an engine, such as ``local`` or ``processes(count=4)``.
 
     Raises:
         UnknownNameError: There is no such engine.
@@ -53,12 +53,12 @@ def expect_engine(text: str) -> None:
 
 @engines.register("local")
 def local(folder: Path) -> None:
-    """Make the runs in this process, one after the other; others may do the same on the same folder."""
+    """Execute the runs in this process, one after the other; others may join on the same folder."""
     store = Store(folder)
-    with told(folder):
+    with disk_errors(folder):
         try:
             _take_turns(store)
-        except BaseException:  # also between a claim and its work, where nobody holds the run yet
+        except BaseException:  # also between a claim and its work, when no heartbeat runs yet
             with contextlib.suppress(sqlite3.Error, OSError, StudyError):
                 store.release_all()
             raise
@@ -66,11 +66,11 @@ def local(folder: Path) -> None:
 
 @engines.register("processes")
 def processes(folder: Path, *, count: int = 2) -> None:
-    """Make the runs in so many processes on this machine; each opens the data for itself.
+    """Execute the runs in several processes on this machine; each opens the data for itself.
 
     Args:
         folder: The study's.
-        count: How many.
+        count: Number of processes.
     """
     whole("count", count, 1, 256)
     command = [sys.executable, "-m", "foveate.compare.worker", str(folder)]
@@ -91,12 +91,12 @@ def processes(folder: Path, *, count: int = 2) -> None:
 
 
 def _watched(worker: subprocess.Popen[bytes], folder: Path) -> int:
-    """Wait for a process, and print how many runs are done whenever it has become more."""
+    """Wait for a process, and print how many runs remain whenever that changes."""
     store, left = Store(folder), -1
     while worker.poll() is None:
         now = store.unfinished()
         if left not in (-1, now):
-            print(f"{now} left to do, the report counted as one", file=sys.stderr)
+            print(f"{now} runs left, counting the report", file=sys.stderr)
         left = now
         with contextlib.suppress(subprocess.TimeoutExpired):
             worker.wait(2 * WAIT)
@@ -118,20 +118,22 @@ def _take_turns(store: Store) -> None:
             idle = 0 if others else idle + 1
             _expect_progress(store, idle)
             if others and not said:
-                _log.warning("%s: waiting for %s, at a run of this study", store.folder, ", ".join(others))
+                _log.warning(
+                    "%s: waiting for %s, which is working on this study", store.folder, ", ".join(others)
+                )
                 said = True
             time.sleep(WAIT)
 
 
 def _expect_progress(store: Store, idle: int) -> None:
-    """Raise when nobody was at a run for several looks, and yet none could be begun.
+    """Raise when several checks found no process at work, and yet no run could start.
 
     Raises:
         StudyError: The state is damaged.
     """
     if idle > IDLE:
         raise StudyError(
-            f"{store.path}: no run can be begun and nobody is at one, so the study's state is damaged. Run "
-            "the same command again; if that does not help, move the file away: what is trained stays "
-            "trained."
+            f"{store.path}: no run can start and no process is at work, so the study's state is damaged. "
+            "Run the same command again; if that does not help, move the file away: finished runs are "
+            "kept."
         )

@@ -1,4 +1,4 @@
-"""One piece of a study's work, by the folder and a key alone: any process on any machine can do it."""
+"""One unit of a study's work, given a folder and a key: any process on any machine can do it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from foveate.tasks.base import Task, task_named, task_with
 from foveate.tensor_file import WEIGHTS, load_tensors
 from foveate.train.progress import Progress
 
-_open: dict[Path, Opened] = {}  # studies that this process works on, so that data is opened once
+_open: dict[Path, Opened] = {}  # studies of this process, so that data is opened once
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,12 @@ class Opened:
     """A study with its data.
 
     Args:
-        plan: Of the first sitting, but for where the data lies now.
+        plan: As the study began, but with the present location of the data.
         data: As it was opened.
         task: With what the loss takes from the training data.
         feeds: The splits of the data.
         findings: Of the check of the data.
-        progress: Is told of every step.
+        progress: Notified of every step.
     """
 
     plan: StudyPlan
@@ -50,9 +50,9 @@ class Opened:
 
 
 def execute(folder: Path, key: Key) -> Mapping[str, Any]:
-    """Make one run of the study in ``folder``, or its report, and return the record of it.
+    """Execute one run of the study in ``folder``, or write its report, and return the record.
 
-    Everything else is read from the folder: the plan, and by its origin the data, which is opened once a
+    Everything else is read from the folder: the plan, and by its origin the data, which is opened once per
     process.
 
     Raises:
@@ -106,6 +106,6 @@ def _reopened(folder: Path) -> Opened:
     kind = task_named(plan.task)[0]
     data = kind.reopen(plan.origin)
     if data.fingerprint != plan.fingerprint:
-        raise StudyError(f"{folder}: the data has changed since the study began. Bring the same data back.")
+        raise StudyError(f"{folder}: the data has changed since the study began. Restore the same data.")
     task = task_with(plan.task, plan.inputs, plan.train, plan.metric)
     return Opened(plan, data, task, task.feeds(data), kind.check(data))

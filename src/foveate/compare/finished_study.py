@@ -31,7 +31,7 @@ class Study:
 
     @property
     def table(self) -> Table:
-        """One row a variant: score, difference with interval, cost, verdict."""
+        """One row per variant: score, difference with interval, cost, verdict."""
         return table(self.result)
 
     @property

@@ -20,7 +20,7 @@ Mode = Literal["scratch", "pretrained", "branch"]
 Role = Literal["baseline", "variant", "control", "trunk", "report"]
 BASELINE, TRUNK, REPORT = "baseline", "trunk", "report"
 _CHANGED = {  # what is known by a hash alone
-    "sources.weights": "weights: another file lies at this path now",
+    "sources.weights": "weights: the file at this path has changed",
     "sources.code": "model: its code has changed",
     "fingerprint": "data: its images, labels or splits have changed",
 }
@@ -38,7 +38,7 @@ class PlannedVariant:
         role: ``baseline``, ``variant`` or ``control``.
         spec: What is inserted, or None.
         model: Its own model, if it is another one than the study's; nothing is inserted in it.
-        control: For a variant: the name of the control it has to beat, or None.
+        control: For a variant: the name of the control that it must beat, or None.
         parameters: Learnable numbers.
         macs: Multiply-adds of one item.
         bytes: Size of the parameters and buffers.
@@ -123,8 +123,8 @@ class StudyPlan:
         unit: The metric's unit.
         command: How to repeat it.
         sources: Hashes of what the model is made of: the file of weights, the code of foreign modules.
-        threads: How many threads it began with, on which the last bits depend; None in older studies.
-        plugins: Packages whose tasks, models, mechanisms or metrics it uses; imported before it goes on.
+        threads: Number of threads it began with, which decides the last bits; None in older studies.
+        plugins: Packages whose tasks, models, mechanisms or metrics it uses; imported when it resumes.
     """
 
     mode: Mode
@@ -165,20 +165,20 @@ class StudyPlan:
     @property
     def rules(self) -> tuple[str, ...]:
         """What is decided before the first run."""
-        paired = "branching off one trained baseline a seed" if self.mode == "branch" else "paired by seed"
+        paired = "branching off one trained baseline per seed" if self.mode == "branch" else "paired by seed"
         items = task_named(self.task)[0].items
         return (
             f"{len(self.seeds)} seeds, all variants {paired}: same first weights where shared, "
             f"same order of {items}, same augmentation, same number of steps.",
             f"Differences to the baseline by seed and test item; seeds and {items} are crossed random "
-            "effects. The doubt about the seed variance is carried into the interval; variants share its "
+            "effects. The uncertainty of the seed variance is carried into the interval; variants share its "
             "estimate, each at least its own.",
             f"Intervals hold together at {100 * self.level:g} % (Bonferroni), p-values by Holm; "
             "the verdict follows the interval.",
             f"A difference of less than {f'{self.margin:g} {self.unit}'.rstrip()} is not worth having.",
-            "All runs are made before any verdict: no peeking, no early stop.",
+            "All runs are completed before any verdict: no peeking, no early stop.",
             "A variant helps as attention only if it also beats the control of equal cost without attention; "
-            "one that no control costs as much as is not judged as attention.",
+            "a variant without a control of equal cost is not judged as attention.",
         )
 
     def config(self, run: PlannedRun) -> TrainConfig:
@@ -229,13 +229,13 @@ class StudyPlan:
         return {**stored, "inputs": inputs} if inputs else stored
 
     def differences(self, other: StudyPlan) -> list[str]:
-        """Return what another plan has otherwise, one line each: empty for the same study."""
+        """Return how another plan differs, one line each: empty for the same study."""
         mine, theirs = self.identity(), other.identity()
         if not (self.sources and other.sources):  # an older study does not know them
             mine.pop("sources", None)
             theirs.pop("sources", None)
         for variant in (*mine["variants"], *theirs["variants"]):
-            variant.pop("control")  # follows from the rest; that of the first sitting counts
+            variant.pop("control")  # follows from the rest; that of the first call counts
         return list(_differences(mine, theirs, ""))
 
     def __str__(self) -> str:
@@ -280,10 +280,10 @@ class StudyPlan:
         facts = task_with(self.task, self.inputs, self.train, self.metric).facts()
         yield from textwrap.wrap(f"data   {self.data}: {'; '.join((*facts, counts))}", 80)
         yield from textwrap.wrap(f"model  {self.model}, {_modes(self)}", 80)
-        yield f"steps  {runs[-1].steps:,} a run, batches of {self.train.batch_size}, {self.train.optimizer}"
+        yield f"steps  {runs[-1].steps:,} per run, batches of {self.train.batch_size}, {self.train.optimizer}"
 
     def _rows(self) -> Iterator[str]:
-        yield f"{'variant':<36}{'role':<10}{'params':>9}{'MACs':>9}{'MiB':>7}{'a run':>9}"
+        yield f"{'variant':<36}{'role':<10}{'params':>9}{'MACs':>9}{'MiB':>7}{'per run':>9}"
         seed = self.seeds[0]
         for run in (r for r in self.runs if r.seed == seed):
             name = run.variant if len(run.variant) <= 35 else run.variant[:34] + "…"

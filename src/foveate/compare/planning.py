@@ -24,14 +24,14 @@ from foveate.tasks.build_model import base_model
 from foveate.train.prepare import Setting, settle
 from foveate.train.rehearse import times
 
-SAME = 0.01  # of a model's cost: what two that are said to cost the same may differ by
+SAME = 0.01  # of a model's cost: the tolerance for two costs to count as equal
 
 
 def outline(data: Data, question: Question, command: str) -> tuple[StudyPlan, Task]:
     """Return the plan without controls, costs and times, and the task.
 
     Raises:
-        StudyError: The question cannot be asked.
+        StudyError: The question is impossible.
         DataError: The task needs other data.
         UnknownNameError: There is no such model, task or metric.
     """
@@ -156,11 +156,11 @@ def with_costs(plan: StudyPlan, task: Task) -> StudyPlan:
 
 
 def with_controls(plan: StudyPlan, task: Task) -> StudyPlan:
-    """Return the plan with controls of equal cost, priced, behind the variants that they stand for.
+    """Return the plan with controls of equal cost, priced, after the variants.
 
-    With one control, for the largest variant, a smaller variant has it to beat only if it costs as much:
-    beating a dearer one would say nothing about attention, and the verdict would call it equal. Variants that
-    are other models have no control.
+    With one control, for the largest variant, a smaller variant must beat it only if it costs the same:
+    beating a more expensive one would say nothing about attention, and the verdict would call it equal.
+    Variants that are other models have no control.
     """
     tried = [v for v in plan.variants if v.role == "variant" and v.spec is not None]
     if plan.control == "none" or not tried:
@@ -197,7 +197,7 @@ def with_times(plan: StudyPlan, task: Task, feeds: Mapping[str, Feed]) -> StudyP
     """Return the plan with the time of a training step and of evaluating an item, measured on a few.
 
     Raises:
-        FoveateError: What a run of the plan would refuse, such as fewer epochs than a model has stages.
+        FoveateError: What a run of the plan would reject, such as fewer epochs than a model has stages.
     """
     timed = []
     lengths = {run.variant: run.epochs for run in plan.runs}

@@ -1,4 +1,4 @@
-"""What it takes to repeat a study: command, recipe, versions, hardware."""
+"""What is needed to repeat a study: command, recipe, versions, hardware."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a user asks of a study: one record that Python and the command line share."""
+"""The question of a study: one record that Python and the command line share."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MOST_SEEDS = 10_000
 
 @dataclass(frozen=True)
 class Question:
-    """The words of ``compare``; see there.
+    """The arguments of ``compare``; see there.
 
     Raises:
         StudyError: One is impossible.
@@ -59,7 +59,7 @@ class Question:
 
     @property
     def all_seeds(self) -> tuple[int, ...]:
-        """The seeds: the first so many, or those that are listed."""
+        """The seeds: the first ones, or those that are listed."""
         if isinstance(self.seeds, int) and self.seeds > _MOST_SEEDS:
             raise StudyError(f"seeds: got {self.seeds}, expected at most {_MOST_SEEDS}")
         listed = tuple(range(self.seeds)) if isinstance(self.seeds, int) else tuple(self.seeds)

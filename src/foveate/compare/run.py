@@ -1,4 +1,4 @@
-"""One run: build, train, judge on the test images, keep what the statistics need."""
+"""One run: build, train, evaluate on the test items, save what the statistics need."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def make_run(
     folder: Path,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Make one run, or finish one that was interrupted, and return its record.
+    """Execute one run, or finish one that was interrupted, and return its record.
 
     Args:
         run: Which one.
@@ -42,7 +42,7 @@ def make_run(
         task: What is learnt.
         feeds: The splits of the data.
         folder: The study's folder; the run's own is in it.
-        progress: Is told of every step.
+        progress: Notified of every step.
 
     Returns:
         Plain data: score (the metric, in its own unit), figures, loss, steps, images, seconds,
@@ -66,7 +66,7 @@ def make_run(
     _expect_budget(run, result)
     record = _record(run, result, plan)
     if run.role != TRUNK:
-        use_channels_last(result.model)  # a run taken up when it was trained already is laid out otherwise
+        use_channels_last(result.model)  # a run that was already trained has another memory layout
         batch = task.judging_batch(plan.train.batch_size)
         found = evaluate(result.model, task, feeds["test"], batch_size=batch)
         keep_answers(home / ANSWERS, found.records, found.answers)

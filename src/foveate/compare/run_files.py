@@ -1,4 +1,4 @@
-"""The files that a run of a study leaves: where they are, and its answers to the test items."""
+"""The files of a run of a study: where they are, and its answers to the test items."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def run_folder(folder: Path, variant: str, seed: int) -> Path:
 
 
 def keep_answers(path: Path, records: np.ndarray, kept: Answers) -> None:
-    """Write records and answers, so that a reader meets the whole file or none.
+    """Write records and answers, so that a reader sees the whole file or none.
 
     Answers that are not one array, such as texts, boxes or images of several sizes, are kept as JSON, and the
     arrays among them by number.
@@ -47,7 +47,7 @@ def keep_answers(path: Path, records: np.ndarray, kept: Answers) -> None:
 
 
 def answers(folder: Path, variant: str, seed: int) -> tuple[np.ndarray, Answers] | None:
-    """Return records (N, ...) and answers, one an item, of a run, or None if they are gone or damaged."""
+    """Return records (N, ...) and answers, one per item, of a run, or None if they are gone or damaged."""
     try:
         with (run_folder(folder, variant, seed) / ANSWERS).open("rb") as opened, np.load(opened) as file:
             if "answers" in file:
@@ -82,8 +82,8 @@ def _restored(described: Any, arrays: Any) -> Any:
     return [_restored(value, arrays) for value in described["list"]]
 
 
-def left(folder: Path, run: PlannedRun) -> bool:
-    """Return whether everything that a finished run leaves is still there and sound."""
+def is_complete(folder: Path, run: PlannedRun) -> bool:
+    """Return whether the files of a finished run are all there and undamaged."""
     try:
         load_tensors(run_folder(folder, run.variant, run.seed) / WEIGHTS)
     except (OSError, CheckpointError):

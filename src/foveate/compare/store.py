@@ -1,4 +1,4 @@
-"""The state of a study in one SQLite file: which runs are done, which somebody is at, which are free.
+"""The state of a study in one SQLite file: which runs are done, claimed or free.
 
 A run is claimed in a transaction that begins by locking the file, so that several processes, on one machine
 or on a shared disk, work on one study and never on one run. Whoever holds a run renews its heartbeat; a claim
@@ -75,7 +75,7 @@ class Store:
         owner: str | None = None,
         timed: Callable[[], StudyPlan] | None = None,
     ) -> Store:
-        """Begin a study in ``folder``, or go on with the one that is there.
+        """Begin a study in ``folder``, or continue the one that is there.
 
         Args:
             folder: The study's folder; made if it is missing.
@@ -90,7 +90,7 @@ class Store:
         store = cls(folder, owner)
         if (folder / MARKER).exists() and not store.path.exists():
             raise StudyError(f"{folder} holds a training of one model. Choose another folder for this study.")
-        with told(folder):
+        with disk_errors(folder):
             store.folder.mkdir(parents=True, exist_ok=True)
             for home in (store.folder, store.folder / FOLDER):
                 sweep(home)
@@ -111,7 +111,7 @@ class Store:
             StudyError: There is none.
         """
         if not self.path.is_file():
-            raise StudyError(f"{self.folder} holds no study: there is no {FILE}. Give a study's folder.")
+            raise StudyError(f"{self.folder} holds no study: there is no {FILE}. Give the folder of a study.")
         with self._transaction() as db:
             stored = db.execute("SELECT json FROM plan").fetchone()
         if stored is None:
@@ -140,14 +140,14 @@ class Store:
         return None
 
     def held_by_others(self) -> list[str]:
-        """Return who is at the runs that are claimed, as ``whoami`` says it."""
+        """Return the owners of the claimed runs, as ``whoami`` names them."""
         with self._transaction() as db:
             rows = db.execute("SELECT owner FROM runs WHERE state = 'claimed' ORDER BY place").fetchall()
         return [str(owner) for (owner,) in rows]
 
     def _given_up(self, key: Key, owner: object, beat: object) -> bool:
         if not isinstance(owner, str) or not isinstance(beat, float | int):
-            return True  # nobody writes such a claim
+            return True  # foveate does not write such a claim
         return claims.abandoned(owner, self._watch.silent(key, owner, beat))
 
     def _needs(self, written: object) -> list[Key]:
@@ -157,10 +157,10 @@ class Store:
         try:
             return json.loads(str(written))
         except (ValueError, RecursionError) as error:
-            raise StudyError(f"{self.path}: holds no JSON where it should ({error}). {_DAMAGED}") from None
+            raise StudyError(f"{self.path}: a record is not JSON ({error}). {_DAMAGED}") from None
 
     def beat(self, key: Key) -> None:
-        """Say that the holder of a run is alive."""
+        """Record that the holder of a run is alive."""
         with self._transaction() as db:
             db.execute(
                 "UPDATE runs SET beat = ? WHERE variant = ? AND seed = ? AND owner = ?",
@@ -178,7 +178,7 @@ class Store:
             return changed.rowcount == 1
 
     def release(self, key: Key) -> None:
-        """Give a run back that was not finished."""
+        """Release a run that was not finished."""
         with self._transaction() as db:
             db.execute(
                 "UPDATE runs SET state = 'free', owner = NULL, beat = NULL "
@@ -187,7 +187,7 @@ class Store:
             )
 
     def release_all(self) -> None:
-        """Give every run back that this owner has claimed and not finished."""
+        """Release every run that this owner has claimed and not finished."""
         with self._transaction() as db:
             db.execute(
                 "UPDATE runs SET state = 'free', owner = NULL, beat = NULL "
@@ -196,7 +196,7 @@ class Store:
             )
 
     def reopen(self, key: Key) -> None:
-        """Set a run that is done back to free, because what it left is gone; the report with it.
+        """Free a finished run whose files are gone, and the report with it.
 
         Its record stays until the run that is made again writes its own.
         """
@@ -207,7 +207,7 @@ class Store:
             )
 
     def repair(self) -> list[Key]:
-        """Put damaged rows right, and return which: missing ones, unknown states, records that are not JSON.
+        """Repair damaged rows and return their keys: missing ones, unknown states, records that are not JSON.
 
         Such runs are free again. What their folders hold is used, so that nothing sound is trained twice.
         """
@@ -238,14 +238,14 @@ class Store:
         return {(variant, seed): self._plain(record) for variant, seed, record in rows}
 
     def unfinished(self) -> int:
-        """Return how many runs are not done, the report counted as one."""
+        """Return how many runs are not done, counting the report."""
         with self._transaction() as db:
             count: int = db.execute("SELECT COUNT(*) FROM runs WHERE state != 'done'").fetchone()[0]
         return count
 
     @contextmanager
     def held(self, key: Key) -> Iterator[None]:
-        """Keep the heartbeat of a claimed run going; give the run back if the block does not end well."""
+        """Keep the heartbeat of a claimed run going; release the run if the block raises."""
         stop = threading.Event()
 
         def keep() -> None:
@@ -299,26 +299,26 @@ class Store:
 
 
 @contextmanager
-def told(folder: Path) -> Iterator[None]:
-    """Turn a full or failing disk into an error that says that nothing is lost and what to do.
+def disk_errors(folder: Path) -> Iterator[None]:
+    """Turn errors of a full or failing disk into one that says that nothing is lost and what to do.
 
     Raises:
-        StudyError: The block met such a disk.
+        StudyError: The block raised one.
     """
-    advice = "No finished run is lost: make room, then run the same command again."
+    advice = "No finished run is lost: free some space, then run the same command again."
     try:
         yield
     except sqlite3.DatabaseError as error:
         if isinstance(error, sqlite3.OperationalError) and "no such" not in str(error):
             raise StudyError(f"{folder}: the study's state cannot be written ({error}). {advice}") from error
         raise StudyError(
-            f"{folder / FILE} is no study ({error}). Delete it, or give another folder."
+            f"{folder / FILE} is not a study file ({error}). Delete it or choose another folder."
         ) from error
     except OSError as error:
         if error.errno in _FULL:
             raise StudyError(f"{folder}: the disk is full ({error.strerror}). {advice}") from error
         if error.errno in _REFUSED:
-            raise StudyError(f"{folder}: cannot be written ({error}). Give another folder.") from error
+            raise StudyError(f"{folder}: cannot be written ({error}). Choose another folder.") from error
         raise
 
 
@@ -349,6 +349,6 @@ def _expect_same(stored: StudyPlan, plan: StudyPlan, folder: Path) -> None:
     if different:
         listed = "\n  ".join(different)
         raise StudyError(
-            f"{folder} holds another study, so this one cannot go on there:\n  {listed}\n"
-            "Give another folder, or the same words as before."
+            f"{folder} holds another study, so this one cannot continue there:\n  {listed}\n"
+            "Choose another folder, or repeat the call with the same arguments as before."
         )

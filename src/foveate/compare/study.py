@@ -1,4 +1,4 @@
-"""``fv.compare``: a study from the question to the report, which goes on where it was stopped."""
+"""``fv.compare``: a study from the question to the report, which resumes where it was stopped."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from foveate.compare.question import Question
 from foveate.compare.report.result import read_result
 from foveate.compare.report.write import is_written
 from foveate.compare.run import is_record
-from foveate.compare.run_files import left
-from foveate.compare.store import Store, told
+from foveate.compare.run_files import is_complete
+from foveate.compare.store import Store, disk_errors
 from foveate.data.checks.finding import Finding
 from foveate.errors import DataError, StudyError
 from foveate.infer.load import is_sound
@@ -62,21 +62,21 @@ def compare(
     command: str | None = None,
     dry_run: bool = False,
 ) -> Study | StudyPlan:
-    """Find out which attention, where, is worth it on this data, and how sure one can be.
+    """Find out which attention, where, is worth it on this data, and how certain that is.
 
-    The same call goes on with a study that was interrupted; several processes may make it at once and share
-    the work.
+    The same call resumes an interrupted study; several processes may call it at once and share the
+    work.
 
     Args:
         data: A folder, a manifest, a dataset, or None for the built-in scenes; see ``open_data``.
         model: What ``create_model`` knows; or a function that takes ``classes`` and returns a module; or a
             module, of which every run gets a copy with the weights that it has.
         variants: Specs such as ``"se@blocks"``, which insert, and models such as
-            ``"unet(encoder=resnet34)"``, which are compared with ``model``; or a mapping from names to such.
+            ``"unet(encoder=resnet34)"``, which are compared with ``model``; or a mapping from names to these.
         seeds: How many runs of each, or their seeds. Under three there is no verdict.
         epochs: Passes over the training items; ``train.epochs`` if None.
         mode: ``scratch``; ``pretrained``: all start from published weights, or from ``weights``;
-            ``branch``: the baseline is trained once a seed, then all go on from there for ``branch_epochs``.
+            ``branch``: the baseline is trained once per seed, then all continue for ``branch_epochs``.
         out: The study's folder; one under ``runs/`` that belongs to this plan if None.
         control: Which variants get a control of equal cost without attention: largest, each or none.
         margin: The least difference worth having, in the metric's unit; what is usual for it if None, half a
@@ -91,10 +91,10 @@ def compare(
         branch_epochs: Length of the branches; half of ``epochs`` if None.
         task: What is learnt, such as ``diagnosis``; what the data is usually for if None.
         metric: What is judged by, such as ``dice``; the task's usual metric if None.
-        engine: Where the runs are made: ``local``, this process; or ``processes(count=4)``.
-        progress: Is told of every step; bars or lines on standard error if None.
+        engine: Where the runs are executed: ``local``, in this process; or ``processes(count=4)``.
+        progress: Notified of every step; bars or lines on standard error if None.
         command: How to repeat the study, for its report; this call if None.
-        dry_run: Return the plan, with costs and times, and make no run.
+        dry_run: Return the plan, with costs and times, without running it.
 
     Returns:
         A ``Study``; with ``dry_run`` a ``StudyPlan``.
@@ -150,17 +150,17 @@ class _Session:
         plan = study.plan
         self.folder = folder
         self.store = Store.open(folder, plan, timed=lambda: with_times(plan, study.task, study.feeds))
-        # Times and wording are those of the first sitting; where the data lies now is what counts.
+        # Times and wording are those of the first call; the location of the data is that of this one.
         self.plan = replace(self.store.plan(), origin=plan.origin)
         self.study = replace(study, plan=self.plan)
         if self.store.unfinished():
             warn_of_threads(self.plan.threads, f"the study in {folder}")
 
     def make(self, engine: str, progress: Progress | None) -> Study:
-        """Make what is left to make, and return the finished study."""
-        with told(self.folder), ExitStack() as stack:
+        """Execute the remaining runs, and return the finished study."""
+        with disk_errors(self.folder), ExitStack() as stack:
             self._reopen()
-            runs = max(1, self.store.unfinished() - 1)  # the report is no run
+            runs = max(1, self.store.unfinished() - 1)  # the report does not count as one
             if progress is None:
                 progress = shown = progress_for(runs=runs)
                 stack.enter_context(shown)
@@ -172,14 +172,16 @@ class _Session:
         return Study(self.folder, read_result(self.folder), typed)
 
     def _reopen(self) -> None:
-        """Make runs again whose files or records somebody has deleted or damaged, and the report likewise."""
+        """Repeat runs whose files or records were deleted or damaged, and the report likewise."""
         for key in self.store.repair():
-            _log.warning("%s: the state of %s, seed %d was damaged; it is made again", self.folder, *key)
+            _log.warning("%s: the state of %s, seed %d was damaged; the run is repeated", self.folder, *key)
         done = self.store.records()
         for run in self.plan.runs:
-            if run.key in done and not (left(self.folder, run) and is_record(run, done[run.key])):
+            if run.key in done and not (is_complete(self.folder, run) and is_record(run, done[run.key])):
                 _log.warning(
-                    "%s: what %s, seed %d left is gone or damaged; it is made again", self.folder, *run.key
+                    "%s: the files of %s, seed %d are gone or damaged; the run is repeated",
+                    self.folder,
+                    *run.key,
                 )
                 self.store.reopen(run.key)
         if (REPORT, 0) in done and not (is_written(self.folder) and is_sound(self.folder / FOLDER)):
@@ -187,7 +189,7 @@ class _Session:
 
 
 def _expect_portable(plan: StudyPlan, engine: str) -> None:
-    """Raise if other processes are to make the runs and cannot get the data or the model.
+    """Raise if other processes are to execute the runs and cannot get the data or the model.
 
     Raises:
         StudyError: Either is a Python object of this process.

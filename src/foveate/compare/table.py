@@ -9,7 +9,7 @@ from foveate.quantities import short
 
 
 class Table(list[dict[str, Any]]):
-    """One row a variant; ``pandas.DataFrame(study.table)`` takes it, ``print`` shows it in 80 columns."""
+    """One row per variant; ``pandas.DataFrame(study.table)`` takes it, ``print`` shows it in 80 columns."""
 
     def __str__(self) -> str:
         """Return the table as text."""

@@ -16,7 +16,7 @@ from foveate.errors import FoveateError, shown
 def main(folder: str) -> int:
     """Work on the study in a folder; return the exit code."""
     logging.basicConfig(format="%(message)s")
-    logging.getLogger("foveate").setLevel(logging.ERROR)  # the process that began it says the rest
+    logging.getLogger("foveate").setLevel(logging.ERROR)  # the process that started it logs the rest
     try:
         threads = Store(Path(folder)).plan().threads
         if threads is not None:  # on which the last bits depend

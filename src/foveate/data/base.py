@@ -1,6 +1,6 @@
 """What image data is, wherever it comes from: named splits of items that can be loaded one by one.
 
-The truth is one class an item (a label), any number of classes an item (labels), or one class a pixel
+The truth is one class per item (a label), any number of classes per item (labels), or one class per pixel
 (masks).
 
 Shapes  an image is uint8 (H, W, 3), RGB, upright; its mask is uint8 (H, W), each pixel a class number or
@@ -111,7 +111,7 @@ class ImageData:
 
     @property
     def truth(self) -> Truth:
-        """Say what is true of an item: one class ("label"), several ("labels"), or one a pixel ("mask")."""
+        """Say what is true of an item: one class ("label"), several ("labels"), or one per pixel ("mask")."""
         train = self.splits["train"]
         if train.masks is not None:
             return "mask"

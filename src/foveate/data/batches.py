@@ -143,7 +143,7 @@ def train_batches(
                 chosen = order[step * batch_size : (step + 1) * batch_size]
                 yield _batch(pool, split, chosen, part, (shape, mean, std))
 
-    return batches()  # a generator of its own, so that wrong arguments are told at the call
+    return batches()  # a generator of its own, so that wrong arguments raise at the call
 
 
 def eval_batches(

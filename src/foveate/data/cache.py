@@ -85,7 +85,7 @@ def _checked_square(size: int | Canvas) -> Canvas:
     height, width = (size, size) if isinstance(size, int) else size
     if height != width or height < 1:
         raise OptionError(
-            f"cache: size={size} is no side of a square in pixels. Write size=224, for example."
+            f"cache: got size={size}, expected the side of a square in pixels, such as size=224."
         )
     return height, width
 
@@ -129,7 +129,7 @@ def _open(path: Path, shape: tuple[int, ...]) -> np.memmap | None:
 
 
 def _sealed(path: Path) -> bool:
-    """Return whether a file ends in the checksum of all that stands before it."""
+    """Return whether a file ends in the checksum of all bytes before it."""
     total, left = hashlib.sha256(), path.stat().st_size - _SEAL
     with path.open("rb") as file:
         while left > 0:

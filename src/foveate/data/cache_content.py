@@ -55,7 +55,7 @@ def fitted_masks(split: Split, canvas: Canvas, classes: int, items: range) -> UI
     """Return whole masks on the canvas.
 
     Raises:
-        DataError: a mask cannot be read, is not as large as its image, or holds what is no class.
+        DataError: a mask cannot be read, is not as large as its image, or holds a value that is not a class.
     """
     assert split.masks is not None
     masks = split.masks

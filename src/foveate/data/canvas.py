@@ -130,5 +130,5 @@ def _usual_aspect(train: Split) -> float:
 def _check_side(side: object, size: object) -> None:
     if isinstance(side, bool) or not isinstance(side, int) or side < 1:
         raise OptionError(
-            f"canvas: size={size} is no size in pixels. Write size=180 for the short side, or (180, 240)."
+            f"canvas: got size={size}, expected pixels: size=180 for the short side, or (180, 240)."
         )

@@ -26,7 +26,7 @@ class DataOptions:
     """Folder of the masks, likewise."""
 
     classes: str | None = None
-    """Names of the masks' classes in order, such as road,car,void; how many; or a file of one a line."""
+    """Names of the masks' classes in order, such as road,car,void; how many; or a file with one per line."""
 
     colours: str | None = None
     """Colours of RGB masks: a file of name,red,green,blue lines, or "road=(128,64,128), sky=(0,0,255)"."""

@@ -57,7 +57,7 @@ def _looked_at(weights: Tensor, names: list[str], height: int, width: int) -> Te
         return None
     looked = _mean(weights, names, "b", "m")
     if looked.shape[1] == height * width + 1:
-        looked = looked[:, 1:]  # a class token, or the mean, stands in front of the positions
+        looked = looked[:, 1:]  # a class token, or the mean, precedes the positions
     for step in range(1, 1 + max(height, width)):  # keys may be subsampled, by 2 in the non-local block
         rows, columns = -(-height // step), -(-width // step)
         if rows * columns == looked.shape[1]:

@@ -1,4 +1,4 @@
-"""What ``config.json`` says of a saved model: its schema, and the one reader."""
+"""What ``config.json`` says about a saved model: its schema, and the one reader."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ _OWN = {field.name for field in fields(SavedModel)}
 
 
 def read_saved(path: Path) -> tuple[SavedModel, Inputs]:
-    """Return what a ``config.json`` says of a model, and the inputs of its task, both checked.
+    """Return what a ``config.json`` says about a model, and the inputs of its task, both checked.
 
     Raises:
         CheckpointError: It cannot be read, or an entry is impossible; the text names the entry.

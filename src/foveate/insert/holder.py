@@ -64,7 +64,7 @@ class Inserted(nn.Module):
         return replica
 
     def enter(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Apply what stands in front of the host to its arguments."""
+        """Apply what is inserted before the host to its arguments."""
         for slot in self.slots:
             if slot.role == "before":
                 gating = self._gating(slot, args, kwargs)
@@ -80,7 +80,7 @@ class Inserted(nn.Module):
         return args, kwargs
 
     def leave(self, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
-        """Apply what stands behind the host, or in its place, to its output."""
+        """Apply what is inserted after the host, or replaces it, to its output."""
         for slot in self.slots:
             if slot.role == "after":
                 gating = self._gating(slot, args, kwargs)

@@ -45,7 +45,7 @@ class Attended:
 
 
 def _attended_forward(plain: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a ``forward`` of the same signature: what stands before, behind or in place of ``plain``."""
+    """Return a ``forward`` of the same signature: what is inserted before, after or in place of ``plain``."""
 
     def forward(self: Any, *args: Any, **kwargs: Any) -> Any:
         """Run the host with its attention, or the host alone under bypass."""

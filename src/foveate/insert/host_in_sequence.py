@@ -1,8 +1,8 @@
 """Which module in an ``nn.Sequential`` hosts what a spec puts behind or in front of the whole sequence.
 
 Some code runs the layers of a sequence itself: activation checkpointing, feature extractors, a loop in a
-``forward``. What stands behind the sequence stands behind its last block as well, where such code does not
-bypass it. Sequences of single layers are hosts themselves.
+``forward``. What is inserted after the sequence also follows its last block, unless such code bypasses
+it. Sequences of single layers are hosts themselves.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The name under which inserted attention stands in its host, in module paths and in state dicts."""
+"""The name that inserted attention has in its host, in module paths and in state dicts."""
 
 from __future__ import annotations
 

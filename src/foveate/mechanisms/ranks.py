@@ -110,7 +110,7 @@ def _of_any_rank(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
     @functools.wraps(forward, assigned=("__name__", "__qualname__", "__module__", "__doc__"))
     def laid_flat(self: Any, x: Float[Tensor, "b c *space"]) -> Tensor:
         rank = getattr(x, "ndim", 4)
-        if rank == 4 or rank - 2 not in self.dims:  # what is no map at all is explained there
+        if rank == 4 or rank - 2 not in self.dims:  # what is not a map at all is explained there
             return forward(self, x)
         self._check_tokens(x)
         y = _remembering(x, functools.partial(forward, self, flat(x)))

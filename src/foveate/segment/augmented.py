@@ -1,4 +1,4 @@
-"""Test-time augmentation: the mean of what a network says of several views of an image, each view undone.
+"""Test-time augmentation: the mean of a network's predictions on several views of an image, each view undone.
 
 Formula p = 1/V sum_v v^-1(softmax(f(v(x)))), v a scale after quarter turns after a mirror; logits of a scaled
         view are brought back to the size of the image before the softmax.

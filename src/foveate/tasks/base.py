@@ -44,7 +44,7 @@ class Metric:
         unit: What one printed unit is called.
         scale: Printed value of a score of 1: 100 for a share that is printed in points.
         higher_is_better: Whether more is better.
-        averages: Whether it is the mean of one score an item. If not (mean IoU, AUROC, BLEU), a study works
+        averages: Whether it is the mean of one score per item. If not (mean IoU, AUROC, BLEU), a study works
             with pseudo-values.
         bounds: The least and the greatest score there can be, or None.
         margin: The least difference worth having where the user states none, in the unit.
@@ -92,7 +92,7 @@ class Judged:
 
     Args:
         records: (B, ...), from which the metric of any set of items follows.
-        answers: One an item, to look at.
+        answers: One per item, to look at.
         loss: Mean loss of the batch, a scalar, if the task has one for judging.
     """
 

@@ -1,4 +1,4 @@
-"""Classification: one class an image.
+"""Classification: one class per image.
 
 Batch    images (B, 3, H, W), targets (B,) whole numbers in [0, classes).
 Outputs  logits (B, classes).
@@ -29,7 +29,7 @@ from foveate.tasks.metrics.label_metric import LabelMetric, Records, label_metri
 
 @tasks.register("classification")
 class Classification(LabelledImages):
-    """One class an image; see the module's docstring.
+    """One class per image; see the module's docstring.
 
     Args:
         classes: Their names.
@@ -40,7 +40,7 @@ class Classification(LabelledImages):
 
     Raises:
         UnknownNameError: There is no such metric.
-        OptionError: There is no such loss, or no such metric of so many classes.
+        OptionError: There is no such loss, or the metric does not exist for this number of classes.
     """
 
     name = "classification"

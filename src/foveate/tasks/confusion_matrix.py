@@ -1,4 +1,4 @@
-"""Which class was taken for which, and how well each is told: for the report and for ``train``."""
+"""Which class was taken for which, and how well each is recognised: for the report and for ``train``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def confusion_matrix(
     """Count the items of each true class (row) that were given each class (column).
 
     Args:
-        probabilities: What a model said of each item.
+        probabilities: What a model predicted for each item.
         targets: The true classes, in [0, classes).
         classes: K. An answer that is none of them counts for the last one: models may have more outputs.
 
@@ -33,7 +33,7 @@ def confusion_matrix(
     return np.bincount(targets * classes + given, minlength=classes**2).reshape(classes, classes)
 
 
-def told_by_class(matrix: Matrix, classes: Sequence[str]) -> list[dict[str, Any]]:
+def figures_by_class(matrix: Matrix, classes: Sequence[str]) -> list[dict[str, Any]]:
     """Return items, precision, recall and F1 of each class, in percent; None where nothing tells."""
     right, given, true = matrix.diagonal(), matrix.sum(axis=0), matrix.sum(axis=1)
     return [
@@ -71,7 +71,7 @@ def confusion_data(matrix: Matrix | None, classes: Sequence[str]) -> dict[str, A
         return None
     return {
         "matrix": matrix.tolist() if len(classes) <= MOST_DRAWN else None,
-        "by_class": told_by_class(matrix, classes),
+        "by_class": figures_by_class(matrix, classes),
         "pairs": confusions(matrix, classes),
     }
 

@@ -50,7 +50,7 @@ class Normalisation(TypedDict):
 
 
 class SavedInputs(TypedDict):
-    """What a saved model says of its images."""
+    """What a saved model records about its images."""
 
     classes: tuple[str, ...]
     size: int | tuple[int, int]
@@ -164,7 +164,7 @@ class ImageTask(Task):
 
     @classmethod
     def read_inputs(cls, plain: Mapping[str, Any]) -> Inputs:
-        """Return what a saved model says of its images, checked."""
+        """Return what a saved model records about its images, checked."""
         found: SavedInputs = fitted(plain, SavedInputs)
         size, classes, colours = found["size"], found["classes"], found.get("palette")
         sides = (size, size) if isinstance(size, int) else size

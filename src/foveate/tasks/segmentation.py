@@ -1,6 +1,6 @@
-"""Segmentation: one class a pixel.
+"""Segmentation: one class per pixel.
 
-Batch    images (B, 3, H, W), targets (B, H, W) whole numbers in [0, classes), 255 where nobody knows.
+Batch    images (B, 3, H, W), targets (B, H, W) whole numbers in [0, classes), 255 where unknown.
 Outputs  logits (B, classes, H, W); or one channel, of the second of two classes; or, while training, a
          mapping of such by name: "out" counts, the others are auxiliary. Smaller ones are resized.
 Loss     cross-entropy, or any sum that ``foveate.tasks.losses`` reads; of every auxiliary output too, weighed
@@ -37,7 +37,7 @@ USUAL_AUX_WEIGHT = 0.5  # torchvision's, of auxiliary outputs of models that do 
 
 @dataclass(frozen=True)
 class Segmented:
-    """What a model said of a batch.
+    """What a model predicted for a batch.
 
     Args:
         logits: (B, K, H, W), of the images' size.
@@ -50,7 +50,7 @@ class Segmented:
 
 @tasks.register("segmentation")
 class Segmentation(SegmentedImages):
-    """One class a pixel; see the module's docstring.
+    """One class per pixel; see the module's docstring.
 
     Args:
         classes: Their names.
@@ -126,7 +126,7 @@ class Segmentation(SegmentedImages):
         ]
         return Segmented(self._fitted(logits, batch), tuple(aux))
 
-    def check_outputs(self, outputs: object, targets: Integer[np.ndarray, "n h w"]) -> None:
+    def check_outputs(self, outputs: object, targets: Integer[np.ndarray, "n ..."]) -> None:
         """Raise unless there are logits for every class.
 
         Raises:
@@ -140,7 +140,7 @@ class Segmentation(SegmentedImages):
             )
 
     def check_metric(self, truths: UInt8[np.ndarray, "n h w"]) -> None:
-        """Raise unless the metric is one of so many classes.
+        """Raise unless the metric exists for this number of classes.
 
         Raises:
             ShapeError: It is of one object before its background, and there are more classes.

@@ -13,8 +13,8 @@ class Budget:
     """The length of a run.
 
     Args:
-        batches: Batches an epoch.
-        per_epoch: Steps an epoch: fewer than batches if gradients are accumulated.
+        batches: Batches per epoch.
+        per_epoch: Steps per epoch: fewer than batches if gradients are accumulated.
         steps: Steps of all epochs, which the schedule spans.
         stop: Steps to take: ``steps``, or fewer by ``max_steps``.
     """

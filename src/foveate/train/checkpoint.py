@@ -1,8 +1,8 @@
 """Checkpoints that survive being killed at any moment.
 
 A checkpoint is a folder ``checkpoint/000000123`` (the number of steps) with ``model.safetensors``,
-``training.pt`` and the checksums of both. It appears whole or not at all; only then is the one before it
-deleted. Whoever reads takes the highest number.
+``training.pt`` and the checksums of both. It appears whole or not at all; only then is its predecessor
+deleted. Readers take the highest number.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Checkpoints:
         """Write the state after ``steps`` steps, then delete older ones.
 
         Raises:
-            TrainingError: The disk does not take it; the checkpoint before is still there.
+            TrainingError: It cannot be written; the previous checkpoint is still there.
         """
         final = self.folder / f"{steps:09d}"
         if final.exists():  # a run that is repeated comes to the same state
@@ -55,7 +55,7 @@ class Checkpoints:
             raise TrainingError(
                 f"the checkpoint after step {steps} cannot be written to {self.folder}: {error}. Make "
                 "room or choose "
-                "another folder, then run the same command again: it goes on from the checkpoint before."
+                "another folder, then run the same command again: it resumes from the previous checkpoint."
             ) from error
         self._delete_all_but(final)
 
@@ -73,7 +73,7 @@ class Checkpoints:
             _expect_sound(newest)
             training = torch.load(newest / TRAINING, map_location="cpu", weights_only=True)
             return load_tensors(newest / WEIGHTS), training
-        except pickle.UnpicklingError:  # its text advises to run the file's code
+        except pickle.UnpicklingError:  # its message suggests running the file's code
             why = f"{TRAINING} is damaged, or holds more than tensors and plain values"
         except Exception as error:
             why = str(error) or type(error).__name__
@@ -95,7 +95,7 @@ class Checkpoints:
 
 
 def _expect_sound(folder: Path) -> None:
-    """Compare the files of a checkpoint with their checksums; those of earlier versions have none.
+    """Compare the files of a checkpoint with their checksums, which earlier versions did not write.
 
     Raises:
         CheckpointError: One is not what was written.
@@ -108,7 +108,7 @@ def _expect_sound(folder: Path) -> None:
 
 
 def _serialised(training: Mapping[str, object]) -> memoryview:
-    """Return training state as bytes, so that a full disk or Ctrl-C meets no half archive."""
+    """Return training state as bytes, so that a full disk or Ctrl-C leaves no partial archive."""
     buffer = io.BytesIO()
     torch.save(dict(training), buffer)
     return buffer.getbuffer()

@@ -23,8 +23,8 @@ class Evaluation:
     Args:
         score: The task's metric over all items.
         records: What the metric of any of the items follows from (N, ...).
-        answers: One an item, to look at.
-        loss: Mean loss an item; NaN if the task has none for judging.
+        answers: One per item, to look at.
+        loss: Mean loss per item; NaN if the task has none for judging.
     """
 
     score: float
@@ -34,7 +34,7 @@ class Evaluation:
 
 
 def evaluate(model: nn.Module, task: Task, feed: Feed, *, batch_size: int = 256) -> Evaluation:
-    """Run the model over a feed, in evaluation mode, which it leaves as it found it.
+    """Run the model over a feed in evaluation mode; its mode is restored afterwards.
 
     Args:
         model: Any model on any device.
@@ -79,7 +79,7 @@ def _joined(answers: list[Answers]) -> Answers:
 
 @contextlib.contextmanager
 def _seeded(device: torch.device) -> Iterator[None]:
-    """Seed PyTorch alike for every judging, and give the random state back afterwards."""
+    """Seed PyTorch alike for every evaluation, and restore the random state afterwards."""
     cards = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=cards):
         torch.manual_seed(0)

@@ -2,7 +2,7 @@
 
 One value is its own mean, so that normalised it is 0 whatever it was, and PyTorch refuses it in training. A
 network that pools to 1 x 1 and normalises there meets that in every batch of one image. There the running
-statistics stand in, as in the layers of foveate's own networks.
+statistics are used instead, as in the layers of foveate's own networks.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 @contextmanager
 def lone_values(model: nn.Module) -> Iterator[None]:
-    """Let every batch normalisation of a model take one value a channel while inside.
+    """Let every batch normalisation of a model take one value per channel inside the block.
 
     Layers that keep no running statistics stay as they are.
     """

@@ -1,4 +1,4 @@
-"""The training loop: it knows no task by name, and a killed run goes on to the same weights, bit for bit."""
+"""The training loop: it knows no task by name, and a killed run resumes to the same weights, bit for bit."""
 
 from __future__ import annotations
 
@@ -29,9 +29,16 @@ from foveate.train.loss_guard import LossGuard
 from foveate.train.optimise import build_optimizer, schedules, set_learning_rates
 from foveate.train.position import Fingerprint, Position, fingerprint
 from foveate.train.progress import Progress, Silent
-from foveate.train.result import FitResult, described, expect_same, expect_within, finished, keep
+from foveate.train.result import (
+    FitResult,
+    epoch_line,
+    expect_at_most,
+    expect_same_run,
+    load_finished,
+    save_result,
+)
 from foveate.train.seed import own_randomness, seed_step, warn_of_threads
-from foveate.train.stages import fit_stages, hold, shared, stage_of, stages_of
+from foveate.train.stages import fit_stages, freeze_others, stage_of, stage_recipes, stages_of
 from foveate.train.state import State
 from foveate.train.warm_start import start_from_plain
 
@@ -49,7 +56,7 @@ def fit(
     name: str | None = None,
     identity: Mapping[str, object] | None = None,
 ) -> FitResult:
-    """Train ``model`` in place, or go on with the run that ``folder`` holds.
+    """Train ``model`` in place, or resume the run that ``folder`` holds.
 
     Args:
         model: With its first weights.
@@ -57,25 +64,25 @@ def fit(
         feeds: ``train``, and ``val`` if there is one, which is evaluated after every epoch.
         config: The recipe.
         folder: Where this run keeps its checkpoint, and in the end ``model.safetensors`` and ``result.json``.
-        progress: Is told of every step.
+        progress: Notified of every step.
         checkpoint_seconds: Seconds between two checkpoints.
         start_from: Weights of the plain model to begin with; what was inserted keeps its own start.
         name: What ``progress`` calls the run; the folder's name if None.
         identity: What decides the run beside the recipe and the layers of the model, such as a hash of the
-            data: a folder with another one is refused. JSON-able.
+            data: a folder with another one is rejected. JSON-able.
 
     Returns:
-        The model, in evaluation mode, and its history. A run that is done returns at once with what it left.
+        The model, in evaluation mode, and its history. A finished run returns its saved result at once.
 
     Raises:
-        TrainingError: The loss is not a number, or the disk does not take a checkpoint.
+        TrainingError: The loss is not finite, or a checkpoint cannot be written.
         CheckpointError: ``folder`` holds another run, or ``start_from`` does not fit.
         DataError: A target is not one of the model's classes.
     """
     folder, progress = Path(folder), progress or Silent()
     run = fingerprint(model, task.name, config, len(feeds["train"]), identity)
     budget = Budget.of(config, len(feeds["train"]))
-    done = finished(folder, model, run, budget.stop)
+    done = load_finished(folder, model, run, budget.stop)
     if done is not None:
         if done.steps == budget.steps:  # it may have been killed just before it could clear up
             Checkpoints(folder).clear()
@@ -124,18 +131,18 @@ def rehearse(
 ) -> list[float]:
     """Take a few steps as ``fit`` would and return the seconds that each took; nothing is kept.
 
-    What ``fit`` refuses is refused here: see there for arguments and errors. A model that is trained in
+    What ``fit`` rejects is rejected here: see there for arguments and errors. A model that is trained in
     stages takes its steps outside of them.
     """
     if stages_of(model):
-        shared(config, list(stages_of(model)))
+        stage_recipes(config, list(stages_of(model)))
     fabric = build_fabric(config.precision)
     with own_randomness(fabric.device), lone_values(model):
         return _Sitting(model, task, feeds, config, fabric).rehearse(steps)
 
 
 class _Sitting:
-    """One process's part of a run: from the start or a checkpoint to the end or to being killed."""
+    """One process's part of a run: from the start or a checkpoint to the end or an interruption."""
 
     def __init__(
         self,
@@ -160,14 +167,14 @@ class _Sitting:
         self.state = State(model, self.optimizers, average, best, fabric, Position())
 
     def open(self, folder: Path, run: Fingerprint, checkpoint_seconds: float) -> None:
-        """Go on from the newest checkpoint in ``folder``, if there is one."""
+        """Resume from the newest checkpoint in ``folder``, if there is one."""
         self.folder, self.run, self.checkpoint_seconds = folder, run, checkpoint_seconds
         self.checkpoints = Checkpoints(folder)
         stored = self.checkpoints.load()
         if stored is not None:
-            expect_same(run, stored[1]["run"], folder)
+            expect_same_run(run, stored[1]["run"], folder)
             self.state.restore(*stored)
-            expect_within(self.state.at.step, self.budget.stop, folder)
+            expect_at_most(self.state.at.step, self.budget.stop, folder)
             warn_of_threads(stored[1].get("threads"), str(folder))
         self.begin()
 
@@ -181,7 +188,7 @@ class _Sitting:
         self.lap = self.saved = time.perf_counter()
 
     def train(self, progress: Progress) -> None:
-        """Take the steps that are left."""
+        """Take the remaining steps."""
         at = self.state.at
         for epoch in range(len(at.history), self.config.epochs):
             last = (epoch + 1) * self.budget.per_epoch
@@ -189,21 +196,21 @@ class _Sitting:
             if at.step < last:  # max_steps
                 break
             at.history.append(self._end_epoch(epoch))
-            progress.note(described(at.history[-1], self.config.epochs, self.task.metric))
+            progress.note(epoch_line(at.history[-1], self.config.epochs, self.task.metric))
 
     def close(self) -> FitResult:
-        """Keep the trained model; a run that max_steps has stopped keeps its checkpoint too."""
+        """Save the trained model; a run that max_steps has stopped keeps its checkpoint too."""
         at, complete = self.state.at, self.state.at.step == self.budget.steps
         if complete:
             self._look()
         else:
             self._save()
         self._count_seconds()
-        self.state.model.load_state_dict(self.state.kept())
+        self.state.model.load_state_dict(self.state.final_weights())
         speed = at.images / max(at.training_seconds, 1e-9)
-        score = self.state.kept_score()
+        score = self.state.final_score()
         result = FitResult(self.state.model.eval(), at.history, at.step, at.seconds, speed, score)
-        keep(self.folder, result, self.run)
+        save_result(self.folder, result, self.run)
         if complete:
             self.checkpoints.clear()
         return result
@@ -227,7 +234,7 @@ class _Sitting:
         first = (at.step - epoch * self.budget.per_epoch) * width
         batches = self._batches(epoch, first)
         self.model.train()
-        hold(self.state.model)
+        freeze_others(self.state.model)
         while at.step < stop:
             began = time.perf_counter()
             count = min(width, self.budget.batches - first)

@@ -1,4 +1,4 @@
-"""Stop a run early, and say where, when its loss is not a finite number any more.
+"""Stop a run early, and say where, once its loss is not finite.
 
 Reading a number from a GPU makes the host wait for it. So the loss is summed up on the device, with the first
 bad step beside it, and both are read only now and then.

@@ -1,4 +1,4 @@
-"""How far a run has come, and which run it is."""
+"""How far a run has got, and which run it is."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ Fingerprint = dict[str, object]
 
 @dataclass
 class Position:
-    """How far a run has come: everything but the tensors that a checkpoint must hold.
+    """How far a run has got: everything but the tensors that a checkpoint must hold.
 
     Args:
         step: Steps taken.
         loss: Sum of the losses of this epoch's steps, of the first part that is trained.
-        seconds: Wall time, over all sittings.
+        seconds: Wall time, without interruptions.
         training_seconds: Wall time of training steps alone.
         epoch_seconds: Wall time of this epoch.
         images: Images trained on.
-        history: One entry a finished epoch.
+        history: One entry per finished epoch.
         losses: The same sum for every part, where there are several.
     """
 
@@ -48,14 +48,14 @@ def fingerprint(
 ) -> Fingerprint:
     """Return what has to be the same when a run is continued; JSON-able.
 
-    ``max_steps`` is not part of it: a run may be continued beyond where it was told to stop.
+    ``max_steps`` is not part of it: a run may be continued beyond a former limit.
 
     Args:
         model: With or without attention.
         task: Its name.
         config: The recipe.
         items: Training images.
-        identity: What else decides the run: its data, its first weights. It comes first in errors.
+        identity: What else decides the run: its data, its initial weights. It comes first in errors.
     """
     recipe = asdict(config)
     del recipe["max_steps"]

@@ -53,7 +53,7 @@ def settle(
     pretrained: bool = False,
     weights: str | Path | None = None,
 ) -> Setting:
-    """Decide what a training needs to know, and refuse what cannot be before anything is made.
+    """Decide everything that a training needs, and reject what is impossible before anything is written.
 
     Args:
         data: As it was opened.

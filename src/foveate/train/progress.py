@@ -19,18 +19,18 @@ from foveate.errors import shown
 
 
 class Progress(Protocol):
-    """What ``fit`` tells while it runs."""
+    """What ``fit`` reports to while it runs."""
 
     def begin(self, name: str, steps: int, done: int = 0) -> None:
-        """Begin a run of ``steps`` steps, of which ``done`` were taken in an earlier sitting."""
+        """Begin a run of ``steps`` steps, of which ``done`` were taken before an interruption."""
         ...
 
     def advance(self, done: int) -> None:
-        """Say how many steps are done; called after every step."""
+        """Report how many steps are done; called after every step."""
         ...
 
     def note(self, text: str) -> None:
-        """Say something worth a line, such as the figures of an epoch."""
+        """Report something worth a line, such as the figures of an epoch."""
         ...
 
     def end(self) -> None:
@@ -60,7 +60,7 @@ class Silent:
 
 
 class Lines:
-    """Plain lines for files and pipes: one a note, and one now and then in between.
+    """Plain lines for files and pipes: one per note, and one now and then in between.
 
     Args:
         stream: Where they go.
@@ -78,7 +78,7 @@ class Lines:
         self._run, self._name, self._steps = self._run + 1, name, steps
         self._last = time.monotonic()
         count = f"run {self._run}/{self.runs} " if self.runs > 1 else ""
-        self._write(f"{count}{name}: {steps} steps" + (f", going on after {done}" if done else ""))
+        self._write(f"{count}{name}: {steps} steps" + (f", resuming after {done}" if done else ""))
 
     def advance(self, done: int) -> None:
         """Write a line if the last one is long ago."""
@@ -137,7 +137,7 @@ class Bars:
         self._bars.console.print(shown(f"{self._name}: {text}"), markup=False, highlight=False)
 
     def end(self) -> None:
-        """Take the run's bar away."""
+        """Remove the run's bar."""
         if self._one is not None:
             self._bars.remove_task(self._one)
             self._one = None

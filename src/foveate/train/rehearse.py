@@ -18,7 +18,7 @@ TIMED = 3  # steps; one more goes before them, which pays for what the first ste
 def times(
     model: nn.Module, task: Task, feeds: Mapping[str, Feed], recipe: TrainConfig
 ) -> tuple[float, float]:
-    """Return seconds a step and seconds an evaluated item, from a few real steps of training."""
+    """Return seconds per step and per evaluated item, from a few real steps of training."""
     spans = rehearse(model, task, feeds, recipe, TIMED + 1)
     # A step is about three forward passes; evaluation is one of them, without a graph.
     return median(spans[1:]), median(spans[1:]) / (3 * recipe.batch_size * recipe.accumulate)

@@ -1,4 +1,4 @@
-"""What a run leaves: a model, a history, and a marker in its folder that says it is done."""
+"""The result of a run: a model, a history, and a marker in its folder once it is done."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _log = logging.getLogger("foveate")
 
 
 class _Record(TypedDict):
-    """What the marker holds; ``checksum``, of the weights, and ``val_score`` are younger than the rest."""
+    """What the marker holds; ``checksum``, of the weights, and ``val_score`` were added later."""
 
     run: dict[str, object]
     steps: int
@@ -47,14 +47,14 @@ class _Record(TypedDict):
 
 @dataclass(frozen=True)
 class FitResult:
-    """A trained model and how it came about.
+    """A trained model and its training.
 
     Args:
         model: The model that was passed in, now trained (the moving average if there is one, the best epoch's
             if asked for).
-        history: One entry an epoch.
-        steps: Steps taken, over all sittings.
-        seconds: Wall time, over all sittings: training, evaluation and checkpoints.
+        history: One entry per epoch.
+        steps: Steps taken.
+        seconds: Wall time without interruptions: training, evaluation and checkpoints.
         images_per_second: Throughput of the training steps alone.
         val_score: Score of the weights that are kept on the validation images, if there are any.
     """
@@ -67,18 +67,18 @@ class FitResult:
     val_score: float | None = None
 
 
-def described(entry: Epoch, epochs: int, metric: Metric) -> str:
+def epoch_line(entry: Epoch, epochs: int, metric: Metric) -> str:
     """Return an epoch's figures as one line of at most 60 characters."""
     score = "" if entry["val_score"] is None else f"  {metric.name} {entry['val_score'] * metric.scale:.1f}"
     place = f"epoch {entry['epoch'] + 1}/{epochs}"
     return f"{place}  loss {entry['train_loss']:.3f}{score}  {entry['seconds']:.1f} s"
 
 
-def keep(folder: Path, result: FitResult, run: Mapping[str, object]) -> None:
+def save_result(folder: Path, result: FitResult, run: Mapping[str, object]) -> None:
     """Write ``model.safetensors``, then the marker that says that the run is done.
 
     Raises:
-        TrainingError: The disk does not take it.
+        TrainingError: They cannot be written.
     """
     record = {
         name: getattr(result, name)
@@ -95,15 +95,14 @@ def keep(folder: Path, result: FitResult, run: Mapping[str, object]) -> None:
         ) from error
 
 
-def finished(folder: Path, model: nn.Module, run: Mapping[str, object], stop: int) -> FitResult | None:
-    """Return the result of a run that is done, its weights put into ``model``; None if there is more to do.
+def load_finished(folder: Path, model: nn.Module, run: Mapping[str, object], stop: int) -> FitResult | None:
+    """Return the result of a run that is done, its weights loaded into ``model``; None if it is not finished.
 
-    A run whose weights are gone or damaged is to be done again: the same command comes to the same weights.
-    The log says so.
+    A run whose weights are gone or damaged has to be repeated, which gives the same weights; a warning is
+    logged.
 
     Raises:
-        CheckpointError: ``folder`` holds another run, or one that went on for longer, or its record is
-            damaged.
+        CheckpointError: ``folder`` holds another run or a longer one, or its record is damaged.
     """
     sweep(folder)
     marker = folder / MARKER
@@ -112,10 +111,10 @@ def finished(folder: Path, model: nn.Module, run: Mapping[str, object], stop: in
     advice = f"Delete {marker} to train this run again, or choose another folder."
     plain = read_json(marker, CheckpointError, advice)
     record = read_record(_Record, plain, marker, CheckpointError, advice)
-    expect_same(run, record["run"], folder)
+    expect_same_run(run, record["run"], folder)
     if record["steps"] < stop:
         return None
-    expect_within(record["steps"], stop, folder)
+    expect_at_most(record["steps"], stop, folder)
     try:
         model.load_state_dict(load_tensors(folder / WEIGHTS))
     except (OSError, CheckpointError, RuntimeError) as error:
@@ -126,7 +125,7 @@ def finished(folder: Path, model: nn.Module, run: Mapping[str, object], stop: in
     return FitResult(model.eval(), *figures, val_score=record.get("val_score"))
 
 
-def expect_same(run: Mapping[str, object], stored: Mapping[str, object], folder: Path) -> None:
+def expect_same_run(run: Mapping[str, object], stored: Mapping[str, object], folder: Path) -> None:
     """Raise unless the run in ``folder`` is the one that is asked for.
 
     Raises:
@@ -137,8 +136,8 @@ def expect_same(run: Mapping[str, object], stored: Mapping[str, object], folder:
         listed = "; ".join(_difference(key, run, stored) for key in differ[:_NAMED])
         more = f"; and {len(differ) - _NAMED} more" if len(differ) > _NAMED else ""
         raise CheckpointError(
-            f"{folder} holds another run: {listed}{more}. Choose another folder, or delete this one to train "
-            "anew."
+            f"{folder} holds another run: {listed}{more}. Choose another folder, or delete this one to "
+            "start over."
         )
 
 
@@ -155,7 +154,7 @@ def _short(value: object) -> str:
     return text if len(text) <= _LETTERS else f"{text[:_LETTERS]}…"
 
 
-def expect_within(steps: int, stop: int, folder: Path) -> None:
+def expect_at_most(steps: int, stop: int, folder: Path) -> None:
     """Raise if the run in ``folder`` is already beyond ``stop`` steps.
 
     Raises:

@@ -1,6 +1,6 @@
 """Random numbers that depend on the seed and the step alone.
 
-The generator is seeded anew before every step. So a run needs no stored generator state to be continued to
+The generator is seeded again before every step. So a run needs no stored generator state to be continued to
 the bit, and two variants of a model draw the same dropout at the same step, however many numbers each of them
 uses: common random numbers, which is what pairs the runs of a study.
 """
@@ -58,14 +58,14 @@ def own_randomness(device: torch.device) -> Iterator[None]:
 
 
 def warn_of_threads(before: int | None, what: str) -> None:
-    """Say so where work that goes on now was begun with another number of threads.
+    """Warn if resumed work was started with another number of threads.
 
     Sums are split among the threads, so that another number gives other last bits.
     """
     now = torch.get_num_threads()
     if before not in (None, now):
         _log.warning(
-            "%s was begun with %d threads and goes on with %d: results will differ in their last digits from "
-            "those of one sitting. For the same bits set OMP_NUM_THREADS=%d.",
+            "%s was started with %d threads and resumes with %d: results will differ in the last digits from "
+            "those of an uninterrupted run. For the same bits set OMP_NUM_THREADS=%d.",
             *(what, before, now, before),
         )

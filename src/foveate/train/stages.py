@@ -1,13 +1,13 @@
-"""Training in stages: one part of a model after the other, everything else held still.
+"""Training in stages: one part of a model after the other, everything else frozen.
 
 A model asks for it by having ``training_stages``, which names the stages in order and says which of its parts
 each one trains, and an attribute ``stage``: the name of the stage that it is in, or None. What it answers
 while in a stage is its own affair: the loss, and the score on the validation images, are those of its answer.
 
-Held still are the weights of all other parts, and what they learn without a gradient, such as the running
-statistics of normalisation: they stay in evaluation mode. Each stage is a run of its own, with a learning
-rate that rises and falls anew, and ends with the weights of its best epoch on the validation images, if there
-are any. The epochs of the recipe are those of all stages together, so that a budget stays what it is.
+All other parts are frozen: their weights, and what they learn without a gradient, such as the running
+statistics of normalisation, because they stay in evaluation mode. Each stage is a run of its own with a whole
+schedule of the learning rate, and ends with the weights of its best epoch on the validation images, if there
+are any. The recipe's epochs are those of all stages together, so the budget stays the same.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from foveate.train.checkpoint import Checkpoints
 from foveate.train.history import Epoch
 from foveate.train.position import Fingerprint
 from foveate.train.progress import Progress, Silent
-from foveate.train.result import FitResult, keep
+from foveate.train.result import FitResult, save_result
 
 
 def stages_of(model: nn.Module) -> Mapping[str, Sequence[nn.Module]]:
@@ -69,8 +69,8 @@ def in_stage(model: nn.Module, name: str) -> Iterator[None]:
             parameter.requires_grad_(True)
 
 
-def hold(model: nn.Module) -> None:
-    """Set what the stage that the model is in does not train to evaluation mode; nothing outside a stage."""
+def freeze_others(model: nn.Module) -> None:
+    """Set what the model's current stage does not train to evaluation mode; outside a stage, do nothing."""
     stage = stage_of(model)
     if stage is None or stage not in stages_of(model):
         return
@@ -91,7 +91,7 @@ def fit_stages(
     progress: Progress,
     name: str,
 ) -> FitResult:
-    """Train a model stage by stage, or go on where ``folder`` says that it stopped.
+    """Train a model stage by stage, or resume where ``folder`` says that it stopped.
 
     Args:
         model: With its first weights.
@@ -100,7 +100,7 @@ def fit_stages(
         run: Which run it is.
         fit_one: Trains the model by a recipe, in a folder.
         steps_of: How many steps a recipe takes.
-        progress: Is told of every step.
+        progress: Notified of every step.
         name: What ``progress`` calls the run.
 
     Returns:
@@ -110,7 +110,7 @@ def fit_stages(
         OptionError: There are fewer epochs than stages.
     """
     stages = list(stages_of(model))
-    recipes = dict(zip(stages, shared(config, stages), strict=True))
+    recipes = dict(zip(stages, stage_recipes(config, stages), strict=True))
     steps = sum(steps_of(recipe) for recipe in recipes.values())
     stop = min(steps, config.max_steps or steps)
     results: list[FitResult] = []
@@ -127,13 +127,13 @@ def fit_stages(
     finally:
         progress.end()
     result = _joined(results)
-    keep(folder, result, run)
+    save_result(folder, result, run)
     if result.steps == steps:
         Checkpoints(folder).clear()
     return result
 
 
-def shared(config: TrainConfig, stages: Sequence[str]) -> list[TrainConfig]:
+def stage_recipes(config: TrainConfig, stages: Sequence[str]) -> list[TrainConfig]:
     """Return the recipe of every stage: its share of the epochs, the first ones an epoch more.
 
     Raises:
@@ -170,7 +170,7 @@ def _joined(results: Sequence[FitResult]) -> FitResult:
 
 
 class _Part(Silent):
-    """Tells the progress of a stage as a part of the whole run's."""
+    """Reports the progress of a stage as part of the whole run."""
 
     def __init__(self, whole: Progress, stage: str, before: int) -> None:
         self.whole, self.stage, self.before = whole, stage, before

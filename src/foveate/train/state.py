@@ -1,4 +1,4 @@
-"""The tensors of a run, and how they go into a checkpoint and come back."""
+"""The tensors of a run, and how they are saved in a checkpoint and restored."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class State:
 
     Args:
         model: The model itself, not Fabric's wrapper around it.
-        optimizers: One a part, with its moments.
+        optimizers: One per part, with its moments.
         average: The moving average of the weights, if there is one.
         best: The weights of the best epoch, if they are what is kept.
         fabric: Its precision plugin may hold a gradient scale.
-        at: How far the run has come.
+        at: How far the run has got.
     """
 
     model: nn.Module
@@ -40,11 +40,11 @@ class State:
         """Return the weights that are evaluated: the moving average if there is one, else the last ones."""
         return self.average.state if self.average else self.model.state_dict()
 
-    def kept(self) -> Mapping[str, Tensor]:
+    def final_weights(self) -> Mapping[str, Tensor]:
         """Return the weights that the run ends with: the best epoch's if asked for, else the latest."""
         return self.best.weights if self.best and self.best.weights else self.latest()
 
-    def kept_score(self) -> float | None:
+    def final_score(self) -> float | None:
         """Return the validation score of these weights; None without validation images."""
         if self.best and self.best.weights:
             return self.best.score
@@ -70,7 +70,7 @@ class State:
         return {"optimizer": states[""]} if [*states] == [""] else {"optimizers": states}
 
     def restore(self, weights: Mapping[str, Tensor], training: Mapping[str, Any]) -> None:
-        """Put a checkpoint back."""
+        """Restore a checkpoint."""
         self.model.load_state_dict(weights)
         states = training["optimizers"] if "optimizers" in training else {"": training["optimizer"]}
         for part, optimizer in self.optimizers.items():

@@ -27,7 +27,7 @@ from foveate.plugins import loaded_plugins
 from foveate.recipe import TrainConfig
 from foveate.tasks.base import Task
 from foveate.tasks.build_model import build_model, start_of
-from foveate.tasks.confusion_matrix import confusions, told_by_class
+from foveate.tasks.confusion_matrix import confusions, figures_by_class
 from foveate.tasks.open_source import open_source
 from foveate.tensor_file import SUM, WEIGHTS, read_tensors, tensor_sum
 from foveate.train.budget import Budget
@@ -72,9 +72,9 @@ def train(
     progress: Progress | None = None,
     dry_run: bool = False,
 ) -> Training | TrainingPlan:
-    """Train one model on a set of images and keep it. The same call goes on where it was stopped.
+    """Train one model on a set of images and save it. The same call resumes where it was stopped.
 
-    One training does not tell whether attention helps: seeds often differ more than variants do. For that
+    One training does not show whether attention helps: seeds often differ more than variants do. For that
     there is ``fv.compare``.
 
     Args:
@@ -94,16 +94,16 @@ def train(
         start: How attention starts: ``identity`` leaves the first output as it was, ``paper`` as published.
         task: What is learnt; by default segmentation where images have masks, else classification.
         metric: What is judged by; the task's usual metric if None.
-        progress: Is told of every step; bars or lines on standard error if None.
-        dry_run: Return what would be done, and what it costs, and train nothing.
+        progress: Notified of every step; bars or lines on standard error if None.
+        dry_run: Return what would be done and what it costs, without training.
 
     Returns:
         A ``Training``; with ``dry_run`` a ``TrainingPlan``.
 
     Raises:
-        CheckpointError: ``out`` holds another run: the data, the model or the recipe was another one.
+        CheckpointError: ``out`` holds another run: with other data, another model or another recipe.
         DataError, ShapeError: Data, model and task do not fit each other.
-        SpecError, SiteError, OptionError, UnknownNameError: A word is impossible.
+        SpecError, SiteError, OptionError, UnknownNameError: An argument is impossible.
     """
     opened = open_source(data, task)
     name = name_of(model)
@@ -203,11 +203,11 @@ def _finished(job: _Job, what: Mapping[str, Any], result: FitResult) -> Training
 
 
 def _by_class(found: Evaluation, task: Task, test: Feed) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Return how well each class is told, and what is confused, where each item has one class."""
+    """Return how well each class is recognised, and what is confused, where each item has one class."""
     matrix = task.confusion(found.answers, test)
     if matrix is None:
         return [], []
-    return told_by_class(matrix, task.classes), confusions(matrix, task.classes)
+    return figures_by_class(matrix, task.classes), confusions(matrix, task.classes)
 
 
 def _plan(job: _Job, what: Mapping[str, Any]) -> TrainingPlan:
@@ -233,29 +233,30 @@ def _plan(job: _Job, what: Mapping[str, Any]) -> TrainingPlan:
 
 
 def _expect_own(folder: Path) -> None:
-    """Make a folder, or raise if what it holds would be spoilt: a study, or a model that came otherwise.
+    """Make a folder, or raise if it holds something that must not be overwritten: a study, or another model.
 
     Raises:
-        CheckpointError: It would, or the folder cannot be made or written.
+        CheckpointError: It does, or the folder cannot be created or written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise CheckpointError(f"{folder}: cannot be made ({reason}). Choose another folder.") from None
+        raise CheckpointError(f"{folder}: cannot be created ({reason}). Choose another folder.") from None
     if not os.access(folder, os.W_OK):
         raise CheckpointError(f"{folder}: cannot be written. Choose another folder.")
     if (folder / STUDY).exists():
         raise CheckpointError(f"{folder} holds a study. Choose another folder for this training.")
     if (folder / CONFIG).exists() and not (folder / MARKER).exists():
         raise CheckpointError(
-            f"{folder} holds a model, but not the {MARKER} of the training that made it, so that nobody "
-            "knows whether this is the same one. Choose another folder, or delete this one to train anew."
+            f"{folder} holds a model, but not the {MARKER} of the training that made it, so this "
+            "cannot be recognised as the same training. Choose another folder, or delete this one to start "
+            "over."
         )
 
 
 def _name(what: Mapping[str, Any], setting: Setting, identity: Mapping[str, object]) -> str:
-    recipe = asdict(replace(setting.recipe, max_steps=None))  # a later call goes on from there
+    recipe = asdict(replace(setting.recipe, max_steps=None))  # a later call resumes from there
     text = json.dumps([what, identity, recipe], sort_keys=True, default=str)
     digest = hashlib.sha256(text.encode()).hexdigest()[:8]
     return re.sub(r"[^\w.-]+", "_", f"{what['model']}-{setting.data.name}-{digest}", flags=re.ASCII)

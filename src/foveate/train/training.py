@@ -1,4 +1,4 @@
-"""What a training leaves, and what it would do: the answers of ``fv.train``."""
+"""A finished training, and the plan of one: what ``fv.train`` returns."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ class Training:
     """A finished training.
 
     Args:
-        folder: Where the model and its history are; ``fv.load(folder)`` gives the model again.
+        folder: Where the model and its history are; ``fv.load(folder)`` loads the model again.
         model: Trained, in evaluation mode, with ``.classes``, ``.config`` and ``.predict(images)``.
         metric: What it was judged by.
-        score: That on the test images, in the metric's unit.
+        score: The metric on the test images, in its unit.
         chance: What a model scores that does not look at its input.
         figures: Further figures on the test images.
         by_class: Items, precision, recall and F1 of each class, where each image has one; else empty.
-        confusions: The pairs of classes that were taken for each other most often, likewise.
+        confusions: The pairs of classes that were confused most often, likewise.
         items: What the test items are called: "images".
-        facts: What the task says of its inputs in words: "5 classes", "64 px".
+        facts: What the task says about its inputs in words: "5 classes", "64 px".
         test_items: How many there were.
-        steps: Steps taken, over all sittings.
-        seconds: Wall time, over all sittings.
-        history: One entry an epoch.
+        steps: Steps taken.
+        seconds: Wall time, without interruptions.
+        history: One entry per epoch.
     """
 
     folder: Path
@@ -59,7 +59,7 @@ class Training:
         return not math.isfinite(self.chance) or self.metric.better(self.score, self.chance)
 
     def predict(self, images: object, **options: Any) -> Any:
-        """Return what the model answers to inputs; see ``fv.predict``."""
+        """Return the model's predictions; see ``fv.predict``."""
         model: Any = self.model
         return model.predict(images, **options)
 
@@ -77,7 +77,7 @@ class TrainingPlan:
 
     Args:
         data: What the data is called, and how many items its splits have.
-        facts: What the task says of its inputs in words: "5 classes", "64 px".
+        facts: What the task says about its inputs in words: "5 classes", "64 px".
         model: The model's name.
         attention: What is inserted, or None.
         task: The task's name.

@@ -19,7 +19,7 @@ class Metric(TypedDict, total=False):
     unit: Annotated[str, Entry("of scores and differences, such as points or nats", "")]
     scale: Annotated[Real, Entry("printed value of a score of 1: 100 for shares printed in points", 1)]
     higher_is_better: Annotated[bool, Entry("false for an error or a loss", True)]
-    averages: Annotated[bool | None, Entry("whether it is the mean of one score an item")]
+    averages: Annotated[bool | None, Entry("whether it is the mean of one score per item")]
     bounds: Annotated[
         list[Number] | None, Entry("least and greatest possible score before scaling, null without bound")
     ]
@@ -232,7 +232,7 @@ class Variant(TypedDict, total=False):
     figures: Annotated[list[Figure], Entry("further figures", [])]
     confusion: Annotated[Confusion | None, Entry("null unless every item has one class")]
     gates: Annotated[list[Gate], Entry("how far its gates opened", [])]
-    curves: Annotated[list[Curve], Entry("learning curves, one a seed", [])]
+    curves: Annotated[list[Curve], Entry("learning curves, one per seed", [])]
 
 
 class Check(TypedDict):
@@ -278,7 +278,7 @@ class Study(TypedDict, total=False):
     created: Annotated[str, Entry("when, in UTC (ISO 8601)", "")]
     sentence: Annotated[str, Entry("the study's answer", "")]
     could_have_found: Annotated[str, Entry("the power of the study, in a sentence", "")]
-    chance: Annotated[Number, Entry("score of always answering the class frequencies, in the metric's unit")]
+    chance: Annotated[Number, Entry("score of always predicting the class frequencies, in the metric's unit")]
     best: Annotated[Best | None, Entry("the model that is kept")]
     question: Annotated[Question, Entry("what it asks", {})]
     variants: Annotated[list[Variant], Entry("baseline, variants and controls", [])]

@@ -33,7 +33,7 @@ def point(*shapes: str, tip: str, first: bool = True, **attributes: object) -> M
 
     Args:
         shapes: What is drawn.
-        tip: The values, one a line.
+        tip: The values, one per line.
         first: Whether the tab key stops here; the arrow keys reach the others.
         attributes: Further ones of the group; ``class_`` is added to ``point``.
     """

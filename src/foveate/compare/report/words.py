@@ -15,7 +15,7 @@ class Badge:
 
     Args:
         tone: The name of its colours in the style sheet.
-        sign: A sign that does not need colour to be told apart.
+        sign: A sign that is distinct without colour.
     """
 
     tone: str

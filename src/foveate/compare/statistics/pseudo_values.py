@@ -20,7 +20,7 @@ Metric = Callable[[np.ndarray], float | np.ndarray]
 
 
 def item_scores(task: Task, records: Shaped[np.ndarray, "n ..."]) -> Float[np.ndarray, " g"]:
-    """Return one score an item, or a group of items, whose mean is the task's metric over all items.
+    """Return one score per item, or per group of items, whose mean is the task's metric over all items.
 
     If the records are the items' scores, those are returned; otherwise pseudo-values, shifted so that their
     mean is the metric itself. If the metric of the remaining items is undefined, as where one item is the
@@ -98,7 +98,7 @@ def left_out(metric: Metric, items: int, groups: int | None = None) -> np.ndarra
 
 
 def _groups(task: Task, items: int) -> int | None:
-    """Return how many groups the metric asks for, at most one an item; None if each item is its own."""
+    """Return how many groups the metric asks for, at most one per item; None if each item is its own."""
     groups: int | None = getattr(task.metric, "groups", None)
     return None if groups is None else min(groups, items)
 

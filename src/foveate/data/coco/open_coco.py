@@ -59,7 +59,7 @@ def open_coco(
         shares: Of train, val and test, likewise.
         images: Folder of the images, from where the annotations are opened; searched for nearby if None.
         background: Name of the class of uncovered pixels; "ignore" leaves it out of the classes.
-        truth: "mask", one class a pixel; or "labels", which categories an image has, boxes and crowds
+        truth: "mask", one class per pixel; or "labels", which categories an image has, boxes and crowds
             included.
         max_pixels: Pixels of the largest picture that is decoded.
 

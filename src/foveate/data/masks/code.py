@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Int32, UInt8
@@ -22,6 +22,7 @@ from foveate.data.masks.raw import Kind, counted, raw_mask, word_for
 from foveate.errors import DataError
 
 
+@runtime_checkable
 class Code(Protocol):
     """How the files of a mask become classes."""
 

@@ -94,7 +94,7 @@ def infer_layers(
         for file, label in zip(pair.masks, pair.labels, strict=True)
     }
     what = "object" if objects else f"class: {first_few(own)}"
-    note = f"the masks are put together from one file for each {what}; later ones cover earlier ones"
+    note = f"each mask is composed of one file per {what}; later ones cover earlier ones"
     return Layers(classes, numbers, threshold or _HALF), note
 
 

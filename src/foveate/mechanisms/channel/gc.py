@@ -70,7 +70,7 @@ class GlobalContext(Refine):
             nn.init.zeros_(self.excite.weight)
             nn.init.zeros_(self.excite.bias)
         else:
-            self.gate = None  # type: ignore[misc]  # gates of a half are no identity
+            self.gate = None  # type: ignore[misc]  # gates of one half are not an identity
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Return ``x`` plus, or gated by, what the context was turned into."""

@@ -19,7 +19,7 @@ from foveate.mechanisms.map_tap import MapTap
 from foveate.mechanisms.precision import as_saved, full_precision, widen
 
 BLOCK = 2**20  # weights in a block: 4 MB, which a cache holds
-NEVER = -1e9  # the energy of what must not be read: exp of it is 0, and 0 times it is no NaN
+NEVER = -1e9  # the energy of what must not be read: exp of it is 0, and 0 times it is not NaN
 
 
 def distances(table: Float[Tensor, "s d"], length: int) -> Float[Tensor, "n n d"]:

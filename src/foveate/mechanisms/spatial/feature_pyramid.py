@@ -66,7 +66,7 @@ class FeaturePyramidAttention(Refine):
         self.expand = nn.Conv2d(self.width, channels, kernel_size=1) if back else nn.Identity()
         self.map = MapTap("b 1 h w", low=-math.inf, high=math.inf)
 
-    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b o h w"]:
         """Return the weighed map, with the global mean added."""
         self._check(x)
         overall = self.overall(x.mean(dim=(2, 3), keepdim=True))  # (B, R, 1, 1)

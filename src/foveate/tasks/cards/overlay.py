@@ -56,7 +56,7 @@ def outline(mask: Bool[np.ndarray, "h w"], size: tuple[int, int]) -> Image.Image
 
 
 def data_uri(picture: Image.Image) -> str:
-    """Return a picture as a PNG that stands in the page itself."""
+    """Return a picture as a PNG embedded in the page."""
     data = io.BytesIO()
     picture.save(data, "PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(data.getvalue()).decode()

@@ -104,7 +104,7 @@ def check_classes(targets: Tensor, classes: int) -> None:
     """Raise if a target is neither in [0, classes) nor 255.
 
     Raises:
-        DataError: One is; or there are so many classes that 255 would be one of them.
+        DataError: One is; or there are more than 255 classes, so that 255 would be one of them.
     """
     if classes > IGNORE:
         raise DataError(f"got {classes} classes, expected at most {IGNORE}: {IGNORE} marks ignored pixels")
@@ -134,7 +134,7 @@ def weights_like(class_weights: Tensor | None, logits: Tensor) -> Tensor | None:
         return None
     if tuple(class_weights.shape) != (logits.shape[1],):
         raise ShapeError(
-            f"got class_weights {tuple(class_weights.shape)}, expected ({logits.shape[1]},): one a class"
+            f"got class_weights {tuple(class_weights.shape)}, expected ({logits.shape[1]},): one per class"
         )
     return class_weights.to(logits)
 

@@ -22,7 +22,7 @@ def presence(logits: Float[Tensor, "b k"], targets: Int64[Tensor, " b *s"]) -> F
     """Return the mean binary cross-entropy of the presence of each class in each image, in nats.
 
     Args:
-        logits: One a class; a single one is of the second of two classes.
+        logits: One per class; a single one is of the second of two classes.
         targets: The class of each pixel; 255 to ignore it.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Metrics, one file each: of one class an item, and of dense labels, whose counts add up over images."""
+"""Metrics, one file each: of one class per item, and of dense labels, whose counts add up over images."""
 
 from foveate.tasks.metrics.accuracy import Accuracy as Accuracy
 from foveate.tasks.metrics.auroc_classes import ClassAUROC as ClassAUROC

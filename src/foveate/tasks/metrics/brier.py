@@ -38,7 +38,7 @@ class Brier(LabelMetric):
     margin: float = field(default=0.005, init=False)
 
     def of(self, classes: int) -> Self:
-        """Return the metric with the bounds that it has for so many classes."""
+        """Return the metric with the bounds that it has for this number of classes."""
         found = copy(super().of(classes))
         object.__setattr__(found, "bounds", (0.0, 1.0 if classes == 2 else 2.0))
         return found

@@ -1,4 +1,4 @@
-"""What a metric of one class an item is: a record an item, and the value of any set of records.
+"""What a metric of one class per item is: one record per item, and the value of any set of records.
 
 Shapes  log_p float64 (B, K), logarithms of the probabilities of the classes; targets int64 (B,) in [0, K).
 Rules   a class that the items say nothing about is left out of a mean over classes; a score that nothing says
@@ -27,7 +27,7 @@ Records = Float64[np.ndarray, "n ..."]
 class LabelMetric(Metric):
     """A metric of items that have one class each; printed in points of 100 unless it says otherwise.
 
-    By default it is the mean of the records (N,), one score an item.
+    By default it is the mean of the records (N,), one score per item.
     """
 
     name: str = field(default="", init=False)

@@ -24,11 +24,11 @@ def score(name: str, predictions: Lists, truths: Lists) -> float:
     """Return a metric of predictions, as a fraction where reports print points.
 
     Args:
-        name: A metric, with its options in brackets. Of one class an item: ``accuracy``,
+        name: A metric, with its options in brackets. Of one class per item: ``accuracy``,
             ``balanced_accuracy``, ``f1`` (macro), ``auroc`` (each class against the rest; also of several
-            findings an item), ``log_loss`` (nats), ``brier``, ``top_5``. Of masks: ``miou``, ``dice`` and all
-            others that ``--metric`` takes.
-        predictions: Of one class an item: labels (N,), numbers or names, for the first three; probabilities
+            findings per item), ``log_loss`` (nats), ``brier``, ``top_5``. Of masks: ``miou``, ``dice`` and
+            all others that ``--metric`` takes.
+        predictions: Of one class per item: labels (N,), numbers or names, for the first three; probabilities
             (N, K); or probabilities of the second of two classes (N,). Of masks: probabilities (N, K, H, W)
             or labels (N, H, W).
         truths: Labels (N,); 0 and 1 for each of several findings (N, K); masks (N, H, W), 255 for ignored
