@@ -69,7 +69,6 @@ def assemble(
     lost = chance_sentence({v["name"]: v["score"] for v in variants}, chance, judged.terms)
     choice = choose(plan, judged.named(), judged.gains(), records, task.metric)
     return {
-        "format": 1,
         "foveate": versions()["foveate"],
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "question": _question(plan, task),
@@ -178,12 +177,12 @@ class Judgement:
         }
 
     def _by_class(self, name: str) -> list[np.ndarray]:
-        """Return the scores (S, n) of the items that are informative about each class."""
+        """Return the scores (S, n) of the items that are informative about each class; [] if none can be."""
         runs = [class_scores(self.task, records) for records in self.kept[name]]
-        told = [run for run in runs if run is not None]
-        if told:
-            return list(np.stack(told).transpose(2, 0, 1))
-        if self.class_of_items is None:
+        scored = [run for run in runs if run is not None]
+        if scored:
+            return list(np.stack(scored).transpose(2, 0, 1))
+        if self.class_of_items is None or self.metric.groups is not None:
             return []
         return [self.scores[name][:, self.class_of_items == k] for k in range(len(self.task.classes))]
 

@@ -14,13 +14,15 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated
 
 from foveate.calls import parse_call
 from foveate.compare.execute import execute
 from foveate.compare.store import Store, disk_errors
 from foveate.errors import StudyError
-from foveate.options import checked, whole
+from foveate.options import checked
 from foveate.registry import Registry
+from foveate.typed import Range
 
 _log = logging.getLogger("foveate")
 WAIT = 0.5  # seconds between two checks of what other processes are doing
@@ -65,14 +67,13 @@ def local(folder: Path) -> None:
 
 
 @engines.register("processes")
-def processes(folder: Path, *, count: int = 2) -> None:
+def processes(folder: Path, *, count: Annotated[int, Range(1, 256)] = 2) -> None:
     """Execute the runs in several processes on this machine; each opens the data for itself.
 
     Args:
         folder: The study's.
         count: Number of processes.
     """
-    whole("count", count, 1, 256)
     command = [sys.executable, "-m", "foveate.compare.worker", str(folder)]
     workers = [subprocess.Popen(command) for _ in range(count)]
     try:

@@ -66,7 +66,7 @@ def per_class(
         level: Confidence of each interval.
     """
     found = []
-    for number, name in enumerate(classes):
+    for number, name in enumerate(classes[: len(scores)]):
         y = scores[number]
         d = y if baseline is None else y - baseline[number]
         entry: dict[str, Any] = {

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol, Self
 
 import numpy as np
 import torch
 from jaxtyping import Int64
+
+from foveate.errors import OptionError
 
 _ORDER = 0  # the stream of random numbers that decides the order; others belong to whoever draws from them
 
@@ -107,8 +110,6 @@ def expect_validation(data: Data, keep_best: bool) -> None:
     Raises:
         OptionError: There is no split val.
     """
-    from foveate.errors import OptionError
-
     if keep_best and "val" not in data.items:
         raise OptionError(
             f"keep_best: {data.name} has no validation split (splits: {', '.join(data.items)}), which "
@@ -118,6 +119,4 @@ def expect_validation(data: Data, keep_best: bool) -> None:
 
 def plain(value: Any) -> Any:
     """Return what JSON makes of a value: lists for tuples."""
-    import json
-
     return json.loads(json.dumps(value, default=str))

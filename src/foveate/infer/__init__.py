@@ -1,1 +1,1 @@
-"""From a trained network to a mask: whole images, windows, views, large files, pictures of the result."""
+"""Trained models: what is saved of them, loading them, and asking them."""

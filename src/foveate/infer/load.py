@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from foveate.errors import CheckpointError
 from foveate.infer.saved import CONFIG, FOLDER, SavedModel, read_saved, task_of
 from foveate.models.given import Given, remember
+from foveate.models.weights import expect_finite
 from foveate.options import checked
 from foveate.tasks.base import Task
 from foveate.tasks.build_model import build_model
@@ -102,10 +103,5 @@ def _state(path: Path, saved: SavedModel) -> dict[str, Tensor]:
         raise CheckpointError(f"{error} {again}") from None
     if saved.checksum is not None and saved.checksum != (header.get(SUM) or tensor_sum(state)):
         raise CheckpointError(f"{path}: are not the weights that {CONFIG} was written for. {again}")
-    broken = [n for n, value in state.items() if value.is_floating_point() and not value.isfinite().all()]
-    if broken:
-        raise CheckpointError(
-            f"{path}: {len(broken)} weights hold numbers that are not finite, such as {broken[0]}. The file "
-            f"is damaged, or its training had failed. {again}"
-        )
+    expect_finite(state, str(path))
     return state
