@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -133,6 +134,7 @@ def test_half_precision_does_not_overflow(name: str) -> None:
     close(ask(module, tensors), expected, 0.1)
 
 
+@pytest.mark.slow
 @EVERY
 def test_float16_overflows_only_where_float32_would_exceed_it(name: str) -> None:
     """Sums and products on the way may be greater than what goes in and comes out."""
@@ -207,6 +209,7 @@ def test_no_sample_influences_another(name: str) -> None:
 # Gradients, modes
 
 
+@pytest.mark.slow
 @EVERY
 def test_gradcheck(name: str) -> None:
     """The slope of one random sum of the output by every number of the input: the fast mode overlooks a path

@@ -20,10 +20,10 @@ NAMES = [name for name, cls in mechanisms.items() if ".pairwise." in cls.__modul
 BLOCKS = ["bottleneck", "dual", "emsa", "position"]  # form their weights block by block
 
 
-WAYS = [
-    (8, torch.channels_last),
+WAYS = [  # the fused kernel minds both
     (16, torch.contiguous_format),
-]  # the fused kernel minds both
+    pytest.param(8, torch.channels_last, marks=pytest.mark.slow),
+]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -48,6 +48,7 @@ def test_with_rows_and_columns_apart_it_grows_far_slower_than_all_pairs(largest:
     assert found[1] <= 8 * found[0] and found[1] < 48**4 / 2  # of 8 heads; N*N would be 16 times as much
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16], ids=str)
 @pytest.mark.parametrize("name", NAMES)
 def test_in_every_precision(name: str, dtype: torch.dtype, largest: type) -> None:

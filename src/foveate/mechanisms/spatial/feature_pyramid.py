@@ -69,10 +69,13 @@ class FeaturePyramidAttention(Refine):
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b o h w"]:
         """Return the weighed map, with the global mean added."""
         self._check(x)
-        overall = self.overall(x.mean(dim=(2, 3), keepdim=True))  # (B, R, 1, 1)
-        weighed = roomy(self.map(self._pyramid(x))) * self.values(x) + overall
-        expand = self.expand
+        weighed, expand = self._weighed(x), self.expand
         return like_input(precise(expand, weighed) if isinstance(expand, nn.Conv2d) else expand(weighed), x)
+
+    def _weighed(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b r h w"]:
+        """Return the result at the inner width."""
+        overall = self.overall(x.mean(dim=(2, 3), keepdim=True))  # (B, R, 1, 1)
+        return roomy(self.map(self._pyramid(x))) * self.values(x) + overall
 
     def _pyramid(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 1 h w"]:
         """Return the weights, from the coarsest map up."""
