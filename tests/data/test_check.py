@@ -9,8 +9,8 @@ from PIL import Image
 
 from foveate.data.checks import probe_files as probe
 from foveate.data.checks.check import check
-from foveate.data.checks.check_source import check_source
 from foveate.data.open import open_data
+from foveate.tasks.image_task import ImageTask
 from tests.data.image_samples import make_folder, pixels, save
 
 
@@ -148,10 +148,10 @@ def test_worst_comes_first(root):
 def test_source_that_does_not_open_is_a_finding_and_its_files_are_checked(tmp_path):
     save(tmp_path / "1.png", 1)
     (tmp_path / "2.png").write_bytes(b"")
-    found = check_source(tmp_path)
+    found = ImageTask.check_source(tmp_path)
     assert [finding.kind for finding in found] == ["cannot_open", "empty"]
     assert "one folder per class" in found[0].message and found[1].items == ("2.png (0 bytes)",)
-    assert check_source(tmp_path / "nowhere")[0].kind == "cannot_open"
+    assert ImageTask.check_source(tmp_path / "nowhere")[0].kind == "cannot_open"
 
 
 def test_a_dataset_is_checked_item_by_item():
@@ -197,5 +197,5 @@ def test_masks_of_any_content_end_in_findings(tmp_path, masks, orientation):
             exif = Image.Exif()
             exif[0x0112] = orientation
             Image.fromarray(content).save(path, exif=exif)
-    for finding in check_source(tmp_path):
+    for finding in ImageTask.check_source(tmp_path):
         "".join((finding.message, *finding.items)).encode()

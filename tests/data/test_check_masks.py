@@ -4,9 +4,9 @@ from PIL import Image
 
 from foveate.cli.__main__ import main
 from foveate.data.checks.check import check
-from foveate.data.checks.check_source import check_source
 from foveate.data.open import open_data
 from foveate.data.palette import voc_palette
+from foveate.tasks.image_task import ImageTask
 from tests.data.image_samples import save
 from tests.data.mask_samples import labels, make_masks, save_mask
 
@@ -19,7 +19,7 @@ def root(tmp_path):
 
 
 def findings(source, **options):
-    return {finding.kind: finding for finding in check_source(source, **options)}
+    return {finding.kind: finding for finding in ImageTask.check_source(source, **options)}
 
 
 def test_sound_masks_give_their_share_of_the_pixels_alone(root):
@@ -70,7 +70,8 @@ def test_classes_that_a_split_lacks(root):
     missing = [f for f in check(open_data(root)) if f.kind == "missing_class"]
     assert [(f.severity, f.items) for f in missing] == [("error", ("1",)), ("warning", ("2",))]
     assert any(
-        f.items == ("d",) and "no mask at all" in f.message for f in check_source(root, classes=[*NAMES, "d"])
+        f.items == ("d",) and "no mask at all" in f.message
+        for f in ImageTask.check_source(root, classes=[*NAMES, "d"])
     )
 
 

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from foveate.data.checks.check_source import check_source
 from foveate.data.folders.tree import scan
 from foveate.data.masks.layout import find_pairs
 from foveate.data.open import open_data, reopen
 from foveate.errors import DataError, OptionError
+from foveate.tasks.image_task import ImageTask
 from tests.data.image_samples import pixels, save
 from tests.data.mask_samples import assert_paired, binary, build, labels, number, save_mask
 
@@ -234,7 +234,7 @@ def test_one_mask_for_each_object(tmp_path, where):
             n = int("".join(letter for letter in file.stem if letter.isdecimal()))
             wanted = labels(10 * n + 1, classes=2) | labels(10 * n + 2, classes=2)
             np.testing.assert_array_equal(split.masks(item), wanted)
-    assert not [f for f in check_source(tmp_path) if f.severity == "error"]
+    assert not [f for f in ImageTask.check_source(tmp_path) if f.severity == "error"]
 
 
 def test_frames_of_equal_names_are_not_mixed_up(tmp_path):

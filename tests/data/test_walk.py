@@ -6,13 +6,13 @@ import pytest
 from PIL import Image
 
 from foveate.data.checks.check import check
-from foveate.data.checks.check_source import check_source
 from foveate.data.checks.probe_files import probe_file
 from foveate.data.folders import walk
 from foveate.data.images.decode import read
 from foveate.data.images.open_image import BYTES_A_PIXEL, MOST_PIXELS
 from foveate.data.open import open_data
 from foveate.errors import DataError
+from foveate.tasks.image_task import ImageTask
 from tests.data.image_samples import make_folder, save
 
 
@@ -81,7 +81,7 @@ def test_a_folder_that_cannot_be_read_is_an_error(root, monkeypatch):
         DataError, match=r"train/cat/closed: this folder cannot be read \(Permission denied\)"
     ):
         open_data(root)
-    assert {finding.kind for finding in check_source(root)} == {"cannot_open", "unreadable_folder"}
+    assert {finding.kind for finding in ImageTask.check_source(root)} == {"cannot_open", "unreadable_folder"}
 
 
 @pytest.mark.parametrize("kind", ["a pipe", "a socket", "a device"])

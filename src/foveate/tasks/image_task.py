@@ -21,7 +21,7 @@ from foveate.data.cache import cache
 from foveate.data.cached_split import CachedSplit
 from foveate.data.canvas import Canvas
 from foveate.data.checks.check import check, opening_warnings
-from foveate.data.checks.check_source import check_source
+from foveate.data.checks.check_unopened import check_unopened
 from foveate.data.checks.contact_sheet import alike, contact_sheet
 from foveate.data.checks.finding import Finding
 from foveate.data.feed import Data, Feed
@@ -116,8 +116,12 @@ class ImageTask(Task):
 
     @classmethod
     def check_source(cls, source: object, **options: object) -> list[Finding]:
-        """Look for faults in what cannot be opened, such as images without masks."""
-        return check_source(source, **options)  # type: ignore[arg-type]
+        """Look for faults in what may not even open, such as images without masks."""
+        try:
+            data = open_data(source, **options)  # type: ignore[arg-type]
+        except FoveateError as error:
+            return check_unopened(source, str(error), **options)
+        return check(data)
 
     @classmethod
     def warnings(cls, data: Data) -> list[Finding]:

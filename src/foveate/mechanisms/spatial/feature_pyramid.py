@@ -67,12 +67,15 @@ class FeaturePyramidAttention(Refine):
         self.map = MapTap("b 1 h w", low=-math.inf, high=math.inf)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        """Return the weighed map, with the global mean added."""
+        """Return the weighed map at the width of the input."""
+        weighed, expand = self.weighed(x), self.expand
+        return like_input(precise(expand, weighed) if isinstance(expand, nn.Conv2d) else expand(weighed), x)
+
+    def weighed(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b r h w"]:
+        """Return the weighed map at the inner width, with the global mean added."""
         self._check(x)
         overall = self.overall(x.mean(dim=(2, 3), keepdim=True))  # (B, R, 1, 1)
-        weighed = roomy(self.map(self._pyramid(x))) * self.values(x) + overall
-        expand = self.expand
-        return like_input(precise(expand, weighed) if isinstance(expand, nn.Conv2d) else expand(weighed), x)
+        return roomy(self.map(self._pyramid(x))) * self.values(x) + overall
 
     def _pyramid(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 1 h w"]:
         """Return the weights, from the coarsest map up."""

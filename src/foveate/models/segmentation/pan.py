@@ -18,6 +18,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from foveate.mechanisms.facets import Cost
+from foveate.mechanisms.kernels.memory_layout import like_input
 from foveate.mechanisms.query.global_upsample import GlobalAttentionUpsample
 from foveate.mechanisms.spatial.feature_pyramid import FeaturePyramidAttention
 from foveate.models.encoders.build_encoder import build_encoder
@@ -57,6 +58,10 @@ class PyramidTo(FeaturePyramidAttention):
     def __init__(self, channels: int, *, width: int = 32) -> None:
         super().__init__(channels, width=width)
         self.expand = nn.Identity()
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b r h w"]:
+        """Return the weighed map at the inner width."""
+        return like_input(self.weighed(x), x)
 
     def cost(self, height: int, width: int) -> Cost:
         """Return what the block costs without the layer that leads back to the map's channels."""

@@ -20,7 +20,8 @@ class Accuracy(LabelMetric):
 
     Example:
         >>> import torch
-        >>> Accuracy().record(torch.tensor([[0.7, 0.3], [0.6, 0.4]]).log(), torch.tensor([0, 1])).tolist()
+        >>> log_p = torch.tensor([[0.7, 0.3], [0.6, 0.4]]).double().log()
+        >>> Accuracy().record(log_p, torch.tensor([0, 1])).tolist()
         [1.0, 0.0]
     """
 

@@ -20,8 +20,8 @@ class LogLoss(LabelMetric):
 
     Example:
         >>> import torch
-        >>> LogLoss().record(torch.tensor([[0.5, 0.5]]).log(), torch.tensor([1]))
-        tensor([0.6931])
+        >>> LogLoss().record(torch.tensor([[0.5, 0.5]]).double().log(), torch.tensor([1]))
+        tensor([0.6931], dtype=torch.float64)
     """
 
     name: str = field(default="log loss", init=False)
