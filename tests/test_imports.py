@@ -1,6 +1,7 @@
 """Imports point one way, and the light doors are light."""
 
 import ast
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -99,6 +100,7 @@ def room_of(module):
     return parts[1] if len(parts) > 1 else "__init__"
 
 
+@functools.cache
 def files():
     return {path: ast.parse(path.read_text(encoding="utf-8")) for path in PACKAGE.rglob("*.py")}
 

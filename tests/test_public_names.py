@@ -58,6 +58,7 @@ def test_star_import_gives_the_names():
 SHADOWED = ["insert", "compare", "cost", "mechanisms", "train"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("first", "second"), list(itertools.permutations(["folder", "verb"])))
 def test_verbs_win_over_folders_in_any_order(first, second):
     steps = {

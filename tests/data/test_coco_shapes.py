@@ -38,7 +38,7 @@ def test_a_pixel_is_inside_if_its_centre_is(seed):
 
 
 def test_a_box_covers_exactly_its_pixels():
-    region = polygon_region(np.array([[2, 1], [6, 1], [6, 4], [2, 4]]), 8, 9)
+    region = polygon_region(np.array([[2.0, 1], [6, 1], [6, 4], [2, 4]]), 8, 9)
     wanted = np.zeros((8, 9), dtype=bool)
     wanted[1:4, 2:6] = True
     np.testing.assert_array_equal(region, wanted)

@@ -107,6 +107,7 @@ def test_predict_asks_the_best_model(study, capsys):
     assert [entry["answer"] for entry in told] == answers
 
 
+@pytest.mark.slow
 def test_a_model_of_another_packages_task_says_which_package(study):
     _, folder, _ = study
     toy = study[0]
