@@ -79,7 +79,7 @@ class MaskCode:
         """Return the code, which is that of every file."""
         return str(self)
 
-    def classes_of(self, raw: Int32[np.ndarray, "h w"], where: str) -> UInt8[np.ndarray, "h w"]:
+    def classes_of(self, raw: Int32[np.ndarray, " *s"], where: str) -> UInt8[np.ndarray, " *s"]:
         """Return the class of each raw pixel; ``where`` is named in an error.
 
         Raises:
@@ -89,7 +89,7 @@ class MaskCode:
             return (raw >= self.threshold).astype(np.uint8)
         keys, classes = self._table
         place = np.searchsorted(keys, raw).clip(max=len(keys) - 1)
-        mask: UInt8[np.ndarray, "h w"] = classes[place]
+        mask: UInt8[np.ndarray, " *s"] = classes[place]
         unknown = keys[place] != raw
         if unknown.any():
             if self.rest is None:
