@@ -1,4 +1,4 @@
-"""Load a trained model with all it takes to use it."""
+"""Load a trained model with everything needed to use it."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ def load(path: str | Path, *, trust_code: bool = False, model: Given | None = No
 def load_trusting(
     path: str | Path, trusts: Callable[[SavedModel], bool], given: Given | None = None
 ) -> nn.Module:
-    """Return what ``load`` returns; ``trusts`` decides when it has seen what the folder names."""
+    """Load a model; ``trusts`` decides from the saved description whether code of other packages may run."""
     home = Path(path)
     if (home / FOLDER / CONFIG).is_file():
         home = home / FOLDER
     for name in (CONFIG, WEIGHTS):
         if not (home / name).exists():
             raise CheckpointError(
-                f"{path}: no model is there ({name} is missing). Give the folder of a finished study, or one "
+                f"{path}: there is no model ({name} is missing). Give the folder of a finished study, or one "
                 f"with {WEIGHTS} and {CONFIG}. If it was lost, the command that made the folder makes it "
                 "again."
             )
@@ -83,7 +83,7 @@ def is_sound(home: Path) -> bool:
 
 
 def equip(model: nn.Module, task: Task, config: dict[str, Any]) -> nn.Module:
-    """Give a model its task, the names of its classes and a way to be asked."""
+    """Give a model its task, the names of its classes and a ``predict`` method."""
 
     def predict(self: nn.Module, inputs: object, **options: Any) -> Any:
         return task.predict(self, inputs, **options)
@@ -105,7 +105,7 @@ def _state(path: Path, saved: SavedModel) -> dict[str, Tensor]:
     broken = [n for n, value in state.items() if value.is_floating_point() and not value.isfinite().all()]
     if broken:
         raise CheckpointError(
-            f"{path}: {len(broken)} weights hold numbers that are not finite, such as {broken[0]}. The file "
+            f"{path}: {len(broken)} weights are not finite, such as {broken[0]}. The file "
             f"is damaged, or its training had failed. {again}"
         )
     return state
