@@ -91,6 +91,7 @@ def main() -> None:
 
     table = printed("list", "--markdown")
     (ROOT / "docs" / "mechanisms.md").write_text(f"{MECHANISMS}\n{table}\n", encoding="utf-8")
+    (ROOT / "docs" / "study-json.md").write_text(schema_page(), encoding="utf-8")
     write_mechanisms()
     for name in ("README.md", "README.zh-CN.md"):
         page = ROOT / name

@@ -1,5 +1,6 @@
 """The words of ``foveate compare`` and ``train``: seeds, names of variants, recipes, and errors."""
 
+import json
 from dataclasses import fields
 
 import pytest
@@ -54,11 +55,21 @@ def test_errors_speak_the_language_of_the_command_line(words, text, capsys):
 
 
 def test_names_and_recipe_reach_the_plan(capsys):
-    said = ["--try", "narrow=se(reduction=32)@blocks", "--seeds", "4,7", "--gate-reach", "3", "--clip", "0"]
-    assert main(["compare", DATA, *said, "--try", "resnet14", "--epochs", "1", "--dry-run", "--json"]) == 0
-    import json
-
+    said = ["--try", "narrow=se(reduction=32)@blocks", "--try", "resnet14", "--seeds", "4,7", "--epochs", "1"]
+    sgd = ["--optimizer", "sgd", "--lr", "0.1", "--weight-decay", "5e-4", "--clip", "0"]
+    steps = ["--batch-size", "16", "--augment", "flip", "--gate-reach", "3"]
+    assert main(["compare", DATA, *said, *sgd, *steps, "--dry-run", "--json"]) == 0
     plan = json.loads(capsys.readouterr().out)
     assert plan["variants"][1]["name"] == "narrow" and plan["seeds"] == [4, 7]
     assert plan["variants"][2]["model"] == "resnet14" and plan["variants"][2]["macs"] > 0
-    assert plan["train"]["gate_reach"] == 3 and plan["train"]["clip"] is None
+    expected = {
+        "optimizer": "sgd",
+        "lr": 0.1,
+        "weight_decay": 5e-4,
+        "clip": None,
+        "batch_size": 16,
+        "augment": "flip",
+        "gate_reach": 3,
+        "epochs": 1,
+    }
+    assert expected.items() <= plan["train"].items()

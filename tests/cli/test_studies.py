@@ -111,31 +111,6 @@ def test_quick_demo(workplace, capsys, monkeypatch):
     assert (workplace / "runs/demo-quick/report.html").is_file()
 
 
-def test_recipe_words_reach_the_plan(workplace, capsys):
-    words = [
-        "--optimizer",
-        "sgd",
-        "--lr",
-        "0.1",
-        "--weight-decay",
-        "5e-4",
-        "--batch-size",
-        "16",
-        "--augment",
-        "flip",
-    ]
-    plan = run(capsys, *COMPARE, "--dry-run", *words)
-    expected = {
-        "optimizer": "sgd",
-        "lr": 0.1,
-        "weight_decay": 5e-4,
-        "batch_size": 16,
-        "augment": "flip",
-        "epochs": 1,
-    }
-    assert expected.items() <= plan["train"].items()
-
-
 def usual(source, **options):
     return Classification.usual_recipe(SimpleNamespace(origin={"source": source}), **options)
 

@@ -92,7 +92,7 @@ def test_the_same_call_makes_no_run_again(study: Study, home: Path):
 
 
 def test_mistakes_are_told_before_anything_is_made(home: Path, tmp_path: Path):
-    with pytest.raises(DataError, match=r"has masks, but classification needs one label an image"):
+    with pytest.raises(DataError, match=r"has masks, but classification needs one label per image"):
         compare(DATA, **WORDS, task="classification", out=tmp_path / "none")
     with pytest.raises(UnknownNameError, match="miuo"):
         compare(DATA, **WORDS, metric="miuo", out=tmp_path / "none")

@@ -223,7 +223,7 @@ def test_a_diagnosis_is_trained_told_by_label_and_asked(root, capsys, monkeypatc
     assert main(["predict", "out", "7.png", "--json"]) == 0
     assert set(json.loads(capsys.readouterr().out)[0]["classes"]) == set(NAMES)
     assert main(["train", "data.csv", *words, "--task", "classification", "--out", "no"]) == 2
-    assert "several labels an image" in capsys.readouterr().err
+    assert "several labels per image" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -41,7 +41,7 @@ class Feed(Protocol):
     def train(self, *, batch_size: int, seed: int, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Yield the batches of one epoch, from batch number ``start`` on.
 
-        They follow from seed, epoch and the item alone, so that a stopped run goes on with the same bits and
+        They follow from seed, epoch and the item alone, so that a stopped run resumes with the same bits and
         all variants of a study see the same. ``epoch_order`` and ``random_stream`` draw such numbers.
         """
         ...

@@ -1,4 +1,4 @@
-"""``fv.predict``: what a trained model answers to the user's inputs."""
+"""``fv.predict``: the predictions of a trained model for the user's inputs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def predict(
     given: Given | None = None,
     **options: Any,
 ) -> Any:
-    """Return what a model answers to inputs; of images their probabilities.
+    """Return a model's predictions for inputs; for images, probabilities.
 
     Args:
         model: What ``fv.load`` or ``fv.train`` returned, or the folder of a study or of a training.

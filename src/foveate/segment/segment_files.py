@@ -110,7 +110,7 @@ def _wanted(pictures: Sequence[Picture], options: SegmentOptions, out: Path | No
     some = options.masks or options.overlays or options.probabilities
     if out is None:
         if some:
-            raise OptionError("predict: say where the files go. Do: foveate predict ... --out FOLDER")
+            raise OptionError("predict: got no folder for the files. Write: foveate predict ... --out FOLDER")
         return [Wanted()] * len(pictures)
     inputs, owners, found = {picture.path.resolve() for picture in pictures}, dict[str, Path](), []
     for picture in pictures:

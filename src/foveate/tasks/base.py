@@ -1,4 +1,4 @@
-"""The interface that a task implements; training, studies, prediction and commands know nothing else of it.
+"""The interface that a task implements; training, studies, prediction and commands use nothing else.
 
 A task defines what a model learns from a batch (``loss``), how the model's answers are judged (``judge``, and
 the scores that follow from its records), and how answers are shown. It is made for the *inputs* of its
@@ -29,25 +29,25 @@ from foveate.recipe import TrainConfig
 from foveate.registry import Registry
 
 Inputs = Mapping[str, Any]
-"""What a task's models are made for, as plain data; JSON gives it back unchanged."""
+"""What a task's models are made for, as plain data that survives JSON unchanged."""
 
 Answers = Sequence[Any] | np.ndarray
-"""One answer an item: an array (N, ...), or a list of arrays, texts or plain data."""
+"""One answer per item: an array (N, ...), or a list of arrays, texts or plain data."""
 
 
 @dataclass(frozen=True)
 class Metric:
-    """How well a model does, in the words and the unit that a report prints.
+    """What measures a model, with the name and the unit that a report prints.
 
     Args:
-        name: The field's name for it.
+        name: Its usual name.
         unit: What one printed unit is called.
         scale: Printed value of a score of 1: 100 for a share that is printed in points.
         higher_is_better: Whether more is better.
         averages: Whether it is the mean of one score per item. If not (mean IoU, AUROC, BLEU), a study works
             with pseudo-values.
         bounds: The least and the greatest score there can be, or None.
-        margin: The least difference worth having where the user states none, in the unit.
+        margin: The default margin: the least difference worth having, in the unit.
         groups: Into how many groups a study puts the test items, where leaving out each of them in turn
             would take too long (FID); each item is its own group if None.
     """
@@ -71,11 +71,11 @@ class Metric:
 
 @dataclass(frozen=True)
 class Part:
-    """What has an optimizer of its own.
+    """A part of a model with its own optimizer.
 
     Args:
         module: The model, or a part of it.
-        every: It is trained at every so many steps: 2 for a generator whose discriminator takes two steps.
+        every: It is trained at every n-th step: 2 for a generator whose discriminator takes two steps.
         lr: Its learning rate as a multiple of the recipe's.
         betas: Decay rates of AdamW's moments.
     """
@@ -88,7 +88,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Judged:
-    """What is kept of a batch that a model was judged on.
+    """What is kept of a batch on which a model was judged.
 
     Args:
         records: (B, ...), from which the metric of any set of items follows.
@@ -109,7 +109,7 @@ class Told:
         name: Of the input.
         lines: What is printed under it.
         plain: The same as JSON holds it.
-        failed: Whether the input could not be used; ``lines`` then say why.
+        failed: Whether the input could not be used; ``lines`` then give the reason.
     """
 
     name: str
@@ -120,14 +120,14 @@ class Told:
 
 @dataclass(frozen=True)
 class Network:
-    """A model as the user names it, and made.
+    """A model with its name.
 
     Args:
         name: As ``create_model`` takes it.
         model: The module, without attention.
         pretrained: Whether it has published weights.
-        weights: The file of weights that it was given, if any.
-        size: Side of the images that is asked for, in pixels, if any.
+        weights: The file that its weights were loaded from, if any.
+        size: Side of the images that was requested, in pixels, if any.
     """
 
     name: str
@@ -143,7 +143,7 @@ class Task(ABC):
     Args:
         inputs: What its models are made for.
         recipe: Of training; a task reads from it what concerns its loss.
-        metric: What is judged by; the task's usual metric if None.
+        metric: What models are judged by; the task's usual metric if None.
 
     Raises:
         OptionError, UnknownNameError: There is no such loss or metric, or it does not go with the inputs.
@@ -169,7 +169,7 @@ class Task(ABC):
 
     @classmethod
     def of(cls, inputs: Inputs, *, recipe: TrainConfig = TrainConfig(), metric: str | None = None) -> Self:  # noqa: B008
-        """Return the task for such inputs; see the class."""
+        """Return the task for these inputs; see the class."""
         return cls(inputs, recipe=recipe, metric=metric)
 
     @classmethod
@@ -186,7 +186,7 @@ class Task(ABC):
 
     @classmethod
     def opens(cls, source: object) -> bool:
-        """Return whether a source is plainly data for this task, so that the user need not name the task."""
+        """Return whether a source is clearly data for this task, so that the user need not name the task."""
         return False
 
     @classmethod
@@ -194,20 +194,20 @@ class Task(ABC):
         """Open data for this task.
 
         Args:
-            source: What the user names: a path, a text, a Python object.
-            options: As the command line or the caller gives them.
+            source: What the user passes: a path, a text, a Python object.
+            options: From the command line or the caller.
 
         Raises:
             DataError: It is not data for this task, or cannot be read.
         """
-        raise DataError(f"{cls.name}: cannot open data. Give data that was opened already.")
+        raise DataError(f"{cls.name}: cannot open data. Pass data that was opened already.")
 
     @classmethod
     def reopen(cls, origin: Mapping[str, Any]) -> Data:
         """Open data again from its ``origin``.
 
         Raises:
-            DataError: It was a Python object, which only Python can give again.
+            DataError: It was a Python object, which cannot be opened again.
         """
         if origin.get("source") is None:
             raise DataError(
@@ -223,7 +223,7 @@ class Task(ABC):
 
     @classmethod
     def check_source(cls, source: object, **options: object) -> list[Finding]:
-        """Look for faults in what ``open`` refuses: why it cannot be opened, and where."""
+        """Look for faults in what ``open`` rejects: why it cannot be opened, and where."""
         try:
             return cls.check(cls.open(source, **options))
         except DataError as error:
@@ -314,12 +314,12 @@ class Task(ABC):
     # What the model is
 
     def model_options(self) -> dict[str, object]:
-        """Return what ``create_model`` needs beside the name, such as the number of classes."""
+        """Return what ``create_model`` needs besides the name, such as the number of classes."""
         return {"classes": len(self.classes)}
 
     @abstractmethod
     def example(self, items: int = 2) -> Any:
-        """Return an input of so many items that a model can be run on; always the same."""
+        """Return an input of this many items on which a model can be run; always the same."""
 
     def parts(self, model: nn.Module) -> Mapping[str, Part]:
         """Return what is trained, in turns: one part, the whole model, in most tasks."""
@@ -335,16 +335,16 @@ class Task(ABC):
     def judge(self, model: nn.Module, batch: Any) -> Judged:
         """Return records and answers of a batch, the model being in evaluation mode, without gradients.
 
-        A task may search, sample or tile here. Random numbers are PyTorch's, which are seeded alike at every
-        judging.
+        A task may search, sample or tile here. Draw random numbers from PyTorch, which is seeded alike for
+        every evaluation.
         """
 
     def judging_batch(self, batch_size: int) -> int:
-        """Return how many items are judged at once where training sees ``batch_size``."""
+        """Return how many items are judged at once if training uses ``batch_size``."""
         return batch_size
 
     def ready(self, model: nn.Module, feed: Feed) -> None:  # noqa: B027
-        """Raise unless the model can be trained on this feed; called once a run, before its first step."""
+        """Raise unless the model can be trained on this feed; called once per run, before its first step."""
 
     # Scores: by default those of a metric that follows from the sum of the records
 
@@ -353,7 +353,7 @@ class Task(ABC):
         raise NotImplementedError(f"{self.name}: define value_of_total, or value")
 
     def value(self, records: np.ndarray) -> float:
-        """Return the metric over the items that left these records (N, ...); NaN if they do not tell."""
+        """Return the metric over the items that left these records (N, ...); NaN if undefined."""
         return self.value_of_total(records.sum(axis=0))
 
     def value_without_each(self, records: np.ndarray) -> Float64[np.ndarray, " n"]:
@@ -362,7 +362,7 @@ class Task(ABC):
         return np.array([self.value_of_total(total - record) for record in records])
 
     def by_class(self, records: np.ndarray) -> np.ndarray | None:
-        """Return the metric of each class (K,) over these items, or None: then a class has its own items."""
+        """Return the metric of each class (K,) over these items, or None to use its own items' scores."""
         return None
 
     def by_class_without_each(self, records: np.ndarray) -> np.ndarray | None:
@@ -378,11 +378,11 @@ class Task(ABC):
         return {}
 
     def confusion(self, answers: Answers, feed: Feed) -> np.ndarray | None:
-        """Count the items of each true class (row) that were given each class (column), if there are any."""
+        """Count the items of each true class (row) predicted as each class (column); None without classes."""
         return None
 
     def chance(self, feeds: Mapping[str, Feed]) -> float:
-        """Return what a model scores that does not look at its input; NaN if nobody knows."""
+        """Return the score of a model that ignores its input; NaN if unknown."""
         return float("nan")
 
     # What one sees
@@ -397,17 +397,17 @@ class Task(ABC):
         """Return some test items as every model sees them, for the report: see docs/study-json.md.
 
         Args:
-            models: One trained model a variant, all of one seed.
+            models: One trained model per variant, all of one seed.
             feed: The test items.
             answers: What each of the models answered to every item.
-            scores: The metric of each item by itself (N,), in its unit; NaN where it says nothing.
+            scores: The metric of each item by itself (N,), in its unit; NaN where undefined.
         """
         return []
 
     # Using a trained model
 
     def predict(self, model: nn.Module, inputs: object, **options: Any) -> Any:
-        """Return what a model answers to the user's inputs, as ``fv.predict`` and ``model.predict`` do.
+        """Return a model's predictions for the user's inputs, as ``fv.predict`` and ``model.predict`` do.
 
         Raises:
             ShapeError, DataError: The inputs are not of the kind, or cannot be read.
@@ -442,7 +442,7 @@ tasks: Registry[type[Task]] = Registry("task", see="foveate list tasks")
 
 
 def task_named(text: str) -> tuple[type[Task], dict[str, object]]:
-    """Return the task that a name with options means, and the options: ``translation(words=8000)``.
+    """Return the task of a name with options, and the options: ``translation(words=8000)``.
 
     Raises:
         UnknownNameError: There is no such task.

@@ -1,4 +1,4 @@
-"""What a model scores that does not look: it always answers with how frequent the classes are in training."""
+"""The score of a model that ignores its input and predicts the class frequencies of the training data."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LARGE_BATCH = 4096  # where each image has labels
 
 @dataclass(frozen=True)
 class _Unseen:
-    """A batch of which nobody looks at the images."""
+    """A batch without images."""
 
     images: Tensor
     targets: Tensor
@@ -65,7 +65,7 @@ def chance_score(task: Recorded, splits: Mapping[str, CachedSplit], classes: int
 
 
 def _shares(train: CachedSplit, classes: int) -> np.ndarray:
-    """Return the share of each class among items, or pixels; a class that never comes has next to none."""
+    """Return the share of each class among items, or pixels; a class that never occurs has almost none."""
     if train.masks is not None:
         counts = train.class_pixels[:classes]
     elif train.targets.ndim == 2:  # several findings an item

@@ -106,7 +106,7 @@ class Classification(LabelledImages):
             )
 
     def loss_of(self, outputs: object, batch: Labelled, *, label_smoothing: float = 0.0) -> Float[Tensor, ""]:
-        """Return the mean cross-entropy, in nats; 0 of a batch of nothing but classes that weigh nothing."""
+        """Return the mean cross-entropy, in nats; 0 if all classes in the batch have weight 0."""
         logits = main_output(outputs).float()
         weight = None if self.class_weights is None else self.class_weights.to(logits)
         if weight is not None and not weight[batch.targets].any():

@@ -34,7 +34,7 @@ def confusion_matrix(
 
 
 def figures_by_class(matrix: Matrix, classes: Sequence[str]) -> list[dict[str, Any]]:
-    """Return items, precision, recall and F1 of each class, in percent; None where nothing tells."""
+    """Return items, precision, recall and F1 of each class, in percent; None where undefined."""
     right, given, true = matrix.diagonal(), matrix.sum(axis=0), matrix.sum(axis=1)
     return [
         {
@@ -49,7 +49,7 @@ def figures_by_class(matrix: Matrix, classes: Sequence[str]) -> list[dict[str, A
 
 
 def confusions(matrix: Matrix, classes: Sequence[str], most: int = CONFUSIONS) -> list[dict[str, Any]]:
-    """Return the most frequent pairs of a true class and another one that was given."""
+    """Return the most frequent pairs of a true class and a wrong prediction."""
     wrong = matrix * (1 - np.eye(len(matrix), dtype=np.int64))
     order = np.argsort(-wrong, axis=None, kind="stable")[:most]
     pairs = [np.unravel_index(cell, wrong.shape) for cell in order]

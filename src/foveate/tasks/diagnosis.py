@@ -39,7 +39,7 @@ from foveate.tasks.metrics.auroc import (
 
 @tasks.register("diagnosis")
 class Diagnosis(LabelledImages):
-    """Several findings an image; see the module's docstring.
+    """Several findings per image; see the module's docstring.
 
     Args:
         classes: The names of the findings.
@@ -142,7 +142,7 @@ class Diagnosis(LabelledImages):
         return mean_present(self.by_class(records))
 
     def by_class(self, records: Float64[np.ndarray, "n m"]) -> Float64[np.ndarray, " k"]:
-        """Return the area under the ROC curve of each finding; NaN for one that is in none or all items."""
+        """Return the area under the ROC curve of each finding; NaN if no item or every item has it."""
         return auroc(*_halves(records))
 
     def value_without_each(self, records: Float64[np.ndarray, "n m"]) -> Float64[np.ndarray, " n"]:

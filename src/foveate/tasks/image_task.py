@@ -39,7 +39,7 @@ from foveate.tasks.chance import chance_score
 from foveate.tasks.losses.weights import class_weights
 from foveate.typed import Misfit, fitted
 
-HAVE = {"mask": "masks", "label": "one label an image", "labels": "several labels an image"}
+HAVE = {"mask": "masks", "label": "one label per image", "labels": "several labels per image"}
 
 
 class Normalisation(TypedDict):
@@ -148,12 +148,12 @@ class ImageTask(Task):
 
     @classmethod
     def usual_recipe(cls, data: Data | None, *, tuned: bool = False) -> TrainConfig:
-        """Return the recipe that is usual for such images."""
+        """Return the usual recipe for these images."""
         if tuned:
             return cls.tuned(cls.usual)
         source = "scenes" if data is None else data.origin.get("source")
         if isinstance(source, str) and source.partition("(")[0].strip() == "scenes" and "label" in cls.truths:
-            # A digit in the mirror is another sign; a small network learns scenes at this rate in minutes.
+            # A mirrored digit is a different sign; a small network learns scenes at this rate in minutes.
             return TrainConfig(lr=5e-3, batch_size=32, augment="crop")
         return cls.usual
 
@@ -192,13 +192,13 @@ class ImageTask(Task):
         }
 
     def try_out(self, name: str, model: nn.Module) -> None:
-        """Ask a model about one image."""
+        """Run a model on one image."""
         self._try(name, model, self.size)
 
     def feeds(self, data: Data) -> dict[str, Feed]:
         """Return the decoded splits; count the classes for their weights in the loss."""
         images = _images(data)
-        _ = augmentations[self.recipe.augment]  # an unknown one is an error now, not at the first step
+        _ = augmentations[self.recipe.augment]  # an unknown one raises now, not at the first step
         splits = cache(images, size=self.size if images.truth == "mask" else self.size[0])
         if self.recipe.class_weights is not None:
             counts = class_counts(splits["train"], len(self.classes))
@@ -287,7 +287,7 @@ class ImageTask(Task):
         raise NotImplementedError
 
     def answer(self, outputs: object) -> Tensor:
-        """Return what is kept of the outputs to look at."""
+        """Return the part of the outputs that is kept for the report."""
         raise NotImplementedError
 
     def _targets(self) -> np.ndarray:
@@ -310,10 +310,10 @@ class ImageTask(Task):
         return size
 
     def _try(self, name: str, model: nn.Module, size: Canvas) -> None:
-        """Ask a model about one image of a size.
+        """Run a model on one image of this size.
 
         Raises:
-            ShapeError: It does not take such an image, or returns something else than the task needs.
+            ShapeError: It does not accept such an image, or does not return what the task needs.
             DataError: There are more classes than it tells apart.
         """
         zero = torch.zeros(1, dtype=torch.int64)
@@ -364,7 +364,7 @@ def _trained_at(weights: Path) -> int | None:
     """Return the side that a file of weights was trained at, from the ``config.json`` beside it."""
     try:
         size = read_json(weights.parent / "config.json", CheckpointError, "").get("size")
-    except (CheckpointError, AttributeError, OSError):  # it is somebody else's, or there is none
+    except (CheckpointError, AttributeError, OSError):  # another program wrote it, or there is none
         return None
     sides = size if isinstance(size, list) else [size]
     return (

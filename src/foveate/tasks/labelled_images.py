@@ -1,4 +1,4 @@
-"""What tasks share whose answer is a score for each class of an image: classification and diagnosis."""
+"""What classification and diagnosis share: a score for each class of an image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From what the user names to data and the task that it is for."""
+"""From the user's source to its data and the task that it is for."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def is_data(source: object) -> bool:
 
 
 def task_for(source: object, task: str | None) -> type[Task]:
-    """Return the task that opens a source: the one that is named, else the first that knows such a source."""
+    """Return the task that opens a source: the one that is named, else the first that recognises it."""
     if task is not None:
         return task_named(task)[0]
     kinds = list(tasks.values())

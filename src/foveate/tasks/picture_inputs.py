@@ -35,7 +35,7 @@ def reading_of(inputs: Mapping[str, Any], max_pixels: int = MOST_PIXELS) -> Read
 
 
 def listed(inputs: object) -> list[object]:
-    """Return one entry a picture: names of folders, lists and patterns become the files that they stand for.
+    """Return one entry per picture: folders, lists and patterns are expanded to their files.
 
     Args:
         inputs: Files, folders, lists (.txt, .csv), patterns, PIL pictures, arrays (H, W, 3) or (N, H, W, 3)
@@ -69,7 +69,7 @@ def opened(pictures: Iterable[object], side: int | None, how: Reading) -> Iterat
 
 
 def batches(found: Iterator[Pixels | DataError], count: int) -> Iterator[Sequence[Pixels | DataError]]:
-    """Yield so many pictures at a time."""
+    """Yield the pictures in groups."""
     while some := list(islice(found, count)):
         yield some
 

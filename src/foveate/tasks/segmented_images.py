@@ -1,4 +1,4 @@
-"""What tasks share whose answer is a class for each pixel: colours, cards, and prediction at any size."""
+"""What tasks with a class for each pixel share: colours, cards, and prediction at any size."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Training in stages: one part of a model after the other, everything else frozen.
 
 A model asks for it by having ``training_stages``, which names the stages in order and says which of its parts
-each one trains, and an attribute ``stage``: the name of the stage that it is in, or None. What it answers
-while in a stage is its own affair: the loss, and the score on the validation images, are those of its answer.
+each one trains, and an attribute ``stage``: the name of the stage that it is in, or None. The model decides
+what it returns in a stage: the loss and the score on the validation images are computed from that.
 
 All other parts are frozen: their weights, and what they learn without a gradient, such as the running
 statistics of normalisation, because they stay in evaluation mode. Each stage is a run of its own with a whole

@@ -17,7 +17,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Int32, UInt8
 
-from foveate.data.class_numbers import IGNORE
+from foveate.data.base import IGNORE
 from foveate.data.masks.raw import Kind, counted, raw_mask, word_for
 from foveate.errors import DataError
 
@@ -79,8 +79,8 @@ class MaskCode:
         """Return the code, which is that of every file."""
         return str(self)
 
-    def classes_of(self, raw: Int32[np.ndarray, "*s"], where: str) -> UInt8[np.ndarray, "*s"]:
-        """Return the class of each raw value; ``where`` is named in an error.
+    def classes_of(self, raw: Int32[np.ndarray, " *s"], where: str) -> UInt8[np.ndarray, " *s"]:
+        """Return the class of each raw pixel; ``where`` is named in an error.
 
         Raises:
             DataError: a value or colour has no meaning.
@@ -89,7 +89,7 @@ class MaskCode:
             return (raw >= self.threshold).astype(np.uint8)
         keys, classes = self._table
         place = np.searchsorted(keys, raw).clip(max=len(keys) - 1)
-        mask: UInt8[np.ndarray, "*s"] = classes[place]
+        mask: UInt8[np.ndarray, " *s"] = classes[place]
         unknown = keys[place] != raw
         if unknown.any():
             if self.rest is None:
