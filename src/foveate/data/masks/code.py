@@ -17,7 +17,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Int32, UInt8
 
-from foveate.data.base import IGNORE
+from foveate.data.class_numbers import IGNORE
 from foveate.data.masks.raw import Kind, counted, raw_mask, word_for
 from foveate.errors import DataError
 
