@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import typing
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import Group, Parameter
+from cyclopts import Group, Parameter, Token
 from docstring_parser.attrdoc import add_attribute_docstrings
 from docstring_parser.common import Docstring
 
+from foveate.errors import OptionError
 from foveate.recipe import TrainConfig
 
 TRAINING = Group("Training", sort_key=2)
@@ -42,7 +44,7 @@ def _options() -> Any:
     listed = [
         (
             field.name,
-            Annotated[types[field.name] | None, Parameter(help=helps[field.name])],
+            Annotated[types[field.name] | None, _parameter(types[field.name], helps[field.name])],
             dataclasses.field(default=None),
         )
         for field in fields(TrainConfig)
@@ -51,6 +53,19 @@ def _options() -> Any:
     made = dataclasses.make_dataclass("RecipeOptions", listed, bases=(_Given,), frozen=True)
     made.__module__ = __name__  # where the command line looks for it
     return Parameter(name="*", group=TRAINING)(made)
+
+
+def _parameter(hint: Any, text: str) -> Parameter:
+    """Return how an option is read: a whole number must be one, where the parser would round a fraction."""
+    is_whole = int in (hint, *typing.get_args(hint)) and float not in (hint, *typing.get_args(hint))
+    return Parameter(help=text, converter=_whole) if is_whole else Parameter(help=text)
+
+
+def _whole(_: Any, tokens: Sequence[Token]) -> int:
+    try:
+        return int(tokens[0].value)
+    except ValueError:
+        raise OptionError(f"{tokens[0].keyword}: got {tokens[0].value}, expected a whole number") from None
 
 
 def _helps() -> dict[str, str]:

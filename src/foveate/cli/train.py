@@ -97,6 +97,8 @@ def train(
 
 
 def _print(found: Training, *, trust: bool) -> None:
+    from foveate.plugins import loaded_plugins
+
     digits = 1 if found.metric.scale >= 100 else 3
     after = f"{found.test_items} test {found.items}"
     output.say(
@@ -114,4 +116,6 @@ def _print(found: Training, *, trust: bool) -> None:
         output.say(f"  {pair['items']} of {pair['true']} taken for {pair['given']}")
     for site, opening in found.history[-1]["openings"].items():
         output.say(f"  gate at {site}: {opening:+.3f}")
-    output.say(f"{found.folder}: foveate predict {found.folder} IMAGE...{' --trust-code' * trust}")
+    plugins = "".join(f" --plugin {name}" for name in loaded_plugins())
+    trusting = " --trust-code" if trust else ""
+    output.say(f"{found.folder}: foveate predict {found.folder} INPUT...{trusting}{plugins}")

@@ -13,7 +13,7 @@ from foveate.compare.plan import BASELINE, REPORT, TRUNK, PlannedVariant, StudyP
 from foveate.compare.question import Question
 from foveate.cost.count import cost
 from foveate.data.feed import Data, Feed
-from foveate.errors import StudyError
+from foveate.errors import SpecError, StudyError
 from foveate.insert.control import control_spec
 from foveate.insert.spec import parse
 from foveate.models.names import resolve
@@ -37,6 +37,7 @@ def outline(data: Data, question: Question, command: str) -> tuple[StudyPlan, Ta
     """
     variants = name_variants(question.variants)
     _expect_weights_for(variants, question)
+    _expect_another_model(variants, question)
     setting = settle(
         data,
         question.model,
@@ -99,22 +100,40 @@ def name_variants(variants: Sequence[str] | Mapping[str, str]) -> tuple[PlannedV
 
 
 def _variant(name: str | None, text: str) -> PlannedVariant:
-    if "@" in text or not _names_a_model(text):
+    if "@" in text or not _names_a_model(text, name):
         spec = str(parse(text))
         return PlannedVariant(name or spec, "variant", spec)
     model = text.strip()
     return PlannedVariant(name or model, "variant", None, model=model)
 
 
-def _names_a_model(text: str) -> bool:
-    """Return whether a text without a site is a model; the name of a mechanism is a spec without its site."""
+def _names_a_model(text: str, called: str | None) -> bool:
+    """Return whether a text without a site is a model.
+
+    Raises:
+        SpecError: It is empty, or the name of a mechanism without its site.
+        UnknownNameError: There is no such model.
+    """
     from foveate.mechanisms import mechanisms
 
+    if not text.strip():
+        named = f' called "{called}"' if called else ""
+        raise SpecError(f"a variant{named} is empty. Write what it inserts, such as se@blocks, or a model.")
     name = parse_call(text)[0]
     if name in mechanisms:
-        return False
+        raise SpecError(
+            f'cannot read "{text}": {name} is a mechanism, and its site is missing. Write where it goes, such '
+            f"as {text.strip()}@blocks; `foveate sites MODEL` lists the sites."
+        )
     resolve(text)
     return True
+
+
+def _expect_another_model(variants: Sequence[PlannedVariant], question: Question) -> None:
+    """Raise where a variant is the baseline itself."""
+    same = next((v.name for v in variants if v.model is not None and v.model == question.model), None)
+    if same is not None:
+        raise StudyError(f'the variant "{same}" is the baseline itself. Leave it out, or give it options.')
 
 
 def _expect_weights_for(variants: Sequence[PlannedVariant], question: Question) -> None:

@@ -48,7 +48,15 @@ def call_builder(
         OptionError: It does not take the arguments, or does not return a model.
     """
     keyword = _keyword(function, path, options)
-    model = function(**{keyword: classes}, **options)
+    arguments = {keyword: classes, **options}
+    try:
+        inspect.signature(function).bind(**arguments)
+    except TypeError as error:
+        raise OptionError(
+            f"{path} cannot be called with {', '.join(f'{name}=...' for name in arguments)} ({error}). "
+            "Give a function that takes the number of classes, and whose other parameters have defaults."
+        ) from None
+    model = function(**arguments)
     if not isinstance(model, nn.Module):
         raise OptionError(f"{path} returned a {type(model).__name__}, expected a torch.nn.Module")
     return model

@@ -412,7 +412,7 @@ class Task(ABC):
         Raises:
             ShapeError, DataError: The inputs are not of the kind, or cannot be read.
         """
-        raise OptionError(f"{self.name}: this task does not predict from a user's inputs")
+        raise OptionError(f"{self.name}: this task does not predict: it would have to define predict")
 
     def tell(
         self, model: nn.Module, words: Sequence[str], *, out: Path | None = None, **options: Any

@@ -328,7 +328,10 @@ class ImageTask(Task):
                 f"{name} does not take images of {width} x {height} pixels ({in_one_line(error)}). "
                 f"It was made for {made_for(name, model)}: choose that size."
             ) from error
-        self.check_outputs(outputs, self._targets())
+        try:
+            self.check_outputs(outputs, self._targets())
+        except (ShapeError, DataError) as error:
+            raise type(error)(f"{name}: {error}") from None
 
 
 def example_images(size: Canvas, items: int = 2) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import cast
 
 from foveate.data.feed import Data
+from foveate.errors import DataError
 from foveate.tasks.base import Task, task_named, tasks
 
 
@@ -22,6 +23,10 @@ def open_source(source: object = None, task: str | None = None, **options: objec
         DataError: There is no such data, or it cannot be used.
         OptionError, UnknownNameError: There is no such option or task.
     """
+    if source == "":
+        raise DataError(
+            "the name of the data is empty. Give a folder, a file, or scenes: the built-in images."
+        )
     if is_data(source):
         return cast(Data, source)
     return task_for(source, task).open(source, **options)

@@ -26,6 +26,8 @@ def read_result(folder: Path) -> dict[str, Any]:
     """
     path = Path(folder) / "study.json"
     if not path.exists():
+        if path.with_name("study.sqlite").exists():
+            raise StudyError(f"{folder}: the study is not finished. Run the command that began it again.")
         raise StudyError(f"{path}: no such file. Give the folder that `foveate compare --out` wrote.")
     result = read_json(path, StudyError, _AGAIN)
     found = result.get("format") if isinstance(result, dict) else type(result).__name__
