@@ -102,6 +102,7 @@ def test_a_plain_function_keeps_the_name_that_it_always_had() -> None:
     assert name_of(plain) == f"python/plain-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
+@pytest.mark.slow
 def test_a_partial_call_has_one_name_in_all_processes() -> None:
     program = (
         "import functools; from foveate.models.given_names import name_of;"

@@ -107,7 +107,11 @@ def test_whether_timms_cbam_has_biases_is_told(bias, needed):
 
 @pytest.mark.parametrize(
     ("depth", "sizes"),
-    [(18, (3, 5, 7, 7)), (34, (3, 3, 5, 7)), (50, (3, 5, 5, 7)), (101, (3, 3, 5, 7)), (152, (3, 3, 5, 7))],
+    [
+        (18, (3, 5, 7, 7)),
+        (50, (3, 5, 5, 7)),
+        *(pytest.param(depth, (3, 3, 5, 7), marks=pytest.mark.slow) for depth in (34, 101, 152)),
+    ],
 )
 def test_the_five_files_of_ecas_authors_fit(depth, sizes):
     with torch.device("meta"):
@@ -152,6 +156,7 @@ def test_impossible_kernels_are_told(sizes):
         create_model("eca_resnet18", kernel_sizes=(3, 5, 7, 7), kernel_size=3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("theirs", ["senet154", "legacy_senet154"])
 def test_every_weight_of_senet154_finds_its_place(theirs):
     with torch.device("meta"):
@@ -289,8 +294,8 @@ def test_a_head_for_other_classes_stays_fresh(tmp_path):
 
 
 def test_create_model_reads_the_same_layouts(tmp_path):
-    other = drawn(unset(timm.create_model, "legacy_seresnet50"))
-    model = create_model("se_resnet50", caffe=True, weights=saved(tmp_path, other.state_dict()))
+    other = drawn(unset(timm.create_model, "legacy_seresnet18"))
+    model = create_model("se_resnet18", caffe=True, weights=saved(tmp_path, other.state_dict()))
     same_output(model, other)
 
 
