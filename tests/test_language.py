@@ -37,8 +37,9 @@ def pages():
 
 def calques(text):
     """Yield the line number, the phrase and what to write instead, for each calque of a text."""
+    text = text.lower()  # much faster than to ignore the case
     for pattern, better in CALQUES.items():
-        for found in re.finditer(pattern.replace(" ", r"\s+"), text, re.IGNORECASE):
+        for found in re.finditer(pattern.replace(" ", r"\s+"), text):
             yield text.count("\n", 0, found.start()) + 1, " ".join(found[0].split()), better
 
 
