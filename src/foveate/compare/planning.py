@@ -122,8 +122,8 @@ def _names_a_model(text: str, called: str | None) -> bool:
     name = parse_call(text)[0]
     if name in mechanisms:
         raise SpecError(
-            f'cannot read "{text}": {name} is a mechanism, and its site is missing. Write where it goes, such '
-            f"as {text.strip()}@blocks; `foveate sites MODEL` lists the sites."
+            f'cannot read "{text}": {name} is a mechanism, and its site is missing. Write where it goes, '
+            f"such as {text.strip()}@blocks; `foveate sites MODEL` lists the sites."
         )
     resolve(text)
     return True
