@@ -73,7 +73,8 @@ def entries(capsys, *words):
 
 def test_tasks_with_their_metrics_and_losses(capsys):
     assert set(entries(capsys, "tasks")) == set(tasks)
-    assert all(len(said) == 1 and said[0] for said in entries(capsys, "tasks").values())
+    own = {name for name, task in tasks.items() if task.__module__.startswith("foveate.")}
+    assert all(len(said) == 1 and said[0] for name, said in entries(capsys, "tasks").items() if name in own)
     assert entries(capsys, "metrics") == {name: [*task.metric_names()] for name, task in tasks.items()}
     assert entries(capsys, "losses") == {name: [*task.loss_names()] for name, task in tasks.items()}
     assert entries(capsys, "tasks", "seg*").keys() == {"segmentation"}
@@ -89,7 +90,9 @@ def test_no_colour_without_a_terminal(capsys):
 
 def test_the_catalogue_is_that_of_the_registries():
     """It is there so that ``list`` need not import them."""
-    assert catalogue.catalogue() == catalogue.current(), "Do: python docs/write_pages.py"
+    found = catalogue.current()
+    models = [name for name in found["models"] if not name.startswith("toy_")]  # of other tests
+    assert catalogue.catalogue() == {**found, "models": models}, "Do: python docs/write_pages.py"
 
 
 @pytest.mark.parametrize("words", [["list"], ["list", "--families"], ["list", "models", "resnet*"]])

@@ -89,7 +89,7 @@ def test_a_plan_of_an_older_version_is_read_and_stays_the_same_study():
     old = read_record(StudyPlan, older, Path("study.sqlite"), StudyError, "")
     assert old.sources == {} and old.threads is None
     assert old.differences(new) == [] and plan(threads=3).digest() == plan().digest()
-    assert plan(sources={"weights": "2"}).differences(new) == ["weights: another file lies at this path now"]
+    assert plan(sources={"weights": "2"}).differences(new) == ["weights: the file at this path has changed"]
 
 
 def stored_by_an_older_version(new: StudyPlan) -> dict:

@@ -110,7 +110,7 @@ def test_a_model_is_compared_at_its_own_cost_and_has_no_control() -> None:
 @pytest.mark.parametrize(
     ("text", "error", "words"),
     [
-        ("se", SpecError, r'cannot read "se": expected mechanism.*@'),
+        ("se", SpecError, r'cannot read "se": se is a mechanism, and its site is missing.*se@blocks'),
         ("se(reduction=4)", SpecError, "cannot read"),
         ("resnet9", UnknownNameError, 'no model is called "resnet9". Nearest: resnet8'),
     ],

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypedDict, get_args
 
 from foveate.errors import UnknownNameError
+from foveate.plugins import loaded_plugins
 
 FILE = Path(__file__).with_name("catalogue.json")
 
@@ -37,7 +38,9 @@ class Catalogue(TypedDict):
 
 
 def catalogue() -> Catalogue:
-    """Return what the file holds."""
+    """Return what the file holds; with plug-ins what the registries hold."""
+    if loaded_plugins():
+        return current()
     found: Catalogue = json.loads(FILE.read_text(encoding="utf-8"))
     return found
 
