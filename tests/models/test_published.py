@@ -294,8 +294,8 @@ def test_a_head_for_other_classes_stays_fresh(tmp_path):
 
 
 def test_create_model_reads_the_same_layouts(tmp_path):
-    other = drawn(unset(timm.create_model, "legacy_seresnet18"))
-    model = create_model("se_resnet18", caffe=True, weights=saved(tmp_path, other.state_dict()))
+    other = drawn(unset(timm.create_model, "legacy_seresnet50"))
+    model = create_model("se_resnet50", caffe=True, weights=saved(tmp_path, other.state_dict()))
     same_output(model, other)
 
 
