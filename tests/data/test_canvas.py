@@ -112,5 +112,5 @@ def test_a_canvas_of_nothing_is_told(tmp_path, size):
 
 
 def test_labels_stay_square(tmp_path):
-    with pytest.raises(OptionError, match="no side of a square"):
+    with pytest.raises(OptionError, match="expected the side of a square"):
         cache(open_data("scenes(train=4, val=0, test=4, classes=2)"), size=(8, 9), folder=tmp_path)
