@@ -56,7 +56,7 @@ def line_resizing(length: int, size: int, like: Tensor) -> Float[Tensor, "length
 
     Linear, half-pixel centres. In an export, where no two lengths can be compared, there is always one.
     """
-    if length == size and not torch.compiler.is_exporting():
+    if not torch.compiler.is_exporting() and length == size:
         return None
     exact = torch.promote_types(like.dtype, torch.float32)
     places = torch.eye(size, device=like.device, dtype=exact).unsqueeze(0)
