@@ -157,7 +157,7 @@ def test_best_is_the_trained_model_and_predicts(study: Study, home: Path):
 
 
 def test_a_folder_without_a_model_is_told(tmp_path: Path):
-    with pytest.raises(CheckpointError, match=r"there is no model.*finished study"):
+    with pytest.raises(CheckpointError, match=r"no model is there.*finished study"):
         load(tmp_path)
 
 

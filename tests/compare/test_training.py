@@ -284,7 +284,7 @@ def test_predict_takes_folders_lists_and_patterns(workplace: Path):
     assert fv.predict(found, folder).shape == (4, 2)
     assert fv.predict(found, [folder, str(data / "test" / "b*" / "*.png")]).shape == (8, 2)
     assert fv.predict(found, []).shape == (0, 2)
-    with pytest.raises(DataError, match="no file matches"):
+    with pytest.raises(DataError, match="no picture matches"):
         fv.predict(found, "nothing/*.png")
     with pytest.raises(CheckpointError, match="does not know its task"):
         fv.predict(create_model("resnet8"), folder)
@@ -305,7 +305,7 @@ def test_pictures_are_read_as_in_training_and_what_is_left_out_is_told(workplace
     Path("deep/train/ant/scan.dcm").write_bytes(b"DICM")
     with caplog.at_level(logging.WARNING, "foveate"):
         found = trained("deep")
-    assert "1 file not read, though pictures by name" in caplog.text
+    assert "1 file not read, though named as pictures" in caplog.text
     dark = Path("deep/test/bee/3.png")  # by its own depth, ten bits, it would be four times as bright
     grey = (np.asarray(Image.open(dark)) * (255 / 4095)).round().astype(np.uint8)
     expected = found.predict(np.stack([grey] * 3, axis=-1))
