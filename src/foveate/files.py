@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from foveate.errors import FoveateError
+from foveate.errors import DataError, FoveateError
 
 PART = ".part"
 LARGEST_JSON = 2**29  # bytes
@@ -99,6 +99,22 @@ def read_json(path: Path, error: type[FoveateError], advice: str, *, largest: in
     except (OSError, ValueError, RecursionError) as reason:
         why = "it is nested too deeply" if isinstance(reason, RecursionError) else reason
         raise error(f"{path}: cannot be read as JSON ({why}). {advice}") from None
+
+
+def read_text(path: Path, advice: str) -> str:
+    """Return the content of a text file of the user's, without a byte order mark.
+
+    Args:
+        path: A file in UTF-8.
+        advice: What to do if it cannot be read, as a sentence.
+
+    Raises:
+        DataError: It cannot be read, or is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read as text ({error}). {advice}") from None
 
 
 def checksum(path: Path) -> str:

@@ -12,7 +12,10 @@ from torch.nn import functional as F
 
 from foveate.data.feed import epoch_order, random_stream, steps_per_epoch
 from foveate.models.names import models
-from foveate.tasks.base import Judged, Metric, Part, Task, tasks
+from foveate.tasks.base import Task, tasks
+from foveate.tasks.judged import Judged
+from foveate.tasks.metric import Metric
+from foveate.tasks.part import Part
 
 NOISE = 4
 

@@ -12,7 +12,9 @@ from torch.nn import functional as F
 
 from foveate.data.feed import epoch_order, steps_per_epoch
 from foveate.models.names import models
-from foveate.tasks.base import Judged, Metric, Task, tasks
+from foveate.tasks.base import Task, tasks
+from foveate.tasks.judged import Judged
+from foveate.tasks.metric import Metric
 
 PAD, END, ORDERS, LONGEST, BEAMS = 0, 1, 2, 12, 3
 

@@ -11,7 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from foveate.data.feed import Data, Feed, epoch_order, steps_per_epoch
-from foveate.tasks.base import Judged, Metric, Part, Task
+from foveate.tasks.base import Task
+from foveate.tasks.judged import Judged
+from foveate.tasks.metric import Metric
+from foveate.tasks.part import Part
 
 
 @dataclass(frozen=True)

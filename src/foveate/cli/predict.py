@@ -12,7 +12,7 @@ from foveate.segment.command_options import SegmentOptions
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from foveate.tasks.base import Told
+    from foveate.tasks.judged import Told
 
 UNREADABLE = 2
 EXAMPLE = """

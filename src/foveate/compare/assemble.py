@@ -31,8 +31,9 @@ from foveate.compare.statistics.verdict import (
 from foveate.data.checks.finding import Finding
 from foveate.data.feed import Feed
 from foveate.errors import StudyError
-from foveate.tasks.base import Answers, Task
+from foveate.tasks.base import Task
 from foveate.tasks.confusion_matrix import confusion_data
+from foveate.tasks.judged import Answers
 
 Records = Mapping[Key, Mapping[str, Any]]
 
@@ -46,7 +47,7 @@ def assemble(
     folder: Path,
     findings: Sequence[Finding],
 ) -> dict[str, Any]:
-    """Return the result of a study whose runs are all done, and keep its best model.
+    """Return the result of a study whose runs are all done.
 
     Args:
         plan: The study's.
@@ -113,6 +114,7 @@ class Judgement:
             name: judge(d, self.terms) for name, d in self.differences.items()
         }
         self._tried = [v.name for v in plan.variants if v.role == "variant"]
+        self._baseline_by_class = self._by_class(BASELINE)
 
     @property
     def sentence(self) -> str:
@@ -167,8 +169,8 @@ class Judgement:
             "words": verdict.words,
             "as_attention": attention,
             "per_class": summary.per_class(
-                self._by_class(v.name),
-                None if v.name == BASELINE else self._by_class(BASELINE),
+                self._baseline_by_class if v.name == BASELINE else self._by_class(v.name),
+                None if v.name == BASELINE else self._baseline_by_class,
                 self.task.classes,
                 self.metric,
                 self.plan.level,

@@ -14,7 +14,7 @@ from foveate.compare.statistics.verdict import HELPS
 from foveate.files import write_json
 from foveate.infer.saved import CONFIG, FOLDER
 from foveate.recipe import TrainConfig
-from foveate.tasks.base import Metric
+from foveate.tasks.metric import Metric
 from foveate.tensor_file import WEIGHTS, read_tensors, save_tensors
 
 

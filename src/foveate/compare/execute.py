@@ -37,7 +37,7 @@ class Opened:
         data: As it was opened.
         task: With what the loss takes from the training data.
         feeds: The splits of the data.
-        findings: Of the check of the data.
+        findings: Of the check of the data; None if this process has not checked it.
         progress: Notified of every step.
     """
 
@@ -45,7 +45,7 @@ class Opened:
     data: Data
     task: Task
     feeds: Mapping[str, Feed]
-    findings: Sequence[Finding]
+    findings: Sequence[Finding] | None = None
     progress: Progress | None = None
 
 
@@ -62,8 +62,9 @@ def execute(folder: Path, key: Key) -> Mapping[str, Any]:
     study = opened(folder)
     if key[0] == REPORT:
         records = Store(folder).records()
+        findings = type(study.task).check(study.data) if study.findings is None else study.findings
         result = assemble(
-            study.plan, study.task, study.feeds, records, _trained(study, folder), folder, study.findings
+            study.plan, study.task, study.feeds, records, _trained(study, folder), folder, findings
         )
         save_best(study.plan, Choice(**result["best"]), folder, study.task.saved(study.data))
         return {"report": write_report(result, folder).name, "best": result["best"]}
@@ -108,4 +109,4 @@ def _reopened(folder: Path) -> Opened:
     if data.fingerprint != plan.fingerprint:
         raise StudyError(f"{folder}: the data has changed since the study began. Restore the same data.")
     task = task_with(plan.task, plan.inputs, plan.train, plan.metric)
-    return Opened(plan, data, task, task.feeds(data), kind.check(data))
+    return Opened(plan, data, task, task.feeds(data))

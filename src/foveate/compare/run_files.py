@@ -14,7 +14,7 @@ import numpy as np
 from foveate.compare.plan import TRUNK, PlannedRun
 from foveate.errors import CheckpointError
 from foveate.files import replacing
-from foveate.tasks.base import Answers
+from foveate.tasks.judged import Answers
 from foveate.tensor_file import WEIGHTS, load_tensors
 
 ANSWERS = "test.npz"
@@ -54,14 +54,14 @@ def answers(folder: Path, variant: str, seed: int) -> tuple[np.ndarray, Answers]
                 return file["records"], file["answers"]
             described = json.loads(file["described"].tobytes())
             return file["records"], [_restored(answer, file) for answer in described]
+    except MemoryError:
+        raise
     except Exception:  # whatever a damaged archive raises: of one changed byte it may say "encrypted"
         return None
 
 
 def _described(answer: Any, arrays: list[np.ndarray]) -> Any:
     """Return an answer as JSON holds it, with the numbers of the arrays that it consists of."""
-    if hasattr(answer, "numpy"):
-        answer = answer.cpu().numpy()
     if isinstance(answer, np.ndarray):
         arrays.append(answer)
         return {"array": len(arrays) - 1}

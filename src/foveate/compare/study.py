@@ -22,7 +22,7 @@ from foveate.compare.run import is_record
 from foveate.compare.run_files import is_complete
 from foveate.compare.store import Store, disk_errors
 from foveate.data.checks.finding import Finding
-from foveate.errors import DataError, StudyError
+from foveate.errors import DataError, StudyError, first_few
 from foveate.infer.load import is_sound
 from foveate.infer.saved import FOLDER
 from foveate.models.given import PREFIX, Given
@@ -34,7 +34,6 @@ from foveate.train.progress import Progress, progress_for
 from foveate.train.seed import warn_of_threads
 
 _log = logging.getLogger("foveate")
-SHOWN = 5  # files named for each problem in an error
 
 
 def compare(
@@ -196,28 +195,19 @@ def _expect_portable(plan: StudyPlan, engine: str) -> None:
     """
     if engine.partition("(")[0].strip() == "local":
         return
-    objects = [
-        name
-        for name, is_object in (
-            ("data", plan.origin.get("source") is None),
-            ("model", plan.model.startswith(f"{PREFIX}/")),
-        )
-        if is_object
-    ]
-    if objects:
+    data = "data" if plan.origin.get("source") is None else None
+    found = data or ("model" if plan.model.startswith(f"{PREFIX}/") else None)
+    if found is not None:
         raise StudyError(
-            f'engine="{engine}": other processes cannot get the {objects[0]}, which is a Python object of '
-            "this one. Give a path or an import path (package.module:function), or leave engine out."
+            f'engine="{engine}": other processes cannot get the {found}, which is a Python object of this '
+            "one. Give a path or an import path (package.module:function), or leave engine out."
         )
 
 
 def _expect_usable(name: str, findings: Sequence[Finding]) -> None:
     errors = [finding for finding in findings if finding.severity == "error"]
     if errors:
-        lines = [
-            f"{f.message} {', '.join(f.items[:SHOWN])}{', …' * (len(f.items) > SHOWN)}".rstrip()
-            for f in errors
-        ]
+        lines = [f"{f.message} {first_few(f.items)}".rstrip() for f in errors]
         raise DataError(f"{name} cannot be used yet:\n  " + "\n  ".join(lines))
 
 

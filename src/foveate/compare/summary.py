@@ -11,7 +11,7 @@ import numpy as np
 
 from foveate.compare.statistics.crossed_effects import components, interval
 from foveate.compare.statistics.family import Difference
-from foveate.tasks.base import Metric
+from foveate.tasks.metric import Metric
 
 _ROUNDING = 1e-9  # of pseudo-values that are the items' own scores
 

@@ -1,8 +1,10 @@
-"""What a batch is, what the loss is, what counts as right: one file a task."""
+"""What a model learns, how it is judged, and how its answers look: one file per task."""
 
-from foveate.tasks.base import Metric as Metric
 from foveate.tasks.base import Task as Task
 from foveate.tasks.base import tasks as tasks
 from foveate.tasks.classification import Classification as Classification
 from foveate.tasks.diagnosis import Diagnosis as Diagnosis
+from foveate.tasks.judged import Judged as Judged
+from foveate.tasks.metric import Metric as Metric
+from foveate.tasks.part import Part as Part
 from foveate.tasks.segmentation import Segmentation as Segmentation

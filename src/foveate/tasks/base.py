@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -24,117 +24,15 @@ from foveate.calls import parse_call
 from foveate.data.checks.finding import Finding
 from foveate.data.feed import Data, Feed
 from foveate.errors import DataError, OptionError
-from foveate.options import check_fields, checked
+from foveate.options import checked
 from foveate.recipe import TrainConfig
 from foveate.registry import Registry
+from foveate.tasks.judged import Answers, Judged, Told
+from foveate.tasks.metric import Metric
+from foveate.tasks.part import Network, Part
 
 Inputs = Mapping[str, Any]
 """What a task's models are made for, as plain data that survives JSON unchanged."""
-
-Answers = Sequence[Any] | np.ndarray
-"""One answer per item: an array (N, ...), or a list of arrays, texts or plain data."""
-
-
-@dataclass(frozen=True)
-class Metric:
-    """What measures a model, with the name and the unit that a report prints.
-
-    Args:
-        name: Its usual name.
-        unit: What one printed unit is called.
-        scale: Printed value of a score of 1: 100 for a share that is printed in points.
-        higher_is_better: Whether more is better.
-        averages: Whether it is the mean of one score per item. If not (mean IoU, AUROC, BLEU), a study works
-            with pseudo-values.
-        bounds: The least and the greatest score there can be, or None.
-        margin: The default margin: the least difference worth having, in the unit.
-        groups: Into how many groups a study puts the test items, where leaving out each of them in turn
-            would take too long (FID); each item is its own group if None.
-    """
-
-    name: str
-    unit: str
-    scale: float
-    higher_is_better: bool = True
-    averages: bool = True
-    bounds: tuple[float, float] | None = (0.0, 1.0)
-    margin: float = 0.5
-    groups: int | None = None
-
-    def __post_init__(self) -> None:
-        check_fields(self)
-
-    def better(self, score: float, than: float) -> bool:
-        """Return whether a score is better than another."""
-        return score > than if self.higher_is_better else score < than
-
-
-@dataclass(frozen=True)
-class Part:
-    """A part of a model with its own optimizer.
-
-    Args:
-        module: The model, or a part of it.
-        every: It is trained at every n-th step: 2 for a generator whose discriminator takes two steps.
-        lr: Its learning rate as a multiple of the recipe's.
-        betas: Decay rates of AdamW's moments.
-    """
-
-    module: nn.Module
-    every: int = 1
-    lr: float = 1.0
-    betas: tuple[float, float] = (0.9, 0.999)
-
-
-@dataclass(frozen=True)
-class Judged:
-    """What is kept of a batch on which a model was judged.
-
-    Args:
-        records: (B, ...), from which the metric of any set of items follows.
-        answers: One per item, to look at.
-        loss: Mean loss of the batch, a scalar, if the task has one for judging.
-    """
-
-    records: Tensor
-    answers: Tensor | Sequence[Any]
-    loss: Tensor | None = None
-
-
-@dataclass(frozen=True)
-class Told:
-    """A prediction as a command prints it.
-
-    Args:
-        name: Of the input.
-        lines: What is printed under it.
-        plain: The same as JSON holds it.
-        failed: Whether the input could not be used; ``lines`` then give the reason.
-    """
-
-    name: str
-    lines: tuple[str, ...] = ()
-    plain: Mapping[str, Any] = field(default_factory=dict)
-    failed: bool = False
-
-
-@dataclass(frozen=True)
-class Network:
-    """A model with its name.
-
-    Args:
-        name: As ``create_model`` takes it.
-        model: The module, without attention.
-        pretrained: Whether it has published weights.
-        weights: The file that its weights were loaded from, if any.
-        size: Side of the images that was requested, in pixels, if any.
-    """
-
-    name: str
-    model: nn.Module
-    pretrained: bool = False
-    weights: str | Path | None = None
-    size: int | None = None
 
 
 class Task(ABC):

@@ -24,9 +24,10 @@ from foveate.calls import parse_call
 from foveate.data.base import Truth
 from foveate.errors import DataError, OptionError, ShapeError
 from foveate.models.outputs import main_output
-from foveate.tasks.base import Metric, tasks
+from foveate.tasks.base import tasks
 from foveate.tasks.image_task import Labelled
 from foveate.tasks.labelled_images import LabelledImages
+from foveate.tasks.metric import Metric
 from foveate.tasks.metrics.auroc import (
     auroc,
     auroc_without_each,

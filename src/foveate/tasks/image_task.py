@@ -34,9 +34,11 @@ from foveate.models.made_for import made_for, may_have_published_weights
 from foveate.models.normalisation import HALF, Triple, expect_normalisation, model_normalisation
 from foveate.recipe import LONGEST_SIDE, TrainConfig
 from foveate.running import device_of, eval_no_grad
-from foveate.tasks.base import Inputs, Judged, Network, Task
+from foveate.tasks.base import Inputs, Task
 from foveate.tasks.chance import chance_score
+from foveate.tasks.judged import Judged
 from foveate.tasks.losses.weights import class_weights
+from foveate.tasks.part import Network
 from foveate.typed import Misfit, fitted
 
 HAVE = {"mask": "masks", "label": "one label per image", "labels": "several labels per image"}

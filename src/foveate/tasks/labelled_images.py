@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from foveate.data.images.open_image import MOST_PIXELS
 from foveate.errors import DataError, OptionError
 from foveate.running import device_of, eval_no_grad
-from foveate.tasks.base import Told
 from foveate.tasks.cards.labelled_pictures import pictures
 from foveate.tasks.image_task import ImageTask
+from foveate.tasks.judged import Told
 from foveate.tasks.picture_inputs import batches, listed, normalised, opened, reading_of, share
 
 SHOWN = 5  # classes that are printed of a picture

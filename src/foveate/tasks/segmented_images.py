@@ -23,9 +23,9 @@ from foveate.segment.drawing import SMALLEST
 from foveate.segment.row_reader import ANY_SIZE
 from foveate.segment.segment_files import SegmentedFile, segment_files
 from foveate.segment.segment_picture import segment
-from foveate.tasks.base import Told
 from foveate.tasks.cards.mask_pictures import mask_pictures
 from foveate.tasks.image_task import ImageTask
+from foveate.tasks.judged import Told
 from foveate.tasks.picture_inputs import listed, opened, reading_of, share
 
 

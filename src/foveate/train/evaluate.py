@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from foveate.data.feed import Feed
 from foveate.running import device_of, eval_mode
-from foveate.tasks.base import Answers, Task
+from foveate.tasks.base import Task
+from foveate.tasks.judged import Answers
 
 
 @dataclass(frozen=True)

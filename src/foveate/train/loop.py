@@ -16,7 +16,8 @@ from torch.optim import Optimizer
 from foveate.data.feed import Batch, Feed
 from foveate.insert.inserted_parts import openings
 from foveate.recipe import TrainConfig
-from foveate.tasks.base import Part, Task
+from foveate.tasks.base import Task
+from foveate.tasks.part import Part
 from foveate.train.best import Best
 from foveate.train.budget import Budget
 from foveate.train.checkpoint import Checkpoints

@@ -11,8 +11,9 @@ import torch
 from foveate.data.feed import Data, Feed, expect_validation
 from foveate.models.source import sources
 from foveate.recipe import TrainConfig
-from foveate.tasks.base import Network, Task, task_named
+from foveate.tasks.base import Task, task_named
 from foveate.tasks.build_model import base_model
+from foveate.tasks.part import Network
 
 
 @dataclass(frozen=True)

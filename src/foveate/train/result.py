@@ -14,7 +14,7 @@ from foveate.errors import CheckpointError, TrainingError
 from foveate.files import read_json, sweep, write_json
 from foveate.models.form import form_of
 from foveate.options import read_record
-from foveate.tasks.base import Metric
+from foveate.tasks.metric import Metric
 from foveate.tensor_file import WEIGHTS, load_tensors, save_tensors
 from foveate.train.history import Epoch
 from foveate.typed import AnyFloat

@@ -13,7 +13,7 @@ from torch import nn
 
 from foveate.quantities import duration, short
 from foveate.recipe import TrainConfig
-from foveate.tasks.base import Metric
+from foveate.tasks.metric import Metric
 from foveate.train.history import Epoch
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from foveate.errors import DataError, OptionError, ShapeError, UnknownNameError
-from foveate.tasks.base import Metric
+from foveate.tasks.metric import Metric
 from foveate.tasks.metrics import CountedMetric, metrics, parse_metric
 
 OF_CLASSES = ["miou", "dice", "mean_accuracy", "accuracy", "fw_iou", "boundary_f1"]

@@ -11,6 +11,7 @@ from foveate.data.folders.tree import image_files
 from foveate.data.images.open_image import SUFFIXES
 from foveate.data.tables.table import read_table
 from foveate.errors import DataError
+from foveate.files import read_text
 
 LISTS = (".txt", ".csv", ".tsv")
 COLUMNS = ("path", "image", "picture", "file", "filename", "name")  # of a table, the first that it has
@@ -81,12 +82,7 @@ def _listed(path: Path) -> list[str]:
 
 
 def _lines(path: Path) -> list[str]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(
-            f"{path}: cannot be read as a list of pictures ({error}). Save it as UTF-8."
-        ) from None
+    text = read_text(path, "Save the list as UTF-8.")
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 

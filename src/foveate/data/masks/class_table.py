@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from foveate.errors import DataError, OptionError
+from foveate.files import read_text
 
 Colour = tuple[int, int, int]
 NAME_FILES = ("classes.txt", "class_names.txt", "labels.txt", "_classes.csv")
@@ -105,12 +106,7 @@ def _colour(name: str, colour: object) -> Colour:
 
 
 def _lines(path: Path) -> list[str]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(
-            f"{path}: cannot be read as text ({error}). Write one class per line, in UTF-8."
-        ) from None
+    text = read_text(path, "Write one class per line, in UTF-8.")
     lines = [line.strip() for line in text.splitlines()]
     return [line for line in lines if line and not line.startswith("#")]
 

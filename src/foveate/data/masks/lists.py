@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from foveate.data.folders.name_words import sibling_splits
 from foveate.data.folders.tree import Tree, is_image, stem_of
 from foveate.errors import DataError, first_few
+from foveate.files import read_text
 
 _FOLDERS = ("", "ImageSets/Segmentation", "ImageSets", "splits", "split", "lists", "list", "annotations")
 
@@ -122,12 +123,7 @@ def _readings(line: str) -> Iterator[str]:
 
 
 def _lines(file: Path) -> list[str]:
-    try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(
-            f"{file}: cannot be read as text ({error}). Write one name per line, in UTF-8."
-        ) from None
+    lines = read_text(file, "Write one name per line, in UTF-8.").splitlines()
     return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from foveate.errors import DataError
+from foveate.files import read_text
 
 _BOX = 4  # numbers after the class that make a box
 _CORNERS = 6  # numbers after the class that an outline needs at least
@@ -22,7 +23,7 @@ def outlines_in(file: Path) -> list[tuple[int, list[float]]]:
         DataError: it cannot be read, or a line is not an outline.
     """
     found = []
-    for place, line in enumerate(_text(file).splitlines(), start=1):
+    for place, line in enumerate(read_text(file, "Export it again.").splitlines(), start=1):
         words = line.split()
         if not words:
             continue
@@ -44,7 +45,7 @@ def outlines_in(file: Path) -> list[tuple[int, list[float]]]:
 def is_outline_file(file: Path) -> bool:
     """Return whether a text file holds numbers in YOLO's format."""
     try:
-        lines = [line.split() for line in _text(file).splitlines() if line.strip()]
+        lines = [line.split() for line in read_text(file, "Export it again.").splitlines() if line.strip()]
         return (
             bool(lines)
             and all(len(line) > _BOX and line[0].isdecimal() for line in lines)
@@ -60,7 +61,7 @@ def names_in(file: Path) -> tuple[str, ...]:
     Raises:
         DataError: the file cannot be read as text.
     """
-    lines = [line.split(" #")[0].rstrip() for line in _text(file).splitlines()]
+    lines = [line.split(" #")[0].rstrip() for line in read_text(file, "Export it again.").splitlines()]
     start = next((n for n, line in enumerate(lines) if line.startswith("names:")), None)
     if start is None:
         return ()
@@ -82,10 +83,3 @@ def names_in(file: Path) -> tuple[str, ...]:
 
 def _unquoted(text: str) -> str:
     return text.strip().strip("'\"")
-
-
-def _text(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{file}: cannot be read as text ({error}). Export it again.") from None

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.errors import CheckpointError
+from foveate.errors import CheckpointError, first_few
 from foveate.models.crf.kernels import METHODS, Method, bilateral, gaussian
 from foveate.models.crf.layer import check, in_full
 from foveate.models.crf.mean_field import mean_field
@@ -110,19 +110,15 @@ class CRFasRNN(nn.Module):
         if not any(name.startswith(_PUBLISHED) for name in state):
             return dict(state)
         kept = {n.removeprefix(_PUBLISHED): w for n, w in state.items() if n.startswith(_PUBLISHED)}
-        if unknown := sorted(set(kept) - set(own)):
+        if unknown := sorted(_PUBLISHED + name for name in set(kept) - set(own)):
             raise CheckpointError(
-                f"the file holds {_listed([_PUBLISHED + name for name in unknown])}, expected of the CRF "
-                f"only {', '.join(own)}. Take a checkpoint of CRF as RNN with these, or drop the others."
+                f"the file holds {first_few(unknown, _NAMED)}, expected of the CRF only {', '.join(own)}. "
+                "Take a checkpoint of CRF as RNN with these, or drop the others."
             )
         if others := sorted(name for name in state if not name.startswith(_PUBLISHED)):
             _log.warning(
                 "left out %d weights of the network before the CRF (%s): load them into that network",
                 len(others),
-                _listed(others),
+                first_few(others, _NAMED),
             )
         return kept
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")

@@ -21,8 +21,8 @@ from foveate.data.class_numbers import IGNORE
 from foveate.errors import ShapeError
 from foveate.registry import Registry
 from foveate.spelling import build, written
-from foveate.tasks.base import Metric
 from foveate.tasks.losses.loss import check_classes, check_shapes
+from foveate.tasks.metric import Metric
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from foveate.registry import Registry
 from foveate.spelling import build, written
-from foveate.tasks.base import Metric
+from foveate.tasks.metric import Metric
 
 Records = Float64[np.ndarray, "n ..."]
 
