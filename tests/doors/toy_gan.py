@@ -65,7 +65,7 @@ class PointFeed:
 
 @models.register("toy_gan")
 class ToyGAN(nn.Module):
-    def __init__(self, *, classes, width=16):
+    def __init__(self, *, classes: int, width: int = 16):
         super().__init__()
         self.generator = nn.Sequential(nn.Linear(NOISE, width), nn.ReLU(), nn.Linear(width, 2))
         self.discriminator = nn.Sequential(nn.Linear(2, width), nn.LeakyReLU(0.2), nn.Linear(width, 1))

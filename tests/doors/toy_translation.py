@@ -74,7 +74,7 @@ class Sentences:  # the feed
 
 @models.register("toy_translator")
 class ToyTranslator(nn.Module):
-    def __init__(self, *, classes, attention=True):
+    def __init__(self, *, classes: int, attention: bool = True):
         super().__init__()
         self.words, self.attention = nn.Embedding(classes, 16, padding_idx=PAD), attention
         self.encoder, self.decoder = (nn.GRU(16, 16, batch_first=True) for _ in range(2))
