@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -60,13 +59,6 @@ def test_answers_come_back_as_they_were_kept(records: np.ndarray, given_: Any, f
     found = kept(folder, records, given_)
     assert found is not None
     assert same(records, found[0]) and same(given_, found[1])
-
-
-def test_tensors_come_back_as_arrays(folder: Path):
-    boxes = {"boxes": torch.arange(8).view(2, 4), "scores": (torch.rand(2), [0.5])}
-    _, (found,) = kept(folder, np.zeros((1, 2)), [boxes])
-    assert same(found["boxes"], np.arange(8).reshape(2, 4)) and found["scores"][1] == [0.5]
-    assert same(found["scores"][0], boxes["scores"][0].numpy())
 
 
 @pytest.mark.parametrize("given_", [np.arange(6.0).reshape(2, 3), ["a cat", {"box": np.arange(4)}]])

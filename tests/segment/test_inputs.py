@@ -72,7 +72,7 @@ def test_a_list_is_relative_to_itself_or_else_to_the_current_directory(workplace
         ("*.txt", "no picture matches this pattern"),
         ("empty.txt", "list holds no picture"),
         ("two.csv", "none of the columns a, b names files"),
-        ("bytes.txt", "Save it as UTF-8"),
+        ("bytes.txt", "Save the list as UTF-8"),
     ],
 )
 def test_what_means_no_picture_is_told(workplace, named, text):

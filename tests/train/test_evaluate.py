@@ -77,7 +77,7 @@ def _ragged(rows):
 
 
 def _boxes(rows):
-    return [{"box": row, "score": row[0].item()} for row in rows]
+    return [{"box": row, "scores": (row[:1], [row[0].item()])} for row in rows]
 
 
 @pytest.mark.parametrize(
@@ -104,6 +104,8 @@ def test_answers_of_any_kind_come_item_by_item_in_order(answer, kind):
 def _plain(answer):
     if isinstance(answer, dict):
         return {name: _plain(value) for name, value in answer.items()}
+    if isinstance(answer, list | tuple):
+        return [_plain(each) for each in answer]
     return answer.tolist() if hasattr(answer, "tolist") else answer
 
 

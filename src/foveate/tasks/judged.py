@@ -1,4 +1,4 @@
-"""What a task says of a model's answers: records to score, answers to look at, predictions to print."""
+"""What a task says about a model's answers: records to score, answers to look at, predictions to print."""
 
 from __future__ import annotations
 
