@@ -1,6 +1,10 @@
-"""One way to write counts and durations."""
+"""One way to write counts and durations, and to read durations."""
 
 from __future__ import annotations
+
+import re
+
+_SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
 
 
 def short(number: float, space: str = " ") -> str:
@@ -27,3 +31,14 @@ def duration(seconds: float) -> str:
     if seconds < 100:
         return f"{max(seconds, 0):.0f} s" if seconds >= 1 or seconds <= 0 else "<1 s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def seconds_of(text: str) -> float | None:
+    """Return the seconds of a time span as ``duration`` writes it; None if it is none.
+
+    Example:
+        >>> seconds_of("2h"), seconds_of("40 min"), seconds_of("1.5 h"), seconds_of("soon")
+        (7200.0, 2400.0, 5400.0, None)
+    """
+    found = re.fullmatch(r"\s*([0-9]{1,6}(?:\.[0-9]{1,3})?)\s*(s|min|h|d)\s*", text)
+    return float(found[1]) * _SECONDS[found[2]] if found else None

@@ -29,7 +29,7 @@ def compare(
     *,
     model: str = "resnet8",
     tries: Annotated[tuple[str, ...], Parameter(name=["--try", "-t"], consume_multiple=False)] = (),
-    seeds: str = "3",
+    seeds: str | None = None,
     out: Path | None = None,
     mode: Literal["scratch", "pretrained", "branch"] = "scratch",
     control: Literal["largest", "each", "none"] = "largest",
@@ -39,6 +39,9 @@ def compare(
     weights: Path | None = None,
     start: Literal["identity", "paper"] = "identity",
     branch_epochs: int | None = None,
+    branch_lr: float | None = None,
+    race: bool = False,
+    budget: str | None = None,
     task: str | None = None,
     metric: str | None = None,
     recipe: RecipeOptions = RecipeOptions(),  # noqa: B008  # frozen
@@ -61,7 +64,9 @@ def compare(
         tries: A variant; may be given several times. With an @ it inserts: se@blocks, or
             "cbam(reduction=8)@stage4+eca@blocks". Without, it is another model: "unet(encoder=resnet34)".
             A name may precede it: "narrow=se(reduction=32)@blocks".
-        seeds: Trainings of each, or the seeds themselves, such as 0,3,8. Below three there is no verdict.
+        seeds: From how many to how many trainings of each: 3..8 by default, with looks after 3, 5, 8, 12
+            and 20; a variant stops at its first verdict. Or a fixed number, or the seeds themselves, such as
+            0,3,8. Below three there is no verdict. A larger number continues a finished study.
         out: The study's folder; one under runs/ by default.
         mode: Train from scratch; start all from pretrained weights; or branch: train the baseline once
             per seed, insert, and continue with all.
@@ -73,6 +78,10 @@ def compare(
         weights: Start from this file of weights.
         start: How attention starts: identity leaves the first output as it was, paper as published.
         branch_epochs: With --mode branch: passes after the branching. Half of --epochs by default.
+        branch_lr: With --mode branch: learning rate after the branching. A third of --lr by default.
+        race: For many variants: look after every seed, 2..5 by default, and drop variants that look no
+            better than the margin.
+        budget: Time for all runs, such as 40min or 2h. Looks that do not fit are left out.
         task: What is learnt; see `foveate list tasks`. Default: the usual task for such data.
         metric: What models are judged by; see `foveate list metrics`. Default: the task's usual metric.
         recipe: How to train.
@@ -93,7 +102,7 @@ def compare(
         opened,
         model=model,
         variants=_variants(tries),
-        seeds=_seeds(seeds),
+        seeds=None if seeds is None else _seeds(seeds),
         out=out,
         mode=mode,
         control=control,
@@ -104,6 +113,9 @@ def compare(
         train=recipe.config(usual),
         start=start,
         branch_epochs=branch_epochs,
+        branch_lr=branch_lr,
+        race=race,
+        budget=budget,
         task=task,
         metric=metric,
         engine=engine,
@@ -113,11 +125,15 @@ def compare(
     tell(found, json=json)
 
 
-def _seeds(text: str) -> int | tuple[int, ...]:
-    """Read how many seeds, or which."""
+def _seeds(text: str) -> int | str | tuple[int, ...]:
+    """Read how many seeds, from how many to how many, or which."""
+    if ".." in text:
+        return text
     words = [word.strip() for word in text.split(",")]
     if not all(re.fullmatch(r"-?[0-9]{1,20}", word) for word in words):
-        raise OptionError(f'--seeds: got "{text}", expected how many, or a list of whole numbers: 0,3,8')
+        raise OptionError(
+            f'--seeds: got "{text}", expected how many, 3..8, or a list of whole numbers: 0,3,8'
+        )
     return int(words[0]) if len(words) == 1 else tuple(map(int, words))
 
 

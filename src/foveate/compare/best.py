@@ -10,7 +10,6 @@ from typing import Any
 
 from foveate.compare.plan import BASELINE, Key, StudyPlan
 from foveate.compare.run_files import run_folder
-from foveate.compare.statistics.verdict import HELPS
 from foveate.files import write_json
 from foveate.infer.saved import CONFIG, FOLDER
 from foveate.recipe import TrainConfig
@@ -27,30 +26,22 @@ class Choice:
     reason: str
 
 
-def choose(
-    plan: StudyPlan,
-    verdicts: Mapping[str, str],
-    gains: Mapping[str, float],
-    records: Mapping[Key, Mapping[str, Any]],
-    metric: Metric,
-) -> Choice:
-    """Return the variant that helps most if one is shown to help, else the baseline; and its best seed.
+def choose(plan: StudyPlan, variant: str, records: Mapping[Key, Mapping[str, Any]], metric: Metric) -> Choice:
+    """Return the best seed of the recommended variant, or of the baseline if none is shown to help.
 
     The best seed is the one whose weights did best on the validation split. Without one it is
     the seed of the median test score: the best test score would be optimistic.
 
     Args:
         plan: The study's.
-        verdicts: Verdict of each variant; controls left out.
-        gains: Mean gain of each, more being better.
+        variant: The one that is recommended.
         records: The record of every run.
         metric: What the scores are.
     """
     sign = 1 if metric.higher_is_better else -1
-    helping = sorted((n for n, verdict in verdicts.items() if verdict in HELPS), key=lambda n: -gains[n])
-    variant = helping[0] if helping else BASELINE
-    why = "it helps most" if helping else "no variant is shown to help, so it is the baseline"
-    runs = {seed: records[variant, seed] for seed in plan.seeds}
+    helps = variant != BASELINE
+    why = "it is recommended" if helps else "no variant is shown to help, so it is the baseline"
+    runs = {seed: records[variant, seed] for seed in plan.seeds if (variant, seed) in records}
     validated = {seed: validation_score(record, plan.train, metric) for seed, record in runs.items()}
     known = {seed: sign * value for seed, value in validated.items() if value is not None}
     if len(known) == len(runs):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ from torch import nn
 from foveate.compare.assemble import assemble
 from foveate.compare.best import Choice, save_best
 from foveate.compare.build import build
-from foveate.compare.plan import REPORT, Key, StudyPlan
+from foveate.compare.judgement import Judgement, kept_runs, stacked
+from foveate.compare.plan import LOOK, REPORT, Key, StudyPlan
 from foveate.compare.report.write import write_report
 from foveate.compare.run import make_run
 from foveate.compare.run_files import run_folder
@@ -50,7 +51,7 @@ class Opened:
 
 
 def execute(folder: Path, key: Key) -> Mapping[str, Any]:
-    """Execute one run of the study in ``folder``, or write its report, and return the record.
+    """Execute one run of the study in ``folder``, take a look, or write the report, and return the record.
 
     Everything else is read from the folder: the plan, and by its origin the data, which is opened once per
     process.
@@ -60,6 +61,11 @@ def execute(folder: Path, key: Key) -> Mapping[str, Any]:
         DataError: The data cannot be opened again, as it came from a Python object.
     """
     study = opened(folder)
+    if key[0] == LOOK:
+        found = _judged(study, folder, key[1])
+        if study.progress is not None:
+            study.progress.note(found.told(key[1]))
+        return {"going": found.going(key[1])}
     if key[0] == REPORT:
         records = Store(folder).records()
         findings = type(study.task).check(study.data) if study.findings is None else study.findings
@@ -71,6 +77,12 @@ def execute(folder: Path, key: Key) -> Mapping[str, Any]:
     run = next(run for run in study.plan.runs if run.key == key)
     model = build(study.plan, study.task, run, run.seed)
     return make_run(run, model, study.plan, study.task, study.feeds, folder, study.progress)
+
+
+def _judged(study: Opened, folder: Path, seeds: int) -> Judgement:
+    """Return what the first seeds say."""
+    runs = kept_runs(study.plan, folder, Store(folder).records(), seeds)
+    return Judgement(study.plan, study.task, study.feeds["test"], stacked(runs))
 
 
 def _trained(study: Opened, folder: Path) -> dict[str, nn.Module]:
@@ -94,11 +106,15 @@ def close(folder: Path) -> None:
 
 
 def opened(folder: Path) -> Opened:
-    """Return the study in a folder, its data opened if this process has not done so."""
+    """Return the study in a folder, its data opened if this process has not done so.
+
+    The plan is read each time, as another process may have continued the study.
+    """
     home = Path(folder).resolve()
     if home not in _open:
         _open[home] = _reopened(home)
-    return _open[home]
+    study = _open[home]
+    return replace(study, plan=replace(Store(home).plan(), origin=study.plan.origin))
 
 
 def _reopened(folder: Path) -> Opened:

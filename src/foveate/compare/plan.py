@@ -1,4 +1,4 @@
-"""The plan of a study: every run with its cost and its time, fixed before the first run starts."""
+"""The plan of a study: every run that there may be, with its cost and time, and when verdicts are due."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
+from foveate.compare.statistics.spending import Look, for_continuation, spend
 from foveate.data.feed import plain
 from foveate.errors import StudyError, nearest
 from foveate.quantities import duration, short
@@ -18,7 +19,7 @@ from foveate.train.budget import Budget
 
 Mode = Literal["scratch", "pretrained", "branch"]
 Role = Literal["baseline", "variant", "control", "trunk", "report"]
-BASELINE, TRUNK, REPORT = "baseline", "trunk", "report"
+BASELINE, TRUNK, REPORT, LOOK = "baseline", "trunk", "report", "look"
 _CHANGED = {  # what is known by a hash alone
     "sources.weights": "weights: the file at this path has changed",
     "sources.code": "model: its code has changed",
@@ -97,6 +98,21 @@ class PlannedRun:
 
 
 @dataclass(frozen=True)
+class Stage:
+    """Looks that were planned at one time: at the beginning, or when the study was continued.
+
+    Args:
+        looks: Seeds at each look, rising.
+        alpha: What all false verdicts of these looks together may take of the study's error rate, 1 - level.
+        variants: Names of the variants and controls that are judged at these looks.
+    """
+
+    looks: tuple[int, ...]
+    alpha: float
+    variants: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class StudyPlan:
     """Everything that decides the outcome of a study, and what it will cost.
 
@@ -113,7 +129,7 @@ class StudyPlan:
         task: The task's name, with options.
         metric: What is judged by; None for the task's usual metric.
         variants: Baseline first.
-        seeds: One study has the same seeds for every variant.
+        seeds: All that there may be; a variant that is decided early does without the last ones.
         train: The recipe, alike for all; each run replaces its seed.
         branch_epochs: Epochs of the branches; 0 unless branching.
         start: How attention starts: ``identity`` or ``paper``.
@@ -125,6 +141,10 @@ class StudyPlan:
         sources: Hashes of what the model is made of: the file of weights, the code of foreign modules.
         threads: Number of threads it began with, which decides the last bits; None in older studies.
         plugins: Packages whose tasks, models, mechanisms or metrics it uses; imported when it resumes.
+        stages: Looks in the order in which they were planned. Older studies have none: they judge once, after
+            all seeds.
+        branch_lr: Learning rate of the branches; None for the trunk's.
+        race: Whether variants that look no better than the margin are dropped early.
     """
 
     mode: Mode
@@ -151,16 +171,47 @@ class StudyPlan:
     sources: Mapping[str, str] = field(default_factory=dict)
     threads: int | None = None
     plugins: tuple[str, ...] = ()
+    stages: tuple[Stage, ...] = ()
+    branch_lr: float | None = None
+    race: bool = False
 
     @property
     def runs(self) -> tuple[PlannedRun, ...]:
-        """Every run: seed by seed, so that a study stopped early has whole seeds to compare."""
+        """Every run that there may be, seed by seed: a study stopped early has whole seeds to compare."""
         return tuple(run for seed in self.seeds for run in self._of_seed(seed))
 
     @property
     def seconds(self) -> float:
-        """How long all runs will take, one after the other."""
+        """How long all runs take, one after the other, if none is left out."""
         return sum(run.seconds for run in self.runs)
+
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """Names of the variants and controls, which are compared with the baseline."""
+        return tuple(v.name for v in self.variants if v.name != BASELINE)
+
+    @property
+    def all_stages(self) -> tuple[Stage, ...]:
+        """The stages; of an older study the one look after all seeds."""
+        return self.stages or (Stage((len(self.seeds),), 1 - self.level, self.compared),)
+
+    @property
+    def rounds(self) -> tuple[int, ...]:
+        """Numbers of seeds after which some variant is judged, rising."""
+        return tuple(sorted({seeds for stage in self.all_stages for seeds in stage.looks}))
+
+    def looks(self, name: str, *, control: bool = False) -> tuple[Look, ...]:
+        """Return when, and with what confidence, a variant is compared with the baseline, or its control."""
+        found: list[Look] = []
+        for stage in self.all_stages:
+            judged = [n for n in stage.variants if not control or self.variant(n).control is not None]
+            if name in judged:
+                parts = spend(stage.looks, stage.alpha)
+                found += [
+                    Look(seeds, 1 - part / len(judged))
+                    for seeds, part in zip(stage.looks, parts, strict=True)
+                ]
+        return tuple(found)
 
     @property
     def rules(self) -> tuple[str, ...]:
@@ -168,23 +219,59 @@ class StudyPlan:
         paired = "branching off one trained baseline per seed" if self.mode == "branch" else "paired by seed"
         items = task_named(self.task)[0].items
         return (
-            f"{len(self.seeds)} seeds, all variants {paired}: same first weights where shared, "
+            f"{_between(self.rounds)} seeds, all variants {paired}: same first weights where shared, "
             f"same order of {items}, same augmentation, same number of steps.",
             f"Differences to the baseline by seed and test item; seeds and {items} are crossed random "
-            "effects. The uncertainty of the seed variance is carried into the interval; variants share its "
-            "estimate, each at least its own.",
-            f"Intervals hold together at {100 * self.level:g} % (Bonferroni), p-values by Holm; "
-            "the verdict follows the interval.",
+            "effects. The uncertainty of the seed variance is carried into the interval; half of its "
+            "estimate comes from the other variants.",
+            *(self._spent(stage) for stage in self.all_stages),
             f"A difference of less than {f'{self.margin:g} {self.unit}'.rstrip()} is not worth having.",
-            "All runs are completed before any verdict: no peeking, no early stop.",
+            *self._stopping(),
             "A variant helps as attention only if it also beats the control of equal cost without attention; "
             "a variant without a control of equal cost is not judged as attention.",
         )
 
+    def _spent(self, stage: Stage) -> str:
+        """Say how one stage divides its share of the error rate."""
+        parts = spend(stage.looks, stage.alpha)
+        looks = ", ".join(
+            f"{100 * part:.2g} % after {seeds} seeds" for seeds, part in zip(stage.looks, parts, strict=True)
+        )
+        count = len(stage.variants)
+        each = f"each divided among {count} comparisons (Bonferroni)" if count > 1 else "for one comparison"
+        return f"False verdicts take at most {looks}, {each}; the verdict follows the interval."
+
+    def _stopping(self) -> Iterator[str]:
+        if len(self.rounds) == 1:
+            yield "All runs are completed before any verdict: no peeking, no early stop."
+            return
+        yield (
+            "A variant stops at its first verdict, or where the chance that the remaining seeds bring one is "
+            "below 10 %; the latter is no verdict. The baseline goes on while a variant does."
+        )
+        if self.race:
+            yield (
+                "Race: from 2 seeds on, a variant is dropped if its gain plus 1.28 standard errors is below "
+                "the margin. Dropped means not pursued; it proves nothing."
+            )
+
+    def seed_seconds(self, name: str) -> float:
+        """Return how long one more seed of a variant takes, with the runs that it is compared with."""
+        seed = self.seeds[0]
+        needed = (name, self.variant(name).control, BASELINE, TRUNK)
+        return sum(run.seconds for run in self._of_seed(seed) if run.variant in needed)
+
+    def further_level(self, *, control: bool = False) -> float:
+        """Return the confidence of each interval at one look that a continuation would add."""
+        count = sum(not control or self.variant(name).control is not None for name in self.compared)
+        return 1 - for_continuation(1 - self.level, max(len(self.stages), 1)) / max(count, 1)
+
     def config(self, run: PlannedRun) -> TrainConfig:
         """Return the recipe of one run."""
-        shift = BRANCH_SEED if self.mode == "branch" and run.role != "trunk" else 0
-        return replace(self.train, seed=run.seed + shift, epochs=run.epochs)
+        if self.mode != "branch" or run.role == "trunk":
+            return replace(self.train, seed=run.seed, epochs=run.epochs)
+        rate = self.train.lr if self.branch_lr is None else self.branch_lr
+        return replace(self.train, seed=run.seed + BRANCH_SEED, epochs=run.epochs, lr=rate)
 
     def variant(self, name: str) -> PlannedVariant:
         """Return a variant by its name.
@@ -200,7 +287,8 @@ class StudyPlan:
     def identity(self) -> dict[str, Any]:
         """Return what must be equal for two commands to be one study: all but measured time and wording."""
         plan = self.to_dict()
-        for name in ("command", "origin", "threads", "plugins", *(() if self.sources else ("sources",))):
+        apart = ("command", "origin", "threads", "plugins", "seeds", "stages")
+        for name in (*apart, *(() if self.sources else ("sources",))):
             plan.pop(name)
         for variant in plan["variants"]:
             variant.pop("step_seconds")
@@ -236,6 +324,9 @@ class StudyPlan:
             theirs.pop("sources", None)
         for variant in (*mine["variants"], *theirs["variants"]):
             variant.pop("control")  # follows from the rest; that of the first call counts
+        if not self.stages:  # older studies have the trunk's rate in the branches
+            mine.pop("branch_lr")
+            theirs.pop("branch_lr")
         return list(_differences(mine, theirs, ""))
 
     def __str__(self) -> str:
@@ -272,9 +363,11 @@ class StudyPlan:
         )
 
     def _heading(self) -> Iterator[str]:
-        runs = self.runs
-        yield f"{len(runs)} runs: {len(self.variants)} variants x {len(self.seeds)} seeds" + (
-            f" and {len(self.seeds)} trunks" if self.mode == "branch" else ""
+        runs, seeds = self.runs, _between(self.rounds)
+        each = len(runs) // len(self.seeds)
+        count = _between(tuple(each * rounds for rounds in self.rounds))
+        yield f"{count} runs: {len(self.variants)} variants x {seeds} seeds" + (
+            f" and {seeds} trunks" if self.mode == "branch" else ""
         )
         counts = ", ".join(f"{name} {count:,}" for name, count in self.items.items())
         facts = task_with(self.task, self.inputs, self.train, self.metric).facts()
@@ -291,7 +384,14 @@ class StudyPlan:
             yield f"{name:<36}{run.role:<10}{cost}{duration(run.seconds):>9}"
 
     def _footing(self) -> Iterator[str]:
-        yield f"About {duration(self.seconds)} in all, one run after the other."
+        each = self.seconds / len(self.seeds)
+        times = [duration(each * seeds) for seeds in (self.rounds[0], self.rounds[-1])]
+        yield f"About {' to '.join(dict.fromkeys(times))} in all, one run after the other."
+
+
+def _between(numbers: tuple[int, ...]) -> str:
+    """Write the least and the greatest of some numbers."""
+    return " to ".join(dict.fromkeys((str(numbers[0]), str(numbers[-1]))))
 
 
 def _modes(plan: StudyPlan) -> str:
@@ -299,7 +399,8 @@ def _modes(plan: StudyPlan) -> str:
     begin = "from pretrained weights" if plan.pretrained or plan.weights else "from scratch"
     begin = "from the weights it returns" if own and begin == "from scratch" else begin
     if plan.mode == "branch":
-        return f"{begin} {plan.train.epochs} epochs, then branching for {plan.branch_epochs} epochs"
+        rate = "" if plan.branch_lr is None else f" at a rate of {plan.branch_lr:.2g}"
+        return f"{begin} {plan.train.epochs} epochs, then branching for {plan.branch_epochs} epochs{rate}"
     return f"{begin}, {plan.train.epochs} epochs"
 
 

@@ -9,8 +9,9 @@ import torch
 
 from foveate.calls import parse_call
 from foveate.compare.build import build
-from foveate.compare.plan import BASELINE, REPORT, TRUNK, PlannedVariant, StudyPlan
+from foveate.compare.plan import BASELINE, LOOK, REPORT, TRUNK, PlannedVariant, Stage, StudyPlan
 from foveate.compare.question import Question
+from foveate.compare.statistics.spending import for_plan
 from foveate.cost.count import cost
 from foveate.data.feed import Data, Feed
 from foveate.errors import SpecError, StudyError
@@ -19,6 +20,7 @@ from foveate.insert.spec import parse
 from foveate.models.names import resolve
 from foveate.models.source import sources
 from foveate.plugins import loaded_plugins
+from foveate.quantities import duration
 from foveate.tasks.base import Task
 from foveate.tasks.build_model import base_model
 from foveate.train.prepare import Setting, settle
@@ -76,6 +78,8 @@ def outline(data: Data, question: Question, command: str) -> tuple[StudyPlan, Ta
         sources=_sources(setting, variants, question),
         threads=torch.get_num_threads(),
         plugins=loaded_plugins(),
+        branch_lr=(question.branch_lr or setting.recipe.lr / 3) if branching else None,
+        race=question.race,
     )
     return plan, setting.task
 
@@ -93,7 +97,8 @@ def name_variants(variants: Sequence[str] | Mapping[str, str]) -> tuple[PlannedV
         twice = next((word for word in words if words.count(word) > 1), None)
         if twice is not None:
             raise StudyError(f'the {what} "{twice}" stands for two variants. Leave one out, or change it.')
-    taken = next((v.name for v in named if v.name in (BASELINE, TRUNK, REPORT) or not v.name.strip()), None)
+    own = (BASELINE, TRUNK, REPORT, LOOK)
+    taken = next((v.name for v in named if v.name in own or not v.name.strip()), None)
     if taken is not None:
         raise StudyError(f'a variant cannot be called "{taken}", which means something else in a study.')
     return (PlannedVariant(BASELINE, "baseline", None), *named)
@@ -225,3 +230,38 @@ def with_times(plan: StudyPlan, task: Task, feeds: Mapping[str, Feed]) -> StudyP
         step, item = times(build(plan, task, variant, plan.seeds[0]), task, feeds, recipe)
         timed.append(replace(variant, step_seconds=step, image_seconds=item))
     return replace(plan, variants=tuple(timed))
+
+
+def with_times_of(plan: StudyPlan, known: Mapping[str, PlannedVariant]) -> StudyPlan:
+    """Return the plan with the times of variants that were measured before, by name."""
+    times = ("step_seconds", "image_seconds")
+    found = [
+        replace(v, **{name: getattr(known[v.name], name) for name in times}) if v.name in known else v
+        for v in plan.variants
+    ]
+    return replace(plan, variants=tuple(found))
+
+
+def with_looks(plan: StudyPlan, question: Question) -> StudyPlan:
+    """Return the plan, its controls chosen, with the looks that the question asks for."""
+    return replace(plan, stages=(Stage(question.looks, for_plan(1 - plan.level), plan.compared),))
+
+
+def within_budget(plan: StudyPlan, seconds: float | None) -> StudyPlan:
+    """Return the plan with as many of its looks as fit in a time, as measured on one run after the other.
+
+    Raises:
+        StudyError: Not even the first look fits.
+    """
+    if seconds is None:
+        return plan
+    (stage,) = plan.stages
+    each = plan.seconds / len(plan.seeds)
+    fitting = tuple(seeds for seeds in stage.looks if each * seeds <= seconds)
+    if not fitting:
+        first = stage.looks[0]
+        raise StudyError(
+            f"budget: got {duration(seconds)}, but the first verdicts take {first} seeds, about "
+            f"{duration(each * first)}. Allow more time, train for fewer epochs, or leave out variants."
+        )
+    return replace(plan, seeds=plan.seeds[: fitting[-1]], stages=(replace(stage, looks=fitting),))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -11,10 +12,13 @@ from typing import get_args
 from foveate.compare.plan import Mode
 from foveate.errors import StudyError
 from foveate.options import is_seed
+from foveate.quantities import seconds_of
 from foveate.recipe import TrainConfig
 
 STARTS = ("identity", "paper")
 CONTROLS = ("largest", "each", "none")
+LADDER = (3, 5, 8, 12, 20)  # seeds after which a study from a to b looks at what it knows
+_USUAL, _USUAL_RACE = "3..8", "2..5"
 _MOST_SEEDS = 10_000
 
 
@@ -28,7 +32,7 @@ class Question:
 
     model: str
     variants: Sequence[str] | Mapping[str, str]
-    seeds: int | Sequence[int] = 3
+    seeds: int | str | Sequence[int] | None = None
     epochs: int | None = None
     mode: str = "scratch"
     control: str = "largest"
@@ -42,6 +46,9 @@ class Question:
     branch_epochs: int | None = None
     task: str | None = None
     metric: str | None = None
+    branch_lr: float | None = None
+    race: bool = False
+    budget: str | float | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.variants, str) or not self.variants:
@@ -55,20 +62,61 @@ class Question:
         fine = self.margin is None or (isinstance(self.margin, int | float) and 0 <= self.margin < math.inf)
         self._expect("margin", fine, "a number of at least 0, in the metric's unit")
         self._expect("branch_epochs", (self.branch_epochs or 1) >= 1, "at least 1")
-        _ = self.all_seeds
+        rate = self.branch_lr
+        self._expect("branch_lr", rate is None or 0 < rate < math.inf, "a learning rate above 0")
+        branching = self.mode == "branch"
+        self._expect("branch_lr", rate is None or branching, 'None, as only mode="branch" has branches')
+        _ = self.all_seeds, self.seconds
 
     @property
     def all_seeds(self) -> tuple[int, ...]:
-        """The seeds: the first ones, or those that are listed."""
-        if isinstance(self.seeds, int) and self.seeds > _MOST_SEEDS:
-            raise StudyError(f"seeds: got {self.seeds}, expected at most {_MOST_SEEDS}")
-        listed = tuple(range(self.seeds)) if isinstance(self.seeds, int) else tuple(self.seeds)
+        """The seeds that there are at most: the first ones, or those that are listed."""
+        if not isinstance(self.seeds, Sequence) or isinstance(self.seeds, str):
+            return tuple(range(self.looks[-1]))
+        listed = tuple(self.seeds)
         if not listed or len(set(listed)) < len(listed) or not all(is_seed(seed) for seed in listed):
-            raise StudyError(
-                f"seeds: got {self.seeds!r}, expected how many, or a list of different whole numbers from 0 "
-                "to below 2**63"
-            )
+            raise self._no_seeds()
         return tuple(int(seed) for seed in listed)
+
+    @property
+    def looks(self) -> tuple[int, ...]:
+        """After how many seeds the study looks at what it knows, and trains on only what is undecided."""
+        asked: object = self.seeds
+        if asked is None:
+            asked = _USUAL_RACE if self.race else _USUAL
+        if isinstance(asked, str):
+            return self._ladder(asked)
+        if isinstance(asked, Sequence):
+            return (len(asked),)
+        if not is_seed(asked) or not 1 <= int(asked) <= _MOST_SEEDS:  # type: ignore[call-overload]
+            raise self._no_seeds()
+        return (int(asked),)  # type: ignore[call-overload]
+
+    def _ladder(self, text: str) -> tuple[int, ...]:
+        ends = re.fullmatch(r"\s*([0-9]{1,5})\s*\.\.\s*([0-9]{1,5})\s*", text)
+        first, last = (int(ends[1]), int(ends[2])) if ends else (0, 0)
+        least = 2 if self.race else 3
+        if not least <= first <= last <= _MOST_SEEDS:
+            raise self._no_seeds()
+        between = range(first, last) if self.race else LADDER
+        return tuple(dict.fromkeys((first, *(n for n in between if first < n < last), last)))
+
+    def _no_seeds(self) -> StudyError:
+        least = 2 if self.race else 3
+        return StudyError(
+            f"seeds: got {self.seeds!r}, expected how many (at most {_MOST_SEEDS}), from how many to how many, "
+            f'such as "3..8", beginning with {least} or more, or a list of different whole numbers from 0 to '
+            "below 2**63"
+        )
+
+    @property
+    def seconds(self) -> float | None:
+        """The budget in seconds; None if there is none."""
+        if self.budget is None:
+            return None
+        found = seconds_of(self.budget) if isinstance(self.budget, str) else float(self.budget)
+        self._expect("budget", found is not None and 0 < found < math.inf, 'a time, such as "40min" or "2h"')
+        return found
 
     @property
     def with_published_weights(self) -> bool:

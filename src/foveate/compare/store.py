@@ -20,7 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from foveate.compare import claims
-from foveate.compare.plan import REPORT, Key, StudyPlan
+from foveate.compare.continuing import continued
+from foveate.compare.plan import LOOK, REPORT, Key, StudyPlan
+from foveate.compare.rows import Row, every_key, rows
 from foveate.errors import OptionError, StudyError
 from foveate.files import sweep
 from foveate.infer.saved import FOLDER
@@ -51,7 +53,7 @@ _DAMAGED = (
     "The study's state is damaged. Move the file away and run the same command again: runs whose folders "
     "under runs/ are sound are not trained again."
 )
-_Row = tuple[Key, int, list[Key]]
+_FREE = "UPDATE runs SET state = 'free', owner = NULL, beat = NULL WHERE variant = ? AND seed = ?"
 
 
 class Store:
@@ -73,7 +75,7 @@ class Store:
         folder: Path,
         plan: StudyPlan,
         owner: str | None = None,
-        timed: Callable[[], StudyPlan] | None = None,
+        timed: Callable[[StudyPlan | None], StudyPlan] | None = None,
     ) -> Store:
         """Begin a study in ``folder``, or continue the one that is there.
 
@@ -81,7 +83,8 @@ class Store:
             folder: The study's folder; made if it is missing.
             plan: What the study is.
             owner: Who claims; this process by default.
-            timed: Returns the plan with its times; asked only if the study begins here.
+            timed: Returns the plan with its times: measured if the study begins here, else those of the stored
+                plan that it is given, and measured where that has none.
 
         Raises:
             StudyError: It holds a study with another plan (the message says what differs) or a training of
@@ -95,17 +98,22 @@ class Store:
             for home in (store.folder, store.folder / FOLDER):
                 sweep(home)
             if timed is not None and not store._begun():
-                plan = timed()
+                plan = timed(None)
             with store._transaction() as db:
                 for statement in _SCHEMA.split(";"):
                     db.execute(statement)
                 if db.execute("SELECT json FROM plan").fetchone() is None:
                     store._begin(db, plan)
-        _expect_same(store.plan(), plan, folder)
+            stored = store.plan()
+            if timed is not None and continued(stored, plan, folder) != stored:
+                plan = timed(stored)
+            wanted = continued(stored, plan, folder)
+            if wanted != stored:
+                store._continue(wanted)
         return store
 
     def plan(self) -> StudyPlan:
-        """Return the plan that the study began with.
+        """Return the plan that the study began with, or was continued with.
 
         Raises:
             StudyError: There is none.
@@ -113,7 +121,10 @@ class Store:
         if not self.path.is_file():
             raise StudyError(f"{self.folder} holds no study: there is no {FILE}. Give the folder of a study.")
         with self._transaction() as db:
-            stored = db.execute("SELECT json FROM plan").fetchone()
+            return self._stored_plan(db)
+
+    def _stored_plan(self, db: sqlite3.Connection) -> StudyPlan:
+        stored = db.execute("SELECT json FROM plan").fetchone()
         if stored is None:
             raise StudyError(f"{self.path} holds no plan. Delete the folder and run the study again.")
         try:
@@ -168,13 +179,18 @@ class Store:
             )
 
     def finish(self, key: Key, record: Mapping[str, Any]) -> bool:
-        """Store the record of a run; return False if another has taken it over, whose record counts."""
+        """Store the record of a run; return False if another has taken it over, whose record counts.
+
+        After a look the runs that it asks for become free, or the report does.
+        """
         with self._transaction() as db:
             changed = db.execute(
                 "UPDATE runs SET state = 'done', record = ?, beat = ? "
                 "WHERE variant = ? AND seed = ? AND owner = ? AND state = 'claimed'",
                 (json.dumps(record), time.time(), *key, self.owner),
             )
+            if key[0] == LOOK:
+                self._insert(db, self._known_rows(db))
             return changed.rowcount == 1
 
     def release(self, key: Key) -> None:
@@ -196,38 +212,35 @@ class Store:
             )
 
     def reopen(self, key: Key) -> None:
-        """Free a finished run whose files are gone, and the report with it.
+        """Free a finished run whose files are gone, and the report with it; what looks found stays.
 
         Its record stays until the run that is made again writes its own.
         """
         with self._transaction() as db:
-            db.executemany(
-                "UPDATE runs SET state = 'free', owner = NULL, beat = NULL WHERE variant = ? AND seed = ?",
-                [key, (REPORT, 0)],
-            )
+            db.executemany(_FREE, [key, (REPORT, 0)])
 
     def repair(self) -> list[Key]:
         """Repair damaged rows and return their keys: missing ones, unknown states, records that are not JSON.
 
         Such runs are free again. What their folders hold is used, so that nothing sound is trained twice.
         """
-        plan = self.plan()
         with self._transaction() as db:
-            known = [key for key, *_ in _rows(plan)]
+            possible = set(every_key(self._stored_plan(db)))
             found = {
                 (variant, seed): (state, record)
                 for variant, seed, state, record in db.execute(
                     "SELECT variant, seed, state, record FROM runs"
                 )
             }
-            odd = [key for key in found if not _is_sound(*found[key])]
-            missing = [row for row in _rows(plan) if row[0] not in found]
-            foreign = [key for key in found if key not in known]
+            odd = [key for key in found if key in possible and not _is_sound(key, *found[key])]
+            foreign = [key for key in found if key not in possible]
             db.executemany("DELETE FROM runs WHERE variant = ? AND seed = ?", foreign)
+            db.executemany(_FREE, odd)
+            missing = [row for row in self._known_rows(db) if row.key not in found]
             self._insert(db, missing)
         for key in odd:
             self.reopen(key)
-        return [*odd, *(row[0] for row in missing)]
+        return [*odd, *(row.key for row in missing)]
 
     def records(self) -> dict[Key, dict[str, Any]]:
         """Return the record of every run that is done, in the plan's order."""
@@ -275,11 +288,31 @@ class Store:
 
     def _begin(self, db: sqlite3.Connection, plan: StudyPlan) -> None:
         db.execute("INSERT INTO plan VALUES (0, ?)", (json.dumps(plan.to_dict()),))
-        self._insert(db, _rows(plan))
+        self._insert(db, self._known_rows(db))
 
-    def _insert(self, db: sqlite3.Connection, rows: list[_Row]) -> None:
-        plain = [(*key, place, json.dumps(needs)) for key, place, needs in rows]
-        db.executemany("INSERT INTO runs (variant, seed, place, needs) VALUES (?, ?, ?, ?)", plain)
+    def _continue(self, plan: StudyPlan) -> None:
+        """Replace the plan by one with more in it; looks are taken again, and the report is written anew."""
+        with self._transaction() as db:
+            db.execute("UPDATE plan SET json = ?", (json.dumps(plan.to_dict()),))
+            db.execute("DELETE FROM runs WHERE variant IN (?, ?)", (LOOK, REPORT))
+            self._insert(db, self._known_rows(db))
+
+    def _known_rows(self, db: sqlite3.Connection) -> list[Row]:
+        """Return the work that is known by the looks that were taken."""
+        looks = db.execute(
+            "SELECT seed, record FROM runs WHERE variant = ? AND state = 'done'", (LOOK,)
+        ).fetchall()
+        going = {seeds: self._plain(record)["going"] for seeds, record in looks}
+        return rows(self._stored_plan(db), going)
+
+    def _insert(self, db: sqlite3.Connection, known: list[Row]) -> None:
+        """Insert rows; of those that are there the place is put right."""
+        plain = [(*row.key, row.place, json.dumps(row.needs)) for row in known]
+        db.executemany(
+            "INSERT INTO runs (variant, seed, place, needs) VALUES (?, ?, ?, ?) ON CONFLICT (variant, seed) "
+            "DO UPDATE SET place = excluded.place, needs = excluded.needs",
+            plain,
+        )
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -322,33 +355,21 @@ def disk_errors(folder: Path) -> Iterator[None]:
         raise
 
 
-def _rows(plan: StudyPlan) -> list[_Row]:
-    """Return a row for every run, its place and what it needs, and one for the report."""
-    runs = plan.runs
-    rows: list[_Row] = [(run.key, place, [run.needs] if run.needs else []) for place, run in enumerate(runs)]
-    return [*rows, ((REPORT, 0), len(runs), [run.key for run in runs])]
-
-
-def _is_sound(state: object, record: object) -> bool:
+def _is_sound(key: Key, state: object, record: object) -> bool:
     """Return whether a row has a known state, and a record if it is done."""
     if state != "done":
         return state in ("free", "claimed")
     try:
-        return isinstance(json.loads(str(record)), dict)
+        found = json.loads(str(record))
     except (ValueError, RecursionError):
         return False
+    return isinstance(found, dict) and (key[0] != LOOK or _names(found.get("going")))
+
+
+def _names(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(name, str) for name in value)
 
 
 def _take(db: sqlite3.Connection, key: Key, owner: str, now: float) -> None:
     claim = "UPDATE runs SET state = 'claimed', owner = ?, beat = ? WHERE variant = ? AND seed = ?"
     db.execute(claim, (owner, now, *key))
-
-
-def _expect_same(stored: StudyPlan, plan: StudyPlan, folder: Path) -> None:
-    different = stored.differences(plan)
-    if different:
-        listed = "\n  ".join(different)
-        raise StudyError(
-            f"{folder} holds another study, so this one cannot continue there:\n  {listed}\n"
-            "Choose another folder, or repeat the call with the same arguments as before."
-        )

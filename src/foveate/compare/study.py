@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +14,15 @@ from foveate.compare.engine import expect_engine, run_engine
 from foveate.compare.execute import Opened, close, keep_open
 from foveate.compare.finished_study import Study
 from foveate.compare.plan import REPORT, StudyPlan
-from foveate.compare.planning import outline, with_controls, with_costs, with_times
+from foveate.compare.planning import (
+    outline,
+    with_controls,
+    with_costs,
+    with_looks,
+    with_times,
+    with_times_of,
+    within_budget,
+)
 from foveate.compare.question import Question
 from foveate.compare.report.result import read_result
 from foveate.compare.report.write import is_written
@@ -41,7 +49,7 @@ def compare(
     *,
     model: str | Given = "resnet8",
     variants: Sequence[str] | Mapping[str, str] = (),
-    seeds: int | Sequence[int] = 3,
+    seeds: int | str | Sequence[int] | None = None,
     epochs: int | None = None,
     mode: str = "scratch",
     out: str | Path | None = None,
@@ -54,6 +62,9 @@ def compare(
     train: TrainConfig | None = None,
     start: str = "identity",
     branch_epochs: int | None = None,
+    branch_lr: float | None = None,
+    race: bool = False,
+    budget: str | float | None = None,
     task: str | None = None,
     metric: str | None = None,
     engine: str = "local",
@@ -72,7 +83,9 @@ def compare(
             module, of which every run gets a copy with the weights that it has.
         variants: Specs such as ``"se@blocks"``, which insert, and models such as
             ``"unet(encoder=resnet34)"``, which are compared with ``model``; or a mapping from names to these.
-        seeds: How many runs of each, or their seeds. Under three there is no verdict.
+        seeds: From how many to how many runs of each, such as ``"3..8"``, the usual: a variant stops at its
+            first verdict, judged after 3, 5, 8, 12 and 20 seeds as far as asked. Or a fixed number, or the
+            seeds themselves; under three there is no verdict. A larger number continues a finished study.
         epochs: Passes over the training items; ``train.epochs`` if None.
         mode: ``scratch``; ``pretrained``: all start from published weights, or from ``weights``;
             ``branch``: the baseline is trained once per seed, then all continue for ``branch_epochs``.
@@ -88,6 +101,9 @@ def compare(
         train: The recipe of every run.
         start: How attention starts: ``identity`` or ``paper``.
         branch_epochs: Length of the branches; half of ``epochs`` if None.
+        branch_lr: Learning rate of the branches; a third of the trunk's if None.
+        race: For many variants: judge after every seed, and drop those that look no better than the margin.
+        budget: A time for all runs, such as ``"2h"``, or in seconds: looks that do not fit are left out.
         task: What is learnt, such as ``diagnosis``; what the data is usually for if None.
         metric: What is judged by, such as ``dice``; the task's usual metric if None.
         engine: Where the runs are executed: ``local``, in this process; or ``processes(count=4)``.
@@ -118,6 +134,9 @@ def compare(
         "train": train,
         "start": start,
         "branch_epochs": branch_epochs,
+        "branch_lr": branch_lr,
+        "race": race,
+        "budget": budget,
         "task": task,
         "metric": metric,
     }
@@ -129,12 +148,18 @@ def compare(
     _expect_portable(plan, engine)
     findings = type(made).check(opened)
     _expect_usable(opened.name, findings)
-    plan = with_controls(with_costs(plan, made), made)
+    plan = with_looks(with_controls(with_costs(plan, made), made), question)
     study = Opened(plan, opened, made, made.feeds(opened), findings)
+
+    def timed(stored: StudyPlan | None = None) -> StudyPlan:
+        known = {} if stored is None else {v.name: v for v in stored.variants}
+        whole = with_times(plan, made, study.feeds) if {*plan.compared} - {*known} else plan
+        return within_budget(with_times_of(whole, known), question.seconds)
+
     if dry_run:
-        return with_times(plan, made, study.feeds)
+        return timed()
     folder = Path(out) if out is not None else Path("runs") / _name(plan)
-    return _Session(study, folder).make(engine, progress)
+    return _Session(study, folder, timed).make(engine, progress)
 
 
 class _Session:
@@ -143,12 +168,13 @@ class _Session:
     Args:
         study: With its plan priced, not timed.
         folder: The study's folder.
+        timed: Returns the plan with its times; of what a stored plan has, with those.
     """
 
-    def __init__(self, study: Opened, folder: Path) -> None:
+    def __init__(self, study: Opened, folder: Path, timed: Callable[[StudyPlan | None], StudyPlan]) -> None:
         plan = study.plan
         self.folder = folder
-        self.store = Store.open(folder, plan, timed=lambda: with_times(plan, study.task, study.feeds))
+        self.store = Store.open(folder, plan, timed=timed)
         # Times and wording are those of the first call; the location of the data is that of this one.
         self.plan = replace(self.store.plan(), origin=plan.origin)
         self.study = replace(study, plan=self.plan)
@@ -159,7 +185,7 @@ class _Session:
         """Execute the remaining runs, and return the finished study."""
         with disk_errors(self.folder), ExitStack() as stack:
             self._reopen()
-            runs = max(1, self.store.unfinished() - 1)  # the report does not count as one
+            runs = max(1, self._most_runs())
             if progress is None:
                 progress = shown = progress_for(runs=runs)
                 stack.enter_context(shown)
@@ -169,6 +195,11 @@ class _Session:
         variants = self.plan.variants
         typed = frozenset((self.plan.model, *(v.spec for v in variants), *(v.model for v in variants)))
         return Study(self.folder, read_result(self.folder), typed)
+
+    def _most_runs(self) -> int:
+        """Return how many runs there may be to do."""
+        done = self.store.records()
+        return sum(run.key not in done for run in self.plan.runs) if self.store.unfinished() else 0
 
     def _reopen(self) -> None:
         """Repeat runs whose files or records were deleted or damaged, and the report likewise."""

@@ -30,7 +30,7 @@ class Progress(Protocol):
         ...
 
     def note(self, text: str) -> None:
-        """Report something worth a line, such as the figures of an epoch."""
+        """Report something worth a line, such as the figures of an epoch; between two runs, of all of them."""
         ...
 
     def end(self) -> None:
@@ -87,10 +87,11 @@ class Lines:
 
     def note(self, text: str) -> None:
         """Write the line."""
-        self._write(f"{self._name}: {text}")
+        self._write(f"{self._name}: {text}" if self._name else text)
 
     def end(self) -> None:
         """End the run."""
+        self._name = ""
 
     def _write(self, text: str) -> None:
         self._last = time.monotonic()
@@ -134,10 +135,12 @@ class Bars:
 
     def note(self, text: str) -> None:
         """Print the line above the bars."""
-        self._bars.console.print(shown(f"{self._name}: {text}"), markup=False, highlight=False)
+        line = f"{self._name}: {text}" if self._name else text
+        self._bars.console.print(shown(line), markup=False, highlight=False)
 
     def end(self) -> None:
         """Remove the run's bar."""
+        self._name = ""
         if self._one is not None:
             self._bars.remove_task(self._one)
             self._one = None

@@ -8,8 +8,8 @@ from typing import Annotated, Required, TypedDict
 
 from foveate.compare.report.records import Count, Entry, Number, Real
 
-FORMAT = 2
-READABLE = (1, 2)  # format 2 only adds entries
+FORMAT = 3
+READABLE = (1, 2, 3)  # formats 2 and 3 only add entries
 
 
 class Metric(TypedDict, total=False):
@@ -79,7 +79,7 @@ class Difference(TypedDict, total=False):
     low: Annotated[Number, Entry("lower end of the simultaneous interval; null with one seed or one item")]
     high: Annotated[Number, Entry("upper end")]
     p: Annotated[Number, Entry("two-sided p-value of this comparison alone")]
-    p_adjusted: Annotated[Number, Entry("corrected for the number of comparisons (Holm)")]
+    p_adjusted: Annotated[Number, Entry("corrected for the number of comparisons and looks (Bonferroni)")]
     df: Annotated[Number, Entry("Satterthwaite's degrees of freedom; null if infinite")]
     detectable: Annotated[
         Number, Entry("least true difference found with 80 % power; null under three seeds")
@@ -87,6 +87,20 @@ class Difference(TypedDict, total=False):
     pairing: Annotated[Number, Entry("correlation of the two runs of a seed, -1 to 1")]
     more_seeds: Annotated[
         Count | None, Entry("further seeds expected to give a verdict; 0 if there is one, null if none would")
+    ]
+    seeds: Annotated[Count | None, Entry("how many seeds it rests on", since=3)]
+    level: Annotated[Number, Entry("confidence of this interval alone, 0 to 1", since=3)]
+    own_variance: Annotated[bool, Entry("whether it borrows no seed variance from others", False, since=3)]
+    seeds_to_know: Annotated[
+        Count | None,
+        Entry("seeds in all that give a verdict in 8 of 10 such studies; null if none would", since=3),
+    ]
+    chance_worth: Annotated[
+        Number, Entry("chance that the true gain is at least the margin, 0 to 1; null if not known", since=3)
+    ]
+    seed_sd: Annotated[Number, Entry("sd of one seed's difference, the sampling of items taken out", since=3)]
+    item_share: Annotated[
+        Number, Entry("share of the variance that more items would reduce, 0 to 1", since=3)
     ]
 
 

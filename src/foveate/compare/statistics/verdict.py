@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from foveate.compare.statistics.family import Difference
+from foveate.compare.statistics.looks import Outcome
+from foveate.compare.statistics.power import LEAST_SEEDS
 
 Name = Literal[
-    "helps enough", "helps", "hurts", "no difference worth having", "not yet known", "baseline", "no verdict"
+    "helps enough",
+    "helps",
+    "hurts",
+    "no difference worth having",
+    "not yet known",
+    "dropped",
+    "baseline",
+    "no verdict",
 ]
-LEAST_SEEDS = 3
 HELPS = ("helps enough", "helps")
 
 
@@ -53,14 +61,27 @@ class Terms:
 
 @dataclass(frozen=True)
 class Verdict:
-    """One of seven names, and a sentence that explains it."""
+    """One of eight names, and a sentence that explains it."""
 
     name: Name
     words: str
 
 
-def judge(d: Difference, terms: Terms, reference: str = "the baseline") -> Verdict:
-    """Return the verdict on one difference, in the unit of ``terms``."""
+def judge(
+    d: Difference, terms: Terms, reference: str = "the baseline", *, outcome: Outcome = "open"
+) -> Verdict:
+    """Return the verdict on one difference, in the unit of ``terms``.
+
+    Args:
+        d: The difference.
+        terms: Unit, margin, direction.
+        reference: What it is compared with.
+        outcome: How the comparison ended; one that was dropped has no verdict of its own.
+    """
+    if outcome == "dropped":
+        worth = f"a gain of {terms.amount(terms.margin)} or more is unlikely"
+        after = f"Dropped after {_seeds(d.seeds)}: {terms.interval(d)} against {reference}"
+        return Verdict("dropped", f"{after}; {worth}. It was not pursued, which proves nothing.")
     if d.seeds < LEAST_SEEDS or d.low is None or d.high is None:
         return Verdict("no verdict", _why_none(d, terms, reference))
     gain = d if terms.higher_is_better else replace(d, low=-d.high, high=-d.low)
@@ -82,7 +103,7 @@ def judge(d: Difference, terms: Terms, reference: str = "the baseline") -> Verdi
         inside = terms.amount(terms.margin)
         words = f"As good as {reference}: {shown}, within {inside} either way."
     else:
-        words = f"Not yet known against {reference}: {shown}; {_more(d, terms)}."
+        words = f"Not decided against {reference}: {shown}; {to_know(d, terms)}."
     return Verdict(name, words)
 
 
@@ -112,48 +133,37 @@ def not_credited(variant: str) -> str:
     )
 
 
-def study_sentence(
-    verdicts: Mapping[str, Verdict],
-    differences: Mapping[str, Difference],
-    terms: Terms,
-    items: int | None = None,
-) -> str:
-    """Return the study's answer in a sentence or two; ``verdicts`` are the variants', without controls."""
-    if not verdicts:
-        return "There is nothing to compare: the study has no variant."
-    if all(v.name == "no verdict" for v in verdicts.values()):
-        return "No verdict: " + next(iter(verdicts.values())).words.removeprefix("No verdict: ")
-    helps = [n for n, v in verdicts.items() if v.name in HELPS]
-    helps.sort(key=lambda n: -abs(differences[n].mean))
-    hurts = [n for n, v in verdicts.items() if v.name == "hurts"]
-    listed = ", ".join(f"{n} {terms.interval(differences[n])}" for n in helps)
-    harmed = (
-        f" Shown to hurt: {', '.join(f'{n} {terms.interval(differences[n])}' for n in hurts)}."
-        if hurts
-        else ""
-    )
-    if helps:
-        return f"Shown to beat the baseline: {listed}.{harmed}"
-    same = [n for n, v in verdicts.items() if v.name == "no difference worth having"]
-    if len(same) == len(verdicts):
-        least = terms.amount(terms.margin)
-        return f"No variant makes a difference worth having (all are within {least})."
-    found = could_have_found(list(differences.values()), terms, items)
-    return f"No variant is shown to beat the baseline: {found[0].lower()}{found[1:]}{harmed}"
-
-
 def could_have_found(differences: Sequence[Difference], terms: Terms, items: int | None = None) -> str:
     """Return the differences that 80 of 100 such studies would find, in a sentence."""
-    count = f" and {items:,} {terms.items}" if items else ""
     if not differences:
         return "There was nothing to find: the study has no variant."
-    with_ = f"With {_seeds(differences[0].seeds)}{count}"
+    count = f" and {items:,} {terms.items}" if items else ""
+    with_ = f"With {_seeds(max(d.seeds for d in differences))}{count}"
     sizes = [d.detectable for d in differences if d.detectable is not None]
     if not sizes:
         return f"{with_} no difference of any size could have been shown; it takes {LEAST_SEEDS} seeds."
     least, most = terms.number(min(sizes)), terms.number(max(sizes))
-    size = most if least == most else f"{least} to {most}"
-    return f"{with_} this study could have found {size} {terms.unit}".rstrip() + "."
+    size = f"{least} {terms.unit}".rstrip() if least == most else f"{least} to {most} {terms.unit}".rstrip()
+    each = "" if least == most else ", depending on the variant"
+    return f"{with_}, only a difference of {size} or more would have been shown{each}."
+
+
+def to_know(d: Difference, terms: Terms) -> str:
+    """Say what would decide an undecided difference: more seeds, more test items, or less noise."""
+    if d.seeds_to_know is not None:
+        return f"{_seeds(d.seeds_to_know)} in all would decide 8 of 10 such cases"
+    if d.item_share is not None and d.item_share > 0.5:
+        return f"more seeds alone would not decide it, that takes more {terms.items}"
+    return f"more seeds would not decide it{too_noisy(d, terms)}"
+
+
+def too_noisy(d: Difference, terms: Terms) -> str:
+    """Say how much one seed's difference varies, compared with the margin."""
+    if d.seed_sd is None or not terms.margin:
+        return ""
+    times = d.seed_sd / terms.margin
+    compared = f", {times:.2g} times the margin" if times >= 1 else ""
+    return f": the difference of one seed varies by {terms.amount(d.seed_sd)}{compared}"
 
 
 def _name(low: float, high: float, margin: float) -> Name:
@@ -165,14 +175,8 @@ def _name(low: float, high: float, margin: float) -> Name:
     return "no difference worth having" if -margin < low and high < margin else "not yet known"
 
 
-def _seeds(count: int, more: str = "") -> str:
-    return f"{count} {more}seed" if count == 1 else f"{count} {more}seeds"
-
-
-def _more(d: Difference, terms: Terms) -> str:
-    if d.more_seeds is None:
-        return f"more seeds alone would not give a verdict, that takes more {terms.items}"
-    return f"{_seeds(d.more_seeds, 'more ')} should give a verdict"
+def _seeds(count: int) -> str:
+    return f"{count} seed" if count == 1 else f"{count} seeds"
 
 
 def _why_none(d: Difference, terms: Terms, reference: str) -> str:
