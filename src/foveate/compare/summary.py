@@ -36,14 +36,20 @@ def in_unit(d: Difference, metric: Metric) -> Difference:
         return None if value is None else metric.scale * value
 
     return replace(
-        d, mean=metric.scale * d.mean, low=scaled(d.low), high=scaled(d.high), detectable=scaled(d.detectable)
+        d,
+        mean=metric.scale * d.mean,
+        low=scaled(d.low),
+        high=scaled(d.high),
+        detectable=scaled(d.detectable),
+        seed_sd=scaled(d.seed_sd),
     )
 
 
 def as_data(d: Difference) -> dict[str, Any]:
     """Return a difference as plain data; degrees of freedom that are infinite become null."""
     plain = asdict(d)
-    plain.pop("seeds")
+    for name in ("seeds", "level", "own_variance", "seeds_to_know", "chance_worth", "seed_sd", "item_share"):
+        plain.pop(name)
     return plain | {"df": d.df if d.df is not None and np.isfinite(d.df) else None}
 
 

@@ -79,7 +79,7 @@ class Difference(TypedDict, total=False):
     low: Annotated[Number, Entry("lower end of the simultaneous interval; null with one seed or one item")]
     high: Annotated[Number, Entry("upper end")]
     p: Annotated[Number, Entry("two-sided p-value of this comparison alone")]
-    p_adjusted: Annotated[Number, Entry("corrected for the number of comparisons (Holm)")]
+    p_adjusted: Annotated[Number, Entry("the same, corrected for the number of comparisons")]
     df: Annotated[Number, Entry("Satterthwaite's degrees of freedom; null if infinite")]
     detectable: Annotated[
         Number, Entry("least true difference found with 80 % power; null under three seeds")

@@ -41,8 +41,10 @@ class Components:
         ms_seed: Mean square over seeds, S - 1 degrees of freedom; 0 for one seed.
         ms_item: Mean square over items, N - 1 degrees of freedom; 0 for one item.
         ms_rest: Mean square of the rest.
-        seed_df: Degrees of freedom behind ``ms_seed``; more than S - 1 where variants share it.
+        seed_df: Degrees of freedom behind ``ms_seed``; more than S - 1 where it is moderated.
         span: The greatest possible difference of one item (1 for accuracy); None without a bound.
+        own_variance: Whether it is judged by its own ``ms_seed`` though the study has other comparisons,
+            because they are too unlike it.
     """
 
     mean: float
@@ -53,6 +55,7 @@ class Components:
     ms_rest: float
     seed_df: float
     span: float | None = 1.0
+    own_variance: bool = False
 
     @property
     def variance(self) -> float:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from foveate.compare.statistics import power
-from foveate.compare.statistics.crossed_effects import components, interval, p_value
-from foveate.compare.statistics.pooling import pool
+from foveate.compare.statistics import outlook, power
+from foveate.compare.statistics.crossed_effects import Components, components, interval, p_value
+from foveate.compare.statistics.moderation import moderate
 
 
 @dataclass(frozen=True)
@@ -20,13 +20,23 @@ class Difference:
         mean: The mean difference.
         low: Lower end of the simultaneous interval; None where there is none (one seed, one item).
         high: Its upper end.
-        p: Two-sided p of this comparison alone.
-        p_adjusted: The same, corrected by Holm for all comparisons of the family.
+        p: Two-sided p of this comparison alone, looked at once.
+        p_adjusted: The same, corrected for the comparisons and looks of the study: p times the study's alpha
+            over this interval's, at most 1. It is below the study's alpha exactly if the interval excludes 0.
         df: Satterthwaite's degrees of freedom of the crossed model.
         detectable: The least true difference found in 80 of 100 such studies; None with under three seeds.
         pairing: Correlation of the two runs of one seed, in [-1, 1].
-        more_seeds: Further seeds expected to give a verdict; 0 if there is one, None if seeds alone cannot.
+        more_seeds: ``seeds_to_know`` less ``seeds``.
         seeds: How many seeds it is based on.
+        level: Confidence of this interval alone, in (0, 1).
+        own_variance: Whether it is judged by its own variance between seeds, though the study has other
+            comparisons, because they are too unlike it.
+        seeds_to_know: The least total number of seeds with a chance of 80 % of a verdict; ``seeds`` if there
+            is one, None if seeds will not do (or without an interval).
+        chance_worth: Probability that the true gain is at least the margin, in [0, 1], under the prior of
+            ``outlook``; None without a margin or without an interval.
+        seed_sd: Standard deviation of one seed's difference, the sampling of items taken out.
+        item_share: Part of the variance of the mean that more items would reduce, in [0, 1].
     """
 
     mean: float
@@ -39,6 +49,12 @@ class Difference:
     pairing: float
     more_seeds: int | None
     seeds: int
+    level: float = 0.95
+    own_variance: bool = False
+    seeds_to_know: int | None = None
+    chance_worth: float | None = None
+    seed_sd: float | None = None
+    item_share: float | None = None
 
 
 def compare_all(
@@ -48,8 +64,9 @@ def compare_all(
     level: float = 0.95,
     margin: float = 0.0,
     span: float | None = 1.0,
+    higher_is_better: bool = True,
 ) -> dict[str, Difference]:
-    """Compare several variants, each with its own reference, and correct for the number of comparisons.
+    """Compare several variants once, each with its own reference, and correct for their number.
 
     Args:
         against: For each variant the scores (S, N) of what it is compared with.
@@ -57,35 +74,71 @@ def compare_all(
         level: Confidence of all intervals together (Bonferroni), in (0, 1).
         margin: The least difference worth having, in the unit of the scores.
         span: The range of one score (1 for accuracy), or None.
+        higher_is_better: False for an error or a loss.
     """
-    family = pool({name: components(y - against[name], span=span) for name, y in scores.items()})
-    p = {name: p_value(c) for name, c in family.items()}
-    adjusted = holm({name: value for name, value in p.items() if value is not None})
+    family = moderate({name: components(y - against[name], span=span) for name, y in scores.items()})
     single = 1 - (1 - level) / max(len(family), 1)
-    result = {}
-    for name, c in family.items():
-        ends = interval(c, single)
-        judged = c.defined and c.seeds > 2
-        result[name] = Difference(
-            mean=c.mean,
-            low=ends[0] if ends else None,
-            high=ends[1] if ends else None,
-            p=p[name],
-            p_adjusted=adjusted.get(name),
-            df=c.df if c.defined else None,
-            detectable=power.detectable(c, single) if judged else None,
-            pairing=power.pairing(scores[name].mean(axis=1), against[name].mean(axis=1)),
-            more_seeds=power.further_seeds(c, single, margin) if c.defined else None,
-            seeds=c.seeds,
+    return {
+        name: describe(
+            c,
+            (scores[name], against[name]),
+            single,
+            margin=margin,
+            alpha=1 - level,
+            higher_is_better=higher_is_better,
         )
-    return result
+        for name, c in family.items()
+    }
 
 
-def holm(p: Mapping[str, float]) -> dict[str, float]:
-    """Return Holm's adjusted p-values: valid whatever the dependence between the comparisons."""
-    adjusted: dict[str, float] = {}
-    running = 0.0
-    for rank, name in enumerate(sorted(p, key=lambda n: p[n])):
-        running = max(running, min(1.0, (len(p) - rank) * p[name]))
-        adjusted[name] = running
-    return adjusted
+def describe(
+    c: Components,
+    pair: tuple[np.ndarray, np.ndarray],
+    level: float,
+    *,
+    margin: float,
+    alpha: float,
+    higher_is_better: bool = True,
+    further: float | None = None,
+) -> Difference:
+    """Return all that is known about one comparison.
+
+    Args:
+        c: Its components, moderated.
+        pair: The scores (S, N) of the variant and of what it is compared with.
+        level: Confidence of its interval, in (0, 1).
+        margin: The least difference worth having, in the unit of the scores.
+        alpha: What all comparisons and looks of the study spend together, in (0, 1).
+        higher_is_better: False for an error or a loss.
+        further: Confidence of its interval at one more look, for ``seeds_to_know``; ``level`` if None.
+    """
+    variant, reference = (y.mean(axis=1) for y in pair)
+    paired = power.pairing(variant, reference)
+    ends, p = interval(c, level), p_value(c)
+    if ends is None or p is None:
+        return Difference(c.mean, None, None, None, None, None, None, paired, None, c.seeds, level)
+    judged = c.seeds >= power.LEAST_SEEDS
+    if judged and power.tells(ends, margin):
+        known: int | None = c.seeds
+    else:
+        known = outlook.seeds_to_know(c, level if further is None else further, margin)
+    gain, seed_part = c.mean if higher_is_better else -c.mean, max(c.ms_seed - c.ms_rest, 0.0)
+    all_parts = c.variance * c.seeds * c.items
+    return Difference(
+        mean=c.mean,
+        low=ends[0],
+        high=ends[1],
+        p=p,
+        p_adjusted=min(1.0, p * alpha / (1 - level)),
+        df=c.df,
+        detectable=power.detectable(c, level) if judged else None,
+        pairing=paired,
+        more_seeds=None if known is None else known - c.seeds,
+        seeds=c.seeds,
+        level=level,
+        own_variance=c.own_variance,
+        seeds_to_know=known,
+        chance_worth=outlook.chance_worth(gain, float(np.sqrt(c.variance)), margin),
+        seed_sd=float(np.sqrt(seed_part / c.items)),
+        item_share=1 - seed_part / all_parts if all_parts > 0 else 1.0,
+    )

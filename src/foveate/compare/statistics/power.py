@@ -1,18 +1,12 @@
-"""Power: what a study could have found, how well its runs are paired, how many seeds are missing."""
+"""What a study could have found, how well its runs are paired, and when an interval gives a verdict."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from foveate.compare.statistics.crossed_effects import (
-    Components,
-    half_width,
-    interval,
-    unseen_share,
-    with_seeds,
-)
+from foveate.compare.statistics.crossed_effects import Components, half_width, unseen_share
 
-MOST_SEEDS = 200  # more are impractical; beyond this the answer is that seeds alone will not do
+LEAST_SEEDS = 3  # fewer give no verdict
 
 
 def detectable(c: Components, level: float, chance: float = 0.8) -> float:
@@ -34,28 +28,6 @@ def tells(ends: tuple[float, float], margin: float) -> bool:
     """Return whether an interval gives a verdict: it excludes 0, or lies within the margin."""
     low, high = ends
     return low > 0 or high < 0 or (-margin < low and high < margin)
-
-
-def further_seeds(c: Components, level: float, margin: float) -> int | None:
-    """Return how many more seeds are expected to give a verdict, if mean and variances stay the same.
-
-    0 if there is a verdict already (with at least three seeds); None if ``MOST_SEEDS`` are not enough: then
-    it takes more test items.
-    """
-
-    def enough(seeds: int) -> bool:
-        ends = interval(with_seeds(c, seeds), level)
-        return ends is not None and tells(ends, margin)
-
-    low, high = max(c.seeds, 3), MOST_SEEDS
-    if enough(low):
-        return low - c.seeds
-    if not enough(high):
-        return None
-    while high - low > 1:  # the interval only narrows with more seeds, so bisection works
-        middle = (low + high) // 2
-        low, high = (low, middle) if enough(middle) else (middle, high)
-    return high - c.seeds
 
 
 def pairing(variant: np.ndarray, reference: np.ndarray) -> float:

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from foveate.compare.statistics.family import Difference
+from foveate.compare.statistics.power import LEAST_SEEDS
 
 Name = Literal[
     "helps enough", "helps", "hurts", "no difference worth having", "not yet known", "baseline", "no verdict"
 ]
-LEAST_SEEDS = 3
 HELPS = ("helps enough", "helps")
 
 
