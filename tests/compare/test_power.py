@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from foveate.compare.statistics.crossed_effects import components, interval, with_seeds
-from foveate.compare.statistics.power import MOST_SEEDS, detectable, further_seeds, pairing, tells
+from foveate.compare.statistics.crossed_effects import components, interval
+from foveate.compare.statistics.power import detectable, pairing, tells
 
 
 def test_detectable_difference_is_found_in_four_of_five_studies():
@@ -21,24 +21,6 @@ def test_detectable_difference_is_found_in_four_of_five_studies():
     size = float(np.mean([detectable(components(draw(0.0), span=None), 0.95) for _ in range(100)]))
     found = np.mean([interval(components(draw(size), span=None), 0.95)[0] > 0 for _ in range(400)])
     assert 0.7 < found < 0.92  # 0.8, and what simulation and the nonlinearity of the width leave open
-
-
-def test_further_seeds_is_the_least_number_that_tells():
-    d = 0.01 + 0.02 * np.random.default_rng(2).normal(size=(3, 1)) + np.zeros((1, 1000))
-    c = components(d, span=None)
-    more = further_seeds(c, 0.95, 0.001)
-    assert more is not None and more > 0
-    assert tells(interval(with_seeds(c, 3 + more), 0.95), 0.001)
-    assert not tells(interval(with_seeds(c, 3 + more - 1), 0.95), 0.001)
-
-
-def test_further_seeds_is_zero_when_told_and_none_when_items_are_missing():
-    assert further_seeds(components(np.ones((3, 100))), 0.95, 0.005) == 0
-    few = np.random.default_rng(0).normal(size=(1, 30)) + np.zeros((3, 1))
-    few -= few.mean()
-    assert further_seeds(components(few, span=None), 0.95, 0.0) is None
-    assert further_seeds(components(np.ones((2, 100))), 0.95, 0.005) == 1  # a verdict takes three seeds
-    assert MOST_SEEDS >= 100
 
 
 def test_a_margin_is_reached_by_equivalence():

@@ -19,12 +19,24 @@ from foveate.compare.statistics.family import Difference, describe
 from foveate.compare.statistics.moderation import moderate
 from foveate.compare.statistics.outlook import chance_of_verdict
 from foveate.compare.statistics.power import LEAST_SEEDS, tells
-from foveate.compare.statistics.spending import Look as Look
 
 Outcome = Literal["verdict", "futile", "dropped", "open"]
 FUTILE = 0.1  # with a smaller chance of a verdict a comparison ends
 _DROP = 1.28  # standard errors: the true gain is below their end with 90 %
 _LEAST_TO_DROP = 2  # seeds
+
+
+@dataclass(frozen=True)
+class Look:
+    """One of the times at which a comparison is judged.
+
+    Args:
+        seeds: How many seeds it is judged on.
+        level: Confidence of this comparison's interval at this look, in (0, 1).
+    """
+
+    seeds: int
+    level: float
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What more seeds would bring: the chance of a verdict, the seeds it takes, the chance of a gain worth having.
+"""The outlook: the chance of a verdict, the seeds that it takes, the chance of a gain worth having.
 
 The predictions draw what is not known yet. The seed variance is fiducial, ms_seed / W with W ~ chi2(f) / f,
 as in the interval; given it, the mean of this test set over all seeds is normal around the mean seen, and the
@@ -14,13 +14,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import stats
 
 from foveate.compare.statistics.crossed_effects import Components, half_width, unseen_share, with_seeds
 from foveate.compare.statistics.power import LEAST_SEEDS
-from foveate.compare.statistics.spending import Look
+
+if TYPE_CHECKING:
+    from foveate.compare.statistics.looks import Look
 
 MOST_SEEDS = 20  # more are impractical: then the answer is that seeds will not do
 MORE_LIKELY_THAN_NOT = 0.6  # the most that is said where the standard error exceeds the margin
@@ -46,7 +49,7 @@ def chance_of_verdict(c: Components, looks: Sequence[Look], margin: float) -> fl
     future = _Future(c, max(look.seeds for look in later))
     found = np.zeros(_DRAWS, dtype=bool)
     for look in later:
-        found |= future.tells(look, margin)
+        found |= future.tells(look.seeds, look.level, margin)
     return float(found.mean())
 
 
@@ -71,7 +74,7 @@ def seeds_to_know(
     future = _Future(c, most)
 
     def enough(seeds: int) -> bool:
-        return bool(future.tells(Look(seeds, level), margin).mean() >= chance)
+        return bool(future.tells(seeds, level, margin).mean() >= chance)
 
     if not enough(high):
         return None
@@ -125,19 +128,19 @@ class _Future:
             self.means.append(mean)
             self.squares.append(apart / ((1 + borrowed) * number))
 
-    def tells(self, look: Look, margin: float) -> np.ndarray:
-        """Return for each draw whether the look gives a verdict."""
-        c, number = self.c, look.seeds - self.c.seeds - 1
+    def tells(self, seeds: int, level: float, margin: float) -> np.ndarray:
+        """Return for each draw whether an interval on that many seeds gives a verdict."""
+        c, number = self.c, seeds - self.c.seeds - 1
         mean, square = self.means[number], self.squares[number]
-        then = with_seeds(c, look.seeds)
+        then = with_seeds(c, seeds)
         item = max(then.ms_item - then.ms_rest, 0.0)
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = np.where(square > 0, item / square, _RATIOS[-1])
-        quantile = _quantile(float(then.seed_df), look.level)(ratio)
-        half = quantile * np.sqrt((square + item) / (look.seeds * c.items))
+        quantile = _quantile(float(then.seed_df), level)(ratio)
+        half = quantile * np.sqrt((square + item) / (seeds * c.items))
         low, high = mean - half, mean + half
         if c.span is not None:
-            unseen = c.span * unseen_share(c.items, look.level)
+            unseen = c.span * unseen_share(c.items, level)
             low = np.minimum(low, mean - unseen * (1 + mean / c.span))
             high = np.maximum(high, mean + unseen * (1 - mean / c.span))
         return (low > 0) | (high < 0) | ((-margin < low) & (high < margin))
