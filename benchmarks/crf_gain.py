@@ -21,7 +21,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from foveate.compare.plan import BASELINE
+from foveate.compare.planned import BASELINE
 from foveate.compare.run_files import run_folder
 from foveate.compare.statistics.crossed_effects import components, interval
 from foveate.compare.statistics.pseudo_values import item_scores

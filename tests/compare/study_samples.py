@@ -7,7 +7,8 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from foveate.compare.plan import PlannedVariant, StudyPlan
+from foveate.compare.plan import StudyPlan
+from foveate.compare.planned import PlannedVariant
 from foveate.recipe import TrainConfig
 
 INPUTS = {"classes": ["a", "b"], "size": [24, 24], "normalisation": [[0.5] * 3, [0.5] * 3]}

@@ -20,7 +20,7 @@ from foveate.compare import engine as engine_module
 from foveate.compare import store as module
 from foveate.compare.claims import Watch, abandoned, whoami
 from foveate.compare.engine import local
-from foveate.compare.plan import REPORT, Key
+from foveate.compare.planned import REPORT, Key
 from foveate.compare.store import Store, disk_errors
 from foveate.errors import StudyError
 from foveate.train.result import MARKER

@@ -28,6 +28,8 @@ def tell(found: Study | StudyPlan, *, json: bool) -> None:
         output.say()
         columns = ["variant", found.result["question"]["metric"]["unit"], "difference", "parameters"]
         output.table([*columns, "verdict"], map(_cells, found.table), right=columns[1:])
+        for note in filter(None, found.table.notes):
+            output.paragraph(note + "\n")
         output.say(str(found.folder / "report.html"))
 
 

@@ -15,7 +15,8 @@ from foveate.compare import measured, summary
 from foveate.compare.best import choose
 from foveate.compare.chance import chance_sentence
 from foveate.compare.judgement import Judgement, kept_runs, stacked
-from foveate.compare.plan import BASELINE, Key, PlannedVariant, StudyPlan
+from foveate.compare.plan import StudyPlan
+from foveate.compare.planned import BASELINE, Key, PlannedVariant
 from foveate.compare.provenance import recipe, versions
 from foveate.data.checks.finding import Finding
 from foveate.data.feed import Feed

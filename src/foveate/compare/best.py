@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from foveate.compare.plan import BASELINE, Key, StudyPlan
+from foveate.compare.plan import StudyPlan
+from foveate.compare.planned import BASELINE, Key
 from foveate.compare.run_files import run_folder
 from foveate.files import write_json
 from foveate.infer.saved import CONFIG, FOLDER

@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from foveate.calls import parse_call
-from foveate.compare.plan import PlannedRun, PlannedVariant, StudyPlan
+from foveate.compare.plan import StudyPlan
+from foveate.compare.planned import PlannedRun, PlannedVariant
 from foveate.tasks.base import Task
 from foveate.tasks.build_model import build_model
 

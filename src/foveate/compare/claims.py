@@ -7,7 +7,7 @@ import socket
 import time
 from pathlib import Path
 
-from foveate.compare.plan import Key
+from foveate.compare.planned import Key
 
 BEAT = 2.0  # seconds between two heartbeats
 DEAD = 3 * BEAT  # of a holder on this machine whose process has ended

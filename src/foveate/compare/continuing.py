@@ -11,7 +11,8 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
-from foveate.compare.plan import PlannedVariant, Stage, StudyPlan
+from foveate.compare.plan import StudyPlan
+from foveate.compare.planned import PlannedVariant, Stage
 from foveate.compare.statistics.spending import for_continuation
 from foveate.errors import StudyError
 

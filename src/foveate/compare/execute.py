@@ -13,7 +13,8 @@ from foveate.compare.assemble import assemble
 from foveate.compare.best import Choice, save_best
 from foveate.compare.build import build
 from foveate.compare.judgement import Judgement, kept_runs, stacked
-from foveate.compare.plan import LOOK, REPORT, Key, StudyPlan
+from foveate.compare.plan import StudyPlan
+from foveate.compare.planned import LOOK, REPORT, Key
 from foveate.compare.report.write import write_report
 from foveate.compare.run import make_run
 from foveate.compare.run_files import run_folder

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from foveate.compare import summary
-from foveate.compare.plan import BASELINE, Key, PlannedVariant, StudyPlan
+from foveate.compare.plan import StudyPlan
+from foveate.compare.planned import BASELINE, Key, PlannedVariant
 from foveate.compare.run_files import answers
 from foveate.compare.statistics.answer import Candidate, answer, recommended
 from foveate.compare.statistics.family import Difference
@@ -182,7 +183,19 @@ class Judgement:
         return {name: self.decisions[name].difference for name in self._tried}
 
     def _decide(self, against: Mapping[str, str], *, control: bool = False) -> dict[str, Decision]:
-        found = decide(
+        """Return how each comparison ended; variants that joined later do not change those of before."""
+        found: dict[str, Decision] = {}
+        for stage in self.plan.all_stages:
+            joined = [name for name in against if name in found or name in stage.variants]
+            if {*joined} - {*found}:
+                found = self._decided({name: against[name] for name in joined}, control=control) | found
+        return {
+            name: replace(found[name], difference=summary.in_unit(found[name].difference, self.metric))
+            for name in against
+        }
+
+    def _decided(self, against: Mapping[str, str], *, control: bool) -> dict[str, Decision]:
+        return decide(
             {name: self.scores[reference] for name, reference in against.items()},
             {name: self.scores[name] for name in against},
             {name: self.plan.looks(name, control=control) for name in against},
@@ -193,10 +206,6 @@ class Judgement:
             alpha=1 - self.plan.level,
             further=dict.fromkeys(against, self.plan.further_level(control=control)),
         )
-        return {
-            name: replace(d, difference=summary.in_unit(d.difference, self.metric))
-            for name, d in found.items()
-        }
 
 
 def kept_runs(

@@ -7,9 +7,11 @@ import json
 import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
-from foveate.compare.statistics.spending import Look, for_continuation, spend
+from foveate.compare.planned import BASELINE, TRUNK, Key, Mode, PlannedRun, PlannedVariant, Stage
+from foveate.compare.statistics.looks import Look
+from foveate.compare.statistics.spending import for_continuation, spend
 from foveate.data.feed import plain
 from foveate.errors import StudyError, nearest
 from foveate.quantities import duration, short
@@ -17,99 +19,12 @@ from foveate.recipe import TrainConfig
 from foveate.tasks.base import Inputs, task_named, task_with
 from foveate.train.budget import Budget
 
-Mode = Literal["scratch", "pretrained", "branch"]
-Role = Literal["baseline", "variant", "control", "trunk", "report"]
-BASELINE, TRUNK, REPORT, LOOK = "baseline", "trunk", "report", "look"
 _CHANGED = {  # what is known by a hash alone
     "sources.weights": "weights: the file at this path has changed",
     "sources.code": "model: its code has changed",
     "fingerprint": "data: its images, labels or splits have changed",
 }
 BRANCH_SEED = 100_003  # a branch sees an order and augmentations that its trunk has not seen
-
-Key = tuple[str, int]
-
-
-@dataclass(frozen=True)
-class PlannedVariant:
-    """One column of the study.
-
-    Args:
-        name: What the report calls it.
-        role: ``baseline``, ``variant`` or ``control``.
-        spec: What is inserted, or None.
-        model: Its own model, if it is another one than the study's; nothing is inserted in it.
-        control: For a variant: the name of the control that it must beat, or None.
-        parameters: Learnable numbers.
-        macs: Multiply-adds of one item.
-        bytes: Size of the parameters and buffers.
-        step_seconds: Time of one training step, measured.
-        image_seconds: Time of evaluating one item, measured.
-    """
-
-    name: str
-    role: Role
-    spec: str | None
-    model: str | None = None
-    control: str | None = None
-    parameters: int = 0
-    macs: int = 0
-    bytes: int = 0
-    step_seconds: float = 0.0
-    image_seconds: float = 0.0
-
-
-@dataclass(frozen=True)
-class PlannedRun:
-    """One training of one variant with one seed.
-
-    Args:
-        variant: Its name.
-        seed: Its seed.
-        role: ``trunk`` for the training that the branches of a seed share; else the variant's role.
-        spec: What is inserted, or None.
-        model: The variant's own model, or None.
-        epochs: Passes over the training items.
-        steps: Optimiser steps; the same for all variants, and checked after the run.
-        parameters: Learnable numbers.
-        macs: Multiply-adds of one item.
-        bytes: Size of the parameters and buffers.
-        seconds: How long it will take, from a few measured steps.
-        needs: The run that has to be done before, or None.
-    """
-
-    variant: str
-    seed: int
-    role: Role
-    spec: str | None
-    model: str | None
-    epochs: int
-    steps: int
-    parameters: int
-    macs: int
-    bytes: int
-    seconds: float
-    needs: Key | None = None
-
-    @property
-    def key(self) -> Key:
-        """What the store knows it by."""
-        return self.variant, self.seed
-
-
-@dataclass(frozen=True)
-class Stage:
-    """Looks that were planned at one time: at the beginning, or when the study was continued.
-
-    Args:
-        looks: Seeds at each look, rising.
-        alpha: What all false verdicts of these looks together may take of the study's error rate, 1 - level.
-        variants: Names of the variants and controls that are judged at these looks.
-    """
-
-    looks: tuple[int, ...]
-    alpha: float
-    variants: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -208,7 +123,7 @@ class StudyPlan:
             if name in judged:
                 parts = spend(stage.looks, stage.alpha)
                 found += [
-                    Look(seeds, 1 - part / len(judged))
+                    Look(seeds, 1 - part / len(judged), last=seeds == stage.looks[-1])
                     for seeds, part in zip(stage.looks, parts, strict=True)
                 ]
         return tuple(found)

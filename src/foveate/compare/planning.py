@@ -9,7 +9,8 @@ import torch
 
 from foveate.calls import parse_call
 from foveate.compare.build import build
-from foveate.compare.plan import BASELINE, LOOK, REPORT, TRUNK, PlannedVariant, Stage, StudyPlan
+from foveate.compare.plan import StudyPlan
+from foveate.compare.planned import BASELINE, LOOK, REPORT, TRUNK, PlannedVariant, Stage
 from foveate.compare.question import Question
 from foveate.compare.statistics.spending import for_plan
 from foveate.cost.count import cost

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import get_args
 
-from foveate.compare.plan import Mode
+from foveate.compare.planned import Mode
 from foveate.errors import StudyError
 from foveate.options import is_seed
 from foveate.quantities import seconds_of
@@ -104,9 +104,9 @@ class Question:
     def _no_seeds(self) -> StudyError:
         least = 2 if self.race else 3
         return StudyError(
-            f"seeds: got {self.seeds!r}, expected how many (at most {_MOST_SEEDS}), from how many to how many, "
-            f'such as "3..8", beginning with {least} or more, or a list of different whole numbers from 0 to '
-            "below 2**63"
+            f"seeds: got {self.seeds!r}, expected how many (at most {_MOST_SEEDS}), from how many to how "
+            f'many, such as "3..8", beginning with {least} or more, or a list of different whole numbers '
+            "from 0 to below 2**63"
         )
 
     @property

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-from foveate.compare.plan import BASELINE, LOOK, REPORT, TRUNK, Key, StudyPlan
+from foveate.compare.plan import StudyPlan
+from foveate.compare.planned import BASELINE, LOOK, REPORT, TRUNK, Key
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from typing import Any, NotRequired, TypedDict
 
 from torch import Tensor, nn
 
-from foveate.compare.plan import TRUNK, PlannedRun, StudyPlan
+from foveate.compare.plan import StudyPlan
+from foveate.compare.planned import TRUNK, PlannedRun
 from foveate.compare.run_files import ANSWERS, keep_answers, run_folder
 from foveate.data.feed import Feed
 from foveate.errors import StudyError

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from foveate.compare.plan import TRUNK, PlannedRun
+from foveate.compare.planned import TRUNK, PlannedRun
 from foveate.errors import CheckpointError
 from foveate.files import replacing
 from foveate.tasks.judged import Answers

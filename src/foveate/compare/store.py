@@ -21,7 +21,8 @@ from typing import Any
 
 from foveate.compare import claims
 from foveate.compare.continuing import continued
-from foveate.compare.plan import LOOK, REPORT, Key, StudyPlan
+from foveate.compare.plan import StudyPlan
+from foveate.compare.planned import LOOK, REPORT, Key
 from foveate.compare.rows import Row, every_key, rows
 from foveate.errors import OptionError, StudyError
 from foveate.files import sweep
@@ -83,8 +84,8 @@ class Store:
             folder: The study's folder; made if it is missing.
             plan: What the study is.
             owner: Who claims; this process by default.
-            timed: Returns the plan with its times: measured if the study begins here, else those of the stored
-                plan that it is given, and measured where that has none.
+            timed: Returns the plan with its times: measured if the study begins here, else those of the
+                stored plan that it is given, and measured where that has none.
 
         Raises:
             StudyError: It holds a study with another plan (the message says what differs) or a training of

@@ -13,7 +13,8 @@ from typing import Any
 from foveate.compare.engine import expect_engine, run_engine
 from foveate.compare.execute import Opened, close, keep_open
 from foveate.compare.finished_study import Study
-from foveate.compare.plan import REPORT, StudyPlan
+from foveate.compare.plan import StudyPlan
+from foveate.compare.planned import REPORT
 from foveate.compare.planning import (
     outline,
     with_controls,

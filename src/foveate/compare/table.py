@@ -15,7 +15,15 @@ class Table(list[dict[str, Any]]):
         """Return the table as text."""
         unit = f"{self[0]['unit']}" if self else ""
         head = f"{'variant':<26}{unit:>7}{'difference':>12}  {'interval':<16}{'params':>7}  verdict"
-        return "\n".join((head, *(_line(row) for row in self)))
+        return "\n".join((head, *(_line(row) for row in self), *self.notes))
+
+    @property
+    def notes(self) -> list[str]:
+        """What has to be said beside the table."""
+        seeds = sorted({row["seeds"] for row in self})
+        if len(seeds) < 2:
+            return []
+        return ["", f"Scores rest on {seeds[0]} to {seeds[-1]} seeds, differences on the same seeds of both."]
 
     __repr__ = __str__
 
@@ -33,6 +41,7 @@ def _row(v: Mapping[str, Any], unit: str) -> dict[str, Any]:
         "role": v["role"],
         "unit": unit,
         "score": v["score"]["mean"],
+        "seeds": len(v["score"].get("per_seed") or ()),
         "difference": d.get("mean"),
         **{key: d.get(key) for key in ("low", "high", "p_adjusted", "pairing", "detectable")},
         **v["cost"],

@@ -30,7 +30,7 @@ class Progress(Protocol):
         ...
 
     def note(self, text: str) -> None:
-        """Report something worth a line, such as the figures of an epoch; between two runs, of all of them."""
+        """Report something worth a line: the figures of an epoch, or between runs the state of a study."""
         ...
 
     def end(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -56,6 +56,8 @@ def view(whole: Mapping[str, Any]) -> dict[str, Any]:
         "digits": digits(whole),
         "better": better(whole),
         "items": question["items_called"],
+        "seeds": words.between(_seeds(variants) or [len(question["seeds"])]),
+        "uneven": len(set(_seeds(variants))) > 1,
         "of_models": bool(compared) and all(variant["model"] for variant in compared),
         "cards": by_kind(whole["pictures"]),
         "lead": words.without_repeats(whole["could_have_found"], whole["sentence"]),
@@ -66,6 +68,11 @@ def view(whole: Mapping[str, Any]) -> dict[str, Any]:
         "sections": sections(whole),
         "numbers": {key: value for key, value in whole.items() if key != "pictures"},
     }
+
+
+def _seeds(variants: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Return how many seeds each variant has."""
+    return [len((variant["score"] or {}).get("per_seed") or ()) for variant in variants if variant["score"]]
 
 
 def _asked(question: Mapping[str, Any]) -> str:

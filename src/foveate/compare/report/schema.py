@@ -67,7 +67,7 @@ class Score(TypedDict, total=False):
     """The mean score of a variant, in the metric's unit."""
 
     mean: Annotated[Number, Entry("over seeds and test items")]
-    per_seed: Annotated[list[Number], Entry("of each seed, in the order of question.seeds", [])]
+    per_seed: Annotated[list[Number], Entry("of each seed that it has, in the order of question.seeds", [])]
     low: Annotated[Number, Entry("lower end of its interval; null with one seed or one item")]
     high: Annotated[Number, Entry("upper end")]
 
@@ -230,7 +230,8 @@ class Variant(TypedDict, total=False):
     verdict: Annotated[
         str,
         Entry(
-            "helps enough, helps, hurts, no difference worth having, not yet known, baseline or no verdict",
+            "helps enough, helps, hurts, no difference worth having, not yet known, dropped, baseline or no "
+            "verdict",
             "no verdict",
         ),
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 MINUS = "\N{MINUS SIGN}"
@@ -28,6 +29,7 @@ _BADGES = {
     "hurts": Badge("hurts", "▼"),
     "no difference worth having": Badge("same", "="),
     "not yet known": Badge("unknown", "?"),
+    "dropped": Badge("plain", "×"),
     "baseline": Badge("plain", "○"),
     "no verdict": Badge("plain", DASH),
 }
@@ -159,6 +161,16 @@ def chance(p: float | None) -> str:
     if p is None:
         return DASH
     return "< 0.001" if p < 0.001 else f"{p:.2g}" if p < 0.1 else f"{p:.2f}"
+
+
+def between(numbers: Sequence[int]) -> str:
+    """Write the least and the greatest of some numbers.
+
+    Example:
+        >>> between([3, 8, 5]), between([3, 3])
+        ('3 to 8', '3')
+    """
+    return " to ".join(dict.fromkeys((str(min(numbers)), str(max(numbers)))))
 
 
 def letter(index: int) -> str:

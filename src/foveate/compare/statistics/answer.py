@@ -95,7 +95,8 @@ def _undecided(undecided: Sequence[Candidate], terms: Terms) -> str:
     ends = "" if d.low is None or d.high is None else f" ({terms.number(d.low)} to {terms.number(d.high)})"
     text = f"Not decided: {first.name} is {side} by {terms.amount(abs(d.mean))}{ends}"
     if d.chance_worth is not None:
-        text += f", with a chance of {_percent(d.chance_worth)} to be better by {terms.amount(terms.margin)} or more"
+        worth = terms.amount(terms.margin)
+        text += f", with a chance of {_percent(d.chance_worth)} to be better by {worth} or more"
     others = len(undecided) - 1
     more = (
         ""

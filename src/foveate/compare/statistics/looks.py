@@ -33,10 +33,13 @@ class Look:
     Args:
         seeds: How many seeds it is judged on.
         level: Confidence of this comparison's interval at this look, in (0, 1).
+        last: Whether it was the last one planned at its time. Looks after it were asked for when its result
+            was known, so whatever it found does not stop them.
     """
 
     seeds: int
     level: float
+    last: bool = False
 
 
 @dataclass(frozen=True)
@@ -163,7 +166,7 @@ def _outcome(c: Components, look: Look, planned: Sequence[Look], margin: float, 
     if dropped:
         return "dropped"
     later = [each for each in planned if each.seeds > look.seeds]
-    return "futile" if later and chance_of_verdict(c, later, margin) < FUTILE else "open"
+    return "futile" if later and not look.last and chance_of_verdict(c, later, margin) < FUTILE else "open"
 
 
 def _unlikely(c: Components, gain: float, margin: float) -> bool:

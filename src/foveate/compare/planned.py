@@ -1,0 +1,93 @@
+"""What a study consists of: variants, runs, and the looks at which they are judged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Mode = Literal["scratch", "pretrained", "branch"]
+Role = Literal["baseline", "variant", "control", "trunk", "report"]
+BASELINE, TRUNK, REPORT, LOOK = "baseline", "trunk", "report", "look"
+Key = tuple[str, int]
+
+
+@dataclass(frozen=True)
+class PlannedVariant:
+    """One column of the study.
+
+    Args:
+        name: What the report calls it.
+        role: ``baseline``, ``variant`` or ``control``.
+        spec: What is inserted, or None.
+        model: Its own model, if it is another one than the study's; nothing is inserted in it.
+        control: For a variant: the name of the control that it must beat, or None.
+        parameters: Learnable numbers.
+        macs: Multiply-adds of one item.
+        bytes: Size of the parameters and buffers.
+        step_seconds: Time of one training step, measured.
+        image_seconds: Time of evaluating one item, measured.
+    """
+
+    name: str
+    role: Role
+    spec: str | None
+    model: str | None = None
+    control: str | None = None
+    parameters: int = 0
+    macs: int = 0
+    bytes: int = 0
+    step_seconds: float = 0.0
+    image_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One training of one variant with one seed.
+
+    Args:
+        variant: Its name.
+        seed: Its seed.
+        role: ``trunk`` for the training that the branches of a seed share; else the variant's role.
+        spec: What is inserted, or None.
+        model: The variant's own model, or None.
+        epochs: Passes over the training items.
+        steps: Optimiser steps; the same for all variants, and checked after the run.
+        parameters: Learnable numbers.
+        macs: Multiply-adds of one item.
+        bytes: Size of the parameters and buffers.
+        seconds: How long it will take, from a few measured steps.
+        needs: The run that has to be done before, or None.
+    """
+
+    variant: str
+    seed: int
+    role: Role
+    spec: str | None
+    model: str | None
+    epochs: int
+    steps: int
+    parameters: int
+    macs: int
+    bytes: int
+    seconds: float
+    needs: Key | None = None
+
+    @property
+    def key(self) -> Key:
+        """What the store knows it by."""
+        return self.variant, self.seed
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Looks that were planned at one time: at the beginning, or when the study was continued.
+
+    Args:
+        looks: Seeds at each look, rising.
+        alpha: What all false verdicts of these looks together may take of the study's error rate, 1 - level.
+        variants: Names of the variants and controls that are judged at these looks.
+    """
+
+    looks: tuple[int, ...]
+    alpha: float
+    variants: tuple[str, ...]
