@@ -183,7 +183,7 @@ class Judgement:
         return {name: self.decisions[name].difference for name in self._tried}
 
     def _decide(self, against: Mapping[str, str], *, control: bool = False) -> dict[str, Decision]:
-        """Return how each comparison ended; variants that joined later do not change those of before."""
+        """Return how each comparison ended; variants that joined later do not change earlier ones."""
         found: dict[str, Decision] = {}
         for stage in self.plan.all_stages:
             joined = [name for name in against if name in found or name in stage.variants]

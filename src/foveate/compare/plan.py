@@ -10,8 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from foveate.compare.planned import BASELINE, TRUNK, Key, Mode, PlannedRun, PlannedVariant, Stage
-from foveate.compare.statistics.looks import Look
-from foveate.compare.statistics.spending import for_continuation, spend
+from foveate.compare.statistics.spending import Look, for_continuation, spend
 from foveate.data.feed import plain
 from foveate.errors import StudyError, nearest
 from foveate.quantities import duration, short
@@ -60,6 +59,7 @@ class StudyPlan:
             all seeds.
         branch_lr: Learning rate of the branches; None for the trunk's.
         race: Whether variants that look no better than the margin are dropped early.
+        foreseen: What was said before the first run about what it would be able to find.
     """
 
     mode: Mode
@@ -89,6 +89,7 @@ class StudyPlan:
     stages: tuple[Stage, ...] = ()
     branch_lr: float | None = None
     race: bool = False
+    foreseen: tuple[str, ...] = ()
 
     @property
     def runs(self) -> tuple[PlannedRun, ...]:
@@ -162,7 +163,7 @@ class StudyPlan:
             return
         yield (
             "A variant stops at its first verdict, or where the chance that the remaining seeds bring one is "
-            "below 10 %; the latter is no verdict. The baseline goes on while a variant does."
+            "below 10 %; the latter is not a verdict. The baseline goes on while a variant does."
         )
         if self.race:
             yield (
@@ -202,7 +203,7 @@ class StudyPlan:
     def identity(self) -> dict[str, Any]:
         """Return what must be equal for two commands to be one study: all but measured time and wording."""
         plan = self.to_dict()
-        apart = ("command", "origin", "threads", "plugins", "seeds", "stages")
+        apart = ("command", "origin", "threads", "plugins", "seeds", "stages", "foreseen")
         for name in (*apart, *(() if self.sources else ("sources",))):
             plan.pop(name)
         for variant in plan["variants"]:
@@ -302,6 +303,8 @@ class StudyPlan:
         each = self.seconds / len(self.seeds)
         times = [duration(each * seeds) for seeds in (self.rounds[0], self.rounds[-1])]
         yield f"About {' to '.join(dict.fromkeys(times))} in all, one run after the other."
+        for sentence in self.foreseen:
+            yield from textwrap.wrap(sentence, 80)
 
 
 def _between(numbers: tuple[int, ...]) -> str:
@@ -315,8 +318,12 @@ def _modes(plan: StudyPlan) -> str:
     begin = "from the weights it returns" if own and begin == "from scratch" else begin
     if plan.mode == "branch":
         rate = "" if plan.branch_lr is None else f" at a rate of {plan.branch_lr:.2g}"
-        return f"{begin} {plan.train.epochs} epochs, then branching for {plan.branch_epochs} epochs{rate}"
-    return f"{begin}, {plan.train.epochs} epochs"
+        return f"{begin} {_epochs(plan.train.epochs)}, then branching for {_epochs(plan.branch_epochs)}{rate}"
+    return f"{begin}, {_epochs(plan.train.epochs)}"
+
+
+def _epochs(count: int) -> str:
+    return f"{count} epoch" if count == 1 else f"{count} epochs"
 
 
 def _differences(old: Any, new: Any, path: str) -> Iterator[str]:

@@ -22,7 +22,7 @@ from foveate.models.names import resolve
 from foveate.models.source import sources
 from foveate.plugins import loaded_plugins
 from foveate.quantities import duration
-from foveate.tasks.base import Task
+from foveate.tasks.base import Task, task_with
 from foveate.tasks.build_model import base_model
 from foveate.train.prepare import Setting, settle
 from foveate.train.rehearse import times
@@ -54,6 +54,13 @@ def outline(data: Data, question: Question, command: str) -> tuple[StudyPlan, Ta
     )
     branching, epochs = question.mode == "branch", setting.recipe.epochs
     metric = setting.task.metric
+    if not metric.judges:
+        usual = task_with(setting.kind, setting.task.inputs, setting.recipe, None).metric.name
+        raise StudyError(
+            f"metric: a study cannot be judged by the {metric.name}: a model that is merely surer of itself "
+            f"scores better or worse by it, though it is right as often. Judge by another, such as {usual}; "
+            "fv.score reports this one."
+        )
     plan = StudyPlan(
         mode=question.actual_mode,
         model=question.model,

@@ -292,7 +292,7 @@ class Store:
         self._insert(db, self._known_rows(db))
 
     def _continue(self, plan: StudyPlan) -> None:
-        """Replace the plan by one with more in it; looks are taken again, and the report is written anew."""
+        """Replace the plan by one with more in it; looks are taken again, and the report is written again."""
         with self._transaction() as db:
             db.execute("UPDATE plan SET json = ?", (json.dumps(plan.to_dict()),))
             db.execute("DELETE FROM runs WHERE variant IN (?, ?)", (LOOK, REPORT))

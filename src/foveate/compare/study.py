@@ -13,6 +13,7 @@ from typing import Any
 from foveate.compare.engine import expect_engine, run_engine
 from foveate.compare.execute import Opened, close, keep_open
 from foveate.compare.finished_study import Study
+from foveate.compare.forecast import foreseen
 from foveate.compare.plan import StudyPlan
 from foveate.compare.planned import REPORT
 from foveate.compare.planning import (
@@ -152,14 +153,16 @@ def compare(
     plan = with_looks(with_controls(with_costs(plan, made), made), question)
     study = Opened(plan, opened, made, made.feeds(opened), findings)
 
+    folder = Path(out) if out is not None else Path("runs") / _name(plan)
+
     def timed(stored: StudyPlan | None = None) -> StudyPlan:
         known = {} if stored is None else {v.name: v for v in stored.variants}
         whole = with_times(plan, made, study.feeds) if {*plan.compared} - {*known} else plan
-        return within_budget(with_times_of(whole, known), question.seconds)
+        found = within_budget(with_times_of(whole, known), question.seconds)
+        return replace(found, foreseen=foreseen(found, made.metric, folder.parent))
 
     if dry_run:
         return timed()
-    folder = Path(out) if out is not None else Path("runs") / _name(plan)
     return _Session(study, folder, timed).make(engine, progress)
 
 

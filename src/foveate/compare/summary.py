@@ -42,6 +42,7 @@ def in_unit(d: Difference, metric: Metric) -> Difference:
         high=scaled(d.high),
         detectable=scaled(d.detectable),
         seed_sd=scaled(d.seed_sd),
+        item_sd=scaled(d.item_sd),
     )
 
 

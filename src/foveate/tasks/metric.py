@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from foveate.options import check_fields
 
@@ -32,6 +33,9 @@ class Metric:
     bounds: tuple[float, float] | None = (0.0, 1.0)
     margin: float = 0.5
     groups: int | None = None
+
+    judges: ClassVar[bool] = True
+    """Whether a study may be judged by it. Not by raw confidence: sharper probabilities alone change it."""
 
     def __post_init__(self) -> None:
         check_fields(self)

@@ -102,6 +102,7 @@ class Difference(TypedDict, total=False):
     item_share: Annotated[
         Number, Entry("share of the variance that more items would reduce, 0 to 1", since=3)
     ]
+    item_sd: Annotated[Number, Entry("sd of one item's difference within a seed", since=3)]
 
 
 class Cost(TypedDict, total=False):

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from foveate.compare.statistics import outlook, power
 from foveate.compare.statistics.crossed_effects import Components, components, interval, p_value
 from foveate.compare.statistics.moderation import moderate
+
+Outcome = Literal["verdict", "futile", "dropped", "open"]
+"""How a comparison stands after a look; see ``looks.Decision``."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,7 @@ class Difference:
             ``outlook``; None without a margin or without an interval.
         seed_sd: Standard deviation of one seed's difference, the sampling of items taken out.
         item_share: Part of the variance of the mean that more items would reduce, in [0, 1].
+        item_sd: Standard deviation of one item's difference within a seed.
     """
 
     mean: float
@@ -55,6 +60,7 @@ class Difference:
     chance_worth: float | None = None
     seed_sd: float | None = None
     item_share: float | None = None
+    item_sd: float | None = None
 
 
 def compare_all(
@@ -141,4 +147,5 @@ def describe(
         chance_worth=outlook.chance_worth(gain, float(np.sqrt(c.variance)), margin),
         seed_sd=float(np.sqrt(seed_part / c.items)),
         item_share=1 - seed_part / all_parts if all_parts > 0 else 1.0,
+        item_sd=float(np.sqrt((c.ms_item + (c.seeds - 1) * c.ms_rest) / c.seeds)),
     )

@@ -10,36 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from foveate.compare.statistics.crossed_effects import Components, components, interval
-from foveate.compare.statistics.family import Difference, describe
+from foveate.compare.statistics.family import Difference, Outcome, describe
 from foveate.compare.statistics.moderation import moderate
 from foveate.compare.statistics.outlook import chance_of_verdict
 from foveate.compare.statistics.power import LEAST_SEEDS, tells
+from foveate.compare.statistics.spending import Look
 
-Outcome = Literal["verdict", "futile", "dropped", "open"]
 FUTILE = 0.1  # with a smaller chance of a verdict a comparison ends
 _DROP = 1.28  # standard errors: the true gain is below their end with 90 %
 _LEAST_TO_DROP = 2  # seeds
-
-
-@dataclass(frozen=True)
-class Look:
-    """One of the times at which a comparison is judged.
-
-    Args:
-        seeds: How many seeds it is judged on.
-        level: Confidence of this comparison's interval at this look, in (0, 1).
-        last: Whether it was the last one planned at its time. Looks after it were asked for when its result
-            was known, so whatever it found does not stop them.
-    """
-
-    seeds: int
-    level: float
-    last: bool = False
 
 
 @dataclass(frozen=True)

@@ -14,16 +14,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import stats
 
 from foveate.compare.statistics.crossed_effects import Components, half_width, unseen_share, with_seeds
 from foveate.compare.statistics.power import LEAST_SEEDS
-
-if TYPE_CHECKING:
-    from foveate.compare.statistics.looks import Look
+from foveate.compare.statistics.spending import Look
 
 MOST_SEEDS = 20  # more are impractical: then the answer is that seeds will not do
 MORE_LIKELY_THAN_NOT = 0.6  # the most that is said where the standard error exceeds the margin

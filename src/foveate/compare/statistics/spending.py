@@ -8,8 +8,25 @@ its share is in proportion to its seeds. A part of alpha is kept for continuing 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 PLANNED = 0.8  # of alpha, for the looks planned first; the rest is for continuations
+
+
+@dataclass(frozen=True)
+class Look:
+    """One of the times at which a comparison is judged.
+
+    Args:
+        seeds: How many seeds it is judged on.
+        level: Confidence of this comparison's interval at this look, in (0, 1).
+        last: Whether it was the last one planned at its time. Looks after it were asked for when its result
+            was known, so whatever it found does not stop them.
+    """
+
+    seeds: int
+    level: float
+    last: bool = False
 
 
 def spend(looks: Sequence[int], alpha: float) -> tuple[float, ...]:

@@ -37,6 +37,8 @@ class Brier(LabelMetric):
     bounds: tuple[float, float] | None = field(default=(0.0, 2.0), init=False)
     margin: float = field(default=0.005, init=False)
 
+    judges = False
+
     def of(self, classes: int) -> Self:
         """Return the metric with the bounds that it has for this number of classes."""
         found = copy(super().of(classes))

@@ -32,6 +32,8 @@ class LogLoss(LabelMetric):
     bounds: tuple[float, float] | None = field(default=(0.0, float("inf")), init=False)
     margin: float = field(default=0.01, init=False)
 
+    judges = False
+
     def record(self, log_p: Float64[Tensor, "b k"], targets: Int64[Tensor, " b"]) -> Float64[Tensor, " b"]:
         """Return -log of the probability of each item's class."""
         return -log_p.gather(1, targets.unsqueeze(1)).squeeze(1)
