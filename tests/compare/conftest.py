@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from foveate.compare.report import write
+from tests.compare.study_samples import brief_studies
 
 
 @pytest.fixture(scope="module")
@@ -23,3 +24,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the figure out of a report: drawing it takes most of the time."""
     monkeypatch.setattr(write, "draw", lambda _: {"png": b"-", "svg": b"-"})
+
+
+@pytest.fixture
+def brief() -> Iterator[None]:
+    """Leave out what takes most of the time of a small study."""
+    with brief_studies():
+        yield

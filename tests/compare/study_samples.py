@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import os
+import resource
+import signal
 import sqlite3
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
+import torch
+
+from foveate.compare import measured
 from foveate.compare.plan import StudyPlan
 from foveate.compare.planned import PlannedVariant
+from foveate.compare.report import write
+from foveate.compare.study import compare
 from foveate.recipe import TrainConfig
+from foveate.train.progress import Lines
 
 INPUTS = {"classes": ["a", "b"], "size": [24, 24], "normalisation": [[0.5] * 3, [0.5] * 3]}
 DATA = "scenes(train=96, val=0, test=40, classes=4, size=24)"
@@ -51,9 +62,35 @@ def plan(**others: Any) -> StudyPlan:
     return StudyPlan(**known)
 
 
-def small_cache(folder: Path) -> dict[str, str]:
-    """Return the environment of a child process, its cache inside ``folder``."""
-    return {**os.environ, "FOVEATE_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1", "NO_COLOR": "1"}
+@contextmanager
+def brief_studies() -> Iterator[None]:
+    """Let studies draw no figure, measure no memory and hardly any latency: what takes most of the time."""
+    with ExitStack() as stack:
+        stack.enter_context(mock.patch.object(write, "draw", lambda _: {"png": b"-", "svg": b"-"}))
+        stack.enter_context(mock.patch.object(measured, "memory", lambda *_: {"inference": 1, "training": 1}))
+        stack.enter_context(mock.patch.object(measured, "ROUNDS", 2))
+        yield
+
+
+def make_in_a_child(out: Path, cache: Path) -> None:
+    """Make the small study, as a child process does it; ``lines.txt`` beside its folder says which runs."""
+    os.environ["FOVEATE_CACHE"] = str(cache)
+    torch.set_num_threads(1)
+    with brief_studies(), out.with_name(f"{out.name}.lines.txt").open("w") as lines:
+        compare(**words(out=out, progress=Lines(lines)))
+
+
+@contextmanager
+def no_file_beyond(size: int) -> Iterator[None]:
+    """Let every write fail that makes a file larger than ``size`` bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
 
 
 def done(out: Path) -> int:

@@ -18,7 +18,6 @@ from foveate.compare import engine
 from foveate.compare.best import Choice, save_best
 from foveate.compare.engine import local, processes
 from foveate.compare.finished_study import Study
-from foveate.compare.report import write
 from foveate.compare.run_files import answers
 from foveate.compare.store import Store
 from foveate.compare.study import compare
@@ -27,16 +26,21 @@ from foveate.errors import FoveateError, StudyError
 from foveate.infer.load import load
 from foveate.models import create_model
 from foveate.train.progress import Silent
-from tests.compare.study_samples import DATA, plan, words
+from tests.compare.study_samples import DATA, brief_studies, plan, words
 
-ASKED = {"variants": ["resnet14", "se@stage3"], "seeds": 2, "progress": Silent()}
+DEEPER = "resnet14(width=8)"
+ASKED = {
+    "model": "resnet8(width=8)",
+    "variants": [DEEPER, "se@stage3"],
+    "seeds": 2,
+    "progress": Silent(),
+}
 
 
 @pytest.fixture(scope="module")
 def alone(home: Path) -> Study:
-    """A study of a model and a mechanism, made by this process alone; without a figure, which takes long."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(write, "draw", lambda _: {"png": b"-", "svg": b"-"})
+    """A study of a model and a mechanism, made by this process alone."""
+    with brief_studies():
         return compare(**words(**ASKED, out=home / "alone"))
 
 
@@ -51,14 +55,14 @@ def outcome(folder: Path) -> tuple[Any, ...]:
 
 def test_a_model_and_a_mechanism_are_judged_in_one_study(alone: Study):
     base, deeper, se, control = alone.result["variants"]
-    assert (deeper["model"], deeper["spec"], deeper["control"]) == ("resnet14", None, None)
+    assert (deeper["model"], deeper["spec"], deeper["control"]) == (DEEPER, None, None)
     assert deeper["as_attention"] is None and deeper["versus_control"] is None
     assert se["control"] == control["name"] and se["versus_control"] is not None
     assert deeper["cost"]["parameters"] == sum(
-        p.numel() for p in create_model("resnet14", classes=4).parameters()
+        p.numel() for p in create_model(DEEPER, classes=4).parameters()
     )
     assert deeper["difference"]["mean"] == pytest.approx(deeper["score"]["mean"] - base["score"]["mean"])
-    assert set(alone.verdicts) >= {"resnet14", "se@stage3"} and alone.sentence
+    assert set(alone.verdicts) >= {DEEPER, "se@stage3"} and alone.sentence
     assert "resnet14" in (alone.folder / "report.html").read_text(encoding="utf-8")
 
 
@@ -66,9 +70,9 @@ def test_a_model_that_is_a_variant_is_kept_and_predicts(alone: Study, home: Path
     config = json.loads((alone.folder / "best" / "config.json").read_text())
     inputs = {name: config[name] for name in ("classes", "palette", "size", "normalisation", "levels")}
     shutil.copytree(alone.folder / "runs", home / "other" / "runs")
-    save_best(Store(alone.folder).plan(), Choice("resnet14", 1, "asked for"), home / "other", inputs)
+    save_best(Store(alone.folder).plan(), Choice(DEEPER, 1, "asked for"), home / "other", inputs)
     test = open_data(DATA).splits["test"]
-    stored = answers(alone.folder, "resnet14", 1)
+    stored = answers(alone.folder, DEEPER, 1)
     found = load(home / "other").predict([test.load(item) for item in range(len(test))])
     assert stored is not None and np.allclose(found.numpy(), stored[1], atol=1e-5)
 
@@ -79,7 +83,7 @@ def two_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
 
 
-@pytest.mark.slow
+@pytest.mark.nightly  # with one of them killed as well: in the gate
 def test_processes_come_to_the_same_bits(alone: Study, home: Path, two_threads: None):
     found = compare(**words(**ASKED, out=home / "two", engine="processes(count=2)"))
     assert outcome(found.folder) == outcome(alone.folder)

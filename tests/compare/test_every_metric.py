@@ -14,7 +14,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from foveate.compare import measured
 from foveate.compare.assemble import assemble
 from foveate.compare.best import choose, validation_score
 from foveate.compare.plan import StudyPlan
@@ -128,14 +127,8 @@ def run(task: ImageTask, folder: Path, true: np.ndarray, variant: str, good: flo
     return {"score": task.value(records), "val_score": VALIDATED[seed], "history": [epoch], **took}
 
 
-@pytest.fixture
-def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out how much memory the models take: asking for it takes most of the time."""
-    monkeypatch.setattr(measured, "memory", lambda *_: {"inference": 1, "training": 1})
-
-
 @pytest.mark.parametrize(("name", "metric", "classes"), ALL)
-def test_it_judges_a_study(name, metric, classes, tmp_path: Path, undrawn: None, unmeasured: None):
+def test_it_judges_a_study(name, metric, classes, tmp_path: Path, brief: None):
     task = asked(name, metric, classes)
     true, goodness = truths(task), {"baseline": 0.2, "se@stage3": 1.5}
     made = plan(task=name, metric=metric, inputs=task.inputs, seeds=range(SEEDS), margin=task.metric.margin)
@@ -233,7 +226,7 @@ def test_without_validation_images_it_has_the_median_test_score():
     assert chosen(plan(seeds=(0, 1)), two, "log_loss") == 0
 
 
-def test_a_study_where_less_is_better(home: Path):
+def test_a_study_where_less_is_better(home: Path, brief: None):
     found = compare(
         **words(
             data="scenes(train=48, val=16, test=24, classes=3, size=24)",

@@ -3,57 +3,46 @@
 from __future__ import annotations
 
 import json
-import os
+import multiprocessing
 import signal
 import sqlite3
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.compare.study_samples import done, small_cache
-
-pytestmark = pytest.mark.slow
-
-_SCRIPT = """
-import signal, sys
-from pathlib import Path
-import torch
-torch.set_num_threads(1)
-sys.path.insert(0, {tests!r})
-from tests.compare.study_samples import words
 from foveate.compare.study import compare
 from foveate.errors import FoveateError
-from foveate.train.progress import Lines
-if {limit}:
-    import resource
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
-try:
-    compare(**words(out={out!r}, progress=Lines(sys.stdout)))
-except FoveateError as error:
-    print("TOLD", error)
-    sys.exit(3)
-"""
+from foveate.train.progress import Silent
+from tests.child_processes import child_processes
+from tests.compare.study_samples import done, make_in_a_child, no_file_beyond, words
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("brief")]
+
+RUNS = 9  # three variants, three seeds
 
 
-def start(out: Path, home: Path, limit: int = 0) -> subprocess.Popen[str]:
-    script = _SCRIPT.format(tests=str(Path(__file__).parents[2]), out=str(out), limit=limit)
-    return subprocess.Popen(
-        [sys.executable, "-c", script],
-        env=small_cache(home),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+class Heard(Silent):
+    """Keeps the names of the runs that begin, and calls a function as each begins."""
+
+    def __init__(self) -> None:
+        self.runs: list[str] = []
+
+    def begin(self, name: str, steps: int, done: int = 0) -> None:
+        self.runs.append(name)
 
 
-def finish(child: subprocess.Popen[str]) -> str:
-    out, err = child.communicate(timeout=400)
-    assert child.returncode == 0, err
-    return out
+def start(out: Path) -> multiprocessing.process.BaseProcess:
+    child = child_processes.Process(target=make_in_a_child, args=(out, out.parent / "cache"))
+    child.start()
+    return child
+
+
+def finish(out: Path) -> list[str]:
+    """Give the same command in this process; return the runs that it makes."""
+    heard = Heard()
+    compare(**words(out=out, progress=heard))
+    return heard.runs
 
 
 def table(out: Path) -> list[tuple]:
@@ -64,58 +53,69 @@ def table(out: Path) -> list[tuple]:
 
 @pytest.fixture(scope="module")
 def undisturbed(home: Path) -> list[tuple]:
-    finish(start(home / "undisturbed", home))
+    child = start(home / "undisturbed")
+    child.join(timeout=400)
+    assert child.exitcode == 0
     return table(home / "undisturbed")
+
+
+def wait_for(out: Path, runs: int, child: multiprocessing.process.BaseProcess) -> None:
+    until = time.monotonic() + 300
+    while done(out) < runs or not out.exists():
+        assert child.is_alive() and time.monotonic() < until
+        time.sleep(0.01)
 
 
 @pytest.mark.parametrize("after", [0, 4])
 def test_a_study_killed_and_continued_gives_the_same_table(after: int, home: Path, undisturbed: list[tuple]):
     out = home / f"killed{after}"
-    child = start(out, home)
-    until = time.monotonic() + 300
-    while done(out) < after or not out.exists():
-        assert child.poll() is None and time.monotonic() < until
-        time.sleep(0.01)
-    time.sleep(0.05 * after)
-    os.kill(child.pid, signal.SIGKILL)
-    child.communicate()
+    child = start(out)
+    wait_for(out, after, child)
+    time.sleep(0.02 * after)
+    child.kill()
+    child.join()
     kept = done(out)
-    assert kept < 10
-    said = finish(start(out, home))
+    assert child.exitcode == -signal.SIGKILL and after <= kept <= RUNS
+    assert len(finish(out)) == RUNS - kept  # finished runs are not made again
     assert table(out) == undisturbed
-    assert said.count("steps") <= 9 - kept  # finished runs are not made again
 
 
 def test_two_processes_share_one_study_and_repeat_no_run(home: Path, undisturbed: list[tuple]):
     out = home / "shared"
-    said = [finish(child) for child in [start(out, home), start(out, home)]]
-    runs = [line for text in said for line in text.splitlines() if line.endswith("steps")]
-    assert len(runs) == 9 and len(set(runs)) == 9
+    child = start(out)
+    wait_for(out, 1, child)
+    ours = finish(out)
+    child.join(timeout=400)
+    assert child.exitcode == 0
+    lines = out.with_name("shared.lines.txt").read_text().splitlines()
+    theirs = [line for line in lines if line.endswith("steps")]
+    assert len(ours) + len(theirs) == RUNS
+    assert not [name for name in ours for line in theirs if name in line]
     assert table(out) == undisturbed
 
 
 def test_a_full_disk_loses_no_finished_run(home: Path, undisturbed: list[tuple]):
     """No file may grow beyond 60 kB, which the state of a study fits in and the weights of a model do not."""
     out = home / "full"
-    child = start(out, home, limit=60_000)
-    said, err = child.communicate(timeout=300)
-    assert child.returncode == 3, err
-    assert "Make room" in said or "make room" in said
-    assert "same command again" in said
-    finish(start(out, home))
+    with no_file_beyond(60_000), pytest.raises(FoveateError, match=r"(?s)[Mm]ake room.*same command again"):
+        finish(out)
+    assert len(finish(out)) == RUNS
     assert table(out) == undisturbed
+
+
+class Interrupted(Heard):
+    """Receives what Ctrl-C sends as the second run goes on."""
+
+    def advance(self, done: int) -> None:
+        if len(self.runs) == 2:
+            signal.raise_signal(signal.SIGINT)
 
 
 def test_control_c_gives_the_run_back(home: Path, undisturbed: list[tuple]):
     out = home / "interrupted"
-    child = start(out, home)
-    until = time.monotonic() + 300
-    while done(out) < 1:
-        assert child.poll() is None and time.monotonic() < until
-        time.sleep(0.01)
-    child.send_signal(signal.SIGINT)
-    child.communicate(timeout=100)
+    with pytest.raises(KeyboardInterrupt):
+        compare(**words(out=out, progress=Interrupted()))
     with sqlite3.connect(out / "study.sqlite") as db:
         assert db.execute("SELECT COUNT(*) FROM runs WHERE state = 'claimed'").fetchone()[0] == 0
-    finish(start(out, home))
+    assert len(finish(out)) == RUNS - 1
     assert table(out) == undisturbed

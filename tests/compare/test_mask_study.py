@@ -21,6 +21,7 @@ from foveate.recipe import TrainConfig
 from foveate.tasks import tasks
 from foveate.tasks.cards.mask_pictures import choose
 from foveate.train.progress import Silent
+from tests.compare.study_samples import brief_studies
 
 DATA = "scenes(masks=True, classes=3, train=24, val=6, test=8, size=32)"
 WORDS = {
@@ -34,7 +35,8 @@ WORDS = {
 
 @pytest.fixture(scope="module")
 def study(home: Path) -> Study:
-    return compare(DATA, **WORDS, seeds=3, metric="dice", out=home / "study", progress=Silent())
+    with brief_studies():
+        return compare(DATA, **WORDS, seeds=3, metric="dice", out=home / "study", progress=Silent())
 
 
 def test_the_score_is_the_metric_over_all_test_pixels(study: Study):

@@ -37,8 +37,12 @@ class Counting(Silent):
         self.runs.append(name)
 
 
+pytestmark = pytest.mark.usefixtures("brief")
+
+
 @pytest.fixture(scope="module")
 def study(home: Path) -> Study:
+    """The one study of this file that leaves nothing out."""
     return compare(**words(out=home / "study", progress=Silent()))
 
 

@@ -18,6 +18,7 @@ from foveate.compare.judgement import Judgement, kept_runs, stacked
 from foveate.compare.plan import StudyPlan
 from foveate.compare.planned import BASELINE, Key, PlannedVariant
 from foveate.compare.provenance import recipe, versions
+from foveate.compare.trained_out import still_rising
 from foveate.data.checks.finding import Finding
 from foveate.data.feed import Feed
 from foveate.tasks.base import Task
@@ -59,21 +60,26 @@ def assemble(
     ]
     chance = task.metric.scale * task.chance(feeds)
     lost = chance_sentence({v["name"]: v["score"] for v in variants}, chance, judged.terms)
+    rising = still_rising(plan, records, task.metric, judged.terms)
     choice = choose(plan, judged.recommended, records, task.metric)
     return {
         "foveate": versions()["foveate"],
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "question": _question(plan, task),
-        "sentence": f"{judged.sentence} {lost}".strip(),
+        "sentence": " ".join(filter(None, (judged.sentence, lost, "" if judged.is_decided else rising))),
         "chance": chance,
         "could_have_found": judged.could_have_found,
         "best": asdict(choice),
         "variants": variants,
-        "checks": [asdict(finding) for finding in findings],
+        "checks": [asdict(finding) for finding in (*findings, *_as_finding(rising))],
         "recipe": recipe(plan),
         "runs": [_run(plan, key, record, task) for key, record in records.items() if "steps" in record],
         "pictures": task.cards(models, feeds["test"], shown, judged.of_items()),
     }
+
+
+def _as_finding(warning: str) -> list[Finding]:
+    return [Finding("not trained out", "warning", warning, ())] if warning else []
 
 
 def _confusions(

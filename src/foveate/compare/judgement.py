@@ -70,6 +70,11 @@ class Judgement:
         return answer(self._candidates(), self.terms)
 
     @property
+    def is_decided(self) -> bool:
+        """Whether every variant has a verdict."""
+        return all(self.verdicts[name].name != "not yet known" for name in self._tried)
+
+    @property
     def recommended(self) -> str:
         """The variant to use: the baseline if none is shown to help."""
         chosen = recommended(self._candidates(), self.terms)
