@@ -34,7 +34,7 @@ def counted(module: Mechanism, tensors: tuple[Tensor, ...]) -> Cost:
         torch.ops.aten.dot: lambda a, b, **_: 2 * a[0],
     }
     counter = FlopCounterMode(display=False, custom_mapping=more)
-    with torch.no_grad(), recording(module), counter:
+    with recording(module.requires_grad_(False)), counter:
         ask(module, tensors)
     return Cost(
         parameters=sum(p.numel() for p in module.parameters()),

@@ -46,7 +46,9 @@ def tensors(names: tuple[str, ...], layout: torch.memory_format, dtype: torch.dt
 
 @LAYOUTS
 @PAIRS
-@pytest.mark.parametrize("block", [1, 50, 10_000])
+@pytest.mark.parametrize(
+    "block", [pytest.param(1, marks=pytest.mark.slow), 50, pytest.param(10_000, marks=pytest.mark.slow)]
+)
 def test_equals_the_plain_formula(layout, fast, formula, block, monkeypatch) -> None:
     monkeypatch.setattr(gating, "BLOCK", block)
     for names in SETS:
