@@ -23,8 +23,8 @@ GATING = 12  # channels of the coarser map that drives a gate
 STEPS = 3  # queries that read a memory
 NEEDED = {"label": {"classes": CLASSES}, "gate": {"gating": GATING}}  # an interface cannot be built without
 FEW = """
-additive attention_gate cbam channel criss_cross deformable eca emsa feature_pyramid gc gem gumbel halo
-involution mobilevit non_local permutator query2label se side_fusion simam spatial
+additive attention_gate cbam channel criss_cross csra eca emsa feature_pyramid gc gem gumbel halo
+non_local se side_fusion simam spatial
 """.split()  # each interface, kernel and kind of code; test_few.py says so
 BUILDS = [(name, {}) for name in NAMES] + [
     (n, {o: v}) for n in NAMES for o, v in mechanisms[n].variants.items()

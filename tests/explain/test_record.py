@@ -185,6 +185,7 @@ def test_gradients_flow_while_recording() -> None:
     assert x.grad.any()
 
 
+@pytest.mark.slow
 def test_works_on_a_compiled_model_and_leaves_it_compiled() -> None:
     module, runs = model(), []
 
@@ -208,6 +209,7 @@ def test_works_on_a_compiled_model_and_leaves_it_compiled() -> None:
         assert untouched(module)
 
 
+@pytest.mark.slow
 def test_works_inside_a_compiled_part() -> None:
     module = model()
     module.first.compile(backend="eager")

@@ -16,12 +16,10 @@ from foveate.insert.survey import survey
 from foveate.nested_tensors import bit_equal
 from tests.insert.families import FAMILIES, FEW, Family, build
 
-QUICK = ("lcnet_035", "tv/resnet18")
-
 
 def marks(name: str) -> list[pytest.MarkDecorator]:
-    """Return no mark for the quick ones, the nightly one for all but the few."""
-    return [] if name in QUICK else [pytest.mark.slow] if name in FEW else [pytest.mark.nightly]
+    """Return no mark for one family, the nightly one for all but the few."""
+    return [] if name == "tv/resnet18" else [pytest.mark.slow if name in FEW else pytest.mark.nightly]
 
 
 CROSS = [pytest.param(name, marks=marks(name)) for name in FAMILIES]

@@ -33,11 +33,10 @@ def named(found: list[Site], alias: str) -> tuple[str, ...]:
     return tuple(f"before:{site.path}" if site.where == "before" else site.path for site in here)
 
 
-# Skips by argument, by join and by sum, gates in the model, none at all; the others are nightly.
+# In each gate: skips by argument, by join and by sum, gates in the model, none; the others are nightly.
 GATE = ("deeplabv3plus", "unet", "pan", "smp_unet_of_a_transformer", "smp_linknet", "torchvision_fcn")
-QUICK = ("unet", "pan")
 MARKS = dict.fromkeys(SEGMENTERS, pytest.mark.nightly) | dict.fromkeys(GATE, pytest.mark.slow)
-NAMES = [n if n in QUICK else pytest.param(n, marks=MARKS[n]) for n in SEGMENTERS]
+NAMES = [n if n == "unet" else pytest.param(n, marks=MARKS[n]) for n in SEGMENTERS]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -110,6 +110,7 @@ def test_promotes_types_and_takes_what_is_rare_like_the_formula(fast, formula) -
         torch.testing.assert_close(fast(*given, given[1]), formula(*given, given[1]))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:`torch.jit.script`:FutureWarning")  # torch's own, when jvp is imported
 def test_transforms_and_the_compiler_get_the_plain_formula() -> None:
     x, gate = torch.randn(3, 6, 5, 4), torch.rand(3, 6, 1, 1)

@@ -46,7 +46,7 @@ class Doubled(nn.Conv2d):
         return 2 * super().forward(input)
 
 
-@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     "layer",
     [

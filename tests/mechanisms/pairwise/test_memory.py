@@ -21,7 +21,7 @@ BLOCKS = ["bottleneck", "dual", "emsa", "position"]  # form their weights block 
 
 
 # The kernels that form no weights; in the slow tests all of them, and the other way of each.
-QUICK = ("criss_cross", "dual", "emsa", "non_local")
+QUICK = ("criss_cross", "dual", "non_local")
 WAYS = [  # the fused kernel minds both
     (16, torch.contiguous_format),
     pytest.param(8, torch.channels_last, marks=pytest.mark.slow),
@@ -43,6 +43,7 @@ def test_memory_is_linear_in_the_positions(name: str, channels: int, layout: obj
     assert seen.elements <= most < SIDE**4 / 10, f"{seen.elements} elements by {seen.operator}"
 
 
+@pytest.mark.slow
 def test_with_rows_and_columns_apart_it_grows_far_slower_than_all_pairs(largest: type) -> None:
     found = []
     for side in (24, 48):
