@@ -148,6 +148,11 @@ def graph(trees):
     }
 
 
+@functools.cache
+def arrows_of_the_package():
+    return graph(files())
+
+
 def a_cycle(arrows):
     done, path = set(), []
 
@@ -180,7 +185,7 @@ def longest_chain(arrows):
 
 def test_no_chain_is_long():
     """A reader who follows imports from any file is at the ground after twelve files."""
-    chain = longest_chain(graph(files()))
+    chain = longest_chain(arrows_of_the_package())
     assert len(chain) <= 12, " -> ".join(chain)
     assert longest_chain({"a": {"b", "c"}, "b": {"c"}, "c": {"d"}, "d": set()}) == ["a", "b", "c", "d"]
 
@@ -196,7 +201,7 @@ def test_no_basename_twice_on_a_floor():
 
 
 def test_no_cycle():
-    assert a_cycle(graph(files())) is None
+    assert a_cycle(arrows_of_the_package()) is None
     assert a_cycle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
 
 

@@ -114,6 +114,7 @@ def test_an_unknown_name_says_how_another_package_is_asked(shapes: Registry[type
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
 
 
+@pytest.mark.slow  # imports the package once more
 def test_a_model_of_an_installed_package_is_created_by_its_name(tmp_path: Path) -> None:
     source = (
         "from torch import nn\nfrom foveate.models.names import models\n"

@@ -1,4 +1,8 @@
-"""What the tests of the contract share: mechanisms, their inputs, how they are called, their weights seen."""
+"""What the tests of the contract share: mechanisms, their inputs, how they are called, their weights seen.
+
+``make test`` holds a few mechanisms to the contract, one for each interface, each kernel and each kind of
+code; ``make check`` holds all of them to it.
+"""
 
 from __future__ import annotations
 
@@ -18,14 +22,23 @@ CLASSES = 11  # unlike any variant
 GATING = 12  # channels of the coarser map that drives a gate
 STEPS = 3  # queries that read a memory
 NEEDED = {"label": {"classes": CLASSES}, "gate": {"gating": GATING}}  # an interface cannot be built without
-EVERY = pytest.mark.parametrize("name", NAMES)
+FEW = """
+additive attention_gate cbam channel criss_cross csra eca emsa feature_pyramid gc gem gumbel halo
+non_local se side_fusion simam spatial
+""".split()  # each interface, kernel and kind of code; test_few.py says so
 BUILDS = [(name, {}) for name in NAMES] + [
     (n, {o: v}) for n in NAMES for o, v in mechanisms[n].variants.items()
 ]
 NEIGHBOURS = [name for name in NAMES if "dimensions" in options_of(mechanisms[name])]
-EVERY_BUILD = pytest.mark.parametrize(("name", "options"), BUILDS, ids=str)
-VARIANTS = pytest.mark.parametrize(("name", "options"), [build for build in BUILDS if build[1]], ids=str)
 CHANGED_BY_TRAINING = nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd
+
+
+def each(names: list[str]) -> list[object]:
+    """Return the names as parameters of a test: those that are not among the few are slow."""
+    return [name if name in FEW else pytest.param(name, marks=pytest.mark.slow) for name in names]
+
+
+EVERY = pytest.mark.parametrize("name", each(NAMES))
 
 
 def new(name: str, channels: int = 16, *, jitter: bool = True, seed: int = 0, **options: object) -> Mechanism:
@@ -45,6 +58,16 @@ def new(name: str, channels: int = 16, *, jitter: bool = True, seed: int = 0, **
 def builds(name: str) -> list[dict[str, object]]:
     """Return the options of each build of a mechanism: none, then each variant by itself."""
     return [options for found, options in BUILDS if found == name]
+
+
+@contextmanager
+def told(what: object) -> Iterator[None]:
+    """Say of a failure in a loop which turn it was."""
+    try:
+        yield
+    except (Exception, pytest.fail.Exception) as error:
+        error.add_note(f"of {what}")
+        raise
 
 
 def of_rank(name: str, rank: int, channels: int = 16) -> Mechanism:

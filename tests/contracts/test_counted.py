@@ -13,14 +13,16 @@ from foveate.mechanisms.facets import Cost
 from tests.contracts.contract import (
     EVERY,
     NAMES,
-    VARIANTS,
     ask,
+    builds,
+    each,
     inputs,
     new,
     of_rank,
     recording,
     size_for,
     sized,
+    told,
 )
 
 
@@ -31,7 +33,8 @@ def counted(module: Mechanism, tensors: tuple[Tensor, ...]) -> Cost:
         torch.ops.aten.mv: lambda a, b, **_: 2 * a[0] * a[1],
         torch.ops.aten.dot: lambda a, b, **_: 2 * a[0],
     }
-    with recording(module), FlopCounterMode(display=False, custom_mapping=more) as counter:
+    counter = FlopCounterMode(display=False, custom_mapping=more)
+    with recording(module.requires_grad_(False)), counter:
         ask(module, tensors)
     return Cost(
         parameters=sum(p.numel() for p in module.parameters()),
@@ -51,20 +54,22 @@ def check_cost(module: Mechanism, height: int, width: int) -> None:
 
 @EVERY
 def test_cost_is_what_can_be_counted(name: str) -> None:
-    for channels in (24, 64):
+    for channels, *sizes in ((24, (7, 5), (1, 1)), (64, (12, 20), (6, 9))):
         module = new(name, channels)
-        for height, width in ((7, 5), (1, 1), (12, 20)):
+        for height, width in sizes:
             check_cost(module, height, width)
 
 
-@VARIANTS
-def test_cost_of_every_option(name: str, options: dict[str, object]) -> None:
-    module = new(name, 24, **options)
-    for height, width in ((7, 5), (1, 1)):
-        check_cost(module, height, width)
+@EVERY
+def test_cost_of_every_option(name: str) -> None:
+    for options in builds(name)[1:]:
+        module = new(name, 24, **options)
+        for height, width in ((7, 5), (1, 1)):
+            with told(options):
+                check_cost(module, height, width)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if mechanisms[name].dims == (1, 2, 3)])
+@pytest.mark.parametrize("name", each([name for name in NAMES if mechanisms[name].dims == (1, 2, 3)]))
 def test_cost_of_signals_and_volumes(name: str) -> None:
     for rank in (1, 3):
         module = of_rank(name, rank, 24)

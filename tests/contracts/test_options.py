@@ -20,12 +20,12 @@ from tests.contracts.contract import (
     EVERY,
     NAMES,
     NEEDED,
-    VARIANTS,
     ask,
     builds,
     inputs,
     new,
     tokens,
+    told,
 )
 from tests.shape_checks import states_shape
 
@@ -33,23 +33,30 @@ HOME = Path(inspect.getfile(Mechanism)).parent
 SHARED = ("kernels", "reading")  # what several mechanisms compute with
 
 
+def test_variants_cover_every_option() -> None:
+    for name in NAMES:
+        options = options_of(mechanisms[name])
+        free = set(options) - set(NEEDED.get(mechanisms[name].interface, {}))
+        assert free <= set(mechanisms[name].variants) <= set(options), name
+        assert all(options[o] != value for o, value in mechanisms[name].variants.items()), name
+
+
 @EVERY
-def test_variants_cover_every_option(name: str) -> None:
-    options = options_of(mechanisms[name])
-    free = set(options) - set(NEEDED.get(mechanisms[name].interface, {}))
-    assert free <= set(mechanisms[name].variants) <= set(options)
-    assert all(options[o] != value for o, value in mechanisms[name].variants.items())
+def test_no_option_is_ignored(name: str) -> None:
+    plain = new(name, jitter=False).state_dict()
+    shapes = {k: v.shape for k, v in plain.items()}
+    for options in builds(name)[1:]:
+        state = new(name, jitter=False, **options).state_dict()
+        same = shapes == {k: v.shape for k, v in state.items()}
+        if same and all(torch.equal(v, plain[k]) for k, v in state.items()):
+            with told(options):
+                assert changes_output(name, options), "it changes neither output nor state"
 
 
-@VARIANTS
-def test_no_option_is_ignored(name: str, options: dict[str, object]) -> None:
-    plain, other = new(name, jitter=False), new(name, jitter=False, **options)
-    shapes, others = ({k: v.shape for k, v in m.state_dict().items()} for m in (plain, other))
-    if shapes == others and all(torch.equal(v, plain.state_dict()[k]) for k, v in other.state_dict().items()):
-        plain, other = new(name), new(name, **options)
-        pairs = [[ask(m.train(t), inputs(m)) for m in (plain, other)] for t in (False, True, False)]
-        changed = [a.shape != b.shape or not torch.allclose(a, b) for a, b in pairs]
-        assert any(changed), f"{options} changes neither output nor state"
+def changes_output(name: str, options: dict[str, object]) -> bool:
+    plain, other = new(name), new(name, **options)
+    pairs = [[ask(m.train(t), inputs(m)) for m in (plain, other)] for t in (False, True, False)]
+    return any(a.shape != b.shape or not torch.allclose(a, b) for a, b in pairs)
 
 
 @EVERY
@@ -93,7 +100,7 @@ def test_no_device_and_no_type_is_explained(placed: dict[str, object]) -> None:
 # The file (parity is each mechanism's own test)
 
 
-@EVERY
+@pytest.mark.parametrize("name", NAMES)
 def test_the_file_says_what_it_is(name: str) -> None:
     cls = mechanisms[name]
     entries = header(cls)
@@ -105,12 +112,12 @@ def test_the_file_says_what_it_is(name: str) -> None:
     assert all(f"{option}:" in (cls.__doc__ or "") for option in ["channels", *options_of(cls)])
 
 
-@EVERY
-def test_states_the_shapes_of_what_it_takes_and_returns(name: str) -> None:
+def test_states_the_shapes_of_what_it_takes_and_returns() -> None:
     """Every call in these tests is held against them: ``tests/shape_checks.py``."""
-    hints = get_type_hints(inspect.unwrap(mechanisms[name].forward))
-    assert "return" in hints and len(hints) > 1
-    assert all(states_shape(hint) for hint in hints.values())
+    for name in NAMES:
+        hints = get_type_hints(inspect.unwrap(mechanisms[name].forward))
+        assert "return" in hints and len(hints) > 1, name
+        assert all(states_shape(hint) for hint in hints.values()), name
 
 
 def test_every_file_is_in_the_table_of_contents() -> None:

@@ -14,24 +14,29 @@ from foveate.mechanisms.base import Mechanism
 from foveate.mechanisms.map_tap import MapTap
 from tests.contracts.contract import (
     EVERY,
-    EVERY_BUILD,
     NAMES,
     STEPS,
     ask,
+    builds,
+    each,
     inputs,
     modes,
     new,
     recording,
     size_for,
     taps,
+    told,
 )
 
 
-@EVERY_BUILD
-def test_weights_are_seen_and_are_what_they_say_and_looking_changes_nothing(
-    name: str, options: dict[str, object]
-) -> None:
-    module = new(name, **options).double()
+@EVERY
+def test_weights_are_seen_and_are_what_they_say_and_looking_changes_nothing(name: str) -> None:
+    for options in builds(name):
+        with told(options):
+            check_recording(new(name, **options).double())
+
+
+def check_recording(module: Mechanism) -> None:
     tensors = inputs(module, 2, 9, 12, dtype=torch.float64)
     for training in modes(module):
         plain = ask(copy.deepcopy(module).train(training), tensors)
@@ -100,7 +105,7 @@ def test_facets_agree_with_the_weights(name: str) -> None:
         assert all(0 <= low <= high <= 1 or (low, high) == (-math.inf, math.inf) for low, high in ranges)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if mechanisms[name].gate])
+@pytest.mark.parametrize("name", each([name for name in NAMES if mechanisms[name].gate]))
 def test_a_closed_gate_returns_the_input(name: str) -> None:
     assert mechanisms[name].interface == "refine"
     for training in (False, True):

@@ -99,6 +99,7 @@ def test_multihead_attention_fast_path_is_counted():
     assert torch.backends.mha.get_fastpath_enabled()
 
 
+@pytest.mark.slow
 def test_fused_vit_costs_what_the_unfused_one_does():
     model = timm.create_model("vit_tiny_patch16_224").eval()
     x = torch.randn(1, 3, 224, 224)
@@ -115,10 +116,10 @@ def test_fused_vit_costs_what_the_unfused_one_does():
 @pytest.mark.parametrize(
     ("build", "size", "parameters", "giga"),
     [  # as torchvision's own tables give them ("GFLOPS" there are multiply-adds)
-        (torchvision.models.resnet50, 224, 25_557_032, 4.09),
         (torchvision.models.mobilenet_v3_small, 224, 2_542_856, 0.06),
-        (torchvision.models.densenet121, 224, 7_978_856, 2.83),
-        (torchvision.models.efficientnet_b0, 224, 5_288_548, 0.39),
+        pytest.param(torchvision.models.resnet50, 224, 25_557_032, 4.09, marks=pytest.mark.slow),
+        pytest.param(torchvision.models.densenet121, 224, 7_978_856, 2.83, marks=pytest.mark.slow),
+        pytest.param(torchvision.models.efficientnet_b0, 224, 5_288_548, 0.39, marks=pytest.mark.slow),
         pytest.param(torchvision.models.vit_b_16, 224, 86_567_656, 17.56, marks=pytest.mark.slow),
         pytest.param(torchvision.models.swin_t, 224, 28_288_354, 4.49, marks=pytest.mark.slow),
     ],

@@ -9,6 +9,7 @@ from foveate.mechanisms import mechanisms
 from foveate.mechanisms.base import Mechanism, Refine, build
 from foveate.mechanisms.facets import Cost, Facets
 from foveate.mechanisms.map_tap import MapTap
+from tests.contracts.contract import each
 
 
 class Planted(Refine):
@@ -82,7 +83,7 @@ ON_MAPS = [name for name, cls in mechanisms.items() if cls.interface in ("refine
 ELSEWHERE = ("outlook", "pyramid_pool")  # weigh places in a window and regions, which are no positions
 
 
-@pytest.mark.parametrize("name", ON_MAPS)
+@pytest.mark.parametrize("name", each(ON_MAPS))
 def test_every_mechanism(name: str) -> None:
     cls = mechanisms[name]
     module = nn.Sequential(build(name, 8, **({"classes": 3} if cls.interface == "label" else {})))

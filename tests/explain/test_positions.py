@@ -7,6 +7,7 @@ from foveate.errors import ShapeError
 from foveate.explain.positions import positions
 from foveate.explain.record import record, taps
 from foveate.mechanisms.base import build, mechanisms
+from tests.contracts.contract import each
 
 H, W = 3, 4
 N = H * W
@@ -97,7 +98,7 @@ def test_wrong_axes_are_explained() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [n for n, c in mechanisms.items() if c.interface in ("refine", "pool", "label")]
+    "name", each([n for n, c in mechanisms.items() if c.interface in ("refine", "pool", "label")])
 )
 def test_weights_of_every_mechanism_become_a_map_or_have_no_places(name: str) -> None:
     needed = {"classes": 5} if mechanisms[name].interface == "label" else {}

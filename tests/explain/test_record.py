@@ -13,6 +13,7 @@ from foveate.mechanisms import mechanisms
 from foveate.mechanisms.base import build
 from foveate.mechanisms.examples import call, example_inputs
 from foveate.mechanisms.map_tap import MapTap
+from tests.contracts.contract import each
 
 PAIRWISE = {"first": "non_local", "second": "se"}
 
@@ -91,7 +92,7 @@ def test_a_model_without_mechanisms_has_nothing_to_record() -> None:
     assert not maps
 
 
-@pytest.mark.parametrize("name", sorted(mechanisms))
+@pytest.mark.parametrize("name", each(sorted(mechanisms)))
 def test_every_mechanism_can_be_recorded(name: str) -> None:
     needed = {"label": {"classes": 3}, "gate": {"gating": 4}}
     module = build(name, 8, **needed.get(mechanisms[name].interface, {})).eval()
@@ -184,6 +185,7 @@ def test_gradients_flow_while_recording() -> None:
     assert x.grad.any()
 
 
+@pytest.mark.slow
 def test_works_on_a_compiled_model_and_leaves_it_compiled() -> None:
     module, runs = model(), []
 
@@ -207,6 +209,7 @@ def test_works_on_a_compiled_model_and_leaves_it_compiled() -> None:
         assert untouched(module)
 
 
+@pytest.mark.slow
 def test_works_inside_a_compiled_part() -> None:
     module = model()
     module.first.compile(backend="eager")

@@ -265,7 +265,7 @@ FAMILIES: dict[str, Family] = {
     "tv/wide_resnet50_2": Family("Bottleneck", 64, stages=(256, 512, 1024, 2048)),
 }
 
-# Those with unusual maps or blocks, which every run of the tests takes.
+# Those with unusual maps or blocks, which every gate takes.
 FEW = (
     "tv/resnet18",
     "tv/swin_t",

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from foveate.insert.inserted_parts import gate_parameters, inserted
 from foveate.insert.surgery import insert
 from foveate.mechanisms import mechanisms
+from tests.contracts.contract import each
 from tests.insert.handwritten import Branches, randomise
 
 SPECS = ["se@blocks.1", "position@blocks.1", "gc@before:head.0", "attention_pool@pool", "csra@output"]
@@ -111,7 +112,7 @@ class Loud(nn.Module):
         return self.act(self.conv(x) * self.size)
 
 
-@pytest.mark.parametrize("name", REFINING)
+@pytest.mark.parametrize("name", each(REFINING))
 def test_attention_that_is_closed_leaves_a_loud_half_precision_net_alone(name: str) -> None:
     torch.manual_seed(0)
     model, x = Loud().eval().half(), torch.rand(1, 3, 9, 9, dtype=torch.float16)

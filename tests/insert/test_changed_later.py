@@ -1,7 +1,8 @@
 """The law of later changes: attention is still there, or a warning or an error names its site at once.
 
-For every kind of host and every tool that people apply to a model after the insertion: every tool with two
-kinds of host and every kind of host with some tools in each run, all pairs in the nightly one.
+For every kind of host and every tool that people apply to a model after the insertion: in each run one of the
+tools of each sort, in the gate every tool with a kind of host or two and every kind of host with some tools,
+and all pairs in the nightly run.
 """
 
 from __future__ import annotations
@@ -57,16 +58,21 @@ def output(made: object) -> Tensor:
     return made if isinstance(made, Tensor) else made(IMAGES)
 
 
+# Those that copy, wrap, replace, trace, run in parts, call functionally, change the weights.
+QUICK = {
+    *("freeze_norms", "replace_layers", "wrap_layers", "checkpoint_blocks", "run_in_parts"),
+    *("call_functionally", "average", "weight_norm_and_back", "trace_symbolically", "prune_weights"),
+}
 MAY_LOSE = {"freeze_norms", "replace_layers"}  # they put other layers in, and a warning names the site
 
 
 def pairs(tools: tuple[Tool, ...]) -> list[object]:
-    """Return every tool with every kind of host: with two kinds in each gate, with most others nightly."""
+    """Return every tool with every kind of host: with norms in each gate, with most others nightly."""
 
     def marks(tool: int, host: int, kind: str) -> list[pytest.MarkDecorator]:
         if kind == "norm":
-            return []
-        in_gate = kind == "inside a fused layer" or (tool + host) % len(HOSTS) in (0, 6)
+            return [] if tools[tool].__name__ in QUICK else [pytest.mark.slow]
+        in_gate = (tool + host) % len(HOSTS) == 0
         return [pytest.mark.slow if in_gate else pytest.mark.nightly]
 
     return [

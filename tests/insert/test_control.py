@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pytest import param
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -14,10 +15,12 @@ from foveate.insert.build_mechanism import build_control
 from foveate.insert.control import Control, control_spec, fitted
 from foveate.insert.spec import Spec, Term, parse
 from foveate.mechanisms.base import build, mechanisms
+from tests.contracts.contract import FEW, each
 
 INSERTED = [name for name, cls in mechanisms.items() if cls.interface in ("refine", "pool", "label", "gate")]
 NEEDED = {"label": {"classes": 10}, "gate": {"gating": 48}}
 BUILDS = [(n, {}) for n in INSERTED]
+EACH = [param(n, {}, marks=() if n in FEW else pytest.mark.slow) for n in INSERTED]
 # Every option with its other value, too: the control's own names must not get in their way.
 VARIANTS = [(n, {o: v}) for n in INSERTED for o, v in mechanisms[n].variants.items()]
 
@@ -32,7 +35,7 @@ def made(name: str, size: tuple[int, ...] = (14, 14), options: dict[str, object]
 
 
 @pytest.mark.parametrize(
-    ("name", "options"), BUILDS + [pytest.param(*v, marks=pytest.mark.nightly) for v in VARIANTS], ids=str
+    ("name", "options"), EACH + [param(*v, marks=pytest.mark.nightly) for v in VARIANTS], ids=str
 )
 def test_the_cost_is_that_of_the_mechanism(name: str, options: dict[str, object]) -> None:
     """Counted by torch: parameters within 2 % or one hidden unit, MACs within 4 % or one position."""
@@ -59,12 +62,14 @@ def test_a_spec_of_a_control_has_all_options_of_the_mechanism() -> None:
         assert parse(str(spec)) == spec and dict(spec.terms[0].options) == {"like": name, **options}
 
 
-@pytest.mark.parametrize("name", [name for name in INSERTED if mechanisms[name].interface != "gate"])
+@pytest.mark.parametrize("name", each([name for name in INSERTED if mechanisms[name].interface != "gate"]))
 def test_it_returns_what_the_mechanism_would(name: str) -> None:
     """A gate is left out: it asks for a deeper map, which a control does not."""
-    for size in ((14, 14), (9, 20), (1, 1)):
+    control, mechanism = made(name), build(name, 96, **full(name, {})).eval()
+    for size in ((9, 20), (1, 1)):
         x = torch.rand(2, 96, *size)
-        assert made(name)(x).shape == build(name, 96, **full(name, {})).eval()(x).shape
+        with torch.no_grad():
+            assert control(x).shape == mechanism(x).shape
 
 
 def test_what_is_added_weighs_nothing() -> None:

@@ -16,12 +16,10 @@ from foveate.insert.survey import survey
 from foveate.nested_tensors import bit_equal
 from tests.insert.families import FAMILIES, FEW, Family, build
 
-SLOW = ("levit_128s", "mobilevit_xxs", "tv/swin_t", "hiera_tiny_224", "nest_tiny", "pit_ti_224")
-
 
 def marks(name: str) -> list[pytest.MarkDecorator]:
-    """Return no mark for some of the few, the nightly one for all but these."""
-    return [pytest.mark.slow] if name in SLOW else [] if name in FEW else [pytest.mark.nightly]
+    """Return no mark for one family, the nightly one for all but the few."""
+    return [] if name == "tv/resnet18" else [pytest.mark.slow if name in FEW else pytest.mark.nightly]
 
 
 CROSS = [pytest.param(name, marks=marks(name)) for name in FAMILIES]
@@ -128,11 +126,12 @@ HUGGING_FACE: dict[str, tuple[str, dict[str, object], int]] = {
 }
 
 
-ALIKE = ("Swinv2", "DonutSwin", "Dinov2", "Beit", "Yolos")  # variants of Swin and ViT
+MARKS = dict.fromkeys(HUGGING_FACE, pytest.mark.nightly)  # variants of Swin and ViT
+MARKS |= dict.fromkeys(("Hiera", "Levit", "Pvt"), pytest.mark.slow)
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=pytest.mark.nightly) if n in ALIKE else n for n in HUGGING_FACE]
+    "name", [n if n in ("Swin", "ViT") else pytest.param(n, marks=MARKS[n]) for n in HUGGING_FACE]
 )
 def test_transformers_of_hugging_face_have_their_sites_for_any_number_of_images(name: str) -> None:
     import transformers
@@ -150,7 +149,7 @@ def test_transformers_of_hugging_face_have_their_sites_for_any_number_of_images(
     assert [s.height for s in named(found, "features")] == ROWS_OF.get(name, [8])
 
 
-@pytest.mark.parametrize("name", ["Swin", "Hiera"])
+@pytest.mark.parametrize("name", ["Swin", pytest.param("Hiera", marks=pytest.mark.slow)])
 def test_attention_behind_every_block_and_in_place_of_pooling_starts_equal_to_the_bit(name: str) -> None:
     import transformers
 

@@ -14,6 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 from foveate.errors import SiteError
 from foveate.insert.surgery import insert, remove
 from foveate.mechanisms import mechanisms
+from tests.contracts.contract import each
 
 SITES = {"refine": "b", "pool": "pool", "label": "output"}
 NAMES = [name for name in sorted(mechanisms) if mechanisms[name].interface in SITES]
@@ -39,7 +40,7 @@ def without_gradient(model: nn.Module) -> list[str]:
 
 
 @pytest.mark.parametrize("start", [pytest.param("identity", marks=pytest.mark.slow), "paper"])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", each(NAMES))
 def test_every_parameter_gets_a_gradient(name: str, start: str) -> None:
     spec = f"{name}@{SITES[mechanisms[name].interface]}"
     assert not without_gradient(insert(Net(), spec, example=IMAGES, start=start))

@@ -186,9 +186,9 @@ def check_copies(attended: nn.Module, example: object) -> None:
             assert bit_equal(call_with(twin, example), expected)
 
 
-# A model of each form in each run of the tests: maps, grids, tokens and keywords; test_segmenters has skips.
-QUICK = ("handwritten", "vit_b_16")
-LONG = ("resnet18", "convnext_tiny", "swin_t", "hugging_face_vit")
+# A model of each form in each gate: maps, tokens, grids; test_segmenters has skips, test_families keywords.
+QUICK = ("handwritten",)
+LONG = ("resnet18", "vit_b_16", "swin_t")
 WHOLE = ("timm_vit_tiny",)
 
 

@@ -111,9 +111,9 @@ def test_the_child_is_named_after_the_class() -> None:
 @pytest.mark.parametrize(
     ("spec", "names"),
     [
-        (f"{HERE}:Add@stage1+{HERE}:Add@stage1", ["add_2", "add_3"]),
+        pytest.param(f"{HERE}:Add@stage1+{HERE}:Add@stage1", ["add_2", "add_3"], marks=pytest.mark.slow),
         (f"{HERE}:Slots@stage1", ["slots_2"]),
-        (f"se@stage1+{HERE}:SeGate@stage1", ["se", "se_gate_2"]),
+        pytest.param(f"se@stage1+{HERE}:SeGate@stage1", ["se", "se_gate_2"], marks=pytest.mark.slow),
         (f"{HERE}:SeGate@stage1+se@stage1", ["se_gate", "se_2"]),
     ],
 )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import ModuleType
 
-import monai.networks.nets as monai
 import pytest
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,12 @@ from foveate.mechanisms import mechanisms
 
 RANKS = pytest.mark.parametrize("rank", [1, 3])
 Layer = Callable[..., nn.Module]
+
+
+def networks() -> ModuleType:
+    import monai.networks.nets  # takes seconds
+
+    return monai.networks.nets
 
 
 class Block(nn.Module):
@@ -60,13 +66,13 @@ class Residual(nn.Module):
 
 
 def u_net(rank: int) -> nn.Module:
-    return monai.UNet(
+    return networks().UNet(
         spatial_dims=rank, in_channels=2, out_channels=3, channels=(4, 8, 16), strides=(2, 2), num_res_units=1
     )
 
 
 def seg_resnet(rank: int) -> nn.Module:
-    return monai.SegResNet(spatial_dims=rank, in_channels=2, out_channels=3, init_filters=8)
+    return networks().SegResNet(spatial_dims=rank, in_channels=2, out_channels=3, init_filters=8)
 
 
 def dilated(rank: int) -> nn.Module:
@@ -91,7 +97,11 @@ def told(site: Site) -> tuple[object, ...]:
 # MONAI's SegResNet is for images and volumes.
 @pytest.mark.parametrize(
     ("name", "rank"),
-    [*((name, rank) for name in ("residual", "dilated", "unet") for rank in (1, 3)), ("segresnet", 3)],
+    [
+        *((name, rank) for name in ("residual", "dilated") for rank in (1, 3)),
+        *(pytest.param("unet", rank, marks=pytest.mark.slow) for rank in (1, 3)),
+        pytest.param("segresnet", 3, marks=pytest.mark.slow),
+    ],
 )
 def test_the_sites_do_not_depend_on_the_rank(name: str, rank: int) -> None:
     flat, other = (sites(*made(name, r)) for r in (2, rank))
@@ -104,7 +114,7 @@ def test_the_sites_do_not_depend_on_the_rank(name: str, rank: int) -> None:
 SPECS = [
     ("residual", "se@blocks"),
     ("residual", "attention_pool@pool+csra@output"),
-    ("unet", "attention_gate@skip"),
+    pytest.param("unet", "attention_gate@skip", marks=pytest.mark.slow),
     pytest.param("unet", "scse@skip1+bam@bottleneck+position@output", marks=pytest.mark.slow),
     pytest.param("residual", "cbam@stage1+simam@input", marks=pytest.mark.nightly),
     pytest.param("residual", "non_local@stage2", marks=pytest.mark.nightly),

@@ -33,14 +33,15 @@ def named(found: list[Site], alias: str) -> tuple[str, ...]:
     return tuple(f"before:{site.path}" if site.where == "before" else site.path for site in here)
 
 
-# Skips by argument, by join and by sum, gates in the model, none at all; the others are nightly.
-EVERY_TIME = ("deeplabv3plus", "unet", "pan", "smp_unet_of_a_transformer", "smp_linknet", "torchvision_fcn")
-NAMES = [n if n in EVERY_TIME else pytest.param(n, marks=pytest.mark.nightly) for n in SEGMENTERS]
+# In each gate: skips by argument, by join and by sum, gates in the model, none; the others are nightly.
+GATE = ("deeplabv3plus", "unet", "pan", "smp_unet_of_a_transformer", "smp_linknet", "torchvision_fcn")
+MARKS = dict.fromkeys(SEGMENTERS, pytest.mark.nightly) | dict.fromkeys(GATE, pytest.mark.slow)
+NAMES = [n if n == "unet" else pytest.param(n, marks=MARKS[n]) for n in SEGMENTERS]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_places_are_found_and_a_law_holds_there(name: str, tmp_path: Path) -> None:
-    position = EVERY_TIME.index(name) if name in EVERY_TIME else list(SEGMENTERS).index(name)
+    position = GATE.index(name) if name in GATE else list(SEGMENTERS).index(name)
     case = SEGMENTERS[name]
     model, example = case.model(), case.example()
     found = sites(model, example)

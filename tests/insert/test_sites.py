@@ -59,15 +59,47 @@ def test_a_resnet(resnet: nn.Module) -> None:
         ("densenet121", 3, "features.denseblock1", [f"features.denseblock{n}" for n in (1, 2, 3)], "map"),
         ("convnext_tiny", 6, "features.1.0", ["features.1", "features.3", "features.5"], "map"),
         ("swin_t", 4, "features.1.0", ["features.1", "features.3"], "grid"),
-        ("timm_swin_tiny", 4, "layers.0.blocks.0", ["layers.0", "layers.1"], "grid"),
-        ("timm_mobilevitv2", 9, "stages.0.0", [f"stages.{n}" for n in range(5)], "map"),
-        ("timm_lite0", 16, "blocks.0.0", [f"blocks.{n}" for n in (0, 1, 2, 4, 6)], "map"),
-        ("fasterrcnn", 15, "backbone.body.1", [f"backbone.body.{n}" for n in (1, 3, 6, 12, 15)], "map"),
-        ("smp_unet", 8, "encoder.layer1.0", [f"encoder.layer{n}" for n in (1, 2, 3, 4)], "map"),
+        pytest.param(
+            "timm_swin_tiny", 4, "layers.0.blocks.0", ["layers.0", "layers.1"], "grid", marks=pytest.mark.slow
+        ),
+        pytest.param(
+            "timm_mobilevitv2",
+            9,
+            "stages.0.0",
+            [f"stages.{n}" for n in range(5)],
+            "map",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            "timm_lite0",
+            16,
+            "blocks.0.0",
+            [f"blocks.{n}" for n in (0, 1, 2, 4, 6)],
+            "map",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            "fasterrcnn",
+            15,
+            "backbone.body.1",
+            [f"backbone.body.{n}" for n in (1, 3, 6, 12, 15)],
+            "map",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            "smp_unet",
+            8,
+            "encoder.layer1.0",
+            [f"encoder.layer{n}" for n in (1, 2, 3, 4)],
+            "map",
+            marks=pytest.mark.slow,
+        ),
         # the last block of a transformer with a class token is left out: nobody reads its positions
         ("vit_b_16", 2, "encoder.layers.encoder_layer_0", ["encoder.layers.encoder_layer_1"], "tokens"),
-        ("timm_vit_tiny", 2, "blocks.0", ["blocks.1"], "tokens"),
-        ("hugging_face_vit", 2, "vit.layers.0", ["vit.layers.1"], "tokens"),
+        pytest.param("timm_vit_tiny", 2, "blocks.0", ["blocks.1"], "tokens", marks=pytest.mark.slow),
+        pytest.param(
+            "hugging_face_vit", 2, "vit.layers.0", ["vit.layers.1"], "tokens", marks=pytest.mark.slow
+        ),
     ],
 )
 def test_blocks_and_stages(name: str, blocks: int, first: str, stages: list[str], kind: str) -> None:
@@ -85,6 +117,7 @@ def test_tokens_know_their_grid_and_prefix() -> None:
     assert (block.channels, block.height, block.width, block.prefix) == (24, 4, 4, 1)
 
 
+@pytest.mark.slow
 def test_a_dense_model() -> None:
     case = CASES["deeplabv3_resnet50"]
     torch.manual_seed(0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foveate.errors import SpecError
@@ -18,6 +18,7 @@ terms = st.builds(Term, names, options, st.sampled_from(["after", "before", "rep
 specs = st.lists(terms, min_size=1, max_size=3).map(lambda found: Spec(tuple(found)))
 
 
+@settings(max_examples=30)
 @given(specs)
 def test_every_spec_is_read_back_from_its_print(spec: Spec) -> None:
     assert parse(str(spec)) == spec

@@ -56,7 +56,7 @@ def test_equals_the_plain_formula_with_its_gradients(size, layout, recurrence) -
 
 def test_gradcheck() -> None:
     given = [torch.randn(s, dtype=torch.float64, requires_grad=True) for s in
-             ((2, 3, 3, 2), (4, 3), (4,), (3, 3), (3,))]  # fmt: skip
+             ((1, 3, 3, 2), (4, 3), (4,), (3, 3), (3,))]  # fmt: skip
     assert torch.autograd.gradcheck(lambda x, a, s, w, b: cross(x, (a, s), (w, b)), given)
 
 

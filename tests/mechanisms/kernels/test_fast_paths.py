@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
+import itertools
 
 import pytest
 import torch
-from tests.contracts.contract import modes
+from tests.contracts.contract import each, modes
 from torch import Tensor, nn
 
 from foveate.mechanisms import mechanisms
@@ -28,16 +29,16 @@ def results(module: nn.Module, x: Tensor, slope: Tensor) -> list[Tensor]:
     return [y.detach(), still, given.grad, *(p.grad for p in twin.parameters())]
 
 
-@pytest.mark.parametrize("name", REFINE)
-@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=str)
-def test_equals_the_plain_way(name, layout, monkeypatch) -> None:
+@pytest.mark.parametrize("name", each(REFINE))
+def test_equals_the_plain_way(name, monkeypatch) -> None:
     torch.manual_seed(0)
     module = build(name, 16, dtype=torch.float64)
     for parameter in module.parameters():
         parameter.data += 0.1 * torch.randn_like(parameter)
-    x = torch.randn(3, 16, 7, 5, dtype=torch.float64).contiguous(memory_format=layout)
-    slope = torch.randn_like(x)
-    for training in modes(module):
+    x = torch.randn(3, 16, 7, 5, dtype=torch.float64)
+    for layout, training in itertools.product((torch.contiguous_format, torch.channels_last), modes(module)):
+        x = x.contiguous(memory_format=layout)
+        slope = torch.randn_like(x)
         found = []
         for least in (1 << 40, 1):
             monkeypatch.setattr(eager_cpu, "SMALL", least)

@@ -46,7 +46,9 @@ def tensors(names: tuple[str, ...], layout: torch.memory_format, dtype: torch.dt
 
 @LAYOUTS
 @PAIRS
-@pytest.mark.parametrize("block", [1, 50, 10_000])
+@pytest.mark.parametrize(
+    "block", [pytest.param(1, marks=pytest.mark.slow), 50, pytest.param(10_000, marks=pytest.mark.slow)]
+)
 def test_equals_the_plain_formula(layout, fast, formula, block, monkeypatch) -> None:
     monkeypatch.setattr(gating, "BLOCK", block)
     for names in SETS:
@@ -108,6 +110,7 @@ def test_promotes_types_and_takes_what_is_rare_like_the_formula(fast, formula) -
         torch.testing.assert_close(fast(*given, given[1]), formula(*given, given[1]))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:`torch.jit.script`:FutureWarning")  # torch's own, when jvp is imported
 def test_transforms_and_the_compiler_get_the_plain_formula() -> None:
     x, gate = torch.randn(3, 6, 5, 4), torch.rand(3, 6, 1, 1)

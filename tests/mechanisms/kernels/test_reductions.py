@@ -104,7 +104,8 @@ def test_maxima_over_lines(layout, over, axis) -> None:
     gated(handed_on, maxima.sigmoid()).square().sum().backward()
     (plain * plain.amax(dim=axis, keepdim=True).sigmoid()).square().sum().backward()
     torch.testing.assert_close(ours.grad, plain.grad)
-    assert torch.autograd.gradgradcheck(lambda x: gated(*maximum(x, over)), tensors(layout)[:1])
+    small = tensors(layout)[0].detach()[:1, :2].requires_grad_()
+    assert torch.autograd.gradgradcheck(lambda x: gated(*maximum(x, over)), [small])
 
 
 def test_equal_maxima_over_a_line_share_the_gradient() -> None:

@@ -112,6 +112,7 @@ def test_tokens_have_the_stride_that_the_fused_kernel_asks_for(
     assert torch.equal(untoken(laid_out, like=x), x)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The .grad attribute")  # of what opcheck does
 def test_the_compiler_and_the_counter_know_the_operator() -> None:
     query, key, value = (torch.randn(2, ROWS + 3, width, requires_grad=True) for width in (4, 4, 6))

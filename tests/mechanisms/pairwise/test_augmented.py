@@ -93,6 +93,7 @@ def test_without_distances_attention_does_not_know_where_things_are(double: obje
     assert not torch.allclose(placed(shuffle(x)), shuffle(placed(x)), atol=1e-2)
 
 
+@pytest.mark.slow
 def test_holds_a_row_and_a_column_for_each_position_and_head(largest: type) -> None:
     module, x = AugmentedConvolution(16, least_keys=2), torch.randn(1, 16, 48, 48).requires_grad_()
     with largest() as seen:

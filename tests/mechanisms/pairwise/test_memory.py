@@ -20,13 +20,17 @@ NAMES = [name for name, cls in mechanisms.items() if ".pairwise." in cls.__modul
 BLOCKS = ["bottleneck", "dual", "emsa", "position"]  # form their weights block by block
 
 
+# The kernels that form no weights; in the slow tests all of them, and the other way of each.
+QUICK = ("criss_cross", "dual", "non_local")
 WAYS = [  # the fused kernel minds both
     (16, torch.contiguous_format),
     pytest.param(8, torch.channels_last, marks=pytest.mark.slow),
 ]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in NAMES]
+)
 @pytest.mark.parametrize(("channels", "layout"), WAYS, ids=str)
 def test_memory_is_linear_in_the_positions(name: str, channels: int, layout: object, largest: type) -> None:
     module = build(name, channels)
@@ -39,6 +43,7 @@ def test_memory_is_linear_in_the_positions(name: str, channels: int, layout: obj
     assert seen.elements <= most < SIDE**4 / 10, f"{seen.elements} elements by {seen.operator}"
 
 
+@pytest.mark.slow
 def test_with_rows_and_columns_apart_it_grows_far_slower_than_all_pairs(largest: type) -> None:
     found = []
     for side in (24, 48):
@@ -49,13 +54,13 @@ def test_with_rows_and_columns_apart_it_grows_far_slower_than_all_pairs(largest:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16], ids=str)
 @pytest.mark.parametrize("name", NAMES)
-def test_in_every_precision(name: str, dtype: torch.dtype, largest: type) -> None:
-    module, x = build(name, 16).to(dtype), torch.randn(1, 16, SIDE, SIDE, dtype=dtype)
-    with largest() as seen, torch.no_grad():
-        module(x)
-    assert seen.elements <= 256 * SIDE**2, f"{seen.elements} elements by {seen.operator}"
+def test_in_every_precision(name: str, largest: type) -> None:
+    for dtype in (torch.float64, torch.bfloat16, torch.float16):
+        module, x = build(name, 16).to(dtype), torch.randn(1, 16, SIDE, SIDE, dtype=dtype)
+        with largest() as seen, torch.no_grad():
+            module(x)
+        assert seen.elements <= 256 * SIDE**2, f"{dtype}: {seen.elements} elements by {seen.operator}"
 
 
 @pytest.mark.parametrize("name", ["non_local", "multi_head", "position"])
@@ -66,9 +71,11 @@ def test_the_watch_sees_the_matrix_when_it_is_formed(name: str, largest: type, e
     assert seen.elements >= 32**4
 
 
-@pytest.mark.parametrize("heads", [(), (1,), (2,)], ids=str)
-@pytest.mark.parametrize("widths", [(8, 8), (3, 8), (1, 1), (1, 8)], ids=str)
-@pytest.mark.parametrize("strided", [False, True])
+@pytest.mark.parametrize("heads", [(), pytest.param((1,), marks=pytest.mark.slow), (2,)], ids=str)
+@pytest.mark.parametrize(
+    "widths", [pytest.param((8, 8), marks=pytest.mark.slow), (3, 8), (1, 1), (1, 8)], ids=str
+)
+@pytest.mark.parametrize("strided", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_no_stride_and_no_width_brings_the_matrix_back(
     heads: tuple[int, ...], widths: tuple[int, int], strided: bool, largest: type
 ) -> None:

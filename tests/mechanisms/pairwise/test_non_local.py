@@ -81,7 +81,7 @@ def test_each_form_equals_the_papers(
     torch.testing.assert_close(explicit(module, x), expected, rtol=0, atol=1e-10)
 
 
-@pytest.mark.parametrize("pairwise", ["gaussian", "dot", "concat"])
+@pytest.mark.parametrize("pairwise", [pytest.param("gaussian", marks=pytest.mark.slow), "dot", "concat"])
 def test_each_form_has_its_gradients_in_every_type(pairwise: str, double: object, explicit: object) -> None:
     module, x = double("non_local", 4, pairwise=pairwise), torch.randn(2, 4, 3, 3, dtype=torch.float64)
     assert torch.autograd.gradcheck(module, [x.requires_grad_()])
