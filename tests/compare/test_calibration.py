@@ -1,23 +1,16 @@
-"""False verdicts stay at the stated rate, by the simulation of ``benchmarks/calibration.py``."""
+"""False verdicts stay at the stated rate, by the simulations of ``benchmarks/calibration.py``."""
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
+import numpy as np
 import pytest
+from benchmarks import calibration
 from scipy import stats
-
-_SOURCE = Path(__file__).parents[2] / "benchmarks" / "calibration.py"
-_SPEC = importlib.util.spec_from_file_location("calibration", _SOURCE)
-assert _SPEC and _SPEC.loader
-calibration = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(calibration)
 
 
 def not_above(share: float, studies: int, nominal: float = 0.05, doubt: float = 1e-3) -> bool:
     """Return whether the share is one that a true rate of ``nominal`` or less would show."""
-    return bool(share * studies <= stats.binom.ppf(1 - doubt, studies, nominal))
+    return bool(round(share * studies) <= stats.binom.ppf(1 - doubt, studies, nominal))
 
 
 def test_the_tolerance_itself_catches_the_usual_tests():
@@ -40,24 +33,45 @@ def test_full_grid(items: int, changes: bool, seeds: int):
     assert not_above(ours, 500)
 
 
-GATED = ("all alike", "one variant 10 times as noisy", "two comparisons")
+@pytest.mark.parametrize("case", calibration.CASES)
+@pytest.mark.parametrize("variants", [2, pytest.param(5, marks=pytest.mark.nightly)])
+def test_whole_studies_of_equal_and_unequal_variants(case: str, variants: int):
+    share, _ = calibration.whole(600, 3, variants, case)
+    assert not_above(share, 600)
 
 
-@pytest.mark.parametrize(
-    ("name", "seeds"),
-    [
-        *(pytest.param(name, 3, marks=pytest.mark.slow) for name in GATED),
-        *(
-            pytest.param(name, seeds, marks=pytest.mark.nightly)
-            for name in calibration.NOISES
-            for seeds in (3, 5)
-            if (name, seeds) not in [(gated, 3) for gated in GATED]
-        ),
-    ],
-)
-def test_whole_studies_of_equal_and_unequal_variants(name: str, seeds: int):
-    share = calibration.whole(200, seeds, 500, calibration.NOISES[name])
-    assert not_above(share, 200)
+def test_moderation_narrows_the_intervals_of_equal_variants():
+    """Own variances alone give a half width of 7.2 sds of one run with five comparisons and three seeds."""
+    rng = np.random.default_rng(0)
+    alone = stats.t.isf(0.005, 2) * np.sqrt(2 * rng.chisquare(2, 4000) / 2 / 3).mean()
+    assert calibration.whole(40, 3, 5, "equal")[1] < 0.75 * alone
+
+
+@pytest.mark.slow
+def test_items_that_a_variant_changes_do_not_raise_false_verdicts():
+    share = calibration.answers(150, 3, 500, calibration.NOISES["half 5 times"](4))
+    assert not_above(share, 150)
+
+
+def test_looks_keep_alpha_and_find_a_gain_that_one_look_at_three_seeds_would_miss():
+    cell = calibration.looks_cell(60, 1.0, "equal")
+    assert not_above(cell["any false"], 60)
+    assert cell["finds +2"] > 0.6
+
+
+@pytest.mark.slow
+def test_no_number_of_looks_exceeds_alpha():
+    shares = calibration.false_by_look(100, calibration.SPREAD)
+    assert shares == sorted(shares)
+    assert not_above(shares[-1], 100)
+
+
+@pytest.mark.slow
+def test_a_race_ends_most_variants_early_and_finds_those_that_help():
+    cell = calibration.race_cell(5, 0.5, "equal", null=False)
+    assert cell["runs"] < 66 and cell["same"] > 0.95 and cell["finds a helper"] > 0.7
+    null = calibration.race_cell(5, 0.5, "equal", null=True)
+    assert null["any helps"] + null["any hurts"] <= 0.4
 
 
 @pytest.mark.slow

@@ -108,10 +108,14 @@ def replay(
     *,
     margin: float,
     span: float | None,
-    higher_is_better: bool,
-    race: bool,
+    higher_is_better: bool = True,
+    race: bool = False,
+    futile: float = FUTILE,
 ) -> dict[str, Standing]:
-    """Return where each comparison ended; see ``decide``."""
+    """Return where each comparison ended; see ``decide``.
+
+    A comparison whose chance of a verdict is below ``futile`` ends; with 0 none does.
+    """
     ordered = {name: _in_order(looks[name]) for name in scores}
 
     def family(seeds: int) -> dict[str, Components]:
@@ -134,14 +138,16 @@ def replay(
             c = judged[name]
             gain = c.mean if higher_is_better else -c.mean
             dropped = race and _unlikely(c, gain, margin)
-            found[name] = Standing(c, look, _outcome(c, look, ordered[name], margin, dropped))
+            found[name] = Standing(c, look, _outcome(c, look, ordered[name], margin, dropped, futile))
     for name, each in ordered.items():
         if name not in found:  # not at its first look yet
             found[name] = Standing(family(len(scores[name]))[name], each[0], "open")
     return {name: found[name] for name in scores}
 
 
-def _outcome(c: Components, look: Look, planned: Sequence[Look], margin: float, dropped: bool) -> Outcome:
+def _outcome(
+    c: Components, look: Look, planned: Sequence[Look], margin: float, dropped: bool, futile: float
+) -> Outcome:
     """Return the outcome of one look."""
     ends = interval(c, look.level)
     if ends is not None and c.seeds >= LEAST_SEEDS and tells(ends, margin):
@@ -149,7 +155,8 @@ def _outcome(c: Components, look: Look, planned: Sequence[Look], margin: float, 
     if dropped:
         return "dropped"
     later = [each for each in planned if each.seeds > look.seeds]
-    return "futile" if later and not look.last and chance_of_verdict(c, later, margin) < FUTILE else "open"
+    out = futile > 0 and bool(later) and not look.last and chance_of_verdict(c, later, margin) < futile
+    return "futile" if out else "open"
 
 
 def _unlikely(c: Components, gain: float, margin: float) -> bool:
