@@ -146,7 +146,9 @@ def schema_page() -> str:
     from foveate.compare.report.schema import FORMAT, READABLE, Study
 
     kinds = ", ".join(f"[{kind}](#{record.__name__.lower()})" for kind, record in CARDS.items())
-    page = SCHEMA.replace("KINDS", kinds).replace("FORMATS", " and ".join(map(str, READABLE)))
+    page = SCHEMA.replace("KINDS", kinds).replace(
+        "FORMATS", f"{', '.join(map(str, READABLE[:-1]))} and {READABLE[-1]}"
+    )
     page = page.replace("FORMAT", str(FORMAT))
     for record in dict.fromkeys(r for root in (Study, *CARDS.values()) for r in records_in(root)):
         page += f"\n## {record.__name__}\n\n{' '.join(record.__doc__.split())}\n\n"

@@ -106,7 +106,7 @@ def example(*, seeds: int = 3, pictures: int = 3, latency: bool = True) -> dict:
     names = [variant["name"] for variant in variants]
     return copy.deepcopy(
         {
-            "format": 2,
+            "format": 3,
             "foveate": "0.1.0",
             "created": "2026-08-14T10:32:05+00:00",
             "question": {

@@ -30,7 +30,6 @@ from foveate.recipe import TrainConfig
 from foveate.tasks import tasks
 from foveate.tasks.image_task import ImageTask
 from foveate.tasks.metrics import label_metrics, metrics
-from foveate.train.progress import Silent
 from tests.compare.study_samples import INPUTS, plan, words
 
 ITEMS, SEEDS = 30, 3
@@ -203,7 +202,7 @@ def record(scores: list[float | None], test: float, **more: Any) -> dict[str, An
 def chosen(plan_: StudyPlan, records: list[dict[str, Any]], metric: str) -> int:
     metric_ = tasks["classification"](["a", "b"], metric=metric).metric
     found = {("baseline", seed): entry for seed, entry in enumerate(records)}
-    return choose(plan_, {}, {}, found, metric_).seed
+    return choose(plan_, "baseline", found, metric_).seed
 
 
 def test_the_best_seed_has_the_best_score_of_the_weights_that_were_kept():
@@ -226,29 +225,23 @@ def test_without_validation_images_it_has_the_median_test_score():
     assert chosen(plan(seeds=(0, 1)), two, "log_loss") == 0
 
 
-def test_a_study_where_less_is_better(home: Path, brief: None):
-    found = compare(
-        **words(
-            data="scenes(train=48, val=16, test=24, classes=3, size=24)",
-            metric="log_loss",
-            epochs=2,
-            control="none",
-            train=TrainConfig(batch_size=16, keep_best=True),
-            out=home / "less",
-            progress=Silent(),
+@pytest.mark.parametrize("name", [name for name, metric in label_metrics.items() if not metric.judges])
+def test_raw_confidence_judges_no_study(name: str):
+    with pytest.raises(StudyError, match=r"merely surer of itself.*such as accuracy"):
+        compare(**words(metric=name, dry_run=True))
+
+
+def test_a_model_that_is_merely_surer_of_itself_is_no_better_by_any_metric_that_judges():
+    """Logits times 1.5 leave every prediction and every rank of two classes as they are."""
+    logits = torch.randn(200, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    targets = (logits[:, 1] + torch.randn(200, generator=torch.Generator().manual_seed(1)) > 0).long()
+    for name, kind in label_metrics.items():
+        metric = kind(k=1) if name == "top_k" else kind()
+        plain, sharp = (
+            metric.value(metric.record((scale * logits).log_softmax(1), targets).double().numpy(), 2)
+            for scale in (1.0, 1.5)
         )
-    )
-    question = found.result["question"]
-    assert question["metric"]["name"] == "log loss" and question["margin"] == 0.01
-    assert not question["metric"]["higher_is_better"]
-    config = json.loads((found.folder / "best" / "config.json").read_text())
-    variant = next(v for v in found.result["variants"] if v["name"] == config["variant"])
-    kept = [min(e["val_score"] for e in curve["epochs"]) for curve in variant["curves"]]
-    assert config["seed"] == int(np.argmin(kept)) and "best validation score" in config["chosen"]
-    assert found.result["chance"] == pytest.approx(math.log(3), abs=0.1)
-    confusion = variant["confusion"]
-    assert np.sum(confusion["matrix"]) == 3 * 24 and len(confusion["by_class"]) == 3
-    assert 'id="confusion"' in (found.folder / "report.html").read_text(encoding="utf-8")
+        assert (plain == sharp) == metric.judges, name
 
 
 def test_what_no_metric_could_judge_is_told_before_training(home: Path, tmp_path: Path):

@@ -73,7 +73,7 @@ def test_degenerate_studies_have_defined_answers():
     better = differences({"baseline": wrong, "a": right})["a"]
     assert better.mean == 1 and better.low > 0.5 and better.p < 1e-9
     one = differences({"baseline": wrong[:1], "a": right[:1]})["a"]
-    assert one.mean == 1 and one.low is None and one.p is None and one.more_seeds is None
+    assert one.mean == 1 and one.low is None and one.p is None and one.seeds_to_know is None
     two = differences({"baseline": wrong[:2], "a": right[:2]})["a"]
     assert two.low is not None and two.detectable is None
     item = differences({"baseline": wrong[:, :1], "a": right[:, :1]})["a"]

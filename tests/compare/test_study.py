@@ -138,7 +138,7 @@ def test_what_is_lost_or_damaged_is_made_again_by_the_same_call(study: Study, ho
 
 
 def test_another_question_is_refused(study: Study, home: Path):
-    with pytest.raises(StudyError, match=r"(?s)holds another study.*se@stage3.*eca@stage3"):
+    with pytest.raises(StudyError, match=r"(?s)holds another study.*se@stage3 there, eca@stage3 here"):
         compare(**words(out=study.folder, variants=["eca@stage3"], progress=Silent()))
     with pytest.raises(StudyError, match=r"train\.lr"):
         compare(**words(out=study.folder, train=words()["train"].__class__(batch_size=32, lr=0.5)))

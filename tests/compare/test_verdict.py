@@ -1,19 +1,28 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from foveate.compare.statistics.answer import Candidate, answer, recommended
 from foveate.compare.statistics.family import Difference
-from foveate.compare.statistics.verdict import Terms, could_have_found, credit, judge, study_sentence
+from foveate.compare.statistics.verdict import Terms, could_have_found, credit, judge
 
 TERMS = Terms()
 
 
 def difference(
-    low: float | None, high: float | None, seeds: int = 3, mean: float | None = None, more: int | None = 4
-):
+    low: float | None,
+    high: float | None,
+    seeds: int = 3,
+    mean: float | None = None,
+    know: int | None = 7,
+    **others: Any,
+) -> Difference:
     middle = mean if mean is not None else ((low or 0) + (high or 0)) / 2
     size = None if seeds < 3 else 2.1
-    return Difference(middle, low, high, 0.1, 0.2, 2.0, size, 0.5, more, seeds)
+    known = {"seeds_to_know": know, "seed_sd": 1.0, "item_share": 0.2, "chance_worth": 0.3}
+    return Difference(middle, low, high, 0.1, 0.2, 2.0, size, 0.5, seeds, **{**known, **others})
 
 
 @pytest.mark.parametrize(
@@ -29,9 +38,9 @@ def difference(
         (0.1, 0.3, "helps", "but by less than the 0.5 points worth having"),
         (-2.0, -1.0, "hurts", "Worse than the baseline: -1.5 points (-2.0 to -1.0)."),
         (-0.4, 0.4, "no difference worth having", "within 0.5 points either way"),
-        (-0.4, 0.6, "not yet known", "4 more seeds should give a verdict"),
-        (0.0, 0.6, "not yet known", "more seeds"),
-        (-0.5, 0.4, "not yet known", "more seeds"),
+        (-0.4, 0.6, "not yet known", "7 seeds in all would decide 8 of 10 such cases"),
+        (0.0, 0.6, "not yet known", "7 seeds in all"),
+        (-0.5, 0.4, "not yet known", "7 seeds in all"),
     ],
 )
 def test_each_verdict_by_its_interval(low: float, high: float, name: str, words: str):
@@ -61,11 +70,18 @@ def test_no_margin_means_that_any_sure_gain_is_enough():
     assert judge(difference(-0.01, 0.01), Terms(margin=0)).name == "not yet known"
 
 
-def test_missing_items_are_said_where_seeds_cannot_tell():
-    assert "that takes more test images" in judge(difference(-3, 4, more=None), TERMS).words
-    sentences = Terms(items="test sentences")
-    assert "more test sentences" in judge(difference(-3, 4, more=None), sentences).words
-    assert "1 more seed should" in judge(difference(-3, 4, more=1), TERMS).words
+def test_what_would_decide_is_said():
+    """More seeds if they do, else more items where those are what is missing, else runs that vary less."""
+    noisy = judge(difference(-3, 4, know=None), TERMS).words
+    assert "the difference of one seed varies by 1.0 points, 2 times the margin" in noisy
+    missing = difference(-3, 4, know=None, item_share=0.8)
+    assert "that takes more test images" in judge(missing, TERMS).words
+    assert "more test sentences" in judge(missing, Terms(items="test sentences")).words
+
+
+def test_what_was_dropped_has_no_verdict_of_its_own():
+    verdict = judge(difference(-1, 0.4, seeds=2), TERMS, outcome="dropped")
+    assert verdict.name == "dropped" and "proves nothing" in verdict.words and "2 seeds" in verdict.words
 
 
 def test_rounding_does_not_hide_a_sign():
@@ -89,31 +105,76 @@ def test_attention_is_credited_only_if_the_control_is_beaten_too(gain, over_cont
     )
 
 
+def candidate(name: str, low: float, high: float, terms: Terms = TERMS, **others: Any) -> Candidate:
+    seeds = others.pop("seeds", 3)
+    own = {key: others.pop(key) for key in ("attention", "macs", "seed_seconds") if key in others}
+    d = difference(low, high, seeds=seeds, **others)
+    return Candidate(name, judge(d, terms), d, **own)
+
+
 def sentence(**ends: tuple[float, float]) -> str:
-    found = {name: difference(*e) for name, e in ends.items()}
-    return study_sentence({n: judge(d, TERMS) for n, d in found.items()}, found, TERMS, 1000)
+    return answer([candidate(name, *e) for name, e in ends.items()], TERMS)
 
 
-def test_the_studys_sentence():
-    assert sentence(a=(1, 2), b=(3, 4)).startswith(
-        "Shown to beat the baseline: b +3.5 points (3.0 to 4.0), a +1.5"
+def test_the_answer_says_what_to_use():
+    assert sentence(a=(1, 2), b=(3, 4)) == (
+        "Use b: +3.5 points (3.0 to 4.0) against the baseline, for no more multiply-adds. "
+        "Also better: a +1.5 points (1.0 to 2.0)."
     )
-    assert "Shown to hurt: b" in sentence(a=(1, 2), b=(-4, -3))
-    assert sentence(a=(-1, 2)) == (
-        "No variant is shown to beat the baseline: "
-        "with 3 seeds and 1,000 test images this study could have found 2.1 points."
+    assert sentence(a=(1, 2), b=(-4, -3)).endswith("Shown to hurt: b -3.5 points (-4.0 to -3.0).")
+    assert "for +12 % multiply-adds" in answer([candidate("a", 1, 2, macs=1.12)], TERMS)
+    size = answer([candidate("a", 1, 2, attention=False)], TERMS)
+    assert "size alone may explain the gain" in size
+    assert "size alone" not in answer([candidate("a", 1, 2, attention=True)], TERMS)
+
+
+def test_of_variants_that_help_about_equally_the_cheapest_is_recommended():
+    dear, cheap, weak = (
+        candidate("dear", 1, 3, macs=1.5),
+        candidate("cheap", 1, 2.6, macs=1.1),
+        candidate("weak", 0.1, 1, macs=1.0),
     )
-    assert "Shown to hurt" in sentence(a=(-4, -3), b=(-1, 2))
-    assert sentence(a=(-0.1, 0.1)).startswith("No variant makes a difference worth having")
-    assert study_sentence({}, {}, TERMS).startswith("There is nothing to compare")
-    two = difference(1, 2, seeds=2)
-    assert study_sentence({"a": judge(two, TERMS)}, {"a": two}, TERMS).startswith("No verdict: ")
+    for order in ([dear, cheap, weak], [weak, cheap, dear]):
+        assert recommended(order, TERMS) is cheap
+    assert recommended([dear, weak], TERMS) is dear
+    assert recommended([candidate("same", -0.1, 0.1)], TERMS) is None
+    less = Terms(higher_is_better=False)
+    better, worse = candidate("a", -3, -2, less), candidate("b", 2, 3, less)
+    assert recommended([worse, better], less) is better
+
+
+def test_the_answer_says_to_keep_the_baseline():
+    assert (
+        sentence(a=(-0.1, 0.1)) == "Keep the baseline: no variant makes a difference of 0.5 points or more."
+    )
+    assert sentence(a=(-0.1, 0.1), b=(-4, -3)).startswith(
+        "Keep the baseline: no variant is shown to beat it. Shown to hurt: b"
+    )
+    assert answer([], TERMS).startswith("There is nothing to compare")
+    two = answer([candidate("a", 1, 2, seeds=2)], TERMS)
+    assert two.startswith("No verdict: ") and "Run at least 3" in two
+
+
+def test_an_undecided_answer_says_how_likely_it_is_and_what_would_decide():
+    found = answer([candidate("a", -1, 3, seed_seconds=90.0), candidate("b", -3, 2)], TERMS)
+    assert found == (
+        "Not decided: a is ahead by 1.0 points (-1.0 to 3.0), with a chance of about 30 % to be better by "
+        "0.5 points or more. 1 other variant is undecided too. 7 seeds decide 8 of 10 such cases, about 6 min "
+        "more: --seeds 7."
+    )
+    noisy = answer([candidate("a", -3, 1, know=None, chance_worth=None)], TERMS)
+    assert noisy.startswith(
+        "Not decided: a is behind by 1.0 points (-3.0 to 1.0). More seeds would not decide"
+    )
+    assert noisy.endswith("Train for longer, branch, or widen the margin.")
+    items = answer([candidate("a", -3, 1, know=None, item_share=0.9)], TERMS)
+    assert items.endswith("More seeds alone would not decide it, that takes more test images.")
 
 
 def test_what_the_study_could_have_found():
     found = difference(-1, 2)
     assert could_have_found([found], TERMS, 1000) == (
-        "With 3 seeds and 1,000 test images this study could have found 2.1 points."
+        "With 3 seeds and 1,000 test images, only a difference of 2.1 points or more would have shown."
     )
     assert "it takes 3 seeds" in could_have_found([difference(-1, 2, seeds=2)], TERMS, 50)
     assert could_have_found([], TERMS).startswith("There was nothing to find")

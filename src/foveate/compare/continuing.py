@@ -33,6 +33,9 @@ def continued(stored: StudyPlan, asked: StudyPlan, folder: Path) -> StudyPlan:
     known = {v.name for v in stored.variants}
     more = tuple(v for v in asked.variants if v.name not in known)
     different = stored.differences(replace(asked, variants=_shared(stored, asked)))
+    if _tried(stored) - _tried(asked):
+        different = [line for line in different if not line.startswith("variants: ")]
+        different.append(f"variants: {_names(stored)} there, {_names(asked)} here; they can only be added to")
     if not _prefix(stored.seeds, asked.seeds) and not _prefix(asked.seeds, stored.seeds):
         different.append(f"seeds: {_listed(stored)} there, {_listed(asked)} here")
     if different:
@@ -82,17 +85,21 @@ def _with_stages(
     )
 
 
+def _tried(plan: StudyPlan) -> set[str]:
+    return {v.name for v in plan.variants if v.role == "variant"}
+
+
+def _names(plan: StudyPlan) -> str:
+    return ", ".join(v.name for v in plan.variants if v.role == "variant")
+
+
 def _shared(stored: StudyPlan, asked: StudyPlan) -> tuple[PlannedVariant, ...]:
     """Return the asked plan's variants that the stored one has, in its order.
 
     Stored controls that the call would choose otherwise now, as a larger variant was added, stay.
     """
     wanted = {v.name: v for v in asked.variants}
-    return tuple(
-        wanted.get(v.name, v) if v.name in wanted or (v.role == "control" and len(wanted) > 1) else v
-        for v in stored.variants
-        if v.name in wanted or v.role == "control"
-    )
+    return tuple(wanted.get(v.name, v) for v in stored.variants if v.name in wanted or v.role == "control")
 
 
 def _prefix(short: tuple[int, ...], long: tuple[int, ...]) -> bool:

@@ -48,7 +48,8 @@ def in_unit(d: Difference, metric: Metric) -> Difference:
 
 def as_data(d: Difference) -> dict[str, Any]:
     """Return a difference as plain data; degrees of freedom that are infinite become null."""
-    return asdict(d) | {"df": d.df if d.df is not None and np.isfinite(d.df) else None}
+    more = None if d.seeds_to_know is None else d.seeds_to_know - d.seeds
+    return asdict(d) | {"more_seeds": more, "df": d.df if d.df is not None and np.isfinite(d.df) else None}
 
 
 def per_class(

@@ -32,7 +32,7 @@ def read_result(folder: Path) -> dict[str, Any]:
     result = read_json(path, StudyError, _AGAIN)
     found = result.get("format") if isinstance(result, dict) else type(result).__name__
     if found not in READABLE or isinstance(found, bool):
-        known = " or ".join(map(str, READABLE))
+        known = f"{', '.join(map(str, READABLE[:-1]))} or {READABLE[-1]}"
         raise StudyError(
             f"{path}: got format {found!r}, expected {known}. Read it with the foveate that wrote it."
         )

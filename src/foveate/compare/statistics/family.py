@@ -30,7 +30,6 @@ class Difference:
         df: Satterthwaite's degrees of freedom of the crossed model.
         detectable: The least true difference found in 80 of 100 such studies; None with under three seeds.
         pairing: Correlation of the two runs of one seed, in [-1, 1].
-        more_seeds: ``seeds_to_know`` less ``seeds``.
         seeds: How many seeds it is based on.
         level: Confidence of this interval alone, in (0, 1).
         own_variance: Whether it is judged by its own variance between seeds, though the study has other
@@ -52,7 +51,6 @@ class Difference:
     df: float | None
     detectable: float | None
     pairing: float
-    more_seeds: int | None
     seeds: int
     level: float = 0.95
     own_variance: bool = False
@@ -122,7 +120,7 @@ def describe(
     paired = power.pairing(variant, reference)
     ends, p = interval(c, level), p_value(c)
     if ends is None or p is None:
-        return Difference(c.mean, None, None, None, None, None, None, paired, None, c.seeds, level)
+        return Difference(c.mean, None, None, None, None, None, None, paired, c.seeds, level)
     judged = c.seeds >= power.LEAST_SEEDS
     if judged and power.tells(ends, margin):
         known: int | None = c.seeds
@@ -139,7 +137,6 @@ def describe(
         df=c.df,
         detectable=power.detectable(c, level) if judged else None,
         pairing=paired,
-        more_seeds=None if known is None else known - c.seeds,
         seeds=c.seeds,
         level=level,
         own_variance=c.own_variance,

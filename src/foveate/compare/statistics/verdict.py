@@ -144,7 +144,7 @@ def could_have_found(differences: Sequence[Difference], terms: Terms, items: int
     least, most = terms.number(min(sizes)), terms.number(max(sizes))
     size = f"{least} {terms.unit}".rstrip() if least == most else f"{least} to {most} {terms.unit}".rstrip()
     each = "" if least == most else ", depending on the variant"
-    return f"{with_}, only a difference of {size} or more would have been shown{each}."
+    return f"{with_}, only a difference of {size} or more would have shown{each}."
 
 
 def to_know(d: Difference, terms: Terms) -> str:
