@@ -14,10 +14,10 @@ from foveate.compare.continuing import continued
 from foveate.compare.judgement import Judgement, kept_runs, stacked
 from foveate.compare.plan import StudyPlan
 from foveate.compare.planned import LOOK, REPORT, Key, PlannedVariant, Stage
-from foveate.compare.planning import within_budget
 from foveate.compare.question import Question
 from foveate.compare.rows import every_key, rows
 from foveate.compare.run_files import ANSWERS, keep_answers, run_folder
+from foveate.compare.schedule import within_budget
 from foveate.compare.store import FILE, Store
 from foveate.errors import StudyError
 from foveate.tasks import tasks

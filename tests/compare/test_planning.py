@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
+from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
-from foveate.compare.build import build
+from foveate.compare import planning
+from foveate.compare.build import Builder, build
 from foveate.compare.plan import StudyPlan
-from foveate.compare.planning import name_variants, with_controls, with_costs
+from foveate.compare.planning import name_variants, with_controls, with_costs, with_times
 from foveate.compare.statistics.verdict import not_credited
+from foveate.compare.step_times import SAMPLE
 from foveate.cost.count import cost
+from foveate.data.open import open_data
 from foveate.errors import SpecError, StudyError, UnknownNameError
+from foveate.mechanisms import mechanisms
+from foveate.mechanisms.base import Refine
+from foveate.mechanisms.facets import Cost
 from foveate.models import create_model
 from foveate.models.names import models
 from foveate.options import read_record
+from foveate.tasks import build_model as making
 from foveate.tasks.base import Task, task_with
 from tests.compare.study_samples import INPUTS, plan
 
@@ -143,3 +153,109 @@ def test_forms_of_one_model_share_first_weights_where_name_and_shape_agree(two_f
     tuned = plan(model="two_forms", variants=made.variants, mode="pretrained")
     begun = build(tuned, task_of(tuned), tuned.variants[1], 1).state_dict()
     assert not any(torch.equal(begun[name], value) for name, value in base.items())
+
+
+MANY = [
+    f"{name}@{site}"
+    for name in ("se", "eca", "cbam", "gc", "simam")
+    for site in ("stage1", "stage2", "stage3", "blocks")
+]
+
+
+def counted(monkeypatch: pytest.MonkeyPatch, place: Any, name: str, seen: Counter[str]) -> None:
+    """Count the calls of a function."""
+    function: Callable[..., Any] = getattr(place, name)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        seen[name] += 1
+        return function(*args, **kwargs)
+
+    monkeypatch.setattr(place, name, call)
+
+
+def test_many_variants_are_inserted_once_each_into_a_model_that_is_made_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: Counter[str] = Counter()
+    for name in ("create_model", "insert"):
+        counted(monkeypatch, making, name, seen)
+    drafted("none", MANY)
+    assert seen == {"create_model": 2, "insert": len(MANY)}  # the other is the baseline
+    drafted("each", MANY[:4])
+    assert seen == {"create_model": 5, "insert": len(MANY) + 8}
+
+
+@pytest.mark.parametrize("start", ["identity", "paper"])
+@pytest.mark.parametrize("spec", [*SPECS, "csra@output", "cbam_pool@pool+se@before:blocks", None])
+def test_a_builder_makes_what_a_build_of_its_own_makes(spec: str | None, start: str) -> None:
+    made = plan(start=start, seeds=(7,), variants=name_variants(["eca@stage1", *([spec] if spec else [])]))
+    task = task_of(made)
+    make = Builder(made, task)
+    with torch.no_grad():
+        for parameter in make(made.variants[0]).parameters():
+            parameter.zero_()  # of one variant, which shares no weights with another
+    ours, full = make(made.variants[-1]), build(made, task, made.variants[-1], 7)
+    assert cost(ours, task.example()) == cost(full, task.example())
+    state, expected = ours.state_dict(), full.state_dict()
+    assert state.keys() == expected.keys()
+    assert all(torch.equal(state[name], value) for name, value in expected.items())
+
+
+def timed(monkeypatch: pytest.MonkeyPatch, variants: list[str]) -> tuple[StudyPlan, Counter[str]]:
+    """Return a plan with times that are not measured, and how often what was called."""
+    opened = open_data("scenes(train=8, val=0, test=4, classes=3, size=32)")
+    made = drafted("none", variants)
+    seen: Counter[str] = Counter()
+    steps = iter(range(1, 100))
+    monkeypatch.setattr(planning, "times", lambda *_: (float(next(steps)), 0.5))
+    for name in ("times", "expect_trainable"):
+        counted(monkeypatch, planning, name, seen)
+    task = task_of(made)
+    return with_times(made, task, task.feeds(opened)), seen
+
+
+def test_a_few_variants_are_timed_and_one_of_every_other_mechanism_takes_a_step(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made, seen = timed(monkeypatch, MANY)
+    assert seen["times"] == 1 + SAMPLE
+    whole = sorted(made.variants, key=lambda v: (v.macs, v.parameters))
+    measured = [v for v in whole if v.step_seconds % 1 == 0]
+    assert whole[-1] in measured
+    for below, above in pairwise(measured):
+        between = whole[whole.index(below) : whole.index(above) + 1]
+        low, high = sorted((below.step_seconds, above.step_seconds))
+        assert all(low <= v.step_seconds <= high for v in between)
+    assert {v.image_seconds for v in made.variants} == {0.5}
+    assert [v.name for v in made.variants] == ["baseline", *MANY]
+    names = {name.partition("@")[0] for name in MANY}
+    assert seen["expect_trainable"] == len(names - {v.name.partition("@")[0] for v in measured})
+
+
+class Untrainable(Refine):
+    """Runs, but not in training."""
+
+    facets = mechanisms["se"].facets
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channels = channels
+        self.conv = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.training:
+            raise RuntimeError("not in training")
+        return x + self.conv(x)
+
+    def cost(self, height: int, width: int) -> Cost:
+        parameters = self.channels * (self.channels + 1)
+        return Cost(parameters, self.channels**2 * height * width, 4 * parameters)
+
+
+def test_a_mechanism_that_cannot_be_trained_is_told_though_its_time_is_not_measured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(mechanisms, "_entries", dict(mechanisms._entries))
+    mechanisms.register("untrainable")(Untrainable)
+    with pytest.raises(RuntimeError, match="not in training"):
+        timed(monkeypatch, [*MANY, "untrainable@stage2", "non_local@stage1"])

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import torch
 from torch import nn
 
 from foveate.calls import parse_call
 from foveate.compare.plan import StudyPlan
-from foveate.compare.planned import PlannedRun, PlannedVariant
+from foveate.compare.planned import BASELINE, PlannedRun, PlannedVariant
 from foveate.tasks.base import Task
-from foveate.tasks.build_model import build_model
+from foveate.tasks.build_model import attended, build_model
 
 
 def build(plan: StudyPlan, task: Task, variant: PlannedVariant | PlannedRun, seed: int) -> nn.Module:
@@ -32,6 +34,28 @@ def build(plan: StudyPlan, task: Task, variant: PlannedVariant | PlannedRun, see
     if own != plan.model and plan.mode == "scratch" and parse_call(own)[0] == parse_call(plan.model)[0]:
         _share(build_model(task, plan.model, seed=seed), model)
     return model
+
+
+class Builder:
+    """Builds many variants for one seed: equal to those of ``build``, the study's own model being made once.
+
+    Args:
+        plan: The study.
+        task: What the models are for.
+    """
+
+    def __init__(self, plan: StudyPlan, task: Task) -> None:
+        self.plan, self.task, self.seed = plan, task, plan.seeds[0]
+
+    def __call__(self, variant: PlannedVariant) -> nn.Module:
+        """Return the model of one variant, which shares no weights with the others."""
+        if variant.spec is None:
+            return build(self.plan, self.task, variant, self.seed)
+        return attended(self.task, self._plain, variant.spec, start=self.plan.start, seed=self.seed)
+
+    @cached_property
+    def _plain(self) -> nn.Module:
+        return build(self.plan, self.task, PlannedVariant(BASELINE, "baseline", None), self.seed)
 
 
 def _share(source: nn.Module, model: nn.Module) -> None:

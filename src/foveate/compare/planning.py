@@ -8,11 +8,11 @@ from dataclasses import replace
 import torch
 
 from foveate.calls import parse_call
-from foveate.compare.build import build
+from foveate.compare.build import Builder
 from foveate.compare.plan import StudyPlan
-from foveate.compare.planned import BASELINE, LOOK, REPORT, TRUNK, PlannedVariant, Stage
+from foveate.compare.planned import BASELINE, LOOK, REPORT, TRUNK, PlannedVariant
 from foveate.compare.question import Question
-from foveate.compare.statistics.spending import for_plan
+from foveate.compare.step_times import estimated, to_measure
 from foveate.cost.count import cost
 from foveate.data.feed import Data, Feed
 from foveate.errors import SpecError, StudyError
@@ -21,12 +21,12 @@ from foveate.insert.spec import parse
 from foveate.models.names import resolve
 from foveate.models.source import sources
 from foveate.plugins import loaded_plugins
-from foveate.quantities import duration
 from foveate.tasks.base import Task, task_with
 from foveate.tasks.build_model import base_model
 from foveate.train.prepare import Setting, settle
-from foveate.train.rehearse import times
+from foveate.train.rehearse import expect_trainable, times
 
+_Call = tuple[str, tuple[tuple[str, object], ...], str]  # a mechanism, its options, and how it is put in
 SAME = 0.01  # of a model's cost: the tolerance for two costs to count as equal
 
 
@@ -180,9 +180,9 @@ def _sources(setting: Setting, variants: Sequence[PlannedVariant], question: Que
 
 def with_costs(plan: StudyPlan, task: Task) -> StudyPlan:
     """Return the plan with what each variant costs: parameters, MACs of one item, bytes."""
-    priced = []
+    priced, build = [], Builder(plan, task)
     for variant in plan.variants:
-        found = cost(build(plan, task, variant, plan.seeds[0]), task.example())
+        found = cost(build(variant), task.example())
         priced.append(replace(variant, parameters=found.parameters, macs=found.macs, bytes=found.bytes))
     return replace(plan, variants=tuple(priced))
 
@@ -226,50 +226,37 @@ def _control(variant: PlannedVariant, tried: Sequence[PlannedVariant]) -> Planne
 
 
 def with_times(plan: StudyPlan, task: Task, feeds: Mapping[str, Feed]) -> StudyPlan:
-    """Return the plan with the time of a training step and of evaluating an item, measured on a few.
+    """Return the plan with the time of a training step and of evaluating an item.
+
+    Models are measured; of the variants that insert something a few are, and the others estimated from these.
+    Where none of the measured variants has a mechanism with the same options, one that has it takes a step
+    too: sites were checked when the variant was built, and what training rejects besides is the model's or
+    the mechanism's.
 
     Raises:
         FoveateError: What a run of the plan would reject, such as fewer epochs than a model has stages.
     """
-    timed = []
-    lengths = {run.variant: run.epochs for run in plan.runs}
+    recipe = replace(plan.train, epochs=min(run.epochs for run in plan.runs))
+    build, chosen, tried = Builder(plan, task), to_measure(plan.variants), set[_Call]()
+    measured: dict[str, PlannedVariant] = {}
     for variant in plan.variants:
-        recipe = replace(plan.train, epochs=min(lengths[variant.name], plan.train.epochs))
-        step, item = times(build(plan, task, variant, plan.seeds[0]), task, feeds, recipe)
-        timed.append(replace(variant, step_seconds=step, image_seconds=item))
-    return replace(plan, variants=tuple(timed))
+        if variant.name in chosen:
+            step, item = times(build(variant), task, feeds, recipe)
+            measured[variant.name] = replace(variant, step_seconds=step, image_seconds=item)
+            tried |= _calls(variant)
+    others = [variant for variant in plan.variants if variant.name not in chosen]
+    for variant in others:
+        if not _calls(variant) <= tried:
+            expect_trainable(build(variant), task, feeds, recipe)
+            tried |= _calls(variant)
+    known = {name: variant for name, variant in measured.items() if variant.model is None}
+    for variant in others:
+        step, item = estimated(variant, known)
+        measured[variant.name] = replace(variant, step_seconds=step, image_seconds=item)
+    return replace(plan, variants=tuple(measured[variant.name] for variant in plan.variants))
 
 
-def with_times_of(plan: StudyPlan, known: Mapping[str, PlannedVariant]) -> StudyPlan:
-    """Return the plan with the times of variants that were measured before, by name."""
-    times = ("step_seconds", "image_seconds")
-    found = [
-        replace(v, **{name: getattr(known[v.name], name) for name in times}) if v.name in known else v
-        for v in plan.variants
-    ]
-    return replace(plan, variants=tuple(found))
-
-
-def with_looks(plan: StudyPlan, question: Question) -> StudyPlan:
-    """Return the plan, its controls chosen, with the looks that the question asks for."""
-    return replace(plan, stages=(Stage(question.looks, for_plan(1 - plan.level), plan.compared),))
-
-
-def within_budget(plan: StudyPlan, seconds: float | None) -> StudyPlan:
-    """Return the plan with as many of its looks as fit in a time, as measured on one run after the other.
-
-    Raises:
-        StudyError: Not even the first look fits.
-    """
-    if seconds is None:
-        return plan
-    (stage,) = plan.stages
-    each = plan.seconds / len(plan.seeds)
-    fitting = tuple(seeds for seeds in stage.looks if each * seeds <= seconds)
-    if not fitting:
-        first = stage.looks[0]
-        raise StudyError(
-            f"budget: got {duration(seconds)}, but the first verdicts take {first} seeds, about "
-            f"{duration(each * first)}. Allow more time, train for fewer epochs, or leave out variants."
-        )
-    return replace(plan, seeds=plan.seeds[: fitting[-1]], stages=(replace(stage, looks=fitting),))
+def _calls(variant: PlannedVariant) -> set[_Call]:
+    """Return the mechanisms that a variant inserts, with their options, wherever they sit."""
+    terms = parse(variant.spec).terms if variant.spec is not None else ()
+    return {(term.mechanism, term.options, term.where) for term in terms}

@@ -16,20 +16,13 @@ from foveate.compare.finished_study import Study
 from foveate.compare.forecast import foreseen
 from foveate.compare.plan import StudyPlan
 from foveate.compare.planned import REPORT
-from foveate.compare.planning import (
-    outline,
-    with_controls,
-    with_costs,
-    with_looks,
-    with_times,
-    with_times_of,
-    within_budget,
-)
+from foveate.compare.planning import outline, with_controls, with_costs, with_times
 from foveate.compare.question import Question
 from foveate.compare.report.result import read_result
 from foveate.compare.report.write import is_written
 from foveate.compare.run import is_record
 from foveate.compare.run_files import is_complete
+from foveate.compare.schedule import with_looks, with_times_of, within_budget
 from foveate.compare.store import Store, disk_errors
 from foveate.data.checks.finding import Finding
 from foveate.errors import DataError, StudyError, first_few

@@ -41,7 +41,22 @@ def build_model(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         base = base_model(task, model, pretrained=pretrained, weights=weights)
-        return base if spec is None else insert(base, spec, example=task.example(), start=start_of(start))
+    return base if spec is None else attended(task, base, spec, start=start, seed=seed)
+
+
+def attended(task: Task, base: nn.Module, spec: str, *, start: str = "identity", seed: int = 0) -> nn.Module:
+    """Return a copy of ``base`` with attention in it, as ``build_model`` makes it; ``base`` stays as it is.
+
+    Args:
+        task: What the model is for.
+        base: The model without attention.
+        spec: What is inserted.
+        start: How attention starts.
+        seed: Decides the weights of what is inserted.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return insert(base, spec, example=task.example(), start=start_of(start))
 
 
 def base_model(

@@ -1,8 +1,9 @@
-"""How long a training will take, from a few steps of it."""
+"""What a few steps tell of a training: how long it will take, and whether anything in it is rejected."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from statistics import median
 
 from torch import nn
@@ -13,6 +14,7 @@ from foveate.tasks.base import Task
 from foveate.train.loop import rehearse
 
 TIMED = 3  # steps; one more goes before them, which pays for what the first step sets up
+TRIED = 8  # items in the batch of a step that is not timed
 
 
 def times(
@@ -22,3 +24,9 @@ def times(
     spans = rehearse(model, task, feeds, recipe, TIMED + 1)
     # A step is about three forward passes; evaluation is one of them, without a graph.
     return median(spans[1:]), median(spans[1:]) / (3 * recipe.batch_size * recipe.accumulate)
+
+
+def expect_trainable(model: nn.Module, task: Task, feeds: Mapping[str, Feed], recipe: TrainConfig) -> None:
+    """Train on one small batch, and raise what ``fit`` would raise by then."""
+    small = replace(recipe, batch_size=min(TRIED, recipe.batch_size), accumulate=1)
+    rehearse(model, task, feeds, small, 1)
