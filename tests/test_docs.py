@@ -17,12 +17,12 @@ from docs import write_pages, write_study
 
 from foveate.cli import demo
 from foveate.cli.__main__ import main
-from foveate.compare import measured
 from foveate.mechanisms import mechanisms
 from foveate.models.names import models
 from foveate.tasks import tasks
 from foveate.tasks.losses import losses
 from foveate.tasks.metrics import metrics
+from tests.compare.study_samples import brief_studies
 from tests.shown import assert_shown, commands
 
 ROOT = Path(__file__).parents[1]
@@ -97,11 +97,12 @@ def quick(code):
 
 @pytest.fixture
 def quick_studies(monkeypatch):
-    """Make a study's latencies of fewer rounds, and the demonstration of one variant on few scenes."""
-    monkeypatch.setattr(measured, "ROUNDS", 2)
+    """Leave out what takes long of a study; make the demonstration of one variant on few scenes."""
     monkeypatch.setattr(demo, "QUICK", ("scenes(size=24, classes=3, train=64, val=16, test=32)", 1))
     monkeypatch.setattr(demo, "VARIANTS", demo.VARIANTS[-1:])
     monkeypatch.setattr(demo, "SEEDS", 2)
+    with brief_studies():
+        yield
 
 
 def run_python(page, block, space):
@@ -168,7 +169,13 @@ def test_every_mechanism_has_its_page_and_no_other_page_is_there():
     assert {page.stem for page in (ROOT / "docs" / "mechanisms").glob("*.md")} == set(mechanisms)
 
 
-@pytest.mark.parametrize("name", sorted(mechanisms))
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(n, marks=() if n in write_pages.WELL_KNOWN else pytest.mark.slow)
+        for n in sorted(mechanisms)
+    ],
+)
 def test_page_of_a_mechanism_is_the_generated_one_and_its_code_runs(name, capsys):
     main(["show", name, "--markdown"])
     printed = capsys.readouterr().out.strip()

@@ -5,8 +5,14 @@ import pytest
 from foveate.cli.__main__ import main
 from foveate.mechanisms import mechanisms
 
+# One of each family, and the one with the longest name.
+SHOWN = {*{cls.__module__.split(".")[2]: name for name, cls in mechanisms.items()}.values()}
+SHOWN |= {max(mechanisms, key=len)}
 
-@pytest.mark.parametrize("name", list(mechanisms))
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in SHOWN else pytest.mark.slow) for name in mechanisms]
+)
 def test_every_mechanism_can_be_shown(name, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     assert main(["show", name]) == 0

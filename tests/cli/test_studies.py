@@ -10,6 +10,7 @@ from PIL import Image
 from foveate.cli.__main__ import main
 from foveate.cli.recipe_options import RecipeOptions
 from foveate.tasks import Classification
+from tests.compare.study_samples import brief_studies
 
 DATA = "scenes(size=24, train=64, val=16, test=32, classes=3)"
 
@@ -83,7 +84,8 @@ def test_dry_run_makes_a_plan_and_nothing_else(workplace, capsys):
 
 @pytest.mark.slow
 def test_compare_then_report_then_predict(workplace, capsys):
-    result = run(capsys, *COMPARE, "--out", "study")
+    with brief_studies():
+        result = run(capsys, *COMPARE, "--out", "study")
     assert [variant["role"] for variant in result["variants"]] == [
         "baseline",
         "variant",

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
-import signal
 import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -78,19 +76,6 @@ def make_in_a_child(out: Path, cache: Path) -> None:
     torch.set_num_threads(1)
     with brief_studies(), out.with_name(f"{out.name}.lines.txt").open("w") as lines:
         compare(**words(out=out, progress=Lines(lines)))
-
-
-@contextmanager
-def no_file_beyond(size: int) -> Iterator[None]:
-    """Let every write fail that makes a file larger than ``size`` bytes."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        signal.signal(signal.SIGXFSZ, before)
 
 
 def done(out: Path) -> int:

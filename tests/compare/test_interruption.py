@@ -15,7 +15,8 @@ from foveate.compare.study import compare
 from foveate.errors import FoveateError
 from foveate.train.progress import Silent
 from tests.child_processes import child_processes
-from tests.compare.study_samples import done, make_in_a_child, no_file_beyond, words
+from tests.compare.study_samples import done, make_in_a_child, words
+from tests.full_disk import no_file_beyond
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("brief")]
 

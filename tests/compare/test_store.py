@@ -21,7 +21,8 @@ from foveate.compare.planned import REPORT, Key
 from foveate.compare.store import Store, disk_errors
 from foveate.errors import StudyError
 from foveate.train.result import MARKER
-from tests.compare.study_samples import no_file_beyond, plan
+from tests.compare.study_samples import plan
+from tests.full_disk import no_file_beyond
 
 
 def test_runs_are_claimed_once_and_the_report_comes_last(tmp_path: Path):

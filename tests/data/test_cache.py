@@ -1,8 +1,5 @@
 import errno
-import multiprocessing
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +11,9 @@ from foveate.data.cache import cache, cache_file
 from foveate.data.images.decode import read, square
 from foveate.data.open import open_data
 from foveate.errors import DataError, OptionError
+from tests.child_processes import child_processes
 from tests.data.image_samples import make_folder, save
+from tests.full_disk import no_file_beyond
 
 
 @pytest.fixture
@@ -90,10 +89,9 @@ def _build(source, folder, barrier, queue):
 
 @pytest.mark.slow
 def test_builders_at_once_agree_and_leave_one_file(data, tmp_path):
-    context = multiprocessing.get_context("spawn")
-    barrier, queue = context.Barrier(3), context.Queue()
+    barrier, queue = child_processes.Barrier(3), child_processes.Queue()
     arguments = (tmp_path / "data", tmp_path / "cache", barrier, queue)
-    builders = [context.Process(target=_build, args=arguments) for _ in range(3)]
+    builders = [child_processes.Process(target=_build, args=arguments) for _ in range(3)]
     for builder in builders:
         builder.start()
     sums = {queue.get(timeout=120) for _ in builders}
@@ -103,26 +101,10 @@ def test_builders_at_once_agree_and_leave_one_file(data, tmp_path):
     assert sorted(path.suffix for path in (tmp_path / "cache").iterdir()) == [".npy", ".npy"]
 
 
-FULL = """
-import resource, sys
-from pathlib import Path
-from foveate.data.cache import cache
-from foveate.data.open import open_data
-from foveate.errors import DataError
-resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))  # bytes: the third batch of writes fails
-try:
-    cache(open_data("scenes(train=2000, val=0, test=10)"), size=32, folder=Path(sys.argv[1]))
-except DataError as error:
-    print(error)
-"""
-
-
-@pytest.mark.slow
 def test_a_write_that_fails_says_so_and_leaves_nothing(tmp_path):
-    told = subprocess.run(
-        [sys.executable, "-c", FULL, str(tmp_path)], capture_output=True, text=True, timeout=120, check=True
-    ).stdout
-    assert "cannot keep 6 MiB" in told and "FOVEATE_CACHE" in told
+    data = open_data("scenes(train=2000, val=0, test=10)")
+    with no_file_beyond(100_000), pytest.raises(DataError, match=r"cannot keep 6 MiB.*FOVEATE_CACHE"):
+        cache(data, size=32, folder=tmp_path)  # the third batch of writes fails
     assert list(tmp_path.iterdir()) == []
 
 

@@ -183,7 +183,7 @@ MASKS = st.one_of(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(masks=st.lists(MASKS, min_size=1, max_size=3), orientation=st.sampled_from([1, 3, 6]))
 def test_masks_of_any_content_end_in_findings(tmp_path, masks, orientation):
     for number in range(6):

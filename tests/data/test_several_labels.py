@@ -15,6 +15,7 @@ from foveate.data.checks.check import check
 from foveate.data.label_sets import strata
 from foveate.data.open import open_data, reopen
 from foveate.errors import DataError, OptionError
+from tests.compare.study_samples import brief_studies
 from tests.data.image_samples import pixels
 
 NAMES = ("effusion", "mass", "nodule")
@@ -216,7 +217,7 @@ def test_a_diagnosis_is_trained_told_by_label_and_asked(root, capsys, monkeypatc
     monkeypatch.chdir(root)
     table(root, columns_of(), ("path", *NAMES))
     assert main(["check", "data.csv"]) == 0
-    words = ["--model", "resnet8", "--epochs", "1", "--batch-size", "8"]
+    words = ["--model", "resnet8(width=4)", "--epochs", "1", "--batch-size", "8"]
     assert main(["train", "data.csv", *words, "--out", "out"]) == 0
     told = capsys.readouterr().out
     assert "AUROC" in told and all(f"AUROC of {name}" in told for name in NAMES)
@@ -230,11 +231,21 @@ def test_a_diagnosis_is_trained_told_by_label_and_asked(root, capsys, monkeypatc
 def test_a_study_of_a_diagnosis_ends_in_a_report(root, capsys, monkeypatch):
     monkeypatch.chdir(root)
     table(root, cells(), ("path", "label"))
-    words = ["--model", "resnet8", "--epochs", "1", "--batch-size", "8", "--seeds", "1", "--control", "none"]
-    assert (
-        main(["compare", "data.csv", "--task", "diagnosis", "--try", "se@blocks", *words, "--out", "study"])
-        == 0
-    )
+    words = [
+        "--model",
+        "resnet8(width=4)",
+        "--epochs",
+        "1",
+        "--batch-size",
+        "8",
+        "--seeds",
+        "1",
+        "--control",
+        "none",
+    ]
+    command = ["compare", "data.csv", "--task", "diagnosis", "--try", "se@blocks", *words, "--out", "study"]
+    with brief_studies():
+        assert main(command) == 0
     capsys.readouterr()
     study = json.loads((root / "study/study.json").read_text())
     assert [row["class"] for row in study["variants"][0]["per_class"]] == list(NAMES)

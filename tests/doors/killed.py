@@ -1,8 +1,7 @@
-"""Trains a toy in a process of its own, which kills itself after so many steps."""
+"""Trains a toy in a child process, which kills itself after so many steps."""
 
 import os
 import signal
-import sys
 from pathlib import Path
 
 import torch
@@ -25,7 +24,7 @@ class Deadly(Silent):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def train(plugin: str, source: str, model: str, folder: str, after: int) -> None:
+def train(plugin: str, source: str, model: str, folder: Path, after: int) -> None:
     torch.set_num_threads(1)
     load_plugins([plugin])
     recipe = TrainConfig(epochs=4, batch_size=8, lr=0.01, augment="none")
@@ -36,11 +35,7 @@ def train(plugin: str, source: str, model: str, folder: str, after: int) -> None
         setting.task,
         setting.feeds(),
         setting.recipe,
-        Path(folder),
+        folder,
         progress=Deadly(after),
         checkpoint_seconds=0.0 if after else 1e9,
     )
-
-
-if __name__ == "__main__":
-    train(*sys.argv[1:5], after=int(sys.argv[5]))

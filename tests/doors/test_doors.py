@@ -1,8 +1,7 @@
 """Two tasks that foveate does not know go through every door: training, studies, reports, prediction."""
 
 import json
-import subprocess
-import sys
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +10,15 @@ from safetensors.torch import load_file
 
 import foveate as fv
 from foveate.cli.__main__ import main
+from foveate.recipe import TrainConfig
+from foveate.tasks import tasks
+from foveate.train.loop import fit
+from tests.child_processes import child_processes
+from tests.compare.study_samples import brief_studies
+from tests.doors import killed as killed_training
 from tests.doors import toy_gan, toy_translation
 from tests.doors.pairs import write_pairs
 
-ROOT = Path(__file__).parents[2]
 TOYS = ("toy_translation", "toy_gan")
 QUICK = ("--epochs", "2", "--batch-size", "16", "--lr", "0.02", "--plugin")
 
@@ -35,7 +39,8 @@ def study(request, tmp_path_factory):
     home = tmp_path_factory.mktemp(request.param)
     data, (model, other) = source(request.param, home), models_of(request.param)
     words = ["compare", data, "--model", model, "--try", other, "--seeds", "3", "--out", str(home / "study")]
-    assert main([*words, *QUICK, f"tests.doors.{request.param}"]) == 0
+    with brief_studies():
+        assert main([*words, *QUICK, f"tests.doors.{request.param}"]) == 0
     return request.param, home / "study", json.loads((home / "study" / "study.json").read_text("utf-8"))
 
 
@@ -92,7 +97,8 @@ def test_the_same_command_goes_on_and_trains_nothing_again(study, capsys):
     (folder / "report.html").unlink()
     model, other = models_of(toy)
     words = ["compare", data, "--model", model, "--try", other, "--seeds", "3", "--out", str(folder)]
-    assert main([*words, *QUICK, f"tests.doors.{toy}"]) == 0
+    with brief_studies():
+        assert main([*words, *QUICK, f"tests.doors.{toy}"]) == 0
     runs = {path: time for path, time in before.items() if "runs" in path.parts}
     assert {path: path.stat().st_mtime_ns for path in runs} == runs
     assert (folder / "report.html").exists()
@@ -107,19 +113,12 @@ def test_predict_asks_the_best_model(study, capsys):
     assert [entry["answer"] for entry in told] == answers
 
 
-@pytest.mark.slow
-def test_a_model_of_another_packages_task_says_which_package(study):
-    _, folder, _ = study
-    toy = study[0]
-    ran = subprocess.run(
-        [sys.executable, "-m", "foveate", "predict", str(folder), "one"],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        check=False,
-    )
-    assert ran.returncode == 2
-    assert f"--plugin tests.doors.{toy}" in ran.stderr
+def test_a_model_of_another_packages_task_says_which_package(study, monkeypatch, capsys):
+    toy, folder, _ = study
+    own = {name: task for name, task in tasks._entries.items() if not name.startswith("toy_")}
+    monkeypatch.setattr(tasks, "_entries", own)  # as in a process that was given no plug-in
+    assert main(["predict", str(folder), "one"]) == 2
+    assert f"--plugin tests.doors.{toy}" in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -128,13 +127,15 @@ def test_a_killed_training_goes_on_to_the_same_bits(toy, tmp_path):
     data, model = source(toy, tmp_path), models_of(toy)[0]
 
     def train(folder, after):
-        words = [f"tests.doors.{toy}", data, model, str(tmp_path / folder), str(after)]
-        ran = subprocess.run([sys.executable, "-m", "tests.doors.killed", *words], cwd=ROOT, check=False)
-        return ran.returncode
+        words = (f"tests.doors.{toy}", data, model, tmp_path / folder, after)
+        child = child_processes.Process(target=killed_training.train, args=words)
+        child.start()
+        child.join()
+        return child.exitcode
 
     assert train("whole", 0) == 0
     for after in (5, 11):  # within the first epoch or the second; of the GAN after either part's turn
-        assert train("killed", after) == -9
+        assert train("killed", after) == -signal.SIGKILL
     assert train("killed", 0) == 0
     whole, killed = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "killed"))
     assert whole.keys() == killed.keys()
@@ -149,9 +150,6 @@ def test_parts_take_turns(tmp_path):
     seen = []
     loss = task.loss
     task.loss = lambda model, batch, part="": seen.append(part) or loss(model, batch, part)
-    from foveate.recipe import TrainConfig
-    from foveate.train.loop import fit
-
     result = fit(model, task, task.feeds(data), TrainConfig(epochs=2, batch_size=8), tmp_path)
     assert seen == ["discriminator", "discriminator", "generator"] * 4
     assert result.steps == 8

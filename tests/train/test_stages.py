@@ -112,18 +112,19 @@ def test_it_is_one_run_for_whoever_asks(tmp_path):
     assert same(again.model, model) and again.history == result.history
 
 
-@pytest.mark.parametrize("stop", [6, 8])
-def test_stopped_and_continued_equals_undisturbed(tmp_path, stop):
+def test_stopped_and_continued_equals_undisturbed(tmp_path):
     whole = fit(TwoParts(), TASK, feeds(), CONFIG, tmp_path / "whole")
-    part = dataclasses.replace(CONFIG, max_steps=stop)
-    assert fit(TwoParts(), TASK, feeds(), part, tmp_path / "parts").steps == stop
-    parts = fit(TwoParts(), TASK, feeds(), CONFIG, tmp_path / "parts")
-    assert same(whole.model, parts.model) and parts.steps == whole.steps
     figures = ("epoch", "train_loss", "val_score", "lr")
-    assert [[e[f] for f in figures] for e in whole.history] == [
-        [e[f] for f in figures] for e in parts.history
-    ]
-    assert not (tmp_path / "parts" / "checkpoint").exists()
+    for stop in (6, 8):  # between the stages, and within the second
+        folder = tmp_path / str(stop)
+        part = dataclasses.replace(CONFIG, max_steps=stop)
+        assert fit(TwoParts(), TASK, feeds(), part, folder).steps == stop
+        parts = fit(TwoParts(), TASK, feeds(), CONFIG, folder)
+        assert same(whole.model, parts.model) and parts.steps == whole.steps, stop
+        assert [[e[f] for f in figures] for e in whole.history] == [
+            [e[f] for f in figures] for e in parts.history
+        ], stop
+        assert not (folder / "checkpoint").exists()
 
 
 def test_a_run_that_breaks_in_a_stage_leaves_the_model_free_and_goes_on(tmp_path):

@@ -1,47 +1,42 @@
+import contextlib
 import io
 import os
 import pty
 import re
-import subprocess
-import sys
+import threading
 
 import pytest
 
 from foveate.train.progress import Bars, Lines, Progress, Silent, progress_for
 
-SCRIPT = """
-import time
-from foveate.train.progress import progress_for
-with progress_for(runs=2) as progress:
-    for run in ("baseline, seed 0", "a variant with a very long name: criss_cross@layer[34].*, seed 1"):
-        progress.begin(run, steps=50)
-        for step in range(50):
-            progress.advance(step + 1)
-            time.sleep(0.01)
-        progress.note("epoch 1/1  loss 0.512  accuracy 87.1  [bold]12.3 s[/bold]")
-        progress.end()
-"""
+LONG = "a variant with a very long name: criss_cross@layer[34].*, seed 1"
 
 
-def on_a_terminal(**environment: str) -> str:
-    """Run the script with standard error on a terminal of 80 columns; return what it wrote there."""
-    keep = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "COLUMNS", "FORCE_COLOR")}
+def on_a_terminal(monkeypatch: pytest.MonkeyPatch, **environment: str) -> str:
+    """Show two runs on a terminal of 80 columns; return what was written there."""
+    for name in ("NO_COLOR", "COLUMNS", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {"TERM": "xterm-256color", "COLUMNS": "80", **environment}.items():
+        monkeypatch.setenv(name, value)
     master, slave = pty.openpty()
-    child = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT],
-        stderr=slave,
-        stdout=slave,
-        env={**keep, "TERM": "xterm-256color", "COLUMNS": "80", **environment},
-    )
-    os.close(slave)
-    written = b""
-    try:
-        while piece := os.read(master, 65536):
-            written += piece
-    except OSError:  # Linux says so when the other end is closed
-        pass
+    written = bytearray()
+
+    def read() -> None:
+        with contextlib.suppress(OSError):  # Linux says so when the other end is closed
+            while piece := os.read(master, 65536):
+                written.extend(piece)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    with os.fdopen(slave, "w") as terminal, progress_for(terminal, runs=2) as progress:
+        for run in ("baseline, seed 0", LONG):
+            progress.begin(run, steps=50)
+            for step in range(50):
+                progress.advance(step + 1)
+            progress.note("epoch 1/1  loss 0.512  accuracy 87.1  [bold]12.3 s[/bold]")
+            progress.end()
+    reader.join()
     os.close(master)
-    assert child.wait() == 0
     return written.decode()
 
 
@@ -52,9 +47,8 @@ def without_codes(text: str) -> str:
 COLOUR = re.compile(r"\x1b\[[0-9;]*3[0-9][0-9;]*m")
 
 
-@pytest.mark.slow
-def test_a_terminal_shows_bars_of_at_most_80_columns():
-    written = on_a_terminal()
+def test_a_terminal_shows_bars_of_at_most_80_columns(monkeypatch):
+    written = on_a_terminal(monkeypatch)
     lines = re.split(r"[\r\n]+", without_codes(written))
     assert any("baseline, seed 0" in line and "/50" in line for line in lines)
     assert any(line.startswith("runs") for line in lines)
@@ -63,16 +57,14 @@ def test_a_terminal_shows_bars_of_at_most_80_columns():
     assert "[bold]12.3 s[/bold]" in written  # names are text, not markup
 
 
-@pytest.mark.slow
-def test_no_color_is_honoured():
-    written = on_a_terminal(NO_COLOR="1")
+def test_no_color_is_honoured(monkeypatch):
+    written = on_a_terminal(monkeypatch, NO_COLOR="1")
     assert "/50" in written
     assert not COLOUR.search(written)
 
 
-@pytest.mark.slow
-def test_a_dumb_terminal_gets_plain_lines():
-    written = on_a_terminal(TERM="dumb")
+def test_a_dumb_terminal_gets_plain_lines(monkeypatch):
+    written = on_a_terminal(monkeypatch, TERM="dumb")
     assert "\x1b" not in written
     assert "run 1/2 baseline, seed 0: 50 steps" in written
 
