@@ -84,9 +84,9 @@ def module_name(path):
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def imported(tree):
+def imported(source):
     """Yield (module, name or None) for every import of foveate, the late ones and those for types too."""
-    for node in ast.walk(tree):
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from ((alias.name, None) for alias in node.names if alias.name.split(".")[0] == "foveate")
         if isinstance(node, ast.ImportFrom):
@@ -102,13 +102,14 @@ def room_of(module):
 
 @functools.cache
 def files():
-    return {path: ast.parse(path.read_text(encoding="utf-8")) for path in PACKAGE.rglob("*.py")}
+    """Return what each file of the package imports from it."""
+    return {path: list(imported(path.read_text(encoding="utf-8"))) for path in PACKAGE.rglob("*.py")}
 
 
-def back_arrows(trees):
-    for path, tree in trees.items():
+def back_arrows(imports):
+    for path, arrows in imports.items():
         here = path.stem if path.parent == PACKAGE else path.relative_to(PACKAGE).parts[0]
-        for module, name in imported(tree):
+        for module, name in arrows:
             there = room_of(module)
             if there == "__init__" and name not in (None, "__version__"):
                 yield f"{path}: imports {name} from the package's front, not from where it lives"
@@ -124,11 +125,12 @@ def test_no_back_arrow():
 
 def test_a_back_arrow_would_be_found():
     planted = {
-        PACKAGE / "mechanisms" / "x.py": ast.parse("def f():\n    from foveate.insert.spec import parse"),
-        PACKAGE / "cost" / "x.py": ast.parse("from foveate.mechanisms.channel.se import SqueezeExcitation"),
-        PACKAGE / "train" / "x.py": ast.parse("from foveate import insert"),
+        "mechanisms": "def f():\n    from foveate.insert.spec import parse",
+        "cost": "from foveate.mechanisms.channel.se import SqueezeExcitation",
+        "train": "from foveate import insert",
     }
-    assert len(list(back_arrows(planted))) == 3
+    imports = {PACKAGE / room / "x.py": list(imported(source)) for room, source in planted.items()}
+    assert len(list(back_arrows(imports))) == 3
 
 
 def test_every_room_is_known():
@@ -136,21 +138,16 @@ def test_every_room_is_known():
     assert rooms - {"__pycache__"} <= set(MAY_IMPORT)
 
 
-def graph(trees):
+def graph(imports):
     """Return which module imports which, also late and for types only."""
-    modules = {module_name(path) for path in trees}
+    modules = {module_name(path) for path in imports}
     return {
         module_name(path): {
-            f"{module}.{name}" if f"{module}.{name}" in modules else module for module, name in imported(tree)
+            f"{module}.{name}" if f"{module}.{name}" in modules else module for module, name in arrows
         }
         - {module_name(path)}
-        for path, tree in trees.items()
+        for path, arrows in imports.items()
     }
-
-
-@functools.cache
-def arrows_of_the_package():
-    return graph(files())
 
 
 def a_cycle(arrows):
@@ -185,7 +182,7 @@ def longest_chain(arrows):
 
 def test_no_chain_is_long():
     """A reader who follows imports from any file is at the ground after twelve files."""
-    chain = longest_chain(arrows_of_the_package())
+    chain = longest_chain(graph(files()))
     assert len(chain) <= 12, " -> ".join(chain)
     assert longest_chain({"a": {"b", "c"}, "b": {"c"}, "c": {"d"}, "d": set()}) == ["a", "b", "c", "d"]
 
@@ -201,7 +198,7 @@ def test_no_basename_twice_on_a_floor():
 
 
 def test_no_cycle():
-    assert a_cycle(arrows_of_the_package()) is None
+    assert a_cycle(graph(files())) is None
     assert a_cycle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
 
 

@@ -20,10 +20,10 @@ from foveate.mechanisms.base import Mechanism
 from tests.contracts.contract import EVERY, NAMES, ask, call_arguments, inputs, like, loss, new
 
 # The compiler meets every interface and most kernels in each gate, the exporter every interface.
-COMPILED = """
-additive attention_gate cbam criss_cross eca emsa gem gumbel halo non_local query2label side_fusion
-""".split()
-EXPORTED = "additive attention_gate cbam criss_cross gem halo query2label side_fusion".split()
+COMPILED = (
+    "additive attention_gate cbam criss_cross csra eca emsa gem gumbel halo non_local side_fusion".split()
+)
+EXPORTED = "additive attention_gate cbam csra gem side_fusion".split()
 
 
 def nightly_but(chosen: list[str]) -> pytest.MarkDecorator:

@@ -146,8 +146,11 @@ def test_no_axis_of_a_volume_is_another_than_the_others(name: str) -> None:
 @OTHERS
 @pytest.mark.parametrize(
     "name",
-    ["cbam", "attention_gate"]
-    + [pytest.param(n, marks=pytest.mark.nightly) for n in ("se", "position", "gem", "csra", "non_local")],
+    ["cbam"]
+    + [
+        pytest.param(name, marks=pytest.mark.nightly)
+        for name in ("se", "position", "gem", "csra", "non_local", "attention_gate")
+    ],
 )
 def test_compiled_and_exported(name: str, rank: int) -> None:
     module = of_rank(name, rank)

@@ -188,7 +188,7 @@ def check_copies(attended: nn.Module, example: object) -> None:
 
 # A model of each form in each gate: maps, tokens, grids; test_segmenters has skips, test_families keywords.
 QUICK = ("handwritten",)
-LONG = ("resnet18", "vit_b_16", "swin_t")
+LONG = ("vit_b_16", "swin_t")
 WHOLE = ("timm_vit_tiny",)
 
 
