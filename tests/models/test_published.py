@@ -292,7 +292,7 @@ def test_a_plain_network_leaves_the_mechanism_fresh_and_says_so(tmp_path, caplog
 
 
 def test_a_head_for_other_classes_stays_fresh(tmp_path):
-    path = saved(tmp_path, unset(timm.create_model, "seresnet18", num_classes=7).state_dict())
+    path = saved(tmp_path, drawn(unset(timm.create_model, "seresnet18", num_classes=7)).state_dict())
     model = unset(create_model, "se_resnet18", classes=5, least=8)
     assert load_published(model, path) == ("fc.weight", "fc.bias")
 
@@ -304,10 +304,10 @@ def test_create_model_reads_the_same_layouts(tmp_path):
 
 
 def test_images_are_brought_to_what_the_weights_expect(tmp_path):
-    model = unset(create_model, "se_resnet18")
+    model = drawn(unset(create_model, "se_resnet18"))
     load_published(model, saved(tmp_path, model.state_dict()))
     assert model_normalisation(model)[0] == (0.485, 0.456, 0.406)
-    small = unset(create_model, "se_resnet18", stem="cifar")
+    small = drawn(unset(create_model, "se_resnet18", stem="cifar"))
     load_published(small, saved(tmp_path, small.state_dict()))
     assert model_normalisation(small)[0] == (0.5, 0.5, 0.5)
 
@@ -341,7 +341,7 @@ def test_weights_of_another_network_are_refused(tmp_path, name, options, theirs,
 
 
 def test_unknown_names_are_listed(tmp_path):
-    state = unset(create_model, "se_resnet18").state_dict()
+    state = drawn(unset(create_model, "se_resnet18")).state_dict()
     path = saved(tmp_path, {**state, "ema.decay": torch.zeros(1), "aux.weight": torch.zeros(2)})
     with pytest.raises(CheckpointError, match=r'2 are not in the model, such as "ema.decay", "aux.weight"'):
         load_published(unset(create_model, "se_resnet18"), path)

@@ -4,13 +4,12 @@ import timm
 import torch
 import torchvision
 from pytest import mark, param, raises
+from tests.drawn import drawn, unset
 
 import foveate as fv
 from foveate.errors import OptionError, UnknownNameError
 from foveate.models.encoders.build_encoder import build_encoder
 from foveate.models.normalisation import model_normalisation
-from tests.drawn import drawn, unset
-
 
 slow, nightly = (partial(param, marks=which) for which in (mark.slow, mark.nightly))
 

@@ -8,7 +8,6 @@ from torchvision.models import mobilenet_v3_small
 import foveate as fv
 from foveate.models.encoders.build_encoder import build_encoder
 
-
 nightly = partial(param, marks=mark.nightly)
 
 
