@@ -1,5 +1,6 @@
 import torch
 import torchvision
+from pytest import mark
 
 import foveate as fv
 from foveate.models.published import load_published
@@ -13,6 +14,7 @@ def test_parameters_of_torchvision():
             assert sum(p.numel() for p in model.parameters()) == total
 
 
+@mark.slow
 def test_a_checkpoint_of_torchvision_computes_the_same(tmp_path):
     build = torchvision.models.segmentation.fcn_resnet50
     theirs = drawn(unset(build, weights=None, weights_backbone=None, num_classes=3, aux_loss=True))
