@@ -211,7 +211,7 @@ def gate(kind, state, path):
 @pytest.mark.parametrize(
     ("name", "kind", "options", "prefix", "nest"),
     [
-        ("se_resnet50", "moskomule", {"bias": False}, "", None),
+        nightly("se_resnet50", "moskomule", {"bias": False}, "", None),
         ("cbam_resnet50", "cbam", {}, "module.", "state_dict"),
     ],
 )

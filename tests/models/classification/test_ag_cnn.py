@@ -230,7 +230,7 @@ def test_copies_and_states_are_the_same_network():
 
 @pytest.mark.parametrize(
     "backbone",
-    ["timm/resnet10t", *(pytest.param(b, marks=pytest.mark.slow) for b in ("mobilenet_v2", "sknet26"))],
+    ["timm/resnet10t", *(pytest.param(b, marks=pytest.mark.nightly) for b in ("mobilenet_v2", "sknet26"))],
 )
 def test_other_backbones(backbone):
     with torch.device("meta"):

@@ -11,7 +11,7 @@ from foveate.mechanisms.map_tap import MapTap
 from foveate.models import create_model
 from tests.drawn import drawn, unset
 
-slow = partial(pytest.param, marks=pytest.mark.slow)
+nightly = partial(pytest.param, marks=pytest.mark.nightly)
 
 
 def unit(channels, out):
@@ -21,7 +21,7 @@ def unit(channels, out):
 
 
 @pytest.mark.parametrize(
-    ("name", "modules", "p", "r"), [("56", (1, 1, 1), 1, 1), slow("92", (1, 2, 3), 1, 2)]
+    ("name", "modules", "p", "r"), [("56", (1, 1, 1), 1, 1), nightly("92", (1, 2, 3), 1, 2)]
 )
 def test_parameters_by_closed_form(name, modules, p, r):
     total = 3 * 49 * 64 + 2 * 64 + 2 * unit(2048, 2048) + 2 * 2048 + 2049 * 1000
@@ -35,7 +35,7 @@ def test_parameters_by_closed_form(name, modules, p, r):
     assert sum(q.numel() for q in model.parameters()) == total
 
 
-@pytest.mark.parametrize(("name", "depth"), [("56", 56), slow("92", 92)])
+@pytest.mark.parametrize(("name", "depth"), [("56", 56), nightly("92", 92)])
 def test_layers_on_the_way_through_the_trunks_are_as_many_as_the_name_says(name, depth):
     with torch.device("meta"):
         model = create_model(f"residual_attention{name}")
@@ -48,7 +48,7 @@ def test_layers_on_the_way_through_the_trunks_are_as_many_as_the_name_says(name,
     assert len(layers) == depth
 
 
-@pytest.mark.parametrize(("name", "modules"), [("56", (1, 1, 1)), slow("92", (1, 2, 3))])
+@pytest.mark.parametrize(("name", "modules"), [("56", (1, 1, 1)), nightly("92", (1, 2, 3))])
 def test_masks_have_the_sizes_of_their_stages_and_the_input_may_have_any(name, modules):
     model = drawn(unset(create_model, f"residual_attention{name}", classes=5))
     with torch.no_grad(), record(model) as maps:
@@ -86,7 +86,7 @@ def test_impossible_options_are_refused():
         create_model("residual_attention56", depth=3)
 
 
-@pytest.mark.parametrize(("name", "modules"), [("56", (1, 1, 1)), slow("92", (1, 2, 3))])
+@pytest.mark.parametrize(("name", "modules"), [("56", (1, 1, 1)), nightly("92", (1, 2, 3))])
 def test_tengshaofengs_names_are_known(name, modules):
     """The names and shapes of its networks, idle convolutions too."""
 

@@ -82,7 +82,7 @@ def test_parameters_are_the_published_ones(name, options, total):
     assert parameters(name, **options) == total
 
 
-@pytest.mark.parametrize("placement", ["standard", *map(slow, PLACEMENTS[1:])])
+@pytest.mark.parametrize("placement", ["standard", slow("identity"), *map(nightly, ("pre", "post", "inner"))])
 @pytest.mark.parametrize("depth", [18, nightly(50)])
 def test_gates_forced_to_one_leave_the_plain_network(depth, placement):
     plain = drawn(unset(getattr(torchvision.models, f"resnet{depth}")))
@@ -185,7 +185,7 @@ def test_gc_starts_as_the_plain_network():
     assert torch.equal(model(x), plain(x))
 
 
-@pytest.mark.parametrize("stem", ["imagenet", slow("deep"), slow("cifar")])
+@pytest.mark.parametrize("stem", ["imagenet", nightly("deep"), slow("cifar")])
 def test_takes_any_size_and_trains_every_weight(stem):
     model = create_model("se_resnet18", classes=5, stem=stem, reduction=8)
     model(torch.randn(2, 3, 37, 50)).square().sum().backward()

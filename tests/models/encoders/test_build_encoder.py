@@ -185,6 +185,7 @@ def test_impossible_encoders_are_refused():
         build_encoder("resnet19")
 
 
+@mark.slow
 def test_densenet_is_torchvisions_where_32_divides_the_size():
     theirs = drawn(unset(torchvision.models.densenet121))
     ours = unset(build_encoder, "densenet121").eval()

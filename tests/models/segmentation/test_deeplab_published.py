@@ -36,7 +36,7 @@ def loaded(tmp_path, theirs, **options):
     [
         ("mobilenet_v2", 16),
         param("mobilenet_v2", 8, marks=mark.nightly),
-        ("xception65", 16),
+        param("xception65", 16, marks=mark.nightly),
         param("resnet50", 16, marks=mark.nightly),
         param("drn_d_54", 8, marks=mark.nightly),
     ],

@@ -43,7 +43,7 @@ def test_published_numbers_of_parameters(layout, encoder, options, total):
 
 @mark.parametrize(
     "encoder, stride",
-    [("resnet18", 16), slow("resnet18", 8), slow("mobilenet_v2", 8), nightly("mobilenet_v2", 16)],
+    [("resnet18", 16), nightly("resnet18", 8), slow("mobilenet_v2", 8), nightly("mobilenet_v2", 16)],
 )
 def test_a_checkpoint_of_segmentation_models_pytorch_computes_the_same(tmp_path, encoder, stride):
     theirs = drawn(
@@ -121,7 +121,7 @@ def conv(channels, width, size, rate=1, separable=False):
     return Separable(channels, width, rate) if separable else plain, nn.BatchNorm2d(width), nn.ReLU()
 
 
-@mark.parametrize("separable", [slow(False), True])
+@mark.parametrize("separable", [nightly(False), True])
 def test_a_checkpoint_of_vainf_computes_the_same(tmp_path, separable):
     theirs = drawn(unset(VainF, separable))
     names = {name.replace("encoder.", "backbone."): value for name, value in theirs.state_dict().items()}
@@ -147,7 +147,7 @@ def test_a_checkpoint_of_vainf_on_a_mobilenet_computes_the_same(tmp_path, stride
         torch.testing.assert_close(ours.eval()(x), theirs(x), atol=1e-4, rtol=1e-4)
 
 
-@mark.parametrize("attention", ["cbam", "pam", slow("cc"), slow("psa"), slow("gate")])
+@mark.parametrize("attention", ["cbam", "pam", nightly("cc"), nightly("psa"), nightly("gate")])
 def test_attention_adds_weights_and_nothing_else(attention):
     options = {"encoder": "timm/test_resnet", "in_channels": 2, "width": 16}
     plain, model = built(**options), built(spatial_attention=attention, **options)

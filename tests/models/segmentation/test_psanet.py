@@ -72,7 +72,7 @@ class Theirs(nn.Module):
 
 @pytest.mark.parity("segmentation.psanet")
 # The mask covers the halved map of 4 x 3, or not all of it.
-@pytest.mark.parametrize("size", [4, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("size", [4, pytest.param(2, marks=pytest.mark.nightly)])
 def test_a_checkpoint_of_the_authors_computes_what_it_did(tmp_path, size):
     theirs = drawn(unset(Theirs, 18, 512, 5, 2 * size - 1))
     ours = loaded(theirs, "psanet", tmp_path, classes=5, encoder="resnet18", size=size)

@@ -138,7 +138,7 @@ def test_sides_weigh_as_they_are_fused():
         fv.create_model("u2netp", classes=1, fusion="mean")
 
 
-@mark.slow
+@mark.nightly
 def test_an_exported_stage_takes_sizes_of_its_own():
     stage = Stage(3, 2, 4, 5).eval()
     free = dict.fromkeys((0, 2, 3), torch.export.Dim.AUTO)
