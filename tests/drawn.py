@@ -16,7 +16,7 @@ def drawn(model, seed=0):
     generator = torch.Generator().manual_seed(seed)
 
     def uniform(tensor, low, high):
-        tensor.data.copy_(torch.rand(tensor.shape, generator=generator) * (high - low) + low)
+        tensor.data.uniform_(low, high, generator=generator)
 
     for module in model.modules():
         for name, tensor in (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)):

@@ -118,12 +118,12 @@ def test_a_missing_file_of_weights():
 
 
 def test_options_behind_the_name_are_those_by_keyword():
-    by_name = create_model("unet(encoder=resnet18, in_channels=1)", classes=3)
-    by_keyword = create_model("unet", classes=3, encoder="resnet18", in_channels=1)
+    by_name = create_model("unet(encoder=timm/test_resnet, in_channels=1)", classes=3)
+    by_keyword = create_model("unet", classes=3, encoder="timm/test_resnet", in_channels=1)
     assert [(k, v.shape) for k, v in by_name.state_dict().items()] == [
         (k, v.shape) for k, v in by_keyword.state_dict().items()
     ]
-    assert type(create_model("timm/resnet18(in_chans=1)", classes=3)).__module__.startswith("timm")
+    assert type(create_model("timm/test_resnet(in_chans=1)", classes=3)).__module__.startswith("timm")
     with pytest.raises(OptionError, match="no published weights"):
         create_model("attention_unet", pretrained=True)
     with pytest.raises(OptionError, match="depht"):

@@ -102,7 +102,13 @@ def test_a_plain_function_keeps_the_name_that_it_always_had() -> None:
     assert name_of(plain) == f"python/plain-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
-@pytest.mark.slow
+def test_sets_that_are_equal_have_one_name_in_whatever_order_they_are_walked() -> None:
+    one, other = {0, 8}, {8, 0}
+    assert one == other and list(one) != list(other)
+    assert name_of(functools.partial(build, width=one)) == name_of(functools.partial(build, width=other))
+
+
+@pytest.mark.nightly  # a process of its own imports everything again
 def test_a_partial_call_has_one_name_in_all_processes() -> None:
     program = (
         "import functools; from foveate.models.given_names import name_of;"

@@ -7,6 +7,7 @@ import torchvision
 
 from foveate.errors import CheckpointError, OptionError
 from foveate.models import create_model, model_normalisation, named_normalisation
+from tests.drawn import unset
 
 
 @pytest.fixture
@@ -100,7 +101,7 @@ def test_weights_that_come_as_a_package_need_no_network(monkeypatch):
 def test_normalisation_of_imagenet_models(name):
     expected = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     assert named_normalisation(name) == expected
-    assert model_normalisation(create_model(name, classes=2)) == expected
+    assert model_normalisation(unset(create_model, name, classes=2)) == expected
 
 
 def test_normalisation_of_others():

@@ -14,6 +14,8 @@ from foveate.errors import CheckpointError, OptionError
 from foveate.models import create_model, load_published, model_normalisation
 from tests.drawn import drawn, unset
 
+slow, nightly = (partial(pytest.param, marks=mark) for mark in (pytest.mark.slow, pytest.mark.nightly))
+
 BAM = {  # of a stage of C channels: its kind, shape of the weight, and whether it is a normalisation
     "channel_att.gate_c.gate_c_fc_0": ("r", "c"),
     "channel_att.gate_c.gate_c_bn_1": ("r",),
@@ -70,21 +72,21 @@ def timm_resnet50(**attention):
 @pytest.mark.parametrize(
     ("name", "options", "theirs"),
     [
-        ("se_resnet50", {}, lambda: timm.create_model("seresnet50")),
+        nightly("se_resnet50", {}, lambda: timm.create_model("seresnet50")),
         ("se_resnet18", {"least": 8}, lambda: timm.create_model("seresnet18")),
-        ("se_resnext50", {}, lambda: timm.create_model("seresnext50_32x4d")),
+        nightly("se_resnext50", {}, lambda: timm.create_model("seresnext50_32x4d")),
         ("se_resnet50", {"caffe": True}, legacy("seresnet50")),
-        ("se_resnext50", {"caffe": True}, legacy("seresnext50_32x4d")),
-        ("eca_resnet50", {}, timm_resnet50(attn_layer="eca")),
+        nightly("se_resnext50", {"caffe": True}, legacy("seresnext50_32x4d")),
+        nightly("eca_resnet50", {}, timm_resnet50(attn_layer="eca")),
         ("gc_resnet50", {"reduction": 8, "stages": (1, 2, 3, 4)}, timm_resnet50(attn_layer="gca")),
-        (
+        nightly(
             "gc_resnet50",
             {"reduction": 8, "stages": (1, 2, 3, 4), "fuse": "scale"},
             timm_resnet50(attn_layer="gc"),
         ),
         ("sknet50", {}, lambda: timm.create_model("skresnext50_32x4d")),
         ("cbam_resnet50", {}, timm_resnet50(attn_layer=partial(CbamModule, mlp_bias=True))),
-        ("cbam_resnet50", {"bias": False}, timm_resnet50(attn_layer="cbam")),
+        nightly("cbam_resnet50", {"bias": False}, timm_resnet50(attn_layer="cbam")),
     ],
 )
 def test_timms_weights_give_timms_output(tmp_path, name, options, theirs):
@@ -109,8 +111,8 @@ def test_whether_timms_cbam_has_biases_is_told(bias, needed):
     ("depth", "sizes"),
     [
         (18, (3, 5, 7, 7)),
-        (50, (3, 5, 5, 7)),
-        *(pytest.param(depth, (3, 3, 5, 7), marks=pytest.mark.slow) for depth in (34, 101, 152)),
+        slow(50, (3, 5, 5, 7)),
+        *(nightly(depth, (3, 3, 5, 7)) for depth in (34, 101, 152)),
     ],
 )
 def test_the_five_files_of_ecas_authors_fit(depth, sizes):
@@ -157,7 +159,7 @@ def test_impossible_kernels_are_told(sizes):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("theirs", ["senet154", "legacy_senet154"])
+@pytest.mark.parametrize("theirs", ["senet154", nightly("legacy_senet154")])
 def test_every_weight_of_senet154_finds_its_place(theirs):
     with torch.device("meta"):
         model, other = create_model("senet154", caffe="legacy" in theirs), timm.create_model(theirs)
@@ -204,11 +206,12 @@ def gate(kind, state, path):
     return hook
 
 
+@pytest.mark.slow
 @pytest.mark.parity("classification.cbam_resnet")
 @pytest.mark.parametrize(
     ("name", "kind", "options", "prefix", "nest"),
     [
-        ("se_resnet50", "moskomule", {"bias": False}, "", None),
+        nightly("se_resnet50", "moskomule", {"bias": False}, "", None),
         ("cbam_resnet50", "cbam", {}, "module.", "state_dict"),
     ],
 )
@@ -258,6 +261,7 @@ def bam(state, x):
     return x * (1 + (channel[:, :, None, None] * layer(f"{s}conv_final", y)).sigmoid())
 
 
+@pytest.mark.slow
 def test_bams_authors_weights_give_the_authors_output(tmp_path):
     plain = drawn(unset(torchvision.models.resnet50))
     modules = {number: bam_state(128 * 2**number) for number in (1, 2, 3)}
@@ -275,7 +279,7 @@ def test_bams_authors_weights_give_the_authors_output(tmp_path):
 
 
 def test_a_plain_network_leaves_the_mechanism_fresh_and_says_so(tmp_path, caplog):
-    plain = drawn(torchvision.models.resnet18())
+    plain = drawn(unset(torchvision.models.resnet18))
     model = create_model("cbam_resnet18")
     start = {name: value.clone() for name, value in model.state_dict().items()}
     with caplog.at_level(logging.WARNING, "foveate"):
@@ -288,22 +292,22 @@ def test_a_plain_network_leaves_the_mechanism_fresh_and_says_so(tmp_path, caplog
 
 
 def test_a_head_for_other_classes_stays_fresh(tmp_path):
-    path = saved(tmp_path, drawn(unset(timm.create_model, "legacy_seresnet50", num_classes=7)).state_dict())
-    model = create_model("se_resnet50", classes=5, caffe=True)
+    path = saved(tmp_path, drawn(unset(timm.create_model, "seresnet18", num_classes=7)).state_dict())
+    model = unset(create_model, "se_resnet18", classes=5, least=8)
     assert load_published(model, path) == ("fc.weight", "fc.bias")
 
 
 def test_create_model_reads_the_same_layouts(tmp_path):
-    other = drawn(unset(timm.create_model, "legacy_seresnet50"))
-    model = create_model("se_resnet50", caffe=True, weights=saved(tmp_path, other.state_dict()))
+    other = drawn(unset(timm.create_model, "seresnet18"))
+    model = create_model("se_resnet18", least=8, weights=saved(tmp_path, other.state_dict()))
     same_output(model, other)
 
 
 def test_images_are_brought_to_what_the_weights_expect(tmp_path):
-    model = create_model("se_resnet18")
+    model = drawn(unset(create_model, "se_resnet18"))
     load_published(model, saved(tmp_path, model.state_dict()))
     assert model_normalisation(model)[0] == (0.485, 0.456, 0.406)
-    small = create_model("se_resnet18", stem="cifar")
+    small = drawn(unset(create_model, "se_resnet18", stem="cifar"))
     load_published(small, saved(tmp_path, small.state_dict()))
     assert model_normalisation(small)[0] == (0.5, 0.5, 0.5)
 
@@ -313,8 +317,8 @@ def test_images_are_brought_to_what_the_weights_expect(tmp_path):
     [
         ("se_resnet18", {"placement": "post"}, "seresnet18", "placement='standard'"),
         ("se_resnet18", {}, "legacy_seresnet18", "caffe=True; this one has caffe=False"),
-        ("se_resnet18", {"caffe": True}, "legacy_seresnet18", "without bottlenecks that"),
-        ("se_resnet18", {"caffe": True}, "seresnet18", "caffe=False; this one has caffe=True"),
+        slow("se_resnet18", {"caffe": True}, "legacy_seresnet18", "without bottlenecks that"),
+        slow("se_resnet18", {"caffe": True}, "seresnet18", "caffe=False; this one has caffe=True"),
         ("eca_resnet18", {}, "seresnet18", "mechanism='se'"),
         (
             "sknet26",
@@ -322,8 +326,12 @@ def test_images_are_brought_to_what_the_weights_expect(tmp_path):
             "resnet26",
             r"\d+ weights are missing.*\d+ are not in the model, such as \"layer1.0.conv2",
         ),
-        ("se_resnet18", {}, "resnet26", r"such as \"layer1.0.conv1.weight\": \(64, 64, 1, 1\) in the file"),
-        ("se_resnet18", {}, "vit_tiny_patch16_224", r"weights are missing, such as \"conv1.weight\", \"bn1"),
+        slow(
+            "se_resnet18", {}, "resnet26", r"such as \"layer1.0.conv1.weight\": \(64, 64, 1, 1\) in the file"
+        ),
+        slow(
+            "se_resnet18", {}, "vit_tiny_patch16_224", r"weights are missing, such as \"conv1.weight\", \"bn1"
+        ),
     ],
 )
 def test_weights_of_another_network_are_refused(tmp_path, name, options, theirs, said):
@@ -333,7 +341,7 @@ def test_weights_of_another_network_are_refused(tmp_path, name, options, theirs,
 
 
 def test_unknown_names_are_listed(tmp_path):
-    state = create_model("se_resnet18").state_dict()
+    state = drawn(unset(create_model, "se_resnet18")).state_dict()
     path = saved(tmp_path, {**state, "ema.decay": torch.zeros(1), "aux.weight": torch.zeros(2)})
     with pytest.raises(CheckpointError, match=r'2 are not in the model, such as "ema.decay", "aux.weight"'):
-        load_published(create_model("se_resnet18"), path)
+        load_published(unset(create_model, "se_resnet18"), path)

@@ -11,7 +11,7 @@ from foveate.errors import OptionError
 from foveate.segment.windows import Tiling, axis
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(
     length=st.integers(1, 90),
     window=st.integers(1, 40),

@@ -173,7 +173,13 @@ def test_mistakes_are_told():
 
 
 @pytest.mark.parametrize(
-    "name", ["fcn(encoder=resnet18)", "bisenet(encoder=resnet18)", "u2netp", "encnet(encoder=resnet18)"]
+    "name",
+    [
+        "fcn(encoder=timm/test_resnet)",
+        "bisenet(encoder=timm/test_resnet)",
+        pytest.param("u2netp", marks=pytest.mark.slow),
+        "encnet(encoder=timm/test_resnet)",
+    ],
 )
 def test_systems_with_auxiliary_heads_train_on_it(name):
     """The weights of a system name its own outputs, and every one of its parameters is trained."""

@@ -21,7 +21,7 @@ from foveate.models.classification.attended_box import (
     largest_boxes,
 )
 from foveate.models.classification.otsu_box import OtsuBox
-from tests.drawn import drawn
+from tests.drawn import drawn, unset
 
 
 def small(**options):
@@ -228,7 +228,10 @@ def test_copies_and_states_are_the_same_network():
             assert torch.equal(copied(x), model(x))
 
 
-@pytest.mark.parametrize("backbone", ["timm/resnet10t", "mobilenet_v2", "sknet26"])
+@pytest.mark.parametrize(
+    "backbone",
+    ["timm/resnet10t", *(pytest.param(b, marks=pytest.mark.nightly) for b in ("mobilenet_v2", "sknet26"))],
+)
 def test_other_backbones(backbone):
     with torch.device("meta"):
         model = fv.create_model("ag_cnn", classes=2, backbone=backbone).eval()
@@ -259,9 +262,9 @@ class Published(nn.Module):
 
 @pytest.mark.slow
 def test_the_three_published_files_give_the_published_probabilities(tmp_path):
-    parts = {"global": drawn(Published(), 1), "local": drawn(Published(), 2)}
+    parts = {"global": drawn(unset(Published), 1), "local": drawn(unset(Published), 2)}
     fc = drawn(nn.Linear(2048, 14), 3)
-    model = fv.create_model("ag_cnn", classes=14, backbone="densenet121").eval()
+    model = unset(fv.create_model, "ag_cnn", classes=14, backbone="densenet121").eval()
     for name, part in parts.items():
         path = tmp_path / f"{name}.pth"
         torch.save({"state_dict": {f"module.{key}": v for key, v in part.state_dict().items()}}, path)
@@ -330,12 +333,18 @@ def test_the_published_crop_has_no_options(options):
         fv.create_model("ag_cnn", classes=3, backbone="resnet18", crop="ien001", **options)
 
 
-def test_old_names_of_dense_layers_are_known_and_a_branch_for_the_whole_is_told(tmp_path):
+@pytest.mark.slow
+def test_old_names_of_dense_layers_are_known():
     with torch.device("meta"):
         branch = fv.create_model("ag_cnn", classes=14, backbone="densenet121").global_branch
         state = torchvision.models.densenet121(num_classes=14).state_dict()
     old = {name.replace(".norm1.", ".norm.1.").replace(".conv2.", ".conv.2."): v for name, v in state.items()}
     assert set(branch.from_published(old)) == set(branch.state_dict())
-    torch.save(fv.create_model("resnet18", classes=3).state_dict(), tmp_path / "one.pth")
+
+
+def test_a_branch_for_the_whole_is_told(tmp_path):
+    torch.save(drawn(unset(fv.create_model, "resnet18", classes=3)).state_dict(), tmp_path / "one.pth")
     with pytest.raises(CheckpointError, match="global_branch"):
-        fv.load_published(fv.create_model("ag_cnn", classes=3, backbone="resnet18"), tmp_path / "one.pth")
+        fv.load_published(
+            unset(fv.create_model, "ag_cnn", classes=3, backbone="resnet18"), tmp_path / "one.pth"
+        )

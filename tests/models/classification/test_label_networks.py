@@ -51,7 +51,7 @@ def last_map(resnet, x):
 
 @pytest.mark.slow
 @pytest.mark.parity("classification.csra")
-@pytest.mark.parametrize(("heads", "lam"), [(1, 0.1), (4, 0.5)])
+@pytest.mark.parametrize(("heads", "lam"), [pytest.param(1, 0.1, marks=pytest.mark.nightly), (4, 0.5)])
 def test_a_file_of_csras_authors_computes_what_it_did(tmp_path, heads, lam):
     resnet = drawn(unset(torchvision.models.resnet18))
     state = {**without_head(resnet), **csra_head(heads, 512, 7)}
@@ -79,10 +79,12 @@ def test_a_file_of_csras_vision_transformer_computes_what_it_did(tmp_path):
 
 
 def test_another_number_of_heads_is_told_though_the_shapes_fit(tmp_path):
-    state = {**without_head(torchvision.models.resnet18()), **csra_head(1, 512, 8)}
+    state = {**without_head(drawn(unset(torchvision.models.resnet18))), **csra_head(1, 512, 8)}
     torch.save(state, tmp_path / "w.pth")
     with pytest.raises(CheckpointError, match="heads=1"):
-        fv.load_published(fv.create_model("csra(backbone=resnet18, heads=4)", classes=2), tmp_path / "w.pth")
+        fv.load_published(
+            unset(fv.create_model, "csra(backbone=resnet18, heads=4)", classes=2), tmp_path / "w.pth"
+        )
 
 
 class Query2Label(nn.Module):
@@ -173,6 +175,7 @@ def test_every_weight_is_trained_and_the_attention_recorded(name):
     assert any(m.shape[2:] == (3, 9, 10) for m in maps.values())
 
 
+@pytest.mark.slow
 def test_numbers_of_parameters():
     with torch.device("meta"):
         for name, classes, total in (("csra", 20, 42_541_120), ("query2label", 80, 193_906_832)):

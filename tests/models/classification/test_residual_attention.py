@@ -1,4 +1,5 @@
 import itertools
+from functools import partial
 
 import pytest
 import torch
@@ -10,6 +11,8 @@ from foveate.mechanisms.map_tap import MapTap
 from foveate.models import create_model
 from tests.drawn import drawn, unset
 
+nightly = partial(pytest.param, marks=pytest.mark.nightly)
+
 
 def unit(channels, out):
     """Return the parameters of a residual unit: three kernels, a normalisation before each, a shortcut."""
@@ -17,7 +20,9 @@ def unit(channels, out):
     return kernels + 2 * channels + 4 * (out // 4) + (channels * out if channels != out else 0)
 
 
-@pytest.mark.parametrize(("name", "modules", "p", "r"), [("56", (1, 1, 1), 1, 1), ("92", (1, 2, 3), 1, 2)])
+@pytest.mark.parametrize(
+    ("name", "modules", "p", "r"), [("56", (1, 1, 1), 1, 1), nightly("92", (1, 2, 3), 1, 2)]
+)
 def test_parameters_by_closed_form(name, modules, p, r):
     total = 3 * 49 * 64 + 2 * 64 + 2 * unit(2048, 2048) + 2 * 2048 + 2049 * 1000
     for channels, out in ((64, 256), (256, 512), (512, 1024), (1024, 2048)):
@@ -30,7 +35,7 @@ def test_parameters_by_closed_form(name, modules, p, r):
     assert sum(q.numel() for q in model.parameters()) == total
 
 
-@pytest.mark.parametrize(("name", "depth"), [("56", 56), ("92", 92)])
+@pytest.mark.parametrize(("name", "depth"), [("56", 56), nightly("92", 92)])
 def test_layers_on_the_way_through_the_trunks_are_as_many_as_the_name_says(name, depth):
     with torch.device("meta"):
         model = create_model(f"residual_attention{name}")
@@ -43,14 +48,15 @@ def test_layers_on_the_way_through_the_trunks_are_as_many_as_the_name_says(name,
     assert len(layers) == depth
 
 
-def test_masks_have_the_sizes_of_their_stages_and_the_input_may_have_any():
-    model = drawn(unset(create_model, "residual_attention92", classes=5))
+@pytest.mark.parametrize(("name", "modules"), [("56", (1, 1, 1)), nightly("92", (1, 2, 3))])
+def test_masks_have_the_sizes_of_their_stages_and_the_input_may_have_any(name, modules):
+    model = drawn(unset(create_model, f"residual_attention{name}", classes=5))
     with torch.no_grad(), record(model) as maps:
         assert model(torch.rand(1, 3, 97, 66)).shape == (1, 5)
     assert [tuple(m.shape[1:]) for m in maps.values()] == [
-        (256, 25, 17),
-        *[(512, 13, 9)] * 2,
-        *[(1024, 7, 5)] * 3,
+        *[(256, 25, 17)] * modules[0],
+        *[(512, 13, 9)] * modules[1],
+        *[(1024, 7, 5)] * modules[2],
     ]
 
 
@@ -68,6 +74,7 @@ def test_masks_of_zero_leave_the_trunk_alone():
     assert torch.allclose(model(x), model.fc(model.layer4(y).mean((2, 3))), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_trains_every_weight():
     model = create_model("residual_attention56", classes=3)
     model(torch.randn(2, 3, 40, 33)).square().sum().backward()
@@ -79,7 +86,7 @@ def test_impossible_options_are_refused():
         create_model("residual_attention56", depth=3)
 
 
-@pytest.mark.parametrize(("name", "modules"), [("56", (1, 1, 1)), ("92", (1, 2, 3))])
+@pytest.mark.parametrize(("name", "modules"), [("56", (1, 1, 1)), nightly("92", (1, 2, 3))])
 def test_tengshaofengs_names_are_known(name, modules):
     """The names and shapes of its networks, idle convolutions too."""
 
@@ -121,6 +128,7 @@ def test_tengshaofengs_names_are_known(name, modules):
     assert {n: v.shape for n, v in found.items()} == own
 
 
+@pytest.mark.slow
 def test_the_authors_network_has_its_parameters_and_pools_as_caffe_does():
     with torch.device("meta"):
         for name, total in (("56", 31_810_728), ("92", 52_466_344)):

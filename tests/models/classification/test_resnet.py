@@ -1,3 +1,5 @@
+from functools import partial
+
 import pytest
 import torch
 import torchvision
@@ -11,6 +13,7 @@ from foveate.models.classification.resnet import PLANS, ResNet
 from foveate.models.classification.resnet_blocks import BasicBlock, Bottleneck, Width
 from tests.drawn import drawn, unset
 
+slow, nightly = (partial(pytest.param, marks=mark) for mark in (pytest.mark.slow, pytest.mark.nightly))
 PLACEMENTS = ["standard", "pre", "post", "identity", "inner"]
 
 
@@ -25,7 +28,9 @@ def gc(channels):
     return (channels + 1) + (channels + 1) * hidden + (hidden + 1) * channels + 2 * hidden
 
 
-@pytest.mark.parametrize(("depth", "total"), [(18, 11_689_512), (34, 21_797_672), (50, 25_557_032)])
+@pytest.mark.parametrize(
+    ("depth", "total"), [(18, 11_689_512), nightly(34, 21_797_672), slow(50, 25_557_032)]
+)
 def test_without_a_mechanism_it_is_torchvisions_network(depth, total):
     own = unset(ResNet, PLANS[depth], None, classes=1000)
     assert sum(p.numel() for p in own.parameters()) == total
@@ -40,36 +45,36 @@ def test_without_a_mechanism_it_is_torchvisions_network(depth, total):
     ("name", "options", "total"),
     [
         ("se_resnet18", {}, 11_778_592),
-        ("se_resnet34", {}, 21_958_868),
+        nightly("se_resnet34", {}, 21_958_868),
         ("se_resnet18", {"least": 8}, 11_779_624),  # timm's seresnet18 and 34
-        ("se_resnet34", {"least": 8}, 21_960_416),
+        nightly("se_resnet34", {"least": 8}, 21_960_416),
         ("se_resnet50", {}, 28_088_024),
-        ("se_resnet101", {}, 49_326_872),
-        ("se_resnet152", {}, 66_821_848),
+        nightly("se_resnet101", {}, 49_326_872),
+        nightly("se_resnet152", {}, 66_821_848),
         ("se_resnext50", {}, 27_559_896),
-        ("senet154", {}, 115_088_984),
+        nightly("senet154", {}, 115_088_984),
         ("se_resnet50", {"bias": False}, 28_071_976),
         ("se_resnet50", {"reduction": 2}, 45_699_240),
-        ("se_resnet50", {"reduction": 4}, 35_635_688),
-        ("se_resnet50", {"reduction": 8}, 30_603_912),
-        ("se_resnet50", {"reduction": 32}, 26_830_080),
+        nightly("se_resnet50", {"reduction": 4}, 35_635_688),
+        nightly("se_resnet50", {"reduction": 8}, 30_603_912),
+        nightly("se_resnet50", {"reduction": 32}, 26_830_080),
         ("se_resnet50", {"stages": (1,)}, 25_582_424),
-        ("se_resnet50", {"stages": (2,)}, 25_690_280),
-        ("se_resnet50", {"stages": (3,)}, 26_349_992),
-        ("se_resnet50", {"stages": (4,)}, 27_136_424),
+        nightly("se_resnet50", {"stages": (2,)}, 25_690_280),
+        nightly("se_resnet50", {"stages": (3,)}, 26_349_992),
+        nightly("se_resnet50", {"stages": (4,)}, 27_136_424),
         ("se_resnet50", {"placement": "pre"}, 27_562_140),
-        ("se_resnet50", {"placement": "post"}, 28_088_024),
-        ("se_resnet50", {"placement": "identity"}, 27_562_140),
+        nightly("se_resnet50", {"placement": "post"}, 28_088_024),
+        nightly("se_resnet50", {"placement": "identity"}, 27_562_140),
         ("se_resnet50", {"placement": "inner"}, 25_718_228),
         ("eca_resnet50", {}, 25_557_032 + 86),
         ("cbam_resnet18", {}, 11_779_392),
-        ("cbam_resnet34", {}, 21_960_468),
+        nightly("cbam_resnet34", {}, 21_960_468),
         ("cbam_resnet50", {}, 28_089_624),
-        ("cbam_resnet101", {}, 49_330_172),
+        nightly("cbam_resnet101", {}, 49_330_172),
         ("cbam_resnet50", {"classes": 100, "stem": "cifar"}, 26_237_844),
         ("bam_resnet50", {}, 25_915_099),
         ("sknet50", {}, 27_479_784),
-        ("sknet101", {}, 48_736_040),
+        nightly("sknet101", {}, 48_736_040),
         ("gc_resnet50", {}, 25_557_032 + sum(n * gc(c) for c, n in ((512, 4), (1024, 6), (2048, 3)))),
     ],
 )
@@ -77,8 +82,8 @@ def test_parameters_are_the_published_ones(name, options, total):
     assert parameters(name, **options) == total
 
 
-@pytest.mark.parametrize("placement", PLACEMENTS)
-@pytest.mark.parametrize("depth", [18, pytest.param(50, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("placement", ["standard", slow("identity"), *map(nightly, ("pre", "post", "inner"))])
+@pytest.mark.parametrize("depth", [18, nightly(50)])
 def test_gates_forced_to_one_leave_the_plain_network(depth, placement):
     plain = drawn(unset(getattr(torchvision.models, f"resnet{depth}")))
     model = drawn(unset(create_model, f"se_resnet{depth}", placement=placement))
@@ -135,6 +140,7 @@ def test_caffe_strides_in_the_first_convolution_unless_it_has_groups():
     assert (grouped.layer2[0].conv1.stride, grouped.layer2[0].conv2.stride) == ((1, 1), (2, 2))
 
 
+@pytest.mark.slow
 def test_macs_are_those_of_the_plain_network_and_the_gates():
     with torch.device("meta"):
         model, x = create_model("se_resnet50"), torch.zeros(1, 3, 224, 224)
@@ -143,7 +149,7 @@ def test_macs_are_those_of_the_plain_network_and_the_gates():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "macs"), [("sknet50", 4.463e9), ("sknet101", 8.449e9)])
+@pytest.mark.parametrize(("name", "macs"), [("sknet50", 4.463e9), nightly("sknet101", 8.449e9)])
 def test_macs_of_sknet_are_the_published_ones(name, macs):
     with torch.device("meta"):
         counted = cost(create_model(name), torch.zeros(1, 3, 224, 224)).macs
@@ -172,14 +178,14 @@ def test_bam_sits_once_after_each_of_the_first_three_stages():
 
 
 def test_gc_starts_as_the_plain_network():
-    plain = drawn(torchvision.models.resnet18())
+    plain = drawn(unset(torchvision.models.resnet18))
     model = create_model("gc_resnet18").eval()
     model.load_state_dict(plain.state_dict(), strict=False)
     x = torch.randn(1, 3, 40, 33)
     assert torch.equal(model(x), plain(x))
 
 
-@pytest.mark.parametrize("stem", ["imagenet", "deep", "cifar"])
+@pytest.mark.parametrize("stem", ["imagenet", nightly("deep"), slow("cifar")])
 def test_takes_any_size_and_trains_every_weight(stem):
     model = create_model("se_resnet18", classes=5, stem=stem, reduction=8)
     model(torch.randn(2, 3, 37, 50)).square().sum().backward()

@@ -70,7 +70,7 @@ def test_the_map_is_how_much_of_a_pixel_the_crf_moved(name):
 
 
 def test_other_outputs_come_out_as_the_network_gives_them():
-    model = fv.create_model("crf_rnn(model=danet(encoder=resnet18, side=True))", classes=3)
+    model = fv.create_model("crf_rnn(model=danet(encoder=timm/test_resnet, side=True))", classes=3)
     out = model.train()(torch.randn(2, 3, 33, 40))
     assert set(out) == {"out", "aux_position", "aux_channel", "aux"} == {"out", *model.aux}
     assert model.aux_weights == model.network.aux_weights != {}

@@ -100,7 +100,7 @@ def test_a_scalar_weight_is_the_matrix_that_rewards_agreement_and_potts_differs_
 
 def test_the_energy_never_rises():
     """With symmetric positive kernels, the self term and Potts, each update is a concave-convex step."""
-    for seed in range(5):
+    for seed in range(2):
         logits, image, _ = picture(5, 6, seed=seed)
         logits, image = logits.double(), image.double()
         near = gaussian(image, 1.5, method="exact")
@@ -151,7 +151,7 @@ def test_fast_gives_the_labels_of_exact_kernels(compiled, monkeypatch):
     if compiled:
         pytest.importorskip("numba", reason="the compiled loops need numba: pip install 'foveate[crf]'")
     monkeypatch.setattr(backend, "compiled", backend.compiled if compiled else lambda subject: None)
-    logits, image, _ = picture(40, 50, 5)
+    logits, image, _ = picture(32, 40, 5)
     exact = DenseCRF(5, method="exact")(logits, image).softmax(1)
     fast = DenseCRF(5, method="fast")(logits, image).softmax(1)
     assert (exact.argmax(1) == fast.argmax(1)).float().mean() >= 0.995
@@ -176,7 +176,7 @@ def test_compiled_loops_equal_plain_pytorch_with_their_gradients(size, method, m
 
 
 def test_noise_goes_and_edges_stay():
-    logits, image, true = picture(48, 64, 4, noise=2.5)
+    logits, image, true = picture(32, 40, 4, noise=2.5)
     for method in ("exact", "fast"):
         refined = DenseCRF(4, method=method)(logits, image).argmax(1)
         assert (refined == true).float().mean() > (logits.argmax(1) == true).float().mean() + 0.05
@@ -193,7 +193,7 @@ def test_images_of_a_batch_do_not_meet():
 
 @pytest.mark.parametrize("method", ["exact", "fine", "fast"])
 def test_gradients_of_logits_and_matrices(method):
-    logits, image, _ = picture(4, 5)
+    logits, image, _ = picture(3, 4)
     crf = DenseCRF(3, **SMALL, method=method, iterations=2, trainable=True).double()
 
     def run(x, near, alike):
@@ -201,7 +201,8 @@ def test_gradients_of_logits_and_matrices(method):
         return torch.func.functional_call(crf, matrices, (x, image.double()))
 
     inputs = (logits.double().requires_grad_(), crf.gaussian_compatibility, crf.bilateral_compatibility)
-    torch.autograd.gradcheck(run, inputs)
+    # Along random directions where each input would take long; the exact kernels are checked by each input.
+    torch.autograd.gradcheck(run, inputs, fast_mode=method != "exact")
 
 
 def test_gradients_of_the_picture_where_kernels_are_exact():

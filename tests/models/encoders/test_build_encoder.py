@@ -1,12 +1,17 @@
+from functools import partial
+
 import timm
 import torch
 import torchvision
-from pytest import mark, raises
+from pytest import mark, param, raises
+from tests.drawn import drawn, unset
 
 import foveate as fv
 from foveate.errors import OptionError, UnknownNameError
 from foveate.models.encoders.build_encoder import build_encoder
 from foveate.models.normalisation import model_normalisation
+
+slow, nightly = (partial(param, marks=which) for which in (mark.slow, mark.nightly))
 
 
 def parameters(module):
@@ -29,7 +34,9 @@ def test_published_numbers_of_parameters(name, options, total):
         assert parameters(build_encoder(name, **options)) == total
 
 
-@mark.parametrize("name", ["resnet18", "mobilenet_v2", "xception39", "xception65", "timm/resnet10t"])
+@mark.parametrize(
+    "name", ["resnet18", slow("mobilenet_v2"), "xception39", nightly("xception65"), slow("timm/resnet10t")]
+)
 @mark.parametrize("stride", [8, 32])
 def test_channels_and_strides_are_as_they_say(name, stride):
     with torch.device("meta"):
@@ -44,7 +51,7 @@ def test_channels_and_strides_are_as_they_say(name, stride):
 @mark.parametrize("name, last", [("densenet121", 32), ("resnet8", 4)])
 @mark.parametrize("size", [(65, 97), (1, 30)])
 def test_encoders_without_dilation_take_any_size(name, last, size):
-    encoder = build_encoder(name, in_channels=2).eval()
+    encoder = unset(build_encoder, name, in_channels=2).eval()
     with torch.no_grad():
         maps = encoder(torch.zeros(1, 2, *size))
     assert encoder.in_channels == 2 and encoder.strides[-1] == last
@@ -54,22 +61,24 @@ def test_encoders_without_dilation_take_any_size(name, last, size):
     ]
 
 
-def test_only_the_maps_that_are_wanted_are_kept():
-    for name in ("resnet18", "densenet121", "xception39", "resnet8", "timm/test_resnet"):
-        encoder, x = build_encoder(name).eval(), torch.rand(1, 3, 64, 64)
-        with torch.no_grad():
-            every = encoder(x)
-            encoder.wanted = 2
-            last = encoder(x)
-        assert len(every) == len(encoder.channels) and len(last) == 2
-        assert all(map(torch.equal, last, every[-2:]))
+@mark.parametrize(
+    "name", [slow("resnet18"), slow("densenet121"), "xception39", "resnet8", "timm/test_resnet"]
+)
+def test_only_the_maps_that_are_wanted_are_kept(name):
+    encoder, x = drawn(unset(build_encoder, name)), torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        every = encoder(x)
+        encoder.wanted = 2
+        last = encoder(x)
+    assert len(every) == len(encoder.channels) and len(last) == 2
+    assert all(map(torch.equal, last, every[-2:]))
 
 
 @mark.slow
-@mark.parametrize("stride, dilated", [(16, [False, False, True]), (8, [False, True, True])])
+@mark.parametrize("stride, dilated", [nightly(16, [False, False, True]), (8, [False, True, True])])
 def test_dilated_as_torchvision_dilates(stride, dilated):
-    theirs = torchvision.models.resnet50(replace_stride_with_dilation=dilated).eval()
-    ours = build_encoder("resnet50", output_stride=stride).eval()
+    theirs = drawn(unset(torchvision.models.resnet50, replace_stride_with_dilation=dilated))
+    ours = unset(build_encoder, "resnet50", output_stride=stride).eval()
     state = {name: value for name, value in theirs.state_dict().items() if not name.startswith("fc.")}
     ours.load_state_dict(state)
     x = torch.rand(1, 3, 40, 33)
@@ -80,7 +89,7 @@ def test_dilated_as_torchvision_dilates(stride, dilated):
 
 
 @mark.slow
-@mark.parametrize("stride", [8, 32])
+@mark.parametrize("stride", [nightly(8), 32])
 def test_xception65_is_the_one_of_timm(stride):
     theirs = timm.create_model("xception65", features_only=True, output_stride=stride).eval()
     ours = build_encoder("xception65", output_stride=stride).eval()
@@ -137,6 +146,7 @@ def test_one_image_of_one_pixel_can_be_trained_on():
     assert encoder(torch.rand(1, 3, 1, 1))[-1].shape == (1, 256, 1, 1)
 
 
+@mark.slow
 def test_weights_that_come_as_a_package_are_those_of_the_classifier():
     with torch.no_grad():
         classifier = fv.create_model("tf_efficientnet_lite0", pretrained=True).eval()
@@ -175,9 +185,10 @@ def test_impossible_encoders_are_refused():
         build_encoder("resnet19")
 
 
+@mark.slow
 def test_densenet_is_torchvisions_where_32_divides_the_size():
-    theirs = torchvision.models.densenet121().eval()
-    ours = build_encoder("densenet121").eval()
+    theirs = drawn(unset(torchvision.models.densenet121))
+    ours = unset(build_encoder, "densenet121").eval()
     state = {key: value for key, value in theirs.state_dict().items() if not key.startswith("classifier.")}
     ours.load_state_dict(state)
     x = torch.rand(1, 3, 64, 32)

@@ -1,10 +1,14 @@
+from functools import partial
+
 import torch
-from pytest import mark
+from pytest import mark, param
 from tests.drawn import drawn, unset
 from torchvision.models import mobilenet_v3_small
 
 import foveate as fv
 from foveate.models.encoders.build_encoder import build_encoder
+
+nightly = partial(param, marks=mark.nightly)
 
 
 @mark.slow
@@ -12,9 +16,9 @@ from foveate.models.encoders.build_encoder import build_encoder
     "name, channels, strides",
     [
         ("vgg11_bn", (64, 128, 256, 512, 512, 512), (1, 2, 4, 8, 16, 32)),
-        ("mobilenet_v3_large", (16, 24, 40, 112, 960), (2, 4, 8, 16, 32)),
-        ("shufflenet_v2_x0_5", (24, 24, 48, 96, 1024), (2, 4, 8, 16, 32)),
-        ("convnext_tiny", (96, 192, 384, 768), (4, 8, 16, 32)),
+        nightly("mobilenet_v3_large", (16, 24, 40, 112, 960), (2, 4, 8, 16, 32)),
+        nightly("shufflenet_v2_x0_5", (24, 24, 48, 96, 1024), (2, 4, 8, 16, 32)),
+        nightly("convnext_tiny", (96, 192, 384, 768), (4, 8, 16, 32)),
         ("swin_t", (96, 192, 384, 768), (4, 8, 16, 32)),
     ],
 )
@@ -28,6 +32,7 @@ def test_maps_of_the_networks_of_torchvision(name, channels, strides):
     ]
 
 
+@mark.slow
 def test_dilated_it_keeps_the_size_and_the_weights():
     with torch.device("meta"):
         plain = build_encoder("mnasnet0_5")

@@ -43,6 +43,7 @@ def test_the_authors_xception65_adds_more_to_a_variance_and_its_names_load():
             assert torch.allclose(found, expected, rtol=1e-4, atol=1e-4) == equal
 
 
+@mark.slow
 @mark.parity("encoders.xception")
 def test_xception_is_timms():
     theirs, ours = drawn(unset(timm.create_model, "legacy_xception")), unset(build_encoder, "xception").eval()
@@ -52,6 +53,7 @@ def test_xception_is_timms():
         same(ours(image((71, 58)))[-1], theirs.forward_features(image((71, 58))))
 
 
+@mark.slow
 @mark.parity("encoders.drn")
 def test_drn_is_the_authors():
     theirs, ours = drawn(unset(DRN54)), unset(build_encoder, "drn_d_54", output_stride=8).eval()

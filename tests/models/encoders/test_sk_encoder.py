@@ -1,5 +1,7 @@
 """Selective kernels in an encoder: foveate's own, timm's, and what heads make of them."""
 
+from functools import partial
+
 import pytest
 import timm
 import torch
@@ -10,9 +12,11 @@ import foveate as fv
 from foveate.models import create_model
 from foveate.models.encoders.build_encoder import build_encoder
 
+slow, nightly = (partial(pytest.param, marks=mark) for mark in (pytest.mark.slow, pytest.mark.nightly))
+
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stride", [8, 32])
+@pytest.mark.parametrize("stride", [pytest.param(8, marks=pytest.mark.nightly), 32])
 def test_the_maps_are_those_of_timm_with_its_weights(stride):
     options = {"output_stride": stride} if stride < 32 else {}
     theirs = drawn(unset(timm.create_model, "skresnext50_32x4d", features_only=True, **options))
@@ -31,8 +35,8 @@ def test_the_maps_are_those_of_timm_with_its_weights(stride):
     "name, channels",
     [
         ("sknet50", (64, 256, 512, 1024, 2048)),
-        ("sknet101", (64, 256, 512, 1024, 2048)),
-        ("timm/skresnext50_32x4d", (64, 256, 512, 1024, 2048)),
+        nightly("sknet101", (64, 256, 512, 1024, 2048)),
+        nightly("timm/skresnext50_32x4d", (64, 256, 512, 1024, 2048)),
         ("timm/skresnet18", (64, 64, 128, 256, 512)),
     ],
 )
@@ -46,13 +50,17 @@ def test_channels_and_strides(name, channels):
 
 @pytest.mark.parametrize(
     "encoder, total",
-    [("timm/skresnet18", 14_596_898), ("timm/skresnext50_32x4d", 34_444_002), ("sknet50", 34_444_002)],
+    [
+        ("timm/skresnet18", 14_596_898),
+        nightly("timm/skresnext50_32x4d", 34_444_002),
+        slow("sknet50", 34_444_002),
+    ],
 )
 def test_published_parameters_of_a_unet_on_it(encoder, total):
     assert parameters("unet", classes=2, encoder=encoder) == total
 
 
-@pytest.mark.parametrize("name, encoder", [("bisenet", "sknet26"), ("danet", "timm/skresnet18")])
+@pytest.mark.parametrize("name, encoder", [slow("bisenet", "sknet26"), ("danet", "timm/skresnet18")])
 def test_heads_segment_by_it(name, encoder):
     model = create_model(name, classes=3, encoder=encoder, in_channels=2).train()
     logits = model(torch.rand(1, 2, 33, 47))

@@ -1,3 +1,5 @@
+from functools import partial
+
 import pytest
 import torch
 import torchvision
@@ -7,7 +9,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from foveate.models import create_model
 from foveate.models.encoders.build_encoder import build_encoder
 from tests.authors_resnet import AuthorsResNet, corners, loaded, parameters
-from tests.drawn import drawn
+from tests.drawn import drawn, unset
+
+slow, nightly = (partial(pytest.param, marks=mark) for mark in (pytest.mark.slow, pytest.mark.nightly))
 
 COUNTS = [
     ({}, 13_494_777),
@@ -189,10 +193,10 @@ def test_published_parameters(options, total):
     ("options", "size", "macs"),
     [
         ({}, (360, 640), 11.58e9),
-        ({}, (768, 1536), 58.34e9),
-        ({"encoder": "xception39"}, (360, 640), 3.07e9),
-        ({"encoder": "xception39"}, (768, 1536), 15.62e9),
-        ({"layout": "coincheung"}, (1024, 2048), 118.34e9),
+        nightly({}, (768, 1536), 58.34e9),
+        slow({"encoder": "xception39"}, (360, 640), 3.07e9),
+        nightly({"encoder": "xception39"}, (768, 1536), 15.62e9),
+        slow({"layout": "coincheung"}, (1024, 2048), 118.34e9),
     ],
 )
 def test_published_macs(options, size, macs):
@@ -208,10 +212,10 @@ def test_published_macs(options, size, macs):
     "build, size, options",
     [
         (lambda: Authors(Torchvision(), (512, 256), 5, 256), (64, 96), {}),
-        (lambda: Authors(Torchvision(), (512, 256), 5, 256), (72, 40), {}),
+        nightly(lambda: Authors(Torchvision(), (512, 256), 5, 256), (72, 40), {}),
         (lambda: Authors(Small(), (256, 128), 5, 128), (64, 32), {"encoder": "xception39", "aux_width": 128}),
         (lambda: CoinCheung(5), (64, 96), {"layout": "coincheung"}),
-        (
+        nightly(
             lambda: Authors(Deep(18), (512, 256), 5, 256, head_width=256),
             (64, 96),
             {"encoder": "resnet18", "stem": "deep", "head_width": 256},
@@ -219,7 +223,7 @@ def test_published_macs(options, size, macs):
     ],
 )
 def test_a_checkpoint_of_the_authors_computes_what_it_did(tmp_path, build, size, options):
-    theirs = drawn(build())
+    theirs = drawn(unset(build))
     ours = loaded(theirs, "bisenet", tmp_path, classes=5, **options)
     x = torch.rand(2, 3, *size)
     with torch.no_grad():
@@ -231,7 +235,7 @@ def test_a_checkpoint_of_the_authors_computes_what_it_did(tmp_path, build, size,
     torch.testing.assert_close(logits["aux_8"], aux_8, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_checkpoint_of_the_configuration_with_resnet101_fits():
     with torch.device("meta"):
         theirs = Authors(Deep(101), (2048, 1024), 19, 256, head_width=256).state_dict()

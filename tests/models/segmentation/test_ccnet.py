@@ -12,7 +12,7 @@ from tests.authors_resnet import (
     parameters,
     shapes_fit,
 )
-from tests.drawn import drawn
+from tests.drawn import drawn, unset
 
 
 class CrissCross(nn.Module):
@@ -73,7 +73,7 @@ class Theirs(AuthorsResNet):
 
 @pytest.mark.parity("segmentation.ccnet")
 def test_a_checkpoint_of_the_authors_computes_what_it_did(tmp_path):
-    theirs = drawn(everywhere_in_place(Theirs(18, 512, 5)))
+    theirs = drawn(everywhere_in_place(unset(Theirs, 18, 512, 5)))
     for module in theirs.modules():
         if isinstance(module, InPlaceABN):
             module.weight.data[::2].neg_()  # such a layer does not see the sign

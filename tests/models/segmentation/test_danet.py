@@ -5,7 +5,7 @@ from torch import nn
 import foveate as fv
 from foveate.models.segmentation.danet import DualHead
 from tests.authors_resnet import AuthorsResNet, corners, loaded, parameters, shapes_fit
-from tests.drawn import drawn
+from tests.drawn import drawn, unset
 
 
 def convolution(channels, out):
@@ -63,9 +63,9 @@ class Theirs(nn.Module):
 
 @pytest.mark.slow
 @pytest.mark.parity("segmentation.danet")
-@pytest.mark.parametrize("grid", [None, (1, 2)])
+@pytest.mark.parametrize("grid", [pytest.param(None, marks=pytest.mark.nightly), (1, 2)])
 def test_a_checkpoint_of_the_authors_computes_what_it_did(tmp_path, grid):
-    theirs = drawn(Theirs(18, 512, 5, grid=grid))
+    theirs = drawn(unset(Theirs, 18, 512, 5, grid=grid))
     ours = loaded(theirs, "danet", tmp_path, classes=5, encoder="resnet18", multi_grid=grid)
     x = torch.rand(2, 3, 65, 49)
     with torch.no_grad():
@@ -78,22 +78,22 @@ def test_a_checkpoint_of_the_authors_computes_what_it_did(tmp_path, grid):
 
 
 def test_scores_for_another_number_of_classes_start_anew(tmp_path):
-    torch.save(Theirs(18, 512, 19).state_dict(), tmp_path / "published.pth")
-    fresh = fv.load_published(
-        fv.create_model("danet", classes=5, encoder="resnet18"), tmp_path / "published.pth"
-    )
+    torch.save(drawn(unset(Theirs, 18, 512, 19)).state_dict(), tmp_path / "published.pth")
+    model = unset(fv.create_model, "danet", classes=5, encoder="resnet18")
+    fresh = fv.load_published(model, tmp_path / "published.pth")
     heads = ("position_scores", "channel_scores", "scores")
     assert fresh == tuple(f"head.{head}.1.{part}" for head in heads for part in ("weight", "bias"))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("side", [False, True])
+@pytest.mark.parametrize("side", [pytest.param(False, marks=pytest.mark.nightly), True])
 def test_a_checkpoint_of_the_released_network_fits(side):
     assert shapes_fit(
         lambda: Theirs(101, 2048, 19, side=side), "danet", classes=19, multi_grid=(1, 2, 4), side=side
     )
 
 
+@pytest.mark.slow
 def test_side_heads_that_a_model_does_without_are_left_out():
     assert shapes_fit(lambda: Theirs(50, 2048, 19, side=True), "danet", classes=19, encoder="resnet50")
 
@@ -104,7 +104,10 @@ def test_published_parameters_of_the_head(classes, total):
         assert sum(p.numel() for p in DualHead(2048, classes).parameters()) == total
 
 
-@pytest.mark.parametrize("encoder, total", [("resnet50", 47_462_651), ("resnet101", 66_454_779)])
+@pytest.mark.parametrize(
+    "encoder, total",
+    [("resnet50", 47_462_651), pytest.param("resnet101", 66_454_779, marks=pytest.mark.slow)],
+)
 def test_published_parameters(encoder, total):
     assert parameters("danet", classes=19, encoder=encoder) == total
 

@@ -35,10 +35,10 @@ def loaded(tmp_path, theirs, **options):
     "encoder, stride",
     [
         ("mobilenet_v2", 16),
-        ("mobilenet_v2", 8),
-        ("xception65", 16),
+        param("mobilenet_v2", 8, marks=mark.nightly),
+        param("xception65", 16, marks=mark.nightly),
         param("resnet50", 16, marks=mark.nightly),
-        ("drn_d_54", 8),
+        param("drn_d_54", 8, marks=mark.nightly),
     ],
 )
 def test_jfzhang95s_networks_compute_what_they_did(tmp_path, encoder, stride):
@@ -104,6 +104,7 @@ class VainF(torch.nn.Module):
         return networks.interpolate(y, x.shape[2:], mode="bilinear")
 
 
+@mark.slow
 def test_another_layout_is_told_by_name():
     with torch.device("meta"):
         state = fv.create_model("deeplabv3plus", classes=5, layout="jfzhang95", encoder="mobilenet_v2")

@@ -1,13 +1,17 @@
+from functools import partial
+
 import segmentation_models_pytorch as smp
 import torch
 import torchvision
-from pytest import mark, raises
+from pytest import mark, param, raises
 from torch import nn
 
 import foveate as fv
 from foveate.errors import CheckpointError, OptionError
 from foveate.models.published import load_published
 from tests.drawn import drawn, unset
+
+slow, nightly = (partial(param, marks=which) for which in (mark.slow, mark.nightly))
 
 
 def built(**options):
@@ -17,18 +21,18 @@ def built(**options):
 @mark.parametrize(
     "layout, encoder, options, total",
     [
-        ("paper", "resnet101", {}, 59_344_309),
-        ("paper", "xception65", {"low_level": "block1"}, 54_705_317),
+        slow("paper", "resnet101", {}, 59_344_309),
+        nightly("paper", "xception65", {"low_level": "block1"}, 54_705_317),
         ("paper", "mobilenet_v2", {}, 5_816_053),
         ("vainf", "resnet50", {}, 39_761_845),
-        ("vainf", "resnet101", {}, 58_753_973),
-        ("vainf", "resnet101", {"separable": "all"}, 45_606_501),
+        nightly("vainf", "resnet101", {}, 58_753_973),
+        slow("vainf", "resnet101", {"separable": "all"}, 45_606_501),
         ("vainf", "mobilenet_v2", {}, 5_225_717),
         ("smp", "resnet18", {}, 12_334_437),
-        ("smp", "resnet50", {}, 26_682_725),
-        ("smp", "resnet101", {}, 45_674_853),
+        nightly("smp", "resnet50", {}, 26_682_725),
+        nightly("smp", "resnet101", {}, 45_674_853),
         ("smp", "mobilenet_v2", {}, 4_383_653),
-        ("smp", "resnet50", {"separable": "decoder"}, 39_210_341),
+        slow("smp", "resnet50", {"separable": "decoder"}, 39_210_341),
     ],
 )
 def test_published_numbers_of_parameters(layout, encoder, options, total):
@@ -37,11 +41,15 @@ def test_published_numbers_of_parameters(layout, encoder, options, total):
     assert sum(p.numel() for p in model.parameters()) == total
 
 
-@mark.parametrize("encoder", ["resnet18", "mobilenet_v2"])
-@mark.parametrize("stride", [8, 16])
+@mark.parametrize(
+    "encoder, stride",
+    [("resnet18", 16), nightly("resnet18", 8), slow("mobilenet_v2", 8), nightly("mobilenet_v2", 16)],
+)
 def test_a_checkpoint_of_segmentation_models_pytorch_computes_the_same(tmp_path, encoder, stride):
-    theirs = smp.DeepLabV3Plus(encoder, encoder_weights=None, encoder_output_stride=stride, classes=21)
-    ours = built(layout="smp", encoder=encoder, output_stride=stride)
+    theirs = drawn(
+        unset(smp.DeepLabV3Plus, encoder, encoder_weights=None, encoder_output_stride=stride, classes=21)
+    )
+    ours = unset(built, layout="smp", encoder=encoder, output_stride=stride)
     torch.save(theirs.state_dict(), tmp_path / "theirs.pth")
     assert load_published(ours, tmp_path / "theirs.pth") == ()
     x = torch.rand(1, 3, 64, 48)
@@ -113,23 +121,23 @@ def conv(channels, width, size, rate=1, separable=False):
     return Separable(channels, width, rate) if separable else plain, nn.BatchNorm2d(width), nn.ReLU()
 
 
-@mark.parametrize("separable", [False, True])
+@mark.parametrize("separable", [nightly(False), True])
 def test_a_checkpoint_of_vainf_computes_the_same(tmp_path, separable):
-    theirs = VainF(separable).eval()
+    theirs = drawn(unset(VainF, separable))
     names = {name.replace("encoder.", "backbone."): value for name, value in theirs.state_dict().items()}
     torch.save({"model_state_dict": names}, tmp_path / "theirs.pth")
-    ours = built(layout="vainf", encoder="resnet18", separable="all" if separable else "none")
+    ours = unset(built, layout="vainf", encoder="resnet18", separable="all" if separable else "none")
     assert load_published(ours, tmp_path / "theirs.pth") == ()
     x = torch.rand(1, 3, 65, 33)
     with torch.no_grad():
         torch.testing.assert_close(ours.eval()(x), theirs(x), atol=1e-4, rtol=1e-4)
     with raises(CheckpointError):
-        load_published(built(layout="paper", encoder="resnet18"), tmp_path / "theirs.pth")
+        load_published(unset(built, layout="paper", encoder="resnet18"), tmp_path / "theirs.pth")
 
 
-@mark.parametrize("stride, rates", [(16, (6, 12, 18)), (8, (12, 24, 36))])
+@mark.parametrize("stride, rates", [nightly(16, (6, 12, 18)), slow(8, (12, 24, 36))])
 def test_a_checkpoint_of_vainf_on_a_mobilenet_computes_the_same(tmp_path, stride, rates):
-    theirs = drawn(VainF(False, VainFMobile(stride), 24, 320, rates))
+    theirs = drawn(unset(lambda: VainF(False, VainFMobile(stride), 24, 320, rates)))
     names = {name.replace("encoder.", "backbone."): value for name, value in theirs.state_dict().items()}
     torch.save({"model_state": names}, tmp_path / "theirs.pth")
     ours = unset(built, layout="vainf", encoder="mobilenet_v2", output_stride=stride)
@@ -139,7 +147,7 @@ def test_a_checkpoint_of_vainf_on_a_mobilenet_computes_the_same(tmp_path, stride
         torch.testing.assert_close(ours.eval()(x), theirs(x), atol=1e-4, rtol=1e-4)
 
 
-@mark.parametrize("attention", ["cbam", "pam", "cc", "psa", "gate"])
+@mark.parametrize("attention", ["cbam", "pam", nightly("cc"), nightly("psa"), nightly("gate")])
 def test_attention_adds_weights_and_nothing_else(attention):
     options = {"encoder": "timm/test_resnet", "in_channels": 2, "width": 16}
     plain, model = built(**options), built(spatial_attention=attention, **options)

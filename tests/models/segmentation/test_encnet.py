@@ -4,7 +4,7 @@ from torch import nn
 
 from foveate.models.segmentation.encnet import EncodingHead
 from tests.authors_resnet import AuthorsResNet, corners, loaded, shapes_fit
-from tests.drawn import drawn
+from tests.drawn import drawn, unset
 
 
 def convolution(channels, out, size=3):
@@ -63,9 +63,9 @@ class Theirs(nn.Module):
 
 
 @pytest.mark.parity("segmentation.encnet")
-@pytest.mark.parametrize("lateral", [False, True])
+@pytest.mark.parametrize("lateral", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_checkpoint_of_the_authors_computes_what_it_did(tmp_path, lateral):
-    theirs = drawn(Theirs(18, 512, 5, lateral=lateral))
+    theirs = drawn(unset(Theirs, 18, 512, 5, lateral=lateral))
     ours = loaded(theirs, "encnet", tmp_path, classes=5, encoder="resnet18", lateral=lateral)
     x = torch.rand(2, 3, 40, 33)
     with torch.no_grad():
@@ -77,12 +77,14 @@ def test_a_checkpoint_of_the_authors_computes_what_it_did(tmp_path, lateral):
         torch.testing.assert_close(logits[output], y, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lateral", [False, True])
 def test_a_checkpoint_of_the_released_network_fits(lateral):
     fits = shapes_fit(lambda: Theirs(50, 2048, 150, lateral=lateral), "encnet", classes=150, lateral=lateral)
     assert fits
 
 
+@pytest.mark.slow
 def test_what_only_training_needs_is_left_out():
     assert shapes_fit(lambda: Theirs(101, 2048, 150), "encnet", classes=150, encoder="resnet101", side=False)
     assert shapes_fit(lambda: Theirs(50, 2048, 150), "encnet", classes=150, presence=False)

@@ -1,8 +1,10 @@
 import torch
 import torchvision
+from pytest import mark
 
 import foveate as fv
 from foveate.models.published import load_published
+from tests.drawn import drawn, unset
 
 
 def test_parameters_of_torchvision():
@@ -12,21 +14,21 @@ def test_parameters_of_torchvision():
             assert sum(p.numel() for p in model.parameters()) == total
 
 
+@mark.slow
 def test_a_checkpoint_of_torchvision_computes_the_same(tmp_path):
-    theirs = torchvision.models.segmentation.fcn_resnet50(
-        weights=None, weights_backbone=None, num_classes=3, aux_loss=True
-    )
+    build = torchvision.models.segmentation.fcn_resnet50
+    theirs = drawn(unset(build, weights=None, weights_backbone=None, num_classes=3, aux_loss=True))
     torch.save({"model": theirs.state_dict()}, tmp_path / "fcn.pth")
-    ours, x = fv.create_model("fcn", classes=3), torch.rand(1, 3, 33, 47)
+    ours, x = unset(fv.create_model, "fcn", classes=3), torch.rand(1, 3, 33, 47)
     assert load_published(ours, tmp_path / "fcn.pth") == ()
     with torch.no_grad():
         torch.testing.assert_close(ours.eval()(x), theirs.eval()(x)["out"], atol=1e-4, rtol=1e-4)
-    lone = fv.create_model("fcn", classes=2, side=False)
+    lone = unset(fv.create_model, "fcn", classes=2, side=False)
     assert load_published(lone, tmp_path / "fcn.pth") == ("head.4.weight", "head.4.bias")
 
 
 def test_two_outputs_while_training_on_one_image_of_five_channels():
-    model = fv.create_model("fcn", classes=2, encoder="resnet18", in_channels=5)
+    model = fv.create_model("fcn", classes=2, encoder="timm/test_resnet", in_channels=5)
     logits = model(torch.rand(1, 5, 33, 20))
     assert {name: tuple(y.shape) for name, y in logits.items()} == dict.fromkeys(
         ("out", "aux"), (1, 2, 33, 20)

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from tests.authors_resnet import AuthorsResNet, InPlaceABN, corners, everywhere_in_place, loaded, shapes_fit
-from tests.drawn import drawn
+from tests.drawn import drawn, unset
 
 
 class Context(nn.Module):
@@ -51,7 +51,7 @@ class Theirs(AuthorsResNet):
 
 @pytest.mark.parity("segmentation.ocnet")
 def test_a_checkpoint_of_the_authors_computes_what_it_did(tmp_path):
-    theirs = drawn(everywhere_in_place(Theirs(18, 512, 5)))
+    theirs = drawn(everywhere_in_place(unset(Theirs, 18, 512, 5)))
     ours = loaded(theirs, "ocnet", tmp_path, classes=5, encoder="resnet18")
     x = torch.rand(2, 3, 65, 49)
     with torch.no_grad():
@@ -62,7 +62,7 @@ def test_a_checkpoint_of_the_authors_computes_what_it_did(tmp_path):
 
 
 def test_its_statistics_move_in_training_as_those_of_the_authors(tmp_path):
-    theirs = drawn(everywhere_in_place(Theirs(18, 512, 5)))
+    theirs = drawn(everywhere_in_place(unset(Theirs, 18, 512, 5)))
     ours = loaded(theirs, "ocnet", tmp_path, classes=5, encoder="resnet18")
     for module in [*theirs.modules(), *ours.modules()]:
         if isinstance(module, nn.Dropout2d):
@@ -78,6 +78,7 @@ def test_its_statistics_move_in_training_as_those_of_the_authors(tmp_path):
     torch.testing.assert_close(own.key[1].running_var, norm.running_var)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_the_released_network_fits():
     assert shapes_fit(lambda: Theirs(101, 2048, 19), "ocnet", classes=19)
     assert shapes_fit(lambda: Theirs(101, 2048, 19), "ocnet", classes=19, side=False)

@@ -1,9 +1,10 @@
 import segmentation_models_pytorch as smp
 import torch
-from pytest import mark
+from pytest import mark, param
 
 import foveate as fv
 from foveate.models.published import load_published
+from tests.drawn import drawn, unset
 
 
 def test_parameters_of_segmentation_models_pytorch():
@@ -17,17 +18,13 @@ def test_parameters_of_segmentation_models_pytorch():
 
 
 @mark.parity("segmentation.pan")
-@mark.parametrize("stride", [16, 32])
-def test_a_checkpoint_of_segmentation_models_pytorch_computes_the_same(tmp_path, stride):
-    theirs = smp.PAN("resnet18", encoder_weights=None, encoder_output_stride=stride, classes=3)
-    ours = fv.create_model("pan", classes=3, encoder="resnet18", output_stride=stride)
-    for module in theirs.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
-            torch.nn.init.uniform_(module.running_mean, -0.1, 0.1)
+@mark.parametrize("stride, size", [(16, 128), param(32, 256, marks=mark.slow)])
+def test_a_checkpoint_of_segmentation_models_pytorch_computes_the_same(tmp_path, stride, size):
+    theirs = drawn(unset(smp.PAN, "resnet18", encoder_weights=None, encoder_output_stride=stride, classes=3))
+    ours = unset(fv.create_model, "pan", classes=3, encoder="resnet18", output_stride=stride)
     torch.save(theirs.state_dict(), tmp_path / "pan.pth")
     assert load_published(ours, tmp_path / "pan.pth") == ()
-    x = torch.rand(1, 3, 256, 256)
+    x = torch.rand(1, 3, size, size)
     with torch.no_grad():
         torch.testing.assert_close(ours.eval()(x), theirs.eval()(x), atol=1e-4, rtol=1e-4)
 

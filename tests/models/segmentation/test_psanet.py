@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from tests.authors_resnet import AuthorsResNet, corners, loaded, parameters, shapes_fit
-from tests.drawn import drawn
+from tests.drawn import drawn, unset
 
 
 def convolution(channels, out, size=1):
@@ -72,9 +72,9 @@ class Theirs(nn.Module):
 
 @pytest.mark.parity("segmentation.psanet")
 # The mask covers the halved map of 4 x 3, or not all of it.
-@pytest.mark.parametrize("size", [4, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("size", [4, pytest.param(2, marks=pytest.mark.nightly)])
 def test_a_checkpoint_of_the_authors_computes_what_it_did(tmp_path, size):
-    theirs = drawn(Theirs(18, 512, 5, 2 * size - 1))
+    theirs = drawn(unset(Theirs, 18, 512, 5, 2 * size - 1))
     ours = loaded(theirs, "psanet", tmp_path, classes=5, encoder="resnet18", size=size)
     x = torch.rand(2, 3, 49, 33)  # one more than a multiple of 16, as the authors need it
     with torch.no_grad():
@@ -84,6 +84,7 @@ def test_a_checkpoint_of_the_authors_computes_what_it_did(tmp_path, size):
         torch.testing.assert_close(ours(x)["aux"], aux, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_the_released_network_fits():
     assert shapes_fit(lambda: Theirs(50, 2048, 150, 59), "psanet", classes=150)
     assert shapes_fit(lambda: Theirs(50, 2048, 150, 59), "psanet", classes=150, side=False)

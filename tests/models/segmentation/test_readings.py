@@ -17,9 +17,14 @@ TINY = {"widths": (4, 8, 16)}
 SMALL = {"encoder": "timm/test_resnet"}
 
 # Name, options, and what its maps weigh: the axes that a single map may have.
-READINGS: list[tuple[str, dict[str, Any], set[str]]] = [
+READINGS: list[Any] = [
     *(
-        ("deeplabv3plus", {**SMALL, "spatial_attention": name}, axes)
+        pytest.param(
+            "deeplabv3plus",
+            {**SMALL, "spatial_attention": name},
+            axes,
+            marks=() if name in ("cbam", "criss_cross") else pytest.mark.slow,
+        )
         for name, axes in (
             ("cbam", {"b c 1 1", "b 1 h w"}),
             ("pam", {"b n m"}),
@@ -33,7 +38,7 @@ READINGS: list[tuple[str, dict[str, Any], set[str]]] = [
     ),
     ("bisenet", SMALL, {"b c 1 1"}),
     ("u2netp", {"fusion": "softmax"}, {"b s"}),
-    ("u2netp", {"fusion": "spatial"}, {"b s h w"}),
+    pytest.param("u2netp", {"fusion": "spatial"}, {"b s h w"}, marks=pytest.mark.slow),
     ("attention_unet", TINY, {"b 1 h w"}),
     ("unet", {**SMALL, "decoder_attention": "scse"}, {"b c 1 1", "b 1 h w"}),
     ("pan", SMALL, {"b 1 h w", "b c 1 1"}),

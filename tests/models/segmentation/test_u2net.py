@@ -1,5 +1,5 @@
 import torch
-from pytest import mark, raises
+from pytest import mark, param, raises
 from torch.nn import functional as F
 
 import foveate as fv
@@ -96,7 +96,7 @@ def reference(state, x):
     return [y.sigmoid() for y in (fused, *sides)]
 
 
-@mark.parametrize("size", [(65, 97), (33, 47)])
+@mark.parametrize("size", [param((65, 97), marks=mark.slow), (33, 47)])
 def test_a_checkpoint_of_the_authors_computes_the_seven_maps(tmp_path, size):
     state, x = published("u2netp"), torch.rand(1, 3, *size)
     torch.save(state, tmp_path / "u2netp.pth")
@@ -138,7 +138,7 @@ def test_sides_weigh_as_they_are_fused():
         fv.create_model("u2netp", classes=1, fusion="mean")
 
 
-@mark.slow
+@mark.nightly
 def test_an_exported_stage_takes_sizes_of_its_own():
     stage = Stage(3, 2, 4, 5).eval()
     free = dict.fromkeys((0, 2, 3), torch.export.Dim.AUTO)

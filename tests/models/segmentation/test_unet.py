@@ -1,10 +1,11 @@
 import segmentation_models_pytorch as smp
 import torch
-from pytest import mark, raises
+from pytest import mark, param, raises
 
 import foveate as fv
 from foveate.errors import OptionError
 from foveate.models.published import load_published
+from tests.drawn import drawn, unset
 
 
 @mark.parametrize(
@@ -14,7 +15,7 @@ from foveate.models.published import load_published
         # The library's finest block has a scSE of 32 channels that nothing passes through.
         ({"classes": 2, "decoder_attention": "scse"}, 24_550_505 - 195),
         ({"classes": 2, "encoder": "timm/skresnet18"}, 14_596_898),
-        ({"classes": 2, "encoder": "timm/skresnext50_32x4d"}, 34_444_002),
+        param({"classes": 2, "encoder": "timm/skresnext50_32x4d"}, 34_444_002, marks=mark.nightly),
         ({"classes": 1, "encoder": None}, 34_527_041),
     ],
 )
@@ -23,11 +24,13 @@ def test_published_numbers_of_parameters(options, total):
         assert sum(p.numel() for p in fv.create_model("unet", **options).parameters()) == total
 
 
-@mark.parametrize("attention", [None, "scse"])
+@mark.parametrize("attention", [param(None, marks=mark.slow), "scse"])
 def test_a_checkpoint_of_segmentation_models_pytorch_computes_the_same(tmp_path, attention):
-    theirs = smp.Unet("resnet18", encoder_weights=None, classes=3, decoder_attention_type=attention)
+    theirs = drawn(
+        unset(smp.Unet, "resnet18", encoder_weights=None, classes=3, decoder_attention_type=attention)
+    )
     torch.save(theirs.state_dict(), tmp_path / "unet.pth")
-    ours = fv.create_model("unet", classes=3, encoder="resnet18", decoder_attention=attention)
+    ours = unset(fv.create_model, "unet", classes=3, encoder="resnet18", decoder_attention=attention)
     assert load_published(ours, tmp_path / "unet.pth") == ()
     x = torch.rand(1, 3, 64, 96)
     with torch.no_grad():
@@ -45,7 +48,7 @@ def test_attention_in_the_decoder_adds_weights_and_is_recorded():
     assert len(maps) == 9  # two a block, but for the finest, which joins nothing
 
 
-@mark.parametrize("encoder", ["timm/test_resnet", "timm/convnext_atto"])
+@mark.parametrize("encoder", ["timm/test_resnet", param("timm/convnext_atto", marks=mark.slow)])
 def test_any_size_any_channels_one_image(encoder):
     model = fv.create_model("unet", classes=2, encoder=encoder, in_channels=5)
     y = model(torch.rand(1, 5, 65, 33))

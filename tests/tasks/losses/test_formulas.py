@@ -1,5 +1,6 @@
 """Each loss against its formula in plain loops, and against other libraries where they have it."""
 
+import itertools
 import math
 
 import numpy as np
@@ -10,6 +11,7 @@ import torchvision
 
 from foveate.errors import OptionError
 from foveate.tasks.losses import parse_loss
+from tests.each import each
 from tests.tasks.losses.test_losses import example
 
 WEIGHTS = torch.tensor([0.5, 2.0, 3.0, 1.5], dtype=torch.float64)
@@ -57,14 +59,16 @@ def dice(group, c, smooth, square, doubled):
     return (2 * (both + smooth) if doubled else 2 * both + smooth) / below if below else 1.0
 
 
-@weighing
-@pytest.mark.parametrize("over", ["batch", "image"])
-@pytest.mark.parametrize("classes", ["all", "present"])
-@pytest.mark.parametrize(
-    "smooth, square, background, doubled",
-    [(1, False, True, False), (0, True, True, False), (0.01, False, False, True)],
+@each(
+    itertools.product(
+        (None, WEIGHTS),
+        ("batch", "image"),
+        ("all", "present"),
+        [(1, False, True, False), (0, True, True, False), (0.01, False, False, True)],
+    )
 )
-def test_dice(weights, over, classes, smooth, square, background, doubled):
+def test_dice(chosen):
+    weights, over, classes, (smooth, square, background, doubled) = chosen
     logits, targets = example()
     every = list(pixels(logits, targets))
     groups = [every] if over == "batch" else [[x for x in every if x[0] == i] for i in range(3)]
@@ -185,11 +189,11 @@ def hard(losses, unknown, rule, threshold, share):
     return [i for i in order if math.exp(-losses[i]) <= bar * (1 + 1e-12)]
 
 
-@weighing
-@pytest.mark.parametrize("rule", ["loss", "probability"])
-@pytest.mark.parametrize("threshold", [0.7, 0.1, 1e-3])
-@pytest.mark.parametrize("share", [0, 0.0625, 0.5, 0.95, 1])
-def test_hard_examples(weights, rule, threshold, share):
+@each(
+    itertools.product((None, WEIGHTS), ("loss", "probability"), (0.7, 0.1, 1e-3), (0, 0.0625, 0.5, 0.95, 1))
+)
+def test_hard_examples(chosen):
+    weights, rule, threshold, share = chosen
     logits, targets = example()
     every = list(pixels(logits, targets))
     losses = [-math.log(p[c]) for *_, p, c in every]

@@ -6,6 +6,7 @@ import torch
 from foveate.errors import DataError, ShapeError
 from foveate.spelling import options_of
 from foveate.tasks.losses import losses, parse_loss
+from tests.each import each
 
 VARIANTS = {  # each option of each loss, with another value than its own
     "ce": ["label_smoothing=0.2"],
@@ -23,7 +24,7 @@ VARIANTS = {  # each option of each loss, with another value than its own
     "ohem": ["threshold=0.4", "min_share=0.9", "rule=probability"],
 }
 EVERY = [*VARIANTS, *(f"{name}({option})" for name, options in VARIANTS.items() for option in options)]
-every = pytest.mark.parametrize("loss", [*EVERY, "ce+0.5*dice+0.01*boundary"])
+every = each([*EVERY, "ce+0.5*dice+0.01*boundary"])
 
 
 def example(classes=4, size=(5, 6), batch=3, dtype=torch.float64):
@@ -42,7 +43,7 @@ def test_every_option_of_every_loss_is_tried():
     }
 
 
-@pytest.mark.parametrize("variant", [v for v in EVERY if "(" in v])
+@each(v for v in EVERY if "(" in v)
 def test_every_option_matters(variant):
     logits, targets = example()
     name, option = variant[:-1].split("(")

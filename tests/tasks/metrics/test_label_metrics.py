@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from foveate import score
 from foveate.errors import DataError, OptionError, ShapeError, UnknownNameError
 from foveate.tasks import tasks
 from foveate.tasks.metrics import label_metrics, parse_label_metric
+from tests.each import each
 
 NAMES = [*(name for name in label_metrics if name != "top_k"), "top_1", "top_2"]
 
@@ -79,10 +81,9 @@ def test_classes_that_never_come_are_left_out_as_there(name):
     assert task.value(records) == pytest.approx(expected(name, p, targets))
 
 
-@pytest.mark.parametrize("ties", [False, True])
-@pytest.mark.parametrize("classes", [2, 4])
-@pytest.mark.parametrize("name", NAMES)
-def test_leaving_out_each_item_is_what_leaving_it_out_gives(name, classes, ties):
+@each(itertools.product(NAMES, (2, 4), (False, True)))
+def test_leaving_out_each_item_is_what_leaving_it_out_gives(chosen):
+    name, classes, ties = chosen
     classes = 3 if (name, classes) == ("top_2", 2) else classes
     logits, targets = drawn(7, classes, items=17, ties=ties)
     targets[0] = classes - 1

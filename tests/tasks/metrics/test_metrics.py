@@ -8,6 +8,7 @@ import torch
 from foveate.errors import DataError, OptionError, ShapeError, UnknownNameError
 from foveate.tasks.metric import Metric
 from foveate.tasks.metrics import CountedMetric, metrics, parse_metric
+from tests.each import each
 
 OF_CLASSES = ["miou", "dice", "mean_accuracy", "accuracy", "fw_iou", "boundary_f1"]
 OF_ONE_OBJECT = ["mae", "max_f", "adaptive_f", "auroc_pixels"]
@@ -25,7 +26,7 @@ OTHERS = [
     "auroc_pixels(bins=10)",
 ]
 EVERY = [*OF_CLASSES, *OF_ONE_OBJECT, *OTHERS]
-every = pytest.mark.parametrize("metric", [parse_metric(text) for text in EVERY], ids=EVERY)
+every = each(parse_metric(text) for text in EVERY)
 
 
 def example(metric, items=5, size=(6, 7)):
