@@ -159,8 +159,8 @@ def test_an_undecided_answer_says_how_likely_it_is_and_what_would_decide():
     found = answer([candidate("a", -1, 3, seed_seconds=90.0), candidate("b", -3, 2)], TERMS)
     assert found == (
         "Not decided: a is ahead by 1.0 points (-1.0 to 3.0), with a chance of about 30 % to be better by "
-        "0.5 points or more. 1 other variant is undecided too. 7 seeds decide 8 of 10 such cases, about 6 min "
-        "more: --seeds 7."
+        "0.5 points or more. 1 other variant is undecided too. 7 seeds decide 8 of 10 such cases, about "
+        "6 min more: --seeds 7."
     )
     noisy = answer([candidate("a", -3, 1, know=None, chance_worth=None)], TERMS)
     assert noisy.startswith(

@@ -24,8 +24,8 @@ class PlannedVariant:
         parameters: Learnable numbers.
         macs: Multiply-adds of one item.
         bytes: Size of the parameters and buffers.
-        step_seconds: Time of one training step, measured.
-        image_seconds: Time of evaluating one item, measured.
+        step_seconds: Time of one training step, measured, or estimated from variants of like cost.
+        image_seconds: Time of evaluating one item, likewise.
     """
 
     name: str
