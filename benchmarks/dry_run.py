@@ -4,14 +4,12 @@
 
 The variants are mechanisms at four sites of a small network, as a first search would have them, the data are
 scenes. Printed are the seconds of processor time on one thread, which other programs hardly change, by what
-they were spent on: building and pricing every variant (and its control), and timing a few. To reach: under 8
-and 30 s. Exits with 1 if either is more.
+they were spent on: building and pricing every variant (and its control), and timing a few.
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 import warnings
 from collections.abc import Callable
@@ -24,7 +22,6 @@ import torch
 import foveate as fv
 from foveate.compare import study
 
-LIMITS = {20: 8.0, 200: 30.0}  # seconds, by the number of variants
 SITES = ("stage1", "stage2", "stage3", "blocks")
 MECHANISMS = (
     "se eca cbam gc simam bam srm coordinate triplet fca gct sge scse channel spatial sse dual position "
@@ -60,24 +57,21 @@ def clocked(function: Callable[..., object], name: str, spent: dict[str, float])
     return call
 
 
-def main() -> int:
+def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--model", default="resnet8")
-    parser.add_argument("--counts", type=int, nargs="+", default=list(LIMITS))
+    parser.add_argument("--counts", type=int, nargs="+", default=[20, 200])
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     phases(options.model, 1)  # what the first study of a process sets up
-    within = True
     for count in options.counts:
         found = phases(options.model, count)
         words = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in found.items())
         print(f"{options.model}, {count} variants: {words}", flush=True)
-        within &= found["in all"] < LIMITS.get(count, float("inf"))
-    return 0 if within else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
