@@ -82,12 +82,8 @@ class Judgement:
 
     @property
     def could_have_found(self) -> str:
-        """The smallest difference the study could have detected, and how well its runs are paired."""
-        found = could_have_found(list(self._of_variants().values()), self.terms, self.items)
-        pairing = [d.pairing for d in self._of_variants().values() if d.seeds > 1]
-        if not pairing:
-            return found
-        return f"{found} The two runs of a seed correlate by {sum(pairing) / len(pairing):.2f} on average."
+        """The smallest difference the study could have detected."""
+        return could_have_found(list(self._of_variants().values()), self.terms, self.items)
 
     def going(self, seeds: int) -> list[str]:
         """Return the variants and controls that need more than these seeds: they are not decided yet.

@@ -22,9 +22,10 @@ def difference_scale(variants: Iterable[Mapping[str, Any]], margin: float) -> Sc
 
 
 def per_seed(variant: Mapping[str, Any], base: Mapping[str, Any] | None) -> list[float]:
-    """Return the difference of each seed, where variant and baseline have the same seeds."""
+    """Return the difference of each seed on which the variant's difference rests, if the baseline has them."""
     ours, theirs = variant["score"]["per_seed"], base["score"]["per_seed"] if base else []
-    pairs = zip(ours, theirs, strict=True) if len(ours) == len(theirs) else ()
+    count = (variant["difference"] or {}).get("seeds") or len(ours)
+    pairs = zip(ours[:count], theirs, strict=False) if len(ours) <= len(theirs) else ()
     return [one - other for one, other in pairs if one is not None and other is not None]
 
 
