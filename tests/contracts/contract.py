@@ -1,7 +1,8 @@
 """What the tests of the contract share: mechanisms, their inputs, how they are called, their weights seen.
 
 ``make test`` holds a few mechanisms to the contract, one for each interface, each kernel and each kind of
-code; ``make check`` holds all of them to it.
+code; ``make check`` holds all of them to it. What takes seconds for each is left to ``make nightly``, but for
+a few.
 """
 
 from __future__ import annotations
@@ -36,6 +37,13 @@ CHANGED_BY_TRAINING = nn.modules.batchnorm._BatchNorm, nn.modules.dropout._Dropo
 def each(names: list[str]) -> list[object]:
     """Return the names as parameters of a test: those that are not among the few are slow."""
     return [name if name in FEW else pytest.param(name, marks=pytest.mark.slow) for name in names]
+
+
+def nightly_but(chosen: list[str]) -> pytest.MarkDecorator:
+    """Run a test for every mechanism, nightly for those that are not among the chosen."""
+    return pytest.mark.parametrize(
+        "name", [name if name in chosen else pytest.param(name, marks=pytest.mark.nightly) for name in NAMES]
+    )
 
 
 EVERY = pytest.mark.parametrize("name", each(NAMES))

@@ -17,19 +17,12 @@ import torch
 
 from foveate.mechanisms import mechanisms
 from foveate.mechanisms.base import Mechanism
-from tests.contracts.contract import EVERY, NAMES, ask, call_arguments, inputs, like, loss, new
+from tests.contracts.contract import EVERY, ask, call_arguments, inputs, like, loss, new, nightly_but
 
-# The compiler meets every interface and most kernels in each gate, the exporter every interface.
-COMPILED = (
-    "additive attention_gate cbam criss_cross csra eca emsa gem gumbel halo non_local side_fusion".split()
-)
+# The compiler meets every interface and most kernels in each gate, the exporter every interface. Relative
+# attention is compiled in tests/mechanisms/kernels/test_relative_attention.py.
+COMPILED = "additive attention_gate cbam criss_cross csra eca emsa gem gumbel non_local side_fusion".split()
 EXPORTED = "additive attention_gate cbam csra gem side_fusion".split()
-
-
-def nightly_but(chosen: list[str]) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize(
-        "name", [name if name in chosen else pytest.param(name, marks=pytest.mark.nightly) for name in NAMES]
-    )
 
 
 def test_every_interface_is_compiled_and_exported() -> None:

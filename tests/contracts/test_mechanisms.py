@@ -18,6 +18,7 @@ from foveate.errors import OptionError
 from foveate.mechanisms.base import Mechanism
 from tests.contracts.contract import (
     EVERY,
+    FEW,
     ask,
     builds,
     close,
@@ -27,6 +28,7 @@ from tests.contracts.contract import (
     loss,
     modes,
     new,
+    nightly_but,
     promised,
     redraw,
 )
@@ -210,7 +212,7 @@ def test_no_sample_influences_another(name: str) -> None:
 
 
 @pytest.mark.slow
-@EVERY
+@nightly_but(FEW)
 def test_gradcheck(name: str) -> None:
     """The slope of one random sum of the output by every number of the input: the fast mode overlooks a path
     that is cut. The parameters in the fast mode.

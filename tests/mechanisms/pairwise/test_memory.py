@@ -20,11 +20,11 @@ NAMES = [name for name, cls in mechanisms.items() if ".pairwise." in cls.__modul
 BLOCKS = ["bottleneck", "dual", "emsa", "position"]  # form their weights block by block
 
 
-# The kernels that form no weights; in the slow tests all of them, and the other way of each.
+# The kernels that form no weights; all mechanisms are slow tests, and nightly ones the other way.
 QUICK = ("criss_cross", "dual", "non_local")
 WAYS = [  # the fused kernel minds both
     (16, torch.contiguous_format),
-    pytest.param(8, torch.channels_last, marks=pytest.mark.slow),
+    pytest.param(8, torch.channels_last, marks=pytest.mark.nightly),
 ]
 
 
