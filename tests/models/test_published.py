@@ -158,8 +158,8 @@ def test_impossible_kernels_are_told(sizes):
         create_model("eca_resnet18", kernel_sizes=(3, 5, 7, 7), kernel_size=3)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("theirs", ["senet154", nightly("legacy_senet154")])
+@pytest.mark.nightly
+@pytest.mark.parametrize("theirs", ["senet154", "legacy_senet154"])
 def test_every_weight_of_senet154_finds_its_place(theirs):
     with torch.device("meta"):
         model, other = create_model("senet154", caffe="legacy" in theirs), timm.create_model(theirs)

@@ -60,6 +60,7 @@ def test_masks_have_the_sizes_of_their_stages_and_the_input_may_have_any(name, m
     ]
 
 
+@pytest.mark.slow
 def test_masks_of_zero_leave_the_trunk_alone():
     """What the paper calls naive attention learning fails here: without "1 +" nothing would pass."""
     model = drawn(unset(create_model, "residual_attention56", classes=5))

@@ -44,6 +44,7 @@ def test_dilated_it_keeps_the_size_and_the_weights():
     }
 
 
+@mark.slow
 def test_a_dilated_mobilenet_is_the_one_of_torchvisions_segmenters():
     theirs = drawn(unset(mobilenet_v3_small, dilated=True)).features
     encoder = unset(build_encoder, "mobilenet_v3_small", output_stride=16, dilate_first=True).eval()

@@ -34,7 +34,7 @@ def test_the_maps_are_those_of_timm_with_its_weights(stride):
 @pytest.mark.parametrize(
     "name, channels",
     [
-        ("sknet50", (64, 256, 512, 1024, 2048)),
+        nightly("sknet50", (64, 256, 512, 1024, 2048)),
         nightly("sknet101", (64, 256, 512, 1024, 2048)),
         nightly("timm/skresnext50_32x4d", (64, 256, 512, 1024, 2048)),
         ("timm/skresnet18", (64, 64, 128, 256, 512)),

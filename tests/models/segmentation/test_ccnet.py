@@ -71,6 +71,7 @@ class Theirs(AuthorsResNet):
         return self.head.bottleneck(torch.cat([last, y], 1)), self.dsn(third)
 
 
+@pytest.mark.slow
 @pytest.mark.parity("segmentation.ccnet")
 def test_a_checkpoint_of_the_authors_computes_what_it_did(tmp_path):
     theirs = drawn(everywhere_in_place(unset(Theirs, 18, 512, 5)))

@@ -121,7 +121,7 @@ def conv(channels, width, size, rate=1, separable=False):
     return Separable(channels, width, rate) if separable else plain, nn.BatchNorm2d(width), nn.ReLU()
 
 
-@mark.parametrize("separable", [nightly(False), True])
+@mark.parametrize("separable", [nightly(False), slow(True)])
 def test_a_checkpoint_of_vainf_computes_the_same(tmp_path, separable):
     theirs = drawn(unset(VainF, separable))
     names = {name.replace("encoder.", "backbone."): value for name, value in theirs.state_dict().items()}

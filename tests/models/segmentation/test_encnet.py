@@ -63,7 +63,7 @@ class Theirs(nn.Module):
 
 
 @pytest.mark.parity("segmentation.encnet")
-@pytest.mark.parametrize("lateral", [pytest.param(False, marks=pytest.mark.slow), True])
+@pytest.mark.parametrize("lateral", [pytest.param(False, marks=pytest.mark.nightly), True])
 def test_a_checkpoint_of_the_authors_computes_what_it_did(tmp_path, lateral):
     theirs = drawn(unset(Theirs, 18, 512, 5, lateral=lateral))
     ours = loaded(theirs, "encnet", tmp_path, classes=5, encoder="resnet18", lateral=lateral)

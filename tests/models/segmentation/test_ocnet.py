@@ -49,6 +49,7 @@ class Theirs(AuthorsResNet):
         return self.dsn(third), self.cls(self.context(last))
 
 
+@pytest.mark.slow
 @pytest.mark.parity("segmentation.ocnet")
 def test_a_checkpoint_of_the_authors_computes_what_it_did(tmp_path):
     theirs = drawn(everywhere_in_place(unset(Theirs, 18, 512, 5)))

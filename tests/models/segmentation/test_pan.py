@@ -18,7 +18,7 @@ def test_parameters_of_segmentation_models_pytorch():
 
 
 @mark.parity("segmentation.pan")
-@mark.parametrize("stride, size", [(16, 128), param(32, 256, marks=mark.slow)])
+@mark.parametrize("stride, size", [(16, 128), param(32, 256, marks=mark.nightly)])
 def test_a_checkpoint_of_segmentation_models_pytorch_computes_the_same(tmp_path, stride, size):
     theirs = drawn(unset(smp.PAN, "resnet18", encoder_weights=None, encoder_output_stride=stride, classes=3))
     ours = unset(fv.create_model, "pan", classes=3, encoder="resnet18", output_stride=stride)

@@ -70,6 +70,7 @@ class Theirs(nn.Module):
         return corners(self.cls(self.psa(self.layer4(third))), x), corners(self.aux(third), x)
 
 
+@pytest.mark.slow
 @pytest.mark.parity("segmentation.psanet")
 # The mask covers the halved map of 4 x 3, or not all of it.
 @pytest.mark.parametrize("size", [4, pytest.param(2, marks=pytest.mark.nightly)])

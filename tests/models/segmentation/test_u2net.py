@@ -96,7 +96,7 @@ def reference(state, x):
     return [y.sigmoid() for y in (fused, *sides)]
 
 
-@mark.parametrize("size", [param((65, 97), marks=mark.slow), (33, 47)])
+@mark.parametrize("size", [param((65, 97), marks=mark.nightly), (33, 47)])
 def test_a_checkpoint_of_the_authors_computes_the_seven_maps(tmp_path, size):
     state, x = published("u2netp"), torch.rand(1, 3, *size)
     torch.save(state, tmp_path / "u2netp.pth")

@@ -24,7 +24,7 @@ def test_published_numbers_of_parameters(options, total):
         assert sum(p.numel() for p in fv.create_model("unet", **options).parameters()) == total
 
 
-@mark.parametrize("attention", [param(None, marks=mark.slow), "scse"])
+@mark.parametrize("attention", [param(None, marks=mark.nightly), "scse"])
 def test_a_checkpoint_of_segmentation_models_pytorch_computes_the_same(tmp_path, attention):
     theirs = drawn(
         unset(smp.Unet, "resnet18", encoder_weights=None, classes=3, decoder_attention_type=attention)
