@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from foveate.compare.statistics.family import Difference
@@ -66,6 +68,12 @@ def test_missing_items_are_said_where_seeds_cannot_tell():
     sentences = Terms(items="test sentences")
     assert "more test sentences" in judge(difference(-3, 4, more=None), sentences).words
     assert "1 more seed should" in judge(difference(-3, 4, more=1), TERMS).words
+
+
+def test_runs_that_differ_too_much_are_said_where_items_are_not_what_is_missing():
+    noisy = replace(difference(-3, 4, more=None), seed_sd=4.0, item_share=0.2)
+    assert "more seeds would not give a verdict, as seeds differ by 4.0 points" in judge(noisy, TERMS).words
+    assert "that takes more test images" in judge(replace(noisy, item_share=0.8), TERMS).words
 
 
 def test_rounding_does_not_hide_a_sign():

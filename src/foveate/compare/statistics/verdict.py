@@ -14,6 +14,7 @@ Name = Literal[
     "helps enough", "helps", "hurts", "no difference worth having", "not yet known", "baseline", "no verdict"
 ]
 HELPS = ("helps enough", "helps")
+MOSTLY = 0.5  # with a smaller share of the variance, items are not what is missing
 
 
 @dataclass(frozen=True)
@@ -170,6 +171,8 @@ def _seeds(count: int, more: str = "") -> str:
 
 
 def _more(d: Difference, terms: Terms) -> str:
+    if d.more_seeds is None and d.seed_sd is not None and (d.item_share or 0.0) < MOSTLY:
+        return f"more seeds would not give a verdict, as seeds differ by {terms.amount(d.seed_sd)} (sd)"
     if d.more_seeds is None:
         return f"more seeds alone would not give a verdict, that takes more {terms.items}"
     return f"{_seeds(d.more_seeds, 'more ')} should give a verdict"
