@@ -158,7 +158,7 @@ def _quantile(seed_df: float, level: float) -> Callable[[np.ndarray], np.ndarray
     return at
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def _noise(seed_df: float, seeds: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the fixed draws of chi2(seed_df)/seed_df, of the mean's error and of each seed to come."""
     rng = np.random.default_rng(0)
