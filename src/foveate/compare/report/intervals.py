@@ -22,7 +22,7 @@ def difference_scale(variants: Iterable[Mapping[str, Any]], margin: float) -> Sc
 
 
 def per_seed(variant: Mapping[str, Any], base: Mapping[str, Any] | None) -> list[float]:
-    """Return the difference of each seed on which the variant's difference rests, if the baseline has them."""
+    """Return the difference of each seed that the variant's difference rests on, if the baseline has it."""
     ours, theirs = variant["score"]["per_seed"], base["score"]["per_seed"] if base else []
     count = (variant["difference"] or {}).get("seeds") or len(ours)
     pairs = zip(ours[:count], theirs, strict=False) if len(ours) <= len(theirs) else ()
