@@ -19,6 +19,7 @@ STARTS = ("identity", "paper")
 CONTROLS = ("largest", "each", "none")
 LADDER = (3, 5, 8, 12, 20)  # seeds after which a study from a to b looks at what it knows
 _USUAL, _USUAL_RACE = "3..8", "2..5"
+_LADDER = re.compile(r"\s*([0-9]{1,5})\s*\.\.\s*([0-9]{1,5})\s*(?:from\s+([0-9]{1,18})\s*)?")
 _MOST_SEEDS = 10_000
 
 
@@ -72,7 +73,8 @@ class Question:
     def all_seeds(self) -> tuple[int, ...]:
         """The seeds that there are at most: the first ones, or those that are listed."""
         if not isinstance(self.seeds, Sequence) or isinstance(self.seeds, str):
-            return tuple(range(self.looks[-1]))
+            first = self._first_seed
+            return tuple(range(first, first + self.looks[-1]))
         listed = tuple(self.seeds)
         if not listed or len(set(listed)) < len(listed) or not all(is_seed(seed) for seed in listed):
             raise self._no_seeds()
@@ -93,13 +95,18 @@ class Question:
         return (int(asked),)  # type: ignore[call-overload]
 
     def _ladder(self, text: str) -> tuple[int, ...]:
-        ends = re.fullmatch(r"\s*([0-9]{1,5})\s*\.\.\s*([0-9]{1,5})\s*", text)
+        ends = _LADDER.fullmatch(text)
         first, last = (int(ends[1]), int(ends[2])) if ends else (0, 0)
         least = 2 if self.race else 3
         if not least <= first <= last <= _MOST_SEEDS:
             raise self._no_seeds()
         between = range(first, last) if self.race else LADDER
         return tuple(dict.fromkeys((first, *(n for n in between if first < n < last), last)))
+
+    @property
+    def _first_seed(self) -> int:
+        ends = _LADDER.fullmatch(self.seeds) if isinstance(self.seeds, str) else None
+        return int(ends[3] or 0) if ends else 0
 
     def _no_seeds(self) -> StudyError:
         least = 2 if self.race else 3
