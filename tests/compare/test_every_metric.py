@@ -244,6 +244,7 @@ def test_a_model_that_is_merely_surer_of_itself_is_no_better_by_any_metric_that_
         assert (plain == sharp) == metric.judges, name
 
 
+@pytest.mark.slow
 def test_what_no_metric_could_judge_is_told_before_training(home: Path, tmp_path: Path):
     masks = "scenes(masks=True, classes=3, train=12, val=0, test=6, size=24)"
     usual = {"variants": ["se@stage3"], "epochs": 1, "out": tmp_path / "study"}

@@ -214,6 +214,7 @@ def timed(monkeypatch: pytest.MonkeyPatch, variants: list[str]) -> tuple[StudyPl
     return with_times(made, task, task.feeds(opened)), seen
 
 
+@pytest.mark.slow
 def test_a_few_variants_are_timed_and_one_of_every_other_mechanism_takes_a_step(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -252,6 +253,7 @@ class Untrainable(Refine):
         return Cost(parameters, self.channels**2 * height * width, 4 * parameters)
 
 
+@pytest.mark.slow
 def test_a_mechanism_that_cannot_be_trained_is_told_though_its_time_is_not_measured(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

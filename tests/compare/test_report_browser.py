@@ -8,7 +8,7 @@ import pytest
 from foveate.compare.report import write_report
 from tests.compare.report_example import CJK, EVIL, QUOTES, everything, example
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]

@@ -111,6 +111,7 @@ def test_a_run_whose_answers_are_lost_is_made_again_alike(study: Study, home: Pa
     assert [row["score"] for row in again.table] == table
 
 
+@pytest.mark.slow
 def test_what_is_lost_or_damaged_is_made_again_by_the_same_call(study: Study, home: Path, caplog):
     def files() -> dict[str, bytes]:
         paths = [*study.folder.glob("best/*"), *study.folder.glob("runs/*/*/model.safetensors")]
@@ -174,6 +175,7 @@ def test_a_dry_run_makes_a_plan_and_no_file(home: Path, tmp_path: Path, monkeypa
     json.dumps(plan.to_dict())
 
 
+@pytest.mark.slow
 def test_a_seed_gives_all_variants_the_same_base_weights(home: Path):
     plan = compare(**words(dry_run=True, variants=["se@stage2", "cbam@blocks"]))
     task = task_with(plan.task, plan.inputs, plan.train, plan.metric)
@@ -185,6 +187,7 @@ def test_a_seed_gives_all_variants_the_same_base_weights(home: Path):
     assert not torch.equal(base[first], build(plan, task, plan.variants[0], 2).state_dict()[first])
 
 
+@pytest.mark.slow
 def test_branches_start_from_the_trained_trunk(home: Path):
     found = compare(
         **words(

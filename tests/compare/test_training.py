@@ -200,6 +200,7 @@ def build(classes):
 """
 
 
+@pytest.mark.slow
 def test_the_code_of_a_model_belongs_to_the_run_and_to_the_study(workplace: Path, monkeypatch):
     from foveate.compare.study import compare
 
@@ -217,6 +218,7 @@ def test_the_code_of_a_model_belongs_to_the_run_and_to_the_study(workplace: Path
         compare(**study)
 
 
+@pytest.mark.slow
 def test_another_number_of_threads_is_told(workplace: Path, caplog):
     threads = torch.get_num_threads()
     try:
@@ -315,6 +317,7 @@ def test_pictures_are_read_as_in_training_and_what_is_left_out_is_told(workplace
         fv.predict("kept", dark, max_pixels=255)
 
 
+@pytest.mark.slow
 def test_only_masks_are_judged_in_the_batches_of_training(workplace: Path, monkeypatch: pytest.MonkeyPatch):
     from foveate.compare import run
     from foveate.compare.study import compare
