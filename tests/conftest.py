@@ -13,10 +13,10 @@ import os
 
 from hypothesis import HealthCheck, settings
 
-from tests import shape_checks
-
 if "PYTEST_XDIST_WORKER" in os.environ:
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # PyTorch reads it when it is imported, which comes next
+
+from tests import shape_checks  # noqa: E402
 
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")

@@ -27,7 +27,7 @@ def demo(*, out: Path | None = None, quick: bool = False, json: bool = False) ->
 
     "My network is half trained. Would attention help?" Four digits, and the marked
     one counts. A baseline, attention pooling, a channel attention that has nothing
-    to add here, and a control, with as many seeds as it takes to tell. The same
+    to add here, and a control, with 3 to 8 seeds, until it is known. The same
     command resumes after an interruption.
 
     Args:
@@ -40,9 +40,10 @@ def demo(*, out: Path | None = None, quick: bool = False, json: bool = False) ->
     from foveate.cli import invocation
     from foveate.compare.study import compare
 
-    torch.set_num_threads(1)  # small networks run faster in a process per core
     data, epochs = QUICK if quick else FULL
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if not quick:
+        torch.set_num_threads(1)  # small networks run faster in a process per core
     study = compare(
         data,
         **question(epochs),
