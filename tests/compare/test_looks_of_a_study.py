@@ -101,6 +101,16 @@ def test_a_variant_stops_at_its_first_verdict_and_the_baseline_goes_on_with_the_
     assert found.decisions["good"].seeds == 3 and found.recommended == "good"
 
 
+def test_scores_and_differences_agree_though_seeds_are_uneven(tmp_path: Path):
+    play(tmp_path, planned("good", "same", "loud"), MIXED)
+    found = judged(tmp_path)
+    base = found.of(found.plan.variant("baseline"))["score"]["mean"]
+    for name in ("good", "same", "loud"):
+        given = found.of(found.plan.variant(name))
+        assert given["score"]["mean"] == pytest.approx(base + given["difference"]["mean"])
+        assert len(given["score"]["per_seed"]) == len(found.kept[name])
+
+
 def test_where_all_is_decided_at_the_first_look_nothing_more_is_trained(tmp_path: Path):
     done = play(tmp_path, planned("good", "same"), MIXED)
     assert max(seed for _, seed in done[:-2]) == 2

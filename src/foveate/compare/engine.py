@@ -97,7 +97,7 @@ def _watched(worker: subprocess.Popen[bytes], folder: Path) -> int:
     while worker.poll() is None:
         now = store.unfinished()
         if left not in (-1, now):
-            print(f"{now} runs left, counting the report", file=sys.stderr)
+            print(f"{now} {'run' if now == 1 else 'runs'} left, counting the report", file=sys.stderr)
         left = now
         with contextlib.suppress(subprocess.TimeoutExpired):
             worker.wait(2 * WAIT)

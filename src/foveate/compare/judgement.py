@@ -137,7 +137,7 @@ class Judgement:
         classes = self._by_class(v.name) if v.name != BASELINE else self._baseline_by_class
         base = [y[: len(self.kept[v.name])] for y in self._baseline_by_class]
         return {
-            "score": summary.score(self.scores[v.name], self.metric, self.plan.level),
+            "score": self._score(v.name),
             "difference": None if decision is None else summary.as_data(decision.difference),
             "versus_control": None if control is None else summary.as_data(control.difference),
             "verdict": verdict.name,
@@ -152,6 +152,15 @@ class Judgement:
             ),
             "figures": summary.figures([self.task.figures(records) for records in self.kept[v.name]]),
         }
+
+    def _score(self, name: str) -> dict[str, Any]:
+        """Return the score of a variant; of one with fewer seeds, brought to those of the baseline."""
+        found = summary.score(self.scores[name], self.metric, self.plan.level)
+        base = self.scores[BASELINE]
+        if len(self.scores[name]) == len(base):
+            return found
+        mean = self.metric.scale * float(base.mean()) + self.decisions[name].difference.mean
+        return summary.on_all_seeds(found, mean, self.metric)
 
     def _by_class(self, name: str) -> list[np.ndarray]:
         """Return the scores (S, n) of the items that are informative about each class; [] if none can be."""

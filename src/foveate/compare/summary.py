@@ -29,6 +29,20 @@ def score(y: np.ndarray, metric: Metric, level: float) -> dict[str, Any]:
     }
 
 
+def on_all_seeds(found: Mapping[str, Any], mean: float, metric: Metric) -> dict[str, Any]:
+    """Return the score of a variant that lacks seeds of the baseline, as its difference puts it on all of them.
+
+    Args:
+        found: Its score on its own seeds, of which ``per_seed`` stays.
+        mean: The baseline's mean score on all seeds plus the variant's difference.
+        metric: What the scores are.
+    """
+    shift = mean - found["mean"]
+    ends = {name: None if found[name] is None else found[name] + shift for name in ("low", "high")}
+    scaled = {name: None if end is None else end / metric.scale for name, end in ends.items()}
+    return {**found, "mean": mean, **{name: _within(end, metric) for name, end in scaled.items()}}
+
+
 def in_unit(d: Difference, metric: Metric) -> Difference:
     """Return a difference of scores in the metric's unit."""
 

@@ -23,7 +23,10 @@ class Table(list[dict[str, Any]]):
         seeds = sorted({row["seeds"] for row in self})
         if len(seeds) < 2:
             return []
-        return ["", f"Scores rest on {seeds[0]} to {seeds[-1]} seeds, differences on the same seeds of both."]
+        return [
+            "",
+            f"Variants have {seeds[0]} to {seeds[-1]} seeds; differences bring their scores to all seeds.",
+        ]
 
     __repr__ = __str__
 

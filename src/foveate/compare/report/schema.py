@@ -66,7 +66,7 @@ class Best(TypedDict):
 class Score(TypedDict, total=False):
     """The mean score of a variant, in the metric's unit."""
 
-    mean: Annotated[Number, Entry("over seeds and test items")]
+    mean: Annotated[Number, Entry("over the baseline's seeds and the test items")]
     per_seed: Annotated[list[Number], Entry("of each seed that it has, in the order of question.seeds", [])]
     low: Annotated[Number, Entry("lower end of its interval; null with one seed or one item")]
     high: Annotated[Number, Entry("upper end")]
