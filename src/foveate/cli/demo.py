@@ -15,7 +15,7 @@ EXAMPLE = """
 
 MODEL = "resnet8"
 VARIANTS = ("attention_pool@pool", "gct@stage1")
-SEEDS = 3  # of the quick one; the full one has as many as it needs
+SEEDS = 3  # of the quick study; the full one decides when to stop
 FULL = "scenes(classes=5, train=2000, val=0, test=2000)", 2  # data, epochs
 QUICK = "scenes(size=32, train=256, val=64, test=256)", 1
 RATE = 5e-3  # of trunk and branches alike: the trunk is far from trained

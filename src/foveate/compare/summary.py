@@ -30,7 +30,7 @@ def score(y: np.ndarray, metric: Metric, level: float) -> dict[str, Any]:
 
 
 def on_all_seeds(found: Mapping[str, Any], mean: float, metric: Metric) -> dict[str, Any]:
-    """Return the score of a variant that lacks seeds of the baseline, as its difference puts it on all of them.
+    """Return the score of a variant with fewer seeds than the baseline, as on all of the baseline's seeds.
 
     Args:
         found: Its score on its own seeds, of which ``per_seed`` stays.
