@@ -12,7 +12,7 @@ PYTEST := $(BIN)/pytest --numprocesses $(JOBS) --dist worksteal
 demo: $(CORE)  ## a whole study on built-in pictures, in minutes: runs/demo/report.html
 	$(BIN)/foveate demo --out runs/demo
 
-test: $(READY)  ## the tests except the slow ones: about ten minutes
+test: $(READY)  ## the tests except the slow ones: about four minutes
 	$(PYTEST) -m "not slow and not nightly"
 
 check: $(READY)  ## the gate that CI runs: format, lint, types, every test except the nightly ones, and the slowest of them

@@ -54,6 +54,7 @@ def test_errors_speak_the_language_of_the_command_line(words, text, capsys):
     assert text in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_names_and_recipe_reach_the_plan(capsys):
     said = ["--try", "narrow=se(reduction=32)@blocks", "--try", "resnet14", "--seeds", "4,7", "--epochs", "1"]
     sgd = ["--optimizer", "sgd", "--lr", "0.1", "--weight-decay", "5e-4", "--clip", "0"]

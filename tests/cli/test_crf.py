@@ -105,6 +105,7 @@ def test_an_output_over_an_input_is_refused_before_the_work(picture, monkeypatch
 @pytest.mark.parametrize(
     "name", ["crf_rnn(model=unet(encoder=resnet8))", "dense_crf(model=unet, encoder=resnet8)"]
 )
+@pytest.mark.slow
 def test_a_network_with_a_crf_is_trained_kept_looked_at_and_asked(name, tmp_path, capsys):
     data, out = make_masks(tmp_path / "data", each=4), tmp_path / "out"
     assert (

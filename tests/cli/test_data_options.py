@@ -51,6 +51,7 @@ def test_words_that_cannot_be_read_are_told(said):
         DataOptions(**said).given()
 
 
+@pytest.mark.slow
 def test_soft_masks_are_checked_and_trained_on_as_the_error_advises(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("FOVEATE_CACHE", str(tmp_path / "cache"))
     root = tmp_path / "polyps"

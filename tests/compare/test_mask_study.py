@@ -32,6 +32,8 @@ WORDS = {
     "train": TrainConfig(batch_size=8, loss="ce+0.5*dice", class_weights="log", crop=24, rare=0.5),
 }
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def study(home: Path) -> Study:

@@ -173,6 +173,7 @@ def counted(monkeypatch: pytest.MonkeyPatch, place: Any, name: str, seen: Counte
     monkeypatch.setattr(place, name, call)
 
 
+@pytest.mark.slow
 def test_many_variants_are_inserted_once_each_into_a_model_that_is_made_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -245,6 +245,7 @@ def test_the_figure_shows_every_variant_and_is_the_same_each_time():
 
 
 @pytest.mark.parametrize("name", ["a $x^2$ b", "飞机", "\x00\x1b[31m", "\udce9", "x" * 300, EVIL])
+@pytest.mark.slow
 def test_the_figure_takes_any_name(name):
     result = complete(example())
     result["variants"][1]["name"] = name

@@ -87,6 +87,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @settings(max_examples=60, deadline=None)
 @given(st.sampled_from(sorted(places(SOUND), key=str)), st.sampled_from([*ODD, "absent"]))
+@pytest.mark.slow
 def test_nonsense_at_any_place_ends_in_a_report_or_in_a_finding(folder: Path, where: Where, odd: Any) -> None:
     if where == () and odd == "absent":
         return

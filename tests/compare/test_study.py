@@ -102,6 +102,7 @@ def test_the_same_call_makes_no_run_again(study: Study, home: Path):
     assert progress.runs == [] and again.result == read_result(study.folder)
 
 
+@pytest.mark.slow
 def test_a_run_whose_answers_are_lost_is_made_again_alike(study: Study, home: Path):
     path = run_folder(study.folder, "se@stage3", 1) / ANSWERS
     before, table = np.load(path)["answers"], [row["score"] for row in study.table]

@@ -211,6 +211,7 @@ def test_blocks_of_threads_share_the_state_that_torch_has_once() -> None:
 
 
 @pytest.mark.filterwarnings("ignore")  # torch's own, from its compiler
+@pytest.mark.slow
 def test_the_compiler_is_told_of_a_block_that_it_cannot_see() -> None:
     attended = insert(nn.Sequential(nn.Conv2d(3, 4, 3)), "se@0", example=images(1)[0])
     _uncompiled.count += 1  # as in a block that was entered before the compiler was imported

@@ -127,6 +127,7 @@ def test_stopped_and_continued_equals_undisturbed(tmp_path):
         assert not (folder / "checkpoint").exists()
 
 
+@pytest.mark.slow
 def test_a_run_that_breaks_in_a_stage_leaves_the_model_free_and_goes_on(tmp_path):
     class Breaking(Silent):
         def advance(self, done):
