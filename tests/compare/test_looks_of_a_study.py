@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,10 @@ from foveate.compare.planned import LOOK, REPORT, Key, PlannedVariant, Stage
 from foveate.compare.question import Question
 from foveate.compare.rows import every_key, rows
 from foveate.compare.run_files import ANSWERS, keep_answers, run_folder
-from foveate.compare.schedule import within_budget
+from foveate.compare.schedule import with_times_of, within_budget
+from foveate.compare.statistics.verdict import Terms
 from foveate.compare.store import FILE, Store
+from foveate.compare.trained_out import still_rising
 from foveate.errors import StudyError
 from foveate.tasks import tasks
 from tests.compare.study_samples import plan
@@ -252,6 +255,26 @@ def test_a_budget_leaves_out_the_looks_that_do_not_fit():
         assert Question("resnet8", ["se@blocks"], budget=text).seconds == seconds
     with pytest.raises(StudyError, match="budget: got 'soon', expected a time"):
         Question("resnet8", ["se@blocks"], budget="soon")
+
+
+def test_times_that_are_known_are_not_measured_again():
+    slow, fast = planned("a", "b"), planned("a", "b", "c")
+    known = {v.name: replace(v, step_seconds=9.0, image_seconds=3.0) for v in slow.variants}
+    found = {v.name: (v.step_seconds, v.image_seconds) for v in with_times_of(fast, known).variants}
+    assert found == {"baseline": (9.0, 3.0), "a": (9.0, 3.0), "b": (9.0, 3.0), "c": (1.0, 0.0)}
+
+
+def test_a_baseline_that_was_still_improving_is_told():
+    def warned(*scores: float | None, **others: Any) -> str:
+        asked = planned("a", **others)
+        records = {(n, 0): {"history": [{"val_score": s} for s in scores]} for n in ("baseline", "trunk")}
+        return still_rising(asked, records, TASK.metric, Terms(margin=asked.margin))
+
+    assert "The baseline was still improving, by 6.0 points" in warned(0.5, 0.8, 0.86)
+    assert warned(0.5, 0.8, 0.83) == warned(0.5, 0.9, 0.8) == ""  # the margin is 2 points
+    assert warned(0.8) == warned(None, 0.9) == warned() == warned(0.1, 0.9, margin=0.0) == ""
+    branch = {"mode": "branch", "branch_epochs": 1}
+    assert warned(0.5, 0.9, **branch).startswith("The trunk was")
 
 
 def test_branches_learn_at_a_rate_of_their_own():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -234,8 +233,9 @@ def kept_runs(
     """
     found: dict[str, list[tuple[np.ndarray, Answers]]] = {}
     for v in plan.variants:
-        known = takewhile(lambda seed, name=v.name: (name, seed) in done, plan.seeds[:seeds])  # type: ignore[misc]
-        runs = [answers(folder, v.name, seed) for seed in known]
+        wanted = plan.seeds[:seeds]
+        count = next((n for n, seed in enumerate(wanted) if (v.name, seed) not in done), len(wanted))
+        runs = [answers(folder, v.name, seed) for seed in wanted[:count]]
         whole = [run for run in runs if run is not None]
         if not whole or len(whole) < len(runs):
             raise StudyError(

@@ -138,8 +138,8 @@ class StudyPlan:
             f"{_between(self.rounds)} seeds, all variants {paired}: same first weights where shared, "
             f"same order of {items}, same augmentation, same number of steps.",
             f"Differences to the baseline by seed and test item; seeds and {items} are crossed random "
-            "effects. The uncertainty of the seed variance is carried into the interval; half of its "
-            "estimate comes from the other variants.",
+            "effects. The uncertainty of the seed variance is carried into the interval; variants "
+            "share its estimate, each at least its own.",
             *(self._spent(stage) for stage in self.all_stages),
             f"A difference of less than {f'{self.margin:g} {self.unit}'.rstrip()} is not worth having.",
             *self._stopping(),

@@ -83,16 +83,14 @@ class Question:
     @property
     def looks(self) -> tuple[int, ...]:
         """After how many seeds the study looks at what it knows, and trains on only what is undecided."""
-        asked: object = self.seeds
-        if asked is None:
-            asked = _USUAL_RACE if self.race else _USUAL
+        asked = (_USUAL_RACE if self.race else _USUAL) if self.seeds is None else self.seeds
         if isinstance(asked, str):
             return self._ladder(asked)
         if isinstance(asked, Sequence):
             return (len(asked),)
-        if not is_seed(asked) or not 1 <= int(asked) <= _MOST_SEEDS:  # type: ignore[call-overload]
+        if not is_seed(asked) or not 1 <= asked <= _MOST_SEEDS:
             raise self._no_seeds()
-        return (int(asked),)  # type: ignore[call-overload]
+        return (int(asked),)
 
     def _ladder(self, text: str) -> tuple[int, ...]:
         ends = _LADDER.fullmatch(text)

@@ -60,7 +60,9 @@ def view(whole: Mapping[str, Any]) -> dict[str, Any]:
         "uneven": len(set(_seeds(variants))) > 1,
         "of_models": bool(compared) and all(variant["model"] for variant in compared),
         "cards": by_kind(whole["pictures"]),
-        "lead": words.without_repeats(whole["could_have_found"], whole["sentence"]),
+        "lead": words.without_repeats(whole["could_have_found"], whole["sentence"])
+        if _is_open(variants)
+        else "",
         "mode": _asked(question),
         "scale": intervals.difference_scale(variants, question["margin"]),
         "class_scale": intervals.class_scale(compared),
@@ -68,6 +70,12 @@ def view(whole: Mapping[str, Any]) -> dict[str, Any]:
         "sections": sections(whole),
         "numbers": {key: value for key, value in whole.items() if key != "pictures"},
     }
+
+
+def _is_open(variants: Sequence[Mapping[str, Any]]) -> bool:
+    """Return whether a variant is undecided, so that what the study could have shown matters."""
+    tried = [variant["verdict"] for variant in variants if variant["role"] == "variant"]
+    return not tried or any(verdict in ("not yet known", "no verdict") for verdict in tried)
 
 
 def _seeds(variants: Sequence[Mapping[str, Any]]) -> list[int]:
