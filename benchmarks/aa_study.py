@@ -50,7 +50,7 @@ MODEL = "resnet8"
 EPOCHS, BRANCH_EPOCHS = 4, 2
 SAME = ("one", "another")  # the variants: the network itself
 SEEDS = 20  # of a study, at its last look
-RUNS = 240  # of the pool from scratch
+RUNS = 180  # of the pool from scratch
 TRUNKS, BRANCHES = 24, 10
 
 

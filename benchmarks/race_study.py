@@ -37,7 +37,7 @@ VARIANTS = (
     "csra@output",
 )
 QUESTION: dict[str, Any] = {
-    "data": "scenes(classes=5, train=1000, val=0, test=1000)",
+    "data": "scenes(classes=5, train=800, val=0, test=800)",
     "model": "resnet8",
     "variants": list(VARIANTS),
     "mode": "branch",
