@@ -37,6 +37,11 @@ class Memory(NamedTuple):
     mask: Bool[Tensor, "b n"] | None
     extra: State
 
+    def rows(self, index: Int64[Tensor, " r"]) -> Memory:
+        """Return the memory of these items of the batch, in this order; an item may come more than once."""
+        mask = None if self.mask is None else self.mask[index]
+        return Memory(self.entries[index], mask, rows_of(self.extra, index))
+
 
 class Step(NamedTuple):
     """One word's worth of decoding.
@@ -117,6 +122,11 @@ class WordModel(nn.Module):
     ) -> Float[Tensor, ""]:
         """Return the mean over the words of -log p; models with further terms add them here."""
         return word_loss(decoded.logits, targets, self.pad, label_smoothing=label_smoothing)
+
+
+def rows_of(state: State, index: Int64[Tensor, " r"]) -> State:
+    """Return the state of these items of the batch, in this order; an item may come more than once."""
+    return {name: tensor[index] for name, tensor in state.items()}
 
 
 def word_loss(
