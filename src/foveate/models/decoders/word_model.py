@@ -4,7 +4,7 @@ Training reads all words of the reference at once (``forward``); search asks for
 (``encode``, ``start``, ``step``). Both give the same numbers: a contract tests it over all such models.
 
 Word numbers are those of the vocabulary. ``start`` is the number of the word that begins a sentence, or None
-for models in which a zero vector stands in its place; they are given ``NO_WORD`` there.
+for models that begin with a zero vector; they are given ``NO_WORD`` there.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class WordModel(nn.Module):
     Args:
         classes: V, how many words the vocabulary has.
         pad: Number of the word that fills a batch up.
-        start: Number of the word that begins a sentence; None if a zero vector stands there.
+        start: Number of the word that begins a sentence; None if a zero vector begins it.
         end: Number of the word that ends one.
     """
 
