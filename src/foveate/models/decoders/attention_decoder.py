@@ -1,7 +1,7 @@
 """One recurrent decoder for captioners and translators: it reads a memory while it writes a sentence.
 
-What it reads by, how one place is chosen, when it reads, and what it says of that are options, each by
-itself. Training knows all words: their products with the cell's weights, the readout and the layer over the
+The mechanism that reads, the choice of one place, the time of reading and the readout are independent
+options. Training knows all words: their products with the cell's weights, the readout and the layer over the
 vocabulary are one product each for all steps, and only what depends on the step before is done step by step.
 """
 

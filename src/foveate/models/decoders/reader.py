@@ -207,6 +207,6 @@ def _check_choosable(read: nn.Module, attention: str | None, choice: str) -> Non
         )
     if not getattr(read, "normalise", True):
         raise OptionError(
-            f"choice: got {choice!r} with attention={attention!r}, whose weights do not sum to 1, so that "
-            "they are no probabilities. Write normalise=True."
+            f"choice: got {choice!r} with attention={attention!r}, whose weights do not sum to 1, so they "
+            "cannot be probabilities. Write normalise=True."
         )

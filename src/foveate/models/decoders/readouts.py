@@ -1,4 +1,4 @@
-"""What a decoder says of its state, the last word and what it read, before the layer over the vocabulary.
+"""Readouts: a decoder's state, the last word and what was read, before the layer over the vocabulary.
 
 All of them take tensors whose axes but the last broadcast, so that all steps, or all that a step could have
 read, are one call.
