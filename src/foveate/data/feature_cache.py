@@ -2,7 +2,8 @@
 
 The files are named by a hash of what they hold: the encoder with its weights, the size, the normalisation and
 the bytes of each picture. They hold 64 pictures each and appear whole. So a killed run loses one at most,
-pictures that are added at the end cost only themselves, and processes that start at once share the work. A damaged file is made again. Nothing is deleted: to save room, remove the folder.
+pictures that are added at the end cost only themselves, and processes that start at once share the work. A
+damaged file is made again. Nothing is deleted: to save room, remove the folder.
 
 Shapes  ``Features[indices]`` float32 (B, N, D), N places of D channels; see ``picture_encoder``.
 Cost    bytes on disk a picture: 2*N*D as float16, 4*N*D as float32. EfficientNet-Lite0 at 224 pixels: 125,440.
