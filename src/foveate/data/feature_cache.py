@@ -1,7 +1,7 @@
 """Features of pictures by a frozen encoder, computed once and kept on disk.
 
-The files are named by a hash of what they hold: the encoder with its weights, the size, the normalisation and
-the bytes of each picture. They hold 64 pictures each and appear whole. So a killed run loses one at most,
+The files are named by a hash of what they hold: the encoder with its weights, the size, the normalisation
+and the bytes of each picture. They hold 64 pictures each and appear whole. So a killed run loses one at most,
 pictures that are added at the end cost only themselves, and processes that start at once share the work. A
 damaged file is made again. Nothing is deleted: to save room, remove the folder.
 

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from foveate.errors import OptionError, ShapeError, first_few, in_one_line
 from foveate.models.create import create_model
-from foveate.models.encoders.build_encoder import encoder_class
 from foveate.models.encoders.mobilenet_v2 import MobileNetV2Encoder
 from foveate.models.names import resolve
 from foveate.models.normalisation import keep_normalisation, model_normalisation
@@ -157,6 +156,8 @@ def _image(network: nn.Module) -> tuple[int, ...]:
 
 
 def _encoder(network: nn.Module) -> nn.Module:
+    from foveate.models.encoders.build_encoder import encoder_class  # which imports all classifiers
+
     kind = encoder_class(network)
     try:
         encoder = kind(network, widen=True) if kind is MobileNetV2Encoder else kind(network)
