@@ -6,7 +6,7 @@ pictures that are added at the end cost only themselves, and processes that star
 damaged file is made again. Nothing is deleted: to save room, remove the folder.
 
 Shapes  ``Features[indices]`` float32 (B, N, D), N places of D channels; see ``picture_encoder``.
-Cost    bytes on disk a picture: 2*N*D as float16, 4*N*D as float32. EfficientNet-Lite0 at 224 pixels: 125,440.
+Cost    bytes on disk a picture: 2*N*D as float16, 4*N*D as float32; EfficientNet-Lite0 at 224 pixels 125,440.
 """
 
 from __future__ import annotations

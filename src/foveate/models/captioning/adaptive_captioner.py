@@ -24,8 +24,8 @@ from torch import Tensor, nn
 from foveate.mechanisms.map_tap import MapTap
 from foveate.mechanisms.precision import exact_linear, widen
 from foveate.mechanisms.reading.scores import masked_softmax, readable
-from foveate.models.captioning.captioner import Captioner, embedded, expect_words
-from foveate.models.decoders.word_model import Decoded, Memory, State, Step
+from foveate.models.captioning.places import Places, embedded, expect_numbers
+from foveate.models.decoders.word_model import Decoded, Memory, State, Step, WordModel
 from foveate.models.encoders.last_map import NOTHING
 from foveate.models.names import models
 from foveate.models.weight_names import renamed
@@ -54,7 +54,7 @@ _PUBLISHED = [
 
 
 @models.register("adaptive_captioner")
-class AdaptiveCaptioner(Captioner):
+class AdaptiveCaptioner(WordModel):
     """An LSTM with a visual sentinel: a gated view of its own cell, which competes with the places.
 
     Args:
@@ -103,22 +103,16 @@ class AdaptiveCaptioner(Captioner):
         end: int = 3,
     ) -> None:
         one_of("kind", kind, KINDS)
-        super().__init__(
-            classes,
-            channels,
-            encoder=encoder,
-            pretrained_encoder=pretrained_encoder,
-            trainable=trainable,
-            places=places,
-            pad=pad,
-            start=start,
-            end=end,
+        expect_numbers(classes, pad, start, end)
+        super().__init__(classes, pad=pad, start=start, end=end)
+        self.encoder = Places(
+            channels, encoder=encoder, pretrained=pretrained_encoder, trainable=trainable, places=places
         )
         n, released = whole("width", width), kind == "released"
         self.width, self.drop = n, nn.Dropout(between("dropout", dropout, 0, 0.999))
         self.embedding = nn.Embedding(classes, n)
-        self.overall = nn.Linear(self.channels if overall is None else whole("overall", overall), n)
-        self.regions = nn.Linear(self.channels, n)
+        self.overall = nn.Linear(self.encoder.channels if overall is None else whole("overall", overall), n)
+        self.regions = nn.Linear(self.encoder.channels, n)
         self.cell = SentinelCell(n)
         self.attention = SentinelAttention(n, dropout, released=released)
         self.merge = nn.Linear(n, n) if released else None
@@ -126,7 +120,7 @@ class AdaptiveCaptioner(Captioner):
 
     def encode(self, *inputs: Tensor) -> Memory:
         """Return the regions, their keys, and the whole picture, from features or pictures."""
-        entries = self.entries(inputs[0])
+        entries = self.encoder(inputs[0])
         whole_picture = inputs[1] if len(inputs) > 1 else entries.mean(dim=1)
         regions = self.drop(self.regions(entries).relu())
         overall = self.drop(self.overall(whole_picture).relu())
@@ -139,13 +133,11 @@ class AdaptiveCaptioner(Captioner):
 
     def step(self, memory: Memory, state: State, words: Int64[Tensor, " b"]) -> Step:
         """Return the next word's logits, after these words."""
-        expect_words("AdaptiveCaptioner", words, 1)
         logits, weights, state = self._run(memory, state, words.unsqueeze(1))
         return Step(logits.squeeze(1), state, weights.squeeze(1))
 
     def decode(self, memory: Memory, words: Int64[Tensor, "b t"]) -> Decoded:
         """Return what ``step`` would give, word by word."""
-        expect_words("AdaptiveCaptioner", words, 2)
         logits, weights, _ = self._run(memory, self.start(memory), words)
         return Decoded(logits, weights)
 

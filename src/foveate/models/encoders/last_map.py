@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foveate.errors import OptionError, ShapeError, first_few, in_one_line
+from foveate.errors import OptionError, first_few, in_one_line
 from foveate.models.create import create_model
 from foveate.models.encoders.mobilenet_v2 import MobileNetV2Encoder
 from foveate.models.names import resolve
@@ -138,14 +138,6 @@ def build_last_map(name: str, *, pretrained: bool = True, trainable: str = NOTHI
 def as_memory(maps: Float[Tensor, "b c h w"]) -> Float[Tensor, "b n c"]:
     """Return a map as a memory: one entry a place, row by row."""
     return maps.flatten(2).transpose(1, 2)
-
-
-def expect_images(name: str, images: Tensor) -> None:
-    """Raise a ShapeError unless these are images (B, 3, H, W)."""
-    if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
-        raise ShapeError(
-            f"{name}: got {tuple(images.shape)} of {images.dtype}, expected normalised images (B, 3, H, W)."
-        )
 
 
 def _image(network: nn.Module) -> tuple[int, ...]:
