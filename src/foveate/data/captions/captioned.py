@@ -49,7 +49,7 @@ def stated_split(text: object, where: str) -> str | None:
     """Return the split that a cell or entry states; None if it is missing or empty.
 
     Raises:
-        DataError: It is no split.
+        DataError: It does not name a split.
     """
     if text is None or not str(text).strip():
         return None
