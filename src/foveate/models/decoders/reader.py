@@ -14,12 +14,18 @@ from foveate.errors import OptionError
 from foveate.mechanisms.base import Read, build, mechanisms
 from foveate.mechanisms.precision import full_precision
 from foveate.mechanisms.query.sentinel import VisualSentinelRead
-from foveate.mechanisms.reading.hard_read import HardRead, masked_logs
+from foveate.mechanisms.reading.drawing import masked_logs
+from foveate.mechanisms.reading.hard_read import HardRead
 from foveate.mechanisms.reading.scores import masked_softmax
 from foveate.mechanisms.reading.soft_read import SoftRead
-from foveate.models.decoders.choices import Choice, GumbelChoice, MarginalChoice, ReinforceChoice
+from foveate.models.decoders.choices import (
+    Choice,
+    GumbelChoice,
+    MarginalChoice,
+    MonotonicChoice,
+    ReinforceChoice,
+)
 from foveate.models.decoders.fixed_read import FixedRead
-from foveate.models.decoders.monotonic import MonotonicChoice
 from foveate.models.decoders.word_model import Memory, State
 from foveate.options import checked, one_of
 
