@@ -31,9 +31,9 @@ from foveate.models.captioning.places import Places, expect_numbers
 from foveate.models.captioning.published_read import PublishedRead
 from foveate.models.captioning.show_attend_tell_names import of_authors, of_tutorial
 from foveate.models.decoders.attention_decoder import AttentionDecoder
-from foveate.models.decoders.attention_model import AttentionModel, real_words
+from foveate.models.decoders.attention_model import AttentionModel
 from foveate.models.decoders.readouts import Readout, StateReadout
-from foveate.models.decoders.word_model import Decoded, Memory
+from foveate.models.decoders.word_model import Decoded, Memory, real_words
 from foveate.models.encoders.last_map import NOTHING
 from foveate.models.names import models
 from foveate.options import between, checked, one_of, whole

@@ -111,10 +111,9 @@ class AttentionDecoder(nn.Module):
         self.embedding, self.layers = whole("embedding", embedding), whole("layers", layers)
         self.words = nn.Embedding(whole("classes", classes), embedding, padding_idx=pad)
         self.reader = Reader(memory, whole("state", state), attention=attention, choice=choice)
-        built = isinstance(readout, Readout)
-        self.readout = (
-            readout if built else _readout(readout, state, embedding, memory, readout_width, dropout)
-        )
+        if not isinstance(readout, Readout):
+            readout = _readout(readout, state, embedding, memory, readout_width, dropout)
+        self.readout: Readout = readout
         more = {"before": memory, "after": self.readout.width * feeding, "between": 0}[reads]
         widths = [embedding + more, *[state] * (layers - 1)]
         self.cells = nn.ModuleList(Cell(width, state, cell, biases=biases) for width in widths)
