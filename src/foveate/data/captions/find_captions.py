@@ -168,7 +168,7 @@ def picture_paths(
 
 def _places(files: CaptionFiles) -> Iterator[Path]:
     """Yield folders where pictures may be: beside the captions, and one or two folders below or above."""
-    seen = dict[Path, None]()
+    seen = dict[Path, None]() if files.files else {files.root: None}
     for file in files.files.values():
         for folder in (file.parent, files.root, files.root.parent):
             seen[folder] = None
