@@ -80,7 +80,10 @@ def test_tables_of_all_kinds_hold_the_same(tmp_path):
         table(tmp_path / "a.tsv", ["source\ttarget", *(f"{a}\t{b}" for a, b in some)]),
         table(tmp_path / "b.csv", ["src,tgt", *(f'"{a}","{b}"' for a, b in quoted)]),
         table(tmp_path / "c.csv", ["id;src;trg", *(f'1;"{a}";"{b}"' for a, b in quoted)]),
-        table(tmp_path / "d.jsonl", [json.dumps({"target": b, "source": a}) for a, b in some]),
+        table(
+            tmp_path / "d.jsonl",
+            [json.dumps({"target": b, "source": a, "meta": {}, "id": n}) for n, (a, b) in enumerate(some)],
+        ),
     ]
     coded = [
         table(tmp_path / "e.tsv", ["de\ten", *(f"{b}\t{a}" for a, b in some)]),
