@@ -245,7 +245,12 @@ def _texts(names: list[str], rng: random.Random) -> list[dict]:
         for n, (name, text) in enumerate(zip(names, said, strict=True))
     ]
     maps = [{"site": "decoder.attention", "kind": "weights", "image": _png(rng)}]
-    looked = [answer | {"maps": maps if answer["name"] != "baseline" else []} for answer in answers]
+    looked = [
+        answer
+        | {"maps": maps if answer["name"] != "baseline" else [], **_read(answer["answer"], 4 * 4 + 1, rng)}
+        for answer in answers
+    ]
+    source = f"一只狗沿着海滩奔跑 {'Donaudampfschifffahrtsgesellschaft' * 3}"
     references = ["a brown dog is running on the sand", f"a dog {EVIL}"]
     return [
         {
@@ -253,6 +258,7 @@ def _texts(names: list[str], rng: random.Random) -> list[dict]:
             "item": "test/0001.jpg",
             "source": None,
             "image": _png(rng),
+            "places": [4, 4],
             "reference": references,
             "disagreement": 0.5,
             "variants": looked,
@@ -260,13 +266,21 @@ def _texts(names: list[str], rng: random.Random) -> list[dict]:
         {
             "kind": "text",
             "item": "sentence 17",
-            "source": f"一只狗沿着海滩奔跑 {'Donaudampfschifffahrtsgesellschaft' * 3}",
+            "source": source,
+            "read": [*source.split(), "</s>"],
             "image": None,
             "reference": ["a dog runs along the beach"],
             "disagreement": None,
-            "variants": answers,
+            "variants": [answer | _read(answer["answer"], 3, rng) for answer in answers],
         },
     ]
+
+
+def _read(sentence: str, entries: int, rng: random.Random) -> dict:
+    """Return the words of a sentence, and how much each read of every entry."""
+    words = [*sentence.split(), "</s>"]
+    draws = [[rng.expovariate(1) ** 3 for _ in range(entries)] for _ in words]
+    return {"words": words, "weights": [[weight / sum(row) for weight in row] for row in draws]}
 
 
 def _generated(names: list[str], rng: random.Random) -> dict:

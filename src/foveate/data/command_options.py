@@ -20,7 +20,7 @@ class DataOptions:
     """The options of all openers; None leaves one to what the data looks like."""
 
     images: str | None = None
-    """Folder of the images, by name or path, if it is not a usual one."""
+    """Folder of the images (or captioned pictures), by name or path, if it is not a usual one."""
 
     masks: str | None = None
     """Folder of the masks, likewise."""
@@ -54,6 +54,27 @@ class DataOptions:
 
     truth: Literal["mask", "labels"] | None = None
     """Of COCO annotations: masks of the objects, or which categories an image has. Default: mask."""
+
+    captions: str | None = None
+    """File of the captions, from the folder, if there are several."""
+
+    source: str | None = None
+    """Of sentences: the language to translate from, as the files' endings or columns name it, such as en."""
+
+    target: str | None = None
+    """The language to translate into; or the file with the translations, if DATA is one text file."""
+
+    train: str | None = None
+    """Of a folder of sentences: the part to train on, if its name does not say so; likewise the next two."""
+
+    val: str | None = None
+    """The part for validation."""
+
+    test: str | None = None
+    """The part for the test, such as test_2016_flickr."""
+
+    longest: int | None = None
+    """Words of the longest sentence or caption that is trained on. Default: 100."""
 
     shares: str | None = None
     """Of train, val and test, for data in one piece. Default: 0.7,0.1,0.2."""

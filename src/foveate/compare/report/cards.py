@@ -55,6 +55,12 @@ class TextAnswer(TypedDict, total=False):
     answer: Required[Annotated[str, Entry("the sentence", since=2)]]
     score: Annotated[Number, Entry("the metric on this item, in its unit; null if undefined", since=2)]
     maps: Annotated[list[Map], Entry("of its attention", [], since=2)]
+    words: Annotated[
+        list[str], Entry("the words of the sentence, one for each row of the weights", [], since=3)
+    ]
+    weights: Annotated[
+        list[list[Real]], Entry("what was read for each word, 0 to 1; a column an entry of read", [], since=3)
+    ]
 
 
 class ImageAnswer(TypedDict):
@@ -100,6 +106,13 @@ class TextCard(TypedDict, total=False):
     source: Annotated[str | None, Entry("the sentence that goes in", since=2)]
     image: Annotated[str | None, Entry("the image that goes in", since=2)]
     reference: Annotated[list[str], Entry("sentences that would be right", [], since=2)]
+    read: Annotated[list[str], Entry("the words that weights are over, if they are over words", [], since=3)]
+    places: Annotated[
+        list[Count] | None,
+        Entry(
+            "rows and columns of the image that weights are over; one more weight is a sentinel's", since=3
+        ),
+    ]
     disagreement: Annotated[Number, Entry("share of the pairs of variants that disagree, 0 to 1", since=2)]
     variants: Required[Annotated[list[TextAnswer], Entry("the answer of each variant", since=2)]]
 

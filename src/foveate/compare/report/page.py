@@ -13,6 +13,7 @@ import jinja2
 
 from foveate.compare.report import axes, confusion, curves, gates, intervals, pareto, words
 from foveate.compare.report.cards import by_kind
+from foveate.compare.report.heat import heat
 from foveate.compare.report.result import Result, better, complete, digits
 
 MODES = {
@@ -175,7 +176,9 @@ def _environment() -> jinja2.Environment:
         words.heading,
         words.singular,
     )
-    environment.filters.update({write.__name__: write for write in (*writers, *more, flat, moment, picture)})
+    environment.filters.update(
+        {write.__name__: write for write in (*writers, *more, flat, moment, picture, heat)}
+    )
     environment.filters["parts"] = words.parts
     environment.globals.update(
         axes=axes,

@@ -20,8 +20,8 @@ from torch import Tensor
 
 from foveate.mechanisms.base import mechanisms
 from foveate.mechanisms.facets import Cost, Facets
-from foveate.mechanisms.reading.hard_read import CHOICES, HardRead, at_inference, one_hot
-from foveate.mechanisms.reading.scores import masked_softmax
+from foveate.mechanisms.reading.drawing import CHOICES, at_inference, relaxed
+from foveate.mechanisms.reading.hard_read import HardRead
 from foveate.options import one_of, positive
 
 
@@ -76,12 +76,7 @@ class GumbelRead(HardRead):
         if not self.training:
             weights: Tensor = self.map(at_inference(self.choose, probabilities, hidden, generator))
             return weights
-        noise = -torch.empty_like(scores.detach()).exponential_(generator=generator).log()
-        soft = masked_softmax((scores + noise) / self.tau, hidden)
-        if not self.hard:
-            return self.map(soft)
-        # Added to exact zeros, not 1 - y + y, which is not always 1.
-        return self.map(one_hot(soft.argmax(dim=2), soft, hidden) + (soft - soft.detach()))
+        return self.map(relaxed(scores, self.tau, hidden, hard=self.hard, generator=generator))
 
     def cost(self, height: int, width: int) -> Cost:
         """Return the cost of one query that reads height * width entries; choosing is free."""

@@ -20,7 +20,8 @@ from torch import Tensor
 from foveate.errors import OptionError
 from foveate.mechanisms.base import mechanisms
 from foveate.mechanisms.facets import Facets
-from foveate.mechanisms.reading.hard_read import CHOICES, HardRead, at_inference, sampled
+from foveate.mechanisms.reading.drawing import CHOICES, at_inference, drawn
+from foveate.mechanisms.reading.hard_read import HardRead
 from foveate.options import one_of
 
 
@@ -85,6 +86,5 @@ class ReinforceRead(HardRead):
         if not self.training:
             weights: Tensor = self.map(at_inference(self.choose, probabilities, hidden, generator))
             return weights
-        coins = scores.new_empty(scores.shape[0] if self.coin == "image" else 1, 1, 1)
-        soft = coins.uniform_(generator=generator) < self.soft_share
-        return self.map(torch.where(soft, probabilities, sampled(probabilities, hidden, generator)))
+        weights = drawn(probabilities, hidden, self.soft_share, self.coin, generator)
+        return self.map(weights)

@@ -4,7 +4,7 @@ Training reads all words of the reference at once (``forward``); search asks for
 (``encode``, ``start``, ``step``). Both give the same numbers: a contract tests it over all such models.
 
 Word numbers are those of the vocabulary. ``start`` is the number of the word that begins a sentence, or None
-for models in which a zero vector stands in its place; they are given ``NO_WORD`` there.
+for models that begin with a zero vector; they are given ``NO_WORD`` there.
 """
 
 from __future__ import annotations
@@ -36,6 +36,11 @@ class Memory(NamedTuple):
     entries: Float[Tensor, "b n d"]
     mask: Bool[Tensor, "b n"] | None
     extra: State
+
+    def rows(self, index: Int64[Tensor, " r"]) -> Memory:
+        """Return the memory of these items of the batch, in this order; an item may come more than once."""
+        mask = None if self.mask is None else self.mask[index]
+        return Memory(self.entries[index], mask, rows_of(self.extra, index))
 
 
 class Step(NamedTuple):
@@ -74,7 +79,7 @@ class WordModel(nn.Module):
     Args:
         classes: V, how many words the vocabulary has.
         pad: Number of the word that fills a batch up.
-        start: Number of the word that begins a sentence; None if a zero vector stands there.
+        start: Number of the word that begins a sentence; None if a zero vector begins it.
         end: Number of the word that ends one.
     """
 
@@ -119,6 +124,11 @@ class WordModel(nn.Module):
         return word_loss(decoded.logits, targets, self.pad, label_smoothing=label_smoothing)
 
 
+def rows_of(state: State, index: Int64[Tensor, " r"]) -> State:
+    """Return the state of these items of the batch, in this order; an item may come more than once."""
+    return {name: tensor[index] for name, tensor in state.items()}
+
+
 def word_loss(
     logits: Float[Tensor, "b t v"], targets: Int64[Tensor, "b t"], pad: int, *, label_smoothing: float = 0.0
 ) -> Float[Tensor, ""]:
@@ -131,3 +141,16 @@ def word_loss(
         ignore_index=pad,
         label_smoothing=label_smoothing,
     )
+
+
+def real_words(words: Int64[Tensor, "b t"], pad: int, end: int) -> Bool[Tensor, "b t"]:
+    """Return where a sentence has a word: not padding, and not behind its end if padding is written as end.
+
+    Example:
+        >>> real_words(torch.tensor([[5, 0, 0]]), pad=0, end=0).tolist()
+        [[True, True, False]]
+    """
+    if pad != end:
+        return words != pad
+    ends = (words == end).cumsum(dim=1)
+    return (ends == 0) | ((ends == 1) & (words == end))
