@@ -256,6 +256,10 @@ def test_other_sources_are_not_taken_for_captions(tmp_path):
     others = [tmp_path / "train", tmp_path / "labels.csv", tmp_path / "info.json"]
     others += [tmp_path / "nothing", "scenes", "", None, np.zeros(3), "a\0b"]
     assert [source for source in others if looks_like_captions(source)] == []
+    (tmp_path / "yolo" / "labels").mkdir(parents=True)
+    for number in range(101):  # one file for each picture, of which none is opened
+        (tmp_path / "yolo" / "labels" / f"{number}.txt").write_text("1.jpg#0\ta dog")
+    assert not looks_like_captions(tmp_path / "yolo")
     coco = tmp_path / "coco"
     write_coco(coco)
     for split in ("train", "val"):

@@ -294,6 +294,8 @@ def test_pairs_are_recognised_by_names_and_columns(tmp_path):
 def test_other_sources_are_not_taken_for_pairs(tmp_path):
     for name in ("code.py", "code.md", "train/cat/1.jpg", "train/dog/1.jpg", "train.csv", "test.csv"):
         write(tmp_path / name, ["path,label"])
+    for name in ("lists/train/cat.txt", "lists/train/dog.txt", "code/train.py", "code/train.md"):
+        write(tmp_path / name, ["1.jpg"])
     write(tmp_path / "a.jsonl", ['{"file": "a.jpg"}'])
     write(tmp_path / "b.jsonl", ["{"])
     others = [
