@@ -191,7 +191,7 @@ class AttentionDecoder(nn.Module):
 
     def step(self, memory: Memory, state: State, words: Int64[Tensor, " b"]) -> Step:
         """Return the next word's logits, after these words, by a prepared memory."""
-        decoded, state = self._run(memory, state, words.unsqueeze(1))
+        decoded, state = self.run(memory, state, words.unsqueeze(1))
         return Step(decoded.logits[:, 0], state, decoded.weights[:, 0])
 
     def decode(
@@ -205,9 +205,9 @@ class AttentionDecoder(nn.Module):
             there: True for words whose step counts, which are the first of each sentence. The others cost
                 nothing; logits and weights are zeros there. None for all.
         """
-        return self._run(memory, self.start(memory), words, there)[0]
+        return self.run(memory, self.start(memory), words, there)[0]
 
-    def _run(
+    def run(
         self,
         memory: Memory,
         state: State,
