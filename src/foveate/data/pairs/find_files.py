@@ -17,12 +17,22 @@ from pathlib import Path
 from foveate.data.base import SPLITS
 from foveate.data.folders.name_words import meaning, split_named
 from foveate.data.folders.walk import visible_folders
+from foveate.data.images.open_image import SUFFIXES
 from foveate.data.printable import printable
 from foveate.errors import DataError, OptionError, first_few, nearest
 
 TABLES = (".tsv", ".csv", ".jsonl", ".ndjson", ".parquet")
 SOURCES, TARGETS = ("source", "src"), ("target", "tgt", "trg")  # names that say themselves what they are
 _LOOKED_AT = 2**16  # bytes of a first line
+# Two letters that are the code of a language (ISO 639-1).
+_TWO = frozenset(
+    "ab af am an ar as ay az ba be bg bn bo br bs ca ce co cs cu cv cy da de dv dz ee el en eo es et eu "
+    "fa ff fi fj fo fr fy ga gd gl gn gu gv ha he hi hr ht hu hy ia id ig ik io is it iu ja jv ka kg ki "
+    "kk kl km kn ko kr ks ku kv kw ky la lb lg li ln lo lt lu lv mg mh mi mk ml mn mr ms mt my na nb nd "
+    "ne ng nl nn no nr nv ny oc oj om or os pa pi pl ps pt qu rm rn ro ru rw sa sc sd se sg si sk sl sm "
+    "sn so sq sr ss st su sv sw ta te tg th ti tk tl tn to tr tt tw ty ug uk ur uz ve vi vo wa wo xh yi "
+    "yo za zh zu".split()
+)
 _CODE = re.compile(r"[a-z]{2,3}(?:[-_][A-Za-z]{2,4})?$")
 
 
@@ -71,6 +81,12 @@ def is_language(name: str) -> bool:
     return bool(_CODE.match(name)) or name.lower() in SOURCES + TARGETS
 
 
+def is_surely_language(name: str) -> bool:
+    """Return whether a file's ending is a known code of two letters ("en", "pt-BR"), or source or target."""
+    code = name.replace("_", "-").partition("-")[0]
+    return (is_language(name) and code in _TWO) or name.lower() in SOURCES + TARGETS
+
+
 def found_in(folder: Path) -> Found:
     """Return the texts and tables in a folder and in its folders that are named as splits.
 
@@ -81,7 +97,8 @@ def found_in(folder: Path) -> Found:
     within = [place for place in visible_folders(folder) if meaning(place.name).split in SPLITS]
     for place in [folder, *within]:
         for path in sorted(place.iterdir()):
-            if path.name.startswith(".") or not path.is_file():
+            picture = path.suffix.lower() in SUFFIXES  # of which there may be many
+            if path.name.startswith(".") or picture or not path.is_file():
                 continue
             if is_table(path):
                 name = Path(path.name.lower().removesuffix(".gz")).stem
