@@ -34,12 +34,12 @@ def timm_model(name: str, classes: int, pretrained: bool, options: Mapping[str, 
     if not pretrained:
         return model
     try:  # that it could be built above tells a failed download from a wrong option
-        model = timm.create_model(name, pretrained=True, num_classes=classes, **options)
+        trained: Any = timm.create_model(name, pretrained=True, num_classes=classes, **options)
     except Exception as error:  # hubs raise what their HTTP client raises
         _not_fetched(f"timm/{name}", error)
-    if model.pretrained_cfg.get("num_classes") != classes:
-        narrow(model.get_classifier())
-    return model
+    if trained.pretrained_cfg.get("num_classes") != classes:
+        narrow(trained.get_classifier())
+    return trained
 
 
 def torchvision_model(name: str, classes: int, options: Mapping[str, Any]) -> nn.Module:
