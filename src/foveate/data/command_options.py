@@ -55,6 +55,18 @@ class DataOptions:
     truth: Literal["mask", "labels"] | None = None
     """Of COCO annotations: masks of the objects, or which categories an image has. Default: mask."""
 
+    source: str | None = None
+    """Of sentences: the language to translate from, as files or columns name it, such as en."""
+
+    target: str | None = None
+    """Of sentences: the language to translate into, such as de; or the file of the translations."""
+
+    test: str | None = None
+    """Of sentences: the part to test on, such as test_2016_flickr, if its name does not say so."""
+
+    longest: int | None = None
+    """Of sentences: words of the longest one that is trained on. Default: 100."""
+
     shares: str | None = None
     """Of train, val and test, for data in one piece. Default: 0.7,0.1,0.2."""
 

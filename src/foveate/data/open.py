@@ -17,7 +17,7 @@ _NAMED = {"images": "images", "masks": "masks", "inside": "ignore_outside"}
 MANIFESTS = (".csv", ".tsv", ".parquet")
 
 
-def open_data(source: object = None, *, seed: int = 0, **options: object) -> ImageData:
+def open_data(source: object = None, /, *, seed: int = 0, **options: object) -> ImageData:
     """Open images with their labels or masks.
 
     Args:

@@ -88,7 +88,7 @@ class Task(ABC):
         return False
 
     @classmethod
-    def open(cls, source: object, **options: object) -> Data:
+    def open(cls, source: object, /, **options: object) -> Data:
         """Open data for this task.
 
         Args:
@@ -120,7 +120,7 @@ class Task(ABC):
         return []
 
     @classmethod
-    def check_source(cls, source: object, **options: object) -> list[Finding]:
+    def check_source(cls, source: object, /, **options: object) -> list[Finding]:
         """Look for faults in what ``open`` rejects: why it cannot be opened, and where."""
         try:
             return cls.check(cls.open(source, **options))

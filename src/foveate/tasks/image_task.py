@@ -102,7 +102,7 @@ class ImageTask(Task):
         return made
 
     @classmethod
-    def open(cls, source: object, **options: object) -> ImageData:
+    def open(cls, source: object, /, **options: object) -> ImageData:
         """Open images with their labels or masks; see ``open_data``."""
         return open_data(source, **options)  # type: ignore[arg-type]
 
@@ -117,7 +117,7 @@ class ImageTask(Task):
         return check(_images(data))
 
     @classmethod
-    def check_source(cls, source: object, **options: object) -> list[Finding]:
+    def check_source(cls, source: object, /, **options: object) -> list[Finding]:
         """Look for faults in what cannot be opened, such as images without masks."""
         try:
             return cls.check(cls.open(source, **options))

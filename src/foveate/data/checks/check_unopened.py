@@ -10,7 +10,7 @@ from foveate.data.checks.finding import Finding
 from foveate.errors import FoveateError
 
 
-def check_unopened(source: object, error: FoveateError, **options: object) -> list[Finding]:
+def check_unopened(source: object, error: FoveateError, /, **options: object) -> list[Finding]:
     """Return why a source cannot be opened, and the findings on its files.
 
     Args:
