@@ -263,6 +263,17 @@ class Read(Mechanism):
     dims = ()
     query_channels: int
 
+    def prepare(
+        self, memory: Float[Tensor, "b n d"], mask: Bool[Tensor, "b n"] | None = None
+    ) -> Float[Tensor, "b n _"] | None:
+        """Return the memory's keys: what the scores need of it, whatever the queries.
+
+        A memory that is read step by step is prepared once; each call is then given ``keys=`` these. It takes
+        the shapes for granted, and that the memory is zero where it may not be read. None: a read that has
+        no such option, which is the default.
+        """
+        return None
+
     @abstractmethod
     def forward(
         self,

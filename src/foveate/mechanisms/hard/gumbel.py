@@ -76,16 +76,31 @@ class GumbelRead(HardRead):
         if not self.training:
             weights: Tensor = self.map(at_inference(self.choose, probabilities, hidden, generator))
             return weights
-        noise = -torch.empty_like(scores.detach()).exponential_(generator=generator).log()
-        soft = masked_softmax((scores + noise) / self.tau, hidden)
-        if not self.hard:
-            return self.map(soft)
-        # Added to exact zeros, not 1 - y + y, which is not always 1.
-        return self.map(one_hot(soft.argmax(dim=2), soft, hidden) + (soft - soft.detach()))
+        return self.map(relaxed(scores, self.tau, hidden, hard=self.hard, generator=generator))
 
     def cost(self, height: int, width: int) -> Cost:
         """Return the cost of one query that reads height * width entries; choosing is free."""
         return super().cost(height, width) + Cost(parameters=0, macs=0, bytes=4)
+
+
+def relaxed(
+    scores: Float[Tensor, "b t n"],
+    tau: Float[Tensor, ""],
+    hidden: Tensor | None,
+    *,
+    hard: bool = True,
+    generator: torch.Generator | None = None,
+) -> Float[Tensor, "b t n"]:
+    """Return draws with the probabilities that are the softmax of the scores, and the slope of relaxed ones.
+
+    With ``hard`` a draw is 0 and a single 1, else the softmax at temperature ``tau`` that gives the slope.
+    """
+    noise = -torch.empty_like(scores.detach()).exponential_(generator=generator).log()
+    soft = masked_softmax((scores + noise) / tau, hidden)
+    if not hard:
+        return soft
+    # Added to exact zeros, not 1 - y + y, which is not always 1.
+    return one_hot(soft.argmax(dim=2), soft, hidden) + (soft - soft.detach())
 
 
 def annealed(step: int, *, rate: float = 1e-5, least: float = 0.5) -> float:

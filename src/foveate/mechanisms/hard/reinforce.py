@@ -85,6 +85,21 @@ class ReinforceRead(HardRead):
         if not self.training:
             weights: Tensor = self.map(at_inference(self.choose, probabilities, hidden, generator))
             return weights
-        coins = scores.new_empty(scores.shape[0] if self.coin == "image" else 1, 1, 1)
-        soft = coins.uniform_(generator=generator) < self.soft_share
-        return self.map(torch.where(soft, probabilities, sampled(probabilities, hidden, generator)))
+        weights = drawn(probabilities, hidden, self.soft_share, self.coin, generator)
+        return self.map(weights)
+
+
+def drawn(
+    probabilities: Float[Tensor, "b t n"],
+    hidden: Tensor | None,
+    soft_share: float,
+    coin: str = "image",
+    generator: torch.Generator | None = None,
+) -> Float[Tensor, "b t n"]:
+    """Return draws as 0 and a single 1; with probability ``soft_share`` the probabilities themselves.
+
+    ``coin`` says whether that is decided for each "image" or once for the "batch".
+    """
+    coins = probabilities.new_empty(probabilities.shape[0] if coin == "image" else 1, 1, 1)
+    soft = coins.uniform_(generator=generator) < soft_share
+    return torch.where(soft, probabilities, sampled(probabilities, hidden, generator))

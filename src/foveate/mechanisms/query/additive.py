@@ -60,9 +60,13 @@ class AdditiveRead(SoftRead):
         self.hidden = channels if hidden is None else whole("hidden", hidden)
         self.scores = AdditiveScore(self.query_channels, channels, self.hidden, bias)
 
-    def score(self, query: Float[Tensor, "b t q"], memory: Float[Tensor, "b n d"]) -> Float[Tensor, "b t n"]:
+    def keys(self, memory: Float[Tensor, "b n d"]) -> Float[Tensor, "b n k"]:
+        """Return U m + b."""
+        return self.scores.keys(memory)
+
+    def score(self, query: Float[Tensor, "b t q"], keys: Float[Tensor, "b n k"]) -> Float[Tensor, "b t n"]:
         """Return v . tanh(W q + U m + b)."""
-        return self.scores(query, memory)
+        return self.scores.of_keys(query, keys)
 
     def score_cost(self, entries: int) -> tuple[int, int]:
         """Return the closed form of the header, without the context's."""

@@ -58,13 +58,16 @@ class ConcatRead(SoftRead):
         self.pair = nn.Linear(self.query_channels + channels, self.hidden, bias=False)
         self.energy = nn.Linear(self.hidden, 1, bias=False)
 
-    def score(self, query: Float[Tensor, "b t q"], memory: Float[Tensor, "b n d"]) -> Float[Tensor, "b t n"]:
+    def keys(self, memory: Float[Tensor, "b n d"]) -> Float[Tensor, "b n k"]:
+        """Return W [0; m]."""
+        memory = widen(memory)
+        return F.linear(memory, self.pair.weight.to(memory.dtype)[:, self.query_channels :])
+
+    def score(self, query: Float[Tensor, "b t q"], keys: Float[Tensor, "b n k"]) -> Float[Tensor, "b t n"]:
         """Return v . tanh(W [q; m])."""
-        query, memory = widen(query), widen(memory)
-        weight = self.pair.weight.to(query.dtype)
-        asked = F.linear(query, weight[:, : self.query_channels])
-        held = F.linear(memory, weight[:, self.query_channels :])
-        return exact_linear(self.energy, (asked.unsqueeze(2) + held.unsqueeze(1)).tanh()).squeeze(3)
+        query = widen(query)
+        asked = F.linear(query, self.pair.weight.to(query.dtype)[:, : self.query_channels])
+        return exact_linear(self.energy, (asked.unsqueeze(2) + keys.unsqueeze(1)).tanh()).squeeze(3)
 
     def score_cost(self, entries: int) -> tuple[int, int]:
         """Return the closed form of the header, without the context's."""

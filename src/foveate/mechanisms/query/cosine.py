@@ -52,9 +52,13 @@ class CosineRead(SoftRead):
         super().__init__(channels, query, context_gate, match=True)
         self.tau = nn.Parameter(torch.tensor(float(tau)))
 
-    def score(self, query: Float[Tensor, "b t q"], memory: Float[Tensor, "b n d"]) -> Float[Tensor, "b t n"]:
+    def keys(self, memory: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
+        """Return the entries, brought to length 1."""
+        return _unit(widen(memory))
+
+    def score(self, query: Float[Tensor, "b t q"], keys: Float[Tensor, "b n k"]) -> Float[Tensor, "b t n"]:
         """Return tau times the cosine."""
-        return products(_unit(self.matching(query)) * self.tau, _unit(widen(memory)))
+        return products(_unit(self.matching(query)) * self.tau, keys)
 
     def score_cost(self, entries: int) -> tuple[int, int]:
         """Return the closed form of the header, without the context's."""

@@ -46,9 +46,9 @@ class DotRead(SoftRead):
     def __init__(self, channels: int, *, query: int | None = None, context_gate: str = "none") -> None:
         super().__init__(channels, query, context_gate, match=True)
 
-    def score(self, query: Float[Tensor, "b t q"], memory: Float[Tensor, "b n d"]) -> Float[Tensor, "b t n"]:
+    def score(self, query: Float[Tensor, "b t q"], keys: Float[Tensor, "b n k"]) -> Float[Tensor, "b t n"]:
         """Return q . m."""
-        return products(self.matching(query), memory)
+        return products(self.matching(query), keys)
 
     def score_cost(self, entries: int) -> tuple[int, int]:
         """Return the closed form of the header, without the context's."""

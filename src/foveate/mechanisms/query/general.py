@@ -46,9 +46,9 @@ class GeneralRead(SoftRead):
         super().__init__(channels, query, context_gate)
         self.form = nn.Linear(self.query_channels, channels, bias=False)  # its weight is W transposed
 
-    def score(self, query: Float[Tensor, "b t q"], memory: Float[Tensor, "b n d"]) -> Float[Tensor, "b t n"]:
+    def score(self, query: Float[Tensor, "b t q"], keys: Float[Tensor, "b n k"]) -> Float[Tensor, "b t n"]:
         """Return q^T W m."""
-        return products(exact_linear(self.form, query), memory)
+        return products(exact_linear(self.form, query), keys)
 
     def score_cost(self, entries: int) -> tuple[int, int]:
         """Return the closed form of the header, without the context's."""

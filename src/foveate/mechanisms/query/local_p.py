@@ -73,32 +73,48 @@ class LocalPredictiveRead(SoftRead):
     def weigh(
         self,
         query: Float[Tensor, "b t q"],
-        memory: Float[Tensor, "b n d"],
+        keys: Float[Tensor, "b n k"],
         mask: Bool[Tensor, "b n"] | None,
     ) -> Float[Tensor, "b t n"]:
         """Return the weights; zeros outside the window."""
+        if self.normalise:  # softmax(e) * g over its sum is softmax(e + log g): no division by near 0
+            return masked_softmax(*self.energies(query, keys, mask))
         with full_precision(query):
-            place = torch.arange(memory.shape[1], device=memory.device)
-            away = place - self._centres(query, memory, mask)  # (B, T, N)
-            outside = away.abs() > self.window
-            if mask is not None:
-                outside = outside | ~mask.unsqueeze(1)
-            log_gaussian = -2 * (away / self.window) ** 2
-            scores = self.score(query, memory)
-            if self.normalise:  # softmax(e) * g over its sum is softmax(e + log g): no division by near 0
-                return masked_softmax(scores + log_gaussian, outside)
-            return masked_softmax(scores, outside) * log_gaussian.exp()
+            away, outside = self._away(query, keys, mask)
+            return masked_softmax(self.score(query, keys), outside) * self._log_gaussian(away).exp()
 
-    def score(self, query: Float[Tensor, "b t q"], memory: Float[Tensor, "b n d"]) -> Float[Tensor, "b t n"]:
+    def energies(
+        self,
+        query: Float[Tensor, "b t q"],
+        keys: Float[Tensor, "b n k"],
+        mask: Bool[Tensor, "b n"] | None,
+    ) -> tuple[Float[Tensor, "b t n"], Bool[Tensor, "b t n"]]:
+        """Return the scores with the logarithm of the Gaussian; nothing is read outside the window."""
+        with full_precision(query):
+            away, outside = self._away(query, keys, mask)
+            return self.score(query, keys) + self._log_gaussian(away), outside
+
+    def _away(
+        self, query: Tensor, keys: Tensor, mask: Tensor | None
+    ) -> tuple[Float[Tensor, "b t n"], Bool[Tensor, "b t n"]]:
+        """Return how far each entry is from the centre, and whether it is outside the window."""
+        away = torch.arange(keys.shape[1], device=keys.device) - self._centres(query, keys, mask)
+        outside = away.abs() > self.window
+        return away, outside if mask is None else outside | ~mask.unsqueeze(1)
+
+    def _log_gaussian(self, away: Float[Tensor, "b t n"]) -> Float[Tensor, "b t n"]:
+        return -2 * (away / self.window) ** 2
+
+    def score(self, query: Float[Tensor, "b t q"], keys: Float[Tensor, "b n k"]) -> Float[Tensor, "b t n"]:
         """Return q^T W m."""
-        return products(exact_linear(self.form, widen(query)), memory)
+        return products(exact_linear(self.form, widen(query)), keys)
 
-    def _centres(self, query: Tensor, memory: Tensor, mask: Tensor | None) -> Float[Tensor, "b t 1"]:
+    def _centres(self, query: Tensor, keys: Tensor, mask: Tensor | None) -> Float[Tensor, "b t 1"]:
         """Return p, in entries from 0 to S."""
         share = exact_linear(self.centre, exact_linear(self.predict, widen(query)).tanh()).sigmoid()
         if mask is None:
-            return share * memory.shape[1]
-        behind = torch.arange(1, memory.shape[1] + 1, device=memory.device) * mask
+            return share * keys.shape[1]
+        behind = torch.arange(1, keys.shape[1] + 1, device=keys.device) * mask
         return share * F.pad(behind, (1, 0)).amax(dim=1)[:, None, None]
 
     def score_cost(self, entries: int) -> tuple[int, int]:

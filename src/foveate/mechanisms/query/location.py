@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from foveate.mechanisms.base import mechanisms
 from foveate.mechanisms.facets import Facets
 from foveate.mechanisms.precision import exact_linear, widen
-from foveate.mechanisms.reading.scores import hidden, masked_softmax
+from foveate.mechanisms.reading.scores import hidden
 from foveate.mechanisms.reading.soft_read import SoftRead
 from foveate.options import one_of, whole
 
@@ -66,24 +66,24 @@ class LocationRead(SoftRead):
         self.size, self.fit = whole("size", size), fit
         self.places = nn.Linear(self.query_channels, size, bias=False)
 
-    def weigh(
+    def energies(
         self,
         query: Float[Tensor, "b t q"],
-        memory: Float[Tensor, "b n d"],
+        keys: Float[Tensor, "b n k"],
         mask: Bool[Tensor, "b n"] | None,
-    ) -> Float[Tensor, "b t n"]:
-        """Return the weights, zeros after the last place that has a score."""
+    ) -> tuple[Float[Tensor, "b t n"], Bool[Tensor, "b _ n"] | None]:
+        """Return the scores; nothing is read after the last place that has one."""
         if self.fit == "cut":
-            known = torch.arange(memory.shape[1], device=memory.device) < self.size
-            mask = known.expand(memory.shape[:2]) if mask is None else mask & known
-        return masked_softmax(widen(self.score(query, memory)), hidden(mask))
+            known = torch.arange(keys.shape[1], device=keys.device) < self.size
+            mask = known.expand(keys.shape[:2]) if mask is None else mask & known
+        return widen(self.score(query, keys)), hidden(mask)
 
-    def score(self, query: Float[Tensor, "b t q"], memory: Float[Tensor, "b n d"]) -> Float[Tensor, "b t n"]:
+    def score(self, query: Float[Tensor, "b t q"], keys: Float[Tensor, "b n k"]) -> Float[Tensor, "b t n"]:
         """Return W q, laid out over the memory's places."""
         scores = exact_linear(self.places, query)
         if self.fit == "stretch":
-            return F.interpolate(widen(scores), size=memory.shape[1], mode="linear", align_corners=False)
-        row = torch.arange(memory.shape[1], device=memory.device).clamp_max(self.size - 1)
+            return F.interpolate(widen(scores), size=keys.shape[1], mode="linear", align_corners=False)
+        row = torch.arange(keys.shape[1], device=keys.device).clamp_max(self.size - 1)
         return scores[:, :, row]
 
     def score_cost(self, entries: int) -> tuple[int, int]:

@@ -94,6 +94,12 @@ class VisualSentinelRead(Read):
         self.sentinel = nn.Parameter(nn.init.normal_(torch.empty(channels), std=channels**-0.5))
         self.map = MapTap("b t m", sums="m")
 
+    def prepare(
+        self, memory: Float[Tensor, "b n d"], mask: Bool[Tensor, "b n"] | None = None
+    ) -> Float[Tensor, "b n k"]:
+        """Return the keys."""
+        return exact_linear(self.key, readable(memory, mask))
+
     def forward(
         self,
         query: Float[Tensor, "b t q"],
@@ -101,9 +107,10 @@ class VisualSentinelRead(Read):
         mask: Bool[Tensor, "b n"] | None = None,
         *,
         sentinel: Float[Tensor, "b t d"] | None = None,
+        keys: Float[Tensor, "b n k"] | None = None,
     ) -> tuple[Float[Tensor, "b t d"], Float[Tensor, "b t n"]]:
         """Return the context, and the weights over the memory alone; see ``read``."""
-        reading = self.read(query, memory, mask, sentinel=sentinel)
+        reading = self.read(query, memory, mask, sentinel=sentinel, keys=keys)
         return reading.context, reading.weights
 
     def read(
@@ -113,15 +120,19 @@ class VisualSentinelRead(Read):
         mask: Bool[Tensor, "b n"] | None = None,
         *,
         sentinel: Float[Tensor, "b t d"] | None = None,
+        keys: Float[Tensor, "b n k"] | None = None,
     ) -> SentinelReading:
         """Return the context, the weights and beta; ``sentinel`` is the state to fall back on, of each step.
 
         Raises:
             ShapeError: One of the four does not fit this or the others.
         """
-        self._check_reading(query, memory, mask)
-        memory, sentinel = readable(memory, mask), self._sentinel(query, sentinel)
-        scores, own = self._scores(query, memory, sentinel)
+        if keys is None:
+            self._check_reading(query, memory, mask)
+            memory = readable(memory, mask)
+            keys = self.prepare(memory)
+        sentinel = self._sentinel(query, sentinel)
+        scores, own = self._scores(query, keys, sentinel)
         nothing = nothing_at(mask)
         joint = None if nothing is None else torch.cat([nothing, nothing.all(dim=2, keepdim=True)], dim=2)
         slots = self.map(masked_softmax(torch.cat([scores, own], dim=2), joint)).to(memory.dtype)
@@ -141,13 +152,13 @@ class VisualSentinelRead(Read):
             )
         return self.before_sentinel(sentinel).relu() if self.released else sentinel
 
-    def _scores(self, query: Tensor, memory: Tensor, sentinel: Tensor) -> tuple[Tensor, Tensor]:
+    def _scores(self, query: Tensor, keys: Tensor, sentinel: Tensor) -> tuple[Tensor, Tensor]:
         """Return the scores of the memory (B, T, N) and of the sentinel (B, T, 1)."""
         if self.released:
             query = exact_linear(self.before_query, query).tanh()
-        asked, held = exact_linear(self.query, query), exact_linear(self.key, memory)
+        asked = exact_linear(self.query, query)
         own = exact_linear(self.sentinel_key, sentinel)
-        scores = exact_linear(self.energy, (asked.unsqueeze(2) + held.unsqueeze(1)).tanh()).squeeze(3)
+        scores = exact_linear(self.energy, (asked.unsqueeze(2) + keys.unsqueeze(1)).tanh()).squeeze(3)
         return widen(scores), widen(exact_linear(self.energy, (asked + own).tanh()))
 
     def cost(self, height: int, width: int) -> Cost:

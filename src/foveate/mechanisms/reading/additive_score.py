@@ -29,8 +29,16 @@ class AdditiveScore(nn.Module):
         self, query: Float[Tensor, "b t q"], memory: Float[Tensor, "b n d"]
     ) -> Float[Tensor, "b t n"]:
         """Return one score for every query and entry."""
-        asked, held = exact_linear(self.query, query), exact_linear(self.key, memory)
-        return exact_linear(self.energy, (asked.unsqueeze(2) + held.unsqueeze(1)).tanh()).squeeze(3)
+        return self.of_keys(query, self.keys(memory))
+
+    def keys(self, memory: Float[Tensor, "b n d"]) -> Float[Tensor, "b n h"]:
+        """Return U m + b, which no query changes."""
+        return exact_linear(self.key, memory)
+
+    def of_keys(self, query: Float[Tensor, "b t q"], keys: Float[Tensor, "b n h"]) -> Float[Tensor, "b t n"]:
+        """Return the scores of a memory by its keys."""
+        asked = exact_linear(self.query, query)
+        return exact_linear(self.energy, (asked.unsqueeze(2) + keys.unsqueeze(1)).tanh()).squeeze(3)
 
     def cost(self, entries: int) -> tuple[int, int]:
         """Return the parameters, and the multiply-adds for one query of that many entries."""

@@ -74,14 +74,23 @@ class HardRead(Read):
     ) -> Float[Tensor, "b t n"]:
         """Return the weights, passed through ``map``, for (B, T, N) scores; ``hidden`` may not be chosen."""
 
+    def prepare(
+        self, memory: Float[Tensor, "b n d"], mask: Bool[Tensor, "b n"] | None = None
+    ) -> Float[Tensor, "b n k"]:
+        """Return the keys, in float32 for half types."""
+        with full_precision(memory):
+            return self.scores.keys(widen(readable(memory, mask)))
+
     def forward(
         self,
         query: Float[Tensor, "b t q"],
         memory: Float[Tensor, "b n d"],
         mask: Bool[Tensor, "b n"] | None = None,
+        *,
+        keys: Float[Tensor, "b n k"] | None = None,
     ) -> tuple[Float[Tensor, "b t d"], Float[Tensor, "b t n"]]:
         """Return the context and the weights of ``read``."""
-        reading = self.read(query, memory, mask)
+        reading = self.read(query, memory, mask, keys=keys)
         return reading.context, reading.weights
 
     def read(
@@ -90,15 +99,19 @@ class HardRead(Read):
         memory: Float[Tensor, "b n d"],
         mask: Bool[Tensor, "b n"] | None = None,
         *,
+        keys: Float[Tensor, "b n k"] | None = None,
         generator: torch.Generator | None = None,
     ) -> Reading:
         """Return what was read and what to learn from; random choices come from ``generator``."""
-        self._check_reading(query, memory, mask)
-        memory, hidden = readable(memory, mask), nothing_at(mask)
+        if keys is None:
+            self._check_reading(query, memory, mask)
+            memory = readable(memory, mask)
+            keys = self.prepare(memory)
+        hidden = nothing_at(mask)
         with full_precision(query):  # under autocast a rounded score is another choice
-            scores = self.scores(widen(query), widen(memory)) / self.temperature
+            scores = self.scores.of_keys(widen(query), keys) / self.temperature
             probabilities = masked_softmax(scores, hidden)
-            logs = _logs(scores, hidden)
+            logs = masked_logs(scores, hidden)
             weights = self.choose_weights(scores, probabilities, hidden, generator)
             log_probability = (weights.detach() * logs).sum(dim=2)
             entropy = -(probabilities * logs).sum(dim=2)
@@ -112,7 +125,7 @@ class HardRead(Read):
         return Cost(parameters=parameters, macs=macs + entries * self.channels, bytes=4 * parameters)
 
 
-def _logs(scores: Tensor, hidden: Tensor | None) -> Tensor:
+def masked_logs(scores: Tensor, hidden: Tensor | None) -> Tensor:
     """Return the logarithms of the probabilities, and 0 where they are 0 by the mask."""
     if hidden is None:
         return scores.log_softmax(dim=2)

@@ -1,7 +1,7 @@
 """What all soft reads share: the mask, the softmax, the weighted mean, the gate on it, and their costs.
 
-A soft read only says how well each entry of a memory answers a query (``score``); it is
-``context = sum_j a_j m_j`` with ``a = softmax_j(score)`` over the entries that may be read.
+A soft read only says how well each entry of a memory answers a query (``score``), by the entry's key
+(``keys``); it is ``context = sum_j a_j m_j`` with ``a = softmax_j(score)`` over the entries that may be read.
 """
 
 from __future__ import annotations
@@ -49,34 +49,57 @@ class SoftRead(Read):
             self.beta_map = MapTap("b t 1" if context_gate == "scalar" else "b t c")
         self.map = MapTap("b t m", sums="m")
 
+    def keys(self, memory: Float[Tensor, "b n d"]) -> Float[Tensor, "b n k"]:
+        """Return what the score needs of the memory; by default the memory."""
+        return memory
+
     @abstractmethod
-    def score(self, query: Float[Tensor, "b t q"], memory: Float[Tensor, "b n d"]) -> Float[Tensor, "b t n"]:
+    def score(self, query: Float[Tensor, "b t q"], keys: Float[Tensor, "b n k"]) -> Float[Tensor, "b t n"]:
         """Return how well each entry answers each query, before the softmax; any real number."""
 
     @abstractmethod
     def score_cost(self, entries: int) -> tuple[int, int]:
         """Return the parameters of the score, and its multiply-adds for one query of that many entries."""
 
+    def prepare(
+        self, memory: Float[Tensor, "b n d"], mask: Bool[Tensor, "b n"] | None = None
+    ) -> Float[Tensor, "b n k"]:
+        """Return the keys."""
+        return self.keys(readable(memory, mask))
+
     def forward(
         self,
         query: Float[Tensor, "b t q"],
         memory: Float[Tensor, "b n d"],
         mask: Bool[Tensor, "b n"] | None = None,
+        *,
+        keys: Float[Tensor, "b n k"] | None = None,
     ) -> tuple[Float[Tensor, "b t d"], Float[Tensor, "b t n"]]:
         """Return what each query read, and the weights, which sum to 1 unless nothing may be read."""
-        self._check_reading(query, memory, mask)
-        memory = readable(memory, mask)
-        weights = self.map(self.weigh(query, memory, mask)).to(memory.dtype)
+        if keys is None:
+            self._check_reading(query, memory, mask)
+            memory = readable(memory, mask)
+            keys = self.keys(memory)
+        weights = self.map(self.weigh(query, keys, mask)).to(memory.dtype)
         return self.gated(weights @ memory, query), weights
 
     def weigh(
         self,
         query: Float[Tensor, "b t q"],
-        memory: Float[Tensor, "b n d"],
+        keys: Float[Tensor, "b n k"],
         mask: Bool[Tensor, "b n"] | None,
     ) -> Float[Tensor, "b t n"]:
         """Return the weights; in float32 for half types."""
-        return masked_softmax(widen(self.score(query, memory)), hidden(mask))
+        return masked_softmax(*self.energies(query, keys, mask))
+
+    def energies(
+        self,
+        query: Float[Tensor, "b t q"],
+        keys: Float[Tensor, "b n k"],
+        mask: Bool[Tensor, "b n"] | None,
+    ) -> tuple[Float[Tensor, "b t n"], Bool[Tensor, "b _ n"] | None]:
+        """Return what the weights are the softmax of, in float32 for half types, and what is hidden."""
+        return widen(self.score(query, keys)), hidden(mask)
 
     def matching(self, query: Float[Tensor, "b t q"]) -> Float[Tensor, "b t d"]:
         """Return the queries in the memory's width; in float32 for a half-precision model."""

@@ -1,0 +1,155 @@
+"""How a decoder chooses one place of what its attention weighs, and what the scores learn by.
+
+Every soft read of the catalogue becomes a hard one by a choice: its scores say how probable each place is,
+and one place is read. At inference that is the most probable one, or a sample, or the expectation.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import ClassVar
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from foveate.mechanisms.hard.gumbel import relaxed
+from foveate.mechanisms.hard.reinforce import drawn
+from foveate.mechanisms.reading.hard_read import CHOICES, at_inference
+from foveate.mechanisms.reading.reinforce_loss import ReinforceLoss
+from foveate.mechanisms.reading.scores import masked_softmax
+from foveate.options import between, one_of, positive, whole
+
+
+class Choice(nn.Module):
+    """Turn scores into the weights that are used.
+
+    Args:
+        choose: What is read at inference: "argmax", "sample" or "expectation".
+        known: What ``choose`` may be.
+
+    Class attributes:
+        sums: Whether p(word) is summed over what can be read, so that nothing is chosen in training.
+
+    Raises:
+        OptionError: ``choose`` is unknown.
+    """
+
+    sums: ClassVar[bool] = False
+
+    def __init__(self, choose: str, known: tuple[str, ...] = CHOICES) -> None:
+        super().__init__()
+        one_of("choose", choose, known)
+        self.choose = choose
+
+    def forward(
+        self, scores: Float[Tensor, "b t n"], hidden: Bool[Tensor, "b _ n"] | None
+    ) -> Float[Tensor, "b t n"]:
+        """Return the weights: in training by the method, else what ``choose`` says."""
+        if self.training:
+            return self.drawn(scores, hidden)
+        return at_inference(self.choose, masked_softmax(scores, hidden), hidden, None)
+
+    @abstractmethod
+    def drawn(
+        self, scores: Float[Tensor, "b t n"], hidden: Bool[Tensor, "b _ n"] | None
+    ) -> Float[Tensor, "b t n"]:
+        """Return the weights in training."""
+
+
+class ReinforceChoice(Choice):
+    """Draw a place; draws that turned out well are made more probable. Xu et al. ICML 2015, section 4.1.
+
+    Args:
+        choose: What is read at inference.
+        soft_share: Probability that a sentence reads the expectation in training, in [0, 1]. Paper: 0.5.
+        coin: Whether that is decided for each "image" (or sentence) or for the whole "batch".
+        kind: Which reward; see ``ReinforceLoss``.
+        factor: Weight of the rewarded choices.
+        entropy_factor: Weight of the entropy.
+        decay: How much of the baseline stays at each update, in [0, 1].
+
+    Raises:
+        OptionError: An option is unknown or out of range.
+    """
+
+    def __init__(
+        self,
+        *,
+        choose: str = "argmax",
+        soft_share: float = 0.5,
+        coin: str = "image",
+        kind: str = "paper",
+        factor: float = 0.1,
+        entropy_factor: float = 0.002,
+        decay: float = 0.9,
+    ) -> None:
+        super().__init__(choose)
+        one_of("coin", coin, ("image", "batch"))
+        self.soft_share, self.coin = between("soft_share", soft_share, 0, 1), coin
+        self.reward = ReinforceLoss(kind=kind, factor=factor, entropy_factor=entropy_factor, decay=decay)
+
+    def drawn(
+        self, scores: Float[Tensor, "b t n"], hidden: Bool[Tensor, "b _ n"] | None
+    ) -> Float[Tensor, "b t n"]:
+        """Return draws, for some sentences the probabilities."""
+        return drawn(masked_softmax(scores, hidden), hidden, self.soft_share, self.coin)
+
+
+class GumbelChoice(Choice):
+    """Draw a place, with the slope of a relaxed draw in place of its own: straight-through Gumbel-softmax.
+
+    Args:
+        choose: What is read at inference.
+        tau: Temperature of the relaxed draw, above 0. A buffer, so that it can fall while training runs.
+        hard: Whether one place is read in training; else the relaxed draw itself.
+
+    Raises:
+        OptionError: ``choose`` is unknown, or ``tau`` is not positive.
+    """
+
+    tau: Tensor
+
+    def __init__(self, *, choose: str = "argmax", tau: float = 1.0, hard: bool = True) -> None:
+        super().__init__(choose)
+        self.register_buffer("tau", torch.tensor(positive("tau", tau)))
+        self.hard = hard
+
+    def drawn(
+        self, scores: Float[Tensor, "b t n"], hidden: Bool[Tensor, "b _ n"] | None
+    ) -> Float[Tensor, "b t n"]:
+        """Return draws with the slope of relaxed ones."""
+        return relaxed(scores, self.tau, hidden, hard=self.hard)
+
+
+class MarginalChoice(Choice):
+    """Sum the probability of each word over all places that could be read: exact, nothing is drawn.
+
+    p(y) = sum_j a_j p(y | s, h_j): Wu, Shapiro, Cotterell. Hard Non-Monotonic Attention for Character-Level
+    Transduction. EMNLP 2018. arXiv:1808.10024. The best k places alone: Shankar, Garg, Sarawagi. EMNLP 2018.
+    Each place costs a softmax over the vocabulary.
+
+    Args:
+        choose: What is read at inference; "marginal" sums as in training.
+        places: How many of the most probable places are summed over; None for all.
+
+    Raises:
+        OptionError: ``choose`` is unknown, or ``places`` is not a positive whole number.
+    """
+
+    sums = True
+
+    def __init__(self, *, choose: str = "argmax", places: int | None = None) -> None:
+        super().__init__(choose, (*CHOICES, "marginal"))
+        self.places = None if places is None else whole("places", places)
+
+    @property
+    def summing(self) -> bool:
+        """Whether the words' probabilities are summed now."""
+        return self.training or self.choose == "marginal"
+
+    def drawn(
+        self, scores: Float[Tensor, "b t n"], hidden: Bool[Tensor, "b _ n"] | None
+    ) -> Float[Tensor, "b t n"]:
+        """Return the probabilities, by which the sum is weighed."""
+        return masked_softmax(scores, hidden)
