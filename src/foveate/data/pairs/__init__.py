@@ -1,0 +1,1 @@
+"""Sentences in two languages, line by line: how they are read, checked and fed to a translator."""
