@@ -27,6 +27,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--masters", type=int, nargs="+", default=list(range(100, 110)))
+    parser.add_argument("--processes", type=int, default=2, help="which do not change the verdicts")
     parser.add_argument("--out", type=Path, default=Path("runs"))
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -38,7 +39,7 @@ def main() -> None:
             data.replace("scenes(", f"scenes(seed={master}, "),
             **question(epochs),
             seeds=f"3..{LONGEST} from {LONGEST * master}",
-            engine="processes(count=2)",
+            engine="local" if options.processes == 1 else f"processes(count={options.processes})",
             out=options.out / f"demo-{master}",
         )
         helps, same = (found.verdicts[name] for name in question(epochs)["variants"])

@@ -12,6 +12,7 @@ from foveate.data.command_options import DataOptions
 from foveate.data.folders.open_folder import open_folder
 from foveate.data.masks.open_mask_folder import open_mask_folder
 from foveate.data.open import open_data
+from foveate.data.pairs.open_pairs import open_pairs
 from foveate.data.tables.open_manifest import open_manifest
 from foveate.errors import OptionError
 from tests.data.image_samples import save
@@ -22,7 +23,7 @@ def options_of(opener):
     return {name for name, p in inspect.signature(opener).parameters.items() if p.kind is p.KEYWORD_ONLY}
 
 
-@pytest.mark.parametrize("opener", [open_folder, open_mask_folder, open_manifest, open_coco])
+@pytest.mark.parametrize("opener", [open_folder, open_mask_folder, open_manifest, open_coco, open_pairs])
 def test_no_option_of_an_opener_is_missing_from_the_command_line(opener):
     said = {field.name for field in fields(DataOptions)} - {"split_seed"} | {"seed"}
     assert options_of(opener) <= said
@@ -85,3 +86,8 @@ def test_folders_and_classes_are_named_on_the_command_line(tmp_path, capsys):
     }
     assert open_data(root, **options).classes == ("ground", "box")
     assert main(["check", str(root), "--separator", "|"]) == 2 or "separator" in capsys.readouterr().out
+
+
+def test_an_option_for_other_data_is_refused(capsys):
+    assert main(["check", "scenes", "--source", "en"]) == 2
+    assert "no option is called source" in capsys.readouterr().err

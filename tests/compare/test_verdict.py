@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from foveate.compare.statistics.answer import Candidate, answer, recommended
-from foveate.compare.statistics.family import Difference
+from foveate.compare.statistics.difference import Difference
 from foveate.compare.statistics.verdict import Terms, could_have_found, credit, judge
 
 TERMS = Terms()

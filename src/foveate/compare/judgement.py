@@ -14,7 +14,7 @@ from foveate.compare.plan import StudyPlan
 from foveate.compare.planned import BASELINE, Key, PlannedVariant
 from foveate.compare.run_files import answers
 from foveate.compare.statistics.answer import Candidate, answer, recommended
-from foveate.compare.statistics.family import Difference
+from foveate.compare.statistics.difference import Difference
 from foveate.compare.statistics.looks import Decision, decide
 from foveate.compare.statistics.pseudo_values import class_scores, item_scores
 from foveate.compare.statistics.verdict import (

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from foveate.compare.statistics.crossed_effects import components, interval
-from foveate.compare.statistics.family import Difference
+from foveate.compare.statistics.difference import Difference
 from foveate.tasks.metric import Metric
 
 _ROUNDING = 1e-9  # of pseudo-values that are the items' own scores

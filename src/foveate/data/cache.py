@@ -23,13 +23,12 @@ from foveate.data.base import ImageData, Split
 from foveate.data.cache_content import fitted, fitted_masks, squares
 from foveate.data.cached_split import CachedSplit
 from foveate.data.canvas import Canvas, choose_canvas
-from foveate.errors import DataError, OptionError
-from foveate.files import replacing
+from foveate.data.sealed_array import not_read_back, open_sealed, write_sealed
+from foveate.errors import OptionError
 
 VERSION = 2  # raise it whenever a decoded pixel could change
 _CHUNK = 512  # images decoded between two writes, if they are small
 _CHUNK_BYTES = 2**26  # and this much at most
-_SEAL = 32  # bytes of the checksum that a file ends in
 
 Rows = Callable[[range], UInt8[np.ndarray, "n ..."]]  # item numbers -> what the file holds of them
 
@@ -107,56 +106,12 @@ def _cached(data: ImageData, name: str, split: Split, canvas: Canvas, folder: Pa
 
 def _kept(path: Path, shape: tuple[int, ...], rows: Rows) -> np.memmap:
     """Return what the file holds, built now if it was not before."""
-    found = _open(path, shape)
+    found = open_sealed(path, shape)
     if found is None:
-        _build(path, rows, shape)
-        found = _open(path, shape)
+        step = max(1, min(_CHUNK, _CHUNK_BYTES // int(np.prod(shape[1:]))))
+        firsts = range(0, shape[0], step)
+        write_sealed(path, (rows(range(first, min(first + step, shape[0]))) for first in firsts), shape)
+        found = open_sealed(path, shape)
     if found is None:
-        raise DataError(
-            f"{path}: was just written and cannot be read back. Is the disk sound? Set FOVEATE_CACHE."
-        )
+        raise not_read_back(path)
     return found
-
-
-def _open(path: Path, shape: tuple[int, ...]) -> np.memmap | None:
-    """Return the file's images, or None if it is missing, cut short or something else."""
-    try:
-        images = np.lib.format.open_memmap(path, mode="r")
-        fits = images.shape == shape and images.dtype == np.uint8
-        return images if fits and _sealed(path) else None
-    except (OSError, ValueError, EOFError):  # ValueError: no .npy header, or fewer bytes than it promises
-        return None
-
-
-def _sealed(path: Path) -> bool:
-    """Return whether a file ends in the checksum of all bytes before it."""
-    total, left = hashlib.sha256(), path.stat().st_size - _SEAL
-    with path.open("rb") as file:
-        while left > 0:
-            part = file.read(min(left, _CHUNK_BYTES))
-            total.update(part)
-            left -= len(part) or left
-        return file.read() == total.digest()
-
-
-def _build(path: Path, rows: Rows, shape: tuple[int, ...]) -> None:
-    """Write the file beside its place, then move it there."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as part, part.open("w+b") as file:
-            header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-            np.lib.format.write_array_header_1_0(file, header)
-            # Plain writes: a full disk is an error here, where a memory map would kill the process.
-            step = max(1, min(_CHUNK, _CHUNK_BYTES // int(np.prod(shape[1:]))))
-            for first in range(0, shape[0], step):
-                file.write(rows(range(first, min(first + step, shape[0]))).data)
-            file.flush()
-            file.seek(0)
-            digest = hashlib.file_digest(file, "sha256").digest()
-            file.seek(0, os.SEEK_END)
-            file.write(digest)
-    except OSError as error:
-        raise DataError(
-            f"{path.parent}: cannot keep {np.prod(shape) / 2**20:.0f} MiB ({error.strerror}). "
-            "Make room, or set FOVEATE_CACHE to a folder that has it."
-        ) from None

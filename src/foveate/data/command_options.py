@@ -56,16 +56,22 @@ class DataOptions:
     """Of COCO annotations: masks of the objects, or which categories an image has. Default: mask."""
 
     source: str | None = None
-    """Of sentences: the language to translate from, as files or columns name it, such as en."""
+    """Of sentences: the language to translate from, as the files' endings or columns name it, such as en."""
 
     target: str | None = None
-    """Of sentences: the language to translate into, such as de; or the file of the translations."""
+    """The language to translate into; or the file with the translations, if DATA is one text file."""
+
+    train: str | None = None
+    """Of a folder of sentences: the part to train on, if its name does not say so; likewise the next two."""
+
+    val: str | None = None
+    """The part for validation."""
 
     test: str | None = None
-    """Of sentences: the part to test on, such as test_2016_flickr, if its name does not say so."""
+    """The part for the test, such as test_2016_flickr."""
 
     longest: int | None = None
-    """Of sentences: words of the longest one that is trained on. Default: 100."""
+    """Words of the longest sentence or caption that is trained on. Default: 100."""
 
     shares: str | None = None
     """Of train, val and test, for data in one piece. Default: 0.7,0.1,0.2."""

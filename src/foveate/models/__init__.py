@@ -3,6 +3,7 @@
 from foveate.models import classification as classification
 from foveate.models import crf as crf
 from foveate.models import segmentation as segmentation
+from foveate.models.captioning import adaptive_captioner as adaptive_captioner
 from foveate.models.create import create_model as create_model
 from foveate.models.create import list_models as list_models
 from foveate.models.create import named_normalisation as named_normalisation

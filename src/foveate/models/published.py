@@ -27,8 +27,9 @@ def load_published(model: nn.Module, path: Path | str) -> tuple[str, ...]:
 
     Args:
         model: Receives the weights; from ``create_model``, with the options of the published network.
-        path: A safetensors file, or a PyTorch file (weights only: nothing in it is executed); the weights
-            may be nested under ``state_dict`` or ``model`` and prefixed with ``module.``.
+        path: A safetensors file, arrays of NumPy (.npz) or a PyTorch file (weights only: nothing in it is
+            executed); the weights may be nested under ``state_dict`` or ``model`` and prefixed with
+            ``module.``.
 
     Returns:
         The names that keep their fresh weights: a head for another number of classes, and the mechanism's if

@@ -1,7 +1,8 @@
 """Files of weights: read them, and put them into a model whose head may differ.
 
-Safetensors files and PyTorch files are read (weights only: nothing in them is executed), also if the weights
-are nested under ``state_dict`` or the like, or if DataParallel or torch.compile has prefixed every name.
+Safetensors files, NumPy's .npz and PyTorch files are read (weights only: nothing in them is executed), also
+if the weights are nested under ``state_dict`` or the like, or if DataParallel or torch.compile has prefixed
+every name.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from foveate.errors import CheckpointError, in_one_line, nearest
+from foveate.models.array_file import load_arrays
 from foveate.tensor_file import load_tensors
 
 _NESTS = ("state_dict_ema", "state_dict", "model_state_dict", "model_state", "model")
@@ -40,6 +42,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """
     if not path.is_file():
         raise CheckpointError(f"{path}: there is no such file of weights")
+    if path.suffix == ".npz":
+        return load_arrays(path)
     try:
         content: Any = load_tensors(path) if path.suffix == ".safetensors" else _loaded(path)
     except pickle.UnpicklingError as error:  # its text advises to run the file's code

@@ -9,7 +9,7 @@ from foveate.errors import DataError
 from foveate.tasks.base import Task, task_named, tasks
 
 
-def open_source(source: object = None, task: str | None = None, /, **options: object) -> Data:
+def open_source(source: object = None, /, task: str | None = None, **options: object) -> Data:
     """Open data.
 
     Args:

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from foveate.data.pairs.looks_like_pairs import looks_like_pairs
 from foveate.data.pairs.open_pairs import open_pairs
 from foveate.errors import DataError, OptionError
 from tests.data.pairs.pair_samples import listed, pairs, write, write_parts
@@ -272,3 +273,35 @@ def test_columns_that_cannot_be_told_apart(tmp_path):
         open_pairs(path)
     with pytest.raises(DataError, match="no such file or folder"):
         open_pairs(tmp_path / "nothing")
+
+
+def test_pairs_are_recognised_by_names_and_columns(tmp_path):
+    write_parts(tmp_path / "parts", ".gz")
+    write(tmp_path / "split" / "train" / "en.txt", ["a"])
+    write(tmp_path / "split" / "train" / "de.txt", ["a"])
+    (tmp_path / "tables").mkdir()
+    known = [
+        tmp_path / "parts",
+        str(tmp_path / "split"),
+        table(tmp_path / "a.tsv", ["source\ttarget", "a\tb"]),
+        table(tmp_path / "b.csv", ['"id";"src";"tgt"', "1;a;b"]),
+        table(tmp_path / "c.jsonl", [json.dumps({"translation": {"en": "a", "de": "b"}})]),
+        table(tmp_path / "tables" / "train.tsv", ["source\ttarget", "a\tb"]).parent,
+    ]
+    assert [path for path in known if not looks_like_pairs(path)] == []
+
+
+def test_other_sources_are_not_taken_for_pairs(tmp_path):
+    for name in ("code.py", "code.md", "train/cat/1.jpg", "train/dog/1.jpg", "train.csv", "test.csv"):
+        write(tmp_path / name, ["path,label"])
+    write(tmp_path / "a.jsonl", ['{"file": "a.jpg"}'])
+    write(tmp_path / "b.jsonl", ["{"])
+    others = [
+        tmp_path,
+        tmp_path / "a.jsonl",
+        tmp_path / "b.jsonl",
+        tmp_path / "train.csv",
+        tmp_path / "train",
+    ]
+    others += [tmp_path / "nothing", "scenes", "scenes(size=32)", "", None, 7, "x" * 10_000, "a\0b"]
+    assert [source for source in others if looks_like_pairs(source)] == []

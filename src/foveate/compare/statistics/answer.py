@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from foveate.compare.statistics.family import Difference
+from foveate.compare.statistics.difference import Difference
 from foveate.compare.statistics.verdict import HELPS, Terms, Verdict, to_know, too_noisy
 from foveate.quantities import duration
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from foveate.compare.statistics.crossed_effects import Components, components, interval
-from foveate.compare.statistics.family import Difference, Outcome, describe
+from foveate.compare.statistics.difference import Difference, Outcome, describe
 from foveate.compare.statistics.moderation import moderate
 from foveate.compare.statistics.outlook import chance_of_verdict
 from foveate.compare.statistics.power import LEAST_SEEDS, tells

@@ -16,7 +16,7 @@ A comparison that is significantly noisier than the others (above the 95 % point
 degrees of freedom, times the median of the others) borrows nothing: it is judged by its own mean square and
 its own S - 1 degrees of freedom.
 
-The numbers are the result of simulation, ``benchmarks/calibration.py``: false verdicts per study stay at 5 %
+The numbers are the result of simulation, ``benchmarks/simulated``: false verdicts per study stay at 5 %
 with equal variants, with one, the baseline or half of the variants several times as noisy as the rest, and
 with one that is much quieter. With full pooling, or with twice the own degrees of freedom, they do not.
 """

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from foveate.compare.statistics.family import Difference, Outcome
+from foveate.compare.statistics.difference import Difference, Outcome
 from foveate.compare.statistics.power import LEAST_SEEDS
 
 Name = Literal[

@@ -57,13 +57,18 @@ def language_of(path: Path) -> str:
     return stem(path).rpartition(".")[2]
 
 
-def has_tabs(path: Path) -> bool:
-    """Return whether the first line of a text file has a tab."""
+def first_line(path: Path) -> str:
+    """Return the first line of a text file, or its beginning if it is long; "" if it cannot be read."""
     try:
         with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as file:
-            return b"\t" in file.readline(_LOOKED_AT)
+            return file.readline(_LOOKED_AT).decode("utf-8-sig", errors="replace").rstrip("\r\n")
     except (OSError, EOFError, zlib.error):
-        return False
+        return ""
+
+
+def is_language(name: str) -> bool:
+    """Return whether a file's ending looks like the code of a language, or says source or target."""
+    return bool(_CODE.match(name)) or name.lower() in SOURCES + TARGETS
 
 
 def found_in(folder: Path) -> Found:
@@ -105,7 +110,7 @@ def languages_of(
     Raises:
         OptionError: They cannot be distinguished, or are not there.
     """
-    known = [name for name in names if _CODE.match(name) or name.lower() in SOURCES + TARGETS]
+    known = [name for name in names if is_language(name)]
     source = _named(where, names, source, "source", what) or _one_of(names, SOURCES)
     target = _named(where, names, target, "target", what) or _one_of(names, TARGETS)
     if source is None and target is not None and len(known) == 2:

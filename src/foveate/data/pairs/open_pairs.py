@@ -9,8 +9,8 @@ from foveate.data.base import SPLITS
 from foveate.data.pairs.divide import trainable, with_test
 from foveate.data.pairs.find_files import (
     TABLES,
+    first_line,
     found_in,
-    has_tabs,
     is_table,
     language_of,
     languages_of,
@@ -115,7 +115,7 @@ def _paths(path: str | Path | Sequence[str | Path], target: str | None) -> tuple
         other = next((file for file in _others(one, target) if file.is_file()), None)
         if other is not None:
             return one, other
-    if has_tabs(one):
+    if "\t" in first_line(one):
         return one, None
     raise DataError(
         f"{one}: where are the translations? {'No file ' + target + ' is beside it. ' if target else ''}"

@@ -65,6 +65,11 @@ def _encoders() -> dict[type[nn.Module], Callable[..., Encoder]]:
     }
 
 
+def encoder_class(network: nn.Module) -> Callable[..., Encoder]:
+    """Return what makes an encoder of a classifier; a chain of layers if nothing else is known."""
+    return next((of for kind, of in _encoders().items() if isinstance(network, kind)), LayerChainEncoder)
+
+
 def build_encoder(
     name: str,
     *,
@@ -131,8 +136,7 @@ def _built(
 def _of_network(name: str, output_stride: int, pretrained: bool, options: dict[str, Any]) -> Encoder:
     own = {n: options.pop(n) for n in list(options) if n in _OWN}
     network = _network(name, pretrained, options)
-    encoder = next((of for kind, of in _encoders().items() if isinstance(network, kind)), LayerChainEncoder)
-    return _called(name, encoder, own, network=network, output_stride=output_stride)
+    return _called(name, encoder_class(network), own, network=network, output_stride=output_stride)
 
 
 def _network(name: str, pretrained: bool, options: dict[str, Any]) -> nn.Module:

@@ -1,3 +1,5 @@
+"""Differences of a study that is looked at once, after all its seeds."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -5,7 +7,7 @@ import pytest
 from scipy import stats
 
 from foveate.compare.statistics.crossed_effects import components, interval
-from foveate.compare.statistics.family import compare_all
+from foveate.compare.statistics.looks import Look, decide
 
 
 def study(variants: int = 3, seeds: int = 3, items: int = 200, rng: int = 0) -> dict[str, np.ndarray]:
@@ -15,9 +17,14 @@ def study(variants: int = 3, seeds: int = 3, items: int = 200, rng: int = 0) -> 
     return {"baseline": y[0]} | {f"v{m}": y[m] for m in range(1, variants + 1)}
 
 
-def differences(scores: dict[str, np.ndarray], **options):
+def differences(scores: dict[str, np.ndarray], level: float = 0.95, **options):
+    """Return the differences of a study with one look, after all its seeds."""
     variants = {k: v for k, v in scores.items() if k != "baseline"}
-    return compare_all(dict.fromkeys(variants, scores["baseline"]), variants, **options)
+    single = 1 - (1 - level) / max(len(variants), 1)
+    looks = {name: [Look(len(y), single)] for name, y in variants.items()}
+    against = dict.fromkeys(variants, scores["baseline"])
+    found = decide(against, variants, looks, alpha=1 - level, **options)
+    return {name: decision.difference for name, decision in found.items()}
 
 
 def assert_same(a, b):
@@ -83,5 +90,5 @@ def test_degenerate_studies_have_defined_answers():
 
 def test_p_of_a_family_is_the_t_test_on_seed_means_where_only_seeds_vary():
     means = np.random.default_rng(3).normal(size=(4, 1)) + np.zeros((1, 300))
-    d = compare_all({"a": np.zeros((4, 300))}, {"a": means}, span=None)["a"]
+    d = differences({"baseline": np.zeros((4, 300)), "a": means}, span=None)["a"]
     assert d.p == pytest.approx(stats.ttest_1samp(means[:, 0], 0).pvalue, rel=2e-3)

@@ -1,16 +1,14 @@
-"""All comparisons of one kind in a study, corrected for their number."""
+"""What is known about one comparison of a study: the difference, its interval, what would decide it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from foveate.compare.statistics import outlook, power
-from foveate.compare.statistics.crossed_effects import Components, components, interval, p_value
-from foveate.compare.statistics.moderation import moderate
+from foveate.compare.statistics.crossed_effects import Components, interval, p_value
 
 Outcome = Literal["verdict", "futile", "dropped", "open"]
 """How a comparison stands after a look; see ``looks.Decision``."""
@@ -59,40 +57,6 @@ class Difference:
     seed_sd: float | None = None
     item_share: float | None = None
     item_sd: float | None = None
-
-
-def compare_all(
-    against: Mapping[str, np.ndarray],
-    scores: Mapping[str, np.ndarray],
-    *,
-    level: float = 0.95,
-    margin: float = 0.0,
-    span: float | None = 1.0,
-    higher_is_better: bool = True,
-) -> dict[str, Difference]:
-    """Compare several variants once, each with its own reference, and correct for their number.
-
-    Args:
-        against: For each variant the scores (S, N) of what it is compared with.
-        scores: For each variant its scores (S, N), rows by seed, columns by test item, as in ``against``.
-        level: Confidence of all intervals together (Bonferroni), in (0, 1).
-        margin: The least difference worth having, in the unit of the scores.
-        span: The range of one score (1 for accuracy), or None.
-        higher_is_better: False for an error or a loss.
-    """
-    family = moderate({name: components(y - against[name], span=span) for name, y in scores.items()})
-    single = 1 - (1 - level) / max(len(family), 1)
-    return {
-        name: describe(
-            c,
-            (scores[name], against[name]),
-            single,
-            margin=margin,
-            alpha=1 - level,
-            higher_is_better=higher_is_better,
-        )
-        for name, c in family.items()
-    }
 
 
 def describe(

@@ -1,0 +1,1 @@
+"""Simulated studies: what ``benchmarks.calibration`` prints, one file a table."""
