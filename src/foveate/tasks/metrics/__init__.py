@@ -1,4 +1,4 @@
-"""Metrics, one file each: of one class per item, and of dense labels, whose counts add up over images."""
+"""Metrics, one file each: of one class per item, of dense labels, and of text; records add up over items."""
 
 from foveate.tasks.metrics.accuracy import Accuracy as Accuracy
 from foveate.tasks.metrics.auroc_classes import ClassAUROC as ClassAUROC
@@ -23,4 +23,7 @@ from foveate.tasks.metrics.overlaps import PixelAccuracy as PixelAccuracy
 from foveate.tasks.metrics.saliency import AdaptiveF as AdaptiveF
 from foveate.tasks.metrics.saliency import MaxF as MaxF
 from foveate.tasks.metrics.saliency import MeanAbsoluteError as MeanAbsoluteError
+from foveate.tasks.metrics.text import TextMetric as TextMetric
+from foveate.tasks.metrics.text import parse_text_metric as parse_text_metric
+from foveate.tasks.metrics.text import text_metrics as text_metrics
 from foveate.tasks.metrics.top_k import TopK as TopK

@@ -16,6 +16,8 @@ from foveate.tasks.metrics.auroc import auroc, mean_present
 from foveate.tasks.metrics.counted_metric import metrics, parse_metric
 from foveate.tasks.metrics.label_metric import LabelMetric, label_metrics, parse_label_metric
 from foveate.tasks.metrics.log_loss import LogLoss
+from foveate.tasks.metrics.text import text_metrics
+from foveate.tasks.metrics.text.text_metric import score_texts
 
 Lists = Sequence[Any] | np.ndarray | Tensor
 
@@ -27,32 +29,42 @@ def score(name: str, predictions: Lists, truths: Lists) -> float:
         name: A metric, with its options in brackets. Of one class per item: ``accuracy``,
             ``balanced_accuracy``, ``f1`` (macro), ``auroc`` (each class against the rest; also of several
             findings per item), ``log_loss`` (nats), ``brier``, ``top_5``. Of masks: ``miou``, ``dice`` and
-            all others that ``--metric`` takes.
+            all others that ``--metric`` takes. Of text: ``bleu_1`` to ``bleu_4``, ``sacrebleu``, ``chrf``,
+            ``rouge_l``, ``cider_d``, ``cider``, ``meteor_exact``, ``meteor_stem``; those of captions take
+            ``tokens=ptb`` (the default) or ``tokens=whitespace``.
         predictions: Of one class per item: labels (N,), numbers or names, for the first three; probabilities
             (N, K); or probabilities of the second of two classes (N,). Of masks: probabilities (N, K, H, W)
-            or labels (N, H, W).
+            or labels (N, H, W). Of text: a list of texts.
         truths: Labels (N,); 0 and 1 for each of several findings (N, K); masks (N, H, W), 255 for ignored
-            pixels.
+            pixels; of text, the references: of each item a text, or a list of texts.
 
     Returns:
-        The score; nan where it is undefined, such as the AUROC of a single class.
+        The score; nan where it is undefined, such as the AUROC of a single class. Fractions of 1, also of
+        ``sacrebleu`` and ``chrf``, which are usually printed in points of 100; CIDEr and CIDEr-D go from 0
+        to 10, as coco-caption has them.
 
     Raises:
         UnknownNameError: There is no such metric.
         OptionError, SpecError: Its options cannot be read, or have impossible values.
         ShapeError: Predictions and truths do not match each other or the metric.
-        DataError: A truth is not one of the classes, or a prediction is not a number.
+        DataError: A truth is not one of the classes, or a prediction is not a number; an entry is not a
+            text, or an item has no reference.
+        MissingExtraError: The metric needs a package that is not installed.
 
     Example:
         >>> score("accuracy", [[0.9, 0.1], [0.2, 0.8], [0.7, 0.3]], [0, 1, 1])
         0.6666666666666666
         >>> score("f1", ["cat", "dog", "dog"], ["cat", "dog", "cat"])
         0.6666666666666666
+        >>> round(score("bleu_4", ["A dog runs on grass ."], [["A black dog runs on grass .", "A dog ."]]), 4)
+        0.6221
     """
     bare = parse_call(name)[0]
+    if bare in text_metrics:
+        return score_texts(name, predictions, truths)
     of_labels = bare in label_metrics or re.fullmatch(r"top_\d+", bare) is not None
     if not of_labels and bare not in metrics:
-        raise UnknownNameError("metric", name, {*label_metrics, *metrics, "top_5"})
+        raise UnknownNameError("metric", name, {*label_metrics, *metrics, *text_metrics, "top_5"})
     given, true = _array(predictions), _array(truths)
     if not given.ndim or not true.ndim:
         raise ShapeError("score: got a single value, expected lists or arrays, one entry an item.")
