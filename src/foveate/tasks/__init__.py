@@ -8,3 +8,4 @@ from foveate.tasks.judged import Judged as Judged
 from foveate.tasks.metric import Metric as Metric
 from foveate.tasks.part import Part as Part
 from foveate.tasks.segmentation import Segmentation as Segmentation
+from foveate.tasks.translation import Translation as Translation

@@ -13,7 +13,7 @@ from typing import Any, Self
 import torch
 
 from foveate.data.feed import Batch, Feed
-from foveate.tasks.metrics.text.text_metric import Counter
+from foveate.tasks.metrics.text.text_metric import TextCounter
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class CountedBatch:
     """
 
     items: Any
-    counters: tuple[Counter, ...]
+    counters: tuple[TextCounter, ...]
 
     def __len__(self) -> int:
         return len(self.items)
@@ -46,7 +46,7 @@ class CountedFeed:
     """
 
     feed: Feed
-    counters: tuple[Counter, ...]
+    counters: tuple[TextCounter, ...]
 
     def __len__(self) -> int:
         return len(self.feed)

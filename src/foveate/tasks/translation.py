@@ -20,7 +20,7 @@ from torch.nn.utils.rnn import pad_sequence
 from foveate.data.checks.finding import Finding
 from foveate.data.feed import Data, Feed
 from foveate.data.pairs.check_sentences import check_sentences, opening_warnings
-from foveate.data.pairs.find_files import is_pairs
+from foveate.data.pairs.looks_like_pairs import looks_like_pairs
 from foveate.data.pairs.open_pairs import open_pairs
 from foveate.data.pairs.pair_data import PairData
 from foveate.data.pairs.sentence_feed import SentenceBatch, SentenceFeed
@@ -60,7 +60,7 @@ class Translation(WordTask):
     @classmethod
     def opens(cls, source: object) -> bool:
         """Return whether a path holds sentences in two languages."""
-        return isinstance(source, str | Path) and is_pairs(Path(source))
+        return looks_like_pairs(source)
 
     @classmethod
     def open(cls, source: object, /, **options: object) -> PairData:
@@ -267,7 +267,7 @@ class Translation(WordTask):
     def tell(
         self, model: nn.Module, words: Sequence[str], *, out: Path | None = None, **options: Any
     ) -> Iterator[Told]:
-        """Yield the translation of every sentence: each line of a file or of standard input (-), or as written.
+        """Yield the translation of every sentence: of each line of a file or of standard input, or as written.
 
         Raises:
             OptionError: The task has no such option.

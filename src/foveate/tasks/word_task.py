@@ -79,6 +79,9 @@ class WordTask(Task):
         self.metric: TextMetric = parse_text_metric(metric or self.usual_metric)
         others = (parse_text_metric(name) for name in self.told_metrics)
         self.told = tuple(other for other in others if other.name != self.metric.name)
+        self.widths = tuple(
+            metric.prepare(["a"]).records(["a"]).shape[1] for metric in (self.metric, *self.told)
+        )
         self.target = read_vocabulary(inputs["target"], "target")
         self.options = _search_options(inputs["search"])
 
@@ -179,20 +182,16 @@ class WordTask(Task):
 
     def value(self, records: Float64[np.ndarray, "n r"]) -> float:
         """Return the metric over the items that left these records."""
-        return self.metric.value_of_total(records[:, : self.metric.width].sum(axis=0))
+        return self.metric.value(self._by_metric(records)[0])
 
     def value_without_each(self, records: Float64[np.ndarray, "n r"]) -> Float64[np.ndarray, " n"]:
         """Return the metric without each item in turn."""
-        return self.metric.value_without_each(records[:, : self.metric.width])
+        return self.metric.value_without_each(self._by_metric(records)[0])
 
     def figures(self, records: Float64[np.ndarray, "n r"]) -> dict[str, float]:
         """Return the other metrics over these items, as they are printed."""
-        found, first = {}, self.metric.width
-        for other in self.told:
-            total = records[:, first : first + other.width].sum(axis=0)
-            found[other.name] = other.scale * other.value_of_total(total)
-            first += other.width
-        return found
+        of_others = zip(self.told, self._by_metric(records)[1:], strict=True)
+        return {other.name: other.scale * other.value(own) for other, own in of_others}
 
     def best_of(self, hypotheses: Sequence[Hypothesis]) -> list[Answer]:
         """Return hypotheses as plain data."""
@@ -215,6 +214,10 @@ class WordTask(Task):
         ended = [*words, "</s>"]
         return {"words": ended, "weights": weights.double().round(decimals=_READ).tolist()}
 
+    def _by_metric(self, records: np.ndarray) -> list[np.ndarray]:
+        """Return the part of the records that belongs to each metric."""
+        return np.split(np.asarray(records), np.cumsum(self.widths)[:-1], axis=1)
+
     def _loss(self, model: nn.Module, items: Any, smoothing: float) -> Float[Tensor, ""]:
         words = word_model(model)
         decoded = model(*self.given(items), words.shifted(items.target))
@@ -223,8 +226,9 @@ class WordTask(Task):
 
 def word_model(model: nn.Module) -> WordModel:
     """Return the model behind a wrapper such as ``DistributedDataParallel``, or itself."""
-    while not isinstance(model, WordModel) and isinstance(getattr(model, "module", None), nn.Module):
-        model = model.module
+    inner = getattr(model, "module", None)
+    if not isinstance(model, WordModel) and isinstance(inner, nn.Module):
+        return word_model(inner)
     if not isinstance(model, WordModel):
         raise ShapeError(f"{type(model).__name__} does not predict words: derive it from WordModel.")
     return model
