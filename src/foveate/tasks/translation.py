@@ -193,6 +193,10 @@ class Translation(WordTask):
         """Return the sentences."""
         return (items.source,)
 
+    def wanted(self, items: SentenceBatch) -> Tensor:
+        """Return the translations."""
+        return items.target
+
     def limits(self, items: SentenceBatch) -> list[int]:
         """Return twice the length of each sentence, and some words more."""
         return (2 * (items.source != PAD).sum(dim=1) + _SPARE).tolist()
@@ -267,7 +271,7 @@ class Translation(WordTask):
     def tell(
         self, model: nn.Module, words: Sequence[str], *, out: Path | None = None, **options: Any
     ) -> Iterator[Told]:
-        """Yield the translation of every sentence: of each line of a file or of standard input, or as written.
+        """Yield the translation of every sentence: each line of a file or of standard input, or as written.
 
         Raises:
             OptionError: The task has no such option.

@@ -151,6 +151,10 @@ class WordTask(Task):
         """Return what a model encodes of a batch."""
 
     @abstractmethod
+    def wanted(self, items: Any) -> Tensor:
+        """Return the words of the reference (B, T) of each item of a batch, with their end, padded."""
+
+    @abstractmethod
     def limits(self, items: Any) -> list[int] | None:
         """Return the greatest number of words of an answer to each item; None for ``search.max_length``."""
 
@@ -220,8 +224,9 @@ class WordTask(Task):
 
     def _loss(self, model: nn.Module, items: Any, smoothing: float) -> Float[Tensor, ""]:
         words = word_model(model)
-        decoded = model(*self.given(items), words.shifted(items.target))
-        return words.loss(decoded, items.target, label_smoothing=smoothing)
+        wanted = self.wanted(items)
+        decoded = model(*self.given(items), words.shifted(wanted))
+        return words.loss(decoded, wanted, label_smoothing=smoothing)
 
 
 def word_model(model: nn.Module) -> WordModel:
