@@ -118,7 +118,7 @@ def _is_word(text: str) -> bool:
     """Return whether this is a bare word: a name, or parts of one: ``timm/resnet18``, ``mine.nets:build``."""
     if text.lower() in _BOOLEANS:
         return False
-    parts = re.split("[/.:]", text)
+    parts = re.split("[/.:]" if ":" in text else "/", text)
     return text.isascii() and all(part.isidentifier() and not keyword.iskeyword(part) for part in parts)
 
 
