@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from foveate.cli.__main__ import main
+from foveate.data.captions.open_captions import open_captions
 from foveate.data.coco.open_coco import open_coco
 from foveate.data.command_options import DataOptions
 from foveate.data.folders.open_folder import open_folder
@@ -23,7 +24,9 @@ def options_of(opener):
     return {name for name, p in inspect.signature(opener).parameters.items() if p.kind is p.KEYWORD_ONLY}
 
 
-@pytest.mark.parametrize("opener", [open_folder, open_mask_folder, open_manifest, open_coco, open_pairs])
+@pytest.mark.parametrize(
+    "opener", [open_folder, open_mask_folder, open_manifest, open_coco, open_pairs, open_captions]
+)
 def test_no_option_of_an_opener_is_missing_from_the_command_line(opener):
     said = {field.name for field in fields(DataOptions)} - {"split_seed"} | {"seed"}
     assert options_of(opener) <= said

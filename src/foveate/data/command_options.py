@@ -20,7 +20,7 @@ class DataOptions:
     """The options of all openers; None leaves one to what the data looks like."""
 
     images: str | None = None
-    """Folder of the images, by name or path, if it is not a usual one."""
+    """Folder of the images (or captioned pictures), by name or path, if it is not a usual one."""
 
     masks: str | None = None
     """Folder of the masks, likewise."""
@@ -54,6 +54,9 @@ class DataOptions:
 
     truth: Literal["mask", "labels"] | None = None
     """Of COCO annotations: masks of the objects, or which categories an image has. Default: mask."""
+
+    captions: str | None = None
+    """File of the captions, from the folder, if there are several."""
 
     source: str | None = None
     """Of sentences: the language to translate from, as the files' endings or columns name it, such as en."""

@@ -3,7 +3,9 @@
 from foveate.models import classification as classification
 from foveate.models import crf as crf
 from foveate.models import segmentation as segmentation
+from foveate.models import translation as translation
 from foveate.models.captioning import adaptive_captioner as adaptive_captioner
+from foveate.models.captioning import show_attend_tell as show_attend_tell
 from foveate.models.create import create_model as create_model
 from foveate.models.create import list_models as list_models
 from foveate.models.create import named_normalisation as named_normalisation

@@ -124,6 +124,14 @@ def test_words_one_by_one_are_words_at_once():
             torch.testing.assert_close(step.weights, decoded.weights[:, place])
 
 
+def test_an_end_that_is_written_like_padding_is_learnt():
+    model = small()
+    targets = torch.tensor([[5, 6, 0, 0], [7, 8, 9, 0]])
+    decoded = model(torch.rand(2, 9, 14).double(), model.shifted(targets))
+    likely = decoded.logits.log_softmax(dim=2).gather(2, targets.unsqueeze(2)).squeeze(2)
+    torch.testing.assert_close(model.loss(decoded, targets), -(likely.sum() - likely[0, 3]) / 7)
+
+
 def test_pictures_come_in_where_there_is_an_encoder():
     model = small(encoder="resnet18", trainable="layer4", places=3).float()
     assert (model.encoder.channels, model_normalisation(model)[0][0]) == (512, 0.485)

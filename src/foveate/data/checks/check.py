@@ -89,16 +89,14 @@ def check(data: ImageData) -> list[Finding]:
         truth = check_masks(data, looks, [item.probe.size for item in items])
     else:
         truth = check_labels(data)
-    findings = [
-        *_from_origin(data),
-        *truth,
-        *_problems(items),
-        *_traits(items),
-        *_sizes(items, "fitted onto one canvas" if masked else "brought to one square size"),
-        *_exact(items),
-        *_near(items),
-    ]
-    return worst_first(findings)
+    treated = "fitted onto one canvas" if masked else "brought to one square size"
+    return worst_first([*_from_origin(data), *truth, *_pictures(items, treated)])
+
+
+def check_pictures(data: ImageData) -> list[Finding]:
+    """Return faults and peculiarities of the pictures alone, whatever is true of them."""
+    items = [item for name, split in data.splits.items() for item in _items(name, split)]
+    return list(_pictures(items, "brought to one size"))
 
 
 def opening_warnings(data: ImageData) -> list[Finding]:
@@ -128,6 +126,14 @@ def check_files(source: Path) -> Iterator[Finding]:
 def worst_first(findings: Sequence[Finding]) -> list[Finding]:
     """Return findings, errors first, notes last."""
     return sorted(findings, key=lambda finding: ("error", "warning", "note").index(finding.severity))
+
+
+def _pictures(items: Sequence[_Item], treated: str) -> Iterator[Finding]:
+    yield from _problems(items)
+    yield from _traits(items)
+    yield from _sizes(items, treated)
+    yield from _exact(items)
+    yield from _near(items)
 
 
 def _items(name: str, split: Split) -> Iterator[_Item]:

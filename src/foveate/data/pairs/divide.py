@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool
 
+from foveate.data.base import SPLITS
 from foveate.data.pairs.line_hashes import line_hashes
 from foveate.data.pairs.part import Part
 from foveate.data.splits import Shares, cut
@@ -32,13 +33,16 @@ def with_test(parts: dict[str, Part], shares: Shares, seed: int, notes: list[str
     if whole not in parts:
         raise DataError(f"there is no split train; found {', '.join(parts) or 'no pair'}. Give one.")
     kept = {name: part for name, part in parts.items() if name != whole}
-    if "val" in kept:
-        both = shares[0] + shares[2]
-        shares = (shares[0] / both, 0.0, shares[2] / both) if both else shares
-    drawn = _drawn(parts[whole], shares, seed)
+    drawn = _drawn(parts[whole], test_shares(shares) if "val" in kept else shares, seed)
     sizes = ", ".join(f"{name} {len(part):,}" for name, part in drawn.items())
     notes.append(f"drawn by seed {seed} from pairs without a test split: {sizes}")
     return {**kept, **drawn}
+
+
+def test_shares(shares: Shares) -> Shares:
+    """Return the shares of train and test in their proportion, without val."""
+    both = sum(shares) - shares[1] if len(shares) == len(SPLITS) else 0
+    return (shares[0] / both, 0.0, shares[2] / both) if both else shares
 
 
 def _drawn(part: Part, shares: Shares, seed: int) -> dict[str, Part]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from foveate.data.base import SPLITS
 from foveate.data.folders.name_words import meaning, split_named
 from foveate.data.folders.walk import visible_folders
+from foveate.data.images.open_image import SUFFIXES
 from foveate.data.printable import printable
 from foveate.errors import DataError, OptionError, first_few, nearest
 
@@ -81,7 +82,8 @@ def found_in(folder: Path) -> Found:
     within = [place for place in visible_folders(folder) if meaning(place.name).split in SPLITS]
     for place in [folder, *within]:
         for path in sorted(place.iterdir()):
-            if path.name.startswith(".") or not path.is_file():
+            picture = path.suffix.lower() in SUFFIXES  # of which there may be many
+            if path.name.startswith(".") or picture or not path.is_file():
                 continue
             if is_table(path):
                 name = Path(path.name.lower().removesuffix(".gz")).stem

@@ -24,7 +24,6 @@ from foveate.options import whole
 
 SPACE = "▁"  # U+2581
 _INSTEAD = "_"
-_REMEMBERED = 200_000  # words whose parts are kept, so that a word is taken apart once
 _LONGEST = 100  # letters of a word that is merged in one piece: the time grows with their square
 
 
@@ -101,30 +100,14 @@ class BytePairVocabulary(Vocabulary):
     def _ranks(self) -> dict[tuple[str, str], int]:
         return {pair: rank for rank, pair in reversed(list(enumerate(self.merges)))}
 
-    @cached_property
-    def _remembered(self) -> dict[str, list[str]]:
-        return {}
-
-    def _split(self, text: str) -> list[str]:
-        return [part for word in _words(text) for part in self._taken_apart(word)]
-
-    def _taken_apart(self, word: str) -> list[str]:
-        found = self._remembered.get(word)
-        if found is None:
-            found = merged(list(word), self._ranks)
-            if len(self._remembered) < _REMEMBERED:
-                self._remembered[word] = found
-        return found
+    def _split(self, chunk: str) -> list[str]:
+        return [part for word in _words(chunk) for part in merged(list(word), self._ranks)]
 
     def _joined(self, words: Iterable[str]) -> str:
         return "".join(words).replace(SPACE, " ").strip()
 
     def _bare(self, word: str) -> str:
         return word.replace(SPACE, "")
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Pickle and copy the vocabulary without what it remembers."""
-        return {name: getattr(self, name) for name in ("letters", "merges", "lower")}
 
 
 def merged(parts: list[str], ranks: dict[tuple[str, str], int]) -> list[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
+from dataclasses import fields
 from functools import cached_property
 from itertools import takewhile
 from typing import Any
@@ -14,6 +15,8 @@ from typing import Any
 from foveate.data.words.normal_text import normal
 from foveate.data.words.special import END, FIRST, PAD, PRINTED, START, UNKNOWN
 from foveate.errors import OptionError
+
+_REMEMBERED, _LONG = 200_000, 100  # chunks of a text whose numbers are kept, and the letters of such
 
 
 class Vocabulary(ABC):
@@ -42,8 +45,8 @@ class Vocabulary(ABC):
         """Return in one line how large it is and what it does to a text."""
 
     @abstractmethod
-    def _split(self, text: str) -> list[str]:
-        """Return the words of a text in its normal form."""
+    def _split(self, chunk: str) -> list[str]:
+        """Return the words of what lies between two spaces of a text in its normal form."""
 
     @abstractmethod
     def _joined(self, words: Iterable[str]) -> str:
@@ -65,8 +68,10 @@ class Vocabulary(ABC):
             >>> WordVocabulary(("a", "dog")).encode("a dog barks")
             [4, 5, 1, 3]
         """
-        numbers = self._numbers
-        return [*(numbers.get(word, UNKNOWN) for word in self._split(normal(text, lower=self.lower))), END]
+        found: list[int] = []
+        for chunk in normal(text, lower=self.lower).split():
+            found += self._remembered.get(chunk) or self._numbered(chunk)
+        return [*found, END]
 
     def decode(self, numbers: Iterable[int]) -> str:
         """Return the text of word numbers, up to the first end; start and padding are left out.
@@ -96,6 +101,17 @@ class Vocabulary(ABC):
             )
         return [self._spelled[number] for number in some if number not in (PAD, START)]
 
+    def _numbered(self, chunk: str) -> tuple[int, ...]:
+        """Return the numbers of what lies between two spaces, and remember them: most of it occurs again."""
+        found = tuple(self._numbers.get(word, UNKNOWN) for word in self._split(chunk))
+        if len(self._remembered) < _REMEMBERED and len(chunk) <= _LONG:
+            self._remembered[chunk] = found
+        return found
+
+    @cached_property
+    def _remembered(self) -> dict[str, tuple[int, ...]]:
+        return {}
+
     @cached_property
     def _spelled(self) -> tuple[str, ...]:
         return (*PRINTED, *self.words)
@@ -103,3 +119,7 @@ class Vocabulary(ABC):
     @cached_property
     def _numbers(self) -> dict[str, int]:
         return {word: number for number, word in enumerate(self.words, FIRST)}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickle and copy the vocabulary without what it remembers."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]

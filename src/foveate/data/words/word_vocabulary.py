@@ -93,8 +93,8 @@ class WordVocabulary(Vocabulary):
         where = "spaces and marks" if self.split == "marks" else "spaces"
         return f"{len(self):,} words{often}; {normal_facts(self.lower)}, split at {where}"
 
-    def _split(self, text: str) -> list[str]:
-        return _split(text, self.split)
+    def _split(self, chunk: str) -> list[str]:
+        return _split(chunk, self.split)
 
     def _joined(self, words: Iterable[str]) -> str:
         return join_pieces(words) if self.split == "marks" else " ".join(words)

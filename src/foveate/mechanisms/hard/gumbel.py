@@ -20,8 +20,8 @@ from torch import Tensor
 
 from foveate.mechanisms.base import mechanisms
 from foveate.mechanisms.facets import Cost, Facets
-from foveate.mechanisms.reading.hard_read import CHOICES, HardRead, at_inference, one_hot
-from foveate.mechanisms.reading.scores import masked_softmax
+from foveate.mechanisms.reading.drawing import CHOICES, at_inference, relaxed
+from foveate.mechanisms.reading.hard_read import HardRead
 from foveate.options import one_of, positive
 
 
@@ -81,26 +81,6 @@ class GumbelRead(HardRead):
     def cost(self, height: int, width: int) -> Cost:
         """Return the cost of one query that reads height * width entries; choosing is free."""
         return super().cost(height, width) + Cost(parameters=0, macs=0, bytes=4)
-
-
-def relaxed(
-    scores: Float[Tensor, "b t n"],
-    tau: Float[Tensor, ""],
-    hidden: Tensor | None,
-    *,
-    hard: bool = True,
-    generator: torch.Generator | None = None,
-) -> Float[Tensor, "b t n"]:
-    """Return draws with the probabilities that are the softmax of the scores, and the slope of relaxed ones.
-
-    With ``hard`` a draw is 0 and a single 1, else the softmax at temperature ``tau`` that gives the slope.
-    """
-    noise = -torch.empty_like(scores.detach()).exponential_(generator=generator).log()
-    soft = masked_softmax((scores + noise) / tau, hidden)
-    if not hard:
-        return soft
-    # Added to exact zeros, not 1 - y + y, which is not always 1.
-    return one_hot(soft.argmax(dim=2), soft, hidden) + (soft - soft.detach())
 
 
 def annealed(step: int, *, rate: float = 1e-5, least: float = 0.5) -> float:

@@ -20,7 +20,8 @@ from torch import Tensor
 from foveate.errors import OptionError
 from foveate.mechanisms.base import mechanisms
 from foveate.mechanisms.facets import Facets
-from foveate.mechanisms.reading.hard_read import CHOICES, HardRead, at_inference, sampled
+from foveate.mechanisms.reading.drawing import CHOICES, at_inference, drawn
+from foveate.mechanisms.reading.hard_read import HardRead
 from foveate.options import one_of
 
 
@@ -87,19 +88,3 @@ class ReinforceRead(HardRead):
             return weights
         weights = drawn(probabilities, hidden, self.soft_share, self.coin, generator)
         return self.map(weights)
-
-
-def drawn(
-    probabilities: Float[Tensor, "b t n"],
-    hidden: Tensor | None,
-    soft_share: float,
-    coin: str = "image",
-    generator: torch.Generator | None = None,
-) -> Float[Tensor, "b t n"]:
-    """Return draws as 0 and a single 1; with probability ``soft_share`` the probabilities themselves.
-
-    ``coin`` says whether that is decided for each "image" or once for the "batch".
-    """
-    coins = probabilities.new_empty(probabilities.shape[0] if coin == "image" else 1, 1, 1)
-    soft = coins.uniform_(generator=generator) < soft_share
-    return torch.where(soft, probabilities, sampled(probabilities, hidden, generator))

@@ -18,11 +18,10 @@ from foveate.mechanisms.facets import Cost
 from foveate.mechanisms.map_tap import MapTap
 from foveate.mechanisms.precision import full_precision, widen
 from foveate.mechanisms.reading.additive_score import AdditiveScore
+from foveate.mechanisms.reading.drawing import masked_logs
 from foveate.mechanisms.reading.scores import hidden as nothing_at
 from foveate.mechanisms.reading.scores import masked_softmax, readable
 from foveate.options import positive, whole
-
-CHOICES = ("argmax", "sample", "expectation")
 
 
 class Reading(NamedTuple):
@@ -123,39 +122,3 @@ class HardRead(Read):
         entries = height * width
         parameters, macs = self.scores.cost(entries)
         return Cost(parameters=parameters, macs=macs + entries * self.channels, bytes=4 * parameters)
-
-
-def masked_logs(scores: Tensor, hidden: Tensor | None) -> Tensor:
-    """Return the logarithms of the probabilities, and 0 where they are 0 by the mask."""
-    if hidden is None:
-        return scores.log_softmax(dim=2)
-    lowest = torch.finfo(scores.dtype).min
-    return scores.masked_fill(hidden, lowest).log_softmax(dim=2).masked_fill(hidden, 0.0)
-
-
-def at_inference(
-    choose: str, probabilities: Tensor, hidden: Tensor | None, generator: torch.Generator | None
-) -> Float[Tensor, "b t n"]:
-    """Return the weights by argmax, sample or expectation."""
-    if choose == "expectation":
-        return probabilities
-    if choose == "sample":
-        return sampled(probabilities, hidden, generator)
-    return one_hot(probabilities.argmax(dim=2), probabilities, hidden)
-
-
-def sampled(
-    probabilities: Float[Tensor, "b t n"], hidden: Tensor | None, generator: torch.Generator | None
-) -> Float[Tensor, "b t n"]:
-    """Return one entry of each row as 0 and 1, drawn with the probabilities.
-
-    An exponential race: the smallest of draws from Exp(p_j) is entry j with probability p_j.
-    """
-    waits = torch.empty_like(probabilities.detach()).exponential_(generator=generator)
-    return one_hot((probabilities.detach() / waits).argmax(dim=2), probabilities, hidden)
-
-
-def one_hot(index: Tensor, like: Float[Tensor, "b t n"], hidden: Tensor | None) -> Float[Tensor, "b t n"]:
-    """Return 1 at ``index`` (B, T) and 0 elsewhere; where that is hidden, nothing can be chosen."""
-    chosen = torch.arange(like.shape[2], device=like.device) == index.unsqueeze(2)
-    return (chosen if hidden is None else chosen & ~hidden).to(like.dtype)

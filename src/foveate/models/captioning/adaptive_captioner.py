@@ -25,12 +25,13 @@ from foveate.mechanisms.map_tap import MapTap
 from foveate.mechanisms.precision import exact_linear, widen
 from foveate.mechanisms.reading.scores import masked_softmax, readable
 from foveate.models.captioning.places import Places, embedded, expect_numbers
-from foveate.models.decoders.word_model import Decoded, Memory, State, Step, WordModel
+from foveate.models.decoders.word_model import Decoded, Memory, State, Step, WordModel, real_words, word_loss
 from foveate.models.encoders.last_map import NOTHING
 from foveate.models.names import models
 from foveate.models.weight_names import renamed
 from foveate.options import between, one_of, whole
 
+_IGNORED = -100
 KINDS = ("released", "paper")
 _PUBLISHED = [
     (r"^embed\.0\.", "embedding."),
@@ -140,6 +141,13 @@ class AdaptiveCaptioner(WordModel):
         """Return what ``step`` would give, word by word."""
         logits, weights, _ = self._run(memory, self.start(memory), words)
         return Decoded(logits, weights)
+
+    def loss(
+        self, decoded: Decoded, targets: Int64[Tensor, "b t"], *, label_smoothing: float = 0.0
+    ) -> Float[Tensor, ""]:
+        """Return the mean over the words of -log p, the ends among them though padding may be written so."""
+        counted = targets.masked_fill(~real_words(targets, self.pad, self.end), _IGNORED)
+        return word_loss(decoded.logits, counted, _IGNORED, label_smoothing=label_smoothing)
 
     def _run(
         self, memory: Memory, state: State, words: Int64[Tensor, "b t"]

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from foveate.errors import OptionError
+from foveate.mechanisms.base import Read
 from foveate.models.decoders.cells import GATES, Cell, States
 from foveate.models.decoders.reader import Look, Reader
 from foveate.models.decoders.readouts import DeepReadout, MaxoutReadout, Readout, StateReadout, VectorReadout
@@ -62,10 +63,10 @@ class AttentionDecoder(nn.Module):
             Tell); "after" it (Luong et al.); "between" two cells (the conditional GRU of dl4mt). None for
             "between", or "after" where the choice is "marginal".
         feeding: Whether the attention vector is fed to the next step; for reads="after", readout="vector".
-        readout: "deep", "deep_add", "maxout", "vector" or "state"; see ``readouts``.
+        readout: "deep", "deep_add", "maxout", "vector" or "state"; see ``readouts``. Or one that was built.
         readout_width: Of its features; None for m, of the last two for n.
         readout_before: Whether the readout sees the state before the cell, as in RNNsearch.
-        start: How the first state is computed; see ``StartState``.
+        start: How the first state is computed; see ``StartState``. Or what computes its tensors.
         tied: Whether the words' embedding is the vocabulary's layer too; None where the widths allow it.
         output_bias: Whether that layer has a bias.
         biases: Which bias vectors the cells have; see ``Cell``.
@@ -87,14 +88,14 @@ class AttentionDecoder(nn.Module):
         state: int = 512,
         cell: str = "gru",
         layers: int = 1,
-        attention: str | None = "additive",
+        attention: str | Read | None = "additive",
         choice: str = "soft",
         reads: str | None = None,
         feeding: bool = False,
-        readout: str = "deep",
+        readout: str | Readout = "deep",
         readout_width: int | None = None,
         readout_before: bool = False,
-        start: str = "bridge",
+        start: str | nn.Module = "bridge",
         tied: bool | None = None,
         output_bias: bool = True,
         biases: str = "both",
@@ -103,7 +104,6 @@ class AttentionDecoder(nn.Module):
     ) -> None:
         super().__init__()
         one_of("cell", cell, GATES)
-        one_of("readout", readout, READOUTS)
         between("dropout", dropout, 0, 1)
         reads = ("after" if choice.startswith("marginal") else "between") if reads is None else reads
         one_of("reads", reads, READS)
@@ -111,14 +111,20 @@ class AttentionDecoder(nn.Module):
         self.embedding, self.layers = whole("embedding", embedding), whole("layers", layers)
         self.words = nn.Embedding(whole("classes", classes), embedding, padding_idx=pad)
         self.reader = Reader(memory, whole("state", state), attention=attention, choice=choice)
-        self.readout = _readout(readout, state, embedding, memory, readout_width, dropout)
+        if not isinstance(readout, Readout):
+            readout = _readout(readout, state, embedding, memory, readout_width, dropout)
+        self.readout: Readout = readout
         more = {"before": memory, "after": self.readout.width * feeding, "between": 0}[reads]
         widths = [embedding + more, *[state] * (layers - 1)]
         self.cells = nn.ModuleList(Cell(width, state, cell, biases=biases) for width in widths)
         second = "state" if biases == "input" and cell != "cho_gru" else biases
         self.second = Cell(memory, state, cell, biases=second) if reads == "between" else None
         self.tensors = 2 if cell == "lstm" else 1
-        self.first = StartState(memory if summary is None else summary, state, layers * self.tensors, start)
+        self.first = (
+            start
+            if isinstance(start, nn.Module)
+            else StartState(memory if summary is None else summary, state, layers * self.tensors, start)
+        )
         self.drop = nn.Dropout(dropout)
         self.output = nn.Linear(self.readout.width, classes, bias=output_bias)
         self._check_options(choice)
@@ -332,6 +338,7 @@ def _joined(looks: list[Look]) -> Look:
 
 
 def _readout(readout: str, state: int, word: int, context: int, width: int | None, dropout: float) -> Readout:
+    one_of("readout", readout, READOUTS)
     if readout == "state":
         if width is not None:
             raise OptionError(f"readout_width: got {width} with readout='state', whose width is the state's")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from foveate.models.decoders.attention_decoder import AttentionDecoder
-from foveate.models.decoders.word_model import Decoded, Memory, State, Step, WordModel, word_loss
+from foveate.models.decoders.word_model import Decoded, Memory, State, Step, WordModel, real_words, word_loss
 
 _IGNORED = -100
 
@@ -64,16 +64,3 @@ class AttentionModel(WordModel):
             extra + likelihood.sum(dim=1).mean()
         )  # the reward's loss has the likelihood in it, as a constant
         return loss + extra * len(targets) / there.sum().clamp_min(1)
-
-
-def real_words(words: Int64[Tensor, "b t"], pad: int, end: int) -> Bool[Tensor, "b t"]:
-    """Return where a sentence has a word: not padding, and not behind its end if padding is written as end.
-
-    Example:
-        >>> real_words(torch.tensor([[5, 0, 0]]), pad=0, end=0).tolist()
-        [[True, True, False]]
-    """
-    if pad != end:
-        return words != pad
-    ends = (words == end).cumsum(dim=1)
-    return (ends == 0) | ((ends == 1) & (words == end))

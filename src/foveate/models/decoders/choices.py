@@ -13,11 +13,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from foveate.mechanisms.hard.gumbel import relaxed
-from foveate.mechanisms.hard.reinforce import drawn
-from foveate.mechanisms.reading.hard_read import CHOICES, at_inference
+from foveate.mechanisms.reading.drawing import CHOICES, at_inference, drawn, relaxed
 from foveate.mechanisms.reading.reinforce_loss import ReinforceLoss
 from foveate.mechanisms.reading.scores import masked_softmax
+from foveate.models.decoders.monotonic import expected_stops, hard_stops
 from foveate.options import between, one_of, positive, whole
 
 
@@ -153,3 +152,52 @@ class MarginalChoice(Choice):
     ) -> Float[Tensor, "b t n"]:
         """Return the probabilities, by which the sum is weighed."""
         return masked_softmax(scores, hidden)
+
+
+class MonotonicChoice(Choice):
+    """Stop at a place with probability sigmoid(score + offset), going forward from the last place.
+
+    Raffel et al. ICML 2017. arXiv:1704.00784.
+
+    Training reads the expectation over all ways to go; at inference a place is stopped at if its probability
+    is above one half. Who runs past the end reads nothing, zeros, from there on.
+
+    Args:
+        choose: "argmax" for hard stops at inference, or "expectation".
+        offset: What is added to the scores at the start; learned. Negative: go on rather than stop. Paper: -4
+            for hundreds of frames of speech.
+        noise: Standard deviation of what is added to the scores in training, so that they learn to be far
+            from 0. Paper: 1.
+
+    Raises:
+        OptionError: ``choose`` is unknown, or ``noise`` is negative.
+    """
+
+    def __init__(self, *, choose: str = "argmax", offset: float = -1.0, noise: float = 1.0) -> None:
+        super().__init__(choose, ("argmax", "expectation"))
+        self.offset, self.noise = nn.Parameter(torch.tensor(float(offset))), between("noise", noise, 0)
+
+    def drawn(
+        self, scores: Float[Tensor, "b t n"], hidden: Bool[Tensor, "b _ n"] | None
+    ) -> Float[Tensor, "b t n"]:
+        """Return what scores would mean without an order."""
+        return masked_softmax(scores, hidden)
+
+    def walk(
+        self,
+        scores: Float[Tensor, "b t n"],
+        hidden: Bool[Tensor, "b _ n"] | None,
+        before: Float[Tensor, "b n"],
+    ) -> Float[Tensor, "b t n"]:
+        """Return the weights of T steps, each of which starts where the one before it stopped."""
+        energies = scores + self.offset
+        if self.training and self.noise:
+            energies = energies + self.noise * torch.randn_like(energies)
+        if hidden is not None:
+            energies = energies.masked_fill(hidden, torch.finfo(energies.dtype).min / 2)
+        hard = not self.training and self.choose == "argmax"
+        rows, before = [], before.to(energies.dtype)
+        for energy in energies.unbind(1):
+            before = hard_stops(energy, before) if hard else expected_stops(energy, before)
+            rows.append(before)
+        return torch.stack(rows, dim=1)

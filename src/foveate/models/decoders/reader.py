@@ -14,12 +14,18 @@ from foveate.errors import OptionError
 from foveate.mechanisms.base import Read, build, mechanisms
 from foveate.mechanisms.precision import full_precision
 from foveate.mechanisms.query.sentinel import VisualSentinelRead
-from foveate.mechanisms.reading.hard_read import HardRead, masked_logs
+from foveate.mechanisms.reading.drawing import masked_logs
+from foveate.mechanisms.reading.hard_read import HardRead
 from foveate.mechanisms.reading.scores import masked_softmax
 from foveate.mechanisms.reading.soft_read import SoftRead
-from foveate.models.decoders.choices import Choice, GumbelChoice, MarginalChoice, ReinforceChoice
+from foveate.models.decoders.choices import (
+    Choice,
+    GumbelChoice,
+    MarginalChoice,
+    MonotonicChoice,
+    ReinforceChoice,
+)
 from foveate.models.decoders.fixed_read import FixedRead
-from foveate.models.decoders.monotonic import MonotonicChoice
 from foveate.models.decoders.word_model import Memory, State
 from foveate.options import checked, one_of
 
@@ -56,7 +62,7 @@ class Reader(nn.Module):
         channels: D of the memory's entries.
         query: Q of the queries.
         attention: A read of the catalogue, with options: ``"additive(hidden=256)"``; ``"none"`` or
-            ``"none(of=last)"`` for the mean or the last entry at every step.
+            ``"none(of=last)"`` for the mean or the last entry at every step; or a read that was built.
         choice: ``"soft"``, or how one place is chosen, with options: ``"reinforce"``, ``"gumbel"``,
             ``"marginal(places=5)"``, ``"monotonic"``. For soft reads only: reads that are hard by themselves
             choose in their own way.
@@ -69,10 +75,10 @@ class Reader(nn.Module):
     """
 
     def __init__(
-        self, channels: int, query: int, *, attention: str | None = "additive", choice: str = "soft"
+        self, channels: int, query: int, *, attention: str | Read | None = "additive", choice: str = "soft"
     ) -> None:
         super().__init__()
-        self.read = _read(channels, query, attention)
+        self.read = attention if isinstance(attention, Read) else _read(channels, query, attention)
         self.choice = _choice(choice)
         if self.choice is not None:
             _check_choosable(self.read, attention, choice)
@@ -198,7 +204,7 @@ def _choice(choice: str) -> Choice | None:
     return CHOSEN[name](**checked(name, CHOSEN[name], options))
 
 
-def _check_choosable(read: nn.Module, attention: str | None, choice: str) -> None:
+def _check_choosable(read: nn.Module, attention: str | Read | None, choice: str) -> None:
     if not isinstance(read, SoftRead):
         hard = " It chooses in its own way: write choice=soft." if isinstance(read, HardRead) else ""
         raise OptionError(

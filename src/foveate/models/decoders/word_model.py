@@ -141,3 +141,16 @@ def word_loss(
         ignore_index=pad,
         label_smoothing=label_smoothing,
     )
+
+
+def real_words(words: Int64[Tensor, "b t"], pad: int, end: int) -> Bool[Tensor, "b t"]:
+    """Return where a sentence has a word: not padding, and not behind its end if padding is written as end.
+
+    Example:
+        >>> real_words(torch.tensor([[5, 0, 0]]), pad=0, end=0).tolist()
+        [[True, True, False]]
+    """
+    if pad != end:
+        return words != pad
+    ends = (words == end).cumsum(dim=1)
+    return (ends == 0) | ((ends == 1) & (words == end))

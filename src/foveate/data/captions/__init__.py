@@ -1,0 +1,1 @@
+"""Pictures with captions: how they are read, checked and fed to a captioner."""

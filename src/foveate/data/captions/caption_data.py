@@ -1,0 +1,115 @@
+"""What captioned data is, wherever it comes from: splits of pictures, each with one or several captions."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from foveate.data.base import ImageData, Split
+from foveate.errors import DataError
+
+
+@dataclass(frozen=True, eq=False)
+class CaptionSplit:
+    """One part of the data.
+
+    Args:
+        pictures: The pictures; their targets are all 0.
+        captions: Those of each picture, at least one, as they are in the file but for spaces at the ends.
+
+    Raises:
+        DataError: They differ in number, or a picture has no caption.
+    """
+
+    pictures: Split
+    captions: tuple[tuple[str, ...], ...]
+
+    def __post_init__(self) -> None:
+        if len(self.pictures) != len(self.captions):
+            raise DataError(
+                f"a split of {len(self.pictures)} pictures came with captions for {len(self.captions)}. Give "
+                "some for each."
+            )
+        bare = [name for name, some in zip(self.names, self.captions, strict=True) if not some]
+        if bare:
+            raise DataError(f"{bare[0]}: has no caption ({len(bare)} such). Leave such pictures out.")
+
+    def __len__(self) -> int:
+        return len(self.captions)
+
+    @property
+    def names(self) -> Sequence[str]:
+        """One name a picture: its path relative to the captions, or as they write it."""
+        return self.pictures.names
+
+
+@dataclass(frozen=True, eq=False)
+class CaptionData:
+    """Pictures with captions, in splits.
+
+    Args:
+        name: What to call it in a report.
+        splits: "train" and "test", and "val" if there is one.
+        origin: How to open it again; JSON-able.
+        contents: A hash of all pictures: equal pictures, equal contents.
+        longest: Words of the longest caption that is trained on; None for any.
+
+    Raises:
+        DataError: A split train or test is missing or empty.
+    """
+
+    name: str
+    splits: Mapping[str, CaptionSplit]
+    origin: Mapping[str, object]
+    contents: str
+    longest: int | None = None
+
+    def __post_init__(self) -> None:
+        for needed in ("train", "test"):
+            if not len(self.splits.get(needed, ())):
+                have = ", ".join(f"{name} ({len(split)})" for name, split in self.splits.items()) or "none"
+                raise DataError(
+                    f"{self.name}: no picture with captions in split {needed}; splits: {have}. Give train "
+                    "and test (val is optional), or one set to be split."
+                )
+
+    @property
+    def task(self) -> str:
+        """Return the task that such data is for."""
+        return "caption"
+
+    @property
+    def items(self) -> dict[str, int]:
+        """Return how many pictures each split has."""
+        return {name: len(split) for name, split in self.splits.items()}
+
+    @property
+    def pictures(self) -> ImageData:
+        """Return the pictures alone, as the cache and the checks of images take them."""
+        splits = {name: split.pictures for name, split in self.splits.items()}
+        return ImageData(self.name, ("picture",), splits, self.origin, self.contents)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Return a hash of pictures and captions: equal data, equal fingerprint."""
+        total = hashlib.sha256(f"captions {self.contents}".encode())
+        for name in sorted(self.splits):
+            total.update(f"\n{name}".encode())
+            for some in self.splits[name].captions:
+                total.update(("\n" + "\0".join(some)).encode())
+        return total.hexdigest()
+
+    def texts(self, split: str = "train") -> list[str]:
+        """Return all captions of a split, picture by picture."""
+        return [caption for some in self.splits[split].captions for caption in some]
+
+    def facts(self) -> tuple[str, ...]:
+        """Return what a plan prints about the data, each in a few words."""
+        captions = f"{len(self.texts()):,} captions to train on"
+        return (captions, f"of up to {self.longest} words") if self.longest else (captions,)
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{name} {len(split):,}" for name, split in self.splits.items())
+        return f"CaptionData({self.name}: {sizes})"
