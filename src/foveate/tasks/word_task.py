@@ -25,6 +25,7 @@ from foveate.decoding.search import search
 from foveate.decoding.search_options import SearchOptions
 from foveate.errors import FoveateError, OptionError, ShapeError
 from foveate.models.decoders.word_model import Decoded, WordModel
+from foveate.models.names import models, resolve
 from foveate.options import checked
 from foveate.recipe import TrainConfig
 from foveate.running import eval_no_grad
@@ -118,6 +119,17 @@ class WordTask(Task):
         self.try_out(network.name, network.model)
         return dict(self.inputs)
 
+    def expect_model(self, name: str) -> None:
+        """Raise if one of foveate's own models does not predict words."""
+        source, bare = resolve(name)
+        builder = models.get(bare) if source == "foveate" else None
+        if source in ("timm", "torchvision") or (
+            builder is not None and not (isinstance(builder, type) and issubclass(builder, WordModel))
+        ):
+            raise ShapeError(
+                f"{name}: does not predict words, as {self.name} needs it. Choose one of {self.models()}."
+            )
+
     def try_out(self, name: str, model: nn.Module) -> None:
         """Run a model on two small items.
 
@@ -126,8 +138,8 @@ class WordTask(Task):
         """
         if not isinstance(model, WordModel):
             raise ShapeError(
-                f"{name}: {type(model).__name__} does not predict words. For {self.name} choose one of "
-                f"{self.models()}, or derive your own from foveate.models.decoders.word_model.WordModel."
+                f"{name}: {type(model).__name__} does not predict words, as {self.name} needs it. Choose "
+                f"one of {self.models()}, or derive yours from foveate.models.decoders.word_model.WordModel."
             )
         try:
             with eval_no_grad(model):
