@@ -22,6 +22,7 @@ from foveate.compare.run_files import ANSWERS, keep_answers, run_folder
 from foveate.compare.statistics.pseudo_values import item_scores
 from foveate.compare.statistics.verdict import HELPS
 from foveate.compare.study import compare
+from foveate.compare.trainings import Training
 from foveate.data.cached_split import CachedSplit
 from foveate.data.image_feed import ImageFeed
 from foveate.data.palette import default_palette
@@ -138,7 +139,8 @@ def test_it_judges_a_study(name, metric, classes, tmp_path: Path, brief: None):
     }
     models = {variant: network(task) for variant in goodness}
     feeds = {"train": feed_of(task, true), "test": feed_of(task, true)}
-    found = assemble(made, task, feeds, records, models, tmp_path, [])
+    training = Training(None, np.arange(ITEMS), lambda: feeds)
+    found = assemble(made, task, feeds, records, models, tmp_path, [], training)
     base, se = found["variants"]
     for variant in (base, se):
         values = [task.metric.scale * records[variant["name"], seed]["score"] for seed in range(SEEDS)]

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from foveate.compare.forecast import foreseen
-from foveate.compare.planned import PlannedVariant, Stage
+from foveate.compare.planned import Folding, PlannedVariant, Stage
 from foveate.tasks import tasks
 from tests.compare.study_samples import plan
 
 METRIC = tasks["classification"]().metric
+FOLDED = {"items": {"train": 120, "test": 30}, "folds": Folding((50, 50, 50), "at random")}
 
 
 def planned(**others: Any) -> Any:
@@ -65,13 +66,27 @@ def test_an_earlier_study_of_the_same_is_believed_rather_than_an_assumption(tmp_
     assert "varies by 0.1 points" in after[-1] and str(tmp_path / "like") in after[-1]
 
 
+def test_folds_judge_by_more_items_and_do_not_believe_a_study_without(tmp_path: Path):
+    few = {"items": {"train": 120, "test": 30}}
+    plain, folded = (sizes(foreseen(planned(**words), METRIC, tmp_path)) for words in (few, FOLDED))
+    assert all(fine < rough / 2 for fine, rough in zip(folded, plain, strict=True))  # of five times the items
+    earlier(tmp_path, "without")
+    assert sizes(foreseen(planned(**FOLDED), METRIC, tmp_path)) == folded
+    earlier(tmp_path, "with", folds=3)
+    assert "varies by 0.1 points" in foreseen(planned(**FOLDED), METRIC, tmp_path)[-1]
+
+
 @pytest.mark.parametrize(
     ("others", "text"),
     [
         ({}, r"For 1\.0 points: --seeds 3\.\.[0-9]+, at most "),
         ({"margin": 0.01}, "0.01 points is out of reach of 20 seeds: train for longer, or set"),
         ({"margin": 0.5, "mode": "scratch", "branch_epochs": 0}, "or --mode branch, or set"),
-        ({"items": {"train": 100, "test": 50}, "margin": 0.5}, "For 0.5 points it takes more test items"),
+        (
+            {"items": {"train": 100, "test": 50}, "margin": 0.5},
+            "For 0.5 points it takes more test items, or --folds 5; more seeds alone will not do",
+        ),
+        ({**FOLDED, "margin": 0.1}, "For 0.1 points it takes more test items; more seeds alone"),
         ({"margin": 0.0}, "There is no margin to reach"),
     ],
 )

@@ -121,6 +121,29 @@ def test_a_model_of_another_packages_task_says_which_package(study, monkeypatch,
     assert f"--plugin tests.doors.{toy}" in capsys.readouterr().err
 
 
+def test_a_study_over_folds_needs_no_code_of_the_task(tmp_path):
+    data, (model, other) = source("toy_translation", tmp_path), models_of("toy_translation")
+    words = ["compare", data, "--model", model, "--try", other, "--seeds", "1", "--folds", "3", *QUICK]
+    with brief_studies():
+        assert main([*words, "tests.doors.toy_translation", "--out", str(tmp_path / "study")]) == 0
+    result = json.loads((tmp_path / "study" / "study.json").read_text("utf-8"))
+    assert result["question"]["items"] == 52  # of 60 sentences; eight are for validation
+    whole = tasks["toy_translation"].folds(tasks["toy_translation"].open(data), 3).whole
+    cards = json.loads((tmp_path / "study" / "pictures.json").read_text("utf-8"))
+    sources = [" ".join(pair[0]) for pair in whole.splits["test"]]
+    assert all(card["source"] in sources for card in cards)
+    kept = [np.load(path) for path in (tmp_path / "study").glob("runs/*/0/test.npz")]
+    assert [len(run["records"]) for run in kept] == [52, 52]
+    lengths = [len(pair[1]) for pair in whole.splits["test"]]
+    assert all(run["records"][:, -1].tolist() == lengths for run in kept)  # each beside its own reference
+
+
+def test_data_that_is_drawn_says_that_it_has_no_folds(capsys):
+    words = ["compare", "ring:64", "--model", "toy_gan", "--try", "toy_gan(width=24)", "--folds", "3", *QUICK]
+    assert main([*words, "tests.doors.toy_gan"]) == 2
+    assert "ring: this data cannot be cut into folds" in " ".join(capsys.readouterr().err.split())
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("toy", TOYS)
 def test_a_killed_training_goes_on_to_the_same_bits(toy, tmp_path):

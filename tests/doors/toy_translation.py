@@ -22,14 +22,14 @@ PAD, END, ORDERS, LONGEST, BEAMS = 0, 1, 2, 12, 3
 @dataclass(frozen=True)
 class Pairs:  # the data: (source, target) sentences by split, from a file of tab-separated lines
     name: str
-    pairs: dict
+    splits: dict
     fingerprint: str
     origin: dict
     task: str = "toy_translation"
 
     @property
     def items(self):
-        return {split: len(pairs) for split, pairs in self.pairs.items()}
+        return {split: len(pairs) for split, pairs in self.splits.items()}
 
 
 @dataclass(frozen=True)
@@ -109,11 +109,11 @@ class ToyTranslation(Task):
 
     @classmethod
     def inputs_of(cls, data):
-        known = {word for pair in data.pairs["train"] for side in pair for word in side}
+        known = {word for pair in data.splits["train"] for side in pair for word in side}
         return {"vocabulary": ["<pad>", "<end>", *sorted(known)]}
 
     def feeds(self, data):
-        return {split: Sentences(pairs, self._numbers()) for split, pairs in data.pairs.items()}
+        return {split: Sentences(pairs, self._numbers()) for split, pairs in data.splits.items()}
 
     def model_options(self):
         return {"classes": len(self.inputs["vocabulary"])}

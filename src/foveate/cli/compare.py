@@ -42,6 +42,7 @@ def compare(
     branch_lr: float | None = None,
     race: bool = False,
     budget: str | None = None,
+    folds: int | None = None,
     task: str | None = None,
     metric: str | None = None,
     recipe: RecipeOptions = RecipeOptions(),  # noqa: B008  # frozen
@@ -82,6 +83,8 @@ def compare(
         race: For many variants: look after every seed, 2..5 by default, and drop variants that look no
             better than the margin.
         budget: Time for all runs, such as 40min or 2h. Looks that do not fit are left out.
+        folds: For few items: make every run a cross-validation over so many folds of the training and test
+            items, and judge by all of them. A run costs as many trainings.
         task: What is learnt; see `foveate list tasks`. Default: the usual task for such data.
         metric: What models are judged by; see `foveate list metrics`. Default: the task's usual metric.
         recipe: How to train.
@@ -116,6 +119,7 @@ def compare(
         branch_lr=branch_lr,
         race=race,
         budget=budget,
+        folds=folds,
         task=task,
         metric=metric,
         engine=engine,

@@ -14,11 +14,13 @@ from torch import nn
 from foveate.compare import measured, summary
 from foveate.compare.best import choose
 from foveate.compare.chance import chance_sentence
+from foveate.compare.joined import of_items
 from foveate.compare.judgement import Judgement, kept_runs, stacked
 from foveate.compare.plan import StudyPlan
 from foveate.compare.planned import BASELINE, Key, PlannedVariant
 from foveate.compare.provenance import recipe, versions
 from foveate.compare.trained_out import still_rising
+from foveate.compare.trainings import Training
 from foveate.data.checks.finding import Finding
 from foveate.data.feed import Feed
 from foveate.tasks.base import Task
@@ -36,6 +38,7 @@ def assemble(
     models: Mapping[str, nn.Module],
     folder: Path,
     findings: Sequence[Finding],
+    training: Training,
 ) -> dict[str, Any]:
     """Return the result of a study whose runs are all done.
 
@@ -47,9 +50,10 @@ def assemble(
         models: The trained model of every variant's first seed.
         folder: The study's folder.
         findings: What the check of the data found.
+        training: The one of a run that the models come from: pictures show the items that it was tested on.
     """
     runs = kept_runs(plan, folder, records, len(plan.seeds))
-    shown = {name: whole[0][1] for name, whole in runs.items()}
+    shown = {name: of_items(whole[0][1], training.items) for name, whole in runs.items()}
     matrices = _confusions(runs, task, feeds["test"])
     judged = Judgement(plan, task, feeds["test"], stacked(runs))
     latency = measured.latencies(models, task, plan.train.batch_size)
@@ -74,7 +78,12 @@ def assemble(
         "checks": [asdict(finding) for finding in (*findings, *_as_finding(rising))],
         "recipe": recipe(plan),
         "runs": [_run(plan, key, record, task) for key, record in records.items() if "steps" in record],
-        "pictures": task.cards(models, feeds["test"], shown, judged.of_items()),
+        "pictures": task.cards(
+            models,
+            training.feeds()["test"],
+            shown,
+            {name: scores[training.items] for name, scores in judged.of_items().items()},
+        ),
     }
 
 
@@ -124,8 +133,9 @@ def _question(plan: StudyPlan, task: Task) -> dict[str, Any]:
         "seeds": list(plan.seeds),
         "epochs": plan.train.epochs,
         "branch_epochs": plan.branch_epochs,
-        "train_items": plan.items["train"],
-        "items": plan.items["test"],
+        "folds": None if plan.folds is None else len(plan.folds.sizes),
+        "train_items": min(plan.trained_on),
+        "items": plan.judged_on,
         "size": plan.inputs.get("size"),
         "command": plan.command,
     }

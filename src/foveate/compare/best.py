@@ -10,7 +10,7 @@ from typing import Any
 
 from foveate.compare.plan import StudyPlan
 from foveate.compare.planned import BASELINE, Key
-from foveate.compare.run_files import run_folder
+from foveate.compare.run_files import training_folder
 from foveate.files import write_json
 from foveate.infer.saved import CONFIG, FOLDER
 from foveate.recipe import TrainConfig
@@ -20,18 +20,20 @@ from foveate.tensor_file import WEIGHTS, read_tensors, save_tensors
 
 @dataclass(frozen=True)
 class Choice:
-    """Which run is kept, and why."""
+    """Which training is kept, and why; with folds, that of one fold."""
 
     variant: str
     seed: int
     reason: str
+    fold: int | None = None
 
 
 def choose(plan: StudyPlan, variant: str, records: Mapping[Key, Mapping[str, Any]], metric: Metric) -> Choice:
     """Return the best seed of the recommended variant, or of the baseline if none is shown to help.
 
     The best seed is the one whose weights did best on the validation split. Without one it is
-    the seed of the median test score: the best test score would be optimistic.
+    the seed of the median test score: the best test score would be optimistic. With folds every training of
+    every seed is a candidate, and its test score is that of its fold.
 
     Args:
         plan: The study's.
@@ -42,15 +44,32 @@ def choose(plan: StudyPlan, variant: str, records: Mapping[Key, Mapping[str, Any
     sign = 1 if metric.higher_is_better else -1
     helps = variant != BASELINE
     why = "it is recommended" if helps else "no variant is shown to help, so it is the baseline"
-    runs = {seed: records[variant, seed] for seed in plan.seeds if (variant, seed) in records}
-    validated = {seed: validation_score(record, plan.train, metric) for seed, record in runs.items()}
-    known = {seed: sign * value for seed, value in validated.items() if value is not None}
-    if len(known) == len(runs):
-        seed = max(known, key=lambda s: known[s])
-        return Choice(variant, seed, f"{why}; of its seeds, {seed} has the best validation score")
-    ranked = sorted(runs, key=lambda s: sign * runs[s]["score"])
-    seed = ranked[(len(ranked) - 1) // 2]
-    return Choice(variant, seed, f"{why}; of its seeds, {seed} has the median test score")
+    made = {
+        (seed, fold): training
+        for seed in plan.seeds
+        if (variant, seed) in records
+        for fold, training in _trainings(records[variant, seed])
+    }
+    validated = {key: validation_score(training, plan.train, metric) for key, training in made.items()}
+    known = {key: sign * value for key, value in validated.items() if value is not None}
+    if len(known) == len(made):
+        seed, fold = max(known, key=lambda key: known[key])
+        return Choice(variant, seed, f"{why}; {_named(seed, fold)} the best validation score", fold)
+    tested = {key: sign * training["score"] for key, training in made.items()}
+    ranked = sorted((k for k in tested if not math.isnan(tested[k])), key=lambda k: tested[k]) or [*tested]
+    seed, fold = ranked[(len(ranked) - 1) // 2]
+    return Choice(variant, seed, f"{why}; {_named(seed, fold)} the median test score", fold)
+
+
+def _trainings(record: Mapping[str, Any]) -> list[tuple[int | None, Mapping[str, Any]]]:
+    """Return the trainings of a run with the numbers of their folds; of a lone one None."""
+    return [*enumerate(record["folds"], 1)] if "folds" in record else [(None, record)]
+
+
+def _named(seed: int, fold: int | None) -> str:
+    if fold is None:
+        return f"of its seeds, {seed} has"
+    return f"of its trainings, that of seed {seed} on all but fold {fold} has"
 
 
 def save_best(plan: StudyPlan, choice: Choice, folder: Path, saved: Mapping[str, Any]) -> Path:
@@ -65,7 +84,9 @@ def save_best(plan: StudyPlan, choice: Choice, folder: Path, saved: Mapping[str,
     target = Path(folder) / FOLDER
     target.mkdir(parents=True, exist_ok=True)
     (target / CONFIG).unlink(missing_ok=True)  # written last: where it is, the weights belong to it
-    weights, header = read_tensors(run_folder(folder, choice.variant, choice.seed) / WEIGHTS)
+    weights, header = read_tensors(
+        training_folder(folder, choice.variant, choice.seed, choice.fold) / WEIGHTS
+    )
     total = save_tensors(weights, target / WEIGHTS, header)  # the header says which form of a network it is
     write_json(target / CONFIG, _config(plan, choice, saved) | {"checksum": total})
     return target
@@ -97,6 +118,7 @@ def _config(plan: StudyPlan, choice: Choice, saved: Mapping[str, Any]) -> dict[s
         "start": plan.start,
         "pretrained": plan.pretrained,
         "seed": choice.seed,
+        **({} if choice.fold is None else {"fold": choice.fold}),
         "chosen": choice.reason,
         "format": 1,
         "task": plan.task,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from torch import nn
 
@@ -17,10 +18,11 @@ from foveate.compare.plan import StudyPlan
 from foveate.compare.planned import LOOK, REPORT, Key
 from foveate.compare.report.write import write_report
 from foveate.compare.run import make_run
-from foveate.compare.run_files import run_folder
+from foveate.compare.run_files import training_folder
 from foveate.compare.store import Store
+from foveate.compare.trainings import Feeds, Training, trainings
 from foveate.data.checks.finding import Finding
-from foveate.data.feed import Data, Feed
+from foveate.data.feed import Data
 from foveate.errors import StudyError
 from foveate.plugins import load_plugins
 from foveate.tasks.base import Task, task_named, task_with
@@ -38,7 +40,8 @@ class Opened:
         plan: As the study began, but with the present location of the data.
         data: As it was opened.
         task: With what the loss takes from the training data.
-        feeds: The splits of the data.
+        feeds: The splits that it is judged on; with folds, all items are in each of them.
+        trainings: Those that every run consists of.
         findings: Of the check of the data; None if this process has not checked it.
         progress: Notified of every step.
     """
@@ -46,9 +49,19 @@ class Opened:
     plan: StudyPlan
     data: Data
     task: Task
-    feeds: Mapping[str, Feed]
+    feeds: Feeds
+    trainings: tuple[Training, ...]
     findings: Sequence[Finding] | None = None
     progress: Progress | None = None
+
+    @classmethod
+    def of(cls, plan: StudyPlan, data: Data, task: Task, findings: Sequence[Finding] | None = None) -> Self:
+        """Return a study with its data ready for training.
+
+        Raises:
+            DataError: An item cannot be read, or the metric says nothing about the test items.
+        """
+        return cls(plan, data, task, *trainings(plan, data, task), findings)
 
 
 def execute(folder: Path, key: Key) -> Mapping[str, Any]:
@@ -71,13 +84,20 @@ def execute(folder: Path, key: Key) -> Mapping[str, Any]:
         records = Store(folder).records()
         findings = type(study.task).check(study.data) if study.findings is None else study.findings
         result = assemble(
-            study.plan, study.task, study.feeds, records, _trained(study, folder), folder, findings
+            study.plan,
+            study.task,
+            study.feeds,
+            records,
+            _trained(study, folder),
+            folder,
+            findings,
+            study.trainings[0],
         )
         save_best(study.plan, Choice(**result["best"]), folder, study.task.saved(study.data))
         return {"report": write_report(result, folder).name, "best": result["best"]}
     run = next(run for run in study.plan.runs if run.key == key)
-    model = build(study.plan, study.task, run, run.seed)
-    return make_run(run, model, study.plan, study.task, study.feeds, folder, study.progress)
+    made = partial(build, study.plan, study.task, run, run.seed)
+    return make_run(run, made, study.plan, study.task, study.trainings, folder, study.progress)
 
 
 def _judged(study: Opened, folder: Path, seeds: int) -> Judgement:
@@ -87,11 +107,11 @@ def _judged(study: Opened, folder: Path, seeds: int) -> Judgement:
 
 
 def _trained(study: Opened, folder: Path) -> dict[str, nn.Module]:
-    """Return the trained model of every variant's first seed."""
-    plan, seed = study.plan, study.plan.seeds[0]
+    """Return the trained model of every variant's first seed, and of that the first training."""
+    plan, seed, fold = study.plan, study.plan.seeds[0], study.trainings[0].fold
     models = {v.name: build(plan, study.task, v, seed) for v in plan.variants}
     for name, model in models.items():
-        model.load_state_dict(load_tensors(run_folder(folder, name, seed) / WEIGHTS))
+        model.load_state_dict(load_tensors(training_folder(folder, name, seed, fold) / WEIGHTS))
         model.eval()
     return models
 
@@ -126,4 +146,4 @@ def _reopened(folder: Path) -> Opened:
     if data.fingerprint != plan.fingerprint:
         raise StudyError(f"{folder}: the data has changed since the study began. Restore the same data.")
     task = task_with(plan.task, plan.inputs, plan.train, plan.metric)
-    return Opened(plan, data, task, task.feeds(data))
+    return Opened.of(plan, data, task)

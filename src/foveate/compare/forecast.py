@@ -72,15 +72,16 @@ def _margin(plan: StudyPlan, noise: Noise) -> str:
         alpha = spend((*looks, seeds), for_plan(1 - plan.level))[-1]
         if _detectable(plan, noise, seeds, 1 - alpha / len(plan.compared)) <= plan.margin:
             return f"For {margin}: --seeds 3..{seeds}, at most {duration(each * seeds)}."
-    if noise.item_sd**2 / plan.items["test"] > noise.seed_sd**2:
-        return f"For {margin} it takes more test items; more seeds alone will not do."
+    if noise.item_sd**2 / plan.judged_on > noise.seed_sd**2:
+        folds = "" if plan.folds else ", or --folds 5"
+        return f"For {margin} it takes more test items{folds}; more seeds alone will not do."
     branch = "" if plan.mode == "branch" else ", or --mode branch"
     return f"{margin} is out of reach of {MOST} seeds: train for longer{branch}, or set a wider --margin."
 
 
 def _detectable(plan: StudyPlan, noise: Noise, seeds: int, level: float) -> float:
     """Return the difference that 80 of 100 such studies find after this many seeds."""
-    items = plan.items["test"]
+    items = plan.judged_on
     rest = noise.item_sd**2
     borrowed = 1.8 if len(plan.compared) > 1 else 1  # as in a study of variants that vary alike
     one = Components(
@@ -125,6 +126,7 @@ def _is_like(result: dict[str, Any], plan: StudyPlan, metric: Metric) -> bool:
         "data": plan.data,
         "epochs": plan.train.epochs,
         "branch_epochs": plan.branch_epochs,
+        "folds": len(plan.folds.sizes) if plan.folds else None,
     }
     same = all(question.get(name) == value for name, value in wanted.items())
     return same and (question.get("metric") or {}).get("name") == metric.name
@@ -135,8 +137,9 @@ def _usual(plan: StudyPlan, metric: Metric) -> Noise | None:
     if metric.unit != "points" or not metric.averages:
         return None
     seed_sd, changed = _USUAL[plan.mode]
+    seed_sd /= float(np.sqrt(len(plan.trained_on)))  # a run is the mean of as many trainings
     source = (
-        f"what is usual in this mode: the difference of one seed varies by {seed_sd:g} points, and "
+        f"what is usual in this mode: the difference of one seed varies by {seed_sd:.2g} points, and "
         f"{100 * changed:.0f} % of the items change sides. The study measures it at its first look"
     )
     return Noise(seed_sd, metric.scale * float(np.sqrt(changed)), source)

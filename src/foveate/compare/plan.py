@@ -5,11 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from foveate.compare.planned import BASELINE, TRUNK, Key, Mode, PlannedRun, PlannedVariant, Stage
+from foveate.compare.planned import (
+    BASELINE,
+    TRUNK,
+    Folding,
+    Key,
+    Mode,
+    PlannedRun,
+    PlannedVariant,
+    Stage,
+)
 from foveate.compare.statistics.spending import Look, for_continuation, spend
 from foveate.data.feed import plain
 from foveate.errors import StudyError, nearest
@@ -60,6 +69,8 @@ class StudyPlan:
         branch_lr: Learning rate of the branches; None for the trunk's.
         race: Whether variants that look no better than the margin are dropped early.
         foreseen: What was said before the first run about what it would be able to find.
+        folds: How the training and test items together are dealt out, where each run is a cross-validation;
+            None where a run is one training, judged on the data's own test items.
     """
 
     mode: Mode
@@ -90,6 +101,7 @@ class StudyPlan:
     branch_lr: float | None = None
     race: bool = False
     foreseen: tuple[str, ...] = ()
+    folds: Folding | None = None
 
     @property
     def runs(self) -> tuple[PlannedRun, ...]:
@@ -100,6 +112,18 @@ class StudyPlan:
     def seconds(self) -> float:
         """How long all runs take, one after the other, if none is left out."""
         return sum(run.seconds for run in self.runs)
+
+    @property
+    def trained_on(self) -> tuple[int, ...]:
+        """Number of training items of each training that a run consists of."""
+        if self.folds is None:
+            return (self.items["train"],)
+        return tuple(self.judged_on - size for size in self.folds.sizes)
+
+    @property
+    def judged_on(self) -> int:
+        """Number of items that a run is judged on."""
+        return self.items["test"] if self.folds is None else sum(self.folds.sizes)
 
     @property
     def compared(self) -> tuple[str, ...]:
@@ -140,12 +164,22 @@ class StudyPlan:
             f"Differences to the baseline by seed and test item; seeds and {items} are crossed random "
             "effects. The uncertainty of the seed variance is carried into the interval; variants "
             "share its estimate, each at least its own.",
+            *self._cross_validated(items),
             *(self._spent(stage) for stage in self.all_stages),
             f"A difference of less than {f'{self.margin:g} {self.unit}'.rstrip()} is not worth having.",
             *self._stopping(),
             "A variant helps as attention only if it also beats the control of equal cost without attention; "
             "a variant without a control of equal cost is not judged as attention.",
         )
+
+    def _cross_validated(self, items: str) -> Iterator[str]:
+        if self.folds is not None:
+            yield (
+                f"Every run is a cross-validation over the same {len(self.folds.sizes)} folds of "
+                f"{_between(sorted(self.folds.sizes))} {items}, {self.folds.drawn}: one training for each "
+                f"fold, on the {items} of the others. It is judged on all {self.judged_on} {items}, each "
+                "answered by the training that has not seen it."
+            )
 
     def _spent(self, stage: Stage) -> str:
         """Say how one stage divides its share of the error rate."""
@@ -204,7 +238,8 @@ class StudyPlan:
         """Return what must be equal for two commands to be one study: all but measured time and wording."""
         plan = self.to_dict()
         apart = ("command", "origin", "threads", "plugins", "seeds", "stages", "foreseen")
-        for name in (*apart, *(() if self.sources else ("sources",))):
+        unknown = (*(() if self.sources else ("sources",)), *(() if self.folds else ("folds",)))
+        for name in (*apart, *unknown):
             plan.pop(name)
         for variant in plan["variants"]:
             variant.pop("step_seconds")
@@ -260,8 +295,9 @@ class StudyPlan:
             yield self._run(variant, seed, epochs, trunk)
 
     def _run(self, v: PlannedVariant, seed: int, epochs: int, needs: Key | None) -> PlannedRun:
-        steps = Budget.of(replace(self.train, epochs=epochs), self.items["train"]).stop
-        judged = epochs * self.items.get("val", 0) + self.items["test"]
+        recipe = replace(self.train, epochs=epochs)
+        steps = sum(Budget.of(recipe, items).stop for items in self.trained_on)
+        judged = len(self.trained_on) * epochs * self.items.get("val", 0) + self.judged_on
         seconds = steps * v.step_seconds + judged * v.image_seconds
         return PlannedRun(
             variant=v.name,
@@ -276,18 +312,24 @@ class StudyPlan:
             bytes=v.bytes,
             seconds=seconds,
             needs=needs,
+            folds=len(self.folds.sizes) if self.folds else 0,
         )
 
     def _heading(self) -> Iterator[str]:
         runs, seeds = self.runs, _between(self.rounds)
         each = len(runs) // len(self.seeds)
         count = _between(tuple(each * rounds for rounds in self.rounds))
-        yield f"{count} runs: {len(self.variants)} variants x {seeds} seeds" + (
+        of = f" of {len(self.folds.sizes)} trainings" if self.folds else ""
+        yield f"{count} runs{of}: {len(self.variants)} variants x {seeds} seeds" + (
             f" and {seeds} trunks" if self.mode == "branch" else ""
         )
         counts = ", ".join(f"{name} {count:,}" for name, count in self.items.items())
         facts = task_with(self.task, self.inputs, self.train, self.metric).facts()
         yield from textwrap.wrap(f"data   {self.data}: {'; '.join((*facts, counts))}", 80)
+        if self.folds is not None:
+            items, sizes = task_named(self.task)[0].items, sorted(self.folds.sizes)
+            told = f"{len(sizes)} of {_between(sizes)} {items}, {self.folds.drawn}; each is tested in turn"
+            yield from textwrap.wrap(f"folds  {told}", 80)
         yield from textwrap.wrap(f"model  {self.model}, {_modes(self)}", 80)
         yield f"steps  {runs[-1].steps:,} per run, batches of {self.train.batch_size}, {self.train.optimizer}"
 
@@ -307,7 +349,7 @@ class StudyPlan:
             yield from textwrap.wrap(sentence, 80)
 
 
-def _between(numbers: tuple[int, ...]) -> str:
+def _between(numbers: Sequence[int]) -> str:
     """Write the least and the greatest of some numbers."""
     return " to ".join(dict.fromkeys((str(numbers[0]), str(numbers[-1]))))
 
@@ -328,7 +370,10 @@ def _epochs(count: int) -> str:
 
 def _differences(old: Any, new: Any, path: str) -> Iterator[str]:
     """Yield the leaves in which two plain plans differ."""
-    if isinstance(old, dict) and isinstance(new, dict):
+    if path == "folds" and old != new:
+        there, here = (len(found["sizes"]) if found else "none" for found in (old, new))
+        yield f"folds: {there} there, {here} here" + (", dealt out otherwise" if there == here else "")
+    elif isinstance(old, dict) and isinstance(new, dict):
         for key in dict.fromkeys((*old, *new)):
             yield from _differences(old.get(key), new.get(key), f"{path}.{key}" if path else key)
     elif path in _CHANGED and old != new:

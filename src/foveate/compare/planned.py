@@ -42,7 +42,7 @@ class PlannedVariant:
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One training of one variant with one seed.
+    """One training of one variant with one seed, or its cross-validation: one training for each fold.
 
     Args:
         variant: Its name.
@@ -57,6 +57,7 @@ class PlannedRun:
         bytes: Size of the parameters and buffers.
         seconds: How long it will take, from a few measured steps.
         needs: The run that has to be done before, or None.
+        folds: Number of trainings that it consists of, one for each fold; 0 without folds.
     """
 
     variant: str
@@ -71,11 +72,25 @@ class PlannedRun:
     bytes: int
     seconds: float
     needs: Key | None = None
+    folds: int = 0
 
     @property
     def key(self) -> Key:
         """What the store knows it by."""
         return self.variant, self.seed
+
+
+@dataclass(frozen=True)
+class Folding:
+    """How the items of a study are dealt out for cross-validation.
+
+    Args:
+        sizes: Number of items of each fold.
+        drawn: How they were dealt out, in words.
+    """
+
+    sizes: tuple[int, ...]
+    drawn: str
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import torch
 from foveate.calls import parse_call
 from foveate.compare.build import Builder
 from foveate.compare.plan import StudyPlan
-from foveate.compare.planned import BASELINE, LOOK, REPORT, TRUNK, PlannedVariant
+from foveate.compare.planned import BASELINE, LOOK, REPORT, TRUNK, Folding, PlannedVariant
 from foveate.compare.question import Question
 from foveate.compare.step_times import estimated, to_measure
 from foveate.cost.count import cost
@@ -54,6 +54,7 @@ def outline(data: Data, question: Question, command: str) -> tuple[StudyPlan, Ta
     )
     branching, epochs = question.mode == "branch", setting.recipe.epochs
     metric = setting.task.metric
+    folds = None if question.folds is None else type(setting.task).folds(data, question.folds)
     if not metric.judges:
         usual = task_with(setting.kind, setting.task.inputs, setting.recipe, None).metric.name
         raise StudyError(
@@ -88,6 +89,7 @@ def outline(data: Data, question: Question, command: str) -> tuple[StudyPlan, Ta
         plugins=loaded_plugins(),
         branch_lr=(question.branch_lr or setting.recipe.lr / 3) if branching else None,
         race=question.race,
+        folds=None if folds is None else Folding(tuple(map(len, folds.items)), folds.drawn),
     )
     return plan, setting.task
 

@@ -50,6 +50,7 @@ class Question:
     branch_lr: float | None = None
     race: bool = False
     budget: str | float | None = None
+    folds: int | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.variants, str) or not self.variants:
@@ -65,6 +66,8 @@ class Question:
         self._expect("branch_epochs", (self.branch_epochs or 1) >= 1, "at least 1")
         rate = self.branch_lr
         self._expect("branch_lr", rate is None or 0 < rate < math.inf, "a learning rate above 0")
+        several = self.folds is None or (is_seed(self.folds) and self.folds >= 2)
+        self._expect("folds", several, "a whole number from 2 on, or None for no folds")
         branching = self.mode == "branch"
         self._expect("branch_lr", rate is None or branching, 'None, as only mode="branch" has branches')
         _ = self.all_seeds, self.seconds

@@ -28,6 +28,17 @@ def run_folder(folder: Path, variant: str, seed: int) -> Path:
     return Path(folder) / "runs" / plain / str(seed)
 
 
+def training_folder(folder: Path, variant: str, seed: int, fold: int | None) -> Path:
+    """Return where a training of a run keeps its files: the run's folder, or the one of its fold in that."""
+    home = run_folder(folder, variant, seed)
+    return home if fold is None else home / f"fold{fold}"
+
+
+def folds_of(run: PlannedRun) -> tuple[int | None, ...]:
+    """Return the number of the fold of each of a run's trainings, from 1 on; of a lone one None."""
+    return tuple(range(1, run.folds + 1)) or (None,)
+
+
 def keep_answers(path: Path, records: np.ndarray, kept: Answers) -> None:
     """Write records and answers, so that a reader sees the whole file or none.
 
@@ -85,7 +96,8 @@ def _restored(described: Any, arrays: Any) -> Any:
 def is_complete(folder: Path, run: PlannedRun) -> bool:
     """Return whether the files of a finished run are all there and undamaged."""
     try:
-        load_tensors(run_folder(folder, run.variant, run.seed) / WEIGHTS)
+        for fold in folds_of(run):
+            load_tensors(training_folder(folder, run.variant, run.seed, fold) / WEIGHTS)
     except (OSError, CheckpointError):
         return False
     return run.role == TRUNK or answers(folder, run.variant, run.seed) is not None

@@ -60,6 +60,7 @@ def compare(
     branch_lr: float | None = None,
     race: bool = False,
     budget: str | float | None = None,
+    folds: int | None = None,
     task: str | None = None,
     metric: str | None = None,
     engine: str = "local",
@@ -100,6 +101,9 @@ def compare(
         branch_lr: Learning rate of the branches; a third of the trunk's if None.
         race: For many variants: judge after every seed, and drop those that look no better than the margin.
         budget: A time for all runs, such as ``"2h"``, or in seconds: looks that do not fit are left out.
+        folds: Make every run a cross-validation of so many trainings: training and test items are dealt out
+            into folds, and each training is tested on the fold that it has not seen; a split ``val`` stays
+            out. None: one training, judged on the data's own test items.
         task: What is learnt, such as ``diagnosis``; what the data is usually for if None.
         metric: What is judged by, such as ``dice``; the task's usual metric if None.
         engine: Where the runs are executed: ``local``, in this process; or ``processes(count=4)``.
@@ -133,6 +137,7 @@ def compare(
         "branch_lr": branch_lr,
         "race": race,
         "budget": budget,
+        "folds": folds,
         "task": task,
         "metric": metric,
     }
@@ -145,13 +150,13 @@ def compare(
     findings = type(made).check(opened)
     _expect_usable(opened.name, findings)
     plan = with_looks(with_controls(with_costs(plan, made), made), question)
-    study = Opened(plan, opened, made, made.feeds(opened), findings)
+    study = Opened.of(plan, opened, made, findings)
 
     folder = Path(out) if out is not None else Path("runs") / _name(plan)
 
     def timed(stored: StudyPlan | None = None) -> StudyPlan:
         known = {} if stored is None else {v.name: v for v in stored.variants}
-        whole = with_times(plan, made, study.feeds) if {*plan.compared} - {*known} else plan
+        whole = with_times(plan, made, study.trainings[0].feeds()) if {*plan.compared} - {*known} else plan
         found = within_budget(with_times_of(whole, known), question.seconds)
         return replace(found, foreseen=foreseen(found, made.metric, folder.parent))
 
@@ -195,9 +200,10 @@ class _Session:
         return Study(self.folder, read_result(self.folder), typed)
 
     def _most_runs(self) -> int:
-        """Return how many runs there may be to do."""
+        """Return how many trainings there may be to make."""
         done = self.store.records()
-        return sum(run.key not in done for run in self.plan.runs) if self.store.unfinished() else 0
+        left = [run for run in self.plan.runs if run.key not in done] if self.store.unfinished() else []
+        return len(left) * len(self.study.trainings)
 
     def _reopen(self) -> None:
         """Repeat runs whose files or records were deleted or damaged, and the report likewise."""

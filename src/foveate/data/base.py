@@ -84,6 +84,8 @@ class ImageData:
         origin: How to open it again; JSON-able. See ``open.reopen``.
         fingerprint: A hash of the contents: equal data, equal fingerprint.
         palette: A colour for each class, uint8 (K, 3), RGB, if the data comes with them.
+        pooled: Where the items of train and test come from, if they have changed places; see
+            ``image_folds``.
 
     Raises:
         DataError: train or test is missing, a target is not a class, only some splits have masks, there are
@@ -96,6 +98,7 @@ class ImageData:
     origin: Mapping[str, object]
     fingerprint: str
     palette: UInt8[np.ndarray, "k 3"] | None = None
+    pooled: Pooled | None = None
 
     def __post_init__(self) -> None:
         for needed in ("train", "test"):
@@ -158,6 +161,19 @@ class ImageData:
         sizes = ", ".join(f"{name} {len(split)}" for name, split in self.splits.items())
         kind = {"label": "", "labels": ", several an image", "mask": ", masks"}[self.truth]
         return f"ImageData({self.name}: {len(self.classes)} classes{kind}; {sizes})"
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """Where images come from that have changed places between training and test.
+
+    Args:
+        data: The data whose images they are.
+        rows: For ``train`` and ``test``, numbers among its training images and then its test images.
+    """
+
+    data: ImageData
+    rows: Mapping[str, Int64[np.ndarray, " m"]]
 
 
 def _check_targets(where: str, split: Split, classes: int) -> None:

@@ -50,6 +50,13 @@ def cache(data: ImageData, *, size: int | Canvas, folder: Path | None = None) ->
     """
     folder = cache_folder() if folder is None else Path(folder)
     canvas = choose_canvas(data, size) if data.truth == "mask" else _checked_square(size)
+    if data.pooled is not None:  # nothing is decoded again because it has changed places
+        stored = cache(data.pooled.data, size=canvas, folder=folder)
+        train, test = stored["train"], stored["test"]
+        return stored | {
+            name: CachedSplit.picked(train, test, rows, data.splits[name].names)
+            for name, rows in data.pooled.rows.items()
+        }
     return {name: _cached(data, name, split, canvas, folder) for name, split in data.splits.items()}
 
 

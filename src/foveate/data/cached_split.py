@@ -37,6 +37,29 @@ class CachedSplit:
     def __len__(self) -> int:
         return len(self.names)
 
+    @classmethod
+    def picked(
+        cls,
+        one: CachedSplit,
+        other: CachedSplit,
+        rows: Int64[np.ndarray, " m"],
+        names: tuple[str, ...],
+    ) -> CachedSplit:
+        """Return images of two splits, copied into memory.
+
+        Args:
+            one: The first of the two; both have images of one size.
+            other: The second.
+            rows: Which images, by their numbers among those of ``one`` and then of ``other``.
+            names: What they are called.
+        """
+        masks = None
+        if one.masks is not None and other.masks is not None:
+            masks = _picked(one.masks, other.masks, rows)
+        # A pixel's channels lie side by side in memory, and go on doing so.
+        images = _picked(one.images.transpose(0, 2, 3, 1), other.images.transpose(0, 2, 3, 1), rows)
+        return cls(images.transpose(0, 3, 1, 2), _picked(one.targets, other.targets, rows), names, masks)
+
     @property
     def canvas(self) -> Canvas:
         """Height and width of every image, in pixels."""
@@ -61,3 +84,11 @@ class CachedSplit:
         for mask in self.masks:
             total += np.bincount(mask.reshape(-1), minlength=_VALUES)
         return total
+
+
+def _picked(one: np.ndarray, other: np.ndarray, rows: Int64[np.ndarray, " m"]) -> np.ndarray:
+    """Return rows of two arrays as if one stood below the other, which would take their memory once more."""
+    found = np.empty((len(rows), *one.shape[1:]), dtype=one.dtype)
+    early = rows < len(one)
+    found[early], found[~early] = one[rows[early]], other[rows[~early] - len(one)]
+    return found

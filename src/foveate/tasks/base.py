@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from foveate.calls import parse_call
 from foveate.data.checks.finding import Finding
 from foveate.data.feed import Data, Feed
+from foveate.data.folds import Folds, fold_sequences
 from foveate.errors import DataError, OptionError
 from foveate.options import checked
 from foveate.recipe import TrainConfig
@@ -115,6 +116,18 @@ class Task(ABC):
         return cls.open(origin["source"], **origin.get("options", {}))
 
     @classmethod
+    def folds(cls, data: Data, count: int) -> Folds:
+        """Return the data in folds for cross-validation, the same ones whenever it is called.
+
+        By default every item stands for itself: see ``fold_sequences`` for the data that can be cut so. Where
+        items have classes or belong together, or data is kept in another way, use ``cut_folds``.
+
+        Raises:
+            DataError: It cannot be cut into folds, or has too few items.
+        """
+        return fold_sequences(data, count)
+
+    @classmethod
     def check(cls, data: Data) -> list[Finding]:
         """Look for faults in the data, before training; an ``error`` stops a study."""
         return []
@@ -197,8 +210,15 @@ class Task(ABC):
         """Return the splits of the data ready for training; take from them what the loss needs of them.
 
         Raises:
-            DataError: An item cannot be read, or the metric says nothing about the test items.
+            DataError: An item cannot be read.
             OptionError: The recipe does not go with the data.
+        """
+
+    def expect_judgeable(self, test: Feed) -> None:  # noqa: B027
+        """Raise unless the metric says something about these test items; called before training.
+
+        Raises:
+            DataError: It does not.
         """
 
     def facts(self) -> tuple[str, ...]:

@@ -25,7 +25,9 @@ from foveate.data.checks.check_unopened import check_unopened
 from foveate.data.checks.contact_sheet import alike, contact_sheet
 from foveate.data.checks.finding import Finding
 from foveate.data.feed import Data, Feed
+from foveate.data.folds import Folds
 from foveate.data.image_feed import ImageFeed
+from foveate.data.image_folds import fold_images
 from foveate.data.image_size import natural_size, stated_size
 from foveate.data.open import open_data, reopen
 from foveate.errors import CheckpointError, DataError, FoveateError, ShapeError, in_one_line
@@ -110,6 +112,11 @@ class ImageTask(Task):
     def reopen(cls, origin: Mapping[str, Any]) -> ImageData:
         """Open images again from their ``origin``."""
         return reopen(origin)
+
+    @classmethod
+    def folds(cls, data: Data, count: int) -> Folds:
+        """Return images in folds: stratified, groups kept together; see ``fold_images``."""
+        return fold_images(_images(data), count)
 
     @classmethod
     def check(cls, data: Data) -> list[Finding]:
@@ -206,12 +213,16 @@ class ImageTask(Task):
             counts = class_counts(splits["train"], len(self.classes))
             weights = class_weights(counts, method=self.recipe.class_weights)
             self.class_weights = torch.tensor(weights.tolist())
-        self.check_metric(splits["test"].truth)
         mean, std = self.normalisation
         return {
             name: ImageFeed(split, self.recipe, mean, std, images.splits[name].look, images.colours)
             for name, split in splits.items()
         }
+
+    def expect_judgeable(self, test: Feed) -> None:
+        """Raise unless the metric says something about these images."""
+        if isinstance(test, ImageFeed):
+            self.check_metric(test.split.truth)
 
     def saved(self, data: Data) -> dict[str, Any]:
         """Return the inputs, and how images of more than eight bits are read."""

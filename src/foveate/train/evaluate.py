@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,12 +52,12 @@ def evaluate(model: nn.Module, task: Task, feed: Feed, *, batch_size: int = 256)
             records.append(judged.records)
             answers.append(_on_cpu(judged.answers))
             losses.append(torch.tensor(torch.nan) if judged.loss is None else judged.loss * len(batch))
-    joined = torch.cat(records).double().cpu().numpy()
+    kept = torch.cat(records).double().cpu().numpy()
     return Evaluation(
-        score=task.value(joined),
-        records=joined,
-        answers=_joined(answers),
-        loss=float(torch.stack(losses).sum()) / len(joined),
+        score=task.value(kept),
+        records=kept,
+        answers=joined(answers),
+        loss=float(torch.stack(losses).sum()) / len(kept),
     )
 
 
@@ -70,8 +70,8 @@ def _on_cpu(answers: Any) -> Any:
     return [_on_cpu(each) for each in answers] if isinstance(answers, list | tuple) else answers
 
 
-def _joined(answers: list[Answers]) -> Answers:
-    """Return the answers of all batches: an array of arrays, a list of anything else."""
+def joined(answers: Sequence[Answers]) -> Answers:
+    """Return the answers of several batches: an array of arrays, a list of anything else."""
     arrays = [part for part in answers if isinstance(part, np.ndarray)]
     if len(arrays) == len(answers) and len({array.shape[1:] for array in arrays}) <= 1:
         return np.concatenate(arrays)

@@ -37,8 +37,14 @@ class Setting:
     sources: Mapping[str, str]
 
     def feeds(self) -> dict[str, Feed]:
-        """Return the splits of the data, ready for training."""
-        return self.task.feeds(self.data)
+        """Return the splits of the data, ready for training.
+
+        Raises:
+            DataError: An item cannot be read, or the metric says nothing about the test items.
+        """
+        feeds = self.task.feeds(self.data)
+        self.task.expect_judgeable(feeds["test"])
+        return feeds
 
 
 def settle(

@@ -80,7 +80,10 @@ def test_tables_of_all_kinds_hold_the_same(tmp_path):
         table(tmp_path / "a.tsv", ["source\ttarget", *(f"{a}\t{b}" for a, b in some)]),
         table(tmp_path / "b.csv", ["src,tgt", *(f'"{a}","{b}"' for a, b in quoted)]),
         table(tmp_path / "c.csv", ["id;src;trg", *(f'1;"{a}";"{b}"' for a, b in quoted)]),
-        table(tmp_path / "d.jsonl", [json.dumps({"target": b, "source": a}) for a, b in some]),
+        table(
+            tmp_path / "d.jsonl",
+            [json.dumps({"target": b, "source": a, "meta": {}, "id": n}) for n, (a, b) in enumerate(some)],
+        ),
     ]
     coded = [
         table(tmp_path / "e.tsv", ["de\ten", *(f"{b}\t{a}" for a, b in some)]),
@@ -294,6 +297,8 @@ def test_pairs_are_recognised_by_names_and_columns(tmp_path):
 def test_other_sources_are_not_taken_for_pairs(tmp_path):
     for name in ("code.py", "code.md", "train/cat/1.jpg", "train/dog/1.jpg", "train.csv", "test.csv"):
         write(tmp_path / name, ["path,label"])
+    for name in ("lists/train/cat.txt", "lists/train/dog.txt", "code/train.py", "code/train.md"):
+        write(tmp_path / name, ["1.jpg"])
     write(tmp_path / "a.jsonl", ['{"file": "a.jpg"}'])
     write(tmp_path / "b.jsonl", ["{"])
     others = [
@@ -305,3 +310,33 @@ def test_other_sources_are_not_taken_for_pairs(tmp_path):
     ]
     others += [tmp_path / "nothing", "scenes", "scenes(size=32)", "", None, 7, "x" * 10_000, "a\0b"]
     assert [source for source in others if looks_like_pairs(source)] == []
+
+
+def test_pairs_in_python(tmp_path):
+    some = pairs(40)
+    data = open_pairs(some, source="en", target="de")
+    assert sorted(pair for split in data.splits.values() for pair in listed(split)) == sorted(some)
+    assert data.origin["source"] is None and data.source_language == "en"
+    table(tmp_path / "a.tsv", [f"{a}\t{b}" for a, b in some])
+    assert open_pairs(tmp_path / "a.tsv").fingerprint == data.fingerprint
+    data = open_pairs({"training": iter(some[:30]), "dev": some[30:35], "test": some[35:]})
+    assert {name: listed(split) for name, split in data.splits.items()} == {
+        "train": some[:30],
+        "val": some[30:35],
+        "test": some[35:],
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ([("a", "b"), ("c",)], r"item 1 is \('c',\), expected a sentence and its translation"),
+        ([("a", 7)], "two texts"),
+        ({"train": [("a", "b")], "holdout set": []}, "is not a split"),
+        ([], "leave none for|no pair"),
+        (["a.en", "b.de"], "no such file"),
+    ],
+)
+def test_python_that_is_no_pairs_is_refused(given, says):
+    with pytest.raises(DataError, match=says):
+        open_pairs(given)

@@ -4,7 +4,7 @@ docs/study-json.md is generated from it. Entries that the schema does not know a
 read, and are an error when one is written.
 """
 
-from typing import Annotated, Required, TypedDict
+from typing import Annotated, NotRequired, Required, TypedDict
 
 from foveate.compare.report.records import Count, Entry, Number, Real
 
@@ -49,8 +49,12 @@ class Question(TypedDict, total=False):
     seeds: Annotated[list[Count], Entry("the seeds", [])]
     epochs: Annotated[Count | None, Entry("epochs of a run")]
     branch_epochs: Annotated[Count | None, Entry("further epochs of each branch, in mode branch")]
-    train_items: Annotated[Count | None, Entry("training items")]
-    items: Annotated[Count | None, Entry("test items")]
+    folds: Annotated[
+        Count | None,
+        Entry("folds of a cross-validation, which every run is; null where a run is one training", since=3),
+    ]
+    train_items: Annotated[Count | None, Entry("training items; with folds, of the smallest training")]
+    items: Annotated[Count | None, Entry("test items; with folds, the items of all folds")]
     size: Annotated[Count | list[Count] | None, Entry("side of the images, or height and width, in pixels")]
     command: Annotated[str | None, Entry("the command that made the study")]
 
@@ -60,6 +64,9 @@ class Best(TypedDict):
 
     variant: Annotated[str, Entry("name of the variant")]
     seed: Annotated[Count, Entry("its seed")]
+    fold: NotRequired[
+        Annotated[Count | None, Entry("the fold that it was not trained on, from 1; null without", since=3)]
+    ]
     reason: Annotated[str, Entry("why this one")]
 
 
@@ -206,7 +213,7 @@ class Epoch(TypedDict, total=False):
 
 
 class Curve(TypedDict):
-    """The history of one run."""
+    """The history of one run; with folds, the mean of its trainings."""
 
     seed: Annotated[Count, Entry("its seed")]
     epochs: Annotated[list[Epoch], Entry("in order")]

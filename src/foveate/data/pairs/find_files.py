@@ -24,6 +24,15 @@ from foveate.errors import DataError, OptionError, first_few, nearest
 TABLES = (".tsv", ".csv", ".jsonl", ".ndjson", ".parquet")
 SOURCES, TARGETS = ("source", "src"), ("target", "tgt", "trg")  # names that say themselves what they are
 _LOOKED_AT = 2**16  # bytes of a first line
+# Two letters that are the code of a language (ISO 639-1).
+_TWO = frozenset(
+    "ab af am an ar as ay az ba be bg bn bo br bs ca ce co cs cu cv cy da de dv dz ee el en eo es et eu "
+    "fa ff fi fj fo fr fy ga gd gl gn gu gv ha he hi hr ht hu hy ia id ig ik io is it iu ja jv ka kg ki "
+    "kk kl km kn ko kr ks ku kv kw ky la lb lg li ln lo lt lu lv mg mh mi mk ml mn mr ms mt my na nb nd "
+    "ne ng nl nn no nr nv ny oc oj om or os pa pi pl ps pt qu rm rn ro ru rw sa sc sd se sg si sk sl sm "
+    "sn so sq sr ss st su sv sw ta te tg th ti tk tl tn to tr tt tw ty ug uk ur uz ve vi vo wa wo xh yi "
+    "yo za zh zu".split()
+)
 _CODE = re.compile(r"[a-z]{2,3}(?:[-_][A-Za-z]{2,4})?$")
 
 
@@ -70,6 +79,12 @@ def first_line(path: Path) -> str:
 def is_language(name: str) -> bool:
     """Return whether a file's ending looks like the code of a language, or says source or target."""
     return bool(_CODE.match(name)) or name.lower() in SOURCES + TARGETS
+
+
+def is_surely_language(name: str) -> bool:
+    """Return whether a file's ending is a known code of two letters ("en", "pt-BR"), or source or target."""
+    code = name.replace("_", "-").partition("-")[0]
+    return (is_language(name) and code in _TWO) or name.lower() in SOURCES + TARGETS
 
 
 def found_in(folder: Path) -> Found:
