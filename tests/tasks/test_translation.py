@@ -10,6 +10,7 @@ import torch
 
 import foveate as fv
 from foveate.cli.__main__ import main
+from foveate.data.open import open_data
 from foveate.errors import CheckpointError, DataError, OptionError, ShapeError
 from foveate.infer.load import load
 from foveate.models.create import create_model
@@ -169,7 +170,7 @@ def test_what_is_not_for_translation_is_refused(folder, trained):
     with pytest.raises(ShapeError, match=r"resnet8: does not predict words.*translator"):
         fv.train(data, model="resnet8", task=TASK, dry_run=True)
     with pytest.raises(DataError, match="expected pairs of sentences"):
-        Translation.expect(fv.open_data("scenes(train=8, val=0, test=8)"))
+        Translation.expect(open_data("scenes(train=8, val=0, test=8)"))
     with pytest.raises(OptionError, match='task translation has no option "words"'):
         task_named("translation(words=3)")
     with pytest.raises(ShapeError, match="expected a sentence or a list of sentences"):

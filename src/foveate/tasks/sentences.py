@@ -23,7 +23,7 @@ def sentences_of(words: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
     """
     for word in words:
         path = Path(word)
-        if word == "-":
+        if word in ("-", "/dev/stdin"):
             yield "standard input", [line.rstrip("\r\n") for line in sys.stdin]
         elif _is_file(path):
             yield word, list(read_lines(path))

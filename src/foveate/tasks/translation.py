@@ -216,27 +216,30 @@ class Translation(WordTask):
         read = {
             name: self._searched(model, [split.source[i] for i in chosen]) for name, model in models.items()
         }
-        return [
-            {
-                "kind": "text",
-                "item": str(feed.names[i]),
-                "source": split.source[i],
-                "read": [*self.source.pieces(self.source.encode(split.source[i])), "</s>"],
-                "reference": [split.target[i]],
-                "disagreement": None if np.isnan(differ[i]) else float(differ[i]),
-                "variants": [
-                    {
-                        "name": name,
-                        "answer": answers[name][i],
-                        "score": None if np.isnan(scores[name][i]) else float(scores[name][i]),
-                        "maps": [],
-                        **self.read_by(read[name][place][0]),
-                    }
-                    for name in models
-                ],
-            }
-            for place, i in enumerate(chosen)
-        ]
+        cards = []
+        for place, i in enumerate(chosen):
+            source = [*self.source.pieces(self.source.encode(split.source[i])), "</s>"]
+            cards.append(
+                {
+                    "kind": "text",
+                    "item": str(feed.names[i]),
+                    "source": split.source[i],
+                    "read": source,
+                    "reference": [split.target[i]],
+                    "disagreement": None if np.isnan(differ[i]) else float(differ[i]),
+                    "variants": [
+                        {
+                            "name": name,
+                            "answer": answers[name][i],
+                            "score": None if np.isnan(scores[name][i]) else float(scores[name][i]),
+                            "maps": [],
+                            **self.read_by(read[name][place][0], len(source)),
+                        }
+                        for name in models
+                    ],
+                }
+            )
+        return cards
 
     # Using a trained model
 

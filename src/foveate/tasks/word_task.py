@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from itertools import combinations
 from typing import Any, ClassVar, TypedDict
 
@@ -191,8 +191,7 @@ class WordTask(Task):
     ) -> list[list[Hypothesis]]:
         """Return the best answers to a batch; ``changed`` are other options of the search than the task's."""
         words = word_model(model)
-        given = {**asdict(self.options), **changed}
-        options = SearchOptions(**given)
+        options = replace(self.options, **checked("search", SearchOptions, changed))
         memory = words.encode(*self.given(items))
         return search(words, memory, options, limits=self.limits(items), keep_weights=keep_weights)
 
@@ -221,9 +220,14 @@ class WordTask(Task):
             for hypothesis in hypotheses
         ]
 
-    def read_by(self, hypothesis: Hypothesis) -> dict[str, Any]:
-        """Return the words of an answer and what was read for each, as a card holds them."""
-        weights = hypothesis.weights
+    def read_by(self, hypothesis: Hypothesis, entries: int | None = None) -> dict[str, Any]:
+        """Return the words of an answer and what was read for each, as a card holds them.
+
+        Args:
+            hypothesis: With its weights.
+            entries: How many entries there are to read; what is behind them is padding.
+        """
+        weights = hypothesis.weights if hypothesis.weights is None else hypothesis.weights[:, :entries]
         words = self.target.pieces(hypothesis.words)
         if weights is None or weights.shape[1] == 0:
             return {"words": words, "weights": []}
