@@ -1,9 +1,11 @@
 """Sentences in two languages are read from every layout that docs/words-data.md names."""
 
 import json
+import os
 
 import pytest
 
+from foveate.data.captions.looks_like_captions import looks_like_captions
 from foveate.data.pairs.looks_like_pairs import looks_like_pairs
 from foveate.data.pairs.open_pairs import open_pairs
 from foveate.errors import DataError, OptionError
@@ -148,7 +150,7 @@ def test_without_a_test_set_one_is_drawn_from_train_and_val_stays(tmp_path):
     assert sorted(drawn) == sorted(parts["train"]) and 10 < data.items["test"] < 30
 
 
-def test_data_opens_again_from_its_origin(tmp_path):
+def test_data_opens_again_from_its_origin(tmp_path, monkeypatch):
     write_parts(tmp_path / "a", names=("train", "test_a", "test_b"), counts=(60, 12, 10))
     table(tmp_path / "b.tsv", [f"{a}\t{b}" for a, b in pairs(40)])
     opened = [
@@ -157,6 +159,9 @@ def test_data_opens_again_from_its_origin(tmp_path):
         open_pairs((tmp_path / "a" / "train.en", tmp_path / "a" / "train.de")),
         open_pairs(tmp_path / "a" / "train.en", target="de"),
     ]
+    monkeypatch.chdir(tmp_path)
+    opened.append(open_pairs("a/train.en", target="a/train.de"))
+    monkeypatch.chdir(tmp_path / "a")
     for data in opened:
         origin = json.loads(json.dumps(data.origin))
         again = open_pairs(origin["source"], **origin["options"])
@@ -340,3 +345,13 @@ def test_pairs_in_python(tmp_path):
 def test_python_that_is_no_pairs_is_refused(given, says):
     with pytest.raises(DataError, match=says):
         open_pairs(given)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    write_parts(tmp_path)
+    os.mkfifo(tmp_path / "extra.tsv")
+    os.mkfifo(tmp_path / "train.txt")
+    assert looks_like_pairs(tmp_path) and not looks_like_captions(tmp_path)
+    assert open_pairs(tmp_path, source="en", target="de").items["train"] == 60
+    with pytest.raises(DataError, match="not a file"):
+        open_pairs(tmp_path / "extra.tsv")

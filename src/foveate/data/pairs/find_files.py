@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import re
+import stat
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -49,7 +50,7 @@ class Found:
     tables: dict[str, Path] = field(default_factory=dict)
 
 
-def stem(path: Path) -> str:
+def stem_of(path: Path) -> str:
     """Return a file's name without .gz and .txt."""
     name = path.name
     for ending in (".gz", ".txt"):
@@ -64,12 +65,14 @@ def is_table(path: Path) -> bool:
 
 def language_of(path: Path) -> str:
     """Return what a text file's ending says about its language; its name if it has none."""
-    return stem(path).rpartition(".")[2]
+    return stem_of(path).rpartition(".")[2]
 
 
 def first_line(path: Path) -> str:
     """Return the first line of a text file, or its beginning if it is long; "" if it cannot be read."""
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would wait for ever
+            return ""
         with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as file:
             return file.readline(_LOOKED_AT).decode("utf-8-sig", errors="replace").rstrip("\r\n")
     except (OSError, EOFError, zlib.error):
@@ -104,7 +107,7 @@ def found_in(folder: Path) -> Found:
                 name = Path(path.name.lower().removesuffix(".gz")).stem
                 found.tables[name if place == folder else place.name] = path
                 continue
-            part, _, language = stem(path).rpartition(".")
+            part, _, language = stem_of(path).rpartition(".")
             if place != folder:
                 part = f"{place.name}/{part}" if part else place.name
             if part and language:

@@ -16,7 +16,7 @@ from foveate.data.pairs.find_files import (
     language_of,
     languages_of,
     parts_of,
-    stem,
+    stem_of,
 )
 from foveate.data.pairs.pair_data import LineNames, PairData, PairSplit
 from foveate.data.pairs.pairs_in_memory import Pairs, parts_in_memory
@@ -122,10 +122,9 @@ def _read(
             {"source": None, "description": "pairs of sentences"},
         )
     one, other = _paths(what, target)  # type: ignore[arg-type]
-    alone, name = printable(str(one)), stem(one).partition(".")[0]
+    alone, name = printable(str(one)), stem_of(one).partition(".")[0]
     if other is not None:
-        both = alone if target is not None else [alone, printable(str(other))]
-        languages = language_of(one), language_of(other)
+        languages, both = (language_of(one), language_of(other)), [alone, printable(str(other))]
         return _Read({"": read_part(one, other)}, languages, name, {"source": both})
     if one.is_dir():
         parts, first, second = _folder(one, source, target, asked, notes)
@@ -170,7 +169,7 @@ def _others(one: Path, target: str) -> Iterator[Path]:
     """Yield where the translations may be: a path, or the same name with another language."""
     yield Path(target).expanduser().resolve()
     yield one.parent / target
-    name = stem(one).rpartition(".")[0]
+    name = stem_of(one).rpartition(".")[0]
     yield from (one.parent / f"{name}.{target}{ending}" for ending in ("", ".gz", ".txt", ".txt.gz"))
 
 
