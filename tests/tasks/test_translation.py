@@ -92,6 +92,14 @@ def test_padding_changes_no_loss(folder):
     assert task.loss(model, padded).item() == pytest.approx(task.loss(model, batch).item(), rel=1e-6)
 
 
+def test_recording_has_what_every_step_read(folder):
+    task, model, _ = made(folder)
+    with fv.record(model.eval()) as maps:
+        decoded = model(*task.example(3))
+    assert maps["reads"].equal(decoded.weights)
+    assert maps["reads"].shape == (3, 4, 5)
+
+
 @pytest.mark.slow
 def test_a_study_of_reads_and_choices(folder, tmp_path):
     variants = [f"translator(attention=dot, {SMALL})", f"translator(choice=gumbel, {SMALL})"]

@@ -17,6 +17,8 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from foveate.mechanisms.map_tap import MapTap
+
 NO_WORD = -1
 
 State = dict[str, Tensor]
@@ -86,6 +88,7 @@ class WordModel(nn.Module):
     def __init__(self, classes: int, *, pad: int = 0, start: int | None = 2, end: int = 3) -> None:
         super().__init__()
         self.classes, self.pad, self.start_word, self.end = classes, pad, start, end
+        self.reads = MapTap("b t m")  # what all steps read, where a read's own tap has the last step alone
 
     @abstractmethod
     def encode(self, *inputs: Tensor) -> Memory:
@@ -110,7 +113,8 @@ class WordModel(nn.Module):
 
     def forward(self, *inputs: Tensor) -> Decoded:
         """Return what is predicted; the last input is the reference, as ``shifted`` returns it."""
-        return self.decode(self.encode(*inputs[:-1]), inputs[-1])
+        decoded = self.decode(self.encode(*inputs[:-1]), inputs[-1])
+        return decoded._replace(weights=self.reads(decoded.weights))
 
     def shifted(self, targets: Int64[Tensor, "b t"]) -> Int64[Tensor, "b t"]:
         """Return what each step is fed, if the words (B, T) with their end are what it has to predict."""
