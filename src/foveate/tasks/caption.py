@@ -407,7 +407,7 @@ def _last_map(name: str, model: nn.Module) -> LastMap:
     """Return the encoder of a captioner.
 
     Raises:
-        ShapeError: It has none, or is no captioner.
+        ShapeError: It has none, or is not a captioner.
     """
     places = getattr(model, "encoder", None)
     if not isinstance(places, Places) or places.last_map is None:

@@ -2,8 +2,8 @@
 
 Rules   every character that is neither a digit nor a Latin or Cyrillic letter becomes a word of its own,
         apart from . ' ` , - and curly quotation marks; a comma stays between digits; a hyphen between letters
-        or digits becomes a space; an apostrophe between letters starts a new word; a dot at the end of a word is
-        split off unless the word is an abbreviation or the next one has a small letter; u.s. becomes us.
+        or digits becomes a space; an apostrophe between letters starts a new word; a dot at the end of a word
+        is split off unless the word is an abbreviation or the next one has a small letter; u.s. becomes us.
 """
 
 from __future__ import annotations
