@@ -12,7 +12,7 @@ from foveate.data.coco.open_coco import open_coco
 from foveate.data.command_options import DataOptions
 from foveate.data.folders.open_folder import open_folder
 from foveate.data.masks.open_mask_folder import open_mask_folder
-from foveate.data.open import open_data
+from foveate.data.open import call_opener, open_data
 from foveate.data.pairs.open_pairs import open_pairs
 from foveate.data.tables.open_manifest import open_manifest
 from foveate.errors import OptionError
@@ -94,3 +94,11 @@ def test_folders_and_classes_are_named_on_the_command_line(tmp_path, capsys):
 def test_an_option_for_other_data_is_refused(capsys):
     assert main(["check", "scenes", "--source", "en"]) == 2
     assert "no option is called source" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("opener", [open_pairs, open_captions])
+def test_an_option_that_an_opener_lacks_is_refused_by_its_flag(opener):
+    with pytest.raises(OptionError, match="Leave --ignore-index out"):
+        call_opener("words", opener, {"ignore_index": 3}, "anything")
+    with pytest.raises(OptionError, match="longest: got 'many', expected a whole number or None"):
+        call_opener("words", opener, {"longest": "many"}, "anything")

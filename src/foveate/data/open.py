@@ -6,6 +6,7 @@ import inspect
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 from foveate.calls import parse_call
 from foveate.data.base import ImageData
@@ -13,6 +14,7 @@ from foveate.data.scenes.open_scenes import scenes
 from foveate.errors import DataError, OptionError, SpecError
 from foveate.options import checked, seed_number
 
+Opened = TypeVar("Opened")
 _NAMED = {"images": "images", "masks": "masks", "inside": "ignore_outside"}
 MANIFESTS = (".csv", ".tsv", ".parquet")
 
@@ -41,12 +43,12 @@ def open_data(source: object = None, /, *, seed: int = 0, **options: object) -> 
         return source
     seed_number("seed", seed)
     if source is None or _means_scenes(source):
-        return _call("scenes", scenes, {"seed": seed, **scene_words(source), **options})
+        return call_opener("scenes", scenes, {"seed": seed, **scene_words(source), **options})
     if isinstance(source, (str, Path)):
         return _open_path(Path(source).expanduser(), {"seed": seed, **options})
     from foveate.data.datasets.open_dataset import open_dataset
 
-    return _call("dataset", open_dataset, {"seed": seed, **options}, source)
+    return call_opener("dataset", open_dataset, {"seed": seed, **options}, source)
 
 
 def reopen(origin: Mapping[str, object]) -> ImageData:
@@ -107,7 +109,7 @@ def _open_path(path: Path, options: dict[str, object]) -> ImageData:
     if path.suffix.lower() in MANIFESTS and path.is_file():
         from foveate.data.tables.open_manifest import open_manifest
 
-        return _call("manifest", open_manifest, options, path)
+        return call_opener("manifest", open_manifest, options, path)
     if not path.exists():
         raise DataError(
             f"{path}: no such file or folder. Give a folder of class folders or of images and masks, a .csv "
@@ -143,23 +145,35 @@ def _open_folder(path: Path, options: dict[str, object]) -> ImageData:
     from foveate.data.masks.open_mask_folder import open_mask_folder
 
     if options.get("class_folders"):  # the user has said what it is
-        return _call("folder of classes", open_folder, options, path)
+        return call_opener("folder of classes", open_folder, options, path)
     if files := coco_files(path):
-        return _call("COCO annotations", open_coco, options, path, files)
+        return call_opener("COCO annotations", open_coco, options, path, files)
     tree = scan(path.resolve())
     named = {what: options.get(word) for what, word in _NAMED.items()}
     pairs = find_pairs(tree, **named)  # type: ignore[arg-type]
     if pairs is not None:
-        return _call("folder of masks", open_mask_folder, options, path, pairs)
+        return call_opener("folder of masks", open_mask_folder, options, path, pairs)
     if (lone := lone_coco_file(path)) is not None:
         images = {"images": str(path.resolve() / str(images))} if (images := options.get("images")) else {}
-        return _call("COCO annotations", open_coco, options | images, lone)
-    return _call("folder of classes", open_folder, options, path, tree)
+        return call_opener("COCO annotations", open_coco, options | images, lone)
+    return call_opener("folder of classes", open_folder, options, path, tree)
 
 
-def _call(
-    kind: str, opener: Callable[..., ImageData], options: dict[str, object], *source: object
-) -> ImageData:
+def call_opener(
+    kind: str, opener: Callable[..., Opened], options: Mapping[str, object], *source: object
+) -> Opened:
+    """Return what an opener makes of a source, its options being checked first.
+
+    Args:
+        kind: What it opens, for messages.
+        opener: A function with the options as its keyword-only parameters.
+        options: By name, from the user.
+        source: What is opened.
+
+    Raises:
+        DataError: It cannot be opened.
+        OptionError: The opener does not have such an option, or it is impossible; the text names its flag.
+    """
     known = [name for name, p in inspect.signature(opener).parameters.items() if p.kind is p.KEYWORD_ONLY]
     try:
         return opener(*source, **checked(kind, opener, options))

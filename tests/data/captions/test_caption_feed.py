@@ -5,13 +5,15 @@ import pytest
 import torch
 
 from foveate.data.base import Split
+from foveate.data.cache import cache
 from foveate.data.captions.caption_data import CaptionData, CaptionSplit
 from foveate.data.captions.caption_feed import CaptionFeed, caption_feeds
+from foveate.data.captions.open_captions import open_captions
 from foveate.data.feed import steps_per_epoch
 from foveate.data.words.build_vocabularies import build_vocabulary
 from foveate.data.words.special import END, PAD
 from foveate.errors import DataError, OptionError
-from tests.data.captions.caption_samples import captions
+from tests.data.captions.caption_samples import captions, write_list
 
 PICTURES = 40
 TEXTS = tuple(tuple(captions(n)) for n in range(PICTURES))
@@ -152,3 +154,15 @@ def test_pictures_without_captions_are_refused():
         CaptionSplit(split_of(2).pictures, (("a",),))
     with pytest.raises(OptionError, match="batches"):
         feed().train(batch_size=0, seed=0, epoch=0)
+
+
+def test_pictures_that_the_cache_decoded_can_be_fed(tmp_path):
+    write_list(tmp_path)
+    data = open_captions(tmp_path)
+    decoded = cache(data.pictures, size=16, folder=tmp_path / "cache")
+    images = {name: split.images for name, split in decoded.items()}
+    feeds = caption_feeds(data, build_vocabulary(data.texts()), images=images)
+    (batch,) = feeds["test"].test(8)
+    assert batch.inputs.shape == (2, 3, 16, 16)
+    expected = torch.from_numpy(np.array(images["test"])).float() / 127.5 - 1
+    assert torch.allclose(batch.inputs, expected, atol=1e-6)

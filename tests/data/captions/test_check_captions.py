@@ -35,7 +35,7 @@ def test_sound_captions_have_no_findings(tmp_path):
 @pytest.mark.parametrize(
     ("kind", "severity", "texts", "item"),
     [
-        ("replacement_character", "warning", ["a caf\ufffd", "b"], "8.jpg#0"),
+        ("replacement_character", "warning", ["a pi\ufffdata", "b"], "8.jpg#0"),
         ("mojibake", "warning", ["a", "ein MÃ¤dchen"], "8.jpg#1"),
         ("control_character", "warning", ["a\x07", "b"], "8.jpg#0"),
         ("long_caption", "note", ["word " * 101, "b"], "8.jpg#0"),

@@ -256,6 +256,10 @@ def test_other_sources_are_not_taken_for_captions(tmp_path):
     others = [tmp_path / "train", tmp_path / "labels.csv", tmp_path / "info.json"]
     others += [tmp_path / "nothing", "scenes", "", None, np.zeros(3), "a\0b"]
     assert [source for source in others if looks_like_captions(source)] == []
+    (tmp_path / "yolo" / "labels").mkdir(parents=True)
+    for number in range(101):  # one file for each picture, of which none is opened
+        (tmp_path / "yolo" / "labels" / f"{number}.txt").write_text("1.jpg#0\ta dog")
+    assert not looks_like_captions(tmp_path / "yolo")
     coco = tmp_path / "coco"
     write_coco(coco)
     for split in ("train", "val"):
@@ -264,3 +268,21 @@ def test_other_sources_are_not_taken_for_captions(tmp_path):
             {"images": [], "annotations": [], "categories": []},
         )
     assert not looks_like_captions(coco) and open_captions(coco).items["train"] == 6
+
+
+def test_captions_in_python(tmp_path, monkeypatch):
+    names = some_pictures(tmp_path / "photos")
+    rows = [
+        {"file": tmp_path / "photos" / name, "captions": captions(n), "split": ORDER[n]}
+        for n, name in enumerate(names)
+    ]
+    data = open_captions(rows)
+    assert data.items == {"train": 6, "val": 2, "test": 2} and data.origin["source"] is None
+    assert data.splits["train"].captions == tuple(tuple(captions(n)) for n in range(6))
+    monkeypatch.chdir(tmp_path)
+    rows = [row | {"file": f"photos/{name}"} for row, name in zip(rows, names, strict=True)]
+    assert open_captions(rows).splits["test"].captions == data.splits["test"].captions
+    with pytest.raises(DataError, match="captions: 10 of 10 pictures are not found"):
+        open_captions(rows, images="nowhere")
+    with pytest.raises(DataError, match="entry 0: names no picture"):
+        open_captions([{"captions": ["a"]}])

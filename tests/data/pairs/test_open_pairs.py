@@ -1,9 +1,11 @@
 """Sentences in two languages are read from every layout that docs/words-data.md names."""
 
 import json
+import os
 
 import pytest
 
+from foveate.data.captions.looks_like_captions import looks_like_captions
 from foveate.data.pairs.looks_like_pairs import looks_like_pairs
 from foveate.data.pairs.open_pairs import open_pairs
 from foveate.errors import DataError, OptionError
@@ -80,7 +82,10 @@ def test_tables_of_all_kinds_hold_the_same(tmp_path):
         table(tmp_path / "a.tsv", ["source\ttarget", *(f"{a}\t{b}" for a, b in some)]),
         table(tmp_path / "b.csv", ["src,tgt", *(f'"{a}","{b}"' for a, b in quoted)]),
         table(tmp_path / "c.csv", ["id;src;trg", *(f'1;"{a}";"{b}"' for a, b in quoted)]),
-        table(tmp_path / "d.jsonl", [json.dumps({"target": b, "source": a}) for a, b in some]),
+        table(
+            tmp_path / "d.jsonl",
+            [json.dumps({"target": b, "source": a, "meta": {}, "id": n}) for n, (a, b) in enumerate(some)],
+        ),
     ]
     coded = [
         table(tmp_path / "e.tsv", ["de\ten", *(f"{b}\t{a}" for a, b in some)]),
@@ -145,7 +150,7 @@ def test_without_a_test_set_one_is_drawn_from_train_and_val_stays(tmp_path):
     assert sorted(drawn) == sorted(parts["train"]) and 10 < data.items["test"] < 30
 
 
-def test_data_opens_again_from_its_origin(tmp_path):
+def test_data_opens_again_from_its_origin(tmp_path, monkeypatch):
     write_parts(tmp_path / "a", names=("train", "test_a", "test_b"), counts=(60, 12, 10))
     table(tmp_path / "b.tsv", [f"{a}\t{b}" for a, b in pairs(40)])
     opened = [
@@ -154,6 +159,9 @@ def test_data_opens_again_from_its_origin(tmp_path):
         open_pairs((tmp_path / "a" / "train.en", tmp_path / "a" / "train.de")),
         open_pairs(tmp_path / "a" / "train.en", target="de"),
     ]
+    monkeypatch.chdir(tmp_path)
+    opened.append(open_pairs("a/train.en", target="a/train.de"))
+    monkeypatch.chdir(tmp_path / "a")
     for data in opened:
         origin = json.loads(json.dumps(data.origin))
         again = open_pairs(origin["source"], **origin["options"])
@@ -294,6 +302,8 @@ def test_pairs_are_recognised_by_names_and_columns(tmp_path):
 def test_other_sources_are_not_taken_for_pairs(tmp_path):
     for name in ("code.py", "code.md", "train/cat/1.jpg", "train/dog/1.jpg", "train.csv", "test.csv"):
         write(tmp_path / name, ["path,label"])
+    for name in ("lists/train/cat.txt", "lists/train/dog.txt", "code/train.py", "code/train.md"):
+        write(tmp_path / name, ["1.jpg"])
     write(tmp_path / "a.jsonl", ['{"file": "a.jpg"}'])
     write(tmp_path / "b.jsonl", ["{"])
     others = [
@@ -305,3 +315,43 @@ def test_other_sources_are_not_taken_for_pairs(tmp_path):
     ]
     others += [tmp_path / "nothing", "scenes", "scenes(size=32)", "", None, 7, "x" * 10_000, "a\0b"]
     assert [source for source in others if looks_like_pairs(source)] == []
+
+
+def test_pairs_in_python(tmp_path):
+    some = pairs(40)
+    data = open_pairs(some, source="en", target="de")
+    assert sorted(pair for split in data.splits.values() for pair in listed(split)) == sorted(some)
+    assert data.origin["source"] is None and data.source_language == "en"
+    table(tmp_path / "a.tsv", [f"{a}\t{b}" for a, b in some])
+    assert open_pairs(tmp_path / "a.tsv").fingerprint == data.fingerprint
+    data = open_pairs({"training": iter(some[:30]), "dev": some[30:35], "test": some[35:]})
+    assert {name: listed(split) for name, split in data.splits.items()} == {
+        "train": some[:30],
+        "val": some[30:35],
+        "test": some[35:],
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ([("a", "b"), ("c",)], r"item 1 is \('c',\), expected a sentence and its translation"),
+        ([("a", 7)], "two texts"),
+        ({"train": [("a", "b")], "holdout set": []}, "is not a split"),
+        ([], "leave none for|no pair"),
+        (["a.en", "b.de"], "no such file"),
+    ],
+)
+def test_python_that_is_no_pairs_is_refused(given, says):
+    with pytest.raises(DataError, match=says):
+        open_pairs(given)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    write_parts(tmp_path)
+    os.mkfifo(tmp_path / "extra.tsv")
+    os.mkfifo(tmp_path / "train.txt")
+    assert looks_like_pairs(tmp_path) and not looks_like_captions(tmp_path)
+    assert open_pairs(tmp_path, source="en", target="de").items["train"] == 60
+    with pytest.raises(DataError, match="not a file"):
+        open_pairs(tmp_path / "extra.tsv")

@@ -94,6 +94,7 @@ def test_copies_and_pickles_are_equal(vocabulary):
 @each
 def test_facts_are_one_line_that_says_what_is_done_to_a_text(vocabulary):
     facts = vocabulary.facts()
+    assert facts in repr(vocabulary)
     assert "\n" not in facts and str(len(vocabulary)) in facts and "NFC" in facts
     assert ("lower-cased" in facts) == vocabulary.lower
 

@@ -118,7 +118,7 @@ class CaptionFeed:
     def __len__(self) -> int:
         return len(self._picture) if self.every_caption else len(self.split)
 
-    @property
+    @cached_property
     def names(self) -> Sequence[str]:
         """One name an item: the picture's, with the caption's number behind # if captions are the items."""
         if not self.every_caption:

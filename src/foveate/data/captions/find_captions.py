@@ -23,6 +23,7 @@ from foveate.errors import DataError, OptionError, first_few
 Kind = Literal["karpathy", "list", "tokens", "table", "coco"]
 _ORDER: tuple[Kind, ...] = ("karpathy", "list", "tokens", "table", "coco")  # which of several kinds is read
 _JSON, _TEXT = (".json", ".jsonl", ".ndjson"), (".txt", ".token", ".csv", ".tsv")
+_MANY = 100  # files of one folder that may hold captions; more of them are annotations of single pictures
 _OTHER = "lemma"  # Flickr8k's captions in dictionary form, beside the real ones
 
 
@@ -111,7 +112,8 @@ def _candidates(path: Path) -> Iterator[Path]:
     for folder in (path, *visible_folders(path)):
         with os.scandir(folder) as entries:  # of folders with many pictures
             names = sorted(entry.name for entry in entries if entry.name.lower().endswith((*_JSON, *_TEXT)))
-        yield from (folder / name for name in names if name[0] != "." and _OTHER not in name)
+        if len(names) <= _MANY:
+            yield from (folder / name for name in names if name[0] != "." and _OTHER not in name)
 
 
 def _by_split(root: Path, files: Sequence[Path]) -> dict[str, Path]:
@@ -168,7 +170,7 @@ def picture_paths(
 
 def _places(files: CaptionFiles) -> Iterator[Path]:
     """Yield folders where pictures may be: beside the captions, and one or two folders below or above."""
-    seen = dict[Path, None]()
+    seen = dict[Path, None]() if files.files else {files.root: None}
     for file in files.files.values():
         for folder in (file.parent, files.root, files.root.parent):
             seen[folder] = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from foveate.data.captions.find_captions import (
     read_captions,
     split_lists,
 )
+from foveate.data.captions.read_caption_json import records
 from foveate.data.images.common_levels import common_reading
 from foveate.data.images.decode import read
 from foveate.data.images.hash_files import hash_images
@@ -37,7 +38,7 @@ Parts = dict[str, list[Captioned]]
 
 
 def open_captions(
-    path: str | Path,
+    what: str | Path | Iterable[Mapping[str, object]],
     /,
     *,
     captions: str | None = None,
@@ -50,7 +51,8 @@ def open_captions(
     """Open pictures with captions.
 
     Args:
-        path: A folder with pictures and captions, or the file of the captions.
+        what: A folder with pictures and captions; the file of the captions; or a list of objects, such as
+            ``{"file": "photos/1.jpg", "captions": ["a dog"], "split": "train"}``.
         captions: The file of the captions, from the folder, if there are several.
         images: The folder of the pictures, from the one that is opened; searched for if None.
         longest: Words of the longest caption that is trained on; longer ones are left out of train and
@@ -69,18 +71,18 @@ def open_captions(
         OptionError: Several files could be meant, or the shares are impossible.
     """
     longest = None if longest is None else whole("longest", longest)
-    place = Path(path).expanduser().resolve()
-    if not place.exists():
-        raise DataError(f"{place}: no such file or folder. Give pictures with captions, or their file.")
-    files = find_captions(place, captions)
-    if files is None:
-        raise DataError(
-            f"{place}: no captions are here. Expected COCO's captions_train2017.json, a dataset_*.json, a "
-            '*.token.txt, a table image,caption, or a list [{"file": "1.jpg", "captions": ["..."]}].'
-        )
     notes: list[str] = []
     warnings: list[str] = []
-    parts = _divided(files, notes)
+    if isinstance(what, str | Path):
+        place = Path(what).expanduser().resolve()
+        files = _files(place, captions)
+        parts = _divided(files, notes)
+        name = place.stem if place.is_file() else place.name
+        origin: dict[str, object] = {"source": printable(str(place))}
+    else:
+        files = CaptionFiles({}, Path().resolve())
+        parts = _by_split(records(what), {})
+        name, origin = "captions", {"source": None, "description": "a list of captions"}
     _find(files, parts, images, warnings)
     parts = {name: _kept(name, some, longest, warnings) for name, some in parts.items()}
     parts = _with_test(parts, shares, seed, notes)
@@ -90,10 +92,10 @@ def open_captions(
     options = {name: value for name, value in given.items() if value is not None}
     options |= {"max_pixels": max_pixels} if max_pixels != MOST_PIXELS else {}  # type: ignore[dict-item]
     return CaptionData(
-        name=printable(place.name if place.is_dir() else place.stem),
+        name=printable(name),
         splits=splits,
         origin={
-            "source": printable(str(place)),
+            **origin,
             "options": {**options, "longest": longest, "shares": list(shares), "seed": seed},
             "notes": [*notes, *said],
             "warnings": warnings,
@@ -103,20 +105,37 @@ def open_captions(
     )
 
 
+def _files(place: Path, captions: str | None) -> CaptionFiles:
+    if not place.exists():
+        raise DataError(f"{place}: no such file or folder. Give pictures with captions, or their file.")
+    files = find_captions(place, captions)
+    if files is None:
+        raise DataError(
+            f"{place}: no captions are here. Expected COCO's captions_train2017.json, a dataset_*.json, a "
+            '*.token.txt, a table image,caption, or a list [{"file": "1.jpg", "captions": ["..."]}].'
+        )
+    return files
+
+
 def _divided(files: CaptionFiles, notes: list[str]) -> Parts:
     """Return the pictures by split, those of no split under the empty name."""
     if "" not in files.files:
         return {split: read_captions(file) for split, file in files.files.items()}
     every = read_captions(files.files[""])
     lists = split_lists(files) if all(one.split is None for one in every) else {}
-    parts: Parts = {}
-    for one in every:
-        split = one.split or lists.get(one.name) or lists.get(Path(one.name).stem)
-        parts.setdefault(split or "", []).append(one)
+    parts = _by_split(every, lists)
     if "train" in parts and "" in parts:
         left = parts.pop("")
         names = first_few(printable(one.name) for one in left)
         notes.append(f"{len(left):,} pictures with captions are in no split and are not used: {names}")
+    return parts
+
+
+def _by_split(every: Iterable[Captioned], lists: Mapping[str, str]) -> Parts:
+    parts: Parts = {}
+    for one in every:
+        split = one.split or lists.get(one.name) or lists.get(Path(one.name).stem)
+        parts.setdefault(split or "", []).append(one)
     return parts
 
 
@@ -133,10 +152,10 @@ def _find(files: CaptionFiles, parts: Parts, images: str | None, warnings: list[
     total = sum(map(len, parts.values()))
     missing = [printable(one.name) for some in parts.values() for one in some if one.path is None]
     if len(missing) > _FEW * total:
+        where = first_few(files.files.values()) or "captions"
         raise DataError(
-            f"{first_few(files.files.values())}: {len(missing):,} of {total:,} pictures are not found: "
-            f"{first_few(missing)}. Say where they are: --images FOLDER (in Python images=), from "
-            f"{files.root}."
+            f"{where}: {len(missing):,} of {total:,} pictures are not found: {first_few(missing)}. Say where "
+            f"they are: --images FOLDER (in Python images=), from {files.root}."
         )
     if missing:
         warnings.append(f"{len(missing):,} pictures are missing and left out: {first_few(missing)}.")

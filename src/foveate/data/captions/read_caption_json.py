@@ -42,6 +42,15 @@ def read_caption_json(file: Path) -> list[Captioned]:
     return gathered(_records(file, images), file)
 
 
+def records(found: Iterable[object]) -> list[Captioned]:
+    """Return the pictures of a list of objects in Python, such as ``{"file": ..., "captions": [...]}``.
+
+    Raises:
+        DataError: One has no picture or no captions; the text names the entry.
+    """
+    return gathered(_records(Path("captions"), found), Path("captions"))
+
+
 def _objects(file: Path) -> Iterator[object]:
     for number, line in enumerate(read_lines(file), 1):
         if line.strip():
@@ -57,7 +66,7 @@ def _records(file: Path, records: Iterable[object]) -> Iterator[Captioned]:
         where = f"{file}, entry {number}"
         if not isinstance(record, Mapping):
             raise DataError(f"{where}: is not an object. {_ADVICE}")
-        name = next((record[key] for key in FILES if isinstance(record.get(key), str)), None)
+        name = next((str(record[key]) for key in FILES if isinstance(record.get(key), str | Path)), None)
         if not name:
             raise DataError(f"{where}: names no picture: expected one of {', '.join(FILES)}. {_ADVICE}")
         folder = record.get("filepath")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import re
+import stat
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,15 @@ from foveate.errors import DataError, OptionError, first_few, nearest
 TABLES = (".tsv", ".csv", ".jsonl", ".ndjson", ".parquet")
 SOURCES, TARGETS = ("source", "src"), ("target", "tgt", "trg")  # names that say themselves what they are
 _LOOKED_AT = 2**16  # bytes of a first line
+# Two letters that are the code of a language (ISO 639-1).
+_TWO = frozenset(
+    "ab af am an ar as ay az ba be bg bn bo br bs ca ce co cs cu cv cy da de dv dz ee el en eo es et eu "
+    "fa ff fi fj fo fr fy ga gd gl gn gu gv ha he hi hr ht hu hy ia id ig ik io is it iu ja jv ka kg ki "
+    "kk kl km kn ko kr ks ku kv kw ky la lb lg li ln lo lt lu lv mg mh mi mk ml mn mr ms mt my na nb nd "
+    "ne ng nl nn no nr nv ny oc oj om or os pa pi pl ps pt qu rm rn ro ru rw sa sc sd se sg si sk sl sm "
+    "sn so sq sr ss st su sv sw ta te tg th ti tk tl tn to tr tt tw ty ug uk ur uz ve vi vo wa wo xh yi "
+    "yo za zh zu".split()
+)
 _CODE = re.compile(r"[a-z]{2,3}(?:[-_][A-Za-z]{2,4})?$")
 
 
@@ -40,7 +50,7 @@ class Found:
     tables: dict[str, Path] = field(default_factory=dict)
 
 
-def stem(path: Path) -> str:
+def stem_of(path: Path) -> str:
     """Return a file's name without .gz and .txt."""
     name = path.name
     for ending in (".gz", ".txt"):
@@ -55,12 +65,14 @@ def is_table(path: Path) -> bool:
 
 def language_of(path: Path) -> str:
     """Return what a text file's ending says about its language; its name if it has none."""
-    return stem(path).rpartition(".")[2]
+    return stem_of(path).rpartition(".")[2]
 
 
 def first_line(path: Path) -> str:
     """Return the first line of a text file, or its beginning if it is long; "" if it cannot be read."""
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would wait for ever
+            return ""
         with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as file:
             return file.readline(_LOOKED_AT).decode("utf-8-sig", errors="replace").rstrip("\r\n")
     except (OSError, EOFError, zlib.error):
@@ -70,6 +82,12 @@ def first_line(path: Path) -> str:
 def is_language(name: str) -> bool:
     """Return whether a file's ending looks like the code of a language, or says source or target."""
     return bool(_CODE.match(name)) or name.lower() in SOURCES + TARGETS
+
+
+def is_surely_language(name: str) -> bool:
+    """Return whether a file's ending is a known code of two letters ("en", "pt-BR"), or source or target."""
+    code = name.replace("_", "-").partition("-")[0]
+    return (is_language(name) and code in _TWO) or name.lower() in SOURCES + TARGETS
 
 
 def found_in(folder: Path) -> Found:
@@ -89,7 +107,7 @@ def found_in(folder: Path) -> Found:
                 name = Path(path.name.lower().removesuffix(".gz")).stem
                 found.tables[name if place == folder else place.name] = path
                 continue
-            part, _, language = stem(path).rpartition(".")
+            part, _, language = stem_of(path).rpartition(".")
             if place != folder:
                 part = f"{place.name}/{part}" if part else place.name
             if part and language:

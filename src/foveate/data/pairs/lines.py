@@ -6,6 +6,7 @@ Memory  the bytes of the text, and 16 bytes per line; a line becomes text when i
 from __future__ import annotations
 
 import hashlib
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from typing import overload
 
@@ -49,12 +50,10 @@ class Lines(Sequence[str]):
     @classmethod
     def of(cls, lines: Iterable[str]) -> Lines:
         """Return lines that are texts already; line feeds in them are kept."""
-        text, ends = bytearray(), list[int]()
+        growing = GrowingLines()
         for line in lines:
-            text += line.encode("utf-8", errors="replace")
-            ends.append(len(text))
-        stops = np.array(ends, dtype=np.int64)
-        return cls(bytes(text), np.append(0, stops)[: len(stops)].astype(np.int64), stops)
+            growing.add(line)
+        return growing.lines()
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -93,3 +92,20 @@ class Lines(Sequence[str]):
         for start, end in zip(self.starts.tolist(), self.ends.tolist(), strict=True):
             total.update((end - start).to_bytes(8, "little") + self.text[start:end])
         return total.hexdigest()
+
+
+class GrowingLines:
+    """Lines that are still being read, in no more memory than ``Lines`` take."""
+
+    def __init__(self) -> None:
+        self._text, self._ends = bytearray(), array("q")
+
+    def add(self, line: str) -> None:
+        """Add a line at the end."""
+        self._text += line.encode("utf-8", errors="replace")
+        self._ends.append(len(self._text))
+
+    def lines(self) -> Lines:
+        """Return what was added."""
+        ends = np.array(self._ends, dtype=np.int64)
+        return Lines(bytes(self._text), np.append(0, ends)[: len(ends)].astype(np.int64), ends)

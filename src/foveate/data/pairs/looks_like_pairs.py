@@ -7,7 +7,7 @@ from pathlib import Path
 
 from foveate.data.base import SPLITS
 from foveate.data.folders.name_words import meaning
-from foveate.data.pairs.find_files import SOURCES, TARGETS, first_line, found_in, is_language, is_table
+from foveate.data.pairs.find_files import SOURCES, TARGETS, first_line, found_in, is_surely_language, is_table
 from foveate.errors import DataError
 
 
@@ -28,7 +28,7 @@ def looks_like_pairs(source: object) -> bool:
         found = found_in(path)
     except (OSError, ValueError, DataError):
         return False
-    several = [part for part, files in found.texts.items() if sum(map(is_language, files)) > 1]
+    several = [part for part, files in found.texts.items() if sum(map(is_surely_language, files)) > 1]
     named = [part for part in several if meaning(part.rpartition("/")[2] or part).split in SPLITS]
     tables = [file for part, file in found.tables.items() if meaning(part).split in SPLITS]
     return bool(named) or (not several and any(map(_has_columns, tables)))

@@ -1,8 +1,9 @@
-"""Open sentences in two languages: two files, a folder of them, or tables; see docs/words-data.md."""
+"""Open sentences in two languages: files, a folder of them, tables, or Python; see docs/words-data.md."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from foveate.data.base import SPLITS
@@ -15,9 +16,10 @@ from foveate.data.pairs.find_files import (
     language_of,
     languages_of,
     parts_of,
-    stem,
+    stem_of,
 )
 from foveate.data.pairs.pair_data import LineNames, PairData, PairSplit
+from foveate.data.pairs.pairs_in_memory import Pairs, parts_in_memory
 from foveate.data.pairs.part import Part, read_part
 from foveate.data.pairs.read_pair_table import read_pair_table
 from foveate.data.printable import printable
@@ -29,7 +31,7 @@ LONGEST = 100  # words
 
 
 def open_pairs(
-    path: str | Path | Sequence[str | Path],
+    what: str | Path | Sequence[str | Path] | Pairs | Mapping[str, Pairs],
     /,
     *,
     source: str | None = None,
@@ -44,10 +46,11 @@ def open_pairs(
     """Open pairs of sentences.
 
     Args:
-        path: A folder with ``<part>.<language>`` files or a table per split; a table (.tsv, .csv, .jsonl,
-            .parquet); a text file, with ``target`` naming the other; or a sequence of both text files.
+        what: A folder with ``<part>.<language>`` files or a table per split; a table (.tsv, .csv, .jsonl,
+            .parquet); a text file, with ``target`` naming the other, or a sequence of both; or the pairs
+            themselves: (sentence, translation), or a mapping from the names of splits to such.
         source: The language to translate from, as the files' endings or the columns name it.
-        target: The language to translate into; the path of the other file if ``path`` is one text file.
+        target: The language to translate into; the path of the other file if ``what`` is one text file.
         train: The part of a folder to train on, if its name does not say so; likewise ``val`` and ``test``.
         val: For validation.
         test: For the test, such as "test_2016_flickr".
@@ -66,28 +69,21 @@ def open_pairs(
         OptionError: Languages or parts cannot be distinguished; the text says what there is.
     """
     longest = None if longest is None else whole("longest", longest)
-    one, other = _paths(path, target)
     asked = {"train": train, "val": val, "test": test}
     notes: list[str] = []
-    if other is not None:
-        parts: dict[str, Part] = {"": read_part(one, other)}
-        first, second = language_of(one), language_of(other)
-    elif one.is_dir():
-        parts, first, second = _folder(one, source, target, asked, notes)
-    else:
-        parts, first, second = read_pair_table(one, source, target)
-    parts = with_test(parts, shares, seed, notes)
     warnings: list[str] = []
+    read = _read(what, source, target, asked, notes)
+    parts = with_test(read.parts, shares, seed, notes)
     parts["train"] = trainable(parts["train"], longest, warnings)
     given = {"source": source, "target": target, **asked}
     options = {name: value for name, value in given.items() if value is not None}
     return PairData(
-        name=printable(one.name if one.is_dir() else stem(one).partition(".")[0]),
-        source_language=printable(first),
-        target_language=printable(second),
+        name=printable(read.name),
+        source_language=printable(read.languages[0]),
+        target_language=printable(read.languages[1]),
         splits={name: _split(name, parts[name]) for name in SPLITS if name in parts},
         origin={
-            "source": [str(one), str(other)] if other is not None and target is None else str(one),
+            **read.origin,
             "options": {**options, "longest": longest, "shares": list(shares), "seed": seed},
             "notes": notes,
             "warnings": warnings,
@@ -98,6 +94,48 @@ def open_pairs(
 
 def _split(name: str, part: Part) -> PairSplit:
     return PairSplit(LineNames(name, part.numbers), part.source, part.target)
+
+
+@dataclass(frozen=True)
+class _Read:
+    """What was read: parts by split, the two languages, a name, and where it came from."""
+
+    parts: dict[str, Part]
+    languages: tuple[str, str]
+    name: str
+    origin: Mapping[str, object]
+
+
+def _read(
+    what: str | Path | Sequence[str | Path] | Pairs | Mapping[str, Pairs],
+    source: str | None,
+    target: str | None,
+    asked: Mapping[str, str | None],
+    notes: list[str],
+) -> _Read:
+    if not isinstance(what, str | Path) and not _are_paths(what):
+        parts = parts_in_memory(what)  # type: ignore[arg-type]
+        return _Read(
+            parts,
+            (source or "source", target or "target"),
+            "pairs",
+            {"source": None, "description": "pairs of sentences"},
+        )
+    one, other = _paths(what, target)  # type: ignore[arg-type]
+    alone, name = printable(str(one)), stem_of(one).partition(".")[0]
+    if other is not None:
+        languages, both = (language_of(one), language_of(other)), [alone, printable(str(other))]
+        return _Read({"": read_part(one, other)}, languages, name, {"source": both})
+    if one.is_dir():
+        parts, first, second = _folder(one, source, target, asked, notes)
+        return _Read(parts, (first, second), one.name, {"source": alone})
+    parts, first, second = read_pair_table(one, source, target)
+    return _Read(parts, (first, second), name, {"source": alone})
+
+
+def _are_paths(what: object) -> bool:
+    """Return whether these are the paths of two text files."""
+    return isinstance(what, Sequence) and len(what) > 0 and all(isinstance(p, str | Path) for p in what)
 
 
 def _paths(path: str | Path | Sequence[str | Path], target: str | None) -> tuple[Path, Path | None]:
@@ -131,7 +169,7 @@ def _others(one: Path, target: str) -> Iterator[Path]:
     """Yield where the translations may be: a path, or the same name with another language."""
     yield Path(target).expanduser().resolve()
     yield one.parent / target
-    name = stem(one).rpartition(".")[0]
+    name = stem_of(one).rpartition(".")[0]
     yield from (one.parent / f"{name}.{target}{ending}" for ending in ("", ".gz", ".txt", ".txt.gz"))
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,15 +18,15 @@ from pathlib import Path
 import numpy as np
 
 from foveate.data.folders.name_words import split_named
-from foveate.data.pairs.find_files import SOURCES, TARGETS, languages_of
-from foveate.data.pairs.lines import Lines
+from foveate.data.pairs.find_files import SOURCES, TARGETS, first_line, languages_of
+from foveate.data.pairs.lines import GrowingLines, Lines
 from foveate.data.pairs.part import Part
 from foveate.data.pairs.read_lines import read_bytes, read_lines
-from foveate.errors import DataError, MissingExtraError, first_few
+from foveate.errors import DataError, MissingExtraError
 
 _SPLIT = "split"
 _DELIMITERS = (",", ";", "\t")
-Row = tuple[int, Sequence[str]]  # a line's number, and its cells
+Row = tuple[int, Sequence[str | None]]  # a line's number, and its cells; None for what is not text
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def read_pair_table(path: Path, source: str | None, target: str | None) -> tuple
     first, second = languages_of(path, texts, source, target, what="columns")
     places = (columns.index(first), columns.index(second))
     split = next((place for place, name in enumerate(columns) if name.lower() == _SPLIT), None)
-    found: dict[str, tuple[list[str], list[str], list[int]]] = {}
+    found: dict[str, tuple[GrowingLines, GrowingLines, array[int]]] = {}
     for line, cells in table.rows:
         if len(cells) <= max(places):
             raise DataError(
@@ -64,19 +65,26 @@ def read_pair_table(path: Path, source: str | None, target: str | None) -> tuple
                 "Is a tab or quote missing?"
             )
         part = "" if split is None else _split_of(path, line, cells, split)
-        some = found.setdefault(part, ([], [], []))
-        some[0].append(cells[places[0]])
-        some[1].append(cells[places[1]])
-        some[2].append(line)
+        sentences, translations, numbers = found.setdefault(
+            part, (GrowingLines(), GrowingLines(), array("q"))
+        )
+        for side, place in ((sentences, places[0]), (translations, places[1])):
+            text = cells[place]
+            if text is None:
+                raise DataError(
+                    f'{path}, line {line}: "{columns[place]}" is missing or not text. Correct it.'
+                )
+            side.add(text)
+        numbers.append(line)
     parts = {
-        name: Part(Lines.of(a), Lines.of(b), np.array(lines, dtype=np.int64))
+        name: Part(a.lines(), b.lines(), np.array(lines, dtype=np.int64))
         for name, (a, b, lines) in found.items()
     }
     return parts, first, second
 
 
-def _split_of(path: Path, line: int, cells: Sequence[str], place: int) -> str:
-    text = cells[place].strip() if place < len(cells) else ""
+def _split_of(path: Path, line: int, cells: Sequence[str | None], place: int) -> str:
+    text = (cells[place] or "").strip() if place < len(cells) else ""
     found = split_named(text)
     if found is None:
         raise DataError(f'{path}, line {line}: split "{text}" is unknown. Write train, val or test.')
@@ -113,9 +121,9 @@ def _tabs(path: Path, lines: Lines, asked: tuple[str | None, str | None]) -> _Ta
 
 
 def _csv(path: Path) -> _Table:
-    text = read_bytes(path).decode("utf-8-sig", errors="replace")
-    head = text.partition("\n")[0]
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(_DELIMITERS, key=head.count))
+    head = first_line(path)
+    text = io.TextIOWrapper(io.BytesIO(read_bytes(path)), encoding="utf-8-sig", errors="replace", newline="")
+    reader = csv.reader(text, delimiter=max(_DELIMITERS, key=head.count))
     columns = [cell.strip() for cell in next(reader, [])]
 
     def rows() -> Iterator[Row]:
@@ -141,27 +149,10 @@ def _json_lines(path: Path, lines: Lines) -> _Table:
         for number, line in enumerate(lines, 1):
             if line.strip():
                 found = _object(path, number, line)
-                missing = [name for name in columns if not isinstance(found.get(name), str)]
-                yield (
-                    number,
-                    [
-                        str(found[name]) if name not in missing else _refused(path, number, name, found)
-                        for name in columns
-                    ],
-                )
+                cells = (found.get(name) for name in columns)
+                yield number, [str(cell) if isinstance(cell, str | int | float) else None for cell in cells]
 
     return _Table(columns, rows())
-
-
-def _refused(path: Path, line: int, name: str, found: Mapping[str, object]) -> str:
-    """Return other values than text as text; a missing or empty one is an error."""
-    value = found.get(name)
-    if isinstance(value, int | float):
-        return str(value)
-    raise DataError(
-        f'{path}, line {line}: "{name}" is {"missing" if name not in found else "not text"}. The first line '
-        f"has it. Correct the line, or leave it out; it has {first_few(found) or 'nothing'}."
-    )
 
 
 def _object(path: Path, line: int, text: str) -> Mapping[str, object]:

@@ -27,7 +27,7 @@ _INSTEAD = "_"
 _LONGEST = 100  # letters of a word that is merged in one piece: the time grows with their square
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class BytePairVocabulary(Vocabulary):
     """Parts of words.
 

@@ -60,6 +60,9 @@ class Vocabulary(ABC):
         """Return V: the words, and the four special ones."""
         return FIRST + len(self.words)
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.facts()})"
+
     def encode(self, text: str) -> list[int]:
         """Return the numbers of a text's words, and at last that of the end.
 

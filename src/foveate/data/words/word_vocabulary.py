@@ -17,7 +17,7 @@ from foveate.options import whole
 SplitAt = Literal["marks", "spaces"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class WordVocabulary(Vocabulary):
     """Whole words.
 

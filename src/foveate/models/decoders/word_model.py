@@ -17,6 +17,9 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from foveate.mechanisms.precision import widen
+from foveate.models.decoders.rows import taken_rows
+
 NO_WORD = -1
 
 State = dict[str, Tensor]
@@ -133,14 +136,11 @@ def word_loss(
     logits: Float[Tensor, "b t v"], targets: Int64[Tensor, "b t"], pad: int, *, label_smoothing: float = 0.0
 ) -> Float[Tensor, ""]:
     """Return the mean over all words but padding of the cross-entropy."""
-    return F.cross_entropy(
-        logits.flatten(0, 1).float()
-        if logits.dtype in (torch.float16, torch.bfloat16)
-        else logits.flatten(0, 1),
-        targets.flatten(),
-        ignore_index=pad,
-        label_smoothing=label_smoothing,
-    )
+    rows, wanted = logits.flatten(0, 1), targets.flatten()
+    if not torch.compiler.is_compiling():  # padding costs nothing
+        there = (wanted != pad).nonzero().squeeze(1)
+        rows, wanted = taken_rows(rows, there), wanted[there]
+    return F.cross_entropy(widen(rows), wanted, ignore_index=pad, label_smoothing=label_smoothing)
 
 
 def real_words(words: Int64[Tensor, "b t"], pad: int, end: int) -> Bool[Tensor, "b t"]:

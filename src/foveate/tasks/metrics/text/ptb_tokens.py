@@ -129,7 +129,7 @@ def _rules(letter: bool, digit: bool) -> tuple[Rule, ...]:
 @cache
 def _of_words() -> tuple[Rule, ...]:
     """Return the rules of what starts with a letter or an apostrophe."""
-    a, x = f"(?:[{letters()}]|{ACCENTED})", f"(?:[{letters()}\\d]|{ACCENTED})"
+    a, x = f"(?:(?-i:[{letters()}])|{ACCENTED})", f"(?:(?-i:[{letters()}\\d])|{ACCENTED})"
     clitic = rf"(?:'|’|\x92|&apos;)(?:{_any(CLITICS)})(?!{a})"
     nt = rf"n(?:'|’|\x92|&apos;)t(?!{a})"
     elided = rf"[dolDOL]['’`‘‛]{x}"
@@ -164,14 +164,13 @@ def _of_words() -> tuple[Rule, ...]:
 @cache
 def _of_numbers() -> tuple[Rule, ...]:
     """Return the rules of what starts with a digit or its sign: numbers, fractions, numbers of telephones."""
-    x, gap = f"[{letters()}\\d]", "[- \xa0]"
+    x, gap = f"(?-i:[{letters()}\\d])", "[- \xa0]"
     return (
         _rule(r"[-+]?(?:\d*(?:[.:,]\d+)+|\d+)"),
         _rule(rf"(?:\d{{1,4}}{gap})?\d{{1,4}}\\?/\d{{1,4}}", _joined),
         _rule(rf"\(\d{{2,3}}\)[ \xa0]?\d{{3,4}}{gap}?\d{{3,5}}", _joined),
         _rule(rf"\+{{0,2}}(?:\d{{2,4}}{gap})?\d{{2,4}}{gap}\d{{3,4}}{gap}?\d{{3,5}}", _joined),
         _rule(r"(?:\+{0,2}\d{2,4}\.)?\d{2,4}\.\d{3,4}\.\d{3,5}"),
-        _rule(rf"{x}+(?=\.[,;:、])\."),
         _rule(rf"{x}+(?:[-_֊‐‑](?:[dolDOL]['’`‘‛]{x})?{x}+)*"),
         _rule(rf"{x}+(?:[-_֊‐‑]{x}+)*\.(?=[,;:、])"),
     )
@@ -180,7 +179,7 @@ def _of_numbers() -> tuple[Rule, ...]:
 @cache
 def _of_both() -> tuple[Rule, ...]:
     """Return the rules of addresses, files, and words with strokes."""
-    x, part = f"[{letters()}\\d]", "[A-Za-z0-9]+(?:-[A-Za-z]+){0,2}"
+    x, part = f"(?-i:[{letters()}\\d])", "[A-Za-z0-9]+(?:-[A-Za-z]+){0,2}"
     inner = r"[^\s\"<>|()]+[^\s\"<>|.!?(){},-]"
     host = r"[^\s\"<>|.!?(){},]+\."
     return (
@@ -197,7 +196,7 @@ def _of_both() -> tuple[Rule, ...]:
 @cache
 def _of_signs() -> tuple[Rule, ...]:
     """Return the rules of what starts with none of these: tags, smileys, runs of signs."""
-    a = f"[{letters()}]"
+    a = f"(?-i:[{letters()}])"
     name, value = "[A-Za-z][A-Za-z0-9_:.-]*", "\\s*=\\s*(?:\"[^\"]*\"|'[^']*')"
     return (
         _rule(rf"<(?:[!?][A-Za-z-][^>]*|/?{name}(?:\s+{name}(?:{value})?)*\s*/?\s*)>", _joined),
