@@ -70,6 +70,16 @@ def test_timm_loads_what_is_published_and_replaces_the_head(monkeypatch):
     assert torch.equal(model.layer1[0].conv1.weight, source.layer1[0].conv1.weight)
 
 
+def test_timm_gets_a_head_of_the_usual_width_for_few_classes(monkeypatch):
+    state = timm.create_model("test_efficientnet").state_dict()
+    monkeypatch.setattr("timm.models._builder.load_state_dict_from_hf", lambda *args, **kwargs: dict(state))
+    head = create_model("timm/test_efficientnet", classes=2, pretrained=True).get_classifier()
+    usual = head.in_features**-0.5
+    assert 0.5 * usual < head.weight.abs().max() <= usual
+    scratch = create_model("timm/test_efficientnet", classes=2).get_classifier()
+    assert scratch.weight.abs().max() > 2 * usual  # from scratch it is timm's
+
+
 def test_timm_that_cannot_be_reached(monkeypatch):
     class ConnectError(Exception):
         pass
@@ -94,6 +104,7 @@ def test_weights_that_come_as_a_package_need_no_network(monkeypatch):
     monkeypatch.setattr("timm.models._builder.load_state_dict_from_hf", None)
     model = create_model("tf_efficientnet_lite0", classes=2, pretrained=True)
     assert model.conv_stem.weight.abs().mean() > 0.1  # trained; fresh ones are 0.05 on average
+    assert 0 < model.classifier.weight.abs().max() < 0.03  # timm's own would be 0.7 for two classes
     assert model_normalisation(model) == ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
 

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 from torch import Tensor, nn
 
 from foveate.errors import CheckpointError, FoveateError, OptionError, in_one_line
+from foveate.models.weights import narrow
 
 # Published weights that come as a Python package, for machines that reach a package index but no model hub.
 _PACKAGES = {
@@ -33,9 +34,12 @@ def timm_model(name: str, classes: int, pretrained: bool, options: Mapping[str, 
     if not pretrained:
         return model
     try:  # that it could be built above tells a failed download from a wrong option
-        return timm.create_model(name, pretrained=True, num_classes=classes, **options)
+        trained: Any = timm.create_model(name, pretrained=True, num_classes=classes, **options)
     except Exception as error:  # hubs raise what their HTTP client raises
         _not_fetched(f"timm/{name}", error)
+    if trained.pretrained_cfg.get("num_classes") != classes:
+        narrow(trained.get_classifier())
+    return trained
 
 
 def torchvision_model(name: str, classes: int, options: Mapping[str, Any]) -> nn.Module:

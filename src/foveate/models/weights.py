@@ -108,7 +108,26 @@ def put_weights(model: nn.Module, state: Mapping[str, Tensor], classes: int, ori
     model.load_state_dict({n: value for n, value in state.items() if n not in head}, strict=False)
     if head:
         _log_left_out(origin, head)
+    for path in sorted({name.rpartition(".")[0] for name in head}):
+        narrow(model.get_submodule(path))
     return head
+
+
+@torch.no_grad()
+def narrow(head: nn.Module) -> None:
+    """Draw a fresh head again that is too wide for features that are trained already.
+
+    Some networks, such as timm's EfficientNets, draw a head for training from scratch, with a width that
+    falls with the number of classes: for two classes, logits of trained features would begin at ±30, and
+    fine-tuning has to undo them first. PyTorch's usual width falls with the number of features.
+
+    Args:
+        head: A layer. One without features, or not far beyond the usual width, stays as it is.
+    """
+    if isinstance(head, nn.Linear | nn.Conv2d) and head.weight[0].numel() > 0:
+        usual = head.weight[0].numel() ** -0.5  # PyTorch draws evenly between minus and plus this
+        if float(head.weight.std(correction=0)) > usual:
+            head.reset_parameters()
 
 
 def expect_finite(state: Mapping[str, Tensor], origin: str) -> None:

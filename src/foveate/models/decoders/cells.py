@@ -90,16 +90,24 @@ def _lstm(recur: Product, given: Float[Tensor, "b g"], states: States) -> States
 
 
 def _gru(recur: Product, given: Float[Tensor, "b g"], states: States) -> States:
-    (state,), recurrent = states, recur(states[0])
-    twice = 2 * state.shape[-1]
-    reset, kept = (given[..., :twice] + recurrent[..., :twice]).sigmoid().chunk(2, dim=-1)
-    candidate = torch.addcmul(given[..., twice:], reset, recurrent[..., twice:]).tanh()
+    (state,) = states
+    given_gates, given_new = _parted(given)
+    recurrent_gates, recurrent_new = _parted(recur(state))
+    reset, kept = (given_gates + recurrent_gates).sigmoid().chunk(2, dim=-1)
+    candidate = torch.addcmul(given_new, reset, recurrent_new).tanh()
     return (torch.lerp(candidate, state.to(candidate.dtype), kept),)
 
 
 def _cho_gru(recur: Product, recur_reset: Product, given: Float[Tensor, "b g"], states: States) -> States:
     (state,) = states
-    twice = 2 * state.shape[-1]
-    reset, new = (given[..., :twice] + recur(state)).sigmoid().chunk(2, dim=-1)
-    candidate = (given[..., twice:] + recur_reset(reset * state)).tanh()
+    given_gates, given_new = _parted(given)
+    reset, new = (given_gates + recur(state)).sigmoid().chunk(2, dim=-1)
+    candidate = (given_new + recur_reset(reset * state)).tanh()
     return (torch.lerp(state.to(candidate.dtype), candidate, new),)
+
+
+def _parted(rows: Float[Tensor, "b g"]) -> tuple[Float[Tensor, "b h"], Float[Tensor, "b n"]]:
+    """Return what the two gates are given, and the candidate."""
+    n = rows.shape[-1] // 3
+    gates, candidate = rows.split([2 * n, n], dim=-1)
+    return gates, candidate
