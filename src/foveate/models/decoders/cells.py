@@ -76,7 +76,8 @@ class Cell(nn.Module):
         next states.
         """
         if self.kind == "cho_gru":
-            return partial(_cho_gru, *(repeated(*part) for part in self._parts(2 * self.state)))
+            gates, candidate = (repeated(*part) for part in self._parts(2 * self.state))
+            return partial(_cho_gru, gates, candidate)
         return partial(_lstm if self.kind == "lstm" else _gru, repeated(self.weight_hh, self.bias_hh))
 
     def _parts(self, first: int) -> list[tuple[Tensor, Tensor | None]]:
