@@ -5,6 +5,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from foveate.decoding.search import search
+from foveate.decoding.search_options import SearchOptions
 from foveate.errors import CheckpointError
 from foveate.mechanisms.reading.doubly_stochastic import doubly_stochastic
 from foveate.models import create_model, load_published
@@ -120,6 +122,15 @@ def test_the_tutorials_captions(tutorial, beam):
         assert score == pytest.approx(
             float(expected[f"beam{beam}_image{picture}_logp"]), abs=1e-9, nan_ok=True
         )
+
+
+def test_greedy_search_finds_the_tutorials_captions(tutorial):
+    ours, given, expected, _ = tutorial
+    memory = ours.encode(given["encoder_out"][:2].flatten(1, 2))
+    found = search(ours, memory, SearchOptions(beam=1, length_penalty=0.0, max_length=50))
+    for picture, (one,) in enumerate(found):
+        assert [21, *one.words, 22] == expected[f"beam1_image{picture}"].tolist()
+        assert one.log_probability == pytest.approx(float(expected[f"beam1_image{picture}_logp"]), abs=1e-9)
 
 
 @pytest.fixture
