@@ -29,6 +29,7 @@ from foveate.data.checks.finding import Finding
 from foveate.data.feature_cache import Features, open_features
 from foveate.data.feed import Data, Feed
 from foveate.data.images.open_image import MOST_PIXELS
+from foveate.data.open import call_opener
 from foveate.data.picture_encoder import PictureEncoder
 from foveate.data.words.build_vocabularies import Units, build_vocabulary
 from foveate.data.words.special import FIRST, START
@@ -76,7 +77,7 @@ class Caption(WordTask):
     @classmethod
     def open(cls, source: object, /, **options: object) -> CaptionData:
         """Open pictures with captions; see ``open_captions``."""
-        return open_captions(source, **options)  # type: ignore[arg-type]
+        return call_opener("captions", open_captions, options, source)
 
     @classmethod
     def check(cls, data: Data) -> list[Finding]:

@@ -19,6 +19,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from foveate.data.checks.finding import Finding
 from foveate.data.feed import Data, Feed
+from foveate.data.open import call_opener
 from foveate.data.pairs.check_sentences import check_sentences, opening_warnings
 from foveate.data.pairs.looks_like_pairs import looks_like_pairs
 from foveate.data.pairs.open_pairs import open_pairs
@@ -65,7 +66,7 @@ class Translation(WordTask):
     @classmethod
     def open(cls, source: object, /, **options: object) -> PairData:
         """Open pairs of sentences; see ``open_pairs``."""
-        return open_pairs(source, **options)  # type: ignore[arg-type]
+        return call_opener("sentences", open_pairs, options, source)
 
     @classmethod
     def check(cls, data: Data) -> list[Finding]:
