@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
 from foveate.decoding.search_options import SearchOptions
-from foveate.errors import FoveateError
+from foveate.errors import FoveateError, OptionError
 from foveate.models.decoders.word_model import NO_WORD, WordModel
 
 NEVER = float("-inf")
@@ -19,10 +21,37 @@ def beginning(model: WordModel, rows: int, device: torch.device) -> Int64[Tensor
     return torch.full((rows,), word, dtype=torch.int64, device=device)
 
 
+def most_words(options: SearchOptions, limits: Sequence[int] | None, inputs: int) -> list[int]:
+    """Return how many words each of the inputs may get.
+
+    Raises:
+        OptionError: There is not one limit for each, or one is below ``options.min_length``.
+    """
+    if limits is None:
+        return [options.max_length] * inputs
+    if len(limits) != inputs or min(limits, default=options.min_length) < options.min_length:
+        raise OptionError(
+            f"limits: got {list(limits)}, expected {inputs} numbers of at least "
+            f"min_length={options.min_length}"
+        )
+    return [min(limit, options.max_length) for limit in limits]
+
+
 def log_probabilities(
-    logits: Float[Tensor, "r v"], model: WordModel, options: SearchOptions, length: int
+    logits: Float[Tensor, "r v"],
+    model: WordModel,
+    options: SearchOptions,
+    length: int,
+    most: Int64[Tensor, " r"],
 ) -> Float[Tensor, "r v"]:
     """Return log p of each word as the ``length``-th (from 1), minus infinity for those that may not come.
+
+    Args:
+        logits: Of the model.
+        model: What they are from.
+        options: Of the search.
+        length: The number of words with this one.
+        most: How many words each row may have; one that has as many must end.
 
     Raises:
         FoveateError: The logits are not numbers.
@@ -37,9 +66,10 @@ def log_probabilities(
     found[:, [*banned, *options.forbidden]] = NEVER
     if length <= options.min_length:
         found[:, model.end] = NEVER
-    if length > options.max_length:
+    full = length > most
+    if full.any():
         ending = found[:, model.end].clone()
-        found.fill_(NEVER)
+        found[full] = NEVER
         found[:, model.end] = ending
     return found
 

@@ -233,6 +233,13 @@ class Task(ABC):
 
     # What the model is
 
+    def expect_model(self, name: str) -> None:  # noqa: B027
+        """Raise if a model of this name is clearly for another task; called before it is built.
+
+        Raises:
+            ShapeError: It is.
+        """
+
     def model_options(self) -> dict[str, object]:
         """Return what ``create_model`` needs besides the name, such as the number of classes."""
         return {"classes": len(self.classes)}

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from foveate.errors import CheckpointError
 from foveate.mechanisms.reading.doubly_stochastic import doubly_stochastic
@@ -220,6 +221,20 @@ def test_models_trained_without_dropout_keep_their_weights(authors, tmp_path):
     weights, *_ = original("sat_theano")
     ours = loaded(model(AUTHORS, dropout=0.0), weights, tmp_path, "model.npz")
     torch.testing.assert_close(ours.decoder.output.weight.t(), weights["ff_logit_W"])
+
+
+def test_more_layers_behind_the_readout_are_the_authors_too(tmp_path):
+    """n_layers_out=2: another layer with relu, between two dropouts."""
+    weights, given, *_ = original("sat_theano")
+    torch.manual_seed(0)
+    weights |= {"ff_logit_h1_W": torch.randn(8, 8).double(), "ff_logit_h1_b": torch.randn(8).double()}
+    ours = loaded(model(AUTHORS, output_layers=2), weights, tmp_path, "model.npz")
+    seen = []
+    ours.decoder.readout.deeper[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    logits = ours(given["ctx"], ours.shifted(given["x"].t())).logits
+    hidden = F.relu(0.5 * seen[0] @ weights["ff_logit_h1_W"] + weights["ff_logit_h1_b"])
+    expected = 0.5 * hidden @ weights["ff_logit_W"] + weights["ff_logit_b"]
+    torch.testing.assert_close(logits, expected, **EXACT)
 
 
 class WholeModule(nn.Module):

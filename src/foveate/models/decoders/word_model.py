@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from foveate.mechanisms.map_tap import MapTap
 from foveate.mechanisms.precision import widen
 from foveate.models.decoders.rows import taken_rows
 
@@ -89,6 +90,7 @@ class WordModel(nn.Module):
     def __init__(self, classes: int, *, pad: int = 0, start: int | None = 2, end: int = 3) -> None:
         super().__init__()
         self.classes, self.pad, self.start_word, self.end = classes, pad, start, end
+        self.reads = MapTap("b t m")  # what all steps read, where a read's own tap has the last step alone
 
     @abstractmethod
     def encode(self, *inputs: Tensor) -> Memory:
@@ -113,7 +115,8 @@ class WordModel(nn.Module):
 
     def forward(self, *inputs: Tensor) -> Decoded:
         """Return what is predicted; the last input is the reference, as ``shifted`` returns it."""
-        return self.decode(self.encode(*inputs[:-1]), inputs[-1])
+        decoded = self.decode(self.encode(*inputs[:-1]), inputs[-1])
+        return decoded._replace(weights=self.reads(decoded.weights))
 
     def shifted(self, targets: Int64[Tensor, "b t"]) -> Int64[Tensor, "b t"]:
         """Return what each step is fed, if the words (B, T) with their end are what it has to predict."""

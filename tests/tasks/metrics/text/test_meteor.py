@@ -70,6 +70,7 @@ WORDS = {
     "in 1990 's": ["in", "1990", "'", "s"],
     "1's u2's": ["1", "'s", "u2", "'s"],
     "the u.s. team": ["the", "us", "team"],
+    "u.s.-led 4'H": ["us", "led", "4'h"],
     "mr. smith": ["mr.", "smith"],
     "Mr. Smith": ["mr.", "smith"],
     "the end. The": ["the", "end", ".", "the"],

@@ -45,9 +45,9 @@ _STEPS = tuple(
         (r"''|[“”]", ' " '),
         (r"[–—]", " - "),
         (r"--+", "-"),
-        (rf"([{_ALNUM}])-([{_ALNUM}])", r"\1 \2"),  # of x-x-x only the first, as in the original
+        (rf"([.{_ALNUM}])-([{_ALNUM}])", r"\1 \2"),  # of x-x-x only the first, as in the original
         (rf"(?<![{_ALNUM}])'|'(?![{_ALPHA}])", " ' "),
-        (rf"([{_ALNUM}])'([{_ALPHA}])", r"\1 '\2"),
+        (rf"([{_ALPHA}]|\d(?='s))'([{_ALPHA}])", r"\1 '\2"),
     )
 )
 _LETTER = re.compile(f"[{_ALPHA}]")

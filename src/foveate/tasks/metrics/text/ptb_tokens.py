@@ -148,7 +148,7 @@ def _of_words() -> tuple[Rule, ...]:
         _rule(rf"(?:{_any(NUMBERED)})\.(?=\s*\d)"),
         _rule(r"[A-Za-z](?:\.[A-Za-z])+(?:\.|(?=-))(?:-" + x + "+)*"),
         _rule(r"[A-Za-z]+-[A-Za-z](?:\.[A-Za-z])+\."),
-        _rule(rf"[A-Za-z]\.(?!\s+(?-i:{_any(STARTERS)})\s)(?!\.\.(?!\.))"),
+        _rule(rf"[A-Za-z]\.(?!\s+(?-i:{_any(STARTERS)})(?:\s|$))(?!\.\.(?!\.))"),
         _rule(r"(?-i:[A-Z]+(?:(?:[+&]|&amp;)[A-Z]+)+)", _plain_and),
         _rule(r"c\+\+|[cf]#"),
         _rule(rf"(?-i:[A-HJ-XZn]['’`‘‛]{a}{{2,}})"),
@@ -178,12 +178,13 @@ def _of_numbers() -> tuple[Rule, ...]:
 
 @cache
 def _of_both() -> tuple[Rule, ...]:
-    """Return the rules of addresses, files, and words with strokes."""
+    """Return the rules of addresses, files, and words with strokes, or with points and hyphens."""
     x, part = f"(?-i:[{letters()}\\d])", "[A-Za-z0-9]+(?:-[A-Za-z]+){0,2}"
     inner = r"[^\s\"<>|()]+[^\s\"<>|.!?(){},-]"
     host = r"[^\s\"<>|.!?(){},]+\."
     return (
         _rule(rf"{part}(?:\\?/{part}){{1,2}}"),
+        _rule(rf"{x}+(?:[.,]{x}+)+(?:-{x}+)+"),
         _rule(rf"{x}+(?:\.{x}+)*\.(?:{_any(FILES)})(?=\s|$|[.?!,\"])"),
         _rule(rf"https?://{inner}"),
         _rule(
@@ -206,7 +207,8 @@ def _of_signs() -> tuple[Rule, ...]:
         _rule(rf"@[A-Za-z]+|#{a}+"),
         _rule(r"[?!]+|(?:\\?[*])+|#+|@+|_+"),
         _rule(r"-[LR][RSC]B-|<<|>>|&#\d+;"),
-        _rule(r"-{2,}", lambda found: "--"),
+        _rule(r"-{2,4}(?!-)", lambda found: "--"),
+        _rule(r"-{5,}"),
         _rule(r"\.{3,5}", lambda found: "..."),
         _rule(rf"(?:{_any(list(ENTITIES))})", _entity),
     )
