@@ -170,7 +170,7 @@ def test_branches_go_on_from_the_trunk_of_their_seed_and_fold(home: Path):
 
 def folded(**others: Any) -> StudyPlan:
     items = {"train": 90, "val": 10, "test": 30}
-    return plan(**{"items": items, "folds": Folding((40, 40, 40), "at random"), **others})
+    return plan(**{"items": items, "folds": Folding((40, 40, 40), (80, 80, 80), "at random"), **others})
 
 
 def test_a_run_is_planned_as_all_of_its_trainings():
@@ -178,7 +178,7 @@ def test_a_run_is_planned_as_all_of_its_trainings():
     assert run.steps == 3 * 4 * 2  # 80 images in batches of 32: two, three times over
     assert run.seconds == pytest.approx(24 * 0.5 + (3 * 4 * 10 + 120) * 0.01)
     assert folded().judged_on == 120 and folded().trained_on == (80, 80, 80)
-    uneven = folded(folds=Folding((30, 70, 20), "at random"))
+    uneven = folded(folds=Folding((30, 70, 20), (90, 50, 100), "at random"))
     assert uneven.runs[0].steps == 4 * (2 + 1 + 3)
 
 
@@ -191,7 +191,7 @@ def test_a_dry_run_says_how_many_trainings_there_are(home: Path):
 
 def test_a_plan_without_folds_is_the_study_that_it_was_before_there_were_any():
     assert "folds" not in plan().identity() and folded().identity()["folds"]["sizes"] == [40] * 3
-    assert plan().digest() != plan(folds=Folding((60, 60), "at random")).digest()
+    assert plan().digest() != plan(folds=Folding((60, 60), (60, 60), "at random")).digest()
 
 
 @pytest.mark.parametrize("count", [0, 1, -3, 2.5, True, "5"])

@@ -240,13 +240,15 @@ class AttentionDecoder(nn.Module):
         """Run the recurrence."""
         first = self._cells[0]
         given = F.linear(embedded, first.weight_ih[:, : self.embedding], first.bias_ih).split(rows.counts)
+        before = state
         if rows.order is not None:
             state = {name: rows.ordered(tensor) for name, tensor in state.items()}
         if self.reads == "after" and not self.feeding:
-            return self._unread(given, state)
+            steps = self._unread(given, {name: state[name] for name in self._names()})
+            return steps._replace(state=before | steps.state)
         memories = _Memories(memory if rows.order is None else _for_each(memory, rows.ordered))
-        steps = self._between if self.reads == "between" else self._beside
-        return steps(given, memories, state)
+        run = self._between if self.reads == "between" else self._beside
+        return run(given, memories, state)
 
     def _unread(self, given: tuple[Tensor, ...], state: State) -> Steps:
         """Run without reading: nothing that is read enters the next step."""
@@ -264,7 +266,7 @@ class AttentionDecoder(nn.Module):
         say = self.readout.unrolled() if isinstance(self.readout, VectorReadout) and self.feeding else None
         states, looks, vectors = [], [], []
         for row in given:
-            memory, state = memories(len(row)), _shortened(state, row)
+            memory, state = memories(row.shape[0]), _shortened(state, row)
             carried = self._unnamed(state)
             before = self._top(carried)
             if say is None:
@@ -288,7 +290,7 @@ class AttentionDecoder(nn.Module):
         advance, conclude = self._stack(), second.unrolled()
         states, looks = [], []
         for row in given:
-            memory, state = memories(len(row)), _shortened(state, row)
+            memory, state = memories(row.shape[0]), _shortened(state, row)
             carried = advance(row, self._unnamed(state))
             look, read = self.reader(self._top(carried).unsqueeze(1), memory, state)
             carried = conclude(consume(look.context.squeeze(1)), carried)
@@ -385,8 +387,8 @@ class _Memories:
 
 def _shortened(state: State, row: Tensor) -> State:
     """Return the state of the sentences that are still going on."""
-    count = len(row)
-    if all(count == len(tensor) for tensor in state.values()):
+    count = row.shape[0]
+    if all(count == tensor.shape[0] for tensor in state.values()):
         return state
     return {name: tensor[:count] for name, tensor in state.items()}
 

@@ -74,4 +74,4 @@ class AttentionModel(WordModel):
         extra = (
             extra + likelihood.sum(dim=1).mean()
         )  # the reward's loss has the likelihood in it, as a constant
-        return loss + extra * len(targets) / there.sum().clamp_min(1)
+        return loss + extra * targets.shape[0] / there.sum().clamp_min(1)

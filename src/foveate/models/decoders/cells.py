@@ -76,11 +76,19 @@ class Cell(nn.Module):
         next states.
         """
         if self.kind == "cho_gru":
-            first = 2 * self.state
-            biases = (None, None) if self.bias_hh is None else (self.bias_hh[:first], self.bias_hh[first:])
-            gates, candidate = self.weight_hh[:first], self.weight_hh[first:]
-            return partial(_cho_gru, repeated(gates, biases[0]), repeated(candidate, biases[1]))
+            gates, candidate = (repeated(*part) for part in self._parts(2 * self.state))
+            return partial(_cho_gru, gates, candidate)
         return partial(_lstm if self.kind == "lstm" else _gru, repeated(self.weight_hh, self.bias_hh))
+
+    def _parts(self, first: int) -> list[tuple[Tensor, Tensor | None]]:
+        """Return weight and bias of the first rows of the state's, and of the others."""
+        parts = []
+        for rows in (slice(None, first), slice(first, None)):
+            part = [None if one is None else one[rows] for one in (self.weight_hh, self.bias_hh)]
+            if torch.compiler.is_exporting():  # an exported loop takes no two views of one tensor
+                part = [None if one is None else one.clone() for one in part]
+            parts.append((part[0], part[1]))
+        return parts  # type: ignore[return-value]
 
 
 def _lstm(recur: Product, given: Float[Tensor, "b g"], states: States) -> States:

@@ -25,7 +25,7 @@ def shared(x: Tensor) -> Callable[[int], Tensor]:
         4.0
     """
     if traced(x) or not (torch.is_grad_enabled() and x.requires_grad):
-        return lambda count: x if count == len(x) else x[:count]
+        return lambda count: x if count == x.shape[0] else x[:count]
     sums: list[Tensor] = []
     link, value = _Summed.apply(x, sums), x.detach()
     return lambda count: _Noted.apply(value, link, count, sums)
