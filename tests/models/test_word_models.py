@@ -205,11 +205,14 @@ def exported(key):
         {n: {0: dim, 1: dim} if n in ("keys", "alignment") else {0: dim} for n in named}
         for named in first[2:4]
     ]
-    shapes = ({0: dim, 1: dim}, {0: dim, 1: dim}, *parts, {0: dim})
+    shapes = ({0: dim, 1: dim}, None if first[1] is None else {0: dim, 1: dim}, *parts, {0: dim})
     return (encoding, stepping), cases, ((axes,), shapes)
 
 
-WORD_BY_WORD = ("translator", "lstm", "rnn_search", "luong_translator", "monotonic", "marginal")
+WORD_BY_WORD = (
+    *("translator", "lstm", "rnn_search", "luong_translator", "monotonic", "marginal"),
+    *("show_attend_tell", "authors", "tutorial", "hard_captioner", "adaptive_captioner"),
+)
 
 
 @pytest.mark.slow
