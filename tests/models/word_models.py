@@ -24,6 +24,12 @@ MODELS = {  # further forms of them
     "without_feeding": ("luong_translator", {"feeding": False, "cell": "gru"}),
     "marginal": ("translator", {"choice": "marginal(choose=marginal)"}),
     "monotonic": ("translator", {"choice": "monotonic"}),
+    "authors": ("show_attend_tell", {"form": "authors", "pad": 0, "start": None, "end": 0}),
+    "tutorial": ("show_attend_tell", {"form": "tutorial", "attention": "additive(hidden=3)"}),
+    "projected": ("show_attend_tell", {"projection": 4, "tied": True, "target": "length"}),
+    "away": ("show_attend_tell", {"attention": "sentinel"}),
+    "hard_captioner": ("show_attend_tell", {"choice": "reinforce"}),
+    "paper_sentinel": ("adaptive_captioner", {"kind": "paper", "overall": 6}),
     "hard": ("translator", {"choice": "reinforce", "reads": "before", "readout": "state"}),
 }
 
@@ -39,8 +45,7 @@ def build(key, **options):
     torch.manual_seed(0)
     name, form = MODELS.get(key, (key, {}))
     small, _ = FAMILIES[name]
-    quiet = {} if name == "adaptive_captioner" else {"dropout": 0.0}
-    return create_model(name, classes=CLASSES, **{**small, **quiet, **form, **options}).eval()
+    return create_model(name, classes=CLASSES, **{**small, "dropout": 0.0, **form, **options}).eval()
 
 
 def sentences(lengths, model, seed=0):

@@ -19,7 +19,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from foveate.decoding.hypothesis import Hypothesis
-from foveate.decoding.next_word import NEVER, beginning, best, log_probabilities, most_words
+from foveate.decoding.next_word import NEVER, beginning, likeliest, most_words
 from foveate.decoding.search_options import SearchOptions
 from foveate.models.decoders.word_model import Memory, State, WordModel, rows_of
 
@@ -58,8 +58,8 @@ def beam_search(
         of_rows = rows.last.new_tensor([most[number] for number in rows.inputs]).repeat_interleave(
             options.beam
         )
-        gains = log_probabilities(step.logits, model, options, length, of_rows)
-        values, words, parents = _ranked(rows.scores, gains, options.beam)
+        gains, next_ = likeliest(step.logits, model, options, length, of_rows, 2 * options.beam)
+        values, words, parents = _ranked(rows.scores, gains, next_, options.beam)
         rows.state = step.state
         ends = words == model.end
         likely = ends[:, : options.beam] & values[:, : options.beam].isfinite()
@@ -76,20 +76,20 @@ def beam_search(
 
 
 def _ranked(
-    scores: Float[Tensor, "i k"], gains: Float[Tensor, "r v"], beam: int
-) -> tuple[Float[Tensor, "i m"], Int64[Tensor, "i m"], Int64[Tensor, "i m"]]:
-    """Return the best 2 k sentences of each input: log p, last word, and the row of what it grew from."""
-    kept = min(2 * beam, gains.shape[1])
-    values, words = best(gains, kept)  # no other word of a row can be among the best of its input
-    grown = scores.unsqueeze(2) + values.view(*scores.shape, -1)
-    words = words.view(len(scores), -1)
+    scores: Float[Tensor, "i k"], gains: Float[Tensor, "r m"], words: Int64[Tensor, "r m"], beam: int
+) -> tuple[Float[Tensor, "i w"], Int64[Tensor, "i w"], Int64[Tensor, "i w"]]:
+    """Return the best 2 k sentences of each input: log p, last word, and the row of what it grew from.
+
+    The best 2 k words of each row are enough: no other can be among the best of its input.
+    """
+    inputs, kept = len(scores), gains.shape[1]
+    grown = (scores.unsqueeze(2) + gains.view(inputs, beam, kept)).flatten(1)
+    words = words.view(inputs, -1)
     by_word = words.argsort(dim=1, stable=True)
-    places = by_word.gather(
-        1, grown.flatten(1).gather(1, by_word).argsort(dim=1, descending=True, stable=True)
-    )
+    places = by_word.gather(1, grown.gather(1, by_word).argsort(dim=1, descending=True, stable=True))
     places = places[:, : 2 * beam]
-    first = torch.arange(len(scores), device=places.device).unsqueeze(1) * beam
-    return grown.flatten(1).gather(1, places), words.gather(1, places), places // kept + first
+    first = torch.arange(inputs, device=places.device).unsqueeze(1) * beam
+    return grown.gather(1, places), words.gather(1, places), places // kept + first
 
 
 @dataclass

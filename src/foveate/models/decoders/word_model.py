@@ -51,7 +51,7 @@ class Step(NamedTuple):
     """One word's worth of decoding.
 
     Attributes:
-        logits: (B, V), of the next word.
+        logits: (B, V), of the next word; whoever asked may change them.
         state: Of the decoder, after this word.
         weights: (B, N), what was read; (B, N + 1) with a sentinel, which comes last.
     """
