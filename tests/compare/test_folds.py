@@ -20,6 +20,7 @@ from foveate.compare.plan import StudyPlan
 from foveate.compare.planned import Folding
 from foveate.compare.run_files import ANSWERS, run_folder, training_folder
 from foveate.compare.study import compare
+from foveate.compare.trainings import Training, counted
 from foveate.data.open import open_data
 from foveate.errors import DataError, FoveateError, StudyError
 from foveate.recipe import TrainConfig
@@ -264,3 +265,16 @@ def test_histories_are_averaged_epoch_by_epoch():
     losses = [[epoch(1, None, 0) | {"losses": {"a": part}}] for part in (1.0, 2.0)]
     assert mean_history(losses)[0]["losses"] == {"a": 1.5} and mean_history(losses)[0]["val_score"] is None
     assert mean_score([0.5, None]) is None and mean_score([0.25, 0.75]) == 0.5
+
+
+def test_a_plan_counts_what_is_trained_on_and_not_what_it_is_taken_from():
+    """A picture with five captions may be five training items."""
+    feeds: Any = {"train": range(450), "val": range(10), "test": range(30)}
+    assert counted(plan(), feeds, ()).items == {"train": 450, "val": 10, "test": 30}
+    each: Any = [
+        Training(fold, np.arange(40), lambda n=n: {"train": range(n)})
+        for fold, n in enumerate((400, 380, 390))
+    ]
+    found = counted(folded(), feeds, each)
+    assert found.trained_on == (400, 380, 390) and found.judged_on == 120
+    assert found.runs[0].steps == 4 * (12 + 11 + 12)
