@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foveate import spelling as built
-from foveate.calls import parse_call
+from foveate.calls import parse_call, printed
 from foveate.data.coco import open_coco as coco
 from foveate.data.datasets import open_dataset as dataset
 from foveate.data.folders import open_folder as folder
@@ -152,6 +152,12 @@ def test_text_is_no_boolean() -> None:
     with pytest.raises(OptionError, match=r"bias: got 'false', expected True or False\. Write bias=False"):
         mechanisms["se"](16, bias="false")
     assert parse_call("x(a='false')")[1]["a"] == "false"
+
+
+@pytest.mark.parametrize("word", ["timm/resnet18", "mine.nets:build", "mine:build"])
+def test_a_name_in_parts_needs_no_quotes(word):
+    assert parse_call(f"unet(encoder={word})")[1]["encoder"] == word
+    assert printed(word) == word
     assert parse(str(parse("x(a='false')@b"))) == parse("x(a='false')@b")
 
 

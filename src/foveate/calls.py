@@ -115,10 +115,11 @@ def _frozen(value: object) -> object:
 
 
 def _is_word(text: str) -> bool:
-    """Return whether this is a bare word: a name, perhaps with a prefix, such as ``timm/resnet18``."""
+    """Return whether this is a bare word: a name, or parts of one: ``timm/resnet18``, ``mine.nets:build``."""
     if text.lower() in _BOOLEANS:
         return False
-    return text.isascii() and all(p.isidentifier() and not keyword.iskeyword(p) for p in text.split("/"))
+    parts = re.split("[/.:]" if ":" in text else "/", text)
+    return text.isascii() and all(part.isidentifier() and not keyword.iskeyword(part) for part in parts)
 
 
 def printed(value: object) -> str:

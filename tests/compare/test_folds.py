@@ -20,6 +20,7 @@ from foveate.compare.plan import StudyPlan
 from foveate.compare.planned import Folding
 from foveate.compare.run_files import ANSWERS, run_folder, training_folder
 from foveate.compare.study import compare
+from foveate.compare.trainings import Training, counted
 from foveate.data.open import open_data
 from foveate.errors import DataError, FoveateError, StudyError
 from foveate.recipe import TrainConfig
@@ -170,7 +171,7 @@ def test_branches_go_on_from_the_trunk_of_their_seed_and_fold(home: Path):
 
 def folded(**others: Any) -> StudyPlan:
     items = {"train": 90, "val": 10, "test": 30}
-    return plan(**{"items": items, "folds": Folding((40, 40, 40), "at random"), **others})
+    return plan(**{"items": items, "folds": Folding((40, 40, 40), (80, 80, 80), "at random"), **others})
 
 
 def test_a_run_is_planned_as_all_of_its_trainings():
@@ -178,7 +179,7 @@ def test_a_run_is_planned_as_all_of_its_trainings():
     assert run.steps == 3 * 4 * 2  # 80 images in batches of 32: two, three times over
     assert run.seconds == pytest.approx(24 * 0.5 + (3 * 4 * 10 + 120) * 0.01)
     assert folded().judged_on == 120 and folded().trained_on == (80, 80, 80)
-    uneven = folded(folds=Folding((30, 70, 20), "at random"))
+    uneven = folded(folds=Folding((30, 70, 20), (90, 50, 100), "at random"))
     assert uneven.runs[0].steps == 4 * (2 + 1 + 3)
 
 
@@ -191,7 +192,7 @@ def test_a_dry_run_says_how_many_trainings_there_are(home: Path):
 
 def test_a_plan_without_folds_is_the_study_that_it_was_before_there_were_any():
     assert "folds" not in plan().identity() and folded().identity()["folds"]["sizes"] == [40] * 3
-    assert plan().digest() != plan(folds=Folding((60, 60), "at random")).digest()
+    assert plan().digest() != plan(folds=Folding((60, 60), (60, 60), "at random")).digest()
 
 
 @pytest.mark.parametrize("count", [0, 1, -3, 2.5, True, "5"])
@@ -264,3 +265,16 @@ def test_histories_are_averaged_epoch_by_epoch():
     losses = [[epoch(1, None, 0) | {"losses": {"a": part}}] for part in (1.0, 2.0)]
     assert mean_history(losses)[0]["losses"] == {"a": 1.5} and mean_history(losses)[0]["val_score"] is None
     assert mean_score([0.5, None]) is None and mean_score([0.25, 0.75]) == 0.5
+
+
+def test_a_plan_counts_what_is_trained_on_and_not_what_it_is_taken_from():
+    """A picture with five captions may be five training items."""
+    feeds: Any = {"train": range(450), "val": range(10), "test": range(30)}
+    assert counted(plan(), feeds, ()).items == {"train": 450, "val": 10, "test": 30}
+    each: Any = [
+        Training(fold, np.arange(40), lambda n=n: {"train": range(n)})
+        for fold, n in enumerate((400, 380, 390))
+    ]
+    found = counted(folded(), feeds, each)
+    assert found.trained_on == (400, 380, 390) and found.judged_on == 120
+    assert found.runs[0].steps == 4 * (12 + 11 + 12)

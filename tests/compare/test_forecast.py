@@ -15,7 +15,7 @@ from foveate.tasks import tasks
 from tests.compare.study_samples import plan
 
 METRIC = tasks["classification"]().metric
-FOLDED = {"items": {"train": 120, "test": 30}, "folds": Folding((50, 50, 50), "at random")}
+FOLDED = {"items": {"train": 120, "test": 30}, "folds": Folding((50, 50, 50), (100, 100, 100), "at random")}
 
 
 def planned(**others: Any) -> Any:

@@ -1,5 +1,6 @@
 """The report in a real browser: headless Chromium through Playwright."""
 
+import json
 import os
 import shutil
 
@@ -78,9 +79,19 @@ def test_the_page_has_language_title_and_landmarks(opened):
     assert len(ids) == len(set(ids))
 
 
+@pytest.fixture(scope="module")
+def long_names(tmp_path_factory):
+    """The report of a study with folds, in which a variant's name has no place to break."""
+    text = json.dumps(everything()).replace("se@blocks", 6 * "unbreakable")
+    result = json.loads(text)
+    result["question"]["folds"] = 5
+    return write_report(result, tmp_path_factory.mktemp("names")).as_uri()
+
+
 @pytest.mark.parametrize("width", [320, 400, 768, 1021, 1200, 1320, 1600])
-def test_the_page_never_scrolls_sideways(opened, whole, width):
-    page = opened(width, address=whole)
+@pytest.mark.parametrize("names", ["whole", "long_names"])
+def test_the_page_never_scrolls_sideways(opened, names, width, request):
+    page = opened(width, address=request.getfixturevalue(names))
     page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true })")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     outside = """[...document.querySelectorAll('main *')].filter(e => {

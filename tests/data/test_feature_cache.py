@@ -9,13 +9,14 @@ from PIL import Image
 from torch import nn
 
 from foveate.data import feature_cache as module
-from foveate.data.feature_cache import open_features
+from foveate.data.feature_cache import open_features, split_features
+from foveate.data.open import open_data
 from foveate.data.picture_encoder import PictureEncoder
 from foveate.errors import DataError, OptionError
 from foveate.models import create_model
 from foveate.models.encoders.last_map import LastMap
 from tests.child_processes import child_processes
-from tests.data.image_samples import save
+from tests.data.image_samples import make_folder, save
 from tests.full_disk import no_file_beyond
 
 SIZE = 32
@@ -153,6 +154,21 @@ def test_it_travels_to_another_process(pictures, tmp_path, small):
     features = opened(pictures, tmp_path / "cache")
     whole = features[:]
     assert torch.equal(pickle.loads(pickle.dumps(features))[:], whole)
+
+
+def test_the_splits_of_a_data_set(tmp_path):
+    folder = open_data(make_folder(tmp_path / "data", each=2))
+    found = split_features(
+        folder, encoder=network(), size=SIZE, folder=tmp_path / "cache", precision="float32"
+    )
+    assert {name: len(each) for name, each in found.items()} == {"train": 4, "test": 4}
+    torch.testing.assert_close(found["test"][:], found["train"].encode_pictures(folder.splits["test"].files))
+    painted = open_data("scenes(train=3, val=0, test=2)")
+    found = split_features(painted, encoder=network(), size=SIZE, folder=tmp_path / "cache")
+    one = painted.splits["test"].load(1)
+    torch.testing.assert_close(found["test"][[1]], found["test"].encode_pictures([one]), rtol=1e-3, atol=1e-5)
+    with pytest.raises(OptionError, match="flipped"):
+        split_features(folder, encoder=network(), flipped=True)
 
 
 def test_no_pictures_are_no_features(tmp_path):

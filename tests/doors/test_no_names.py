@@ -8,7 +8,10 @@ from foveate.tasks.base import tasks
 
 PACKAGE = Path(__file__).parents[2] / "src" / "foveate"
 FRAME = ("train", "compare", "cli", "infer")
-OWN_SUBJECT = {"cli/crf.py"}  # the command for files of masks
+OWN_SUBJECT = {
+    "cli/crf.py",  # the command for files of masks
+    "compare/report/confusion.py",  # whose table has an HTML caption
+}
 CARDS = {"compare/report/cards.py", "compare/report/schema.py", "compare/report/result.py"}  # kinds of cards
 TRUTHS = re.compile(r"\b(masks?|truths?|palette)\b")
 

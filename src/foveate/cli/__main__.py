@@ -69,6 +69,8 @@ COMMANDS = (  # one file each, in this order; the functions have the same names,
     "cost",
 )
 
+STANDARD_INPUT = "/dev/stdin"  # for "-", which would be read as an option
+
 
 def application() -> App:
     """Return the whole command line, with every command in it."""
@@ -130,7 +132,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(words: list[str]) -> int:
     invocation.remember(words)
-    words = _without_plugins(words)
+    words = [STANDARD_INPUT if word == "-" else word for word in _without_plugins(words)]
     options: dict[str, Any] = {"exit_on_error": False, "print_error": False, "result_action": "return_value"}
     return application()(words, **options) or DONE
 

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from foveate.decoding.command_options import WordOptions
 from foveate.errors import DataError
 from foveate.segment.command_options import SegmentOptions
 
@@ -31,6 +32,10 @@ A model that segments prints shares of the pixels and writes files:
       22.9 %  sky
       found/street_mask.png
       found/street_overlay.png
+
+A model that translates prints one line for each line; - is standard input:
+
+    $ foveate predict runs/german sentences.txt > translations.txt
 """
 
 
@@ -41,6 +46,7 @@ def predict(
     out: Path | None = None,
     max_pixels: int | None = None,
     pixels: SegmentOptions = SegmentOptions(),  # noqa: B008  # frozen
+    words: WordOptions = WordOptions(),  # noqa: B008  # frozen
     trust_code: bool = False,
     json: bool = False,
 ) -> int | None:
@@ -49,11 +55,13 @@ def predict(
     Args:
         folder: The folder that `foveate compare` or `foveate train` wrote.
         inputs: What the model takes. Of images: files; folders of them; lists of them (.txt with one path
-            per line, .csv with a column path); or patterns, such as "photos/**/*.jpg".
+            per line, .csv with a column path); or patterns, such as "photos/**/*.jpg". Of sentences: text
+            files, one sentence a line; - for standard input; or a sentence in quotes.
         out: Folder of the files that the model's task writes, such as masks. Without it nothing is written.
         max_pixels: Pixels of the largest image that is decoded, for files that you trust. Default:
             268435456; with a model that segments, no limit.
         pixels: With a model that segments.
+        words: With a model that answers in words.
         trust_code: Import and run code that the folder names and that is not part of foveate, timm or
             torchvision, such as a model of your own.
         json: Print JSON, with the full prediction for every input.
@@ -63,7 +71,7 @@ def predict(
     if not inputs:
         raise DataError("predict: got no input. Write: foveate predict FOLDER INPUT...")
     model: Any = load(folder, trust_code=trust_code)
-    options = pixels.given() | ({} if max_pixels is None else {"max_pixels": max_pixels})
+    options = pixels.given() | words.given() | ({} if max_pixels is None else {"max_pixels": max_pixels})
     return _print(model.task.tell(model, inputs, out=out, **options), model.task.items, json=json)
 
 
@@ -78,7 +86,7 @@ def _print(answers: Iterable[Told], items: str, *, json: bool) -> int | None:
         if answer.failed:
             print("\n".join(answer.lines), file=sys.stderr)
         elif not json:
-            output.say("\n".join((answer.name, *answer.lines)))
+            output.say("\n".join((answer.name, *answer.lines) if answer.name else answer.lines))
     if json:
         output.machine(told)
     if failed:

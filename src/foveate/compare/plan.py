@@ -116,9 +116,7 @@ class StudyPlan:
     @property
     def trained_on(self) -> tuple[int, ...]:
         """Number of training items of each training that a run consists of."""
-        if self.folds is None:
-            return (self.items["train"],)
-        return tuple(self.judged_on - size for size in self.folds.sizes)
+        return (self.items["train"],) if self.folds is None else self.folds.trained
 
     @property
     def judged_on(self) -> int:

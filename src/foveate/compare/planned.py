@@ -86,10 +86,12 @@ class Folding:
 
     Args:
         sizes: Number of items of each fold.
+        trained: Number of training items of the training that is tested on it.
         drawn: How they were dealt out, in words.
     """
 
     sizes: tuple[int, ...]
+    trained: tuple[int, ...]
     drawn: str
 
 

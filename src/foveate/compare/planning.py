@@ -15,6 +15,7 @@ from foveate.compare.question import Question
 from foveate.compare.step_times import estimated, to_measure
 from foveate.cost.count import cost
 from foveate.data.feed import Data, Feed
+from foveate.data.folds import Folds
 from foveate.errors import SpecError, StudyError
 from foveate.insert.control import control_spec
 from foveate.insert.spec import parse
@@ -54,7 +55,7 @@ def outline(data: Data, question: Question, command: str) -> tuple[StudyPlan, Ta
     )
     branching, epochs = question.mode == "branch", setting.recipe.epochs
     metric = setting.task.metric
-    folds = None if question.folds is None else type(setting.task).folds(data, question.folds)
+    folds = None if question.folds is None else _folding(type(setting.task).folds(data, question.folds))
     if not metric.judges:
         usual = task_with(setting.kind, setting.task.inputs, setting.recipe, None).metric.name
         raise StudyError(
@@ -89,9 +90,15 @@ def outline(data: Data, question: Question, command: str) -> tuple[StudyPlan, Ta
         plugins=loaded_plugins(),
         branch_lr=(question.branch_lr or setting.recipe.lr / 3) if branching else None,
         race=question.race,
-        folds=None if folds is None else Folding(tuple(map(len, folds.items)), folds.drawn),
+        folds=folds,
     )
     return plan, setting.task
+
+
+def _folding(folds: Folds) -> Folding:
+    """Return what a plan holds of the folds of its data."""
+    trained = tuple(part.items["train"] for part in folds.parts)
+    return Folding(tuple(map(len, folds.items)), trained, folds.drawn)
 
 
 def name_variants(variants: Sequence[str] | Mapping[str, str]) -> tuple[PlannedVariant, ...]:

@@ -24,6 +24,7 @@ from foveate.compare.run import is_record
 from foveate.compare.run_files import is_complete
 from foveate.compare.schedule import with_looks, with_times_of, within_budget
 from foveate.compare.store import Store, disk_errors
+from foveate.compare.trainings import counted
 from foveate.data.checks.finding import Finding
 from foveate.errors import DataError, StudyError, first_few
 from foveate.infer.load import is_sound
@@ -151,6 +152,8 @@ def compare(
     _expect_usable(opened.name, findings)
     plan = with_looks(with_controls(with_costs(plan, made), made), question)
     study = Opened.of(plan, opened, made, findings)
+    plan = counted(plan, study.feeds, study.trainings)
+    study = replace(study, plan=plan)
 
     folder = Path(out) if out is not None else Path("runs") / _name(plan)
 

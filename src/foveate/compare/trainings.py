@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -51,3 +51,11 @@ def trainings(plan: StudyPlan, data: Data, task: Task) -> tuple[Feeds, tuple[Tra
         ]
     task.expect_judgeable(feeds["test"])
     return feeds, tuple(each)
+
+
+def counted(plan: StudyPlan, feeds: Feeds, each: Sequence[Training]) -> StudyPlan:
+    """Return the plan with the items that its runs train on: a picture with five captions may be five."""
+    if plan.folds is None:
+        return replace(plan, items={name: len(feed) for name, feed in feeds.items()})
+    trained = tuple(len(training.feeds()["train"]) for training in each)
+    return replace(plan, folds=replace(plan.folds, trained=trained))

@@ -24,6 +24,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from foveate.data.base import ImageData, Split
 from foveate.data.cache import cache_folder
 from foveate.data.picture_encoder import Picture, PictureEncoder
 from foveate.data.sealed_array import not_read_back, open_sealed, write_sealed
@@ -144,6 +145,44 @@ def open_features(
             if open_sealed(files[number], shape, precision) is None:
                 raise not_read_back(files[number])
     return Features(encoder, files, len(pictures), precision)
+
+
+def split_features(
+    data: ImageData, *, encoder: str | LastMap | PictureEncoder, **options: Any
+) -> dict[str, Features]:
+    """Return the features of every split's pictures, by one encoder.
+
+    Args:
+        data: Pictures; those of captions are ``CaptionData.pictures``.
+        encoder: As of ``open_features``.
+        options: As of ``open_features``; files are read as the data says.
+
+    Raises:
+        FoveateError: As ``open_features``.
+    """
+    own = {name: options.pop(name) for name in ("folder", "precision") if name in options}
+    if not isinstance(encoder, PictureEncoder):
+        options = checked("split_features", PictureEncoder, {"how": data.splits["train"].how, **options})
+        encoder, options = PictureEncoder(encoder, **options), {}
+    return {
+        name: open_features(split.files or _Items(split), encoder=encoder, **own, **options)
+        for name, split in data.splits.items()
+    }
+
+
+class _Items(Sequence[Picture]):
+    """The pictures of a split that has no files, loaded when they are asked for."""
+
+    def __init__(self, split: Split) -> None:
+        self.split = split
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def __getitem__(self, item: Any) -> Any:
+        if isinstance(item, slice):
+            return [self.split.load(n) for n in range(len(self))[item]]
+        return self.split.load(range(len(self))[item])
 
 
 def _name(key: str, contents: Sequence[str]) -> str:

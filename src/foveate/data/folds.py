@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Int64
@@ -36,6 +36,15 @@ class Folds:
     parts: tuple[Data, ...]
     items: tuple[Int64[np.ndarray, " m"], ...]
     drawn: str
+
+
+@runtime_checkable
+class Foldable(Protocol):
+    """Data that cuts itself into folds."""
+
+    def folds(self, count: int) -> Folds:
+        """Return the data in folds, the same ones whenever it is called; see ``cut_folds``."""
+        ...
 
 
 def cut_folds(

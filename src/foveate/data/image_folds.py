@@ -32,7 +32,7 @@ def fold_images(data: ImageData, count: int) -> Folds:
         count,
         lambda rows: regrouped(data, rows),
         strata=strata(np.concatenate([train.targets, test.targets])),
-        groups=_groups(data),
+        groups=groups_of(data),
     )
 
 
@@ -47,7 +47,7 @@ def regrouped(data: ImageData, rows: Rows) -> ImageData:
     )
 
 
-def _groups(data: ImageData) -> tuple[str, ...] | None:
+def groups_of(data: ImageData) -> tuple[str, ...] | None:
     """Return the group of each training and test image; None if the data knows none."""
     both = [(name, data.splits[name]) for name in ("train", "test")]
     if all(split.groups is None for _, split in both):
@@ -76,7 +76,7 @@ def _pool(data: ImageData) -> Split:
         names=names,
         targets=np.concatenate([train.targets, test.targets]),
         load=lambda item: train.load(item) if item < first else test.load(item - first),
-        groups=_groups(data),
+        groups=groups_of(data),
         look=either(train.look, test.look),
         files=_joined(train.files, test.files),
         many=None,

@@ -11,6 +11,7 @@ The search of one input does not depend on the others in its batch.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -18,14 +19,19 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from foveate.decoding.hypothesis import Hypothesis
-from foveate.decoding.next_word import NEVER, beginning, best, log_probabilities
+from foveate.decoding.next_word import NEVER, beginning, likeliest, most_words
 from foveate.decoding.search_options import SearchOptions
 from foveate.models.decoders.word_model import Memory, State, WordModel, rows_of
 
 
 @torch.no_grad()
 def beam_search(
-    model: WordModel, memory: Memory, options: SearchOptions, *, keep_weights: bool = False
+    model: WordModel,
+    memory: Memory,
+    options: SearchOptions,
+    *,
+    limits: Sequence[int] | None = None,
+    keep_weights: bool = False,
 ) -> list[list[Hypothesis]]:
     """Return the best sentences for each input, best first.
 
@@ -33,6 +39,7 @@ def beam_search(
         model: In evaluation mode.
         memory: Of B inputs, from ``model.encode``.
         options: Of the search.
+        limits: The greatest number of words for each input, where ``options.max_length`` would be too many.
         keep_weights: Whether hypotheses carry what each of their words read.
 
     Returns:
@@ -40,20 +47,25 @@ def beam_search(
 
     Raises:
         FoveateError: The model's logits are not numbers.
+        OptionError: The limits are not one for each input, or below ``options.min_length``.
     """
-    found = [_Finished(options) for _ in memory.entries]
+    most = most_words(options, limits, len(memory.entries))
+    found = [_Finished(options, limit) for limit in most]
     rows = _Rows.first(model, memory, options.beam, keep_weights=keep_weights)
-    for length in range(1, options.max_length + 2):
+    for length in range(1, max(most, default=0) + 2):
         step = model.step(rows.memory, rows.state, rows.last)
         rows.read(step.weights)
-        gains = log_probabilities(step.logits, model, options, length)
-        values, words, parents = _ranked(rows.scores, gains, options.beam)
+        of_rows = rows.last.new_tensor([most[number] for number in rows.inputs]).repeat_interleave(
+            options.beam
+        )
+        gains, next_ = likeliest(step.logits, model, options, length, of_rows, 2 * options.beam)
+        values, words, parents = _ranked(rows.scores, gains, next_, options.beam)
         rows.state = step.state
         ends = words == model.end
         likely = ends[:, : options.beam] & values[:, : options.beam].isfinite()
         for place, rank in likely.nonzero().tolist():
             row, score = int(parents[place, rank]), float(values[place, rank])
-            found[rows.inputs[place]].add(rows, row, score, in_time=length <= options.max_length)
+            found[rows.inputs[place]].add(rows, row, score)
         on = ends.argsort(dim=1, stable=True)[:, : options.beam]  # at most every second one ends
         rows.grow(parents.gather(1, on), words.gather(1, on), values.gather(1, on))
         tops = rows.scores.amax(dim=1).tolist()
@@ -64,20 +76,20 @@ def beam_search(
 
 
 def _ranked(
-    scores: Float[Tensor, "i k"], gains: Float[Tensor, "r v"], beam: int
-) -> tuple[Float[Tensor, "i m"], Int64[Tensor, "i m"], Int64[Tensor, "i m"]]:
-    """Return the best 2 k sentences of each input: log p, last word, and the row of what it grew from."""
-    kept = min(2 * beam, gains.shape[1])
-    values, words = best(gains, kept)  # no other word of a row can be among the best of its input
-    grown = scores.unsqueeze(2) + values.view(*scores.shape, -1)
-    words = words.view(len(scores), -1)
+    scores: Float[Tensor, "i k"], gains: Float[Tensor, "r m"], words: Int64[Tensor, "r m"], beam: int
+) -> tuple[Float[Tensor, "i w"], Int64[Tensor, "i w"], Int64[Tensor, "i w"]]:
+    """Return the best 2 k sentences of each input: log p, last word, and the row of what it grew from.
+
+    The best 2 k words of each row are enough: no other can be among the best of its input.
+    """
+    inputs, kept = len(scores), gains.shape[1]
+    grown = (scores.unsqueeze(2) + gains.view(inputs, beam, kept)).flatten(1)
+    words = words.view(inputs, -1)
     by_word = words.argsort(dim=1, stable=True)
-    places = by_word.gather(
-        1, grown.flatten(1).gather(1, by_word).argsort(dim=1, descending=True, stable=True)
-    )
+    places = by_word.gather(1, grown.gather(1, by_word).argsort(dim=1, descending=True, stable=True))
     places = places[:, : 2 * beam]
-    first = torch.arange(len(scores), device=places.device).unsqueeze(1) * beam
-    return grown.flatten(1).gather(1, places), words.gather(1, places), places // kept + first
+    first = torch.arange(inputs, device=places.device).unsqueeze(1) * beam
+    return grown.gather(1, places), words.gather(1, places), places // kept + first
 
 
 @dataclass
@@ -144,9 +156,10 @@ class _Finished:
     """The finished sentences of one input."""
 
     options: SearchOptions
+    most: int
     found: list[Hypothesis] = field(default_factory=list)
 
-    def add(self, rows: _Rows, row: int, log_probability: float, *, in_time: bool) -> None:
+    def add(self, rows: _Rows, row: int, log_probability: float) -> None:
         """Add the sentence of a row, which has ended."""
         words = tuple(rows.words[row].tolist())
         score = log_probability / self.options.penalty(len(words) + 1)
@@ -155,7 +168,7 @@ class _Finished:
             least = torch.finfo(read.dtype).tiny
             score += self.options.coverage_penalty * float(read.clamp(least, 1.0).log().sum())
         weights = None if rows.weights is None else torch.stack([step[row] for step in rows.weights])
-        self.found.append(Hypothesis(words, log_probability, score, weights, in_time))
+        self.found.append(Hypothesis(words, log_probability, score, weights, len(words) < self.most))
 
     def closed(self, log_probability: float) -> bool:
         """Return whether no sentence that is this likely now can be among the best ``beam``."""
@@ -163,7 +176,7 @@ class _Finished:
             return True
         if len(self.found) < self.options.beam:
             return False
-        bound = log_probability / self.options.penalty(self.options.max_length + 1)
+        bound = log_probability / self.options.penalty(self.most + 1)
         return self._ranked()[self.options.beam - 1].score >= bound
 
     def best(self) -> list[Hypothesis]:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from foveate.decoding.hypothesis import Hypothesis
-from foveate.decoding.next_word import NEVER, beginning, log_probabilities
+from foveate.decoding.next_word import NEVER, beginning, log_probabilities, most_words
 from foveate.decoding.search_options import SearchOptions
 from foveate.models.decoders.word_model import Memory, WordModel, rows_of
 
 
 @torch.no_grad()
 def sample(
-    model: WordModel, memory: Memory, options: SearchOptions, *, generator: torch.Generator | None = None
+    model: WordModel,
+    memory: Memory,
+    options: SearchOptions,
+    *,
+    limits: Sequence[int] | None = None,
+    generator: torch.Generator | None = None,
 ) -> list[list[Hypothesis]]:
     """Return ``options.nbest`` sentences for each input, drawn independently, the likeliest first.
 
@@ -21,9 +28,11 @@ def sample(
         model: In evaluation mode.
         memory: Of B inputs, from ``model.encode``.
         options: ``temperature`` and ``top_k`` say what is drawn from; ``log_probability`` is the model's own.
+        limits: The greatest number of words for each input, where ``options.max_length`` would be too many.
         generator: What the draws come from; PyTorch's own if None.
     """
     inputs, device = len(memory.entries), memory.entries.device
+    most = [limit for limit in most_words(options, limits, inputs) for _ in range(options.nbest)]
     index = torch.arange(inputs, device=device).repeat_interleave(options.nbest)
     memory, state = memory.rows(index), rows_of(model.start(memory), index)
     last = beginning(model, len(index), device)
@@ -32,9 +41,9 @@ def sample(
         torch.zeros(len(index), dtype=torch.float64, device=device),
     )
     ended = torch.zeros(len(index), dtype=torch.bool, device=device)
-    for length in range(1, options.max_length + 2):
+    for length in range(1, max(most, default=0) + 2):
         step = model.step(memory, state, last)
-        likely = log_probabilities(step.logits, model, options, length)
+        likely = log_probabilities(step.logits, model, options, length, last.new_tensor(most))
         drawn = torch.multinomial(_draw_from(likely, options), 1, generator=generator).squeeze(1)
         last, state = drawn.masked_fill(ended, model.end), step.state
         totals += likely.gather(1, last.unsqueeze(1)).squeeze(1).masked_fill(ended, 0.0)
@@ -43,8 +52,8 @@ def sample(
         if ended.all():
             break
     found = [
-        _hypothesis(row, total, model.end, options)
-        for row, total in zip(words.tolist(), totals.tolist(), strict=True)
+        _hypothesis(row, total, model.end, options, limit)
+        for row, total, limit in zip(words.tolist(), totals.tolist(), most, strict=True)
     ]
     groups = [found[i : i + options.nbest] for i in range(0, len(found), options.nbest)]
     return [sorted(group, key=lambda hypothesis: -hypothesis.score) for group in groups]
@@ -59,7 +68,7 @@ def _draw_from(likely: Tensor, options: SearchOptions) -> Tensor:
     return scores.softmax(dim=1)
 
 
-def _hypothesis(row: list[int], total: float, end: int, options: SearchOptions) -> Hypothesis:
+def _hypothesis(row: list[int], total: float, end: int, options: SearchOptions, most: int) -> Hypothesis:
     words = tuple(row[: row.index(end)])
     score = total / options.penalty(len(words) + 1)
-    return Hypothesis(words, total, score, finished=len(words) < options.max_length)
+    return Hypothesis(words, total, score, finished=len(words) < most)

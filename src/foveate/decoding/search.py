@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from foveate.decoding.beam_search import beam_search
@@ -16,10 +18,14 @@ def search(
     memory: Memory,
     options: SearchOptions,
     *,
+    limits: Sequence[int] | None = None,
     keep_weights: bool = False,
     generator: torch.Generator | None = None,
 ) -> list[list[Hypothesis]]:
-    """Return ``options.nbest`` sentences for each input of the memory, best first; none is empty."""
+    """Return ``options.nbest`` sentences for each input of the memory, best first; none is empty.
+
+    See ``beam_search`` and ``sample``.
+    """
     if options.sample:
-        return sample(model, memory, options, generator=generator)
-    return beam_search(model, memory, options, keep_weights=keep_weights)
+        return sample(model, memory, options, limits=limits, generator=generator)
+    return beam_search(model, memory, options, limits=limits, keep_weights=keep_weights)

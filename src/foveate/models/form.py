@@ -19,7 +19,10 @@ METADATA = "foveate.model"  # the entry of a safetensors file's header
 _ATTRIBUTE = "foveate_form"
 _CONFIG = "config.json"  # beside the weights, from before the header had the entry
 # Options that do not change what a trained network computes, or that are meant to be changed afterwards.
-_TRAINING = {"pretrained_encoder", "in_channels", "dropout", "side", "aux_width", "trainable", "twice"}
+_TRAINING = {
+    *("pretrained_encoder", "in_channels", "dropout", "side", "aux_width", "trainable", "twice"),
+    *("doubly_stochastic", "normalised", "target"),
+}
 _FREE = _TRAINING | {"iterations", "inference_iterations", "method"}
 
 

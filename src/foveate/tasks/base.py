@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from foveate.calls import parse_call
 from foveate.data.checks.finding import Finding
 from foveate.data.feed import Data, Feed
-from foveate.data.folds import Folds, fold_sequences
+from foveate.data.folds import Foldable, Folds, fold_sequences
 from foveate.errors import DataError, OptionError
 from foveate.options import checked
 from foveate.recipe import TrainConfig
@@ -119,12 +119,14 @@ class Task(ABC):
     def folds(cls, data: Data, count: int) -> Folds:
         """Return the data in folds for cross-validation, the same ones whenever it is called.
 
-        By default every item stands for itself: see ``fold_sequences`` for the data that can be cut so. Where
-        items have classes or belong together, or data is kept in another way, use ``cut_folds``.
+        By default the data's own: those of its method ``folds``, which is written with ``cut_folds``. Data
+        without one is cut item by item, if it is kept as ``fold_sequences`` says.
 
         Raises:
             DataError: It cannot be cut into folds, or has too few items.
         """
+        if isinstance(data, Foldable):
+            return data.folds(count)
         return fold_sequences(data, count)
 
     @classmethod
@@ -230,6 +232,13 @@ class Task(ABC):
         return dict(self.inputs)
 
     # What the model is
+
+    def expect_model(self, name: str) -> None:  # noqa: B027
+        """Raise if a model of this name is clearly for another task; called before it is built.
+
+        Raises:
+            ShapeError: It is.
+        """
 
     def model_options(self) -> dict[str, object]:
         """Return what ``create_model`` needs besides the name, such as the number of classes."""

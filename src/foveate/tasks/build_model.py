@@ -63,6 +63,7 @@ def base_model(
     task: Task, model: str, *, pretrained: bool = False, weights: str | Path | None = None
 ) -> nn.Module:
     """Return a model by its name, made for the task's inputs, without attention."""
+    task.expect_model(model)
     options: dict[str, Any] = task.model_options()
     return create_model(model, **options, pretrained=pretrained, weights=weights)
 

@@ -33,7 +33,7 @@ class Told:
     """A prediction as a command prints it.
 
     Args:
-        name: Of the input.
+        name: Of the input; empty if only the lines are printed.
         lines: What is printed under it.
         plain: The same as JSON holds it.
         failed: Whether the input could not be used; ``lines`` then give the reason.

@@ -8,6 +8,8 @@ from foveate.data.feed import Data
 from foveate.errors import DataError
 from foveate.tasks.base import Task, task_named, tasks
 
+_USUAL = "classification"  # where nothing else recognises a source; it opens any images
+
 
 def open_source(source: object = None, /, task: str | None = None, **options: object) -> Data:
     """Open data.
@@ -15,8 +17,7 @@ def open_source(source: object = None, /, task: str | None = None, **options: ob
     Args:
         source: A path, a text such as "scenes", or a Python object; data that was opened already is returned
             as it is.
-        task: Its name; the first one that knows such a source if None, else the first of all,
-            which opens images.
+        task: Its name; if None the first one that knows such a source, else the one that opens any images.
         options: Of the opener.
 
     Raises:
@@ -41,5 +42,4 @@ def task_for(source: object, task: str | None) -> type[Task]:
     """Return the task that opens a source: the one that is named, else the first that recognises it."""
     if task is not None:
         return task_named(task)[0]
-    kinds = list(tasks.values())
-    return next((kind for kind in kinds if kind.opens(source)), kinds[0])
+    return next((kind for kind in tasks.values() if kind.opens(source)), tasks[_USUAL])

@@ -3,7 +3,10 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
+from foveate.decoding.search import search
+from foveate.decoding.search_options import SearchOptions
 from foveate.errors import CheckpointError
 from foveate.mechanisms.reading.doubly_stochastic import doubly_stochastic
 from foveate.models import create_model, load_published
@@ -121,6 +124,15 @@ def test_the_tutorials_captions(tutorial, beam):
         )
 
 
+def test_greedy_search_finds_the_tutorials_captions(tutorial):
+    ours, given, expected, _ = tutorial
+    memory = ours.encode(given["encoder_out"][:2].flatten(1, 2))
+    found = search(ours, memory, SearchOptions(beam=1, length_penalty=0.0, max_length=50))
+    for picture, (one,) in enumerate(found):
+        assert [21, *one.words, 22] == expected[f"beam1_image{picture}"].tolist()
+        assert one.log_probability == pytest.approx(float(expected[f"beam1_image{picture}_logp"]), abs=1e-9)
+
+
 @pytest.fixture
 def authors(tmp_path):
     weights, *rest = original("sat_theano")
@@ -220,6 +232,20 @@ def test_models_trained_without_dropout_keep_their_weights(authors, tmp_path):
     weights, *_ = original("sat_theano")
     ours = loaded(model(AUTHORS, dropout=0.0), weights, tmp_path, "model.npz")
     torch.testing.assert_close(ours.decoder.output.weight.t(), weights["ff_logit_W"])
+
+
+def test_more_layers_behind_the_readout_are_the_authors_too(tmp_path):
+    """n_layers_out=2: another layer with relu, between two dropouts."""
+    weights, given, *_ = original("sat_theano")
+    torch.manual_seed(0)
+    weights |= {"ff_logit_h1_W": torch.randn(8, 8).double(), "ff_logit_h1_b": torch.randn(8).double()}
+    ours = loaded(model(AUTHORS, output_layers=2), weights, tmp_path, "model.npz")
+    seen = []
+    ours.decoder.readout.deeper[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    logits = ours.decoder.decode(ours.encode(given["ctx"]), ours.shifted(given["x"].t())).logits
+    hidden = F.relu(0.5 * seen[0] @ weights["ff_logit_h1_W"] + weights["ff_logit_h1_b"])
+    expected = 0.5 * hidden @ weights["ff_logit_W"] + weights["ff_logit_b"]
+    torch.testing.assert_close(logits.transpose(0, 1).flatten(0, 1), expected, **EXACT)  # step after step
 
 
 class WholeModule(nn.Module):

@@ -109,7 +109,7 @@ def test_joey_nmts_weights_give_its_outputs(joey):
     near(memory.extra["summary"], parts["out"]["encoder_final"])
     fed, target = parts["in"]["trg"][:, :-1], parts["in"]["trg"][:, 1:]
     assert torch.equal(model.shifted(target)[:, 0], fed[:, 0])
-    decoded = model.decode(memory, fed)
+    decoded = model.decoder.decode(memory, fed)  # what it says of padding too
     near(decoded.logits, parts["out"]["logits"])
     near(decoded.weights, parts["out"]["attention"])
     words = (target != 1).sum()

@@ -20,10 +20,10 @@ def matrix(variant: Mapping[str, Any], classes: Sequence[str]) -> Markup:
     numbers = [tag("th", _number(k, name), scope="col") for k, name in enumerate(classes)]
     corner = tag("th", tag("span", "true ↓ predicted →"), scope="col", class_="corner")
     rows = [_row(k, name, variant["confusion"]["matrix"][k], classes) for k, name in enumerate(classes)]
-    caption = tag("caption", f"{variant['name']}: percent of the items of each true class, over all seeds")
+    title = tag("caption", f"{variant['name']}: percent of the items of each true class, over all seeds")
     return tag(
         "table",
-        caption,
+        title,
         tag("thead", tag("tr", corner, *numbers)),
         tag("tbody", *rows),
         class_="confusion",

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
-from foveate.data.base import ImageData, Split
+from foveate.data.base import ImageData, Pooled, Split
+from foveate.data.folds import Folds, Rows, cut_folds
+from foveate.data.image_folds import groups_of, regrouped
 from foveate.errors import DataError
 
 
@@ -55,6 +57,7 @@ class CaptionData:
         origin: How to open it again; JSON-able.
         contents: A hash of all pictures: equal pictures, equal contents.
         longest: Words of the longest caption that is trained on; None for any.
+        pooled: Where the pictures come from, if they have changed places; see ``image_folds``.
 
     Raises:
         DataError: A split train or test is missing or empty.
@@ -65,6 +68,7 @@ class CaptionData:
     origin: Mapping[str, object]
     contents: str
     longest: int | None = None
+    pooled: Pooled | None = None
 
     def __post_init__(self) -> None:
         for needed in ("train", "test"):
@@ -89,7 +93,7 @@ class CaptionData:
     def pictures(self) -> ImageData:
         """Return the pictures alone, as the cache and the checks of images take them."""
         splits = {name: split.pictures for name, split in self.splits.items()}
-        return ImageData(self.name, ("picture",), splits, self.origin, self.contents)
+        return ImageData(self.name, ("picture",), splits, self.origin, self.contents, pooled=self.pooled)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -100,6 +104,29 @@ class CaptionData:
             for some in self.splits[name].captions:
                 total.update(("\n" + "\0".join(some)).encode())
         return total.hexdigest()
+
+    def folds(self, count: int) -> Folds:
+        """Return the data in folds for cross-validation; groups of pictures are kept together.
+
+        Raises:
+            DataError: There are fewer pictures or groups than folds.
+        """
+        return cut_folds(self, count, self._regrouped, groups=groups_of(self.pictures))
+
+    def _regrouped(self, rows: Rows) -> CaptionData:
+        """Return the data with other pictures in train and test."""
+        pictures = regrouped(self.pictures, rows)
+        pool = (*self.splits["train"].captions, *self.splits["test"].captions)
+        moved = {
+            name: CaptionSplit(pictures.splits[name], tuple(pool[row] for row in some.tolist()))
+            for name, some in rows.items()
+        }
+        return replace(
+            self,
+            splits={**self.splits, **moved},
+            contents=pictures.fingerprint,
+            pooled=pictures.pooled,
+        )
 
     def texts(self, split: str = "train") -> list[str]:
         """Return all captions of a split, picture by picture."""

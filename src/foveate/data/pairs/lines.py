@@ -86,6 +86,16 @@ class Lines(Sequence[str]):
         """Return some of the lines; their bytes are shared."""
         return Lines(self.text, self.starts[items], self.ends[items])
 
+    def joined(self, others: Lines) -> Lines:
+        """Return these lines and then the others."""
+        first = len(self.text)
+        starts, ends = (others.starts + first, others.ends + first)
+        return Lines(
+            self.text + others.text,
+            np.concatenate([self.starts, starts]),
+            np.concatenate([self.ends, ends]),
+        )
+
     def digest(self) -> str:
         """Return a hash of all lines, whatever ends them."""
         total = hashlib.blake2b(digest_size=16)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import overload
 
 import numpy as np
 from jaxtyping import Int64
 
+from foveate.data.folds import Folds, Rows, cut_folds
 from foveate.data.pairs.lines import Lines
 from foveate.errors import DataError
 
@@ -119,6 +120,27 @@ class PairData:
             split = self.splits[name]
             total.update(f"\n{name} {len(split)} {split.source.digest()} {split.target.digest()}".encode())
         return total.hexdigest()
+
+    def folds(self, count: int) -> Folds:
+        """Return the pairs in folds for cross-validation, each by itself.
+
+        Raises:
+            DataError: There are fewer pairs than folds.
+        """
+        train, test = self.splits["train"], self.splits["test"]
+        names = (*train.names, *test.names)
+        source, target = train.source.joined(test.source), train.target.joined(test.target)
+
+        def regroup(rows: Rows) -> PairData:
+            moved = {
+                name: PairSplit(
+                    tuple(names[row] for row in some.tolist()), source.taken(some), target.taken(some)
+                )
+                for name, some in rows.items()
+            }
+            return replace(self, splits={**self.splits, **moved})
+
+        return cut_folds(self, count, regroup)
 
     def facts(self) -> tuple[str, ...]:
         """Return what a plan prints about the data, each in a few words."""

@@ -67,7 +67,7 @@ class ConcatRead(SoftRead):
         """Return v . tanh(W [q; m])."""
         query = widen(query)
         asked = F.linear(query, self.pair.weight.to(query.dtype)[:, : self.query_channels])
-        return exact_linear(self.energy, (asked.unsqueeze(2) + keys.unsqueeze(1)).tanh()).squeeze(3)
+        return exact_linear(self.energy, (asked.unsqueeze(2) + keys.unsqueeze(1)).tanh_()).squeeze(3)
 
     def score_cost(self, entries: int) -> tuple[int, int]:
         """Return the closed form of the header, without the context's."""

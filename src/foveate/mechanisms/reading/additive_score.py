@@ -38,7 +38,7 @@ class AdditiveScore(nn.Module):
     def of_keys(self, query: Float[Tensor, "b t q"], keys: Float[Tensor, "b n h"]) -> Float[Tensor, "b t n"]:
         """Return the scores of a memory by its keys."""
         asked = exact_linear(self.query, query)
-        return exact_linear(self.energy, (asked.unsqueeze(2) + keys.unsqueeze(1)).tanh()).squeeze(3)
+        return exact_linear(self.energy, (asked.unsqueeze(2) + keys.unsqueeze(1)).tanh_()).squeeze(3)
 
     def cost(self, entries: int) -> tuple[int, int]:
         """Return the parameters, and the multiply-adds for one query of that many entries."""

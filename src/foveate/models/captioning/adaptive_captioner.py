@@ -129,7 +129,7 @@ class AdaptiveCaptioner(WordModel):
 
     def start(self, memory: Memory) -> State:
         """Return zeros."""
-        zeros = memory.extra["overall"].new_zeros(len(memory.entries), self.width)
+        zeros = memory.extra["overall"].new_zeros(memory.entries.shape[0], self.width)
         return {"hidden": zeros, "cell": zeros}
 
     def step(self, memory: Memory, state: State, words: Int64[Tensor, " b"]) -> Step:

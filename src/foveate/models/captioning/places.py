@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -18,7 +20,8 @@ class Places(nn.Module):
     Args:
         channels: D of features; with an encoder, its own.
         encoder: None if features (B, N, D) come in. Or the name of a classifier, see ``build_last_map``:
-            then pictures (B, 3, H, W) come in, normalised as ``model_normalisation`` says.
+            then pictures (B, 3, H, W) come in, normalised as ``model_normalisation`` says, or the features
+            that it gives of square ones.
         pretrained: Fetch the encoder's published weights.
         trainable: What of the encoder learns: "none", "all", or a pattern of paths of modules, such as
             ``layer[234]``. What does not learn does not change in training at all.
@@ -56,20 +59,31 @@ class Places(nn.Module):
         Raises:
             ShapeError: They are neither.
         """
-        if self.last_map is not None:
-            if given.ndim != 4 or given.shape[1] != 3 or not given.is_floating_point():
+        if given.ndim == 4 and self.last_map is not None:
+            if given.shape[1] != 3 or not given.is_floating_point():
                 raise ShapeError(
                     f"captioner: got {tuple(given.shape)} of {given.dtype}, expected normalised pictures "
-                    "(B, 3, H, W). Build it without encoder= for features."
+                    "(B, 3, H, W), or features of its encoder (B, N, D)."
                 )
-            maps = self.last_map(given)
-            return as_memory(maps if self.places is None else F.adaptive_avg_pool2d(maps, self.places))
+            return self._pooled(self.last_map(given))
         if given.ndim != 3 or given.shape[2] != self.channels or not given.is_floating_point():
+            pictures = ", or pictures (B, 3, H, W)" if self.last_map is not None else ""
             raise ShapeError(
                 f"captioner: got {tuple(given.shape)} of {given.dtype}, expected features (B, N, "
-                f"{self.channels}). Build it with channels= theirs, or with encoder= for pictures."
+                f"{self.channels}){pictures}. Build it with channels= theirs, or with encoder= for pictures."
             )
-        return given
+        if self.places is None:
+            return given
+        rows = math.isqrt(given.shape[1])
+        if rows**2 != given.shape[1]:
+            raise ShapeError(
+                f"captioner: got features of {given.shape[1]} places, expected those of a square map, which "
+                f"is then pooled to {self.places} x {self.places}."
+            )
+        return self._pooled(given.transpose(1, 2).unflatten(2, (rows, rows)))
+
+    def _pooled(self, maps: Float[Tensor, "b d h w"]) -> Float[Tensor, "b n d"]:
+        return as_memory(maps if self.places is None else F.adaptive_avg_pool2d(maps, self.places))
 
 
 def expect_numbers(classes: int, pad: int, start: int | None, end: int) -> None:

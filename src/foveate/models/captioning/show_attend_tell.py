@@ -54,16 +54,16 @@ class ShowAttendTell(AttentionModel):
         form: "paper", "authors" or "tutorial"; see the header.
         attention: A read of the catalogue, with options: "additive(hidden=256)", "scaled_dot", "sentinel".
             "none" reads the mean.
-        choice: "soft"; or how one place is chosen, with options: "reinforce", "gumbel", "marginal"; see
-            ``Reader``. The authors' rule is "reinforce(kind=released, coin=batch)", with
-            choose=expectation for how their code writes captions.
+        choice: "soft"; or how one place is chosen, with options: "reinforce", "gumbel"; see ``Reader``.
+            The authors' rule is "reinforce(kind=released, coin=batch)", with choose=expectation for how their
+            code writes captions.
         gate: The gate beta on what was read: "none", "scalar" or "vector"; None takes the form's: a scalar,
             for the tutorial a vector. Reads without the option ``context_gate`` have none.
         embedding: m of words. Authors, for COCO: 512.
         state: Of the LSTM. Authors, for COCO: 1800; tutorial: 512.
-        attention_layers: Layers of a place's key; for form="authors".
-        start_layers: Layers of the first state; for form="authors".
-        output_layers: Layers behind the readout; for form="authors".
+        attention_layers: Layers of a place's key, for form="authors" with attention="additive"; None takes 2.
+        start_layers: Layers of the first state, for form="authors"; None takes 2.
+        output_layers: Layers behind the readout, for form="authors"; None takes 1.
         projection: Width to which features are brought first by a linear layer with relu and dropout; None
             leaves them. Not in the paper; for small data.
         tied: Whether the words' embedding is the layer over the vocabulary too; not in the paper.
@@ -106,9 +106,9 @@ class ShowAttendTell(AttentionModel):
         gate: str | None = None,
         embedding: int = 512,
         state: int = 512,
-        attention_layers: int = 2,
-        start_layers: int = 2,
-        output_layers: int = 1,
+        attention_layers: int | None = None,
+        start_layers: int | None = None,
+        output_layers: int | None = None,
         projection: int | None = None,
         tied: bool = False,
         dropout: float = 0.5,
@@ -130,8 +130,9 @@ class ShowAttendTell(AttentionModel):
             channels, encoder=encoder, pretrained=pretrained_encoder, trainable=trainable, places=places
         )
         width = seen.channels if projection is None else whole("projection", projection)
-        layers = {"attention": attention_layers, "start": start_layers, "output": output_layers}
-        read = _read(attention, form, width, state, gate, layers["attention"])
+        layers = {"attention_layers": attention_layers, "start_layers": start_layers}
+        _expect_authors(form, attention, {**layers, "output_layers": output_layers})
+        read = _read(attention, form, width, state, gate, attention_layers or 2)
         readout: Readout
         first: str | nn.Module
         if form == "tutorial":
@@ -143,10 +144,10 @@ class ShowAttendTell(AttentionModel):
                 embedding,
                 width,
                 tanh=authors,
-                layers=layers["output"] if authors else 1,
+                layers=output_layers or 1,
                 dropout=dropout,
             )
-            first = DeepStart(width, state, layers["start"], dropout) if authors else "bridges"
+            first = DeepStart(width, state, start_layers or 2, dropout) if authors else "bridges"
         decoder = AttentionDecoder(
             classes,
             memory=width,
@@ -172,6 +173,8 @@ class ShowAttendTell(AttentionModel):
         one_of("normalised", self.normalised, _NORMALISED.values())
         if isinstance(target, str):
             one_of("target", target, ("length",))
+        else:
+            between("target", target, 0)
 
     def encode(self, *inputs: Tensor) -> Memory:
         """Return the places of features or pictures, and their mean."""
@@ -212,6 +215,21 @@ class ShowAttendTell(AttentionModel):
         theirs = "Wemb" in state or "decoder_Wc_att" in state
         found = of_authors(state, 0.5 if self.dropout else 1.0) if theirs else of_tutorial(state, own)
         return {**{name: own[name] for name in own if name.startswith(_CHOICE)}, **found}
+
+
+def _expect_authors(form: str, attention: str, layers: Mapping[str, int | None]) -> None:
+    """Check that numbers of layers are given for the authors' networks alone."""
+    for name, number in layers.items():
+        if number is None:
+            continue
+        whole(name, number)
+        own = name != "attention_layers" or parse_call(attention)[0] == "additive"
+        if form != "authors" or not own:
+            raise OptionError(
+                f"{name}: got {number} with form={form!r}, attention={attention!r}, expected form='authors'"
+                + " and attention='additive'" * (not own)
+                + ", which have such layers."
+            )
 
 
 def _read(attention: str, form: str, channels: int, state: int, gate: str | None, layers: int) -> str | Read:

@@ -7,19 +7,22 @@ vocabulary are one product each for all steps, and only what depends on the step
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from foveate.errors import OptionError
 from foveate.mechanisms.base import Read
 from foveate.models.decoders.cells import GATES, Cell, States
-from foveate.models.decoders.reader import Look, Reader
+from foveate.models.decoders.reader import KEYS, Look, Reader
 from foveate.models.decoders.readouts import DeepReadout, MaxoutReadout, Readout, StateReadout, VectorReadout
 from foveate.models.decoders.repeated_linear import repeated
+from foveate.models.decoders.rows import Rows
+from foveate.models.decoders.shared_tensor import shared
 from foveate.models.decoders.start_state import StartState
 from foveate.models.decoders.word_model import Decoded, Memory, State, Step
 from foveate.options import between, one_of, whole
@@ -31,18 +34,18 @@ VECTOR = "vector"  # the entry of the state that is fed to the next step
 
 
 class Steps(NamedTuple):
-    """What T steps came to.
+    """What the steps came to; see ``Rows``.
 
     Attributes:
-        states: (B, T, n), what the readout sees of the state.
-        look: What was read; None if nothing was yet, as the recurrence does not need it.
-        features: (B, T, F), if the recurrence needed them.
+        states: (R, n), what the readout sees of the state.
+        look: What was read, as rows; None if nothing was yet, as the recurrence does not need it.
+        features: (R, F), if the recurrence needed them.
         state: After the last step.
     """
 
-    states: Float[Tensor, "b t n"]
+    states: Float[Tensor, "r n"]
     look: Look | None
-    features: Float[Tensor, "b t f"] | None
+    features: Float[Tensor, "r f"] | None
     state: State
 
 
@@ -191,81 +194,95 @@ class AttentionDecoder(nn.Module):
         decoded, state = self.run(memory, state, words.unsqueeze(1))
         return Step(decoded.logits[:, 0], state, decoded.weights[:, 0])
 
-    def decode(self, memory: Memory, words: Int64[Tensor, "b t"]) -> Decoded:
-        """Return the logits after each of these words, by a prepared memory."""
-        return self.run(memory, self.start(memory), words)[0]
+    def decode(
+        self, memory: Memory, words: Int64[Tensor, "b t"], there: Bool[Tensor, "b t"] | None = None
+    ) -> Decoded:
+        """Return the logits after each of these words, by a prepared memory.
 
-    def run(self, memory: Memory, state: State, words: Int64[Tensor, "b t"]) -> tuple[Decoded, State]:
-        """Return the logits after each of these words, and the state after the last."""
-        embedded = self.drop(self.embed(words))
-        steps = self._steps(memory, state, embedded)
-        state = steps.state
+        Args:
+            memory: From ``prepare``.
+            words: What each step is fed.
+            there: True for words whose step counts, which are the first of each sentence. The others cost
+                nothing; logits and weights are zeros there. None for all.
+        """
+        return self.run(memory, self.start(memory), words, there)[0]
+
+    def run(
+        self,
+        memory: Memory,
+        state: State,
+        words: Int64[Tensor, "b t"],
+        there: Bool[Tensor, "b t"] | None = None,
+    ) -> tuple[Decoded, State]:
+        """Return the logits after each of these words, and the state after the last if all are there."""
+        rows = Rows(words.shape[0], words.shape[1], there)
+        embedded = self.drop(self._embed(rows.packed(words)))
+        steps = self._steps(rows, memory, state, embedded)
         if self.reader.summing:
-            logits, weights = self._summed(steps.states, memory, embedded)
-            return Decoded(logits, weights), state
-        look = steps.look
+            return self._summed(rows, steps.states, memory, embedded), steps.state
+        look, features, state = steps.look, steps.features, steps.state
         if look is None:
-            look, carried = self.reader(steps.states, memory, state)
-            state = state | carried
-        features = steps.features
+            found, carried = self.reader(rows.spread(steps.states), memory, state)
+            look, state = _each(found, rows.packed), state | carried
         if features is None:
             features = self.readout(steps.states, embedded, look.context)
-        return Decoded(self.output(features), look.weights, look.log_probability, look.entropy), state
+        whole = rows.order is None  # then the features are put in order, and not the many more logits
+        logits = self.output(rows.spread(features)) if whole else rows.spread(self.output(features))
+        look = _each(look, rows.spread)
+        return Decoded(logits, look.weights, look.log_probability, look.entropy), state
 
-    def embed(self, words: Int64[Tensor, "b t"]) -> Float[Tensor, "b t m"]:
+    def _embed(self, words: Int64[Tensor, " r"]) -> Float[Tensor, "r m"]:
         """Return the words' vectors; zeros for ``NO_WORD``."""
         vectors: Tensor = self.words(words.clamp_min(0))
-        return vectors * (words >= 0).unsqueeze(2).to(vectors.dtype)
+        return vectors * (words >= 0).unsqueeze(1).to(vectors.dtype)
 
-    def _steps(self, memory: Memory, state: State, embedded: Float[Tensor, "b t m"]) -> Steps:
-        """Run the recurrence; see ``Steps``."""
+    def _steps(self, rows: Rows, memory: Memory, state: State, embedded: Float[Tensor, "r m"]) -> Steps:
+        """Run the recurrence."""
         first = self._cells[0]
-        given = F.linear(embedded, first.weight_ih[:, : self.embedding], first.bias_ih).unbind(1)
-        carried = self._unnamed(state)
+        given = F.linear(embedded, first.weight_ih[:, : self.embedding], first.bias_ih).split(rows.counts)
+        before = state
+        if rows.order is not None:
+            state = {name: rows.ordered(tensor) for name, tensor in state.items()}
         if self.reads == "after" and not self.feeding:
-            advance, states = self._stack(), []
-            for row in given:
-                carried = advance(row, carried)
-                states.append(self._top(carried))
-            kept = {name: tensor for name, tensor in state.items() if name not in self._names()}
-            return Steps(torch.stack(states, dim=1), None, None, self._named(carried) | kept)
-        run = {"before": self._before, "after": self._after, "between": self._between}[self.reads]
-        return run(memory, state, given, carried)
+            steps = self._unread(given, {name: state[name] for name in self._names()})
+            return steps._replace(state=before | steps.state)
+        memories = _Memories(memory if rows.order is None else _for_each(memory, rows.ordered))
+        run = self._between if self.reads == "between" else self._beside
+        return run(given, memories, state)
 
-    def _before(self, memory: Memory, state: State, given: tuple[Tensor, ...], carried: States) -> Steps:
-        """Read by the last state; the cell consumes what was read."""
-        first = self._cells[0]
-        consume, advance = repeated(first.weight_ih[:, self.embedding :]), self._stack()
-        states, looks = [], []
+    def _unread(self, given: tuple[Tensor, ...], state: State) -> Steps:
+        """Run without reading: nothing that is read enters the next step."""
+        advance, states = self._stack(), []
         for row in given:
-            query = self._top(carried)
-            look, read = self.reader(query.unsqueeze(1), memory, state)
-            state = state | read
-            carried = advance(row + consume(look.context.squeeze(1)), carried)
-            states.append(query if self.readout_before else self._top(carried))
-            looks.append(look)
-        return Steps(torch.stack(states, dim=1), _joined(looks), None, state | self._named(carried))
+            state = _shortened(state, row)
+            carried = advance(row, self._unnamed(state))
+            state = state | self._named(carried)
+            states.append(self._top(carried))
+        return Steps(torch.cat(states), None, None, state)
 
-    def _after(self, memory: Memory, state: State, given: tuple[Tensor, ...], carried: States) -> Steps:
-        """Read by the new state; the attention vector is fed to the next step."""
-        first = self._cells[0]
-        consume, advance = repeated(first.weight_ih[:, self.embedding :]), self._stack()
-        assert isinstance(self.readout, VectorReadout)
-        vector, say = state[VECTOR], self.readout.unrolled()
+    def _beside(self, given: tuple[Tensor, ...], memories: _Memories, state: State) -> Steps:
+        """Read by the last state, and consume what was read; or by the new one, and consume the vector."""
+        consume, advance = repeated(self._cells[0].weight_ih[:, self.embedding :]), self._stack()
+        say = self.readout.unrolled() if isinstance(self.readout, VectorReadout) and self.feeding else None
         states, looks, vectors = [], [], []
         for row in given:
-            carried = advance(row + consume(vector), carried)
-            top = self._top(carried)
-            look, read = self.reader(top.unsqueeze(1), memory, state)
-            state = state | read
-            vector = say(top, look.context.squeeze(1))
-            states.append(top)
+            memory, state = memories(row.shape[0]), _shortened(state, row)
+            carried = self._unnamed(state)
+            before = self._top(carried)
+            if say is None:
+                look, read = self.reader(before.unsqueeze(1), memory, state)
+                carried = advance(row + consume(look.context.squeeze(1)), carried)
+            else:
+                carried = advance(row + consume(state[VECTOR]), carried)
+                look, read = self.reader(self._top(carried).unsqueeze(1), memory, state)
+                vectors.append(say(self._top(carried), look.context.squeeze(1)))
+                read = read | {VECTOR: vectors[-1]}
+            state = state | read | self._named(carried)
+            states.append(before if self.readout_before else self._top(carried))
             looks.append(look)
-            vectors.append(vector)
-        state = state | self._named(carried) | {VECTOR: vector}
-        return Steps(torch.stack(states, dim=1), _joined(looks), torch.stack(vectors, dim=1), state)
+        return Steps(torch.cat(states), _joined(looks), torch.cat(vectors) if vectors else None, state)
 
-    def _between(self, memory: Memory, state: State, given: tuple[Tensor, ...], carried: States) -> Steps:
+    def _between(self, given: tuple[Tensor, ...], memories: _Memories, state: State) -> Steps:
         """Read by the state of a first cell, which saw the word; a second cell consumes what was read."""
         second = self.second
         assert second is not None
@@ -273,22 +290,25 @@ class AttentionDecoder(nn.Module):
         advance, conclude = self._stack(), second.unrolled()
         states, looks = [], []
         for row in given:
-            carried = advance(row, carried)
+            memory, state = memories(row.shape[0]), _shortened(state, row)
+            carried = advance(row, self._unnamed(state))
             look, read = self.reader(self._top(carried).unsqueeze(1), memory, state)
-            state = state | read
             carried = conclude(consume(look.context.squeeze(1)), carried)
+            state = state | read | self._named(carried)
             states.append(self._top(carried))
             looks.append(look)
-        return Steps(torch.stack(states, dim=1), _joined(looks), None, state | self._named(carried))
+        return Steps(torch.cat(states), _joined(looks), None, state)
 
     def _summed(
-        self, states: Float[Tensor, "b t n"], memory: Memory, embedded: Float[Tensor, "b t m"]
-    ) -> tuple[Float[Tensor, "b t v"], Float[Tensor, "b t n"]]:
-        """Return log sum_j a_j p(y | s, h_j), and a."""
-        logs, contexts, weights = self.reader.candidates(states, memory)
-        features = self.readout(states.unsqueeze(2), embedded.unsqueeze(2), contexts)
-        words = F.log_softmax(self.output(features).to(logs.dtype), dim=3)
-        return (logs.unsqueeze(3) + words).logsumexp(dim=2), weights
+        self, rows: Rows, states: Float[Tensor, "r n"], memory: Memory, embedded: Float[Tensor, "r m"]
+    ) -> Decoded:
+        """Return log sum_j a_j p(y | s, h_j) as logits, and a."""
+        logs, contexts, weights = self.reader.candidates(rows.spread(states), memory)
+        logs, contexts, weights = rows.packed(logs), rows.packed(contexts), rows.packed(weights)
+        features = self.readout(states.unsqueeze(1), embedded.unsqueeze(1), contexts)
+        words = self.output(features).to(logs.dtype)
+        shift = logs - words.logsumexp(dim=2)
+        return Decoded(rows.spread((words + shift.unsqueeze(2)).logsumexp(dim=1)), rows.spread(weights))
 
     @property
     def _cells(self) -> list[Cell]:
@@ -331,10 +351,46 @@ class _Stack:
 
 
 def _joined(looks: list[Look]) -> Look:
-    """Return what all steps read."""
-    context, weights, *learnt = zip(*looks, strict=True)
-    logs, entropies = (None if parts[0] is None else torch.cat(parts, dim=1) for parts in learnt)
-    return Look(torch.cat(context, dim=1), torch.cat(weights, dim=1), logs, entropies)
+    """Return what all steps read, as rows."""
+    context, weights, logs, entropies = zip(*looks, strict=True)
+    learnt = (None if parts[0] is None else torch.cat(parts).squeeze(1) for parts in (logs, entropies))
+    return Look(torch.cat(context).squeeze(1), torch.cat(weights).squeeze(1), *learnt)
+
+
+def _each(look: Look, function: Callable[[Tensor], Tensor]) -> Look:
+    """Return what a function makes of each of a look's tensors."""
+    learnt = (_if_any(function, part) for part in (look.log_probability, look.entropy))
+    return Look(function(look.context), function(look.weights), *learnt)
+
+
+def _if_any(function: Callable[[Tensor], Tensor], x: Tensor | None) -> Tensor | None:
+    return None if x is None else function(x)
+
+
+def _for_each(memory: Memory, function: Callable[[Tensor], Tensor]) -> Memory:
+    """Return a memory of what a function makes of each of its tensors."""
+    extra = {name: function(tensor) for name, tensor in memory.extra.items()}
+    return Memory(function(memory.entries), _if_any(function, memory.mask), extra)
+
+
+class _Memories:
+    """The memory of the sentences that are still going on, for each step."""
+
+    def __init__(self, memory: Memory) -> None:
+        self.entries, self.mask = shared(memory.entries), memory.mask
+        self.extra = {name: shared(tensor) for name, tensor in memory.extra.items() if name == KEYS}
+
+    def __call__(self, count: int) -> Memory:
+        mask = None if self.mask is None else self.mask[:count]
+        return Memory(self.entries(count), mask, {name: tensor(count) for name, tensor in self.extra.items()})
+
+
+def _shortened(state: State, row: Tensor) -> State:
+    """Return the state of the sentences that are still going on."""
+    count = row.shape[0]
+    if all(count == tensor.shape[0] for tensor in state.values()):
+        return state
+    return {name: tensor[:count] for name, tensor in state.items()}
 
 
 def _readout(readout: str, state: int, word: int, context: int, width: int | None, dropout: float) -> Readout:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from foveate.models.decoders.attention_decoder import AttentionDecoder
@@ -39,8 +39,19 @@ class AttentionModel(WordModel):
         return self.decoder.step(memory, state, words)
 
     def decode(self, memory: Memory, words: Int64[Tensor, "b t"]) -> Decoded:
-        """Return what ``step`` would give, word by word, if it were fed these words."""
-        return self.decoder.decode(memory, words)
+        """Return what ``step`` would give, word by word, if it were fed these words.
+
+        Behind a sentence's end, where an end or padding was fed, there are zeros.
+        """
+        return self.decoder.decode(memory, words, self._going_on(words))
+
+    def _going_on(self, words: Int64[Tensor, "b t"]) -> Bool[Tensor, "b t"] | None:
+        """Return which steps are fed a word of a sentence that has not ended."""
+        if torch.compiler.is_compiling():
+            return None  # how many there are would be part of the graph
+        ended = (words == self.pad) | (words == self.end)
+        ended[:, :1] = False  # a sentence may begin with any word
+        return ended.cumsum(dim=1) == 0
 
     def loss(
         self, decoded: Decoded, targets: Int64[Tensor, "b t"], *, label_smoothing: float = 0.0
@@ -63,4 +74,4 @@ class AttentionModel(WordModel):
         extra = (
             extra + likelihood.sum(dim=1).mean()
         )  # the reward's loss has the likelihood in it, as a constant
-        return loss + extra * len(targets) / there.sum().clamp_min(1)
+        return loss + extra * targets.shape[0] / there.sum().clamp_min(1)

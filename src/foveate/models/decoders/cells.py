@@ -76,11 +76,19 @@ class Cell(nn.Module):
         next states.
         """
         if self.kind == "cho_gru":
-            first = 2 * self.state
-            biases = (None, None) if self.bias_hh is None else (self.bias_hh[:first], self.bias_hh[first:])
-            gates, candidate = self.weight_hh[:first], self.weight_hh[first:]
-            return partial(_cho_gru, repeated(gates, biases[0]), repeated(candidate, biases[1]))
+            gates, candidate = (repeated(*part) for part in self._parts(2 * self.state))
+            return partial(_cho_gru, gates, candidate)
         return partial(_lstm if self.kind == "lstm" else _gru, repeated(self.weight_hh, self.bias_hh))
+
+    def _parts(self, first: int) -> list[tuple[Tensor, Tensor | None]]:
+        """Return weight and bias of the first rows of the state's, and of the others."""
+        parts = []
+        for rows in (slice(None, first), slice(first, None)):
+            part = [None if one is None else one[rows] for one in (self.weight_hh, self.bias_hh)]
+            if torch.compiler.is_exporting():  # an exported loop takes no two views of one tensor
+                part = [None if one is None else one.clone() for one in part]
+            parts.append((part[0], part[1]))
+        return parts  # type: ignore[return-value]
 
 
 def _lstm(recur: Product, given: Float[Tensor, "b g"], states: States) -> States:
@@ -90,16 +98,24 @@ def _lstm(recur: Product, given: Float[Tensor, "b g"], states: States) -> States
 
 
 def _gru(recur: Product, given: Float[Tensor, "b g"], states: States) -> States:
-    (state,), recurrent = states, recur(states[0])
-    twice = 2 * state.shape[-1]
-    reset, kept = (given[..., :twice] + recurrent[..., :twice]).sigmoid().chunk(2, dim=-1)
-    candidate = torch.addcmul(given[..., twice:], reset, recurrent[..., twice:]).tanh()
+    (state,) = states
+    given_gates, given_new = _parted(given)
+    recurrent_gates, recurrent_new = _parted(recur(state))
+    reset, kept = (given_gates + recurrent_gates).sigmoid().chunk(2, dim=-1)
+    candidate = torch.addcmul(given_new, reset, recurrent_new).tanh()
     return (torch.lerp(candidate, state.to(candidate.dtype), kept),)
 
 
 def _cho_gru(recur: Product, recur_reset: Product, given: Float[Tensor, "b g"], states: States) -> States:
     (state,) = states
-    twice = 2 * state.shape[-1]
-    reset, new = (given[..., :twice] + recur(state)).sigmoid().chunk(2, dim=-1)
-    candidate = (given[..., twice:] + recur_reset(reset * state)).tanh()
+    given_gates, given_new = _parted(given)
+    reset, new = (given_gates + recur(state)).sigmoid().chunk(2, dim=-1)
+    candidate = (given_new + recur_reset(reset * state)).tanh()
     return (torch.lerp(state.to(candidate.dtype), candidate, new),)
+
+
+def _parted(rows: Float[Tensor, "b g"]) -> tuple[Float[Tensor, "b h"], Float[Tensor, "b n"]]:
+    """Return what the two gates are given, and the candidate."""
+    n = rows.shape[-1] // 3
+    gates, candidate = rows.split([2 * n, n], dim=-1)
+    return gates, candidate

@@ -163,7 +163,7 @@ class Reader(nn.Module):
                 contexts = memory.entries.unsqueeze(1).expand(-1, query.shape[1], -1, -1)
             else:
                 scores, places = scores.topk(choice.places, dim=2)
-                rows = torch.arange(len(places), device=places.device)[:, None, None]
+                rows = torch.arange(places.shape[0], device=places.device)[:, None, None]
                 contexts = memory.entries[rows, places]
             logs = F.log_softmax(scores, dim=2)
         if read.gates:

@@ -34,8 +34,8 @@ class Readout(nn.Module):
 
     @abstractmethod
     def forward(
-        self, state: Float[Tensor, "*b n"], word: Float[Tensor, "*b m"], context: Float[Tensor, "*b d"]
-    ) -> Float[Tensor, "*b f"]:
+        self, state: Float[Tensor, "... n"], word: Float[Tensor, "... m"], context: Float[Tensor, "... d"]
+    ) -> Float[Tensor, "... f"]:
         """Return the features."""
 
 
@@ -54,8 +54,8 @@ class StateReadout(Readout):
         self.width, self.drop = state, nn.Dropout(dropout)
 
     def forward(
-        self, state: Float[Tensor, "*b n"], word: Float[Tensor, "*b m"], context: Float[Tensor, "*b d"]
-    ) -> Float[Tensor, "*b n"]:
+        self, state: Float[Tensor, "... n"], word: Float[Tensor, "... m"], context: Float[Tensor, "... d"]
+    ) -> Float[Tensor, "... n"]:
         """Return the state."""
         return self.drop(state)
 
@@ -95,8 +95,8 @@ class DeepReadout(Readout):
         self.drop = nn.Dropout(dropout)
 
     def forward(
-        self, state: Float[Tensor, "*b n"], word: Float[Tensor, "*b m"], context: Float[Tensor, "*b d"]
-    ) -> Float[Tensor, "*b f"]:
+        self, state: Float[Tensor, "... n"], word: Float[Tensor, "... m"], context: Float[Tensor, "... d"]
+    ) -> Float[Tensor, "... f"]:
         """Return the features."""
         return self.drop((self.of_state(state) + self.of_word(word) + self.of_context(context)).tanh())
 
@@ -123,8 +123,8 @@ class MaxoutReadout(Readout):
         self.drop = nn.Dropout(dropout)
 
     def forward(
-        self, state: Float[Tensor, "*b n"], word: Float[Tensor, "*b m"], context: Float[Tensor, "*b d"]
-    ) -> Float[Tensor, "*b f"]:
+        self, state: Float[Tensor, "... n"], word: Float[Tensor, "... m"], context: Float[Tensor, "... d"]
+    ) -> Float[Tensor, "... f"]:
         """Return the features."""
         pairs = self.of_state(state) + self.of_word(word) + self.of_context(context)
         return self.drop(pairs.unflatten(-1, (self.width, 2)).amax(dim=-1))
@@ -147,8 +147,8 @@ class VectorReadout(Readout):
         self.drop = nn.Dropout(dropout)
 
     def forward(
-        self, state: Float[Tensor, "*b n"], word: Float[Tensor, "*b m"], context: Float[Tensor, "*b d"]
-    ) -> Float[Tensor, "*b f"]:
+        self, state: Float[Tensor, "... n"], word: Float[Tensor, "... m"], context: Float[Tensor, "... d"]
+    ) -> Float[Tensor, "... f"]:
         """Return the features."""
         of_state, of_context = self.pair.weight.split([self.state, context.shape[-1]], dim=1)
         stated = F.linear(self.drop(state), of_state, self.pair.bias)

@@ -17,6 +17,10 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from foveate.mechanisms.map_tap import MapTap
+from foveate.mechanisms.precision import widen
+from foveate.models.decoders.rows import taken_rows
+
 NO_WORD = -1
 
 State = dict[str, Tensor]
@@ -47,7 +51,7 @@ class Step(NamedTuple):
     """One word's worth of decoding.
 
     Attributes:
-        logits: (B, V), of the next word.
+        logits: (B, V), of the next word; whoever asked may change them.
         state: Of the decoder, after this word.
         weights: (B, N), what was read; (B, N + 1) with a sentinel, which comes last.
     """
@@ -86,6 +90,7 @@ class WordModel(nn.Module):
     def __init__(self, classes: int, *, pad: int = 0, start: int | None = 2, end: int = 3) -> None:
         super().__init__()
         self.classes, self.pad, self.start_word, self.end = classes, pad, start, end
+        self.reads = MapTap("b t m")  # what all steps read, where a read's own tap has the last step alone
 
     @abstractmethod
     def encode(self, *inputs: Tensor) -> Memory:
@@ -110,7 +115,8 @@ class WordModel(nn.Module):
 
     def forward(self, *inputs: Tensor) -> Decoded:
         """Return what is predicted; the last input is the reference, as ``shifted`` returns it."""
-        return self.decode(self.encode(*inputs[:-1]), inputs[-1])
+        decoded = self.decode(self.encode(*inputs[:-1]), inputs[-1])
+        return decoded._replace(weights=self.reads(decoded.weights))
 
     def shifted(self, targets: Int64[Tensor, "b t"]) -> Int64[Tensor, "b t"]:
         """Return what each step is fed, if the words (B, T) with their end are what it has to predict."""
@@ -133,14 +139,11 @@ def word_loss(
     logits: Float[Tensor, "b t v"], targets: Int64[Tensor, "b t"], pad: int, *, label_smoothing: float = 0.0
 ) -> Float[Tensor, ""]:
     """Return the mean over all words but padding of the cross-entropy."""
-    return F.cross_entropy(
-        logits.flatten(0, 1).float()
-        if logits.dtype in (torch.float16, torch.bfloat16)
-        else logits.flatten(0, 1),
-        targets.flatten(),
-        ignore_index=pad,
-        label_smoothing=label_smoothing,
-    )
+    rows, wanted = logits.flatten(0, 1), targets.flatten()
+    if not torch.compiler.is_compiling():  # padding costs nothing
+        there = (wanted != pad).nonzero().squeeze(1)
+        rows, wanted = taken_rows(rows, there), wanted[there]
+    return F.cross_entropy(widen(rows), wanted, ignore_index=pad, label_smoothing=label_smoothing)
 
 
 def real_words(words: Int64[Tensor, "b t"], pad: int, end: int) -> Bool[Tensor, "b t"]:

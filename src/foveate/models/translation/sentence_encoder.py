@@ -94,7 +94,7 @@ class SentenceEncoder(nn.Module):
         lengths = mask.sum(dim=1).clamp_min(1).cpu()
         packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
         layers = len(self.ahead)
-        first = x.new_zeros(2 * layers, len(x), self.state)
+        first = x.new_zeros(2 * layers, x.shape[0], self.state)
         drop, run = self.drop.p if self.training else 0.0, getattr(torch, self.cell)
         states = (first, first) if self.cell == "lstm" else first
         data, *last = run(
@@ -149,7 +149,8 @@ def _taken(x: Float[Tensor, "b s d"], places: Int64[Tensor, "b t"]) -> Float[Ten
 def _run(cell: Cell, x: Float[Tensor, "b s m"]) -> Float[Tensor, "b s n"]:
     """Return h after every step."""
     given = F.linear(x, cell.weight_ih, cell.bias_ih)
-    first: States = (x.new_zeros(x.shape[0], cell.state),) * (2 if cell.kind == "lstm" else 1)
+    tensors = range(2 if cell.kind == "lstm" else 1)
+    first: States = tuple(x.new_zeros(x.shape[0], cell.state) for _ in tensors)
     if torch.compiler.is_exporting():
         return _scanned(cell, given, first)
     step, states, rows = cell.unrolled(), first, []

@@ -68,7 +68,7 @@ def of_tokens():
     return references, {name: (answers, systems[name]) for name, answers in words.items()}
 
 
-@each(KNOWN)
+@pytest.mark.parametrize("name", KNOWN)
 def test_real_captions_by_their_words(name):
     references, systems = of_tokens()
     for system, (answers, known) in systems.items():

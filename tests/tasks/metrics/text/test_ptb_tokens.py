@@ -42,6 +42,7 @@ SEEN = {
     "the dog., the end.": "the dog. the end",
     "Ark. Noah's ark. Etc.": "ark. noah 's ark etc.",
     "[a] {b} -LRB-": "-lsb- a -rsb- -lcb- b -rcb- -lrb-",
+    "a 2.5-inch, 1,000-pound 18-wheeler": "a 2.5-inch 1,000-pound 18-wheeler",
     "AT&T a&b C++ c# a/b/c/d": "at&t a & b c++ c# a/b/c / d",
 }
 

@@ -12,6 +12,7 @@ from tests.each import each
 
 NAMES = list(text_metrics)
 WORDS = "a the dog dogs runs running run sat . , grass ball red fish".split()
+FIRST_OF_EQUAL = {"chrf", "meteor_exact", "meteor_stem"}  # of equally good references they count the first
 texts = st.lists(st.sampled_from(WORDS), max_size=9).map(" ".join)
 corpora = st.lists(st.tuples(texts, st.lists(texts, min_size=1, max_size=3)), min_size=2, max_size=5)
 
@@ -54,10 +55,13 @@ def test_leaving_out_each_is_the_metric_of_the_others(name, corpus):
 @settings(max_examples=20)
 @given(corpus=corpora, seed=st.integers(0, 99))
 def test_neither_the_order_of_items_nor_that_of_references_matters(name, corpus, seed):
-    _, _, records = counted(name, corpus)
+    metric, _, records = counted(name, corpus)
     order = np.random.default_rng(seed).permutation(len(corpus))
     _, _, turned = counted(name, [(corpus[item][0], corpus[item][1][::-1]) for item in order])
-    same(turned, records[order])
+    if name in FIRST_OF_EQUAL:
+        same(metric.item_values(turned), metric.item_values(records[order]))
+    else:
+        same(turned, records[order])
 
 
 @pytest.mark.parametrize("name", NAMES)

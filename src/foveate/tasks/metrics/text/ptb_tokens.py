@@ -129,7 +129,7 @@ def _rules(letter: bool, digit: bool) -> tuple[Rule, ...]:
 @cache
 def _of_words() -> tuple[Rule, ...]:
     """Return the rules of what starts with a letter or an apostrophe."""
-    a, x = f"(?:[{letters()}]|{ACCENTED})", f"(?:[{letters()}\\d]|{ACCENTED})"
+    a, x = f"(?:(?-i:[{letters()}])|{ACCENTED})", f"(?:(?-i:[{letters()}\\d])|{ACCENTED})"
     clitic = rf"(?:'|’|\x92|&apos;)(?:{_any(CLITICS)})(?!{a})"
     nt = rf"n(?:'|’|\x92|&apos;)t(?!{a})"
     elided = rf"[dolDOL]['’`‘‛]{x}"
@@ -148,7 +148,7 @@ def _of_words() -> tuple[Rule, ...]:
         _rule(rf"(?:{_any(NUMBERED)})\.(?=\s*\d)"),
         _rule(r"[A-Za-z](?:\.[A-Za-z])+(?:\.|(?=-))(?:-" + x + "+)*"),
         _rule(r"[A-Za-z]+-[A-Za-z](?:\.[A-Za-z])+\."),
-        _rule(rf"[A-Za-z]\.(?!\s+(?-i:{_any(STARTERS)})\s)(?!\.\.(?!\.))"),
+        _rule(rf"[A-Za-z]\.(?!\s+(?-i:{_any(STARTERS)})(?:\s|$))(?!\.\.(?!\.))"),
         _rule(r"(?-i:[A-Z]+(?:(?:[+&]|&amp;)[A-Z]+)+)", _plain_and),
         _rule(r"c\+\+|[cf]#"),
         _rule(rf"(?-i:[A-HJ-XZn]['’`‘‛]{a}{{2,}})"),
@@ -164,14 +164,13 @@ def _of_words() -> tuple[Rule, ...]:
 @cache
 def _of_numbers() -> tuple[Rule, ...]:
     """Return the rules of what starts with a digit or its sign: numbers, fractions, numbers of telephones."""
-    x, gap = f"[{letters()}\\d]", "[- \xa0]"
+    x, gap = f"(?-i:[{letters()}\\d])", "[- \xa0]"
     return (
         _rule(r"[-+]?(?:\d*(?:[.:,]\d+)+|\d+)"),
         _rule(rf"(?:\d{{1,4}}{gap})?\d{{1,4}}\\?/\d{{1,4}}", _joined),
         _rule(rf"\(\d{{2,3}}\)[ \xa0]?\d{{3,4}}{gap}?\d{{3,5}}", _joined),
         _rule(rf"\+{{0,2}}(?:\d{{2,4}}{gap})?\d{{2,4}}{gap}\d{{3,4}}{gap}?\d{{3,5}}", _joined),
         _rule(r"(?:\+{0,2}\d{2,4}\.)?\d{2,4}\.\d{3,4}\.\d{3,5}"),
-        _rule(rf"{x}+(?=\.[,;:、])\."),
         _rule(rf"{x}+(?:[-_֊‐‑](?:[dolDOL]['’`‘‛]{x})?{x}+)*"),
         _rule(rf"{x}+(?:[-_֊‐‑]{x}+)*\.(?=[,;:、])"),
     )
@@ -179,12 +178,13 @@ def _of_numbers() -> tuple[Rule, ...]:
 
 @cache
 def _of_both() -> tuple[Rule, ...]:
-    """Return the rules of addresses, files, and words with strokes."""
-    x, part = f"[{letters()}\\d]", "[A-Za-z0-9]+(?:-[A-Za-z]+){0,2}"
+    """Return the rules of addresses, files, and words with strokes, or with points and hyphens."""
+    x, part = f"(?-i:[{letters()}\\d])", "[A-Za-z0-9]+(?:-[A-Za-z]+){0,2}"
     inner = r"[^\s\"<>|()]+[^\s\"<>|.!?(){},-]"
     host = r"[^\s\"<>|.!?(){},]+\."
     return (
         _rule(rf"{part}(?:\\?/{part}){{1,2}}"),
+        _rule(rf"{x}+(?:[.,]{x}+)+(?:-{x}+)+"),
         _rule(rf"{x}+(?:\.{x}+)*\.(?:{_any(FILES)})(?=\s|$|[.?!,\"])"),
         _rule(rf"https?://{inner}"),
         _rule(
@@ -197,7 +197,7 @@ def _of_both() -> tuple[Rule, ...]:
 @cache
 def _of_signs() -> tuple[Rule, ...]:
     """Return the rules of what starts with none of these: tags, smileys, runs of signs."""
-    a = f"[{letters()}]"
+    a = f"(?-i:[{letters()}])"
     name, value = "[A-Za-z][A-Za-z0-9_:.-]*", "\\s*=\\s*(?:\"[^\"]*\"|'[^']*')"
     return (
         _rule(rf"<(?:[!?][A-Za-z-][^>]*|/?{name}(?:\s+{name}(?:{value})?)*\s*/?\s*)>", _joined),
@@ -207,7 +207,8 @@ def _of_signs() -> tuple[Rule, ...]:
         _rule(rf"@[A-Za-z]+|#{a}+"),
         _rule(r"[?!]+|(?:\\?[*])+|#+|@+|_+"),
         _rule(r"-[LR][RSC]B-|<<|>>|&#\d+;"),
-        _rule(r"-{2,}", lambda found: "--"),
+        _rule(r"-{2,4}(?!-)", lambda found: "--"),
+        _rule(r"-{5,}"),
         _rule(r"\.{3,5}", lambda found: "..."),
         _rule(rf"(?:{_any(list(ENTITIES))})", _entity),
     )

@@ -67,7 +67,7 @@ SIGNS = dict(
 """What a single character becomes; all quotation marks and dashes are dropped in the end."""
 
 VANISHING = re.compile(
-    "[\x7f\x81-\x84\x86-\x90\x95\x98-\x9f\u200b-\u200f\u2024\u2025\u2027-\u202f\u203c\u203d\u2043"
+    "[\x00-\x08\x0e-\x1b\x7f\x81-\x84\x86-\x90\x95\x98-\x9f\u200b-\u200f\u2024\u2025\u2027-\u202f\u203c\u203d\u2043"
     "\u2045-\u206f\u2160-\u2188\u3007-\u3020\u309b\u309c\u20a1-\u20a3\u20a5-\u20ab\u20ad-\u20cf"
     "\ud800-\uf8ff\ufeff\ufffd\U00010000-\U0010ffff]"
 )
