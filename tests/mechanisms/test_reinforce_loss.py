@@ -46,6 +46,21 @@ def test_the_paper_in_loops() -> None:
     assert loss.baseline.item() == pytest.approx(0.9 * -1.5 + 0.1 * sum(rewards) / 2, abs=1e-12)
 
 
+@torch.no_grad()
+def test_steps_have_rewards_of_their_own() -> None:
+    likely, chosen, entropy = steps()
+    mask = torch.tensor([[True] * 4, [True, True, False, False]])
+    loss = ReinforceLoss(kind="steps", factor=0.3, entropy_factor=0.05).double()
+    loss.baseline.fill_(-1.5)
+    terms = [
+        float(likely[place] + 0.3 * (likely[place] + 1.5) * chosen[place] + 0.05 * entropy[place])
+        for place in zip(*mask.nonzero().t().tolist(), strict=True)
+    ]
+    assert loss(likely, chosen, entropy, mask).item() == pytest.approx(-sum(terms) / 2, abs=1e-12)
+    mean = float(likely[mask].mean())
+    assert loss.baseline.item() == pytest.approx(0.9 * -1.5 + 0.1 * mean, abs=1e-12)
+
+
 def test_the_released_gradient_of_the_probabilities() -> None:
     """(b - cost)/10 * (-s/a) + 0.002 (log a + 1) on each a, cost the mean over all steps, padding as 0."""
     torch.manual_seed(0)

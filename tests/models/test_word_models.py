@@ -1,8 +1,10 @@
 """The contract of models that answer in words: search and training give the same numbers, and more."""
 
 import copy
+import io
 import itertools
 import pickle
+import warnings
 
 import pytest
 import torch
@@ -209,14 +211,20 @@ def exported(key):
     return (encoding, stepping), cases, ((axes,), shapes)
 
 
-WORD_BY_WORD = (
-    *("translator", "lstm", "rnn_search", "luong_translator", "monotonic", "marginal"),
-    *("show_attend_tell", "authors", "tutorial", "hard_captioner", "adaptive_captioner"),
-)
+def nightly(*keys):
+    return [pytest.param(key, marks=pytest.mark.nightly) for key in keys]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("key", WORD_BY_WORD)
+@pytest.mark.parametrize(
+    "key",
+    [
+        *("translator", "rnn_search", "show_attend_tell", "adaptive_captioner"),
+        *nightly(
+            "lstm", "luong_translator", "monotonic", "marginal", "authors", "tutorial", "hard_captioner"
+        ),
+    ],
+)
 @torch.no_grad()
 def test_encoder_and_step_are_exported_for_any_size(key):
     modules, cases, shapes = exported(key)
@@ -224,3 +232,22 @@ def test_encoder_and_step_are_exported_for_any_size(key):
         program = torch.export.export(module, small, dynamic_shapes=shape).module()
         for inputs in (small, large):
             torch.testing.assert_close(program(*inputs), module(*inputs), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("key", ["translator", *nightly("lstm", "show_attend_tell", "adaptive_captioner")])
+@torch.no_grad()
+def test_encoder_and_step_run_in_onnx_for_any_size(key):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    modules, cases, shapes = exported(key)
+    for module, shape, small, large in zip(modules, shapes, *cases, strict=True):
+        program, stream = torch.export.export(module, small, dynamic_shapes=shape), io.BytesIO()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the exporter's own
+            torch.onnx.export(program, dynamo=True, opset_version=18, verbose=False).save(stream)
+        session = onnxruntime.InferenceSession(stream.getvalue(), providers=["CPUExecutionProvider"])
+        flat = [x.numpy() for x in torch.utils._pytree.tree_leaves(large) if x is not None]
+        found = session.run(None, {put.name: x for put, x in zip(session.get_inputs(), flat, strict=True)})
+        expected = [x for x in torch.utils._pytree.tree_leaves(module(*large)) if x is not None]
+        for one, other in zip(found, expected, strict=True):
+            torch.testing.assert_close(torch.from_numpy(one), other, rtol=1e-4, atol=1e-5)

@@ -64,10 +64,11 @@ def test_the_best_places_alone_are_summed_over_and_sum_to_one():
     torch.testing.assert_close(decoded.logits.gather(2, TARGET.unsqueeze(2))[0, :, 0], expected)
 
 
-def test_the_mean_of_reinforces_gradients_is_that_of_the_expected_log_likelihood():
+@pytest.mark.parametrize("kind", ["paper", "steps"])
+def test_the_mean_of_reinforces_gradients_is_that_of_the_expected_log_likelihood(kind):
     """Within three standard errors, of 4,000 draws: with and without a baseline."""
     torch.manual_seed(0)
-    choice = "reinforce(soft_share=0, factor=1, entropy_factor=0)"
+    choice = f"reinforce(soft_share=0, factor=1, entropy_factor=0, kind={kind})"
     model = small(choice=choice).train()
     weights, likelihood = parts(model)
     target = model.decoder.reader.read.scores.energy.weight

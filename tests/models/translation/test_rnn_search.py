@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from foveate.errors import CheckpointError, OptionError
+from foveate.errors import CheckpointError, OptionError, ShapeError
 from foveate.models import create_model, load_published
 
 SMALL = {"classes": 13, "source_words": 11, "embedding": 4, "state": 5, "readout_width": 3}
@@ -105,3 +105,16 @@ def test_a_pickled_model_is_refused_unread(tmp_path):
 def test_options_that_do_not_go_together_are_refused(options, said):
     with pytest.raises(OptionError, match=said):
         create_model("rnn_search", **SMALL, **options)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (torch.rand(2, 3), "expected numbers of words"),
+        (torch.tensor([5, 3]), r"got \(2,\)"),
+        (torch.tensor([[11, 3]]), "source_words=12"),
+    ],
+)
+def test_what_is_not_a_sentence_is_told(words, said):
+    with pytest.raises(ShapeError, match=said):
+        create_model("rnn_search", **SMALL).encode(words)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from foveate.errors import OptionError, ShapeError
 from foveate.options import one_of
 
-KINDS = ("paper", "released", "released_steps")
+KINDS = ("paper", "released", "released_steps", "steps")
 
 
 class ReinforceLoss(nn.Module):
@@ -26,7 +26,8 @@ class ReinforceLoss(nn.Module):
         kind: "paper" is as above. "released" is the authors' code: the reward is the mean of the steps'
             log-likelihoods, padding counted as 0, and rewards and entropies are summed, not averaged, over
             the batch. "released_steps" is that code's RL_sumCost=False: each step's own log-likelihood,
-            no baseline.
+            no baseline. "steps" is the paper's with each step's own log-likelihood as its reward, and a
+            baseline that follows their mean: less noise, where a choice has no say in the steps after it.
         factor: lambda_r, weight of the rewarded choices. Released code: 0.1.
         entropy_factor: lambda_e, weight of the entropy. Released code: 0.002.
         decay: How much of the baseline stays at each call, in [0, 1]. Paper: 0.9.
@@ -78,18 +79,25 @@ class ReinforceLoss(nn.Module):
             log_likelihood, log_probability, entropy = (
                 tensor.masked_fill(~steps, 0.0) for tensor in (log_likelihood, log_probability, entropy)
             )
-        choices = self._advantage(log_likelihood.detach()) * log_probability
+        choices = self._advantage(log_likelihood.detach(), steps) * log_probability
         extra = (self.factor * choices + self.entropy_factor * entropy).sum(dim=1)
         likelihood = log_likelihood.sum(dim=1).mean()
-        return -likelihood - (extra.mean() if self.kind == "paper" else extra.sum())
+        return -likelihood - (extra.sum() if self.kind.startswith("released") else extra.mean())
 
-    def _advantage(self, log_likelihood: Float[Tensor, "b t"]) -> Float[Tensor, "b _"]:
+    def _advantage(
+        self, log_likelihood: Float[Tensor, "b t"], steps: Bool[Tensor, "b t"] | None
+    ) -> Float[Tensor, "b _"]:
         """Return how much better than expected each sample, or step, turned out; move the expectation."""
         if self.kind == "released_steps":
             return log_likelihood
-        reward = log_likelihood.sum(dim=1) if self.kind == "paper" else log_likelihood.mean(dim=1)
+        if self.kind == "steps":
+            reward = log_likelihood
+            mean = reward.mean() if steps is None else reward.sum() / steps.sum().clamp_min(1)
+        else:
+            reward = log_likelihood.sum(dim=1) if self.kind == "paper" else log_likelihood.mean(dim=1)
+            reward, mean = reward.unsqueeze(1), reward.mean()
         advantage = reward - self.baseline.to(reward.dtype)
         if self.training:
             with torch.no_grad():
-                self.baseline.lerp_(reward.mean().to(self.baseline.dtype), 1 - self.decay)
-        return advantage.unsqueeze(1)
+                self.baseline.lerp_(mean.to(self.baseline.dtype), 1 - self.decay)
+        return advantage

@@ -63,7 +63,8 @@ class ReinforceChoice(Choice):
         choose: What is read at inference.
         soft_share: Probability that a sentence reads the expectation in training, in [0, 1]. Paper: 0.5.
         coin: Whether that is decided for each "image" (or sentence) or for the whole "batch".
-        kind: Which reward; see ``ReinforceLoss``.
+        kind: Which reward; see ``ReinforceLoss``. With reads="after" a choice has no say in later words:
+            "steps" is the least noisy then.
         factor: Weight of the rewarded choices.
         entropy_factor: Weight of the entropy.
         decay: How much of the baseline stays at each update, in [0, 1].

@@ -14,6 +14,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from foveate.errors import ShapeError
+from foveate.mechanisms.kernels.eager_cpu import traced
 from foveate.models.decoders.attention_decoder import AttentionDecoder
 from foveate.models.decoders.attention_model import AttentionModel
 from foveate.models.decoders.word_model import Memory
@@ -45,6 +46,12 @@ class SentenceTranslator(AttentionModel):
             raise ShapeError(
                 f"{type(self).__name__}: got {tuple(words.shape)} of {words.dtype}, expected numbers of "
                 f"words (B, S), padded at the end with {self.pad}."
+            )
+        known = self.encoder.words.num_embeddings
+        if not (traced(words) or words.is_meta) and words.numel() and int(words.max()) >= known:
+            raise ShapeError(
+                f"{type(self).__name__}: got the word {int(words.max())}, expected numbers below {known}, "
+                f"the size of the source vocabulary. Build it with source_words={int(words.max()) + 1}."
             )
         return self.decoder.prepare(self.encoder(words))
 
