@@ -97,9 +97,9 @@ CASES = {
         "unet(encoder=None, widths=(8, 16, 32, 64, 128))",
         "attention_gate@skip",
         TrainConfig(lr=2e-3, batch_size=4, size=256, crop=128, loss="ce+dice"),
-        15,
-        60,
-        15,
+        10,
+        40,
+        10,
         0.97,
     ),
 }
