@@ -1,4 +1,4 @@
-"""Every metric of every task judges a study: made-up answers up to the report, small studies of real ones."""
+"""Every metric judges a study: made-up answers up to the report, small studies of real ones."""
 
 from __future__ import annotations
 
@@ -26,17 +26,21 @@ from foveate.compare.trainings import Training
 from foveate.data.cached_split import CachedSplit
 from foveate.data.image_feed import ImageFeed
 from foveate.data.palette import default_palette
+from foveate.data.words.word_vocabulary import WordVocabulary
 from foveate.errors import DataError, OptionError, ShapeError, StudyError
 from foveate.recipe import TrainConfig
 from foveate.tasks import tasks
+from foveate.tasks.caption import Caption
 from foveate.tasks.image_task import ImageTask
 from foveate.tasks.metrics import label_metrics, metrics
+from foveate.tasks.metrics.text.text_metric import text_metrics
 from tests.compare.study_samples import INPUTS, plan, words
 
 ITEMS, SEEDS = 30, 3
-OWN = [name for name, task in tasks.items() if task.__module__.startswith("foveate.")]
+OWN = [name for name, task in tasks.items() if issubclass(task, ImageTask)]
 CLASSES = {"classification": 4, "diagnosis": 3, "segmentation": 2}  # some metrics are of one object alone
 VALIDATED = (0.5, 0.9, 0.2)  # of each seed
+WORDS = "a the dog cat man runs walks red small beach on in with street jumps over water ball".split()
 
 
 def spelled(name: str) -> list[str]:
@@ -184,6 +188,23 @@ def test_leaving_out_each_image_is_what_leaving_it_out_gives(name, metric, class
     np.testing.assert_allclose(
         task.by_class_without_each(records), [task.by_class(records[keep]) for keep in kept], atol=1e-12
     )
+
+
+@pytest.mark.parametrize("metric", list(text_metrics))
+def test_every_metric_of_text_gives_each_item_a_score(metric):
+    """Pseudo-values of nearly right answers: their mean is the metric, and the worst answer has the least."""
+    vocabulary = WordVocabulary(("a", "b")).plain()
+    task = Caption.of({"target": vocabulary, "search": {}}, metric=metric)
+    rng = np.random.default_rng(0)
+    references = [[" ".join(rng.choice(WORDS, 8)) for _ in range(2)] for _ in range(ITEMS)]
+    answers = [first for first, _ in references]
+    answers[7] = "something else altogether"
+    measures = (task.metric, *task.told)
+    counted = [measure.prepare(references).records(answers) for measure in measures]
+    records = np.concatenate(counted, axis=1)
+    scores = item_scores(task, records)
+    assert scores.mean() == pytest.approx(task.value(records))
+    assert np.isfinite(scores).all() and scores.argmin() == 7
 
 
 def test_an_item_that_all_rests_on_makes_the_interval_wide_and_not_a_crash():

@@ -11,6 +11,7 @@ from foveate.decoding.sample import sample
 from foveate.decoding.search import search
 from foveate.decoding.search_options import SearchOptions
 from foveate.errors import FoveateError, OptionError
+from foveate.models.decoders.word_model import Memory
 from tests.decoding.chain import END, START, Chain, all_sentences, chain
 
 CASES = [{}, {"length_penalty": 1.0}, {"length_penalty": 0.6, "coverage_penalty": 0.4}]
@@ -64,6 +65,30 @@ def test_one_input_at_a_time_and_any_order_find_the_same(beam, penalties):
         assert words_of([alone]) == words_of([together[number]]) == words_of([other[place]])
         for a, b in zip(alone, together[number], strict=True):
             assert (a.score, a.log_probability) == (b.score, b.log_probability)
+
+
+class Watched(Chain):
+    """The same with a memory of four entries, of which the last is padding, and a sentinel behind them."""
+
+    def encode(self, numbers):
+        entries, _, extra = super().encode(numbers)
+        padded = torch.nn.functional.pad(entries, (0, 0, 0, 1))
+        return Memory(padded, torch.tensor([True, True, True, False]).expand(len(padded), 4), extra)
+
+    def step(self, memory, state, words):
+        found = super().step(memory, state, words)
+        return found._replace(weights=torch.nn.functional.pad(found.weights, (0, 2)))
+
+
+def test_coverage_asks_for_neither_padding_nor_a_sentinel():
+    plain, options = chain(inputs=6, words=7, seed=4), SearchOptions(beam=4, nbest=4, coverage_penalty=0.3)
+    watched = Watched(plain.table)
+    for one, other in zip(
+        beam_search(plain, plain.encode(torch.arange(6)), options),
+        beam_search(watched, watched.encode(torch.arange(6)), options),
+        strict=True,
+    ):
+        assert [(h.words, h.score) for h in one] == [(h.words, h.score) for h in other]
 
 
 def test_weights_are_those_of_the_words_of_each_hypothesis():

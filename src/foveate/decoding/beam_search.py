@@ -164,7 +164,8 @@ class _Finished:
         words = tuple(rows.words[row].tolist())
         score = log_probability / self.options.penalty(len(words) + 1)
         if self.options.coverage_penalty and rows.reads is not None:
-            read = rows.reads[row] if rows.memory.mask is None else rows.reads[row][rows.memory.mask[row]]
+            read = rows.reads[row, : rows.memory.entries.shape[1]]  # a sentinel need not be read
+            read = read if rows.memory.mask is None else read[rows.memory.mask[row]]
             least = torch.finfo(read.dtype).tiny
             score += self.options.coverage_penalty * float(read.clamp(least, 1.0).log().sum())
         weights = None if rows.weights is None else torch.stack([step[row] for step in rows.weights])
