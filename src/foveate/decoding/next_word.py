@@ -22,19 +22,16 @@ def beginning(model: WordModel, rows: int, device: torch.device) -> Int64[Tensor
 
 
 def most_words(options: SearchOptions, limits: Sequence[int] | None, inputs: int) -> list[int]:
-    """Return how many words each of the inputs may get.
+    """Return how many words each of the inputs may get: at least ``options.min_length``.
 
     Raises:
-        OptionError: There is not one limit for each, or one is below ``options.min_length``.
+        OptionError: There is not one limit for each.
     """
     if limits is None:
         return [options.max_length] * inputs
-    if len(limits) != inputs or min(limits, default=options.min_length) < options.min_length:
-        raise OptionError(
-            f"limits: got {list(limits)}, expected {inputs} numbers of at least "
-            f"min_length={options.min_length}"
-        )
-    return [min(limit, options.max_length) for limit in limits]
+    if len(limits) != inputs:
+        raise OptionError(f"limits: got {len(limits)}, expected one for each of {inputs} inputs")
+    return [max(min(limit, options.max_length), options.min_length) for limit in limits]
 
 
 def log_probabilities(

@@ -184,5 +184,8 @@ def _why_none(d: Difference, terms: Terms, reference: str) -> str:
         why = "one seed cannot separate effect from chance, so there is no interval"
         return f"No verdict: {shown}; {why}. Run at least 3."
     if d.low is None:
-        return f"No verdict: {shown}; one test item cannot represent others."
+        return (
+            f"No verdict: {shown}; nothing tells the answers apart. Both may have learnt nothing yet: train "
+            "longer, or judge by more than one item."
+        )
     return f"No verdict: {shown}; two seeds give an interval but no verdict. Run at least 3."
