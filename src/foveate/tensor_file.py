@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -49,7 +50,15 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[st
         except Exception as error:  # safetensors wraps the errors of the disk in its own
             raise OSError(str(error)) from error
         _settle(part)
+        part.chmod(0o666 & ~_umask())  # safetensors lets nobody else read its files
     return digest
+
+
+def _umask() -> int:
+    """Return which permissions new files do not get."""
+    current = os.umask(0)
+    os.umask(current)
+    return current
 
 
 def _settle(path: Path) -> None:

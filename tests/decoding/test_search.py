@@ -125,8 +125,10 @@ def test_every_input_has_a_limit_of_its_own():
         found = search(model, memory, options, limits=limits)
         assert [len(hypotheses[0].words) for hypotheses in found] == [3, 6, 5]
         assert not any(hypotheses[0].finished for hypotheses in found)
-    with pytest.raises(OptionError, match="expected 3 numbers of at least min_length=1"):
-        search(model, memory, SearchOptions(), limits=[3, 0, 5])
+    found = search(model, memory, SearchOptions(min_length=4), limits=[3, 0, 5])
+    assert [len(hypotheses[0].words) for hypotheses in found] == [4, 4, 5]
+    with pytest.raises(OptionError, match="limits: got 2, expected one for each of 3 inputs"):
+        search(model, memory, SearchOptions(), limits=[3, 5])
 
 
 def test_forbidden_words_and_special_ones_never_come():
@@ -190,14 +192,24 @@ def test_logits_that_are_not_numbers_raise():
         beam_search(model, model.encode(torch.tensor([0])), SearchOptions())
 
 
+@pytest.mark.parametrize("forbidden", [(2, 3, 4), (99,), (-1,), (END,)])
+def test_words_that_cannot_be_forbidden_are_refused(forbidden):
+    model = chain(inputs=1, words=5)
+    with pytest.raises(OptionError, match=r"forbidden: got .* that leave some to choose from"):
+        search(model, model.encode(torch.tensor([0])), SearchOptions(forbidden=forbidden))
+
+
 @pytest.mark.parametrize(
     ("options", "text"),
     [
         ({"beam": 0}, "beam: got 0"),
-        ({"length_penalty": -1.0}, "length_penalty: got -1.0, expected a number of at least 0"),
+        ({"length_penalty": -1.0}, "length_penalty: got -1.0"),
         ({"coverage_penalty": float("nan")}, "coverage_penalty: got nan"),
         ({"temperature": 0.0}, "temperature: got 0.0, expected a number above 0"),
         ({"min_length": 5, "max_length": 4}, "min_length: got 5, which is more than max_length=4"),
+        ({"length_penalty": 1e308}, "length_penalty: got 1e\\+308"),
+        ({"beam": 1_000_000}, "beam: got 1000000, expected at most 1000"),
+        ({"top_k": 3}, "they say how words are drawn"),
         ({"nbest": 6}, "nbest: got 6, but a beam of 5 finds 5 hypotheses at most"),
     ],
 )

@@ -132,5 +132,5 @@ def test_what_is_not_for_captions_is_refused(folder):
     data = Caption.open(folder)
     with pytest.raises(ShapeError, match=r"show_attend_tell: has no encoder.*encoder=timm/NAME"):
         fv.train(data, model="show_attend_tell", task=TASK, dry_run=True)
-    with pytest.raises(ShapeError, match=r"resnet8: does not predict words.*show_attend_tell"):
+    with pytest.raises(ShapeError, match=r"resnet8: does not answer as .*show_attend_tell"):
         fv.train(data, model="resnet8", task=TASK, dry_run=True)

@@ -176,8 +176,12 @@ def test_a_damaged_description_is_named(trained, tmp_path, entry):
 
 def test_what_is_not_for_translation_is_refused(folder, trained):
     data = Translation.open(folder, source="en", target="de")
-    with pytest.raises(ShapeError, match=r"resnet8: does not predict words.*translator"):
+    with pytest.raises(ShapeError, match=r"resnet8: does not answer as .*translator"):
         fv.train(data, model="resnet8", task=TASK, dry_run=True)
+    with pytest.raises(ShapeError, match=r"show_attend_tell: does not answer as translation needs it"):
+        fv.train(data, model="show_attend_tell", task=TASK, dry_run=True)
+    with pytest.raises(DataError, match="is a folder"):
+        list(load(trained).task.tell(load(trained), [str(folder)]))
     with pytest.raises(DataError, match="expected pairs of sentences"):
         Translation.expect(open_data("scenes(train=8, val=0, test=8)"))
     with pytest.raises(OptionError, match='task translation has no option "words"'):

@@ -63,7 +63,7 @@ class Question:
         self._expect("level", 0 < self.level < 1, "a confidence in (0, 1), such as 0.95")
         fine = self.margin is None or (isinstance(self.margin, int | float) and 0 <= self.margin < math.inf)
         self._expect("margin", fine, "a number of at least 0, in the metric's unit")
-        self._expect("branch_epochs", (self.branch_epochs or 1) >= 1, "at least 1")
+        self._expect("branch_epochs", self.branch_epochs is None or self.branch_epochs >= 1, "at least 1")
         rate = self.branch_lr
         self._expect("branch_lr", rate is None or 0 < rate < math.inf, "a learning rate above 0")
         several = self.folds is None or (is_seed(self.folds) and self.folds >= 2)

@@ -346,7 +346,8 @@ def disk_errors(folder: Path) -> Iterator[None]:
         if isinstance(error, sqlite3.OperationalError) and "no such" not in str(error):
             raise StudyError(f"{folder}: the study's state cannot be written ({error}). {advice}") from error
         raise StudyError(
-            f"{folder / FILE} is not a study file ({error}). Delete it or choose another folder."
+            f"{folder / FILE} is not a study file ({error}). Choose another folder: the record of the looks "
+            "that were made is lost with it."
         ) from error
     except OSError as error:
         if error.errno in _FULL:

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from foveate.decoding.search_options import SearchOptions
-from foveate.errors import FoveateError, OptionError
+from foveate.errors import FoveateError, OptionError, first_few
 from foveate.models.decoders.word_model import NO_WORD, WordModel
 
 NEVER = float("-inf")
@@ -22,19 +22,16 @@ def beginning(model: WordModel, rows: int, device: torch.device) -> Int64[Tensor
 
 
 def most_words(options: SearchOptions, limits: Sequence[int] | None, inputs: int) -> list[int]:
-    """Return how many words each of the inputs may get.
+    """Return how many words each of the inputs may get: at least ``options.min_length``.
 
     Raises:
-        OptionError: There is not one limit for each, or one is below ``options.min_length``.
+        OptionError: There is not one limit for each.
     """
     if limits is None:
         return [options.max_length] * inputs
-    if len(limits) != inputs or min(limits, default=options.min_length) < options.min_length:
-        raise OptionError(
-            f"limits: got {list(limits)}, expected {inputs} numbers of at least "
-            f"min_length={options.min_length}"
-        )
-    return [min(limit, options.max_length) for limit in limits]
+    if len(limits) != inputs:
+        raise OptionError(f"limits: got {len(limits)}, expected one for each of {inputs} inputs")
+    return [max(min(limit, options.max_length), options.min_length) for limit in limits]
 
 
 def log_probabilities(
@@ -102,6 +99,8 @@ def _allowed(
     logits: Tensor, model: WordModel, options: SearchOptions, length: int, most: Tensor
 ) -> tuple[Float[Tensor, "r v"], Float[Tensor, "r 1"]]:
     """Return the logits, minus infinity for words that may not come, and what turns them into log p."""
+    if length == 1:
+        _expect_usable(options.forbidden, model, logits.shape[1])
     wide = logits if logits.dtype == torch.float64 else logits.float()
     total = wide.logsumexp(dim=1, keepdim=True)
     if not total.isfinite().all():
@@ -118,3 +117,13 @@ def _allowed(
         wide[full] = NEVER
         wide[:, model.end] = ending
     return wide, total
+
+
+def _expect_usable(forbidden: Sequence[int], model: WordModel, words: int) -> None:
+    """Raise an OptionError unless these are ordinary words, and not all of them."""
+    usable = set(range(words)) - {model.pad, model.start_word, model.end}
+    if not usable - {*forbidden} or not {*forbidden} <= usable:
+        raise OptionError(
+            f"forbidden: got {first_few(forbidden)}, expected numbers of words, 0 to {words - 1} without "
+            "the special ones, that leave some to choose from"
+        )

@@ -25,6 +25,9 @@ def search(
     """Return ``options.nbest`` sentences for each input of the memory, best first; none is empty.
 
     See ``beam_search`` and ``sample``.
+
+    Raises:
+        OptionError: ``options.forbidden`` names a special word or none, or leaves no word.
     """
     if options.sample:
         return sample(model, memory, options, limits=limits, generator=generator)

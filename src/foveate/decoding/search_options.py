@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from foveate.errors import OptionError
-from foveate.options import check_fields, whole
+from foveate.options import between, check_fields, whole
+
+WIDEST = 1000  # hypotheses
+_MOST = 100.0  # of a penalty
 
 
 @dataclass(frozen=True)
@@ -46,14 +49,20 @@ class SearchOptions:
         for name in ("beam", "nbest", "min_length", "max_length"):
             whole(name, getattr(self, name))
         whole("top_k", self.top_k, 0)
-        for name in ("length_penalty", "coverage_penalty"):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise OptionError(f"{name}: got {getattr(self, name)!r}, expected a number of at least 0")
+        if self.beam > WIDEST:
+            raise OptionError(f"beam: got {self.beam}, expected at most {WIDEST}")
+        between("length_penalty", self.length_penalty, 0, _MOST)
+        between("coverage_penalty", self.coverage_penalty, 0, _MOST)
         if not 0 < self.temperature < float("inf"):
             raise OptionError(f"temperature: got {self.temperature!r}, expected a number above 0")
         if self.min_length > self.max_length:
             raise OptionError(
                 f"min_length: got {self.min_length}, which is more than max_length={self.max_length}"
+            )
+        if not self.sample and (self.temperature != 1 or self.top_k):
+            raise OptionError(
+                "temperature, top_k: they say how words are drawn. Write sample=True with them, or leave "
+                "them out."
             )
         if not self.sample and self.nbest > self.beam:
             raise OptionError(

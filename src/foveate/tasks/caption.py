@@ -318,7 +318,9 @@ class Caption(WordTask):
             One text a picture; with ``nbest`` a list of ``Answer``, best first.
         """
         found = []
-        for answer in self._described(model, listed(inputs), max_pixels, {"nbest": nbest or 1, **options}):
+        for answer in self._described(
+            model, listed(inputs), max_pixels, {"nbest": 1 if nbest is None else nbest, **options}
+        ):
             if isinstance(answer, DataError):
                 raise answer
             found.append(answer)

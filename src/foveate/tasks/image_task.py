@@ -32,7 +32,9 @@ from foveate.data.image_size import natural_size, stated_size
 from foveate.data.open import open_data, reopen
 from foveate.errors import CheckpointError, DataError, FoveateError, ShapeError, in_one_line
 from foveate.files import read_json
+from foveate.models.decoders.word_model import WordModel
 from foveate.models.made_for import made_for, may_have_published_weights
+from foveate.models.names import models, resolve
 from foveate.models.normalisation import HALF, Triple, expect_normalisation, model_normalisation
 from foveate.recipe import LONGEST_SIDE, TrainConfig
 from foveate.running import device_of, eval_no_grad
@@ -190,6 +192,13 @@ class ImageTask(Task):
         if cls.truths[0] == "mask" and colours is None:
             raise Misfit("palette", "missing", "a colour for each class")
         return {**plain, **found, "size": sides}
+
+    def expect_model(self, name: str) -> None:
+        """Raise if one of foveate's own models answers in words."""
+        source, bare = resolve(name)
+        builder = models.get(bare) if source == "foveate" else None
+        if isinstance(builder, type) and issubclass(builder, WordModel):
+            raise ShapeError(f"{name}: answers in words, not with classes as {self.name} needs it.")
 
     def fitted(self, data: Data, network: Network) -> dict[str, Any]:
         """Return classes, size and normalisation, tried out on the model."""

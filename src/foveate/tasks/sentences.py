@@ -25,6 +25,8 @@ def sentences_of(words: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
         path = Path(word)
         if word in ("-", "/dev/stdin"):
             yield "standard input", [line.rstrip("\r\n") for line in sys.stdin]
+        elif path.is_dir():
+            raise DataError(f"{word}: is a folder. Give text files with one sentence a line.")
         elif _is_file(path):
             yield word, list(read_lines(path))
         elif path.suffix in _FILES and not word.count(" "):

@@ -269,7 +269,7 @@ class Translation(WordTask):
             raise ShapeError(
                 f"predict: got {type(inputs).__name__}, expected a sentence or a list of sentences"
             )
-        found = self._translated(model, texts, {"nbest": nbest or 1, **options})
+        found = self._translated(model, texts, {"nbest": 1 if nbest is None else nbest, **options})
         return found if nbest is not None else [answers[0]["text"] for answers in found]
 
     def tell(
@@ -294,7 +294,11 @@ class Translation(WordTask):
                     lines = (
                         (best,) if nbest == 1 else tuple(f"{a['score']:8.3f}  {a['text']}" for a in answers)
                     )
-                    yield Told("", lines, {"source": text, "from": name, "translations": answers})
+                    yield Told(
+                        "" if nbest == 1 else text,
+                        lines,
+                        {"source": text, "from": name, "translations": answers},
+                    )
 
     def _translated(
         self, model: nn.Module, texts: Sequence[str], options: Mapping[str, Any]

@@ -7,6 +7,7 @@ Record  what the metrics count in an item's answer; the task's metric first.
 
 from __future__ import annotations
 
+import inspect
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
@@ -120,14 +121,16 @@ class WordTask(Task):
         return dict(self.inputs)
 
     def expect_model(self, name: str) -> None:
-        """Raise if one of foveate's own models does not predict words."""
+        """Raise if a model by name does not predict words, or not from such inputs."""
         source, bare = resolve(name)
         builder = models.get(bare) if source == "foveate" else None
+        words = isinstance(builder, type) and issubclass(builder, WordModel)
+        takes = {*inspect.signature(builder).parameters} if builder is not None else set()
         if source in ("timm", "torchvision") or (
-            builder is not None and not (isinstance(builder, type) and issubclass(builder, WordModel))
+            builder is not None and not (words and takes >= {*self.model_options()})
         ):
             raise ShapeError(
-                f"{name}: does not predict words, as {self.name} needs it. Choose one of {self.models()}."
+                f"{name}: does not answer as {self.name} needs it. Choose one of {self.models()}."
             )
 
     def try_out(self, name: str, model: nn.Module) -> None:
