@@ -138,6 +138,14 @@ def test_always_right_against_always_wrong_is_the_sign_test():
     assert interval(components(np.ones((3, 4))), 0.95)[0] < 0  # four items cannot show it
 
 
+def test_a_score_without_bounds_that_never_varies_has_no_interval():
+    """A corpus metric at its floor in every answer does not show that two models are equal."""
+    nothing = components(np.zeros((5, 40)), span=None)
+    assert interval(nothing, 0.95) is None and p_value(nothing) is None
+    constant = components(np.full((5, 40), 0.3), span=None)
+    assert interval(constant, 0.95) is None
+
+
 def test_one_seed_and_one_item_have_no_interval():
     for shape in ((1, 50), (5, 1), (1, 1)):
         c = components(np.ones(shape))

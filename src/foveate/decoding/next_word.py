@@ -9,7 +9,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from foveate.decoding.search_options import SearchOptions
-from foveate.errors import FoveateError, OptionError
+from foveate.errors import FoveateError, OptionError, first_few
 from foveate.models.decoders.word_model import NO_WORD, WordModel
 
 NEVER = float("-inf")
@@ -99,6 +99,8 @@ def _allowed(
     logits: Tensor, model: WordModel, options: SearchOptions, length: int, most: Tensor
 ) -> tuple[Float[Tensor, "r v"], Float[Tensor, "r 1"]]:
     """Return the logits, minus infinity for words that may not come, and what turns them into log p."""
+    if length == 1:
+        _expect_usable(options.forbidden, model, logits.shape[1])
     wide = logits if logits.dtype == torch.float64 else logits.float()
     total = wide.logsumexp(dim=1, keepdim=True)
     if not total.isfinite().all():
@@ -115,3 +117,13 @@ def _allowed(
         wide[full] = NEVER
         wide[:, model.end] = ending
     return wide, total
+
+
+def _expect_usable(forbidden: Sequence[int], model: WordModel, words: int) -> None:
+    """Raise an OptionError unless these are ordinary words, and not all of them."""
+    usable = set(range(words)) - {model.pad, model.start_word, model.end}
+    if not usable - {*forbidden} or not {*forbidden} <= usable:
+        raise OptionError(
+            f"forbidden: got {first_few(forbidden)}, expected numbers of words, 0 to {words - 1} without "
+            "the special ones, that leave some to choose from"
+        )

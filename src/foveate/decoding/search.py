@@ -10,7 +10,6 @@ from foveate.decoding.beam_search import beam_search
 from foveate.decoding.hypothesis import Hypothesis
 from foveate.decoding.sample import sample
 from foveate.decoding.search_options import SearchOptions
-from foveate.errors import OptionError, first_few
 from foveate.models.decoders.word_model import Memory, WordModel
 
 
@@ -30,12 +29,6 @@ def search(
     Raises:
         OptionError: ``options.forbidden`` names a special word or none, or leaves no word.
     """
-    usable = set(range(model.classes)) - {model.pad, model.start_word, model.end}
-    if not usable - {*options.forbidden} or not {*options.forbidden} <= usable:
-        raise OptionError(
-            f"forbidden: got {first_few(options.forbidden)}, expected numbers of words, from 0 to "
-            f"{model.classes - 1} without the special ones, that leave some to choose from"
-        )
     if options.sample:
         return sample(model, memory, options, limits=limits, generator=generator)
     return beam_search(model, memory, options, limits=limits, keep_weights=keep_weights)

@@ -77,7 +77,8 @@ class Components:
         Where no answer scored differently, only a bounded score says how far others could: a corpus metric at
         its floor, such as BLEU of models that have learnt nothing, is not a difference of exactly 0.
         """
-        varies = self.span is not None or max(self.ms_seed, self.ms_item, self.ms_rest) > 0
+        rounding = 1e-20 * self.mean**2
+        varies = self.span is not None or max(self.ms_seed, self.ms_item, self.ms_rest) > rounding
         return self.seeds > 1 and self.items > 1 and varies
 
 

@@ -185,7 +185,7 @@ def _why_none(d: Difference, terms: Terms, reference: str) -> str:
         return f"No verdict: {shown}; {why}. Run at least 3."
     if d.low is None:
         return (
-            f"No verdict: {shown}; nothing tells the answers apart. Both may have learnt nothing yet: train "
-            "longer, or judge by more than one item."
+            f"No verdict: {shown}; one test item, or answers that all score alike, cannot represent others. "
+            "Models that have learnt nothing yet score alike: train longer."
         )
     return f"No verdict: {shown}; two seeds give an interval but no verdict. Run at least 3."
