@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from foveate.compare.data_warnings import data_warnings
 from foveate.compare.planned import (
     BASELINE,
     TRUNK,
@@ -71,6 +72,7 @@ class StudyPlan:
         foreseen: What was said before the first run about what it would be able to find.
         folds: How the training and test items together are dealt out, where each run is a cross-validation;
             None where a run is one training, judged on the data's own test items.
+        warnings: What the check of the data warns of; known to a plan that is only printed, not stored.
     """
 
     mode: Mode
@@ -102,6 +104,7 @@ class StudyPlan:
     race: bool = False
     foreseen: tuple[str, ...] = ()
     folds: Folding | None = None
+    warnings: tuple[str, ...] = ()
 
     @property
     def runs(self) -> tuple[PlannedRun, ...]:
@@ -235,7 +238,7 @@ class StudyPlan:
     def identity(self) -> dict[str, Any]:
         """Return what must be equal for two commands to be one study: all but measured time and wording."""
         plan = self.to_dict()
-        apart = ("command", "origin", "threads", "plugins", "seeds", "stages", "foreseen")
+        apart = ("command", "origin", "threads", "plugins", "seeds", "stages", "foreseen", "warnings")
         unknown = (*(() if self.sources else ("sources",)), *(() if self.folds else ("folds",)))
         for name in (*apart, *unknown):
             plan.pop(name)
@@ -345,6 +348,8 @@ class StudyPlan:
         yield f"About {' to '.join(dict.fromkeys(times))} in all, one run after the other."
         for sentence in self.foreseen:
             yield from textwrap.wrap(sentence, 80)
+        if self.warnings:
+            yield from ("", *data_warnings(self.warnings))
 
 
 def _between(numbers: Sequence[int]) -> str:

@@ -164,7 +164,7 @@ def compare(
         return replace(found, foreseen=foreseen(found, made.metric, folder.parent))
 
     if dry_run:
-        return timed()
+        return replace(timed(), warnings=tuple(f.message for f in findings if f.severity == "warning"))
     return _Session(study, folder, timed).make(engine, progress)
 
 
