@@ -82,6 +82,20 @@ def test_dry_run_makes_a_plan_and_nothing_else(workplace, capsys):
     assert not (workplace / "study").exists()
 
 
+def test_dry_run_tells_what_the_check_of_the_data_warns_of(workplace, capsys):
+    for split in ("train", "test"):
+        for name in "ab":
+            folder = workplace / "twice" / split / name
+            folder.mkdir(parents=True)
+            for number in range(4):
+                pixels = np.random.default_rng([number, ord(name)]).integers(0, 255, (24, 24, 3))
+                Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{number}.png")
+    assert main(["compare", "twice", "--try", "se@blocks", "--epochs", "1", "--dry-run"]) == 0
+    printed = capsys.readouterr().out
+    assert "Warning: 8 images are in several splits" in printed
+    assert printed.rstrip().endswith("foveate check DATA")
+
+
 @pytest.mark.slow
 def test_compare_then_report_then_predict(workplace, capsys):
     with brief_studies():

@@ -53,6 +53,28 @@ def test_numbers_stay_in_one_line_and_nothing_is_lost(columns, monkeypatch, caps
         assert " ".join(" ".join(line[verdict_at:] for line in own).split()) == verdict
 
 
+@pytest.mark.parametrize("count", [0, 1, 7])
+def test_warnings_of_the_data_check_follow_the_table(count, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    warned = [
+        {"kind": f"k{n}", "severity": "warning", "message": f"Fault {n}. Mend it."} for n in range(count)
+    ]
+    other = [
+        {"kind": "size", "severity": "note", "message": "A note."},
+        {"kind": "not trained out", "severity": "warning", "message": "Still rising."},
+    ]
+    result = {"question": {"metric": {"unit": "points"}}, "checks": [*other, *warned]}
+    ends = {"difference": 1.0, "low": 0.1, "high": 2.0, "score": 88.1, "seeds": 3, "parameters": 1}
+    table = Table([{"variant": "se", "verdict": "helps", "unit": "points", **ends}])
+    study: Any = SimpleNamespace(sentence="So.", table=table, result=result, folder=Path("runs/x"))
+    tell(study, json=False)
+    printed = capsys.readouterr().out
+    lines = [line for line in printed.splitlines() if line.startswith("Warning: ")]
+    assert lines == [f"Warning: Fault {n}." for n in range(min(count, 5))]
+    assert ("and 2 more warnings" in printed) == (count == 7)
+    assert ("foveate check DATA" in printed) == (count > 0) and printed.endswith("report.html\n")
+
+
 def test_a_name_breaks_before_a_site_and_behind_a_mark(monkeypatch, capsys):
     whole = told(NAMES, 80, monkeypatch, capsys)
     lines = [line[: whole[0].index("88.1")].rstrip() for line in whole]

@@ -143,6 +143,25 @@ def test_a_race_drops_after_two_seeds(tmp_path: Path):
     assert names == {"good": "helps enough", "same": "dropped", "bad": "dropped"}
 
 
+def test_a_race_that_drops_all_claims_nothing(tmp_path: Path):
+    asked = planned("same", "bad", looks=(2, 3, 4, 5), race=True, control="control")
+    done = play(tmp_path, asked, hits({"bad": -1.0}, {"bad": 0.5, "same": 0.3, "control": 40.0}))
+    assert max(seed for name, seed in done if name == "baseline") == 1
+    found = judged(tmp_path)
+    assert found.sentence.startswith("Keep the baseline for now: both variants were dropped from the race")
+    assert "after 2 seeds" in found.sentence and "this proves nothing" in found.sentence
+    control = found.verdicts["control"]
+    assert "Run at least 3" not in control.words and control.name in ("no verdict", "dropped")
+    assert "With 2 seeds" in found.could_have_found
+
+
+def test_what_is_known_after_a_look_fits_80_columns(tmp_path: Path):
+    play(tmp_path, planned("good", "loud", "a_variant_of_a_long_name", "another_of_a_long_name"), MIXED)
+    lines = judged(tmp_path, 3).told(3).splitlines()
+    assert len(lines) > 1 and max(map(len, lines)) <= 80
+    assert " ".join(lines).startswith("After 3 seeds: good: helps enough; ")
+
+
 def test_more_seeds_train_only_what_is_new_and_not_decided(tmp_path: Path):
     first = play(tmp_path, planned("good", "loud", looks=(3,)), MIXED)
     assert judged(tmp_path).verdicts["loud"].name == "not yet known"

@@ -80,6 +80,15 @@ def test_an_unknown_variant_is_answered_with_the_nearest():
         plan().variant("se@stage4")
 
 
+def test_a_plan_tells_what_the_check_of_the_data_warns_of_and_stays_the_same_study():
+    warned = plan(warnings=("3 images occur in two splits, " + "which is long " * 9 + ". Remove them.",))
+    lines = str(warned).splitlines()
+    assert any(line.startswith("Warning: 3 images occur in two splits") for line in lines)
+    assert lines[-1].endswith("foveate check DATA") and max(map(len, lines)) <= 80
+    assert warned.digest() == plan().digest() and warned.differences(plan()) == []
+    assert "Warning" not in str(plan())
+
+
 def test_a_plan_of_an_older_version_is_read_and_stays_the_same_study():
     new = plan(sources={"weights": "1"}, threads=2)
     plain = new.to_dict()

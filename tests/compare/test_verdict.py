@@ -84,6 +84,16 @@ def test_what_was_dropped_has_no_verdict_of_its_own():
     assert verdict.name == "dropped" and "proves nothing" in verdict.words and "2 seeds" in verdict.words
 
 
+def test_what_a_race_stopped_before_a_verdict_says_how_to_go_on():
+    two = difference(-30, 40, seeds=2)
+    for outcome, why in (("futile", "a verdict was unlikely"), ("open", "no variant needed it")):
+        verdict = judge(two, TERMS, outcome=outcome, stopped=True)
+        assert verdict.name == "no verdict" and "Run at least" not in verdict.words
+        assert why in verdict.words and "without --race in another folder" in verdict.words
+    nothing = judge(difference(None, None, seeds=2, mean=0), TERMS, stopped=True)
+    assert "train longer" in nothing.words and "race" not in nothing.words
+
+
 def test_rounding_does_not_hide_a_sign():
     assert "(0.03 to 1.2)" in judge(difference(0.03, 1.2), TERMS).words
 
@@ -153,6 +163,28 @@ def test_the_answer_says_to_keep_the_baseline():
     assert answer([], TERMS).startswith("There is nothing to compare")
     two = answer([candidate("a", 1, 2, seeds=2)], TERMS)
     assert two.startswith("No verdict: ") and "Run at least 3" in two
+
+
+def dropped(name: str, seeds: int = 2) -> Candidate:
+    d = difference(-60, 15, seeds=seeds)
+    return Candidate(name, judge(d, TERMS, outcome="dropped"), d)
+
+
+def test_a_race_without_a_winner_says_on_how_many_seeds_and_that_it_proves_nothing():
+    assert answer([dropped(name) for name in "abcd"], TERMS) == (
+        "Keep the baseline for now: all 4 variants were dropped from the race after 2 seeds, as a gain of "
+        "0.5 points or more is unlikely; this proves nothing. To decide, run the variants that matter "
+        "without --race in another folder."
+    )
+    assert "the variant was dropped" in answer([dropped("a")], TERMS)
+    assert "both variants were dropped from the race after 2 to 4 seeds" in answer(
+        [dropped("a"), dropped("b", 4)], TERMS
+    )
+    some = answer([dropped("a"), candidate("same", -0.1, 0.1)], TERMS)
+    assert "1 of 2 variants was dropped" in some and "run it without --race" in some
+    stopped = answer([dropped("a"), candidate("b", -60, 60, seeds=2)], TERMS)
+    assert "both variants were stopped in the race" in stopped and "or a verdict is unlikely" in stopped
+    assert answer([dropped("a"), candidate("b", 1, 2)], TERMS).startswith("Use b: ")
 
 
 def test_an_undecided_answer_says_how_likely_it_is_and_what_would_decide():

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from foveate.compare.finished_study import Study
     from foveate.compare.plan import StudyPlan
 
+_NOT_TRAINED_OUT = "not trained out"  # a finding of the study, not of its data
 _NARROWEST = 12  # letters of a name in a line, however narrow the terminal is
 _HALF = 13  # letters in a line of a verdict beside long names: "no difference"
 _FRAME = 2  # columns of the terminal that each column of the table takes besides its text
@@ -20,6 +21,7 @@ _FRAME = 2  # columns of the terminal that each column of the table takes beside
 
 def tell(found: Study | StudyPlan, *, json: bool) -> None:
     """Print a plan, or the answer of a finished study."""
+    from foveate.compare.data_warnings import data_warnings
     from foveate.compare.plan import StudyPlan
 
     if isinstance(found, StudyPlan):
@@ -34,7 +36,16 @@ def tell(found: Study | StudyPlan, *, json: bool) -> None:
         output.table([*columns, "verdict"], _fitted(rows, columns), right=columns[1:])
         for note in filter(None, found.table.notes):
             output.paragraph(note + "\n")
+        warned = data_warnings(_warnings(found.result))
+        if warned:
+            output.say("\n".join((*warned, "")))
         output.say(str(found.folder / "report.html"))
+
+
+def _warnings(result: Mapping[str, Any]) -> list[str]:
+    """Return what the check of the data warns of; what training showed is in the answer."""
+    checks = [check for check in result.get("checks", ()) if check["kind"] != _NOT_TRAINED_OUT]
+    return [check["message"] for check in checks if check["severity"] == "warning"]
 
 
 def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:

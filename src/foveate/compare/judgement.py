@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -58,7 +59,8 @@ class Judgement:
         controlled = {v.name: v.control for v in plan.variants if v.control is not None}
         self.versus_control = self._decide(controlled, control=True)
         self.verdicts: dict[str, Verdict] = {
-            name: judge(d.difference, self.terms, outcome=d.outcome) for name, d in self.decisions.items()
+            name: judge(d.difference, self.terms, outcome=d.outcome, stopped=self._is_stopped(name, d))
+            for name, d in self.decisions.items()
         }
         self._tried = [v.name for v in plan.variants if v.role == "variant"]
         self._baseline_by_class = self._by_class(BASELINE)
@@ -97,11 +99,12 @@ class Judgement:
         return [name for name in self.plan.compared if name in names | controls | new]
 
     def told(self, seeds: int) -> str:
-        """Return in a line what is known after these seeds."""
+        """Return what is known after these seeds, no line wider than 80."""
         known = [f"{name}: {v.name}" for name, v in self.verdicts.items() if name in self._tried]
         left = [name for name in self.going(seeds) if name in self._tried]
         next_ = f"More seeds for {', '.join(left)}" if left else "No variant needs more seeds"
-        return f"After {seeds} seeds: {'; '.join(known)}. {next_}."
+        text = f"After {seeds} seeds: {'; '.join(known)}. {next_}."
+        return textwrap.fill(text, 80, break_long_words=False, break_on_hyphens=False)
 
     def _is_open(self, v: PlannedVariant, seeds: int) -> bool:
         """Return whether a variant has looks to come, and something to find out at them."""
@@ -111,6 +114,10 @@ class Judgement:
             return True
         control = self.versus_control.get(v.name)
         return self.verdicts[v.name].name in HELPS and control is not None and control.outcome == "open"
+
+    def _is_stopped(self, name: str, decision: Decision) -> bool:
+        """Return whether a race ends a comparison before its last look."""
+        return self.plan.race and decision.seeds < self.plan.looks(name)[-1].seeds
 
     def of_items(self) -> dict[str, np.ndarray]:
         """Return the metric of each test item by itself (N,), in its unit, of every variant's first seed.

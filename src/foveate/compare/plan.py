@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from foveate.compare.data_warnings import data_warnings
 from foveate.compare.planned import (
     BASELINE,
     TRUNK,
@@ -73,6 +74,7 @@ class StudyPlan:
             None where a run is one training, judged on the data's own test items.
         done: Runs that are done; known only of the plan that a dry run shows, and empty in a study's folder.
         spared: Runs that no look asks for, as their variants have stopped; likewise.
+        warnings: What the check of the data warns of; known to a plan that is only printed, not stored.
     """
 
     mode: Mode
@@ -106,6 +108,7 @@ class StudyPlan:
     folds: Folding | None = None
     done: tuple[Key, ...] = ()
     spared: tuple[Key, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def runs(self) -> tuple[PlannedRun, ...]:
@@ -245,7 +248,8 @@ class StudyPlan:
     def identity(self) -> dict[str, Any]:
         """Return what must be equal for two commands to be one study: all but measured time and wording."""
         plan = self.to_dict()
-        apart = ("command", "origin", "threads", "plugins", "seeds", "stages", "foreseen", "done", "spared")
+        shown = ("foreseen", "done", "spared", "warnings")
+        apart = ("command", "origin", "threads", "plugins", "seeds", "stages", *shown)
         unknown = (*(() if self.sources else ("sources",)), *(() if self.folds else ("folds",)))
         for name in (*apart, *unknown):
             plan.pop(name)
@@ -353,6 +357,8 @@ class StudyPlan:
         yield from textwrap.wrap(" ".join(self._left()), 80)
         for sentence in self.foreseen:
             yield from textwrap.wrap(sentence, 80)
+        if self.warnings:
+            yield from ("", *data_warnings(self.warnings))
 
     def _left(self) -> Iterator[str]:
         """Say how long the runs take, and how many are done."""

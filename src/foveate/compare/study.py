@@ -166,10 +166,10 @@ def compare(
 
     if dry_run:
         found, begun = Store.ahead(folder, plan, timed)
-        if not begun:
-            return found
-        found = with_what_is_left(replace(study, plan=found), folder)
-        return replace(found, foreseen=foreseen(found, made.metric, folder.parent))
+        if begun:
+            found = with_what_is_left(replace(study, plan=found), folder)
+            found = replace(found, foreseen=foreseen(found, made.metric, folder.parent))
+        return replace(found, warnings=tuple(f.message for f in findings if f.severity == "warning"))
     return _Session(study, folder, timed).make(engine, progress)
 
 

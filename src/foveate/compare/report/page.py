@@ -74,9 +74,9 @@ def view(whole: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_open(variants: Sequence[Mapping[str, Any]]) -> bool:
-    """Return whether a variant is undecided, so that what the study could have shown matters."""
+    """Return whether a variant is without a verdict, so that what the study could have shown matters."""
     tried = [variant["verdict"] for variant in variants if variant["role"] == "variant"]
-    return not tried or any(verdict in ("not yet known", "no verdict") for verdict in tried)
+    return not tried or any(verdict in ("not yet known", "no verdict", "dropped") for verdict in tried)
 
 
 def _seeds(variants: Sequence[Mapping[str, Any]]) -> list[int]:

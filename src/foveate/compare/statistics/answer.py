@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from foveate.compare.statistics.difference import Difference
-from foveate.compare.statistics.verdict import HELPS, Terms, Verdict, to_know, too_noisy
+from foveate.compare.statistics.verdict import HELPS, Terms, Verdict, gain_worth, to_know, too_noisy
 from foveate.quantities import duration
 
 SAME = "no difference worth having"
@@ -60,6 +60,8 @@ def answer(candidates: Sequence[Candidate], terms: Terms) -> str:
         parts = [_undecided(undecided, terms)]
     elif all(c.verdict.name == SAME for c in candidates):
         parts = [f"Keep the baseline: no variant makes a difference of {terms.amount(terms.margin)} or more."]
+    elif any(c.verdict.name == "dropped" for c in candidates):
+        parts = [_dropped(candidates, terms)]
     else:
         parts = ["Keep the baseline: no variant is shown to beat it."]
     return " ".join(part for part in (*parts, _harmed(candidates, terms)) if part)
@@ -79,6 +81,29 @@ def _also(candidates: Sequence[Candidate], chosen: Candidate, terms: Terms) -> s
     others.sort(key=lambda c: -_gain(c, terms))
     listed = ", ".join(f"{c.name} {terms.interval(c.difference)}" for c in others)
     return f"Also better: {listed}." if others else ""
+
+
+def _dropped(candidates: Sequence[Candidate], terms: Terms) -> str:
+    """Say that a race ended without a winner, on how many seeds, and that this proves nothing."""
+    stopped = [c for c in candidates if c.verdict.name in ("dropped", "no verdict")]
+    count, of = len(stopped), len(candidates)
+    if of == 1:
+        which = "the variant was"
+    elif count == of:
+        which = f"{'both' if of == 2 else f'all {of}'} variants were"
+    else:
+        which = f"{count} of {of} variants {'was' if count == 1 else 'were'}"
+    seeds = sorted({c.difference.seeds for c in stopped})
+    after = " to ".join(dict.fromkeys((str(seeds[0]), str(seeds[-1]))))
+    if all(c.verdict.name == "dropped" for c in stopped):
+        why = f"dropped from the race after {after} seeds, as {gain_worth(terms)} is unlikely"
+    else:
+        why = f"stopped in the race after {after} seeds, as {gain_worth(terms)} or a verdict is unlikely"
+    again = "it" if count == 1 else "the variants that matter"
+    return (
+        f"Keep the baseline for now: {which} {why}; this proves nothing. To decide, run {again} without "
+        "--race in another folder."
+    )
 
 
 def _harmed(candidates: Sequence[Candidate], terms: Terms) -> str:

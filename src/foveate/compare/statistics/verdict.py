@@ -67,7 +67,12 @@ class Verdict:
 
 
 def judge(
-    d: Difference, terms: Terms, reference: str = "the baseline", *, outcome: Outcome = "open"
+    d: Difference,
+    terms: Terms,
+    reference: str = "the baseline",
+    *,
+    outcome: Outcome = "open",
+    stopped: bool = False,
 ) -> Verdict:
     """Return the verdict on one difference, in the unit of ``terms``.
 
@@ -76,13 +81,15 @@ def judge(
         terms: Unit, margin, direction.
         reference: What it is compared with.
         outcome: How the comparison ended; one that was dropped has no verdict of its own.
+        stopped: Whether a race planned more seeds and did not spend them on this comparison.
     """
     if outcome == "dropped":
-        worth = f"a gain of {terms.amount(terms.margin)} or more is unlikely"
+        worth = f"{gain_worth(terms)} is unlikely"
         after = f"Dropped after {_seeds(d.seeds)}: {terms.interval(d)} against {reference}"
         return Verdict("dropped", f"{after}; {worth}. It was not pursued, which proves nothing.")
     if d.seeds < LEAST_SEEDS or d.low is None or d.high is None:
-        return Verdict("no verdict", _why_none(d, terms, reference))
+        stop = _why_stopped(d, outcome) if stopped and d.low is not None else ""
+        return Verdict("no verdict", _why_none(d, terms, reference, stop))
     gain = d if terms.higher_is_better else replace(d, low=-d.high, high=-d.low)
     name = _name(gain.low or 0.0, gain.high or 0.0, terms.margin)
     shown, worth = terms.interval(d), f"{terms.amount(terms.margin)} worth having"
@@ -156,6 +163,11 @@ def to_know(d: Difference, terms: Terms) -> str:
     return f"more seeds would not decide it{too_noisy(d, terms)}"
 
 
+def gain_worth(terms: Terms) -> str:
+    """Say what a race looks for."""
+    return f"a gain of {terms.amount(terms.margin)} or more" if terms.margin else "a gain"
+
+
 def too_noisy(d: Difference, terms: Terms) -> str:
     """Say how much one seed's difference varies, compared with the margin."""
     if d.seed_sd is None or not terms.margin:
@@ -178,8 +190,17 @@ def _seeds(count: int) -> str:
     return f"{count} seed" if count == 1 else f"{count} seeds"
 
 
-def _why_none(d: Difference, terms: Terms, reference: str) -> str:
+def _why_stopped(d: Difference, outcome: Outcome) -> str:
+    """Say why a race ended a comparison before it could have a verdict, and how to get one."""
+    why = "a verdict was unlikely" if outcome == "futile" else "no variant needed it any longer"
+    after = f"the race stopped it after {_seeds(d.seeds)}, as {why}, which proves nothing"
+    return f"{after}. To decide, run it without --race in another folder."
+
+
+def _why_none(d: Difference, terms: Terms, reference: str, stop: str) -> str:
     shown = f"{terms.interval(d)} against {reference}"
+    if stop:
+        return f"No verdict: {shown}; {stop}"
     if d.seeds == 1:
         why = "one seed cannot separate effect from chance, so there is no interval"
         return f"No verdict: {shown}; {why}. Run at least 3."
