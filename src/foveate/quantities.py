@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 _SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
@@ -49,6 +50,36 @@ def duration(seconds: float) -> str:
     if seconds < 100:
         return f"{max(seconds, 0):.0f} s" if seconds >= 1 or seconds <= 0 else "<1 s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def precise(seconds: float, *, up: bool = False) -> str:
+    """Return a time span to the second.
+
+    Args:
+        seconds: The time span.
+        up: Round up to ten seconds, from a minute on; to one below.
+
+    Example:
+        >>> precise(120), precise(131, up=True), precise(3600 + 61)
+        ('2 min', '2 min 20 s', '1 h 1 min 1 s')
+    """
+    step = 10 if seconds > 60 else 1
+    whole = math.ceil(seconds / step) * step if up else round(seconds)
+    parts = (whole // 3600, "h"), (whole % 3600 // 60, "min"), (whole % 60, "s")
+    return " ".join(f"{count} {unit}" for count, unit in parts if count) or duration(seconds)
+
+
+def ample(seconds: float) -> str:
+    """Return a time span that is a tenth longer or a little more, as options read it.
+
+    Example:
+        >>> ample(40), ample(130), ample(7200)
+        ('44s', '3min', '2.2h')
+    """
+    longer = round(1.1 * seconds, 6)
+    if longer < 100:
+        return f"{math.ceil(longer)}s"
+    return f"{math.ceil(longer / 60)}min" if longer < 6000 else f"{math.ceil(longer / 360) / 10:g}h"
 
 
 def seconds_of(text: str) -> float | None:

@@ -33,10 +33,10 @@ def sizes(sentences: tuple[str, ...]) -> list[float]:
     return [float(found[1]) for text in sentences if (found := re.search(r"differences of ([0-9.]+) ", text))]
 
 
-def earlier(root: Path, name: str, **question: Any) -> None:
+def earlier(root: Path, name: str, seed_sd: float = 0.1, **question: Any) -> None:
     """Write what an earlier study in the folder measured."""
     asked = {"mode": "branch", "model": "resnet8", "data": "scenes", "epochs": 4, "branch_epochs": 1}
-    difference = {"mean": 0.1, "seed_sd": 0.1, "item_sd": 5.0}
+    difference = {"mean": 0.1, "seed_sd": seed_sd, "item_sd": 5.0}
     result = {
         "format": 3,
         "question": {**asked, "metric": {"name": METRIC.name}, **question},
@@ -64,6 +64,21 @@ def test_an_earlier_study_of_the_same_is_believed_rather_than_an_assumption(tmp_
     after = foreseen(planned(), METRIC, tmp_path)
     assert all(now < then for now, then in zip(sizes(after), before, strict=True))
     assert "varies by 0.1 points" in after[-1] and str(tmp_path / "like") in after[-1]
+
+
+def test_seeds_that_vary_no_more_than_the_items_explain_are_not_said_to_vary_by_nothing(tmp_path: Path):
+    earlier(tmp_path, "like", seed_sd=0.0)
+    said = " ".join(foreseen(planned(), METRIC, tmp_path))
+    assert "the difference of one seed varies by no more than the test items' own noise." in said
+
+
+def test_times_are_of_what_is_left(tmp_path: Path):
+    whole = planned()
+    done = tuple(run.key for run in whole.runs if run.seed < 3)
+    told = foreseen(planned(done=done), METRIC, tmp_path)
+    assert not any(text.startswith("After 3 seeds") for text in told)
+    assert sizes(told) == sizes(foreseen(whole, METRIC, tmp_path))[1:]
+    assert foreseen(planned(done=tuple(run.key for run in whole.runs)), METRIC, tmp_path) == ()
 
 
 def test_folds_judge_by_more_items_and_do_not_believe_a_study_without(tmp_path: Path):

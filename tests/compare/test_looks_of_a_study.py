@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
@@ -268,12 +269,34 @@ def test_a_budget_leaves_out_the_looks_that_do_not_fit():
         3,
         4,
     )
-    with pytest.raises(StudyError, match="the first verdicts take 3 seeds, about"):
+    with pytest.raises(StudyError, match=r"the first look, after 3 seeds, takes about .* Allow [0-9]+"):
         within_budget(asked, 2 * each)
     for text, seconds in (("40min", 2400.0), ("2 h", 7200.0), (90.0, 90.0)):
         assert Question("resnet8", ["se@blocks"], budget=text).seconds == seconds
     with pytest.raises(StudyError, match="budget: got 'soon', expected a time"):
         Question("resnet8", ["se@blocks"], budget="soon")
+
+
+@pytest.mark.parametrize(("looks", "race", "seeds"), [((3, 5), False, 3), ((2, 3, 4), True, 3)])
+def test_the_budget_that_a_refusal_names_is_enough_for_a_verdict(looks: tuple[int, ...], race, seeds: int):
+    asked = planned("a", looks=looks, race=race)
+    with pytest.raises(StudyError) as refused:
+        within_budget(asked, 1.0)
+    named = re.search(r"Allow (\S+),", str(refused.value))
+    assert named is not None
+    enough = Question("resnet8", ["se@blocks"], budget=named[1]).seconds
+    assert seeds in within_budget(asked, enough).rounds
+    assert race == ("can only drop variants; a verdict takes 3 seeds" in str(refused.value))
+
+
+def test_a_budget_just_too_small_is_not_said_to_be_what_it_takes():
+    asked = planned("a")
+    need = 3 * asked.seconds / 8
+    for short in (0.1, 1.0):
+        with pytest.raises(StudyError) as refused:
+            within_budget(asked, need - short)
+        got, takes = re.findall(r"(?:got|takes about) ((?:[0-9]+ (?:h|min|s) ?)+)", str(refused.value))
+        assert got.strip() != takes.strip()
 
 
 def test_times_that_are_known_are_not_measured_again():

@@ -144,6 +144,16 @@ def test_another_question_is_refused(study: Study, home: Path):
         compare(**words(out=study.folder, variants=["eca@stage3"], progress=Silent()))
     with pytest.raises(StudyError, match=r"train\.lr"):
         compare(**words(out=study.folder, train=words()["train"].__class__(batch_size=32, lr=0.5)))
+    with pytest.raises(StudyError, match=r"(?s)holds another study.*se@stage3 there, eca@stage3 here"):
+        compare(**words(out=study.folder, variants=["eca@stage3"], dry_run=True))
+
+
+def test_a_dry_run_where_the_study_is_done_says_so(study: Study):
+    plan = compare(**words(out=study.folder, dry_run=True))
+    assert isinstance(plan, StudyPlan) and len(plan.done) == 9 and plan.left == ()
+    more = compare(**words(out=study.folder, seeds=4, dry_run=True))
+    assert isinstance(more, StudyPlan) and {run.seed for run in more.left} == {3}
+    assert "9 of 12 runs are done" in str(more)
 
 
 def test_best_is_the_trained_model_and_predicts(study: Study, home: Path):

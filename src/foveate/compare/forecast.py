@@ -47,6 +47,8 @@ def foreseen(plan: StudyPlan, metric: Metric, root: Path) -> tuple[str, ...]:
         metric: What it judges by.
         root: The folder in which earlier studies have theirs.
     """
+    if not plan.left:
+        return ()
     noise = _of_earlier(plan, metric, root) or _usual(plan, metric)
     if noise is None:
         return ("What it will be able to find is known after its first verdicts.",)
@@ -54,24 +56,33 @@ def foreseen(plan: StudyPlan, metric: Metric, root: Path) -> tuple[str, ...]:
 
 
 def _looks(plan: StudyPlan, noise: Noise) -> Iterator[str]:
-    each = plan.seconds / len(plan.seeds)
-    for look in plan.looks(plan.compared[0]):
-        if look.seeds > 2:
+    for look in plan.looks(plan.compared[-1]):  # the last one has the looks of the last stage
+        seconds = _seconds(plan, look.seeds)
+        if look.seeds > 2 and seconds > 0:
             found = _amount(plan, _detectable(plan, noise, look.seeds, look.level))
-            time = duration(each * look.seeds)
+            time = duration(seconds)
             yield f"After {look.seeds} seeds, about {time}: differences of {found} or more."
+
+
+def _seconds(plan: StudyPlan, seeds: int) -> float:
+    """Return how long it takes until there are so many seeds, without the runs that are done."""
+    each, known = plan.seconds / len(plan.seeds), plan.seeds[:seeds]
+    planned = sum(run.seconds for run in plan.left if run.seed in known)
+    return planned + each * max(seeds - len(plan.seeds), 0)
 
 
 def _margin(plan: StudyPlan, noise: Noise) -> str:
     """Return the cheapest plan that finds a difference as large as the margin."""
     if not plan.margin:
         return "There is no margin to reach."
-    margin, each = _amount(plan, plan.margin), plan.seconds / len(plan.seeds)
+    margin = _amount(plan, plan.margin)
     for seeds in range(3, MOST + 1):
         looks = tuple(n for n in (3, 5, 8, 12) if n < seeds)
         alpha = spend((*looks, seeds), for_plan(1 - plan.level))[-1]
         if _detectable(plan, noise, seeds, 1 - alpha / len(plan.compared)) <= plan.margin:
-            return f"For {margin}: --seeds 3..{seeds}, at most {duration(each * seeds)}."
+            seconds = _seconds(plan, seeds)
+            time = f"at most {duration(seconds)}" if seconds > 0 else "which are done"
+            return f"For {margin}: --seeds 3..{seeds}, {time}."
     if noise.item_sd**2 / plan.judged_on > noise.seed_sd**2:
         folds = "" if plan.folds else ", or --folds 5"
         return f"For {margin} it takes more test items{folds}; more seeds alone will not do."
@@ -112,7 +123,8 @@ def _of_earlier(plan: StudyPlan, metric: Metric, root: Path) -> Noise | None:
         if known:
             seed_sd = float(np.median([d["seed_sd"] for d in known]))
             item_sd = float(np.median([d["item_sd"] for d in known]))
-            source = f"{path.parent}, where the difference of one seed varies by {_amount(plan, seed_sd)}"
+            varies = _amount(plan, seed_sd) if seed_sd > 0 else "no more than the test items' own noise"
+            source = f"{path.parent}, where the difference of one seed varies by {varies}"
             found.append((path.stat().st_mtime, Noise(seed_sd, item_sd, source)))
     return max(found, key=lambda entry: entry[0])[1] if found else None
 

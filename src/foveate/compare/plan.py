@@ -72,6 +72,8 @@ class StudyPlan:
         foreseen: What was said before the first run about what it would be able to find.
         folds: How the training and test items together are dealt out, where each run is a cross-validation;
             None where a run is one training, judged on the data's own test items.
+        done: Runs that are done; known only of the plan that a dry run shows, and empty in a study's folder.
+        spared: Runs that no look asks for, as their variants have stopped; likewise.
         warnings: What the check of the data warns of; known to a plan that is only printed, not stored.
     """
 
@@ -104,6 +106,8 @@ class StudyPlan:
     race: bool = False
     foreseen: tuple[str, ...] = ()
     folds: Folding | None = None
+    done: tuple[Key, ...] = ()
+    spared: tuple[Key, ...] = ()
     warnings: tuple[str, ...] = ()
 
     @property
@@ -115,6 +119,12 @@ class StudyPlan:
     def seconds(self) -> float:
         """How long all runs take, one after the other, if none is left out."""
         return sum(run.seconds for run in self.runs)
+
+    @property
+    def left(self) -> tuple[PlannedRun, ...]:
+        """The runs that there may be and that are neither done nor left out."""
+        apart = {*self.done, *self.spared}
+        return tuple(run for run in self.runs if run.key not in apart)
 
     @property
     def trained_on(self) -> tuple[int, ...]:
@@ -238,7 +248,8 @@ class StudyPlan:
     def identity(self) -> dict[str, Any]:
         """Return what must be equal for two commands to be one study: all but measured time and wording."""
         plan = self.to_dict()
-        apart = ("command", "origin", "threads", "plugins", "seeds", "stages", "foreseen", "warnings")
+        shown = ("foreseen", "done", "spared", "warnings")
+        apart = ("command", "origin", "threads", "plugins", "seeds", "stages", *shown)
         unknown = (*(() if self.sources else ("sources",)), *(() if self.folds else ("folds",)))
         for name in (*apart, *unknown):
             plan.pop(name)
@@ -343,13 +354,27 @@ class StudyPlan:
             yield f"{name:<36}{run.role:<10}{cost}{duration(run.seconds):>9}"
 
     def _footing(self) -> Iterator[str]:
-        each = self.seconds / len(self.seeds)
-        times = [duration(each * seeds) for seeds in (self.rounds[0], self.rounds[-1])]
-        yield f"About {' to '.join(dict.fromkeys(times))} in all, one run after the other."
+        yield from textwrap.wrap(" ".join(self._left()), 80)
         for sentence in self.foreseen:
             yield from textwrap.wrap(sentence, 80)
         if self.warnings:
             yield from ("", *data_warnings(self.warnings))
+
+    def _left(self) -> Iterator[str]:
+        """Say how long the runs take, and how many are done."""
+        done, left = len(self.done), self.left
+        if not left:
+            yield f"All {done} runs are done: the command trains nothing and opens the study."
+            return
+        by_round = [[run for run in left if run.seed in self.seeds[:seeds]] for seeds in self.rounds]
+        least = next(runs for runs in by_round if runs)  # what there is to do before the next look
+        times = [duration(sum(run.seconds for run in runs)) for runs in (least, left)]
+        time = f"About {' to '.join(dict.fromkeys(times))}"
+        if not done:
+            yield f"{time} in all, one run after the other."
+            return
+        yield f"{done} of {_between([done + len(runs) for runs in (least, left)])} runs are done."
+        yield f"{time} for the others, one run after the other."
 
 
 def _between(numbers: Sequence[int]) -> str:

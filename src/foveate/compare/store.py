@@ -92,8 +92,7 @@ class Store:
             one model, or cannot be written.
         """
         store = cls(folder, owner)
-        if (folder / MARKER).exists() and not store.path.exists():
-            raise StudyError(f"{folder} holds a training of one model. Choose another folder for this study.")
+        store._expect_no_training()
         with disk_errors(folder):
             store.folder.mkdir(parents=True, exist_ok=True)
             for home in (store.folder, store.folder / FOLDER):
@@ -112,6 +111,24 @@ class Store:
             if wanted != stored:
                 store._continue(wanted)
         return store
+
+    @classmethod
+    def ahead(
+        cls, folder: Path, plan: StudyPlan, timed: Callable[[StudyPlan | None], StudyPlan]
+    ) -> tuple[StudyPlan, bool]:
+        """Return the plan that the folder's study would have after ``open``, and whether it has begun.
+
+        Nothing is written. The arguments and the errors are those of ``open``.
+        """
+        store = cls(folder)
+        store._expect_no_training()
+        with disk_errors(folder):
+            if not (store.path.is_file() and store._begun()):
+                return timed(None), False
+            stored = store.plan()
+            if continued(stored, plan, folder) == stored:
+                return stored, True
+            return continued(stored, timed(stored), folder), True
 
     def plan(self) -> StudyPlan:
         """Return the plan that the study began with, or was continued with.
@@ -281,6 +298,12 @@ class Store:
         finally:
             stop.set()
             thread.join()
+
+    def _expect_no_training(self) -> None:
+        if (self.folder / MARKER).exists() and not self.path.exists():
+            raise StudyError(
+                f"{self.folder} holds a training of one model. Choose another folder for this study."
+            )
 
     def _begun(self) -> bool:
         with self._transaction() as db:

@@ -14,6 +14,7 @@ from foveate.compare.engine import expect_engine, run_engine
 from foveate.compare.execute import Opened, close, keep_open
 from foveate.compare.finished_study import Study
 from foveate.compare.forecast import foreseen
+from foveate.compare.left import with_what_is_left
 from foveate.compare.plan import StudyPlan
 from foveate.compare.planned import REPORT
 from foveate.compare.planning import outline, with_controls, with_costs, with_times
@@ -110,7 +111,7 @@ def compare(
         engine: Where the runs are executed: ``local``, in this process; or ``processes(count=4)``.
         progress: Notified of every step; bars or lines on standard error if None.
         command: How to repeat the study, for its report; this call if None.
-        dry_run: Return the plan, with costs and times, without running it.
+        dry_run: Return the plan, with costs and times, and what of it is done in ``out``, without running it.
 
     Returns:
         A ``Study``; with ``dry_run`` a ``StudyPlan``.
@@ -164,7 +165,11 @@ def compare(
         return replace(found, foreseen=foreseen(found, made.metric, folder.parent))
 
     if dry_run:
-        return replace(timed(), warnings=tuple(f.message for f in findings if f.severity == "warning"))
+        found, begun = Store.ahead(folder, plan, timed)
+        if begun:
+            found = with_what_is_left(replace(study, plan=found), folder)
+            found = replace(found, foreseen=foreseen(found, made.metric, folder.parent))
+        return replace(found, warnings=tuple(f.message for f in findings if f.severity == "warning"))
     return _Session(study, folder, timed).make(engine, progress)
 
 
