@@ -22,6 +22,24 @@ def short(number: float, space: str = " ") -> str:
     return f"{number:.3g}"
 
 
+def agreeing(count: int, text: str, **values: object) -> str:
+    """Return a text that agrees with a count in number: of "[one|many]" it keeps what fits.
+
+    Args:
+        count: How many; ``{n}`` in the text.
+        text: A template, as ``str.format`` takes it.
+        values: What else the template names.
+
+    Example:
+        >>> agreeing(1, "{n} [class|classes] in {place}", place="train")
+        '1 class in train'
+        >>> agreeing(1200, "{n} [class has|classes have] no image")
+        '1,200 classes have no image'
+    """
+    chosen = re.sub(r"\[([^|\]]*)\|([^\]]*)\]", r"\1" if count == 1 else r"\2", text)
+    return chosen.format(n=f"{count:,}", **values)
+
+
 def duration(seconds: float) -> str:
     """Return a time span in at most eight letters.
 

@@ -20,6 +20,7 @@ from foveate.compare.report import (
     words,
 )
 from foveate.compare.report.figure import draw
+from foveate.compare.report.page import view
 from foveate.compare.report.result import complete
 from foveate.compare.report.svg import Scale, point, tag
 from foveate.compare.report.write import write_report
@@ -31,6 +32,16 @@ from tests.compare.report_example import EVIL, example
 @pytest.fixture(scope="module")
 def page():
     return render(example())
+
+
+def test_what_could_have_been_shown_is_said_where_a_race_dropped_all_and_not_where_all_is_decided():
+    result = example()
+    for verdict, said in (("dropped", True), ("hurts", False)):
+        for variant in result["variants"]:
+            if variant["role"] == "variant":
+                variant["verdict"] = verdict
+        shown = view(complete(result))["lead"]
+        assert bool(shown) == said and (not said or shown in result["could_have_found"])
 
 
 # The charts

@@ -115,7 +115,7 @@ def test_what_does_not_open_is_checked_all_the_same(root, capsys):
     save_mask(root / "test/masks/2.png", labels(2, 20, 32))
     save_mask(root / "test/masks/3.png", np.dstack([labels(3) * 60, labels(3), labels(3)]))
     found = findings(root)
-    assert "1 images have no mask" in found["cannot_open"].message
+    assert "1 image has no mask" in found["cannot_open"].message
     assert found["missing_mask"].items == ("train/images/5.jpg",)
     assert found["spare_mask"].items == ("test/masks/9.png",)
     assert found["mask_size"].items == ("test/masks/2.png (mask 32x20, image 32x24)",)

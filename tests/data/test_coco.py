@@ -270,8 +270,7 @@ def test_pictures_that_are_not_listed_are_told(tmp_path):
     path = one_file(tmp_path, [WHOLE])
     save(tmp_path / "stray.png", 9)
     assert any(
-        "1 pictures are not listed" in text and "stray.png" in text
-        for text in open_data(path).origin["notes"]
+        "1 picture is not listed" in text and "stray.png" in text for text in open_data(path).origin["notes"]
     )
 
 

@@ -141,7 +141,7 @@ def test_a_test_set_without_labels_is_left_out_and_train_is_cut(tmp_path, where)
 def test_images_beside_the_splits_are_left_out_and_that_is_said(tmp_path):
     make_folder(tmp_path, ("seg_train", "seg_test"))
     save(tmp_path / "seg_pred" / "1.png", 99)
-    assert "the 1 images in seg_pred are in no split and are left out" in open_data(tmp_path).origin["notes"]
+    assert "the 1 image in seg_pred is in no split and is left out" in open_data(tmp_path).origin["notes"]
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ def test_voc_is_cut_by_its_lists_and_images_without_a_class_mask_do_not_matter(t
     assert [file.stem for file in data.splits["train"].files] == ["0", "3", "5"]
     assert [file.stem for file in data.splits["test"].files] == ["1"]
     (lists / "val.txt").write_text("1\nonly_boxes\n")
-    with pytest.raises(DataError, match=r"1 images have no mask.*only_boxes\.jpg"):
+    with pytest.raises(DataError, match=r"1 image has no mask.*only_boxes\.jpg"):
         open_data(tmp_path)
     (lists / "val.txt").write_text("3\n")
     with pytest.raises(DataError, match="3 is listed twice"):
@@ -108,10 +108,10 @@ def test_outside_the_field_of_view_nothing_counts_if_asked(tmp_path):
 def test_what_does_not_fit_is_named(tmp_path):
     root = make_masks(tmp_path)
     spare = save_mask(root / "train" / "masks" / "9.png", labels(9))
-    assert "1 masks have no image and are left out" in open_data(root).origin["notes"]
+    assert "1 mask has no image and is left out" in open_data(root).origin["notes"]
     spare.unlink()
     (root / "test" / "masks" / "2.png").unlink()
-    with pytest.raises(DataError, match=r"1 images have no mask: test/images/2\.jpg"):
+    with pytest.raises(DataError, match=r"1 image has no mask: test/images/2\.jpg"):
         open_data(root)
     shutil.copytree(root / "test" / "masks", root / "test" / "labels")
     with pytest.raises(DataError, match=r'labels, masks might all hold the masks.*masks="labels"'):

@@ -55,7 +55,7 @@ def test_outlines_in_text_files(tmp_path, image, text):
         .masks(data.splits["train"].names.index(empty.relative_to(tmp_path).as_posix()))
         .any()
     )
-    assert "1 images have no text file, or an empty one: all background" in data.origin["notes"]
+    assert "1 image has no text file, or an empty one: all background" in data.origin["notes"]
     assert reopen(data.origin).fingerprint == data.fingerprint
 
 

@@ -155,14 +155,14 @@ def test_empty_and_long_captions_and_bare_pictures_are_left_out_and_counted(tmp_
     data = open_captions(changed(tmp_path / "a", 0, captions=["good", " ", long]))
     assert data.splits["train"].captions[0] == ("good",)
     assert data.origin["warnings"] == [
-        "train: 1 captions are empty and left out: 0.jpg.",
-        "train: 1 captions of more than 100 words are left out: 0.jpg.",
+        "train: 1 caption is empty and left out: 0.jpg.",
+        "train: 1 caption of more than 100 words is left out: 0.jpg.",
     ]
     data = open_captions(changed(tmp_path / "b", 8, captions=["good", long]))
     assert data.splits["test"].captions[0] == ("good", long.strip())
     data = open_captions(changed(tmp_path / "c", 8, captions=["", ""]))
     assert data.items["test"] == 1
-    assert "test: 1 pictures have no caption left and are left out: 8.jpg." in data.origin["warnings"]
+    assert "test: 1 picture has no caption left and is left out: 8.jpg." in data.origin["warnings"]
 
 
 def test_a_few_missing_pictures_are_left_out_and_many_are_an_error(tmp_path):
@@ -175,7 +175,7 @@ def test_a_few_missing_pictures_are_left_out_and_many_are_an_error(tmp_path):
     write_json(tmp_path / "captions.json", rows)
     data = open_captions(tmp_path)
     assert sum(data.items.values()) == 149
-    assert data.origin["warnings"] == ["1 pictures are missing and left out: 149.jpg."]
+    assert data.origin["warnings"] == ["1 picture is missing and left out: 149.jpg."]
 
 
 def test_a_second_name_of_a_picture_is_left_out(tmp_path):

@@ -179,7 +179,7 @@ def test_long_and_empty_pairs_are_left_out_of_train_alone_and_counted(tmp_path):
     assert len(data.splits["test"]) == 5 and data.splits["test"].source[1] == long
     empty, too_long = data.origin["warnings"]
     assert empty == "2 training pairs with an empty side are left out: lines 3, 4."
-    assert too_long.startswith("1 training pairs of more than 100 words are left out: lines 2.")
+    assert too_long.startswith("1 training pair of more than 100 words is left out: line 2.")
     assert len(open_pairs(tmp_path, source="en", target="de", longest=None).splits["train"]) == 3
     assert "training pairs of up to 100 words" in data.facts()
 

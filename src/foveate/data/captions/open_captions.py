@@ -31,6 +31,7 @@ from foveate.data.splits import SHARES, Shares, cut
 from foveate.data.words.count_words import count_words
 from foveate.errors import DataError, first_few
 from foveate.options import whole
+from foveate.quantities import agreeing
 
 _FEW = 0.01  # of the pictures that may be missing; they are then left out
 
@@ -127,7 +128,14 @@ def _divided(files: CaptionFiles, notes: list[str]) -> Parts:
     if "train" in parts and "" in parts:
         left = parts.pop("")
         names = first_few(printable(one.name) for one in left)
-        notes.append(f"{len(left):,} pictures with captions are in no split and are not used: {names}")
+        notes.append(
+            agreeing(
+                len(left),
+                "{n} [picture with captions is in no split and is|pictures with captions are in no split and "
+                "are] not used: {names}",
+                names=names,
+            )
+        )
     return parts
 
 
@@ -158,7 +166,13 @@ def _find(files: CaptionFiles, parts: Parts, images: str | None, warnings: list[
             f"they are: --images FOLDER (in Python images=), from {files.root}."
         )
     if missing:
-        warnings.append(f"{len(missing):,} pictures are missing and left out: {first_few(missing)}.")
+        warnings.append(
+            agreeing(
+                len(missing),
+                "{n} [picture is|pictures are] missing and left out: {names}.",
+                names=first_few(missing),
+            )
+        )
 
 
 def _kept(split: str, some: Sequence[Captioned], longest: int | None, warnings: list[str]) -> list[Captioned]:
@@ -185,13 +199,18 @@ def _kept(split: str, some: Sequence[Captioned], longest: int | None, warnings: 
             bare.append(one.name)
     where = f"{split}: " if split else ""
     for names, what in (
-        (twice, "pictures are listed under a second name and left out"),
-        (empty, "captions are empty and left out"),
-        (long, f"captions of more than {longest} words are left out"),
-        (bare, "pictures have no caption left and are left out"),
+        (twice, "[picture is|pictures are] listed under a second name and left out"),
+        (empty, "[caption is|captions are] empty and left out"),
+        (
+            long,
+            f"[caption of more than {longest} words is|captions of more than {longest} words are] left out",
+        ),
+        (bare, "[picture has no caption left and is|pictures have no caption left and are] left out"),
     ):
         if names:
-            warnings.append(f"{where}{len(names):,} {what}: {first_few(map(printable, names))}.")
+            warnings.append(
+                f"{where}{agreeing(len(names), f'{{n}} {what}')}: {first_few(map(printable, names))}."
+            )
     return kept
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from foveate.data.base import ImageData
 from foveate.data.checks.finding import Finding
+from foveate.quantities import agreeing
 
 _UNEVEN = 3.0  # most frequent class over rarest: a note at this ratio or more
 _LOPSIDED = 10.0  # a warning at this ratio or more
@@ -35,16 +36,27 @@ def check_labels(data: ImageData) -> Iterator[Finding]:
 def _missing(data: ImageData, split: str, counts: np.ndarray) -> Iterator[Finding]:
     absent = tuple(data.classes[number] for number in np.flatnonzero(counts == 0))
     if absent and split == "train":
-        text = (
-            f"{len(absent)} classes have no training image: they cannot be learned. Add images or drop them."
+        text = agreeing(
+            len(absent),
+            "{n} [class has|classes have] no training image: [it|they] cannot be learned. Add images or drop "
+            "[it|them].",
         )
         yield Finding("missing_class", "error", text, absent)
     elif absent:
-        text = f"{len(absent)} classes have no image in {split}: they are not evaluated. Add images."
+        text = agreeing(
+            len(absent),
+            "{n} [class has|classes have] no image in {split}: [it is|they are] not evaluated. Add images.",
+            split=split,
+        )
         yield Finding("missing_class", "warning", text, absent)
     few = tuple(data.classes[number] for number in np.flatnonzero((counts > 0) & (counts < _FEW)))
     if few and split == "test":
-        text = f"{len(few)} classes have fewer than {_FEW} test images: their own scores are noise."
+        text = agreeing(
+            len(few),
+            "{n} [class has|classes have] fewer than {few} test images: [its own score is|their own scores "
+            "are] noise.",
+            few=_FEW,
+        )
         yield Finding("few_test_images", "note", text, few)
 
 
@@ -52,7 +64,12 @@ def _everywhere(data: ImageData, split: str, counts: np.ndarray) -> Iterator[Fin
     """Find labels that every image has: they cannot be evaluated."""
     full = tuple(data.classes[number] for number in np.flatnonzero(counts == len(data.splits[split])))
     if full:
-        text = f"{len(full)} labels apply to every image of {split}: they cannot be evaluated. Add images."
+        text = agreeing(
+            len(full),
+            "{n} [label applies|labels apply] to every image of {split}: [it|they] cannot be evaluated. Add "
+            "images.",
+            split=split,
+        )
         yield Finding("constant_label", "warning", text, full)
 
 

@@ -26,6 +26,7 @@ from foveate.data.folders.tree import image_files, scan
 from foveate.data.images.open_image import unread_advice, unread_pictures
 from foveate.data.printable import printable
 from foveate.errors import DataError
+from foveate.quantities import agreeing
 
 _CHUNK = 64  # images per task of the pool: fewer, larger tasks have less overhead
 _PROBLEMS: dict[str, str] = {
@@ -184,7 +185,11 @@ def _left_out(source: Path, truth: Truth) -> Iterator[Finding]:
         yield Finding("unread_picture", "warning", text, _inside(source, unread))
     back = sorted(tree.links_back())
     if back:
-        text = f"{len(back)} links to a folder that contains them. They are not followed; remove them."
+        text = agreeing(
+            len(back),
+            "{n} [link|links] to a folder that contains [it. It is|them. They are] not followed; remove "
+            "[it|them].",
+        )
         yield Finding("link_back", "note", text, _inside(source, back))
     if truth == "label":  # other data may have annotation files, which are read
         known = set(unread)
@@ -238,16 +243,24 @@ def _exact(items: Sequence[_Item]) -> Iterator[Finding]:
         if len({member.target for member in members}) > 1:
             torn.append(text)
     if across:
-        text = (
-            f"{len(across)} images are in several splits, byte for byte: test scores would be optimistic. "
-            "Remove one."
+        text = agreeing(
+            len(across),
+            "{n} [image is|images are] in several splits, byte for byte: test scores would be optimistic. "
+            "Remove one.",
         )
         yield Finding("duplicate_across_splits", "warning", text, tuple(across))
     if torn:
-        text = f"{len(torn)} images occur with different labels or masks. Decide which is right."
+        text = agreeing(
+            len(torn),
+            "{n} [image occurs|images occur] with different labels or masks. Decide which is right.",
+        )
         yield Finding("label_conflict", "warning", text, tuple(torn))
     if within:
-        text = f"{len(within)} images occur more than once in their split. They count double."
+        text = agreeing(
+            len(within),
+            "{n} [image occurs|images occur] more than once in [its split. It counts|their split. They "
+            "count] double.",
+        )
         yield Finding("duplicate_within_split", "note", text, tuple(within))
 
 
@@ -257,7 +270,11 @@ def _near(items: Sequence[_Item]) -> Iterator[Finding]:
     pairs = near_pairs([item.probe for item in items], parts)
     if len(pairs):
         found = tuple(f"{items[left].name} ~ {items[right].name}" for left, right in pairs.tolist())
-        text = f"{len(found)} pairs across splits look alike: test scores may be optimistic. Look at them."
+        text = agreeing(
+            len(found),
+            "{n} [pair across splits looks|pairs across splits look] alike: test scores may be optimistic. "
+            "Look at [it|them].",
+        )
         yield Finding("near_duplicate", "warning", text, found)
 
 

@@ -19,6 +19,7 @@ from foveate.data.checks.finding import Finding
 from foveate.data.class_numbers import IGNORE
 from foveate.data.images.open_image import opened
 from foveate.data.masks.raw import ARRAYS
+from foveate.quantities import agreeing
 
 _UNEVEN = 100.0  # pixels of the most frequent class over those of the rarest: from here on, advise weights
 
@@ -82,7 +83,11 @@ def check_forms(files: Sequence[tuple[str, str, Palette]]) -> Iterator[Finding]:
     """
     jpegs = tuple(name for name, form, _ in files if form == "JPEG")
     if jpegs:
-        text = f"{len(jpegs)} masks are JPEGs, which blur class numbers along every edge. Save masks as PNG."
+        text = agreeing(
+            len(jpegs),
+            "{n} [mask is a JPEG, which blurs|masks are JPEGs, which blur] class numbers along every edge. "
+            "Save masks as PNG.",
+        )
         yield Finding("jpeg_mask", "warning", text, jpegs)
     votes: dict[int, Counter[tuple[int, ...]]] = {}
     for _, _, palette in files:
@@ -96,10 +101,10 @@ def check_forms(files: Sequence[tuple[str, str, Palette]]) -> Iterator[Finding]:
         if colour != usual[index]
     )
     if trapped:
-        text = (
-            f"{len(trapped)} times an index has another colour in a paletted mask than in most others. The "
-            "index counts: if colours were reduced to a palette, it is arbitrary. With colours= the colour "
-            "counts."
+        text = agreeing(
+            len(trapped),
+            "{n} [time|times] an index has another colour in a paletted mask than in most others. The index "
+            "counts: if colours were reduced to a palette, it is arbitrary. With colours= the colour counts.",
         )
         yield Finding("palette_trap", "warning", text, trapped)
 
@@ -144,7 +149,8 @@ def _short(file: Path) -> Path:
 def _unusable(looks: Sequence[MaskLook]) -> Iterator[Finding]:
     found = tuple(f"{look.name}: {look.problem}" for look in looks if look.problem is not None)
     if found:
-        yield Finding("unusable_mask", "error", f"{len(found)} masks cannot be used.", found)
+        text = agreeing(len(found), "{n} [mask|masks] cannot be used.")
+        yield Finding("unusable_mask", "error", text, found)
 
 
 def _sizes(looks: Sequence[MaskLook], sizes: Sequence[tuple[int, int]]) -> Iterator[Finding]:
@@ -154,7 +160,9 @@ def _sizes(looks: Sequence[MaskLook], sizes: Sequence[tuple[int, int]]) -> Itera
         if look.problem is None and min(size) > 0 and look.size != size
     )
     if found:
-        text = f"{len(found)} masks are not as large as their image. Make them equal."
+        text = agreeing(
+            len(found), "{n} [mask is|masks are] not as large as [its|their] image. Make them equal."
+        )
         yield Finding("mask_size", "error", text, found)
 
 
@@ -162,7 +170,11 @@ def _contents(data: ImageData, looks: Sequence[MaskLook]) -> Iterator[Finding]:
     sound = [look for look in looks if look.problem is None]
     blind = tuple(look.name for look in sound if not look.counts[:IGNORE].any())
     if blind:
-        text = f"{len(blind)} masks are ignored in every pixel: they have no effect. Remove them."
+        text = agreeing(
+            len(blind),
+            "{n} [mask is ignored in every pixel: it has|masks are ignored in every pixel: they have] no "
+            "effect. Remove [it|them].",
+        )
         yield Finding("all_ignored", "warning", text, blind)
     flat = {
         look.name: int(look.counts[:IGNORE].argmax())
@@ -171,11 +183,18 @@ def _contents(data: ImageData, looks: Sequence[MaskLook]) -> Iterator[Finding]:
     }
     empty = tuple(name for name, label in flat.items() if label == 0)
     if empty:
-        text = f"{len(empty)} masks hold only {data.classes[0]}. Fine if nothing else is in the image."
+        text = agreeing(
+            len(empty),
+            "{n} [mask holds|masks hold] only {name}. Fine if nothing else is in the image.",
+            name=data.classes[0],
+        )
         yield Finding("empty_mask", "note", text, empty)
     full = tuple(f"{name} ({data.classes[label]})" for name, label in flat.items() if label != 0)
     if full:
-        text = f"{len(full)} masks hold a single class. Check that they were saved correctly."
+        text = agreeing(
+            len(full),
+            "{n} [mask holds|masks hold] a single class. Check that [it was|they were] saved correctly.",
+        )
         yield Finding("constant_mask", "warning", text, full)
     if sound and len(flat) == len(sound):
         yield Finding("one_class", "error", "no mask holds two classes: there is nothing to segment.")
@@ -192,9 +211,11 @@ def _two_codes(data: ImageData, looks: Sequence[MaskLook]) -> Iterator[Finding]:
         if look.counts[0] and look.counts[IGNORE] and not look.counts[1]
     )
     if usual and binary:
-        text = (
-            f"{len(binary)} masks hold 0 and {IGNORE}, where others hold 0 and 1: {IGNORE} is ignored, not "
-            "foreground. If it was meant as foreground, save all masks alike, or give threshold=1."
+        text = agreeing(
+            len(binary),
+            "{n} [mask holds|masks hold] 0 and {ignore}, where others hold 0 and 1: {ignore} is ignored, not "
+            "foreground. If it was meant as foreground, save all masks alike, or give threshold=1.",
+            ignore=IGNORE,
         )
         yield Finding("two_codes", "warning", text, binary)
 
@@ -208,15 +229,25 @@ def _classes(data: ImageData, looks: Sequence[MaskLook]) -> Iterator[Finding]:
     total = np.sum(list(counts.values()), axis=0)
     nowhere = tuple(names[total == 0])
     if nowhere:
-        text = f"{len(nowhere)} classes occur in no mask at all. Remove them from the classes."
+        text = agreeing(
+            len(nowhere),
+            "{n} [class occurs|classes occur] in no mask at all. Remove [it|them] from the classes.",
+        )
         yield Finding("missing_class", "warning", text, nowhere)
     for split, found in counts.items():
         absent = tuple(names[(found == 0) & (total > 0)])
         if absent and split == "train":
-            text = f"{len(absent)} classes are in no training mask: they cannot be learned. Add some."
+            text = agreeing(
+                len(absent),
+                "{n} [class is|classes are] in no training mask: [it|they] cannot be learned. Add some.",
+            )
             yield Finding("missing_class", "error", text, absent)
         elif absent:
-            text = f"{len(absent)} classes are in no mask of {split}: they are not evaluated. Add some."
+            text = agreeing(
+                len(absent),
+                "{n} [class is|classes are] in no mask of {split}: [it is|they are] not evaluated. Add some.",
+                split=split,
+            )
             yield Finding("missing_class", "warning", text, absent)
     train = counts["train"]
     if train.sum() > 0:

@@ -16,6 +16,7 @@ from foveate.data.images.open_image import file_size
 from foveate.data.masks.layout import find_pairs
 from foveate.data.masks.raw import mask_size, raw_mask
 from foveate.errors import DataError
+from foveate.quantities import agreeing
 
 _MANY = 12  # values; more are rarely class numbers
 
@@ -36,11 +37,15 @@ def check_pairs(root: Path, *, images: str | None = None, masks: str | None = No
         return
     bare = tuple(_name(root, path) for path in found.bare)
     if bare:
-        text = f"{len(bare)} images have no mask. Add the masks, or remove the images."
+        text = agreeing(
+            len(bare),
+            "{n} [image has|images have] no mask. Add the [mask|masks], or remove the [image|images].",
+        )
         yield Finding("missing_mask", "error", text, bare)
     spare = tuple(_name(root, path) for path in found.spare)
     if spare:
-        yield Finding("spare_mask", "note", f"{len(spare)} masks have no image. They are left out.", spare)
+        text = agreeing(len(spare), "{n} [mask has no image. It is|masks have no image. They are] left out.")
+        yield Finding("spare_mask", "note", text, spare)
     if not found.outlined:
         masks_of = [(pair.image, mask) for pair in found.pairs for mask in pair.masks]
         yield from _sizes(root, masks_of)
@@ -57,7 +62,9 @@ def _sizes(root: Path, pairs: Sequence[tuple[Path, Path]]) -> Iterator[Finding]:
         if image != mask:
             wrong.append(f"{_name(root, mask_file)} (mask {mask[1]}x{mask[0]}, image {image[1]}x{image[0]})")
     if wrong:
-        text = f"{len(wrong)} masks are not as large as their image. Make them equal."
+        text = agreeing(
+            len(wrong), "{n} [mask is|masks are] not as large as [its|their] image. Make them equal."
+        )
         yield Finding("mask_size", "error", text, tuple(wrong))
 
 
@@ -76,12 +83,12 @@ def _held(root: Path, files: Sequence[Path]) -> Iterator[Finding]:
         masks.update(values.tolist())
         pixels.update(dict(zip(values.tolist(), counts.tolist(), strict=True)))
     if unclear:
-        yield Finding(
-            "unusable_mask", "error", f"{len(unclear)} masks hold no class numbers.", tuple(unclear)
-        )
+        text = agreeing(len(unclear), "{n} [mask holds|masks hold] no class numbers.")
+        yield Finding("unusable_mask", "error", text, tuple(unclear))
     if masks:
         listed = tuple(
-            f"value {value}: in {masks[value]} masks, {pixels[value]} pixels" for value in sorted(masks)
+            f"value {value}: in {agreeing(masks[value], '{n} [mask|masks]')}, {pixels[value]} pixels"
+            for value in sorted(masks)
         )
         text = f"the masks hold {len(masks)} different values."
         if len(masks) > _MANY:

@@ -18,6 +18,7 @@ from foveate.data.folders.walk import visible_folders
 from foveate.data.images.open_image import SUFFIXES, check_file
 from foveate.data.printable import printable
 from foveate.errors import DataError, first_few
+from foveate.quantities import agreeing
 
 _OTHER = ("captions", "keypoints", "panoptic", "stuff")  # COCO's files of other tasks
 _SPLITS = ("train", "val", "test")
@@ -156,4 +157,5 @@ def unlisted(file: Path, found: Mapping[str, Path]) -> list[str]:
     if not beside:
         return []
     shown = first_few(printable(child.name) for child in beside)
-    return [f"{len(beside)} pictures are not listed in {file.name} and are not used: {shown}"]
+    text = "{n} [picture is|pictures are] not listed in {file} and [is|are] not used: {names}"
+    return [agreeing(len(beside), text, file=file.name, names=shown)]

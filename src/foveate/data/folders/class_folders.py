@@ -16,6 +16,7 @@ from foveate.data.folders.name_words import core, meaning, sibling_splits
 from foveate.data.folders.tree import Tree, held
 from foveate.data.masks.looks_like_mask import look_like_masks
 from foveate.errors import DataError, first_few
+from foveate.quantities import agreeing
 
 Level = Literal["outer", "inner", "path"]
 _IMAGES = re.compile(r"(?:jpeg)?ima?ge?s?", re.IGNORECASE)  # hardly ever the name of a class
@@ -64,7 +65,14 @@ def find_class_folders(tree: Tree, level: Level | None) -> ClassFolders:
             notes.append(f"{split} has no class of train, only {names}: it is left out")
             del parts[split]
     if level is None and (deep := [file for part in classes.values() for file in _deeper(part)]):
-        notes.append(f"{len(deep)} images lie in folders inside the folder of their class, such as {deep[0]}")
+        notes.append(
+            agreeing(
+                len(deep),
+                "{n} [image lies in a folder|images lie in folders] inside the folder of [its|their] class, "
+                "such as {first}",
+                first=deep[0],
+            )
+        )
     if set(parts) == {"train"}:
         notes.append("only train has class folders: it is cut into train, val and test")
     return ClassFolders(parts, classes, tuple(notes))
@@ -99,9 +107,15 @@ def split_folders(tree: Tree, level: Level | None = None) -> tuple[dict[str, Tre
     used = {folder.path.name for folder in found.values()}
     beside = [name for name in tree.filled if name not in used]
     return found, [
-        f"the {tree.folders[name].count} images in {name} have no class folders and are left out"
-        if name in flat
-        else f"the {tree.folders[name].count} images in {name} are in no split and are left out"
+        agreeing(
+            tree.folders[name].count,
+            "the {n} [image in {name} has no class folder and is|images in {name} have no class folders and "
+            "are] left out"
+            if name in flat
+            else "the {n} [image in {name} is in no split and is|images in {name} are in no split and are] "
+            "left out",
+            name=name,
+        )
         for name in beside
     ]
 

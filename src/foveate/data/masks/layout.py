@@ -20,6 +20,7 @@ from foveate.data.masks.match import matched
 from foveate.data.masks.pairs import check_names_differ, paired
 from foveate.data.masks.roles import Named, files_by_role
 from foveate.errors import DataError, first_few
+from foveate.quantities import agreeing
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,9 @@ def find_pairs(
     pairs, bare, more = _in_splits(tree, found.pairs, found.bare)
     notes = [*files.notes, *found.notes, *more]
     if OUTLINES in {file.suffix.lower() for pair in pairs for file in pair.masks} and bare:
-        notes.append(f"{len(bare)} images have no text file, or an empty one: all background")
+        notes.append(
+            agreeing(len(bare), "{n} [image has|images have] no text file, or an empty one: all background")
+        )
         pairs = [*pairs, *(Pair(file.path, (), _split_of(file, pairs)) for file in bare)]
         bare = []
     within, inside_notes = _within(tree, pairs, files, inside)
@@ -109,7 +112,13 @@ def _in_splits(
     masked = {pair.split for pair in pairs}
     for split, count in Counter(file.split for file in bare).items():
         if split not in masked:
-            notes.append(f"the {count} images of {split} have no masks and are left out")
+            notes.append(
+                agreeing(
+                    count,
+                    "the {n} [image|images] of {split} [has no mask and is|have no masks and are] left out",
+                    split=split,
+                )
+            )
     bare = [file for file in bare if file.split in masked]
     return list(pairs), list(bare), notes
 

@@ -24,6 +24,7 @@ from foveate.data.masks.outlines import infer_outlines
 from foveate.data.masks.scan_masks import MaskScan
 from foveate.data.splits import SHARES, Shares
 from foveate.errors import DataError, OptionError, first_few
+from foveate.quantities import agreeing
 
 _LOOKED_AT = 4  # masks of a split
 
@@ -79,7 +80,9 @@ def open_mask_folder(
     code, palette, notes = _infer(found, files, options)
     entries, more = _with_truth([_entry(path, pair) for pair in found.pairs], code, files)
     if found.spare:
-        more.append(f"{len(found.spare)} masks have no image and are left out")
+        more.append(
+            agreeing(len(found.spare), "{n} [mask has no image and is|masks have no image and are] left out")
+        )
     given = vars(options) | {"ignore_outside": ignore_outside, "images": images, "masks": masks}
     whole = all(entry.split is None for entry in entries)
     return data_from_entries(
@@ -136,9 +139,10 @@ def _is_ignored(entry: Entry, code: Code, scan: MaskScan) -> bool:
 def _check_bare(path: Path, found: Pairs) -> None:
     if found.bare:
         names = first_few(file.relative_to(path).as_posix() for file in found.bare)
-        raise DataError(
-            f"{path}: {len(found.bare)} images have no mask: {names}. Add masks, or remove the images."
+        text = (
+            "{n} [image has|images have] no mask: {names}. Add [a mask|masks], or remove the [image|images]."
         )
+        raise DataError(f"{path}: {agreeing(len(found.bare), text, names=names)}")
 
 
 def _infer(

@@ -28,6 +28,7 @@ from foveate.data.masks.looks_like_mask import look_like_masks
 from foveate.data.masks.outline_text import is_outline_file
 from foveate.data.masks.raw import ARRAYS
 from foveate.errors import DataError, first_few
+from foveate.quantities import agreeing
 
 _LOOKED_AT = 20  # text files beside images, until one is not empty
 _FOLD = re.compile(r"(?:fold|cv|split|run|k)[ _-]?\d+$", re.IGNORECASE)
@@ -234,4 +235,5 @@ def _left_out(root: Path, stray: Sequence[File]) -> list[str]:
     if not stray:
         return []
     folders = sorted({file.path.parent.relative_to(root).as_posix() for file in stray})
-    return [f"{len(stray)} images in {first_few(folders)} are in no split and are left out"]
+    text = "{n} [image in {names} is in no split and is|images in {names} are in no split and are] left out"
+    return [agreeing(len(stray), text, names=first_few(folders))]

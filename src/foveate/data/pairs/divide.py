@@ -11,6 +11,7 @@ from foveate.data.pairs.part import Part
 from foveate.data.splits import Shares, cut
 from foveate.data.words.count_words import word_counts
 from foveate.errors import DataError, first_few
+from foveate.quantities import agreeing
 
 
 def with_test(parts: dict[str, Part], shares: Shares, seed: int, notes: list[str]) -> dict[str, Part]:
@@ -76,4 +77,9 @@ def trainable(part: Part, longest: int | None, warnings: list[str]) -> Part:
 
 def _said(part: Part, which: Bool[np.ndarray, " n"], what: str) -> str:
     lines = first_few(part.numbers[which].tolist())
-    return f"{which.sum():,} training pairs {what} are left out: lines {lines}."
+    return agreeing(
+        int(which.sum()),
+        "{n} training [pair {what} is left out: line|pairs {what} are left out: lines] {lines}.",
+        what=what,
+        lines=lines,
+    )
