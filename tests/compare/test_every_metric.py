@@ -254,6 +254,11 @@ def test_raw_confidence_judges_no_study(name: str):
         compare(**words(metric=name, dry_run=True))
 
 
+def test_the_usual_metric_is_the_same_study_stated_or_not():
+    assert compare(**words(metric="accuracy", dry_run=True)).metric is None
+    assert compare(**words(metric="balanced_accuracy", dry_run=True)).metric == "balanced_accuracy"
+
+
 def test_a_model_that_is_merely_surer_of_itself_is_no_better_by_any_metric_that_judges():
     """Logits times 1.5 leave every prediction and every rank of two classes as they are."""
     logits = torch.randn(200, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)

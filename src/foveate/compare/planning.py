@@ -56,8 +56,9 @@ def outline(data: Data, question: Question, command: str) -> tuple[StudyPlan, Ta
     branching, epochs = question.mode == "branch", setting.recipe.epochs
     metric = setting.task.metric
     folds = None if question.folds is None else _folding(type(setting.task).folds(data, question.folds))
+    usual_metric = task_with(setting.kind, setting.task.inputs, setting.recipe, None).metric
     if not metric.judges:
-        usual = task_with(setting.kind, setting.task.inputs, setting.recipe, None).metric.name
+        usual = usual_metric.name
         raise StudyError(
             f"metric: a study cannot be judged by the {metric.name}: a model that is merely surer of itself "
             f"scores better or worse by it, though it is right as often. Judge by another, such as {usual}; "
@@ -74,7 +75,7 @@ def outline(data: Data, question: Question, command: str) -> tuple[StudyPlan, Ta
         inputs=setting.task.inputs,
         items=dict(data.items),
         task=setting.kind,
-        metric=question.metric,
+        metric=None if metric == usual_metric else question.metric,  # stated or not, it is one study
         variants=variants,
         seeds=question.all_seeds,
         train=setting.recipe,
