@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -45,20 +44,15 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[st
         seen.add(value.untyped_storage().data_ptr())
     digest = tensor_sum(plain)
     with replacing(path) as part:
+        part.touch()
+        mode = part.stat().st_mode  # of any new file; safetensors lets nobody else read its own
         try:
             save_file(plain, part, metadata={"format": "pt", **(metadata or {}), SUM: digest})
         except Exception as error:  # safetensors wraps the errors of the disk in its own
             raise OSError(str(error)) from error
         _settle(part)
-        part.chmod(0o666 & ~_umask())  # safetensors lets nobody else read its files
+        part.chmod(mode)
     return digest
-
-
-def _umask() -> int:
-    """Return which permissions new files do not get."""
-    current = os.umask(0)
-    os.umask(current)
-    return current
 
 
 def _settle(path: Path) -> None:

@@ -149,6 +149,25 @@ def test_words_that_training_never_saw_are_never_answered(trained):
     assert words <= {*GERMAN, "."}
 
 
+def test_what_is_forbidden_comes_on_top_of_unknown_words(trained):
+    model = load(trained)
+    six = model.task.target.encode("sechs")[0]
+    answers = fv.predict(model, ["six.", "seven six."], nbest=5, forbidden=[six])
+    texts = " ".join(answer["text"] for each in answers for answer in each)
+    assert "sechs" not in texts and "<unk>" not in texts
+
+
+def test_a_hyphen_alone_is_standard_input_of_predict_and_a_value_elsewhere(tmp_path, capsys):
+    (tmp_path / "a-b.csv").write_text("path,labels\nx.png,a-b\n", encoding="utf-8")
+    main(["check", str(tmp_path / "a-b.csv"), "--separator", "-"])
+    assert "/dev/stdin" not in "".join(capsys.readouterr())
+
+
+def test_others_may_read_the_weights_as_they_may_read_any_new_file(trained, tmp_path):
+    (tmp_path / "new").touch()
+    assert (trained / "model.safetensors").stat().st_mode == (tmp_path / "new").stat().st_mode
+
+
 def test_the_vocabularies_and_the_search_stand_in_the_plan(folder):
     task, _, _ = made(folder, beam=3, length_penalty=0.5)
     facts = "; ".join(task.facts())

@@ -26,11 +26,10 @@ from foveate.data.captions.check_captions import check_captions, opening_warning
 from foveate.data.captions.looks_like_captions import looks_like_captions
 from foveate.data.captions.open_captions import open_captions
 from foveate.data.checks.finding import Finding
-from foveate.data.feature_cache import Features, open_features
+from foveate.data.feature_cache import Features, split_features
 from foveate.data.feed import Data, Feed
 from foveate.data.images.open_image import MOST_PIXELS
 from foveate.data.open import call_opener
-from foveate.data.picture_encoder import PictureEncoder
 from foveate.data.words.build_vocabularies import Units, build_vocabulary
 from foveate.data.words.special import FIRST, START
 from foveate.decoding.search_options import SearchOptions
@@ -44,13 +43,14 @@ from foveate.recipe import TrainConfig
 from foveate.running import device_of, eval_no_grad
 from foveate.tasks.base import Inputs, tasks
 from foveate.tasks.cards.overlay import data_uri, shown
+from foveate.tasks.cards.written_answers import choose, text_card
 from foveate.tasks.counted_feed import CountedFeed
-from foveate.tasks.image_task import example_images
+from foveate.tasks.image_task import Normalisation, example_images
 from foveate.tasks.judged import Told
 from foveate.tasks.part import Network
 from foveate.tasks.picture_inputs import batches, listed, normalised, opened, reading_of
-from foveate.tasks.word_task import JUDGED, Answer, WordTask, choose_cards, search_inputs, word_model
-from foveate.typed import Misfit
+from foveate.tasks.word_task import JUDGED, Answer, WordTask, search_inputs, word_model
+from foveate.typed import Misfit, fitted
 
 _USUAL = SearchOptions(max_length=30)
 
@@ -148,12 +148,9 @@ class Caption(WordTask):
         size = plain.get("size")
         if not isinstance(size, int) or not 1 <= size <= 2**14:
             raise Misfit("size", repr(size), "the side of the pictures, 1 to 16384 pixels")
-        try:
-            _normalisation(plain)
-        except Exception as error:
-            raise Misfit(
-                "normalisation", repr(plain.get("normalisation")), "mean and std of three colours"
-            ) from error
+        stated = fitted(plain.get("normalisation"), Normalisation, "normalisation")
+        if min(stated["std"]) <= 0:
+            raise Misfit("normalisation.std", str(stated["std"]), "deviations above 0")
         return super().read_inputs(plain)
 
     def fitted(self, data: Data, network: Network) -> dict[str, Any]:
@@ -265,34 +262,22 @@ class Caption(WordTask):
         scores: Mapping[str, np.ndarray],
     ) -> list[dict[str, Any]]:
         """Return the pictures that the variants describe differently, with where each word looked."""
-        chosen, differ = choose_cards({name: answers[name] for name in models})
+        chosen, differ = choose({name: answers[name] for name in models})
         split: CaptionSplit = feed.feed.split
-        pixels = [
-            cast(np.ndarray, found)
-            for found in opened(_sources(split, chosen), self.inputs["size"], split.pictures.how)
-        ]
-        read = {name: self._searched(model, pixels, keep_weights=True) for name, model in models.items()}
-        return [
-            {
-                "kind": "text",
-                "item": str(feed.names[i]),
+        pictures, places = split.pictures, self._places(models)
+        sources = [pictures.load(i) if pictures.files is None else pictures.files[i] for i in chosen]
+        pixels = [cast(np.ndarray, found) for found in opened(sources, self.inputs["size"], pictures.how)]
+        found = {name: self._searched(model, pixels, keep_weights=True) for name, model in models.items()}
+        cards = []
+        for place, i in enumerate(chosen):
+            subject = {
                 "image": data_uri(shown(pixels[place])),
-                "places": self._places(models),
+                "places": places,
                 "reference": list(split.captions[i]),
-                "disagreement": None if np.isnan(differ[i]) else float(differ[i]),
-                "variants": [
-                    {
-                        "name": name,
-                        "answer": answers[name][i],
-                        "score": None if np.isnan(scores[name][i]) else float(scores[name][i]),
-                        "maps": [],
-                        **self.read_by(read[name][place][0]),
-                    }
-                    for name in models
-                ],
             }
-            for place, i in enumerate(chosen)
-        ]
+            read = {name: self.read_by(of[place][0]) for name, of in found.items()}
+            cards.append(text_card(i, str(feed.names[i]), subject, answers, scores, read, differ[i]))
+        return cards
 
     # Using a trained model
 
@@ -383,18 +368,7 @@ class Caption(WordTask):
         name = self.inputs.get("encoder")
         if name is None:
             return None
-        split = captions.splits["train"].pictures
-        encoder = PictureEncoder(name, size=self.inputs["size"], how=split.how)
-        return {
-            key: open_features(_sources(part, range(len(part))), encoder=encoder)
-            for key, part in captions.splits.items()
-        }
-
-
-def _sources(split: CaptionSplit, items: Sequence[int]) -> list[Any]:
-    """Return the files of pictures, or the pictures."""
-    files = split.pictures.files
-    return [split.pictures.load(i) if files is None else files[i] for i in items]
+        return split_features(captions.pictures, encoder=name, size=self.inputs["size"])
 
 
 def _normalisation(inputs: Inputs) -> tuple[Triple, Triple]:

@@ -27,16 +27,17 @@ from foveate.data.pairs.pair_data import PairData
 from foveate.data.pairs.sentence_feed import SentenceBatch, SentenceFeed
 from foveate.data.words.build_vocabularies import Units, build_vocabularies
 from foveate.data.words.read_vocabulary import read_vocabulary
-from foveate.data.words.special import FIRST, PAD, START
+from foveate.data.words.special import END, FIRST, PAD, PRINTED, START
 from foveate.decoding.search_options import SearchOptions
 from foveate.errors import DataError, OptionError, ShapeError
 from foveate.recipe import TrainConfig
 from foveate.running import device_of, eval_no_grad
 from foveate.tasks.base import Inputs, tasks
+from foveate.tasks.cards.written_answers import choose, text_card
 from foveate.tasks.counted_feed import CountedFeed
 from foveate.tasks.judged import Told
 from foveate.tasks.sentences import sentences_of
-from foveate.tasks.word_task import JUDGED, Answer, WordTask, choose_cards, search_inputs, word_model
+from foveate.tasks.word_task import JUDGED, Answer, WordTask, search_inputs, word_model
 from foveate.typed import Misfit
 
 _SPARE = 10  # words of a translation beyond twice those of its source
@@ -212,34 +213,17 @@ class Translation(WordTask):
         scores: Mapping[str, np.ndarray],
     ) -> list[dict[str, Any]]:
         """Return the sentences that the variants translate differently, with what each word read."""
-        chosen, differ = choose_cards({name: answers[name] for name in models})
+        chosen, differ = choose({name: answers[name] for name in models})
         split = feed.feed.split
-        read = {
+        found = {
             name: self._searched(model, [split.source[i] for i in chosen]) for name, model in models.items()
         }
         cards = []
         for place, i in enumerate(chosen):
-            source = [*self.source.pieces(self.source.encode(split.source[i])), "</s>"]
-            cards.append(
-                {
-                    "kind": "text",
-                    "item": str(feed.names[i]),
-                    "source": split.source[i],
-                    "read": source,
-                    "reference": [split.target[i]],
-                    "disagreement": None if np.isnan(differ[i]) else float(differ[i]),
-                    "variants": [
-                        {
-                            "name": name,
-                            "answer": answers[name][i],
-                            "score": None if np.isnan(scores[name][i]) else float(scores[name][i]),
-                            "maps": [],
-                            **self.read_by(read[name][place][0], len(source)),
-                        }
-                        for name in models
-                    ],
-                }
-            )
+            source = [*self.source.pieces(self.source.encode(split.source[i])), PRINTED[END]]
+            subject = {"source": split.source[i], "read": source, "reference": [split.target[i]]}
+            read = {name: self.read_by(of[place][0], len(source)) for name, of in found.items()}
+            cards.append(text_card(i, str(feed.names[i]), subject, answers, scores, read, differ[i]))
         return cards
 
     # Using a trained model

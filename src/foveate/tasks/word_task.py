@@ -11,7 +11,6 @@ import inspect
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
-from itertools import combinations
 from typing import Any, ClassVar, TypedDict
 
 import numpy as np
@@ -20,7 +19,7 @@ from jaxtyping import Float, Float64
 from torch import Tensor, nn
 
 from foveate.data.words.read_vocabulary import read_vocabulary
-from foveate.data.words.special import UNKNOWN
+from foveate.data.words.special import END, PRINTED, UNKNOWN
 from foveate.decoding.hypothesis import Hypothesis
 from foveate.decoding.search import search
 from foveate.decoding.search_options import SearchOptions
@@ -37,7 +36,6 @@ from foveate.tasks.metrics.text.text_metric import TextMetric, parse_text_metric
 from foveate.typed import Misfit, fitted
 
 JUDGED = 64  # items that are searched at once
-_CARDS = 12
 _READ = 3  # decimals of a weight on a card
 
 
@@ -194,6 +192,8 @@ class WordTask(Task):
     ) -> list[list[Hypothesis]]:
         """Return the best answers to a batch; ``changed`` are other options of the search than the task's."""
         words = word_model(model)
+        if "forbidden" in changed:  # beside what the task forbids
+            changed["forbidden"] = (*self.options.forbidden, *changed["forbidden"])
         options = replace(self.options, **checked("search", SearchOptions, changed))
         memory = words.encode(*self.given(items))
         return search(words, memory, options, limits=self.limits(items), keep_weights=keep_weights)
@@ -234,7 +234,7 @@ class WordTask(Task):
         words = self.target.pieces(hypothesis.words)
         if weights is None or weights.shape[1] == 0:
             return {"words": words, "weights": []}
-        ended = [*words, "</s>"]
+        ended = [*words, PRINTED[END]]
         return {"words": ended, "weights": weights.double().round(decimals=_READ).tolist()}
 
     def _by_metric(self, records: np.ndarray) -> list[np.ndarray]:
@@ -274,24 +274,6 @@ def search_inputs(options: Mapping[str, Any], usual: SearchOptions, *, unknown: 
     }
     whole["forbidden"] = () if unknown else (UNKNOWN,)
     return asdict(SearchOptions(**whole)) | {"forbidden": list(whole["forbidden"])}
-
-
-def choose_cards(
-    answers: Mapping[str, Sequence[str]], count: int = _CARDS
-) -> tuple[list[int], Float[np.ndarray, " n"]]:
-    """Return which items to show, those that the variants answer most differently first.
-
-    Returns:
-        Numbers of items, and for every item the share of pairs of variants that differ; NaN for one variant.
-    """
-    rows = [list(given) for given in answers.values()]
-    pairs = list(combinations(rows, 2))
-    items = len(rows[0]) if rows else 0
-    if not pairs:
-        return list(range(min(count, items))), np.full(items, np.nan)
-    differ = np.array([[a != b for a, b in zip(*pair, strict=True)] for pair in pairs]).mean(axis=0)
-    spread = [int(item) for item in np.argsort(-differ, kind="stable")[:count]]
-    return spread, differ
 
 
 def _search_options(plain: Mapping[str, Any]) -> SearchOptions:
