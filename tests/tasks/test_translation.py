@@ -157,12 +157,6 @@ def test_what_is_forbidden_comes_on_top_of_unknown_words(trained):
     assert "sechs" not in texts and "<unk>" not in texts
 
 
-def test_a_hyphen_alone_is_standard_input_of_predict_and_a_value_elsewhere(tmp_path, capsys):
-    (tmp_path / "a-b.csv").write_text("path,labels\nx.png,a-b\n", encoding="utf-8")
-    main(["check", str(tmp_path / "a-b.csv"), "--separator", "-"])
-    assert "/dev/stdin" not in "".join(capsys.readouterr())
-
-
 def test_others_may_read_the_weights_as_they_may_read_any_new_file(trained, tmp_path):
     (tmp_path / "new").touch()
     assert (trained / "model.safetensors").stat().st_mode == (tmp_path / "new").stat().st_mode

@@ -133,7 +133,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(words: list[str]) -> int:
     invocation.remember(words)
     words = _without_plugins(words)
-    if words[:1] == ["predict"]:  # elsewhere it is the value of an option, such as --separator -
+    if words[:1] == ["predict"]:  # no other command reads it
         words = [STANDARD_INPUT if word == "-" else word for word in words]
     options: dict[str, Any] = {"exit_on_error": False, "print_error": False, "result_action": "return_value"}
     return application()(words, **options) or DONE
