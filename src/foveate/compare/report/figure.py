@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import io
-import re
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import matplotlib as mpl
-from matplotlib import font_manager
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from foveate.compare.report.intervals import per_seed
 from foveate.compare.report.result import baseline, better
 from foveate.compare.report.words import badge, singular
+from foveate.explain.drawing.drawing import KINDS, one_line, plain_text, saved, style
 
 COLOURS = {
     "helps": "#0a6b4b",
@@ -27,7 +23,6 @@ COLOURS = {
 }
 MARKERS = {"baseline": "s", "control": "D", "variant": "o"}
 Read = Callable[[Mapping[str, Any]], float | None]
-_FONTS = ("Helvetica Neue", "Arial", "DejaVu Sans", "Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei")
 
 
 def draw(result: Mapping[str, Any]) -> dict[str, bytes]:
@@ -36,11 +31,9 @@ def draw(result: Mapping[str, Any]) -> dict[str, bytes]:
     Returns:
         The bytes of the file for "png" (300 dots an inch) and for "svg".
     """
-    with mpl.rc_context(_style()), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing")  # a box is drawn in its place
+    with mpl.rc_context(style()):
         figure = _figure(result)
-        FigureCanvasAgg(figure)
-        return {kind: _saved(figure, kind) for kind in ("png", "svg")}
+    return {kind: saved(figure, kind, dots=300) for kind in KINDS}
 
 
 def _figure(result: Mapping[str, Any]) -> Figure:
@@ -94,9 +87,8 @@ def _differences(axes: Axes, result: Mapping[str, Any]) -> None:
     axes.set_xlabel(
         f"Difference in {metric['name']}{unit}\nsimultaneous {level} intervals; small dots: seeds"
     )
-    axes.set_yticks(range(len(variants)), [_text(variant["name"]) for variant in variants])
-    for label in axes.get_yticklabels():
-        label.set_parse_math(False)  # a name with $ in it is a name, not a formula
+    axes.set_yticks(range(len(variants)), [one_line(variant["name"]) for variant in variants])
+    plain_text(axes)
     axes.set_ylim(len(variants) - 0.5, -0.7)
     _bare(axes)
 
@@ -143,25 +135,3 @@ def _bare(axes: Axes) -> None:
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="y", color="#e5e3de", lw=0.6)
     axes.set_axisbelow(True)
-
-
-def _text(name: str) -> str:
-    """Return a name that fits the figure: one line, not too long, without characters that XML forbids."""
-    clean = re.sub(r"[\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]", "\N{REPLACEMENT CHARACTER}", name)
-    return clean if len(clean) <= 42 else f"{clean[:41]}…"
-
-
-def _style() -> Any:
-    """Return settings that depend on the machine only through its fonts."""
-    have = set(font_manager.get_font_names())
-    fonts = [font for font in _FONTS if font in have] or ["sans-serif"]
-    return {"font.family": fonts, "font.size": 8, "axes.linewidth": 0.6, "svg.hashsalt": "foveate"}
-
-
-def _saved(figure: Figure, kind: str) -> bytes:
-    """Return the file's bytes, the same ones for the same result."""
-    data = io.BytesIO()
-    figure.savefig(
-        data, format=kind, dpi=300, metadata={"Date": None} if kind == "svg" else {"Software": None}
-    )
-    return data.getvalue()

@@ -150,7 +150,9 @@ def _hash(script: str) -> str:
 @cache
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("foveate.compare.report"),
+        loader=jinja2.ChoiceLoader(
+            [jinja2.PackageLoader("foveate.compare.report"), jinja2.PackageLoader("foveate.explain.drawing")]
+        ),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

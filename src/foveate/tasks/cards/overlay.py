@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import base64
 import io
-from functools import cache
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from PIL import Image
+
+from foveate.explain.drawing.blend import blended
 
 SIDE = 96  # pixels; small images are enlarged to at least this, large ones reduced to about it
 COLOURS = 96  # of a map's palette: a third of the bytes, and no difference that one sees
@@ -30,19 +31,9 @@ def shown(image: UInt8[np.ndarray, "h w 3"]) -> Image.Image:
 
 
 def overlay(image: UInt8[np.ndarray, "hh ww 3"], weights: Float[np.ndarray, "h w"]) -> Image.Image:
-    """Lay a map over the image, which turns grey so that all colour is the map's.
-
-    The map is stretched to its own range; one that is the same everywhere is shown without light.
-    """
-    grey = shown(image).convert("L")
-    low, high = float(weights.min()), float(weights.max())
-    spread = high - low if high - low > 1e-6 * max(abs(low), abs(high)) else np.inf
-    map_ = Image.fromarray(((weights - low) / spread).astype(np.float32), mode="F")
-    level = np.clip(np.asarray(map_.resize(grey.size, Image.Resampling.BILINEAR)), 0, 1)
-    colour = _inferno()[(255 * level).astype(np.uint8)]
-    share = 0.35 + 0.35 * level[..., None]  # the image stays visible, most where the map is dark
-    mixed = (1 - share) * np.asarray(grey)[..., None] + share * colour
-    return Image.fromarray(mixed.round().astype(np.uint8)).quantize(COLOURS, dither=Image.Dither.NONE)
+    """Lay a map over the image, as small as a card needs it; see ``foveate.explain.drawing.blend``."""
+    drawn = blended(np.asarray(shown(image)), np.asarray(weights))
+    return Image.fromarray(drawn).quantize(COLOURS, dither=Image.Dither.NONE)
 
 
 def outline(mask: Bool[np.ndarray, "h w"], size: tuple[int, int]) -> Image.Image:
@@ -60,14 +51,6 @@ def data_uri(picture: Image.Image) -> str:
     data = io.BytesIO()
     picture.save(data, "PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(data.getvalue()).decode()
-
-
-@cache
-def _inferno() -> Float[np.ndarray, "256 3"]:
-    """Return a colour map that is even to the eye, and rises in lightness for those who see no colour."""
-    from matplotlib import colormaps
-
-    return 255 * colormaps["inferno"](np.linspace(0, 1, 256))[:, :3]
 
 
 def _eroded(mask: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:

@@ -1,0 +1,1 @@
+"""The atlas: one offline page on which a click shows where a model looks from there, layer by layer."""
