@@ -8,9 +8,9 @@ import torch
 from PIL import Image
 
 from foveate.data.picture_form import PictureForm
+from foveate.data.prepare_pictures import batch_of, mask_of, pixels_of
 from foveate.errors import CheckpointError, OptionError, UnknownNameError
 from foveate.infer.find_model import find_model, imagenet_classes
-from foveate.infer.prepare_pictures import batch_of, mask_of, pixels_of
 from foveate.models.normalisation import IMAGENET_MEAN, IMAGENET_STD
 from foveate.recipe import TrainConfig
 from foveate.train.progress import Silent

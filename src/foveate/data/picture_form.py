@@ -9,7 +9,7 @@ Numbers = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class PictureForm:
-    """How pictures become the input of a model; ``infer.prepare_pictures`` does it.
+    """How pictures become the input of a model; ``data.prepare_pictures`` does it.
 
     Args:
         size: Height and width in pixels.

@@ -30,7 +30,7 @@ class FoundModel:
     Args:
         name: What the user wrote.
         model: In evaluation mode.
-        form: What it expects of pictures; ``prepare_pictures`` makes them so.
+        form: What it expects of pictures; ``data.prepare_pictures`` makes them so.
         classes: Names of its outputs in order; empty if nobody knows them.
     """
 
