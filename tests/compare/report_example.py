@@ -12,6 +12,7 @@ import re
 import numpy as np
 from PIL import Image, ImageDraw
 
+from foveate.tasks.cards.overlay import data_uri, layer
 from foveate.tasks.confusion_matrix import confusion_data
 
 EVIL = "<script>alert(1)</script>"
@@ -415,8 +416,8 @@ def _picture(number: int, names: list[str], rng: random.Random) -> dict:
     for name in names:
         right = rng.random() < 0.5
         maps = [
-            {"site": site, "kind": kind, "image": _png(rng)}
-            for site, kind in (("layer1.0", "effect"), ("layer2.0", "effect"), ("layer3.0", "weights"))
+            {"site": site, "kind": kind, "layer": _layer(rng)}
+            for site, kind in (("grad_cam", "evidence"), ("layer2.0", "effect"), ("layer3.0", "weights"))
         ]
         answers.append(
             {
@@ -424,7 +425,8 @@ def _picture(number: int, names: list[str], rng: random.Random) -> dict:
                 "prediction": CJK if right else EVIL,
                 "confidence": 0.3 + 0.7 * rng.random(),
                 "right": right,
-                "maps": [] if name == "baseline" else maps,
+                "maps": maps[:1] if name == "baseline" else maps,
+                "true_share": rng.random(),
             }
         )
     item = f"test/{EVIL}{number}.png" if number % 2 else f"test/飞机/{number:04d}.png"
@@ -446,6 +448,10 @@ def _png(rng: random.Random) -> str:
         x, y, r = rng.randrange(96), rng.randrange(96), rng.randrange(8, 30)
         paint.ellipse((x - r, y - r, x + r, y + r), fill=tuple(rng.randrange(256) for _ in range(3)))
     return _uri(picture)
+
+
+def _layer(rng: random.Random) -> str:
+    return data_uri(layer(np.array([[rng.random() ** 4 for _ in range(8)] for _ in range(8)])))
 
 
 def _outline() -> str:

@@ -9,10 +9,11 @@ from PIL import Image
 from torch import nn
 
 from foveate.data.cached_split import CachedSplit
+from foveate.explain.drawing.blend import blended
 from foveate.insert.surgery import insert
 from foveate.tasks.cards.attention_maps import MAPS, site_maps
 from foveate.tasks.cards.labelled_pictures import choose, pictures
-from foveate.tasks.cards.overlay import SIDE, data_uri, outline, overlay, shown
+from foveate.tasks.cards.overlay import COLOURS, SIDE, data_uri, layer, outline, overlay, shown
 
 SIZE, CLASSES = 24, ("cat", "dog", "<b>bird</b>")
 HALF = (0.5, 0.5, 0.5)
@@ -85,16 +86,18 @@ def test_pictures_follow_the_schema(models, split):
     assert [p["disagreement"] for p in made] == sorted((p["disagreement"] for p in made), reverse=True)
     for shown_ in made:
         number = int(shown_["item"].removeprefix("item "))
-        assert shown_["target"] == CLASSES[number % 3] and picture(shown_["image"]).size == (SIDE, SIDE)
+        assert shown_["target"] == CLASSES[number % 3] and picture(shown_["image"]).size == (240, 240)
         for answer in shown_["variants"]:
             best = guesses[answer["name"]][number].argmax()
             assert answer["prediction"] == CLASSES[best] and answer["right"] == (best == number % 3)
             assert answer["confidence"] == pytest.approx(guesses[answer["name"]][number].max())
+            assert answer["true_share"] == pytest.approx(guesses[answer["name"]][number][number % 3])
     maps = {answer["name"]: answer["maps"] for answer in made[0]["variants"]}
-    assert maps["baseline"] == []
-    assert [(m["site"], m["kind"]) for m in maps["se"]] == [("1", "effect"), ("3", "effect"), ("5", "effect")]
-    assert [(m["site"], m["kind"]) for m in maps["spatial"]] == [("2", "weights"), ("4", "weights")]
-    assert picture(maps["se"][0]["image"]).size == (SIDE, SIDE)
+    found = {name: [(m["site"], m["kind"]) for m in of] for name, of in maps.items()}
+    assert found["baseline"] == []
+    assert found["se"] == [("1", "effect"), ("3", "effect"), ("5", "effect")]
+    assert found["spatial"] == [("2", "weights"), ("4", "weights")]
+    assert picture(maps["se"][0]["layer"]).size == (96, 96)
 
 
 def test_models_are_left_as_they_were(models, split):
@@ -117,9 +120,8 @@ def test_the_maps_are_those_of_the_normalised_image(models, split):
     made = pictures({"spatial": model}, split, mean=(0.1, 0.2, 0.3), std=(0.5, 0.6, 0.7), count=3, **options)
     number = int(made[0]["item"].removeprefix("item "))
     expected = (split.images[number, 1, 5, 7] / 255 - 0.2) / 0.6
-    assert seen[0].shape == (3, 3, SIZE, SIZE) and seen[0][0, 1, 5, 7].item() == pytest.approx(
-        expected, abs=1e-6
-    )
+    assert seen[0].shape == (3, 3, SIZE, SIZE)
+    assert all(batch[0, 1, 5, 7].item() == pytest.approx(expected, abs=1e-6) for batch in seen)
 
 
 def test_at_most_three_sites_are_shown(models):
@@ -137,7 +139,7 @@ def test_the_answer_is_outlined_where_it_is(models, split):
     )
     drawn = np.asarray(picture(made[0]["truth"]))
     rows, columns = np.nonzero((drawn == 255).all(axis=2))
-    scale = SIDE // SIZE
+    scale = 240 // SIZE
     assert (rows.min(), rows.max() + 1) == (6 * scale, 12 * scale)
     assert (columns.min(), columns.max() + 1) == (6 * scale, 12 * scale)
 
@@ -149,13 +151,32 @@ def test_nothing_to_show():
     assert pictures({}, split, predictions={}, **options) == []
 
 
+@pytest.mark.parametrize("signed", [False, True])
+def test_a_layer_over_the_grey_image_is_the_overlay(signed):
+    """What the browser blends from two pictures equals what is blended here, up to the palette's steps."""
+    image = np.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype=np.uint8)
+    weights = np.random.default_rng(1).random((6, 6)) - 0.5 * signed
+    above = np.asarray(picture(data_uri(layer(weights))).convert("RGBA")).astype(float)
+    share = above[..., 3:] / 255
+    grey = (image @ np.array([0.299, 0.587, 0.114]))[..., None]
+    np.testing.assert_allclose((1 - share) * grey + share * above[..., :3], blended(image, weights), atol=6)
+    assert len(np.unique(above.reshape(-1, 4), axis=0)) <= COLOURS
+
+
+def test_a_photo_is_kept_as_jpeg_and_a_drawing_to_the_bit():
+    photo = np.random.default_rng(0).integers(0, 256, (300, 300, 3), dtype=np.uint8)
+    assert data_uri(shown(photo)).startswith("data:image/jpeg;base64,")
+    drawing = np.kron(photo[:8, :8], np.ones((40, 40, 1), np.uint8))
+    assert (np.asarray(picture(data_uri(shown(drawing)))) == drawing).all()
+
+
 def test_the_bright_place_is_where_the_weight_is():
     image = np.full((32, 32, 3), 90, np.uint8)
     weights = np.zeros((4, 4))
     weights[1, 2] = 7.0
     light = np.asarray(overlay(image, weights).convert("L"))
     row, column = np.unravel_index(light.argmax(), light.shape)
-    assert (row // 24, column // 24) == (1, 2)
+    assert (row // 56, column // 56) == (1, 2)
 
 
 @pytest.mark.parametrize("value", [0.0, 0.5, -3e8])
@@ -165,7 +186,7 @@ def test_a_map_that_is_the_same_everywhere_is_dark(value):
 
 
 @pytest.mark.parametrize(
-    ("size", "expected"), [(8, 96), (32, 96), (48, 96), (60, 120), (96, 120), (224, 120)]
+    ("size", "expected"), [(8, 224), (32, 224), (48, 240), (60, 240), (96, 288), (224, 224), (500, 320)]
 )
 def test_small_images_keep_their_pixels_and_large_ones_shrink(size, expected):
     image = np.random.default_rng(0).integers(0, 256, (size, size, 3), dtype=np.uint8)

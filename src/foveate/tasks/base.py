@@ -29,7 +29,7 @@ from foveate.errors import DataError, OptionError
 from foveate.options import checked
 from foveate.recipe import TrainConfig
 from foveate.registry import Registry
-from foveate.tasks.judged import Answers, Judged, Told
+from foveate.tasks.judged import Answers, Judged, Told, WordReading
 from foveate.tasks.metric import Metric
 from foveate.tasks.part import Network, Part
 
@@ -340,6 +340,13 @@ class Task(ABC):
         None if its input is not one batch of pictures (B, 3, H, W).
         """
         return None
+
+    def reads(self, model: nn.Module, inputs: object) -> list[WordReading]:
+        """Return what each word of the best answer was read from, for each of the user's inputs.
+
+        Nothing if the task does not answer in words.
+        """
+        return []
 
     def predict(self, model: nn.Module, inputs: object, **options: Any) -> Any:
         """Return a model's predictions for the user's inputs, as ``fv.predict`` and ``model.predict`` do.

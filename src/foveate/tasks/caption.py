@@ -46,7 +46,7 @@ from foveate.tasks.cards.overlay import data_uri, shown
 from foveate.tasks.cards.written_answers import choose, text_card
 from foveate.tasks.counted_feed import CountedFeed
 from foveate.tasks.image_task import Normalisation, example_images
-from foveate.tasks.judged import Told
+from foveate.tasks.judged import Told, WordReading
 from foveate.tasks.part import Network
 from foveate.tasks.picture_inputs import batches, listed, normalised, opened, reading_of
 from foveate.tasks.word_task import JUDGED, Answer, WordTask, search_inputs, word_model
@@ -280,6 +280,24 @@ class Caption(WordTask):
         return cards
 
     # Using a trained model
+
+    def reads(self, model: nn.Module, inputs: object) -> list[WordReading]:
+        """Return where each word of a caption looked, for each picture; see ``picture_inputs.listed``."""
+        given = listed(inputs)
+        pixels = list(opened(given, self.inputs["size"], reading_of(self.inputs)))
+        wrong = next((found for found in pixels if isinstance(found, DataError)), None)
+        if wrong is not None:
+            raise wrong
+        sides = self._places({"": model})
+        places = None if sides is None else (sides[0], sides[1])
+        names = [
+            str(one) if isinstance(one, str | Path) else f"picture {n}" for n, one in enumerate(given, 1)
+        ]
+        found = self._searched(model, pixels, keep_weights=True)
+        return [
+            self.reading(name, hypotheses[0], image=image, places=places)
+            for name, hypotheses, image in zip(names, found, pixels, strict=True)
+        ]
 
     def predict(
         self,

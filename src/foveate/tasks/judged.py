@@ -28,6 +28,29 @@ class Judged:
     loss: Tensor | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class WordReading:
+    """The words of an answer, and what was read for each.
+
+    Args:
+        name: Of the input.
+        words: Of the answer, with its end.
+        weights: (words, entries) what each word read, 0 to 1; empty if the model does not say.
+        image: The picture that was read, uint8 (H, W, 3); None for a sentence.
+        places: Rows and columns of the picture that the first entries are; one more is a sentinel's.
+        read: The words that the entries are, of a sentence.
+        hard: Whether each word was read from one place.
+    """
+
+    name: str
+    words: Sequence[str]
+    weights: np.ndarray
+    image: np.ndarray | None = None
+    places: tuple[int, int] | None = None
+    read: Sequence[str] = ()
+    hard: bool = False
+
+
 @dataclass(frozen=True)
 class Told:
     """A prediction as a command prints it.

@@ -35,10 +35,10 @@ from foveate.running import device_of, eval_no_grad
 from foveate.tasks.base import Inputs, tasks
 from foveate.tasks.cards.written_answers import choose, text_card
 from foveate.tasks.counted_feed import CountedFeed
-from foveate.tasks.judged import Told
+from foveate.tasks.judged import Told, WordReading
 from foveate.tasks.sentences import sentences_of
 from foveate.tasks.word_task import JUDGED, Answer, WordTask, search_inputs, word_model
-from foveate.typed import Misfit
+from foveate.typed import Misfit, quoted
 
 _SPARE = 10  # words of a translation beyond twice those of its source
 _USUAL = SearchOptions(max_length=200)
@@ -227,6 +227,17 @@ class Translation(WordTask):
         return cards
 
     # Using a trained model
+
+    def reads(self, model: nn.Module, inputs: object) -> list[WordReading]:
+        """Return what each word of a translation read, for each sentence: a text, or a sequence of texts."""
+        texts = [inputs] if isinstance(inputs, str) else list(inputs)  # type: ignore[call-overload]
+        if not all(isinstance(text, str) and text.strip() for text in texts):
+            raise ShapeError(f"look: got {quoted(inputs)}, expected a sentence, or a list of sentences")
+        found = []
+        for text, hypotheses in zip(texts, self._searched(model, texts), strict=True):
+            source = [*self.source.pieces(self.source.encode(text)), PRINTED[END]]
+            found.append(self.reading(text, hypotheses[0], len(source), read=source))
+        return found
 
     def predict(
         self, model: nn.Module, inputs: object, *, nbest: int | None = None, **options: Any

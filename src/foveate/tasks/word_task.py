@@ -31,7 +31,7 @@ from foveate.recipe import TrainConfig
 from foveate.running import eval_no_grad
 from foveate.tasks.base import Inputs, Task
 from foveate.tasks.counted_feed import CountedBatch
-from foveate.tasks.judged import Judged
+from foveate.tasks.judged import Judged, WordReading
 from foveate.tasks.metrics.text.text_metric import TextMetric, parse_text_metric, text_metrics
 from foveate.typed import Misfit, fitted
 
@@ -236,6 +236,13 @@ class WordTask(Task):
             return {"words": words, "weights": []}
         ended = [*words, PRINTED[END]]
         return {"words": ended, "weights": weights.double().round(decimals=_READ).tolist()}
+
+    def reading(
+        self, name: str, hypothesis: Hypothesis, entries: int | None = None, **about: Any
+    ) -> WordReading:
+        """Return what ``read_by`` returns as arrays, with what was read: see ``WordReading``."""
+        found = self.read_by(hypothesis, entries)
+        return WordReading(name, found["words"], np.asarray(found["weights"], np.float64), **about)
 
     def _by_metric(self, records: np.ndarray) -> list[np.ndarray]:
         """Return the part of the records that belongs to each metric."""

@@ -19,9 +19,8 @@ def smallest_set(values, share):
 
 @pytest.mark.parametrize("seed", range(4))
 def test_levels_hold_their_share_and_no_smaller_set_does(seed):
-    values = np.random.default_rng(seed).gamma(0.4, size=(7, 5)) * np.random.default_rng(seed).choice(
-        [-1, 1], (7, 5)
-    )
+    rng = np.random.default_rng(seed)
+    values = rng.gamma(0.4, size=(7, 5)) * rng.choice([-1, 1], (7, 5))
     for share, level in zip((0.5, 0.9), mass_levels(values), strict=True):
         inside = np.abs(values)[np.abs(values) >= level]
         assert sorted(inside) == pytest.approx(sorted(smallest_set(values, share)))

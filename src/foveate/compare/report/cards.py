@@ -7,19 +7,28 @@ A card shows how every variant answers one item. Its kind is a name of ``CARDS``
 from collections.abc import Iterable, Mapping
 from itertools import groupby
 from pathlib import Path
-from typing import Annotated, Any, Required, TypedDict
+from typing import Annotated, Any, NotRequired, Required, TypedDict
 
 from foveate.compare.report.records import DAMAGED, Count, Entry, Number, Real, completed, expect_known
 from foveate.errors import StudyError
 from foveate.typed import Misfit, fitted
 
 
-class Map(TypedDict):
+class Map(TypedDict, total=False):
     """A map of attention."""
 
-    site: Annotated[str, Entry("where the mechanism sits")]
-    kind: Annotated[str, Entry("weights, or effect for a mechanism without a map over positions")]
-    image: Annotated[str, Entry("the map laid over the image")]
+    site: Required[Annotated[str, Entry("where the mechanism sits, or the method of fv.explain")]]
+    kind: Required[
+        Annotated[
+            str,
+            Entry(
+                "weights, effect for a mechanism without a map over positions, or evidence for a map of "
+                "fv.explain"
+            ),
+        ]
+    ]
+    layer: Annotated[str, Entry("the map alone, to be laid over the image turned grey", "", since=3)]
+    image: Annotated[str, Entry("the map laid over the image, in formats 1 and 2", "")]
 
 
 class Colour(TypedDict):
@@ -37,6 +46,9 @@ class LabelsAnswer(TypedDict):
     confidence: Annotated[Real, Entry("its probability, 0 to 1")]
     right: Annotated[bool, Entry("whether it is correct")]
     maps: Annotated[list[Map], Entry("of its attention")]
+    true_share: NotRequired[
+        Annotated[Number, Entry("probability of the true label, 0 to 1; null with several labels", since=3)]
+    ]
 
 
 class PixelsAnswer(TypedDict):

@@ -40,14 +40,20 @@ def blended(
     scale = scale or scale_of(values)
     level = scale.levels(resized(values, (height, width), smooth=smooth))
     unknown = np.isnan(level)
-    weight = np.abs(2 * np.nan_to_num(level) - 1) if scale.signed else np.nan_to_num(level)
-    share = (0.0 if scale.signed else _STRENGTH) + (2 if scale.signed else 1) * _STRENGTH * weight
-    share = np.where(unknown, 0.0, share)[..., None]
+    share = np.where(unknown, 0.0, strength(np.nan_to_num(level), signed=scale.signed))[..., None]
     grey = (image @ _GREY)[..., None]
     mixed = (1 - share) * grey + share * 255 * scale.of_levels(level)
     mixed = np.where(_hatching(height, width)[..., None] & unknown[..., None], 128.0, mixed)
     out: UInt8[np.ndarray, "hh ww 3"] = mixed.round().astype(np.uint8)
     return out
+
+
+def strength(levels: Float[np.ndarray, "*shape"], *, signed: bool) -> Float[np.ndarray, "*shape"]:
+    """Return how much colour covers the picture at each level of a ``Scale``, in [0, 1].
+
+    The picture stays visible, most where the map is low; a signed map leaves it alone where it is zero.
+    """
+    return 2 * _STRENGTH * np.abs(2 * levels - 1) if signed else _STRENGTH * (1 + levels)
 
 
 def resized(

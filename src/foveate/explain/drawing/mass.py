@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 NAMED = 3  # places that a text names
+_FINE, _COARSE = 28, 14  # rows or columns: above which a text speaks of fewer, and about how many
 
 
 def mass_levels(values: Float[np.ndarray, "*shape"], shares: Sequence[float] = (0.5, 0.9)) -> list[float]:
@@ -56,12 +57,14 @@ def percent(share: float) -> str:
 def map_in_words(values: Float[np.ndarray, "h w"]) -> str:
     """Say where a map has most of its mass, and how far it spreads.
 
+    A map of more than 28 rows or columns is described on a grid of about 14.
+
     Example:
         >>> map_in_words(np.array([[8.0, 1.0], [1.0, 0.0]]))
         'Most at row 1, column 1 (80 %), row 1, column 2 (10 %), row 2, column 1 (10 %) of 2 rows and 2 \
 columns; half of it on 25.0 % of the area; entropy 0.46 of an even map.'
     """
-    mass = np.nan_to_num(np.abs(np.asarray(values, np.float64)))
+    mass = _pooled(np.nan_to_num(np.abs(np.asarray(values, np.float64))))
     if not mass.sum() > 0:
         return "The map is zero everywhere."
     rows, columns = mass.shape
@@ -77,3 +80,11 @@ columns; half of it on 25.0 % of the area; entropy 0.46 of an even map.'
         f"Most at {places} of {rows} rows and {columns} columns; half of it on {100 * half:.1f} % of the "
         f"area; entropy {entropy(mass):.2f} of an even map."
     )
+
+
+def _pooled(mass: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "rows columns"]:
+    """Sum the mass of a fine map in blocks; the last block of a side may be smaller."""
+    for axis, size in enumerate(mass.shape):
+        if size > _FINE:
+            mass = np.add.reduceat(mass, np.arange(0, size, -(-size // _COARSE)), axis=axis)
+    return mass

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from foveate.explain.effect import effect, looks
-from foveate.tasks.cards.overlay import data_uri, overlay
+from foveate.tasks.cards.overlay import data_uri, layer
 
 MAPS = 3  # per variant: the first site, the middle one, the last
 _INSERTED = ".foveate"
@@ -49,9 +49,8 @@ def _spread(paths: list[str]) -> list[str]:
     return [paths[round(step * (len(paths) - 1) / (MAPS - 1))] for step in range(MAPS)]
 
 
-def drawn_maps(image: np.ndarray, maps: Maps, place: int) -> list[dict[str, str]]:
-    """Return the maps of one of the images, laid over it, for the templates."""
+def drawn_maps(maps: Maps, place: int) -> list[dict[str, str]]:
+    """Return the maps of one of the images, to be laid over it, for the templates."""
     return [
-        {"site": site, "kind": kind, "image": data_uri(overlay(image, values[place]))}
-        for site, kind, values in maps
+        {"site": site, "kind": kind, "layer": data_uri(layer(values[place]))} for site, kind, values in maps
     ]

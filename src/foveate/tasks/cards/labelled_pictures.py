@@ -82,8 +82,7 @@ def pictures(
             "truth": None if look is None else _truth(look(int(i)), images[place].transpose(1, 2, 0)),
             "disagreement": float(disagreement[i]),
             "variants": [
-                _answer(name, guess[i], classes, targets[i])
-                | {"maps": drawn_maps(images[place].transpose(1, 2, 0), maps[name], place)}
+                _answer(name, guess[i], classes, targets[i]) | {"maps": drawn_maps(maps[name], place)}
                 for name, guess in guesses.items()
             ],
         }
@@ -125,6 +124,7 @@ def _answer(name: str, guess: np.ndarray, classes: Sequence[str], target: np.nda
         "prediction": classes[best],
         "confidence": float(guess[best]),
         "right": best == int(target),
+        "true_share": float(guess[int(target)]),
     }
 
 

@@ -89,7 +89,7 @@ def mask_pictures(
                     "name": name,
                     "mask": _drawn(images[place].transpose(1, 2, 0), answers[name][i], palette),
                     "score": float(scores[name][i]) if np.isfinite(scores[name][i]) else None,
-                    "maps": drawn_maps(images[place].transpose(1, 2, 0), maps[name], place),
+                    "maps": drawn_maps(maps[name], place),
                 }
                 for name in models
             ],

@@ -74,6 +74,29 @@
   for (const input of all("input[data-switch]")) input.addEventListener("change", choose);
   choose(); // a browser may remember the choice over a reload
 
+  // A click enlarges a picture; the arrows go to the others of the same item, so that variants can be compared.
+  const large = document.getElementById("large");
+  let shots = [], at = 0;
+  const enlarge = (place) => {
+    at = Math.min(shots.length - 1, Math.max(0, place));
+    const frame = large.querySelector(".shot");
+    frame.className = shots[at].className;
+    frame.replaceChildren(...[...shots[at].children].map((image) => image.cloneNode()));
+    large.querySelector("p").textContent = shots[at].dataset.zoom;
+    if (!large.open) large.showModal();
+  };
+  document.addEventListener("click", (event) => {
+    const shot = event.target instanceof Element && event.target.closest("[data-zoom]");
+    if (!shot) return;
+    shots = all("[data-zoom]", shot.closest("article"));
+    enlarge(shots.indexOf(shot));
+  });
+  for (const button of all("[data-step]", large)) {
+    button.addEventListener("click", () => { if (button.dataset.step === "0") large.close(); else enlarge(at + Number(button.dataset.step)); });
+  }
+  large.addEventListener("keydown", (event) => { if (event.key in steps) { event.preventDefault(); enlarge(at + steps[event.key]); } });
+  large.addEventListener("click", (event) => { if (event.target === large) large.close(); });
+
   // Paper shows everything that a click would open.
   addEventListener("beforeprint", () => { for (const part of all("details.prose")) part.open = true; });
 
