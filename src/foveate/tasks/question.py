@@ -4,8 +4,8 @@ Batch    pictures (B, 3, H, W) or their features (B, N, D), questions (B, T), wh
 Outputs  logits (B, K) of the answers.
 Loss     cross-entropy with the shares of the annotators who gave each answer; answers that are not known do
          not count.
-Record   what the answer is worth by VQA accuracy, the question's family, and how much of the model's attention
-         lies where the answer is to be seen.
+Record   what the answer is worth by VQA accuracy, the question's family, and how much of the model's
+         attention lies where the answer is to be seen.
 
 Every study trains the model twice more: without the question, and without the picture.
 """
@@ -310,7 +310,8 @@ class Question(Task):
             raise
         except Exception as error:  # whatever a foreign network raises
             raise ShapeError(
-                f"{name} does not take a picture and a question ({in_one_line(error)}), as {self.name} needs it."
+                f"{name} does not take a picture and a question ({in_one_line(error)}), as "
+                f"{self.name} needs it."
             ) from error
         if found.ndim != 2 or found.shape[1] != len(self.answers):
             raise ShapeError(
@@ -411,7 +412,9 @@ class Question(Task):
         pixels = [cast(np.ndarray, found) for found in opened(sources, self.inputs["size"], how)]
         texts = [split.questions[i] for i in chosen]
         read = {name: self._read(model, pixels, texts) for name, model in models.items()}
-        sides = {math.isqrt(len(rows[0]["weights"][0])) for rows in read.values() if rows and rows[0]["weights"]}
+        sides = {
+            math.isqrt(len(rows[0]["weights"][0])) for rows in read.values() if rows and rows[0]["weights"]
+        }
         places = [sides.copy().pop()] * 2 if len(sides) == 1 else None
         cards = []
         for place, i in enumerate(chosen):
@@ -432,7 +435,9 @@ class Question(Task):
         weights = self._answered(model, pixels, questions)[1]
         if weights is None:
             return [{"words": [], "weights": []} for _ in questions]
-        names = list(getattr(_inner(model), "looks", ())) or [f"look {n + 1}" for n in range(weights.shape[1])]
+        names = list(getattr(_inner(model), "looks", ())) or [
+            f"look {n + 1}" for n in range(weights.shape[1])
+        ]
         rounded = weights.double().round(decimals=_READ).tolist()
         return [{"words": names, "weights": rows} for rows in rounded]
 
@@ -452,8 +457,8 @@ class Question(Task):
 
         Args:
             model: Trained.
-            inputs: Pictures, see ``picture_inputs.listed``, all with the question ``goal``; or a list of pairs
-                (picture, question).
+            inputs: Pictures, see ``picture_inputs.listed``, all with the question ``goal``; or a list of
+                pairs (picture, question).
             goal: The question.
             nbest: How many answers to each; with it come their probabilities.
             max_pixels: Pixels of the largest file that is decoded.
@@ -585,8 +590,10 @@ def _pairs(inputs: object, goal: str | None) -> tuple[list[object], list[str]]:
     Raises:
         OptionError: A question is missing, or is not text.
     """
-    both = isinstance(inputs, list | tuple) and bool(inputs) and all(
-        isinstance(one, list | tuple) and len(one) == 2 and isinstance(one[1], str) for one in inputs
+    both = (
+        isinstance(inputs, list | tuple)
+        and bool(inputs)
+        and all(isinstance(one, list | tuple) and len(one) == 2 and isinstance(one[1], str) for one in inputs)
     )
     if both and goal is None:
         return [one[0] for one in inputs], [one[1] for one in inputs]  # type: ignore[attr-defined]
@@ -640,5 +647,3 @@ def _questions(data: Data) -> QuestionData:
             f"{data.task}."
         )
     return data
-
-

@@ -47,6 +47,7 @@ def stacked(name, folder, **options):
     return model, given["image"], words, given, expected, gradients
 
 
+@pytest.mark.parity("question.stacked_attention")
 @pytest.mark.parametrize("name", FORMS)
 def test_the_authors_stacked_attention(name, tmp_path):
     model, image, words, given, expected, gradients = stacked(name, tmp_path)
@@ -86,6 +87,7 @@ def vqa(folder):
     return model, *rest
 
 
+@pytest.mark.parity("question.show_ask_attend_answer")
 def test_pytorch_vqa(tmp_path):
     model, given, expected, gradients = vqa(tmp_path)
     image = given["image"].flatten(2).transpose(1, 2)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from foveate.data.checks.check import check_pictures, worst_first
 from foveate.data.checks.finding import Finding
@@ -43,9 +44,9 @@ def answers_by_text(train: QuestionSplit, credit: Credit) -> tuple[dict[str, str
     worth: dict[str, Counter[str]] = defaultdict(Counter)
     whole = Counter[str]()
     for text, some in zip(train.questions, train.answers, strict=True):
-        own = credit(some)
-        worth[asked(text)].update(own)  # type: ignore[arg-type]
-        whole.update(own)  # type: ignore[arg-type]
+        own: Any = credit(some)
+        worth[asked(text)].update(own)
+        whole.update(own)
     return {text: _best(counts) for text, counts in worth.items()}, _best(whole)
 
 
@@ -78,8 +79,8 @@ def _unseen(data: QuestionData) -> Iterator[Finding]:
         if bare:
             answers = tuple(f'{split.names[n]}: "{split.usual[n]}"' for n in bare)
             text = (
-                f"{name}: the answers to {len(bare):,} of {len(split):,} questions do not occur in training; no "
-                "model can give them. Add training questions with them, or leave these out."
+                f"{name}: the answers to {len(bare):,} of {len(split):,} questions do not occur in "
+                "training; no model can give them. Add training questions with them, or leave these out."
             )
             yield Finding("unseen_answer", "warning", text, answers)
 
@@ -156,6 +157,7 @@ def _caps(data: QuestionData) -> Iterator[Finding]:
     for cap in data.caps:
         text = (
             f"{cap.family or 'all questions'}: a model that does not hear the question is right at most in "
-            f"{100 * cap.goal_blind:.1f} %, one that does not see the picture in {100 * cap.picture_blind:.1f} %."
+            f"{100 * cap.goal_blind:.1f} %, one that does not see the picture in "
+            f"{100 * cap.picture_blind:.1f} %."
         )
         yield Finding("cap", "note", text)

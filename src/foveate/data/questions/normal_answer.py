@@ -11,7 +11,7 @@ import re
 
 from foveate.data.words.normal_text import normal
 
-_MARKS = ";/[]\"{}()=+\\_-><@`,?!"
+_MARKS = ';/[]"{}()=+\\_-><@`,?!'
 _STOP = re.compile(r"(?<!\d)\.|\.(?!\d)")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d)")
 
@@ -20,8 +20,8 @@ def normal_answer(text: str) -> str:
     """Return an answer in its normal form; an answer of marks alone stays as it is.
 
     Example:
-        >>> normal_answer(" A dog. "), normal_answer("1,000"), normal_answer("black/white"), normal_answer("3.5")
-        ('a dog', '1000', 'black white', '3.5')
+        >>> [normal_answer(text) for text in (" A dog. ", "1,000", "black/white", "3.5")]
+        ['a dog', '1000', 'black white', '3.5']
     """
     whole = normal(text, lower=True)
     found = _THOUSANDS.sub("", whole)

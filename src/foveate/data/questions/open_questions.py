@@ -133,8 +133,8 @@ def _files(place: Path, questions: str | None, annotations: str | None) -> dict[
     for file in files.values():
         if file.kind == "vqa" and file.annotations is None:
             raise DataError(
-                f"{file.path}: the file of its answers is not found. Say which: --annotations FILE (in Python "
-                "annotations=)."
+                f"{file.path}: the file of its answers is not found. Say which: --annotations FILE (in "
+                "Python annotations=)."
             )
     return files
 
@@ -146,9 +146,7 @@ def _divided(files: Mapping[str, QuestionFile], notes: list[str]) -> Parts:
     parts = _by_split(files[""].read())
     if "train" in parts and "" in parts:
         left = parts.pop("")
-        notes.append(
-            agreeing(len(left), "{n} [question is|questions are] in no split and [is|are] not used")
-        )
+        notes.append(agreeing(len(left), "{n} [question is|questions are] in no split and [is|are] not used"))
     return parts
 
 
@@ -211,7 +209,10 @@ def _kept(split: str, some: Sequence[AskedOf], warnings: list[str]) -> list[Aske
         else:
             kept.append(one)
     where = f"{split}: " if split else ""
-    for names, what in ((mute, "[question has|questions have] no words"), (bare, "[question has|questions have] no answer")):
+    for names, what in (
+        (mute, "[question has|questions have] no words"),
+        (bare, "[question has|questions have] no answer"),
+    ):
         if names:
             said = agreeing(len(names), f"{{n}} {what} and [is|are] left out")
             warnings.append(f"{where}{said}: {first_few(map(printable, dict.fromkeys(names)))}.")

@@ -62,9 +62,7 @@ def open_scene_questions(
             raise OptionError(
                 f"scenes: {name}={count!r} is not a number of scenes. Write {name}=1000, for example."
             )
-    plans = {
-        name: scene_questions(settings, name, 0, count) for name, count in counts.items() if count
-    }
+    plans = {name: scene_questions(settings, name, 0, count) for name, count in counts.items() if count}
     recipe = {**asdict(settings), **counts}
     digest = hashlib.sha256(f"scenes with questions {VERSION} {sorted(recipe.items())}".encode()).hexdigest()
     return QuestionData(
@@ -108,9 +106,7 @@ def scene_pictures(
     for start in range(0, count, _CHUNK):
         number = min(_CHUNK, count - start)
         plan = scene_questions(options, split, first + start, number)
-        out[start : start + number] = paint(
-            options.scene, plan.layout, SPLITS.index(split), first + start
-        )
+        out[start : start + number] = paint(options.scene, plan.layout, SPLITS.index(split), first + start)
     return out
 
 

@@ -1,4 +1,4 @@
-"""What data with questions is, wherever it comes from: splits of questions, each about one of the pictures."""
+"""What data with questions is, wherever it comes from: splits of questions, each about a picture."""
 
 from __future__ import annotations
 
@@ -46,8 +46,9 @@ class QuestionSplit:
         sizes = {len(self.picture), len(self.questions), len(self.answers), len(self.families)}
         if len(sizes) > 1:
             raise DataError(
-                f"questions: a split came with {len(self.questions)} questions, {len(self.picture)} pictures, "
-                f"{len(self.answers)} answers and {len(self.families)} families. Give one for each question."
+                f"questions: a split came with {len(self.questions)} questions, {len(self.picture)} "
+                f"pictures, {len(self.answers)} answers and {len(self.families)} families. Give one for "
+                "each question."
             )
         bare = [text for text, some in zip(self.questions, self.answers, strict=True) if not some]
         if bare:

@@ -1,13 +1,13 @@
 """A feed of questions with their pictures, or features of these, and what annotators answered.
 
-Shapes  features float32 (B, N, D); images float32 (B, 3, H, W), normalised; words int64 (B, T), padded with 0;
-        targets, credit float32 (B, K); look float32 (B, H, W)
+Shapes  features float32 (B, N, D); images float32 (B, 3, H, W), normalised; words int64 (B, T), padded with
+        0; targets, credit float32 (B, K); look float32 (B, H, W)
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
@@ -60,8 +60,8 @@ class QuestionBatch:
         """Return the batch on ``device``, itself if it is there."""
         if self.words.device == device:
             return self
-        given = {field.name: getattr(self, field.name) for field in fields(self)}
-        return replace(self, **{n: None if value is None else value.to(device) for n, value in given.items()})
+        given: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
+        return QuestionBatch(**{n: None if value is None else value.to(device) for n, value in given.items()})
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,8 +99,8 @@ class QuestionFeed:
         given = [found for found in (self.features, self.images) if found is not None]
         if len(given) != 1 or len(given[0]) != len(self.split.pictures):
             raise OptionError(
-                f"questions: got features or images of {[len(found) for found in given]} pictures, expected one of "
-                f"the two, for the {len(self.split.pictures)} pictures of the split."
+                f"questions: got features or images of {[len(found) for found in given]} pictures, expected "
+                f"one of the two, for the {len(self.split.pictures)} pictures of the split."
             )
 
     def __len__(self) -> int:
@@ -195,7 +195,7 @@ class QuestionFeed:
 
 
 def question_words(vocabulary: Vocabulary, text: str) -> list[int]:
-    """Return the numbers of a question's words, without the end's; of an empty one that of an unknown word."""
+    """Return the numbers of a question's words, without the end's; of an empty one an unknown word's."""
     return vocabulary.encode(text)[:-1] or [UNKNOWN]
 
 

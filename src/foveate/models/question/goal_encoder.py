@@ -89,9 +89,7 @@ class GoalEncoder(nn.Module):
         ndim, what = wants.get(self.kind, (2, "numbers of words (B, T), int64, filled up with 0"))
         width = self.kind != "vector" or goal.shape[-1] == self.words
         if goal.ndim != ndim or goal.is_floating_point() != (self.kind == "vector") or not width:
-            raise ShapeError(
-                f"goal={self.kind}: got {tuple(goal.shape)} of {goal.dtype}, expected {what}."
-            )
+            raise ShapeError(f"goal={self.kind}: got {tuple(goal.shape)} of {goal.dtype}, expected {what}.")
 
 
 def expect_no_recurrence(kind: str, embedding: int | None) -> None:

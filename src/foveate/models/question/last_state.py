@@ -5,6 +5,8 @@ Padding changes nothing, to the bit: what lies behind a sentence's end is not co
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
@@ -33,7 +35,7 @@ def last_state(
 def _stepwise(layer: nn.GRU | nn.LSTM, x: Tensor, lengths: Tensor) -> States:
     zeros = x.new_zeros(x.shape[0], layer.hidden_size)
     states: States = (zeros, zeros) if isinstance(layer, nn.LSTM) else (zeros,)
-    weights = (layer.weight_ih_l0, layer.weight_hh_l0, layer.bias_ih_l0, layer.bias_hh_l0)
+    weights: Any = (layer.weight_ih_l0, layer.weight_hh_l0, layer.bias_ih_l0, layer.bias_hh_l0)
     for step, given in enumerate(x.unbind(1)):
         if isinstance(layer, nn.LSTM):
             new: States = torch.lstm_cell(given, list(states), *weights)

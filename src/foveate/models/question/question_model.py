@@ -71,8 +71,8 @@ def word_lengths(words: Int64[Tensor, "b t"], pad: int = PAD) -> Int64[Tensor, "
     """
     if words.ndim != 2 or words.is_floating_point() or words.shape[1] < 1:
         raise ShapeError(
-            f"question: got a goal of shape {tuple(words.shape)} and {words.dtype}, expected numbers of words "
-            "(B, T), int64, filled up with 0."
+            f"question: got a goal of shape {tuple(words.shape)} and {words.dtype}, expected numbers of "
+            "words (B, T), int64, filled up with 0."
         )
     behind = (words != pad).flip(1).cumsum(dim=1) == 0
     return (words.shape[1] - behind.sum(dim=1)).clamp_min(1)

@@ -3,8 +3,8 @@
 Formula x_j = relu(V v_j + Q q), a_g = softmax_j(w_g . x_j + b_g); answer from [sum_j a_1j v_j, ..., q]
 Paper   Kazemi, Elqursh. Show, Ask, Attend, and Answer: A Strong Baseline For Visual Question Answering. 2017.
         arXiv:1704.03162.
-Shapes  features (B, N, D) or pictures (B, 3, H, W), words (B, T) -> logits (B, K); weights (B, G, N), rows sum
-        to 1
+Shapes  features (B, N, D) or pictures (B, 3, H, W), words (B, T) -> logits (B, K); weights (B, G, N), rows
+        sum to 1
 Cost    parameters with m = embedding, n = state, h = hidden, c = classifier: m*words + 4n*(m + n + 2)
         + h*(D + n + 1) + G*(h + 1) + c*(G*D + n + 1) + K*(c + 1); 19,882,502 for 15,193 words, 3,000 answers.
 Differs none from the public PyTorch version (Cyanogenoid's pytorch-vqa), whose checkpoints load: features are
@@ -122,7 +122,7 @@ class ShowAskAttendAnswer(QuestionModel):
         return Answered(self.logits(self.drop(hidden)), weights)
 
     def from_published(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return the weights of pytorch-vqa under our names; its 1 x 1 convolutions are linear layers here."""
+        """Return the weights of pytorch-vqa under our names; 1 x 1 convolutions are linear layers here."""
         found = renamed(state, _PUBLISHED, self.state_dict())
         return {name: value.flatten(1) if value.ndim == 4 else value for name, value in found.items()}
 

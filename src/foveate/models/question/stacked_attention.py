@@ -4,10 +4,10 @@ Formula v~ = tanh(W v + b), u_0 = q; hop k: h_j = tanh(A v~_j + a) + tanh(Q u_k-
         w . h_j + c)), u_k = sum_j p_j v~_j + u_k-1; the answer is a linear layer of u_K
 Paper   Yang, He, Gao, Deng, Smola. Stacked Attention Networks for Image Question Answering. CVPR 2016.
         arXiv:1511.02274, sections 3.2 and 3.3, in the authors' code.
-Shapes  features (B, N, D) or pictures (B, 3, H, W), words (B, T) -> logits (B, K); weights (B, hops, N), rows
-        sum to 1
-Cost    parameters with V = words - 1, m = embedding, d = width, a = attention: V*m + d*(D + 1) + hops*(2*a*(d
-        + 1) + a + 1) + K*(d + 1), and of the question 4d*(m + d + 1) with question="lstm", sum_n f_n*(n*m + 1)
+Shapes  features (B, N, D) or pictures (B, 3, H, W), words (B, T) -> logits (B, K); weights (B, hops, N),
+        rows sum to 1
+Cost    parameters with V = words - 1, m = embedding, d = width, a = attention: V*m + d*(D + 1) + hops*(2*a*(
+        d + 1) + a + 1) + K*(d + 1); of the question 4d*(m + d + 1) with question="lstm", sum_n f_n*(n*m + 1)
         with "conv": 16,769,938 and 12,844,434 for 13,747 words, 1,000 answers, 2 hops.
 Differs none from the authors' code with released=True. Its score has a tanh of its own, so that no place gets
         more than e^2 = 7.4 times another's weight; released=False, the default, leaves it out, as the paper
@@ -128,7 +128,7 @@ class StackedAttention(QuestionModel):
         return of_authors(state)
 
     def _draw(self, name: str, parameter: Tensor) -> None:
-        """Draw fresh weights as the authors do, but layers by their widths: 0.01 hardly lets small ones learn."""
+        """Draw fresh weights as the authors do, but layers by their widths, so that small ones learn."""
         if parameter.ndim < 2:
             if "recurrent" not in name:
                 nn.init.zeros_(parameter)

@@ -1,6 +1,7 @@
 """The arrays of the authors' stacked attention networks as our weights.
 
-Source  the arrays that the authors' Theano code saves (zcyang's imageqa-san): matrices multiply from the left.
+Source  the arrays that the authors' Theano code saves (zcyang's imageqa-san): matrices multiply from the
+        left.
 """
 
 from __future__ import annotations

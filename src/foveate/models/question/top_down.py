@@ -1,7 +1,7 @@
 """Top-down classifier: a goal decides where to look, and what is seen there decides the class.
 
-Formula q = encode(goal), u_0 = q; hop k: query g = A_g u_k-1, a_gj = softmax_j(similarity(query g, v_j)), c_g =
-        sum_j a_gj v_j, u_k = u_k-1 + P [c_1, ..., c_G]; the class from fuse([c_1, ..., c_G], u_K-1)
+Formula q = encode(goal), u_0 = q; hop k: query g = A_g u_k-1, a_gj = softmax_j(similarity(query g, v_j)), c_g
+        = sum_j a_gj v_j, u_k = u_k-1 + P [c_1, ..., c_G]; the class from fuse([c_1, ..., c_G], u_K-1)
 Paper   the general form of Yang et al., CVPR 2016 (arXiv:1511.02274, hops) and of Kazemi, Elqursh, 2017
         (arXiv:1704.03162, glimpses), with any similarity of the catalogue.
 Shapes  features (B, N, D) or pictures (B, 3, H, W); goal int64 (B, T), (B,) or float (B, G) -> logits (B, K);
@@ -124,9 +124,10 @@ class TopDown(QuestionModel):
             places = self.projection(self.drop(places)).tanh()
         asked, looks = self.goal(goal, lengths), []
         seen = asked
+        refine: list[nn.Module] = [nn.Identity(), *self.refine]
         for hop, (ask, reader) in enumerate(zip(self.queries, self.readers, strict=True)):
             if hop:
-                asked = asked + self.refine[hop - 1](seen)
+                asked = asked + refine[hop](seen)
             memory = reader.prepare(Memory(places, None, {}))
             query = ask(self.drop(asked)).unflatten(1, (self.glimpses, -1))
             look, _ = reader(query, memory, {})

@@ -68,7 +68,9 @@ def score(name: str, predictions: Lists, truths: Lists) -> float:
         return score_answers(predictions, truths)
     of_labels = bare in label_metrics or re.fullmatch(r"top_\d+", bare) is not None
     if not of_labels and bare not in metrics:
-        raise UnknownNameError("metric", name, {*label_metrics, *metrics, *text_metrics, "top_5", "vqa_accuracy"})
+        raise UnknownNameError(
+            "metric", name, {*label_metrics, *metrics, *text_metrics, "top_5", "vqa_accuracy"}
+        )
     given, true = _array(predictions), _array(truths)
     if not given.ndim or not true.ndim:
         raise ShapeError("score: got a single value, expected lists or arrays, one entry an item.")
