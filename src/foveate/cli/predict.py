@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from foveate.data.questions.command_options import GoalOptions
+from foveate.data.questions.goal_options import GoalOptions
 from foveate.decoding.command_options import WordOptions
 from foveate.errors import DataError
 from foveate.segment.command_options import SegmentOptions

@@ -123,7 +123,7 @@ def test_it_is_said_where_to_look():
         near = np.abs(image - np.array(colour)).max(axis=2) < 30
         count = int(split.answers[item][0]) if split.families[item] == "counted" else 1
         assert (near & mask).sum() >= 20 * count
-        assert (near & ~mask).sum() <= 12  # a stroke may be as cyan
+        assert (near & ~mask).sum() < 20  # less than a ring: a stroke may be as cyan
         assert mask.any() == (count > 0)
 
 

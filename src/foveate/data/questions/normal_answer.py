@@ -1,7 +1,7 @@
 """The normal form of answers, so that "A dog." and "a dog" are the same.
 
-Small letters; a punctuation mark is left out where it stands beside a space, else it becomes one; a comma
-between digits is left out, and so is a full stop that is not between digits. As the public scripts for
+Small letters; a punctuation mark is left out where it follows or precedes a space, else it becomes one; a
+comma between digits is left out, and so is a full stop that is not between digits. As the public scripts for
 questions about pictures do; words are left as they are.
 """
 

@@ -7,7 +7,7 @@ Shapes  features float32 (B, N, D); images float32 (B, 3, H, W), normalised; wor
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -60,8 +60,8 @@ class QuestionBatch:
         """Return the batch on ``device``, itself if it is there."""
         if self.words.device == device:
             return self
-        given: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
-        return QuestionBatch(**{n: None if value is None else value.to(device) for n, value in given.items()})
+        moved: Any = {name: None if value is None else value.to(device) for name, value in vars(self).items()}
+        return QuestionBatch(**moved)
 
 
 @dataclass(frozen=True, eq=False)

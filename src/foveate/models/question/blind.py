@@ -7,7 +7,7 @@ Paper   Goyal, Khot, Summers-Stay, Batra, Parikh. Making the V in VQA Matter. CV
         models that do not see the picture.
 Shapes  those of the model.
 Cost    those of the model.
-Differs none.
+Differs both are ours: the paper trains a model without pictures, of its own form.
 """
 
 from __future__ import annotations

@@ -9,7 +9,6 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from foveate.errors import ShapeError
-from foveate.models.captioning.places import Places
 from foveate.options import whole
 
 PAD = 0  # the number of the word that fills a batch up
@@ -35,11 +34,11 @@ class QuestionModel(nn.Module):
         classes: K, how many answers there are.
 
     Attributes:
-        encoder: How it comes by the places of a picture.
+        encoder: How it comes by the places of a picture; see ``Places``.
         looks: What each of the M rows of the weights is called, such as "hop 1".
     """
 
-    encoder: Places
+    encoder: nn.Module
     looks: tuple[str, ...] = ("look",)
 
     def __init__(self, classes: int) -> None:

@@ -12,6 +12,8 @@ Differs of the two papers: one linear layer makes the query of each glimpse; the
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from jaxtyping import Int64
 from torch import Tensor, nn
@@ -124,8 +126,9 @@ class TopDown(QuestionModel):
             places = self.projection(self.drop(places)).tanh()
         asked, looks = self.goal(goal, lengths), []
         seen = asked
-        refine: list[nn.Module] = [nn.Identity(), *self.refine]
-        for hop, (ask, reader) in enumerate(zip(self.queries, self.readers, strict=True)):
+        refine: Any = [None, *self.refine]
+        steps: Any = zip(self.queries, self.readers, strict=True)
+        for hop, (ask, reader) in enumerate(steps):
             if hop:
                 asked = asked + refine[hop](seen)
             memory = reader.prepare(Memory(places, None, {}))
