@@ -71,20 +71,24 @@ class Layers:
         """
         return tuple(self._named(path) for path in paths)
 
-    def last(self, gradients: Sequence[Tensor | None]) -> tuple[Layer, ...]:
-        """Return the layers by the rule; the last one if no gradient is different from zero.
-
-        Args:
-            gradients: Of what each candidate returned, None where the target does not depend on it.
+    def expect_some(self) -> None:
+        """Check that there are candidates.
 
         Raises:
-            SiteError: There is no candidate.
+            SiteError: There are none.
         """
         if not self.candidates:
             raise SiteError(
                 "no layer of this model returns a map or token sequence whose rows and columns are known, as a "
                 "class activation map needs. Use a method without a layer, such as integrated_gradients or rise"
             )
+
+    def last(self, gradients: Sequence[Tensor | None]) -> tuple[Layer, ...]:
+        """Return the layers by the rule; the last one if no gradient is different from zero.
+
+        Args:
+            gradients: Of what each candidate returned, None where the target does not depend on it.
+        """
         used = {
             layer.path: layer
             for layer, gradient in zip(self.candidates, gradients, strict=True)
@@ -140,7 +144,8 @@ def _layers_in(flow: Flow, within: str) -> Layers:
     outermost = {c.output_node: c for c in sorted(taken, key=lambda c: -c.started)}  # of those that return it
     calls = sorted(outermost.values(), key=lambda c: c.ended)
     behind = {
-        c.path: frozenset(o.path for o in calls if o is not c and c.output_node in past[o.path]) for c in calls
+        c.path: frozenset(o.path for o in calls if o is not c and c.output_node in past[o.path])
+        for c in calls
     }
     return Layers([every[c.path] for c in calls], behind, every, reasons)
 
@@ -174,7 +179,9 @@ def _made_of(flow: Flow, node: int) -> set[int]:
 
 
 @contextmanager
-def caught(model: nn.Module, layers: Sequence[Layer], catch: Callable[[int, Tensor], Tensor]) -> Iterator[None]:
+def caught(
+    model: nn.Module, layers: Sequence[Layer], catch: Callable[[int, Tensor], Tensor]
+) -> Iterator[None]:
     """Pass what layers return through a function while the model runs.
 
     Args:
@@ -185,7 +192,11 @@ def caught(model: nn.Module, layers: Sequence[Layer], catch: Callable[[int, Tens
 
     def hook_of(number: int) -> Callable[[nn.Module, object, object], object]:
         def hook(_module: nn.Module, _args: object, output: object) -> object:
-            return map_first_tensor(output, lambda x: catch(number, x)) if first_tensor(output) is not None else output
+            return (
+                map_first_tensor(output, lambda x: catch(number, x))
+                if first_tensor(output) is not None
+                else output
+            )
 
         return hook
 
