@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from foveate.explain.methods.explanation import explanations as explanations
     from foveate.explain.record import record as record
     from foveate.infer.load import load as load
+    from foveate.infer.look import look as look
     from foveate.infer.predict import predict as predict
     from foveate.insert.insert_file import load_insert as load_insert
     from foveate.insert.insert_file import save_insert as save_insert
@@ -57,6 +58,7 @@ _HOME = {
     "load": "foveate.infer.load",
     "load_insert": "foveate.insert.insert_file",
     "load_published": "foveate.models",
+    "look": "foveate.infer.look",
     "mechanisms": "foveate.mechanisms",
     "parameter_groups": "foveate.train.optimise",
     "predict": "foveate.infer.predict",

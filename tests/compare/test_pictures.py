@@ -10,8 +10,10 @@ from torch import nn
 
 from foveate.data.cached_split import CachedSplit
 from foveate.explain.drawing.blend import blended
+from foveate.explain.explain import explain
 from foveate.insert.surgery import insert
 from foveate.tasks.cards.attention_maps import MAPS, site_maps
+from foveate.tasks.cards.evidence import evidence
 from foveate.tasks.cards.labelled_pictures import choose, pictures
 from foveate.tasks.cards.overlay import COLOURS, SIDE, data_uri, layer, outline, overlay, shown
 
@@ -98,6 +100,20 @@ def test_pictures_follow_the_schema(models, split):
     assert found["se"] == [("1", "effect"), ("3", "effect"), ("5", "effect")]
     assert found["spatial"] == [("2", "weights"), ("4", "weights")]
     assert picture(maps["se"][0]["layer"]).size == (96, 96)
+
+
+def test_every_variant_has_a_map_of_the_evidence_for_the_true_class(models, split):
+    guess = {name: sure(split.targets) for name in models}
+    options = {"classes": CLASSES, "targets": split.targets, "mean": HALF, "std": HALF}
+    made = pictures(models, split, predictions=guess, count=2, evidence=evidence, **options)
+    first = {answer["name"]: answer["maps"][0] for card in made for answer in card["variants"]}
+    assert {(m["site"], m["kind"]) for m in first.values()} == {("grad_cam", "evidence")} and len(first) == 3
+    for truth in range(3):
+        batch, target = torch.rand(2, 3, SIZE, SIZE), torch.full((2,), truth)
+        ((_, _, found),) = evidence(models["baseline"], batch, target)
+        np.testing.assert_allclose(found, explain(models["baseline"], batch, "grad_cam", target).numpy())
+    flat = nn.Sequential(nn.Flatten(), nn.Linear(3 * SIZE * SIZE, 3))
+    assert evidence(flat, batch, None) == []  # no layer has a map
 
 
 def test_models_are_left_as_they_were(models, split):

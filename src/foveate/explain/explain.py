@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 
 from foveate.errors import OptionError, ShapeError
-from foveate.explain.methods import Explanation, read_method
+from foveate.explain.methods.explanation import Explanation, read_method
 from foveate.explain.question import Question, plain
 from foveate.inputs import Example, expect_inputs, expect_model
 from foveate.mechanisms.switch import uncompiled

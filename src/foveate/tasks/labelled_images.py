@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from foveate.data.images.open_image import MOST_PIXELS
 from foveate.errors import DataError, OptionError
 from foveate.running import device_of, eval_no_grad
+from foveate.tasks.cards.evidence import evidence
 from foveate.tasks.cards.labelled_pictures import pictures
 from foveate.tasks.image_task import ImageTask
 from foveate.tasks.judged import Told
@@ -56,6 +57,7 @@ class LabelledImages(ImageTask):
             mean=mean,
             std=std,
             look=feed.look,
+            evidence=evidence,
         )
 
     def predict(

@@ -13,10 +13,10 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import nn
+from torch import Tensor, nn
 
 from foveate.models.normalisation import Triple
-from foveate.tasks.cards.attention_maps import drawn_maps, site_maps
+from foveate.tasks.cards.attention_maps import Maps, drawn_maps, site_maps
 from foveate.tasks.cards.overlay import data_uri, outline, shown
 from foveate.tasks.picture_inputs import normalised
 
@@ -48,6 +48,7 @@ def pictures(
     count: int = 12,
     device: torch.device | str = "cpu",
     look: Callable[[int], Bool[np.ndarray, "h w"]] | None = None,
+    evidence: Callable[[nn.Module, Tensor, Tensor | None], Maps] | None = None,
 ) -> list[dict[str, Any]]:
     """Choose test pictures and show them as every model sees them.
 
@@ -62,6 +63,7 @@ def pictures(
         count: How many pictures, at most.
         device: Where to run the models.
         look: Item -> where the answer is, if the data knows; drawn as an outline.
+        evidence: Model, images and true classes (None where there are several) -> a map that all models have.
 
     Returns:
         The ``pictures`` of a report, plain data.
@@ -72,7 +74,11 @@ def pictures(
     if images is None:
         return []
     batch = normalised(images, mean, std, device)
-    maps = {name: site_maps(model.to(device), batch) for name, model in models.items()}
+    asked = torch.from_numpy(targets[chosen]).to(device) if targets.ndim == 1 else None  # the same of all
+    maps = {}
+    for name, model in models.items():
+        first = evidence(model.to(device), batch, asked) if evidence else []
+        maps[name] = [*first, *site_maps(model.to(device), batch)]
     return [
         {
             "kind": "labels",

@@ -1,0 +1,246 @@
+"""``fv.look``: where a model looks, drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from foveate.data.images.open_image import USUAL as USUAL_READING
+from foveate.data.picture_form import PictureForm
+from foveate.data.prepare_pictures import batch_of, pixels_of
+from foveate.errors import DataError, FoveateError, OptionError, ShapeError
+from foveate.explain.explain import explain
+from foveate.explain.record import record
+from foveate.explain.recording.attention_map import AttentionMap
+from foveate.infer.find_model import FoundModel, find_model
+from foveate.infer.load import load
+from foveate.infer.look_figures import Look
+from foveate.infer.seen import Seen
+from foveate.inputs import expect_model
+from foveate.models.made_for import USUAL
+from foveate.models.normalisation import model_normalisation
+from foveate.models.outputs import main_output
+from foveate.options import whole
+from foveate.running import device_of, eval_no_grad
+from foveate.tasks.cards.attention_maps import site_maps
+from foveate.tasks.picture_inputs import listed
+
+ATTENTION, USUAL_METHOD = "attention", "grad_cam"
+SHOWN = 5  # labels of a prediction
+
+
+def look(
+    model: nn.Module | str | Path | Any,
+    images: object,
+    *,
+    method: str | Sequence[str] | None = None,
+    layer: str | None = None,
+    head: int | None = None,
+    query: tuple[int, int] | None = None,
+    target: object = None,
+    judge: bool = False,
+    size: int | None = None,
+    weights: str | Path | None = None,
+    untrained: bool = False,
+    trust_code: bool = False,
+) -> Look:
+    """Return where a model looks: figures that a notebook shows, files, and an atlas.
+
+    Args:
+        model: A module; what ``fv.load`` or ``fv.train`` returned; the folder of a study or of a training; or
+            a name that ``fv.create_model`` takes, which gets its published weights.
+        images: Files, folders, lists, patterns, PIL pictures or arrays (H, W, 3) uint8; or a batch
+            (B, 3, H, W) as the model takes it. Of a model that translates: sentences.
+        method: Names of ``fv.explanations``, and ``"attention"`` for recorded weights. By default attention,
+            as far as there is any, and Grad-CAM.
+        layer: Which layers' attention is recorded, as a pattern such as ``"blocks.1*"``; for other methods,
+            the path of the layer that they look at.
+        head: One head of the attention; by default the mean of all.
+        query: The pixel (row, column) that looks; by default the class token, or the mean of all places.
+        target: What other methods explain; see ``fv.explain``.
+        judge: Whether to judge the maps of the other methods with ``fv.judge``.
+        size: Side of the pictures in pixels, for a model that does not state it.
+        weights: A file of weights, for a model by name.
+        untrained: Leave a model by name with random weights.
+        trust_code: Whether code of other packages that a folder names may run; see ``fv.load``.
+
+    Raises:
+        CheckpointError, UnknownNameError: There is no such model.
+        OptionError: A method, layer or head does not exist, or nothing can be drawn.
+        DataError, ShapeError: The pictures cannot be read, or do not fit the model.
+
+    Example:
+        >>> from foveate.models import create_model
+        >>> model = create_model("resnet8", classes=3)
+        >>> found = look(model, np.zeros((1, 32, 32, 3), np.uint8), method="grad_cam")
+        >>> list(found.drawings)
+        ['maps', 'picture1_grad_cam']
+    """
+    methods = [method] if isinstance(method, str) else None if method is None else list(method)
+    whole_model = _known(model, size, weights, untrained, trust_code)
+    if not isinstance(whole_model, FoundModel):  # it answers in words
+        return _of_words(whole_model, images)
+    network, notes = whole_model.model, []
+    batch, pixels, names = _inputs(whole_model, images)
+    pictures = []
+    for image, picture, name in zip(batch.split(1), pixels, names, strict=True):
+        seen = Seen(name, picture)
+        if methods is None or ATTENTION in methods:
+            seen.calls, why = _recorded(network, image, layer)
+            notes += [why] if why else []
+        seen.prediction = _prediction(whole_model, image)
+        pictures.append(seen)
+    if methods is None or ATTENTION in methods:
+        _add_attention(network, batch, pictures, layer, head, query)
+    explained = [name for name in methods or [USUAL_METHOD] if name != ATTENTION]
+    for name in explained:
+        try:
+            maps = explain(
+                network, batch, name, target, layer if methods and ATTENTION not in methods else None
+            )
+        except FoveateError as error:
+            if methods is not None:
+                raise
+            notes.append(f"{name} is left out: {error}")
+            continue
+        for seen, values in zip(pictures, maps.cpu().numpy(), strict=True):
+            seen.maps[name] = values
+    verdict = _judged(whole_model, batch, pictures, explained, target) if judge else None
+    found = Look(
+        whole_model.name,
+        pictures,
+        notes=list(dict.fromkeys(notes)),
+        judgement=verdict,
+        every_gate=layer is not None,
+        query=query,
+    )
+    if not any(seen.maps or seen.calls for seen in pictures):
+        raise OptionError(f"look: nothing can be drawn of {whole_model.name}. {' '.join(found.notes)}")
+    return found
+
+
+def _known(
+    model: Any, size: int | None, weights: str | Path | None, untrained: bool, trust_code: bool
+) -> FoundModel | nn.Module:
+    """Return the model with what is known about it; one that answers in words as it is."""
+    if isinstance(model, str | Path):
+        if Path(model).is_dir():
+            loaded = load(model, trust_code=trust_code)
+            if loaded.task.picture_form() is None:  # type: ignore[union-attr, operator]
+                return loaded
+        return find_model(model, size=size, weights=weights, untrained=untrained, trust_code=trust_code)
+    if not isinstance(model, nn.Module):
+        model = getattr(model, "model", model)  # what fv.train returned
+    expect_model(model)
+    task = getattr(model, "__dict__", {}).get("task")
+    if task is not None:
+        form = task.picture_form()
+        return model if form is None else FoundModel(type(model).__name__, model, form, tuple(task.classes))
+    stated = getattr(model, "pretrained_cfg", None) or getattr(model, "default_cfg", None) or {}
+    own = stated.get("input_size", (3, USUAL, USUAL))[-1] if isinstance(stated, dict) else USUAL
+    side = own if size is None else whole("size", size)
+    form = PictureForm((side, side), *model_normalisation(model), levels=USUAL_READING.levels)
+    return FoundModel(type(model).__name__, model, form)
+
+
+def _inputs(found: FoundModel, images: object) -> tuple[Tensor, list[np.ndarray], list[str]]:
+    """Return the batch as the model takes it, its pixels as people see them, and names."""
+    device = device_of(found.model)
+    if isinstance(images, Tensor):
+        if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point() or not len(images):
+            raise ShapeError(
+                f"images: got a tensor {tuple(images.shape)} {images.dtype}, expected a batch (B, 3, H, W) "
+                "of floats, as the model takes it"
+            )
+        mean, std = (torch.tensor(v).view(3, 1, 1) for v in (found.form.mean, found.form.std))
+        shown = ((images.detach().cpu().float() * std + mean) * 255).round().clamp(0, 255).to(torch.uint8)
+        return images.to(device), list(shown.permute(0, 2, 3, 1).numpy()), _numbered(len(images))
+    given = listed(images)
+    if not given:
+        raise DataError("look: got no picture. Give files, folders, patterns, PIL pictures or arrays.")
+    names = [Path(one).name if isinstance(one, str | Path) else "" for one in given]
+    names = [name or other for name, other in zip(names, _numbered(len(given)), strict=True)]
+    pixels = [pixels_of(one, found.form) for one in given]
+    return batch_of(pixels, found.form, device), pixels, names
+
+
+def _numbered(count: int) -> list[str]:
+    return [f"picture {number}" for number in range(1, count + 1)]
+
+
+def _recorded(network: nn.Module, image: Tensor, layer: str | None) -> tuple[list[AttentionMap], str]:
+    """Return every call of one picture, and why there is none."""
+    options = {} if layer is None else {"layers": layer}
+    with eval_no_grad(network), record(network, device="cpu", **options) as maps:  # type: ignore[arg-type]
+        network(image)
+    return list(maps.in_order), maps.note
+
+
+def _prediction(found: FoundModel, image: Tensor) -> list[tuple[str, float]]:
+    """Return the most probable labels; nothing of a model that does not classify whole pictures."""
+    task = getattr(found.model, "__dict__", {}).get("task")
+    with eval_no_grad(found.model):
+        outputs = found.model(image)
+    try:
+        scores = main_output(outputs) if task is None else task.answer(outputs)
+    except (ShapeError, AttributeError):
+        return []
+    if not isinstance(scores, Tensor) or scores.ndim != 2 or not scores.is_floating_point():
+        return []
+    shares = (scores.float().softmax(dim=1) if task is None else scores.float())[0].cpu()
+    names = found.classes or [f"class {number}" for number in range(len(shares))]
+    best = shares.argsort(descending=True)[:SHOWN].tolist()
+    return [(names[number], float(shares[number])) for number in best]
+
+
+def _add_attention(
+    network: nn.Module,
+    batch: Tensor,
+    pictures: Sequence[Seen],
+    layer: str | None,
+    head: int | None,
+    query: tuple[int, int] | None,
+) -> None:
+    """Add the map of the last layer that attends to places, and those of foveate's own mechanisms."""
+    for seen in pictures:
+        calls = seen.attending()
+        if calls:
+            where = calls[-1]
+            laid = where.to_image(seen.size, query=query, head=head)
+            seen.maps[f"{ATTENTION}, {where.path}"] = laid.values[0].float().numpy()
+    if any(call.kind == "tap" for seen in pictures for call in seen.calls):
+        for site, kind, values in site_maps(network, batch):
+            if layer is None or fnmatchcase(site, layer):
+                for seen, one in zip(pictures, values, strict=True):
+                    seen.maps[f"{site}, {kind}"] = one
+
+
+def _judged(
+    found: FoundModel, batch: Tensor, pictures: Sequence[Seen], methods: Sequence[str], target: object
+) -> Any:
+    from foveate.explain.judging.judge import judge
+
+    maps = {
+        name: torch.from_numpy(np.stack([seen.maps[name] for seen in pictures]))
+        for name in methods
+        if all(name in seen.maps for seen in pictures)
+    }
+    normalisation = (found.form.mean, found.form.std)
+    return judge(found.model, batch, maps, target=target, normalisation=normalisation) if maps else None
+
+
+def _of_words(model: nn.Module, inputs: object) -> Look:
+    task: Any = model.task
+    readings = task.reads(model, inputs)
+    if not any(len(reading.weights) for reading in readings):
+        raise OptionError(
+            f"look: a model for {task.name} whose answers do not say what they read. Its attention, if it "
+            "has any, is in fv.record."
+        )
+    return Look(type(model).__name__, readings=readings)
