@@ -50,15 +50,21 @@ def looks(model: nn.Module, images: Any) -> Mapping[str, Tensor]:
 
     Returns:
         Name that ``record`` gives the weights -> (B, H, W), by ``positions``. Mechanisms whose weights have
-        no positions are left out.
+        no positions are left out. Maps with rows and columns that a model records by itself, outside of
+        mechanisms, keep their size.
     """
     with record(model) as maps:
         sizes = _run(model, images, lambda x, _: x.shape[2:])
     found = {}
     for path, tap in taps(model).items():
-        owner = _innermost_owner(path, sizes)
-        if path in maps and owner is not None:
+        owner, axes = _innermost_owner(path, sizes), tap.axes.split()
+        if path not in maps:
+            continue
+        if owner is not None:
             found[path] = positions(maps[path], tap.axes, *sizes[owner])
+        elif {"h", "w"} <= set(axes):
+            own = [maps[path].shape[axes.index(axis)] for axis in "hw"]
+            found[path] = positions(maps[path], tap.axes, *own)
     return {path: look for path, look in found.items() if look is not None}
 
 
