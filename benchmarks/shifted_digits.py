@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
+from torch import nn
 
 SIDE, REACH = 28, 4  # pixels
 TEST, COPIES = 500, 10  # digits; shifts of every training digit
@@ -58,6 +59,12 @@ def shifted(image: np.ndarray, down: int, right: int) -> np.ndarray:
     sources = slice(max(-down, 0), height + min(-down, 0)), slice(max(-right, 0), width + min(-right, 0))
     moved[rows, columns] = image[sources]
     return moved
+
+
+def fully_connected(classes: int = 10) -> nn.Module:
+    """Return the network that sees every pixel at once: two hidden layers of 256, as in the paper of RAM."""
+    layers = [nn.Flatten(), nn.Linear(3 * SIDE**2, 256), nn.ReLU(), nn.Linear(256, 256), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Linear(256, classes))
 
 
 if __name__ == "__main__":

@@ -67,9 +67,7 @@ def test_windows_are_those_of_a_loop():
     places = torch.tensor([[-1.0, 1.0], [0.31, -0.2], [1.0, -1.0]], dtype=torch.float64)
     for size, growth in ((4, 2), (3, 3)):
         found = windows(x, places, size=size, scales=2, growth=growth)
-        for b, scale, c, i, j in itertools.product(
-            range(3), range(2), range(2), range(size), range(size)
-        ):
+        for b, scale, c, i, j in itertools.product(range(3), range(2), range(2), range(size), range(size)):
             f = growth**scale
             row = math.floor((places[b, 1].item() + 1) / 2 * 11) - size * f // 2
             column = math.floor((places[b, 0].item() + 1) / 2 * 14) - size * f // 2
@@ -158,7 +156,9 @@ def test_every_weight_gets_a_gradient_and_none_flows_from_the_policy_into_the_co
     torch.manual_seed(0)
     out = model(x)
     further_loss(out, y).backward()
-    assert all((p.grad is not None) == n.startswith(("locator", "baseline")) for n, p in model.named_parameters())
+    assert all(
+        (p.grad is not None) == n.startswith(("locator", "baseline")) for n, p in model.named_parameters()
+    )
     nn.functional.cross_entropy(out.logits, y).backward()
     assert all(p.grad is not None for p in model.parameters())
 
@@ -210,7 +210,9 @@ def test_the_published_file_fits_the_control_too(tmp_path):
     model = fv.create_model(PARITY.replace(")", ", policy=random)"), classes=4)
     assert fv.load_published(model, tmp_path / "ram.pth") == ()
     with pytest.raises(CheckpointError, match=r"sensor\.look\.weight"):
-        fv.load_published(fv.create_model(PARITY.replace("scales=2", "scales=3"), classes=4), tmp_path / "ram.pth")
+        fv.load_published(
+            fv.create_model(PARITY.replace("scales=2", "scales=3"), classes=4), tmp_path / "ram.pth"
+        )
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])

@@ -170,7 +170,10 @@ class BottomUp(nn.Module):
                 f"BottomUp: got {tuple(x.shape)} of {x.dtype}, expected floating point images "
                 f"(B, {channels}, H, W). Build it with the in_channels of the images."
             )
-        maps = self.encoder(x)
+        return self.classify(self.encoder(x))
+
+    def classify(self, maps: Sequence[Float[Tensor, "b _ _ _"]]) -> Float[Tensor, "b q"]:
+        """Return logits, from the encoder's maps: the head alone, such as on maps that were stored."""
         if self.positions.recording and isinstance(self.pools[0], PyramidPool):
             self._show(maps)
         vectors = [pool(y) for pool, y in zip(self.pools, maps, strict=True)]
