@@ -3,14 +3,15 @@
     python -m benchmarks.bottom_up_heads cifar10 chest_xray --data DIR [--seeds 5] [--epochs 12]
 
 The last three maps of an EfficientNet-Lite0 with ImageNet's weights are computed once; then every head is
-trained on them with the same seeds and the same order of images. Printed are, for each head: its parameters, the
-accuracy on the test images in points, and the difference to global average pooling with its verdict, over seeds
-and test images, the intervals together at 95 %. DIR holds the folders of the data sets.
+trained on them with the same seeds and the same order of images. Printed are, for each head: its parameters,
+the accuracy on the test images in points, and the difference to global average pooling with its verdict, over
+seeds and test images, the intervals together at 95 %. DIR holds the folders of the data sets.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,12 +69,16 @@ CASES = {"cifar10": Case(96, (1, 2, 3), 150, 300), "chest_xray": Case(160, (1, 2
 def main() -> None:
     """Measure the heads on the data sets that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("cases", nargs="+", choices=CASES)
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("cases", nargs="*", default=list(CASES))
+    parser.add_argument("--data", type=Path, default=Path())
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--margin", type=float, default=1.0, help="points")
     options = parser.parse_args()
+    if missing := [name for name in options.cases if name not in CASES or not (options.data / name).is_dir()]:
+        sys.exit(
+            f"{options.data} does not hold {', '.join(missing)}. Pass --data DIR, of {', '.join(CASES)}."
+        )
     torch.set_num_threads(1)
     for name in options.cases:
         began = time.process_time()

@@ -1,6 +1,6 @@
 """Handwritten digits of scikit-learn, 28 x 28 pixels and off centre, as folders of images by split and class.
 
-python -m benchmarks.shifted_digits digits
+    python -c 'from benchmarks.shifted_digits import write; print(write("digits"))'
 
 Each of the 1,797 digits of 8 x 8 pixels is enlarged to 28 x 28 (bicubic) and shifted by up to 4 pixels either
 way; what leaves the picture is lost. 1,297 digits are trained on, each in ten shifts; 500 test, each in one.
@@ -8,7 +8,6 @@ way; what leaves the picture is lost. 1,297 digits are trained on, each in ten s
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +20,9 @@ SIDE, REACH = 28, 4  # pixels
 TEST, COPIES = 500, 10  # digits; shifts of every training digit
 
 
-def write(folder: Path, copies: int = COPIES) -> dict[str, int]:
+def write(folder: Path | str, copies: int = COPIES) -> dict[str, int]:
     """Write the images, always the same ones, and return how many there are of each split."""
+    folder = Path(folder)
     digits = load_digits()
     train, test = train_test_split(
         np.arange(len(digits.target)), test_size=TEST, stratify=digits.target, random_state=0
@@ -65,7 +65,3 @@ def fully_connected(classes: int = 10) -> nn.Module:
     """Return the network that sees every pixel at once: two hidden layers of 256, as in the paper of RAM."""
     layers = [nn.Flatten(), nn.Linear(3 * SIDE**2, 256), nn.ReLU(), nn.Linear(256, 256), nn.ReLU()]
     return nn.Sequential(*layers, nn.Linear(256, classes))
-
-
-if __name__ == "__main__":
-    print(write(Path(sys.argv[1])))
