@@ -1,4 +1,4 @@
-"""The bottom-up classifier: its parts by loops in float64, its switches, any size of picture, its maps, its cost."""
+"""The bottom-up classifier: its formulas by loops in float64, its switches, any size, its maps, its cost."""
 
 import math
 
@@ -38,7 +38,7 @@ def small(options="", classes=4):
 
 def pooled(model, y, options):
     """One picture's vector of one layer (C,), from its map (C, H, W), by the formulas."""
-    pool = model.pools[[p for p in model.encoder.channels[-len(model.pools) :]].index(y.shape[0])]
+    pool = model.pools[list(model.encoder.channels[-len(model.pools) :]).index(y.shape[0])]
     if "levels=none" in options:
         return torch.stack([channel.sum() / channel.numel() for channel in y])
     kept, levels, scores = [], [], []

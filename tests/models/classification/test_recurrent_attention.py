@@ -1,4 +1,4 @@
-"""RAM: parity with the best-known public code, the loss and its gradient by their formulas, and what it sees."""
+"""RAM: parity with the best-known public code, loss and gradient by their formulas, and what it sees."""
 
 import itertools
 import math
@@ -14,6 +14,9 @@ from foveate.errors import CheckpointError, OptionError, ShapeError
 from foveate.models.classification.glimpse_sensor import windows
 from foveate.models.classification.recurrent_attention import Glimpses
 from foveate.models.outputs import further_loss
+from foveate.tasks import Classification
+from foveate.train import TrainConfig, fit
+from tests.train.train_samples import feeds
 
 FIXTURE = Path(__file__).with_name("ram.npz")
 SMALL = "recurrent_attention(in_channels=1, glimpse_size=4, hidden=8, look_width=5, place_width=3)"
@@ -117,11 +120,11 @@ def test_the_reward_of_several_labels_is_the_share_that_is_right():
 
 
 def test_the_policy_learns_to_look_where_the_answer_is():
-    """One mark in the picture tells the class; what a glimpse in the middle sees says on which side it lies."""
+    """One mark tells the class; what a glimpse in the middle sees says on which side it lies."""
     torch.manual_seed(0)
     model = fv.create_model(
-        "recurrent_attention(in_channels=1, glimpses=2, glimpse_size=4, hidden=32, look_width=16, place_width=16,"
-        " first_place=centre, place_std=0.3, reinforce_weight=0.1)",
+        "recurrent_attention(in_channels=1, glimpses=2, glimpse_size=4, hidden=32, look_width=16, "
+        "place_width=16, first_place=centre, place_std=0.3, reinforce_weight=0.1)",
         classes=2,
     )
     optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
@@ -250,6 +253,21 @@ def test_the_inference_path_is_exported():
 def test_impossible_options(options, said):
     with pytest.raises(OptionError, match=said):
         fv.create_model(f"recurrent_attention({options})", classes=3)
+
+
+def test_an_interrupted_training_ends_with_the_weights_of_an_undisturbed_one(tmp_path):
+    def train(name, **more):
+        torch.manual_seed(0)
+        model = fv.create_model(SMALL.replace("in_channels=1, ", ""), classes=3)
+        config = TrainConfig(epochs=2, batch_size=10, augment="none", **more)
+        task = Classification(("a", "b", "c"))
+        return fit(model, task, feeds(), config, tmp_path / name).model.state_dict()
+
+    whole, start = train("whole"), fv.create_model(SMALL, classes=3).state_dict()
+    train("parts", max_steps=7)
+    resumed = train("parts")
+    assert list(whole) == list(resumed) == list(start)
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 
 
 def test_images_of_other_channels_are_told():

@@ -150,8 +150,8 @@ def regions(
 ) -> Float[Tensor, "b k c"]:
     """Return the greatest value, or mean, of each channel in each region: by level, row by row.
 
-    A region of level n is exactly a block of regions of any multiple of n, so that for the greatest values the
-    map itself is read for the finest levels only.
+    A region of level n is exactly a block of regions of any multiple of n, so that for the greatest values
+    the map itself is read for the finest levels only.
 
     Example:
         >>> regions(torch.arange(16.0).view(1, 1, 4, 4), (1, 2)).flatten()

@@ -134,7 +134,7 @@ class BottomUp(nn.Module):
         channels = self.encoder.channels[-self.encoder.wanted :]
 
         def pool(number: int) -> nn.Module:
-            if levels == "none":
+            if isinstance(levels, str):
                 return GlobalAverage()
             attention = PyramidPool(
                 number,
@@ -148,7 +148,7 @@ class BottomUp(nn.Module):
             return Pyramid(levels, statistic) if concatenate else attention
 
         self.pools = nn.ModuleList(pool(number) for number in channels)
-        joined = sum(level**2 for level in levels) if concatenate else 1
+        joined = sum(n * n for n in levels) if concatenate and not isinstance(levels, str) else 1
         widths = tuple(number * joined for number in channels)
         several = len(widths) > 1
         self.layer_weights = (
