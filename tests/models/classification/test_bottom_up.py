@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+import torchvision
 from torch.nn.functional import adaptive_avg_pool2d
 
 import foveate as fv
@@ -208,6 +209,36 @@ def test_the_inference_path_is_exported_for_any_size(options):
     for shape in ((3, 3, 21, 9), (1, 3, 32, 32)):
         other = torch.rand(shape)
         torch.testing.assert_close(program.module()(other), model(other))
+
+
+def test_weights_of_the_plain_classifier_are_kept(tmp_path, caplog):
+    plain = drawn(torchvision.models.resnet18(num_classes=4))
+    torch.save(plain.state_dict(), tmp_path / "mine.pth")
+    x = torch.rand(2, 3, 64, 64)
+    same = fv.create_model("bottom_up(backbone=resnet18, levels=none, layers=1)", classes=4).eval()
+    assert fv.load_published(same, tmp_path / "mine.pth") == ()
+    with torch.no_grad():
+        torch.testing.assert_close(same(x), plain(x), rtol=1e-4, atol=1e-4)
+    other = fv.create_model("bottom_up(backbone=resnet18, levels=(1, 2), layers=1)", classes=7)
+    fresh = fv.load_published(other, tmp_path / "mine.pth")
+    assert {name.split(".")[0] for name in fresh} == {"pools", "scores"}
+    assert "starts afresh" not in caplog.text
+    whole = fv.create_model("bottom_up(backbone=resnet18, levels=(1, 2))", classes=4)
+    fv.load_published(whole, tmp_path / "mine.pth")
+    assert torch.equal(whole.encoder.state_dict()["layer4.1.conv2.weight"], plain.layer4[1].conv2.weight)
+    assert "scores starts afresh" in caplog.text
+
+
+@pytest.mark.parametrize("start", ["identity", "paper"])
+def test_the_pooling_is_inserted_into_a_model_whose_weights_and_output_are_kept(start):
+    plain, x = drawn(torchvision.models.resnet18(num_classes=4)), torch.rand(2, 3, 64, 64)
+    spec = "pyramid_pool(levels=(1, 2), level_attention=false, statistic=mean)@pool"
+    attended = fv.insert(plain, spec, example=x, start=start)
+    assert attended.state_dict().keys() > plain.state_dict().keys()
+    with fv.record(attended) as maps, torch.no_grad():
+        found = attended(x)
+    assert torch.equal(found, plain(x)) == (start == "identity")
+    assert sorted(tuple(weights.shape) for weights in maps.values()) == [(2, 2), (2, 5)]
 
 
 def test_half_precision():

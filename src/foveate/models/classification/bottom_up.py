@@ -17,7 +17,8 @@ Differs the three are published one by one; putting them together, and pooling e
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -41,6 +42,8 @@ from foveate.models.normalisation import (
     model_normalisation,
 )
 from foveate.options import one_of, whole
+
+_log = logging.getLogger("foveate")
 
 
 class GlobalAverage(nn.Module):
@@ -193,6 +196,27 @@ class BottomUp(nn.Module):
             fine = interpolate(look.unsqueeze(1), size, mode="nearest-exact")
             shown.append(fine / fine.sum(dim=(2, 3), keepdim=True))
         self.positions(torch.cat(shown, dim=1))
+
+    def from_published(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the weights of the plain classifier under the names of this network.
+
+        Those of its own head are kept where it reads one vector of the same length, the last map's; elsewhere
+        the head starts afresh, and the log says so.
+        """
+        own = self.state_dict()
+        if any(name.startswith("encoder.") for name in state):
+            return dict(state)
+        place = "encoder.network." if any(name.startswith("encoder.network.") for name in own) else "encoder."
+        kept = {f"{place}{name}": value for name, value in state.items() if f"{place}{name}" in own}
+        heads = [name for name in state if f"{place}{name}" not in own and state[name].ndim == 2]
+        read = [name for name in heads if state[name].shape[1] == self.scores.in_features]
+        if self.layer_weights is None and len(read) == 1:
+            layer = read[0].removesuffix("weight")
+            head = {f"scores.{part}": state[f"{layer}{part}"] for part in ("weight", "bias")}
+        else:
+            _log.warning("bottom_up: the weights of the classifier's head do not fit; scores starts afresh")
+            head = {name: value for name, value in own.items() if name.startswith("scores.")}
+        return {**kept, **head}
 
     @property
     def published_normalisation(self) -> tuple[Triple, Triple] | None:
