@@ -41,7 +41,7 @@ def draw(words, shape):
 
 
 def drawn(names):
-    """Return weights by the rule of the fixtures: unit normal from a hash of seed and name, scaled by rank."""
+    """Return weights by the rule of the fixtures: unit normal from a hash of seed and name, scaled."""
     found = {}
     for name, shape in names.items():
         if name.endswith("num_batches_tracked"):

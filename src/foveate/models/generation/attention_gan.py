@@ -168,6 +168,6 @@ def _place(size: int, at: int | None) -> int:
 def _expect_plain(goal: Goal, size: int, at: int | None) -> None:
     if goal.length or size != SIZE or at is not None:
         raise OptionError(
-            f'form="transposed": got classes={goal.classes}, pose={goal.pose}, size={size}, at={at}; it draws '
-            f'{SIZE} px without a condition. Write size={SIZE} and leave the others out, or form="residual".'
+            f'form="transposed": got classes={goal.classes}, pose={goal.pose}, size={size}, at={at}; it '
+            f'draws {SIZE} px without a goal. Write size={SIZE} and leave the others out, or form="residual".'
         )

@@ -52,7 +52,7 @@ class Goal:
         if not self.length:
             if condition is not None and condition.numel():
                 raise ShapeError(
-                    f"condition: got {tuple(condition.shape)}, but this model draws without one. Leave it out."
+                    f"condition: got {tuple(condition.shape)}, but this model draws without. Leave it out."
                 )
             return
         expected = (items, self.length)
@@ -74,7 +74,5 @@ def condition_net(goal: Goal, rule: str | None = None) -> nn.Module:
     if not goal.pose:
         return nn.Identity()
     sizes = ((goal.length, WIDTH), (WIDTH, WIDTH))
-    first, second = (
-        nn.Linear(*pair) if rule is None else SpectralLinear(*pair, rule=rule) for pair in sizes
-    )
+    first, second = (nn.Linear(*pair) if rule is None else SpectralLinear(*pair, rule=rule) for pair in sizes)
     return nn.Sequential(first, nn.ReLU(), second)

@@ -1,4 +1,4 @@
-"""SAGAN's residual generator and projection discriminator, in the layout that was released with BigGAN-PyTorch.
+"""SAGAN's residual generator and projection discriminator, in the layout released with BigGAN-PyTorch.
 
 Formula generator: linear, then blocks of norm, ReLU, up, conv, norm, ReLU, conv beside up and 1x1 conv; norm,
         ReLU, conv, tanh. Discriminator: blocks of ReLU, conv, ReLU, conv, mean of 2x2, beside 1x1 conv and
@@ -13,6 +13,8 @@ Differs none in the numbers. At 32 px the released table calls the maps of all f
 """
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float
@@ -112,7 +114,7 @@ class Generator(nn.Module):
         self.condition = condition_net(goal)
         self.linear = SpectralLinear(noise, widths[0] * FIRST**2, rule=rule)
         self.blocks = nn.ModuleList()
-        for number, (width, out) in enumerate(zip(widths, widths[1:], strict=False), 1):
+        for number, (width, out) in enumerate(pairwise(widths), 1):
             stage = nn.ModuleList([_Up(width, out, goal, rule)])
             if attention != "none" and FIRST * 2**number in at:
                 stage.append(self_attention(attention, out, rule))
@@ -166,7 +168,7 @@ class Discriminator(nn.Module):
         self.goal = goal
         self.condition = condition_net(goal, rule)
         self.blocks = nn.ModuleList()
-        for number, (width, out) in enumerate(zip(widths, widths[1:], strict=False)):
+        for number, (width, out) in enumerate(pairwise(widths)):
             halves = number < _HALVED[size]
             stage = nn.Sequential(_Down(width, out, rule, first=number == 0, halves=halves))
             if attention != "none" and sides[number] in at:

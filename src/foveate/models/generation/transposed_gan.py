@@ -8,7 +8,6 @@ Differs none in the numbers. Their u and v are parameters that are not trained, 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 from jaxtyping import Float
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from foveate.models.generation.condition import Goal
 from foveate.models.generation.self_attention import self_attention
 from foveate.models.generation.spectral_norm import SpectralConv2d, SpectralConvTranspose2d
+from foveate.models.weight_names import renamed as renamed_by
 
 SIZE = 64
 _RENAMED = [
@@ -112,9 +112,4 @@ def _attention(kind: str, channels: int, rule: str) -> nn.Module:
 
 
 def _renamed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    found = {}
-    for name, value in state.items():
-        for pattern, ours in _RENAMED:
-            name = re.sub(pattern, ours, name)
-        found[name] = value
-    return found
+    return renamed_by(state, _RENAMED, {})
