@@ -6,7 +6,7 @@ Loss     hinge.
 Record   what a net trained on the real pictures sees in each test picture and in the one drawn for its
          condition: see ``metrics.pictures.picture_metric``. KID is the usual metric.
 
-Inputs   ``classes``, ``columns`` (of the pose), ``size`` in pixels; ``rate`` and ``steps``, the discriminator's.
+Inputs   ``classes``, ``columns`` (of the pose), ``size`` in pixels; ``rate`` and ``steps`` of the first part.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class Generation(Task):
     @classmethod
     def open(cls, source: object, /, **options: object) -> PosedImages:
         """Open pictures with their classes and poses; see ``open_posed``."""
-        return open_posed(source, **checked("pictures", open_posed, options))
+        return call_opener("pictures", open_posed, options, source)
 
     @classmethod
     def reopen(cls, origin: Mapping[str, Any]) -> PosedImages:
@@ -220,8 +220,8 @@ class Generation(Task):
         missing = [part for part in _NEEDED if not hasattr(model, part)]
         if missing:
             raise ShapeError(
-                f"{name}: {type(model).__name__} has no {', '.join(missing)}, as {self.name} needs it. Choose "
-                "attention_gan, or give yours what AttentionGAN has."
+                f"{name}: {type(model).__name__} has no {', '.join(missing)}, as {self.name} needs it. "
+                "Choose attention_gan, or give yours what AttentionGAN has."
             )
         gan, expected = cast(Any, model), (2, 3, self.size, self.size)
         given = self._example(2, gan.noise)
@@ -305,7 +305,7 @@ class Generation(Task):
     # What one sees
 
     def sketch(self, model: nn.Module, folder: Path, epoch: int) -> None:
-        """Draw a sheet into ``samples/``, of the same noise and goals each time, some twenty times a training."""
+        """Draw a sheet into ``samples/``, always of the same noise and goals, some twenty in a training."""
         total = self.recipe.epochs
         if epoch and epoch + 1 != total and (epoch + 1) % max(1, total // SHEETS):
             return

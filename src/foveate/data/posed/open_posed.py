@@ -24,12 +24,12 @@ from foveate.data.tables.table import read_table
 from foveate.errors import DataError, OptionError
 from foveate.options import checked
 
-DIGITS = "digits"
+DIGITS = "turned_digits"
 _ALL = "picture"  # the one class of pictures without classes
 
 
 def means_digits(source: object) -> bool:
-    """Return whether a text means the built-in turned digits: ``digits(size=16)``."""
+    """Return whether a text means the built-in turned digits: ``turned_digits(size=16)``."""
     text = source.strip() if isinstance(source, str) else ""
     return text.startswith(f"{DIGITS}(") and text.endswith(")") and not Path(text).exists()
 
@@ -50,7 +50,7 @@ def open_posed(
     Args:
         source: A folder of class folders; a folder of pictures, alone or in train, val and test; a table with
             the columns path and, if wanted, label, split, group and columns of numbers: the pose;
-            "digits(size=16, angle=45)" for built-in digits; or anything else that has one label a picture,
+            "turned_digits(size=16, angle=45)", built in; or anything else that has one label a picture,
             such as scenes.
         seed: Decides how data in one piece is cut, and how digits are turned.
         shares: Of train, val and test, for data in one piece.

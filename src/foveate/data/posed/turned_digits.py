@@ -63,8 +63,8 @@ def turned_digits(
     splits = {name: _split(pictures, labels, draws, rows[name], size) for name in SPLITS}
     digest = hashlib.sha256(f"turned digits {VERSION} {seed} {sorted(options.items())}".encode()).hexdigest()
     classes = tuple(str(label) for label in range(10))
-    origin: Mapping[str, object] = {"source": "digits()", "seed": seed, "options": options}
-    images = ImageData("digits", classes, splits, origin, digest)
+    origin: Mapping[str, object] = {"source": "turned_digits()", "seed": seed, "options": options}
+    images = ImageData("turned_digits", classes, splits, origin, digest)
     poses = {name: draws[rows[name]].reshape(-1, 1)[:, : int(angle > 0)] for name in SPLITS}
     columns = (PoseColumn("angle", True, -angle, angle),) if angle else ()
     return PosedImages(images, classes, columns, poses, origin)

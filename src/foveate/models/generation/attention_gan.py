@@ -45,8 +45,8 @@ class AttentionGAN(nn.Module):
         form: "residual", as released with BigGAN-PyTorch, or "transposed", as in heykeetae's tutorial: 64 px,
             no condition.
         attention: "released", "paper" or "none"; None takes what the form was published with.
-        at: Side of the map that attention follows, in pixels; half the side of the pictures if None. Authors,
-            for 128 px: 32.
+        at: Side of the map that attention follows, in pixels; half the side of the pictures, at least 8, if
+            None. Authors, for 128 px: 32.
         spectral: Rule of spectral normalisation, "released", "authors", "toy" or "torch"; None takes what the
             form was published with.
 
@@ -157,7 +157,7 @@ def _place(size: int, at: int | None) -> int:
     if size not in UP:
         sizes = ", ".join(map(str, UP))
         raise OptionError(f"size: got {size}, expected one of {sizes}: each block doubles the side, from 4.")
-    place = size // 2 if at is None else at
+    place = max(8, size // 2) if at is None else at
     sides = [8 * 2**n for n in range(len(UP[size]) - 1)]
     if place not in sides:
         known = ", ".join(map(str, sides))

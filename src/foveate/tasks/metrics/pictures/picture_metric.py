@@ -21,7 +21,7 @@ from foveate.registry import Registry
 from foveate.spelling import build, written
 from foveate.tasks.metric import Metric
 
-Features = Float64[np.ndarray, "n d"]
+Features = Float64[np.ndarray, "_ d"]
 GROUPS = 20
 
 
