@@ -112,7 +112,7 @@ def our_step(batch: int) -> tuple[AttentionGAN, Callable[[], None]]:
     """Return our model and a function that takes one step, as the training loop takes it."""
     kind = tasks["generation"]
     model = AttentionGAN(form="transposed", size=64).to(memory_format=torch.channels_last).train()
-    inputs = {"classes": [], "columns": [], "size": 64, "rate": 1.0, "steps": 1}
+    inputs = {"classes": [], "columns": [], "size": 64, "features": "own", "rate": 1.0, "steps": 1}
     recipe = kind.usual
     task = kind.of(inputs, recipe=recipe)
     parts = task.parts(model)

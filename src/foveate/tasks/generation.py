@@ -6,7 +6,8 @@ Loss     hinge.
 Record   what a net trained on the real pictures sees in each test picture and in the one drawn for its
          condition: see ``metrics.pictures.picture_metric``. KID is the usual metric.
 
-Inputs   ``classes``, ``columns`` (of the pose), ``size`` in pixels; ``rate`` and ``steps`` of the first part.
+Inputs   ``classes``, ``columns`` (of the pose), ``size`` in pixels, ``features`` that distances are over;
+         ``rate`` and ``steps`` of the discriminator.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
 import torch
@@ -46,9 +47,11 @@ from foveate.tasks.base import Inputs, Task, tasks
 from foveate.tasks.cards.overlay import data_uri
 from foveate.tasks.drawn_pictures import COLUMNS, condition_or_none, draw_for, overview
 from foveate.tasks.goal_scores import GoalScores, width_of
+from foveate.tasks.inception_net import INCEPTION
 from foveate.tasks.judged import Judged, Told
 from foveate.tasks.losses.hinge import discriminator_hinge, generator_hinge
 from foveate.tasks.metrics.pictures import PictureMetric, parse_picture_metric, picture_metrics
+from foveate.tasks.metrics.pictures.goal_accuracy import ClassAccuracy, PoseAccuracy
 from foveate.tasks.metrics.pictures.picture_metric import named_after
 from foveate.tasks.part import Network, Part
 from foveate.tasks.picture_net import OWN, Judge, judge_for
@@ -80,7 +83,9 @@ class Generation(Task):
         self.scores = GoalScores(len(self.classes), self.columns)
         self.bare_metric = parse_picture_metric(metric or "kid")
         self.scores.expect(self.bare_metric)
-        self.metric: PictureMetric = named_after(self.bare_metric, OWN)
+        self.seer = INCEPTION if inputs["features"] == "inception" else OWN
+        by_features = not isinstance(self.bare_metric, ClassAccuracy | PoseAccuracy)
+        self.metric: PictureMetric = named_after(self.bare_metric, self.seer if by_features else OWN)
         self.judging: Judge | None = None
 
     # What the data is
@@ -133,11 +138,20 @@ class Generation(Task):
         return cls.usual
 
     @classmethod
-    def inputs_of(cls, data: Data, *, rate: float = 4.0, steps: int = 1) -> dict[str, Any]:
+    def inputs_of(
+        cls,
+        data: Data,
+        *,
+        features: Literal["own", "inception"] = "own",
+        rate: float = 4.0,
+        steps: int = 1,
+    ) -> dict[str, Any]:
         """Return classes, pose and size.
 
         Args:
             data: The pictures.
+            features: Of KID, FID, precision and recall: of a net trained on the data, or of torchvision's
+                Inception v3, if its weights are at hand.
             rate: The discriminator's learning rate as a multiple of the generator's.
             steps: Of the discriminator for each one of the generator.
         """
@@ -146,6 +160,7 @@ class Generation(Task):
             "classes": list(posed.classes),
             "columns": [asdict(column) for column in posed.columns],
             "size": _side(posed.images),
+            "features": features,
             "rate": positive("rate", float(rate)),
             "steps": whole("steps", steps),
         }
@@ -154,6 +169,7 @@ class Generation(Task):
     def read_inputs(cls, plain: Mapping[str, Any]) -> Inputs:
         """Return what a saved model carries, checked."""
         kinds: dict[str, Any] = {"classes": list[str], "size": int, "rate": float, "steps": int}
+        kinds["features"] = Literal["own", "inception"]
         for name, kind in kinds.items():
             fitted(plain.get(name), kind, name)
         columns = plain.get("columns")
@@ -178,7 +194,13 @@ class Generation(Task):
             )
         splits = cache(posed.images, size=self.size)
         train = self._feed(posed, "train", splits["train"], TrainConfig(augment="none"))
-        self.judging = judge_for(train, len(self.classes), width_of(self.columns), posed.fingerprint)
+        self.judging = judge_for(
+            train,
+            len(self.classes),
+            width_of(self.columns),
+            posed.fingerprint,
+            inception=self.inputs["features"] == "inception",
+        )
         recipe = TrainConfig(augment=self.recipe.augment, colour=self.recipe.colour)
         return {name: self._feed(posed, name, split, recipe) for name, split in splits.items()}
 
@@ -191,7 +213,7 @@ class Generation(Task):
         """Return classes, pose, size and what judges."""
         classes = f"{len(self.classes)} classes" if self.classes else "no classes"
         pose = (f"pose {', '.join(column.name for column in self.columns)}",) if self.columns else ()
-        return (classes, *pose, f"{self.size} px", f"judged by {OWN}")
+        return (classes, *pose, f"{self.size} px", f"judged by {self.seer}")
 
     def saved(self, data: Data) -> dict[str, Any]:
         """Return the inputs as a saved model carries them."""

@@ -25,6 +25,7 @@ from foveate.data.cache import cache_folder
 from foveate.data.posed.posed_feed import PosedFeed
 from foveate.errors import CheckpointError
 from foveate.running import eval_no_grad
+from foveate.tasks.inception_net import InceptionNet
 from foveate.tensor_file import load_tensors, save_tensors
 
 OWN = "a net trained on the data"
@@ -61,8 +62,9 @@ class PictureNet(nn.Module):
         )
         self.narrow = nn.Linear(96 * _PLACES**2, FEATURES)
         self.drop = nn.Dropout(0.3)
-        self.label = nn.Linear(FEATURES, classes or (0 if pose else _TURNS))
-        self.number = nn.Linear(FEATURES, pose)
+        labels = classes or (0 if pose else _TURNS)
+        self.label = nn.Linear(FEATURES, labels) if labels else None
+        self.number = nn.Linear(FEATURES, pose) if pose else None
 
     def features(self, images: Float[Tensor, "b 3 s s"]) -> Float[Tensor, "b 64"]:
         """Return the features of pictures."""
@@ -71,7 +73,12 @@ class PictureNet(nn.Module):
     def forward(self, images: Float[Tensor, "b 3 s s"]) -> tuple[Tensor, Tensor]:
         """Return logits of the classes and the numbers of the pose."""
         found = self.drop(self.features(images))
-        return self.label(found), self.number(found)
+        labels, numbers = (found[:, :0] if layer is None else layer(found) for layer in self._ends)
+        return labels, numbers
+
+    @property
+    def _ends(self) -> tuple[nn.Linear | None, nn.Linear | None]:
+        return self.label, self.number
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,29 +86,31 @@ class Judge:
     """A net with what it takes to judge by it.
 
     Args:
-        net: In evaluation mode.
-        centre: Mean of every feature over the training pictures (64,).
+        net: Sees class and pose; in evaluation mode.
+        seer: Gives the features: the same net, or Inception.
+        centre: Mean of every feature over the training pictures (D,).
         spread: Its standard deviation there; 1 where it never varies.
-        training: Features of the training pictures (N, 64), brought to mean 0 and deviation 1.
+        training: Features of the training pictures (N, D), brought to mean 0 and deviation 1.
     """
 
     net: PictureNet
+    seer: PictureNet | InceptionNet
     centre: Float[Tensor, " d"]
     spread: Float[Tensor, " d"]
     training: Float64[np.ndarray, "n d"]
 
     def look(self, images: Float[Tensor, "b 3 s s"]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return features (B, 64), of mean 0 and deviation 1 in training, classes (B,) and pose (B, P)."""
+        """Return features (B, D), of mean 0 and deviation 1 in training, classes (B,) and pose (B, P)."""
         with eval_no_grad(self.net):
             shown = images.detach().float().cpu().contiguous()
-            found = self.net.features(shown)
-            labels, numbers = self.net.label(found), self.net.number(found)
+            labels, numbers = self.net(shown)
+            found = self.seer.features(shown)
         seen = labels.argmax(dim=1) if labels.shape[1] else torch.zeros(len(images), dtype=torch.int64)
         scaled = ((found - self.centre) / self.spread).double().numpy()
         return scaled, seen.numpy(), numbers.double().numpy()
 
 
-def judge_for(feed: PosedFeed, classes: int, pose: int, contents: str) -> Judge:
+def judge_for(feed: PosedFeed, classes: int, pose: int, contents: str, *, inception: bool = False) -> Judge:
     """Return the judge of these training pictures, trained now if it was not before.
 
     Args:
@@ -109,7 +118,12 @@ def judge_for(feed: PosedFeed, classes: int, pose: int, contents: str) -> Judge:
         classes: K.
         pose: P.
         contents: A hash of the data, with which the net is kept.
+        inception: Whether features are those of Inception.
+
+    Raises:
+        OptionError: Its weights are not at hand.
     """
+    seer = InceptionNet() if inception else None
     side = feed.feed.split.images.shape[2]
     key = f"picture net {VERSION} {contents} {side} {classes} {pose} {FEATURES} {len(feed)}"
     path = cache_folder() / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.safetensors"
@@ -118,7 +132,7 @@ def judge_for(feed: PosedFeed, classes: int, pose: int, contents: str) -> Judge:
         _log.warning("training %s, which drawn pictures are judged by", OWN.removeprefix("a "))
         net = _trained(feed, classes, pose)
         save_tensors(net.state_dict(), path)
-    return _judging(net, feed)
+    return _judging(net, seer or net, feed)
 
 
 def _kept(path: Path, classes: int, pose: int) -> PictureNet | None:
@@ -173,13 +187,14 @@ def _loss(net: PictureNet, images: Tensor, conditions: Tensor) -> Tensor:
     return loss
 
 
-def _judging(net: PictureNet, feed: PosedFeed) -> Judge:
-    plain = Judge(net, torch.zeros(FEATURES), torch.ones(FEATURES), np.zeros((0, FEATURES)))
-    training = np.concatenate([plain.look(batch.images)[0] for batch in feed.test(256)])
+def _judging(net: PictureNet, seer: PictureNet | InceptionNet, feed: PosedFeed) -> Judge:
+    with eval_no_grad(seer):
+        seen = [seer.features(batch.images.contiguous()).double().numpy() for batch in feed.test(256)]
+    training = np.concatenate(seen)
     centre, spread = training.mean(axis=0), training.std(axis=0)
     spread[spread < 1e-6] = 1.0
     scaled = (training - centre) / spread
-    return Judge(net, torch.from_numpy(centre).float(), torch.from_numpy(spread).float(), scaled)
+    return Judge(net, seer, torch.from_numpy(centre).float(), torch.from_numpy(spread).float(), scaled)
 
 
 def _layer(channels: int, out: int) -> list[nn.Module]:
