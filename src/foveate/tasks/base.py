@@ -24,6 +24,7 @@ from foveate.calls import parse_call
 from foveate.data.checks.finding import Finding
 from foveate.data.feed import Data, Feed
 from foveate.data.folds import Foldable, Folds, fold_sequences
+from foveate.data.picture_form import PictureForm
 from foveate.errors import DataError, OptionError
 from foveate.options import checked
 from foveate.recipe import TrainConfig
@@ -343,6 +344,13 @@ class Task(ABC):
         return []
 
     # Using a trained model
+
+    def picture_form(self) -> PictureForm | None:
+        """Return how pictures become the input of a model, for who draws or judges where it looks.
+
+        None if its input is not one batch of pictures (B, 3, H, W).
+        """
+        return None
 
     def predict(self, model: nn.Module, inputs: object, **options: Any) -> Any:
         """Return a model's predictions for the user's inputs, as ``fv.predict`` and ``model.predict`` do.

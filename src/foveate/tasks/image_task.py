@@ -30,6 +30,7 @@ from foveate.data.image_feed import ImageFeed
 from foveate.data.image_folds import fold_images
 from foveate.data.image_size import natural_size, stated_size
 from foveate.data.open import open_data, reopen
+from foveate.data.picture_form import PictureForm
 from foveate.errors import CheckpointError, DataError, FoveateError, ShapeError, in_one_line
 from foveate.files import read_json
 from foveate.models.decoders.word_model import WordModel
@@ -43,6 +44,7 @@ from foveate.tasks.chance import chance_score
 from foveate.tasks.judged import Judged
 from foveate.tasks.losses.weights import class_weights
 from foveate.tasks.part import Network
+from foveate.tasks.picture_inputs import reading_of
 from foveate.typed import Misfit, fitted
 
 HAVE = {"mask": "masks", "label": "one label per image", "labels": "several labels per image"}
@@ -257,6 +259,11 @@ class ImageTask(Task):
         stated = self.inputs.get("normalisation", (HALF, HALF))
         mean, std = (stated["mean"], stated["std"]) if isinstance(stated, dict) else stated
         return expect_normalisation(tuple(mean), tuple(std))
+
+    def picture_form(self) -> PictureForm:
+        """Return the size, the normalisation, and how files are read; pictures are cut as for training."""
+        levels = reading_of(self.inputs).levels
+        return PictureForm(self.size, *self.normalisation, cut=self.truths[0] != "mask", levels=levels)
 
     def facts(self) -> tuple[str, ...]:
         """Return how many classes there are, and the size of the images."""
