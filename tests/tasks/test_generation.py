@@ -98,7 +98,7 @@ def test_the_losses_are_the_hinge_and_reach_one_part_each(tmp_path):
     task = Generation.of(Generation.inputs_of(data), recipe=RECIPE)
     torch.manual_seed(0)
     model = fv.create_model(MODEL, **task.model_options()).eval()
-    batch = next(iter(task.feeds(data)["train"].test(6)))
+    batch = next(iter(task.feeds(data)["train"].train(batch_size=6, seed=0, epoch=0)))
     torch.manual_seed(1)
     loss = task.loss(model, batch, "discriminator")
     torch.manual_seed(1)

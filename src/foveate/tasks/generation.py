@@ -54,7 +54,8 @@ from foveate.tasks.metrics.pictures import PictureMetric, parse_picture_metric, 
 from foveate.tasks.metrics.pictures.goal_accuracy import ClassAccuracy, PoseAccuracy
 from foveate.tasks.metrics.pictures.picture_metric import named_after
 from foveate.tasks.part import Network, Part
-from foveate.tasks.picture_net import OWN, Judge, judge_for
+from foveate.tasks.picture_net import OWN, judge_for
+from foveate.tasks.watched_feed import WatchedBatch, WatchedFeed
 from foveate.typed import Misfit, fitted
 
 BETAS = (0.0, 0.9)
@@ -86,7 +87,6 @@ class Generation(Task):
         self.seer = INCEPTION if inputs["features"] == "inception" else OWN
         by_features = not isinstance(self.bare_metric, ClassAccuracy | PoseAccuracy)
         self.metric: PictureMetric = named_after(self.bare_metric, self.seer if by_features else OWN)
-        self.judging: Judge | None = None
 
     # What the data is
 
@@ -194,7 +194,7 @@ class Generation(Task):
             )
         splits = cache(posed.images, size=self.size)
         train = self._feed(posed, "train", splits["train"], TrainConfig(augment="none"))
-        self.judging = judge_for(
+        judge = judge_for(
             train,
             len(self.classes),
             width_of(self.columns),
@@ -202,7 +202,8 @@ class Generation(Task):
             inception=self.inputs["features"] == "inception",
         )
         recipe = TrainConfig(augment=self.recipe.augment, colour=self.recipe.colour)
-        return {name: self._feed(posed, name, split, recipe) for name, split in splits.items()}
+        feeds = {name: self._feed(posed, name, split, recipe) for name, split in splits.items()}
+        return {name: WatchedFeed(feed, judge) for name, feed in feeds.items()}
 
     def _feed(self, posed: PosedImages, name: str, split: Any, recipe: TrainConfig) -> PosedFeed:
         poses = posed.poses[name]
@@ -294,14 +295,12 @@ class Generation(Task):
         real, drawn = gan.judge_both(batch.images, fake.to(batch.images.dtype), goals)
         return discriminator_hinge(real.float(), drawn.float())
 
-    def judge(self, model: nn.Module, batch: PosedBatch) -> Judged:
+    def judge(self, model: nn.Module, batch: WatchedBatch) -> Judged:
         """Return what the net sees in the real pictures and in those drawn for their conditions."""
-        if self.judging is None:
-            raise DataError(f"{self.name}: call feeds before judging: they train the net that judges.")
-        gan = cast(Any, model)
-        noise = torch.randn(len(batch), gan.noise).to(batch.images.device)
-        drawn = gan(noise, condition_or_none(batch.conditions))
-        records = self.scores.seen(self.judging, batch, drawn).packed()
+        gan, items = cast(Any, model), batch.items
+        noise = torch.randn(len(batch), gan.noise).to(items.images.device)
+        drawn = gan(noise, condition_or_none(items.conditions))
+        records = self.scores.seen(batch.judge, items, drawn).packed()
         return Judged(torch.from_numpy(records), torch.from_numpy(as_pictures(drawn)))
 
     def value(self, records: np.ndarray) -> float:
@@ -322,7 +321,7 @@ class Generation(Task):
 
     def class_of_items(self, feed: Feed) -> np.ndarray | None:
         """Return the class of each test picture; None without classes."""
-        return cast(PosedFeed, feed).feed.split.targets if self.classes else None
+        return cast(WatchedFeed, feed).feed.feed.split.targets if self.classes else None
 
     # What one sees
 

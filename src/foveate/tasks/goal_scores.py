@@ -27,7 +27,7 @@ _HALVES = 8  # pictures from which on two halves of them say something
 
 @dataclass(frozen=True)
 class GoalScores:
-    """What can be said of pictures that are drawn for goals of one kind.
+    """What is measured on pictures that are drawn for goals of one kind.
 
     Args:
         classes: K, how many classes can be asked for.
@@ -92,7 +92,7 @@ class GoalScores:
         if isinstance(metric, NearestTraining):
             raise OptionError(
                 f"metric: got {metric}, of which more is not better: noise is far from every picture. It is "
-                "told beside the others. Choose kid or fid."
+                "reported beside the others. Choose kid or fid."
             )
 
     def _right(self, seen: np.ndarray, asked: np.ndarray) -> Float64[np.ndarray, " b"]:

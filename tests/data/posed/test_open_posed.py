@@ -95,8 +95,12 @@ def test_poses_as_numbers_of_a_model_and_back():
 @pytest.mark.parametrize(
     ("rows", "columns", "said"),
     [
-        ([("a.png", "x", "far")], ("path", "label", "angle"), 'column angle is no pose: .* in line 2: "far"'),
-        ([("a.png", "x", "nan")], ("path", "label", "angle"), "column angle is no pose"),
+        (
+            [("a.png", "x", "far")],
+            ("path", "label", "angle"),
+            'column angle is not a pose: .* in line 2: "far"',
+        ),
+        ([("a.png", "x", "nan")], ("path", "label", "angle"), "column angle is not a pose"),
         (
             [("a.png", 3.0), ("b.png", 3.0), ("c.png", 3.0)],
             ("path", "height"),

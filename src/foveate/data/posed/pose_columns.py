@@ -45,7 +45,7 @@ def pose_columns(path: Path, table: Table, asked: str | None) -> tuple[str, ...]
         if odd:
             others = ",".join(other for other in names if other != name) or NONE
             raise DataError(
-                f"{path}: column {name} is no pose: it is not a number in line {first_few(odd)}. Fill it in, "
+                f"{path}: column {name} is not a pose: no number in line {first_few(odd)}. Fill it in, "
                 f"or say which columns are one: --pose-columns {others}."
             )
     return names

@@ -23,7 +23,7 @@ from foveate.tasks.metrics.pictures.picture_metric import (
 
 
 def mmd2(real: Features, drawn: Features) -> float:
-    """Return the unbiased squared distance of two sets of as many features each.
+    """Return the unbiased squared distance of two sets of equally many features.
 
     Raises:
         ShapeError: They do not belong together.

@@ -1,4 +1,4 @@
-"""What a metric of drawn pictures is: it follows from what a feature net says of real and drawn pictures.
+"""What a metric of drawn pictures is: it follows from what a net sees in real and drawn pictures.
 
 Shapes  features float64 (N, D) of pictures; a distance or a share over all N, not a mean of one number each.
 Rules   every drawn picture answers the condition of one real test picture, so that the records of two models
@@ -65,7 +65,9 @@ class Drawn:
         """
         width = (records.shape[1] - 4 - 2 * pose) // 2
         real, drawn, rest = np.split(np.asarray(records), [width, 2 * width], axis=1)
-        return cls(real, drawn, *rest[:, :4].T, rest[:, 4 : 4 + pose], rest[:, 4 + pose :])
+        right, right_real, near, near_real = rest[:, :4].T
+        apart, apart_real = rest[:, 4 : 4 + pose], rest[:, 4 + pose :]
+        return cls(real, drawn, right, right_real, near, near_real, apart, apart_real)
 
 
 @dataclass(frozen=True)
