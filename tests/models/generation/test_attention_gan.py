@@ -158,14 +158,27 @@ def test_real_and_drawn_pictures_are_judged_alike_in_one_pass():
 
 def test_the_norm_without_a_say_is_plain_batch_norm():
     torch.manual_seed(0)
-    x, condition = torch.randn(4, 6, 5, 5), torch.eye(3)[[0, 1, 2, 0]]
-    for norm in (ConditionalNorm(6, classes=3), ConditionalNorm(6, width=3), ConditionalNorm(6)):
-        if isinstance(norm.gain, nn.Module):
+    x, condition = torch.randn(4, 6, 5, 5), torch.eye(6)[[0, 1, 2, 0]]
+    for options, given in (({"classes": 3}, 3), ({"width": 6}, 6), ({"classes": 3, "width": 3}, 6), ({}, 0)):
+        norm = ConditionalNorm(6, **options)
+        if "classes" in options:
             nn.init.zeros_(norm.gain.weight)
             nn.init.zeros_(norm.bias.weight)
         plain = nn.BatchNorm2d(6, affine=False)
-        torch.testing.assert_close(norm(x, condition), plain(x))
+        torch.testing.assert_close(norm(x, condition[:, :given] if given else None), plain(x))
         torch.testing.assert_close(norm.norm.running_var, plain.running_var)
+
+
+def test_class_and_pose_steer_the_norm_together():
+    torch.manual_seed(0)
+    norm, x, condition = ConditionalNorm(6, classes=3, width=4), torch.randn(2, 6, 5, 5), torch.rand(2, 7)
+    for layer in (norm.pose_gain, norm.pose_bias):
+        nn.init.normal_(layer.weight)
+    labels, pose = condition[:, :3], condition[:, 3:]
+    gain = 1 + labels @ norm.gain.weight + pose @ norm.pose_gain.weight.t()
+    shift = labels @ norm.bias.weight + pose @ norm.pose_bias.weight.t()
+    wanted = nn.BatchNorm2d(6, affine=False)(x) * gain[:, :, None, None] + shift[:, :, None, None]
+    torch.testing.assert_close(norm(x, condition), wanted)
 
 
 def test_the_score_of_another_class_differs_by_the_projection():

@@ -1,13 +1,18 @@
 """From a condition (a class, a pose) to the features that steer generator and discriminator.
 
+A class steers by a row of its own, as published. A pose, or what of it depends on the class, goes through two
+small layers first; the rows are beside them, as classes are learnt much later through these layers alone.
+
 Shapes  condition (B, K + P): how much of each of K classes, usually 1 for one and 0 for the others, and P
-        numbers of the pose, sine and cosine for an angle -> (B, 64), or itself where there is no pose.
+        numbers of the pose, sine and cosine for an angle -> (B, K + 64), or itself where there is no pose.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from foveate.errors import ShapeError
@@ -34,13 +39,8 @@ class Goal:
         return self.classes + self.pose
 
     @property
-    def table(self) -> int:
-        """Rows of a table of classes, where that is all there is; 0 elsewhere."""
-        return 0 if self.pose else self.classes
-
-    @property
     def width(self) -> int:
-        """Features of a condition that has a pose; 0 elsewhere."""
+        """Features of class and pose, where there is a pose; 0 elsewhere."""
         return WIDTH if self.pose else 0
 
     def expect(self, condition: Tensor | None, items: int) -> None:
@@ -64,15 +64,27 @@ class Goal:
             )
 
 
-def condition_net(goal: Goal, rule: str | None = None) -> nn.Module:
-    """Return two linear layers with a ReLU between them, for a goal with a pose; else the identity.
+class ConditionNet(nn.Module):
+    """Put features of class and pose behind the classes; without a pose, return the condition as it is.
 
     Args:
         goal: What is asked for.
         rule: Of spectral normalisation, in the discriminator; None for the generator's plain layers.
     """
-    if not goal.pose:
-        return nn.Identity()
-    sizes = ((goal.length, WIDTH), (WIDTH, WIDTH))
-    first, second = (nn.Linear(*pair) if rule is None else SpectralLinear(*pair, rule=rule) for pair in sizes)
-    return nn.Sequential(first, nn.ReLU(), second)
+
+    def __init__(self, goal: Goal, rule: str | None = None) -> None:
+        super().__init__()
+        self.classes = goal.classes
+        self.layers: nn.Sequential | None = None
+        if goal.pose:
+            sizes = ((goal.length, WIDTH), (WIDTH, WIDTH))
+            first, second = (
+                nn.Linear(*pair) if rule is None else SpectralLinear(*pair, rule=rule) for pair in sizes
+            )
+            self.layers = nn.Sequential(first, nn.ReLU(), second)
+
+    def forward(self, condition: Float[Tensor, "b k"]) -> Float[Tensor, "b w"]:
+        """Return what steers."""
+        if self.layers is None:
+            return condition
+        return torch.cat([condition[:, : self.classes], self.layers(condition)], dim=1)

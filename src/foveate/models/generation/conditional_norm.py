@@ -5,7 +5,7 @@ Paper   Dumoulin, Shlens, Kudlur. A Learned Representation for Artistic Style. I
         de Vries et al. Modulating early visual processing by language. NeurIPS 2017. arXiv:1707.00683. With
         1 + gain and momentum 0.1 as in BigGAN-PyTorch; SAGAN's TensorFlow code has a gain of 1 at the start
         and decays its statistics by 0.999.
-Shapes  x (B, C, H, W), condition (B, K) -> (B, C, H, W).
+Shapes  x (B, C, H, W), condition (B, K + W): classes, then features of the pose -> (B, C, H, W).
 """
 
 from __future__ import annotations
@@ -39,34 +39,45 @@ class ConditionalNorm(nn.Module):
 
     Args:
         channels: C.
-        classes: Of a condition that mixes classes: a row of gains and of biases for each. 0 for another kind.
-        width: Of a condition that is a vector of features: two linear layers, zero at the start. With
-            neither, gain and bias are learnt numbers.
+        classes: K, with a row of gains and of biases for each; 0 for none.
+        width: Features of a pose, behind the classes: two linear layers, zero at the start; 0 for none. With
+            neither classes nor pose, gain and bias are learnt numbers.
     """
 
-    gain: nn.Module | nn.Parameter
-    bias: nn.Module | nn.Parameter
+    gain: nn.Module | nn.Parameter | None
+    bias: nn.Module | nn.Parameter | None
 
     def __init__(self, channels: int, *, classes: int = 0, width: int = 0) -> None:
         super().__init__()
-        self.norm = nn.BatchNorm2d(channels, affine=False)
+        self.norm, self.classes = nn.BatchNorm2d(channels, affine=False), classes
         if classes:
             self.gain, self.bias = Table(classes, channels), Table(classes, channels)
-        elif width:
-            self.gain, self.bias = _zero(width, channels), _zero(width, channels)
-        else:
+        elif not width:
             self.gain = nn.Parameter(torch.ones(channels))
             self.bias = nn.Parameter(torch.zeros(channels))
+        if width:
+            self.pose_gain, self.pose_bias = _zero(width, channels), _zero(width, channels)
+        self.posed = bool(width)
 
     def forward(self, input: Tensor, condition: Tensor | None = None) -> Tensor:
         """Return ``input`` (B, C, H, W) normalised, scaled and shifted."""
         normed = self.norm(input)
-        if isinstance(self.gain, nn.Parameter):
-            gain, shift = self.gain.view(1, -1, 1, 1), cast(Tensor, self.bias).view(1, -1, 1, 1)
+        if condition is None or not (self.classes or self.posed):
+            gain, shift = (cast(Tensor, part).view(1, -1, 1, 1) for part in (self.gain, self.bias))
         else:
-            gain = 1 + self.gain(condition)[:, :, None, None]
-            shift = self.bias(condition)[:, :, None, None]  # type: ignore[operator]
+            gain, shift = (part[:, :, None, None] for part in self._steered(condition))
         return (normed * gain + shift).to(input.dtype)
+
+    def _steered(self, condition: Tensor) -> tuple[Tensor, Tensor]:
+        """Return gain and bias (B, C): what the classes say and what the pose says, added up."""
+        labels, pose = condition[:, : self.classes], condition[:, self.classes :]
+        gain, shift = condition.new_ones(()), condition.new_zeros(())
+        if self.classes:
+            gain = gain + cast(nn.Module, self.gain)(labels)
+            shift = shift + cast(nn.Module, self.bias)(labels)
+        if self.posed:
+            gain, shift = gain + self.pose_gain(pose), shift + self.pose_bias(pose)
+        return gain, shift
 
 
 def _zero(width: int, channels: int) -> nn.Linear:

@@ -2,7 +2,8 @@
 
 Formula generator: linear, then blocks of norm, ReLU, up, conv, norm, ReLU, conv beside up and 1x1 conv; norm,
         ReLU, conv, tanh. Discriminator: blocks of ReLU, conv, ReLU, conv, mean of 2x2, beside 1x1 conv and
-        mean; h = sum over space of relu; logit = linear(h) + <embed(c), h>.
+        mean; h = sum over space of relu; logit = linear(h) + <embed(c), h>, the
+        embeddings of class and pose added up.
 Paper   Zhang et al. ICML 2019. arXiv:1805.08318; Miyato, Koyama. cGANs with Projection Discriminator. ICLR
         2018. arXiv:1802.05637.
 Shapes  noise (B, Z), condition (B, K + P) or None -> images (B, colours, S, S) in (-1, 1); images -> (B, 1).
@@ -21,7 +22,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from foveate.models.generation.condition import Goal, condition_net
+from foveate.models.generation.condition import ConditionNet, Goal
 from foveate.models.generation.conditional_norm import ConditionalNorm
 from foveate.models.generation.residual_gan_names import of_released
 from foveate.models.generation.self_attention import self_attention
@@ -111,7 +112,7 @@ class Generator(nn.Module):
         super().__init__()
         widths = [unit * channels for unit in UP[size]]
         self.goal, self.noise = goal, noise
-        self.condition = condition_net(goal)
+        self.condition = ConditionNet(goal)
         self.linear = SpectralLinear(noise, widths[0] * FIRST**2, rule=rule)
         self.blocks = nn.ModuleList()
         for number, (width, out) in enumerate(pairwise(widths), 1):
@@ -166,7 +167,7 @@ class Discriminator(nn.Module):
         units, sides = DOWN[size]
         widths = [colours, *(unit * channels for unit in units)]
         self.goal = goal
-        self.condition = condition_net(goal, rule)
+        self.condition = ConditionNet(goal, rule)
         self.blocks = nn.ModuleList()
         for number, (width, out) in enumerate(pairwise(widths)):
             halves = number < _HALVED[size]
@@ -175,8 +176,10 @@ class Discriminator(nn.Module):
                 stage.append(self_attention(attention, out, rule))
             self.blocks.append(stage)
         self.linear = SpectralLinear(widths[-1], 1, rule=rule)
-        if goal.length:
-            self.embed = SpectralTable(goal.width or goal.table, widths[-1], rule=rule)
+        if goal.classes:
+            self.embed = SpectralTable(goal.classes, widths[-1], rule=rule)
+        if goal.pose:
+            self.embed_pose = SpectralTable(goal.width, widths[-1], rule=rule)
 
     def forward(
         self, images: Float[Tensor, "b colours s s"], condition: Float[Tensor, "b k"] | None = None
@@ -189,7 +192,12 @@ class Discriminator(nn.Module):
         score: Tensor = self.linear(summed)
         if not self.goal.length:
             return score
-        return score + (self.embed(self.condition(condition)) * summed).sum(dim=1, keepdim=True)
+        labels, pose = self.condition(condition).tensor_split([self.goal.classes], dim=1)
+        if self.goal.classes:
+            score = score + (self.embed(labels) * summed).sum(dim=1, keepdim=True)
+        if self.goal.pose:
+            score = score + (self.embed_pose(pose) * summed).sum(dim=1, keepdim=True)
+        return score
 
     def from_published(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return weights in the released layout under our names."""
@@ -197,7 +205,7 @@ class Discriminator(nn.Module):
 
 
 def _norm(channels: int, goal: Goal) -> ConditionalNorm:
-    return ConditionalNorm(channels, classes=goal.table, width=goal.width)
+    return ConditionalNorm(channels, classes=goal.classes, width=goal.width)
 
 
 def _conv(channels: int, out: int, rule: str) -> SpectralConv2d:
