@@ -208,7 +208,7 @@ class Generation(Task):
     def _feed(self, posed: PosedImages, name: str, split: Any, recipe: TrainConfig) -> PosedFeed:
         poses = posed.poses[name]
         conditions = conditions_of(split.targets, poses, len(self.classes), self.columns)
-        return PosedFeed(ImageFeed(split, recipe), conditions, poses)
+        return PosedFeed(ImageFeed(split, recipe), conditions, split.targets)
 
     def facts(self) -> tuple[str, ...]:
         """Return classes, pose, size and what judges."""
@@ -321,7 +321,7 @@ class Generation(Task):
 
     def class_of_items(self, feed: Feed) -> np.ndarray | None:
         """Return the class of each test picture; None without classes."""
-        return cast(WatchedFeed, feed).feed.feed.split.targets if self.classes else None
+        return cast(WatchedFeed, feed).feed.targets if self.classes else None
 
     # What one sees
 

@@ -124,7 +124,7 @@ def judge_for(feed: PosedFeed, classes: int, pose: int, contents: str, *, incept
         OptionError: Its weights are not at hand.
     """
     seer = InceptionNet() if inception else None
-    side = feed.feed.split.images.shape[2]
+    side = next(iter(feed.test(1))).images.shape[2]
     key = f"picture net {VERSION} {contents} {side} {classes} {pose} {FEATURES} {len(feed)}"
     path = cache_folder() / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.safetensors"
     net = _kept(path, classes, pose)

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float32, Float64, Int64
 from torch import Tensor
 
-from foveate.data.batches import Batch
-from foveate.data.image_feed import ImageFeed
+from foveate.data.feed import Feed
 from foveate.data.posed.posed_data import PoseColumn
 
 
@@ -48,14 +48,14 @@ class PosedFeed:
     """One split; see ``foveate.data.feed``.
 
     Args:
-        feed: Of the pictures.
+        feed: Of the pictures: its batches have images and indices.
         conditions: What each picture is asked for by, float32 (N, K + P).
-        poses: In the columns' own units, float64 (N, P).
+        targets: The class of each picture, int64 (N,).
     """
 
-    feed: ImageFeed
+    feed: Feed
     conditions: Float32[np.ndarray, "n k"]
-    poses: Float64[np.ndarray, "n p"]
+    targets: Int64[np.ndarray, " n"]
 
     def __len__(self) -> int:
         return len(self.feed)
@@ -75,7 +75,7 @@ class PosedFeed:
         for batch in self.feed.test(batch_size):
             yield self._posed(batch)
 
-    def _posed(self, batch: Batch) -> PosedBatch:
+    def _posed(self, batch: Any) -> PosedBatch:
         wanted = torch.from_numpy(self.conditions[batch.indices.numpy()])
         return PosedBatch(batch.images, wanted, batch.indices)
 

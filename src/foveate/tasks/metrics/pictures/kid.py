@@ -50,7 +50,7 @@ def kid(
         real: Features of real pictures.
         drawn: Features of drawn ones.
         subsets: How many.
-        size: Pictures in each, drawn without replacement; at most as many as there are.
+        size: Pictures in each, without replacement; all of them if there are fewer.
         seed: Decides which. Drawn pictures are chosen first, as torch-fidelity has it.
 
     Raises:
