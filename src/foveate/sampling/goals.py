@@ -79,7 +79,7 @@ def _classes(
         return np.zeros((number, 0)), [""] * number, False
     rows = np.eye(len(classes))
     if label is None:
-        chosen = np.arange(number) % len(classes)
+        chosen = [n % len(classes) for n in range(number)]
         return rows[chosen], [classes[n] for n in chosen], False
     text = str(label)
     if text in classes or ":" not in text:

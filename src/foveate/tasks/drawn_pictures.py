@@ -66,7 +66,7 @@ def drawn(model: nn.Module, noise: Tensor, conditions: np.ndarray) -> Pictures:
 
 def overview(model: nn.Module, classes: Sequence[str], columns: Sequence[PoseColumn]) -> Image.Image:
     """Return a sheet with a row for each class and poses from left to right, always of the same noise."""
-    names = list(classes[:_ROWS]) or [None] * _PLAIN_ROWS
+    names: Sequence[str | None] = classes[:_ROWS] or [None] * _PLAIN_ROWS
     goals = [read_goals(classes, columns, COLUMNS, label=name, pose=_sweep(columns)) for name in names]
     noise = draw_noise(COLUMNS * len(names), cast(int, model.noise), seed=0)
     return sheet(drawn(model, noise, np.concatenate([goal.conditions for goal in goals])), COLUMNS)

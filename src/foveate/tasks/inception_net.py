@@ -50,12 +50,11 @@ class InceptionNet(nn.Module):
         self.network: nn.Module = build(weights=None, init_weights=False, aux_logits=True)
         self.network.load_state_dict(read_weights(place))
         self.network.fc = nn.Identity()
-        self.register_buffer("mean", torch.tensor(_MEAN).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor(_STD).view(1, 3, 1, 1))
         self.eval()
 
     def features(self, images: Float[Tensor, "b 3 s s"]) -> Float[Tensor, "b 2048"]:
         """Return the features of pictures."""
         shown = F.interpolate((images + 1) / 2, size=(_SIDE, _SIDE), mode="bilinear", antialias=True)
-        found: Tensor = self.network((shown - self.mean) / self.std)
+        mean, std = (shown.new_tensor(values).view(1, 3, 1, 1) for values in (_MEAN, _STD))
+        found: Tensor = self.network((shown - mean) / std)
         return found

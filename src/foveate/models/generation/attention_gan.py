@@ -18,12 +18,7 @@ from foveate.errors import OptionError, ShapeError
 from foveate.models.generation.condition import Goal
 from foveate.models.generation.residual_gan import UP, Discriminator, Generator
 from foveate.models.generation.self_attention import KINDS
-from foveate.models.generation.spectral_norm import (
-    SpectrallyNormalised,
-    SpectralTable,
-    one_of_rules,
-    still,
-)
+from foveate.models.generation.spectral_norm import SpectrallyNormalised, one_of_rules, still
 from foveate.models.generation.transposed_gan import SIZE, StridedDiscriminator, TransposedGenerator
 from foveate.models.names import models
 from foveate.options import one_of, whole
@@ -148,8 +143,8 @@ class AttentionGAN(nn.Module):
         for module in self.modules():
             if isinstance(module, SpectrallyNormalised):
                 nn.init.xavier_uniform_(module.weight)
-                if not isinstance(module, SpectralTable) and module.bias is not None:
-                    nn.init.zeros_(module.bias)
+                if isinstance(bias := getattr(module, "bias", None), nn.Parameter):
+                    nn.init.zeros_(bias)
 
 
 def _place(size: int, at: int | None) -> int:

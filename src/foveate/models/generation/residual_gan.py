@@ -16,6 +16,7 @@ Differs none in the numbers. At 32 px the released table calls the maps of all f
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import cast
 
 import torch
 from jaxtyping import Float
@@ -130,8 +131,10 @@ class Generator(nn.Module):
         features = self.condition(condition) if self.goal.length else None
         x = self.linear(noise).unflatten(1, (-1, FIRST, FIRST))
         for stage in self.blocks:
-            for number, layer in enumerate(stage):  # type: ignore[arg-type]
-                x = layer(x) if number else layer(x, features)
+            block, *attention = cast(nn.ModuleList, stage)
+            x = block(x, features)
+            for layer in attention:
+                x = layer(x)
         return torch.tanh(self.output_layer(x))
 
     def from_published(self, state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -38,7 +38,7 @@ else:
 class SpectrallyNormalised(_Base):
     """What the layers of this file share: ``weight``, ``u`` and the rule; mixed into a layer of torch."""
 
-    weight: nn.Parameter
+    weight: Tensor
     u: Tensor
     v: Tensor
     rule: str
@@ -87,8 +87,8 @@ class SpectrallyNormalised(_Base):
 class SpectralLinear(SpectrallyNormalised, nn.Linear):
     """A linear layer; see the module's docstring."""
 
-    def __init__(self, *sizes: int, rule: str, bias: bool = True) -> None:
-        super().__init__(*sizes, bias=bias)
+    def __init__(self, inputs: int, outputs: int, *, rule: str, bias: bool = True) -> None:
+        super().__init__(inputs, outputs, bias=bias)
         self.begin(rule)
 
     def forward(self, input: Tensor) -> Tensor:
@@ -99,8 +99,8 @@ class SpectralLinear(SpectrallyNormalised, nn.Linear):
 class SpectralConv2d(SpectrallyNormalised, nn.Conv2d):
     """A convolution; see the module's docstring."""
 
-    def __init__(self, *sizes: int, rule: str, **options: Any) -> None:
-        super().__init__(*sizes, **options)
+    def __init__(self, channels: int, out: int, kernel: int, *, rule: str, **options: Any) -> None:
+        super().__init__(channels, out, kernel, **options)
         self.begin(rule)
 
     def forward(self, input: Tensor) -> Tensor:
@@ -111,8 +111,8 @@ class SpectralConv2d(SpectrallyNormalised, nn.Conv2d):
 class SpectralConvTranspose2d(SpectrallyNormalised, nn.ConvTranspose2d):
     """A transposed convolution; see the module's docstring."""
 
-    def __init__(self, *sizes: int, rule: str, **options: Any) -> None:
-        super().__init__(*sizes, **options)
+    def __init__(self, channels: int, out: int, kernel: int, *, rule: str, **options: Any) -> None:
+        super().__init__(channels, out, kernel, **options)
         self.begin(rule)
 
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
