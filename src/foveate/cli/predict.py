@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from foveate.data.questions.goal_options import GoalOptions
 from foveate.decoding.command_options import WordOptions
 from foveate.errors import DataError
 from foveate.sampling.command_options import DrawingOptions
@@ -34,6 +35,13 @@ A model that segments prints shares of the pixels and writes files:
       found/street_mask.png
       found/street_overlay.png
 
+A model that answers questions about pictures takes one with --goal:
+
+    $ foveate predict runs/questions scene.png --goal "which digit is in the red ring?"
+    scene.png
+      98.3 %  7
+       0.9 %  1
+
 A model that translates prints one line for each line; - is standard input:
 
     $ foveate predict runs/german sentences.txt > translations.txt
@@ -52,6 +60,7 @@ def predict(
     max_pixels: int | None = None,
     pixels: SegmentOptions = SegmentOptions(),  # noqa: B008  # frozen
     words: WordOptions = WordOptions(),  # noqa: B008  # frozen
+    goal: GoalOptions = GoalOptions(),  # noqa: B008  # frozen
     drawing: DrawingOptions = DrawingOptions(),  # noqa: B008  # frozen
     trust_code: bool = False,
     json: bool = False,
@@ -69,6 +78,7 @@ def predict(
             268435456; with a model that segments, no limit.
         pixels: With a model that segments.
         words: With a model that answers in words.
+        goal: With a model that takes a goal.
         drawing: With a model that draws pictures.
         trust_code: Import and run code that the folder names and that is not part of foveate, timm or
             torchvision, such as a model of your own.
@@ -82,6 +92,7 @@ def predict(
     options = (
         pixels.given()
         | words.given()
+        | goal.given()
         | drawing.given()
         | ({} if max_pixels is None else {"max_pixels": max_pixels})
     )

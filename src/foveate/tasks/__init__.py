@@ -9,5 +9,6 @@ from foveate.tasks.generation import Generation as Generation
 from foveate.tasks.judged import Judged as Judged
 from foveate.tasks.metric import Metric as Metric
 from foveate.tasks.part import Part as Part
+from foveate.tasks.question import Question as Question
 from foveate.tasks.segmentation import Segmentation as Segmentation
 from foveate.tasks.translation import Translation as Translation

@@ -19,6 +19,7 @@ from foveate.tasks.metrics.log_loss import LogLoss
 from foveate.tasks.metrics.pictures import parse_picture_metric, picture_metrics
 from foveate.tasks.metrics.text import text_metrics
 from foveate.tasks.metrics.text.text_metric import score_texts
+from foveate.tasks.metrics.vqa_accuracy import score_answers
 
 Lists = Sequence[Any] | np.ndarray | Tensor
 
@@ -32,8 +33,9 @@ def score(name: str, predictions: Lists, truths: Lists) -> float:
             findings per item), ``log_loss`` (nats), ``brier``, ``top_5``. Of masks: ``miou``, ``dice`` and
             all others that ``--metric`` takes. Of text: ``bleu_1`` to ``bleu_4``, ``sacrebleu``, ``chrf``,
             ``rouge_l``, ``cider_d``, ``cider``, ``meteor_exact``, ``meteor_stem``; those of captions take
-            ``tokens=ptb`` (the default) or ``tokens=whitespace``. Of drawn pictures, from features of a net:
-            ``kid``, ``fid``, ``precision``, ``recall``.
+            ``tokens=ptb`` (the default) or ``tokens=whitespace``. Of answers by several annotators:
+            ``vqa_accuracy``. Of drawn pictures, from features of a net: ``kid``, ``fid``, ``precision``,
+            ``recall``.
         predictions: Of one class per item: labels (N,), numbers or names, for the first three; probabilities
             (N, K); or probabilities of the second of two classes (N,). Of masks: probabilities (N, K, H, W)
             or labels (N, H, W). Of text: a list of texts. Of pictures: features of the drawn ones (N, D).
@@ -65,12 +67,14 @@ def score(name: str, predictions: Lists, truths: Lists) -> float:
     bare = parse_call(name)[0]
     if bare in text_metrics:
         return score_texts(name, predictions, truths)
+    if name == "vqa_accuracy":
+        return score_answers(predictions, truths)
     if bare in picture_metrics:
         drawn, real = (_array(part).astype(np.float64) for part in (predictions, truths))
         return parse_picture_metric(name).of_features(drawn, real)
     of_labels = bare in label_metrics or re.fullmatch(r"top_\d+", bare) is not None
     if not of_labels and bare not in metrics:
-        known = {*label_metrics, *metrics, *text_metrics, *picture_metrics, "top_5"}
+        known = {*label_metrics, *metrics, *text_metrics, *picture_metrics, "top_5", "vqa_accuracy"}
         raise UnknownNameError("metric", name, known)
     given, true = _array(predictions), _array(truths)
     if not given.ndim or not true.ndim:
