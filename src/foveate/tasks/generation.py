@@ -93,7 +93,8 @@ class Generation(Task):
     @classmethod
     def metric_names(cls) -> tuple[str, ...]:
         """Return the names of the metrics, the usual one first."""
-        return tuple(dict.fromkeys(("kid", *picture_metrics)))
+        judging = (name for name, metric in picture_metrics.items() if metric.judges)
+        return tuple(dict.fromkeys(("kid", *judging)))
 
     @classmethod
     def loss_names(cls) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from torch import Tensor
 from foveate.data.posed.posed_data import PoseColumn
 from foveate.data.posed.posed_feed import PosedBatch
 from foveate.errors import OptionError
-from foveate.tasks.metrics.pictures import NearestTraining, PictureMetric, parse_picture_metric
+from foveate.tasks.metrics.pictures import PictureMetric, parse_picture_metric
 from foveate.tasks.metrics.pictures.goal_accuracy import ClassAccuracy, PoseAccuracy
 from foveate.tasks.metrics.pictures.nearest_training import nearest
 from foveate.tasks.metrics.pictures.picture_metric import Drawn
@@ -89,7 +89,7 @@ class GoalScores:
         if not self.answers(metric):
             lacks = "classes" if isinstance(metric, ClassAccuracy) else "a pose"
             raise OptionError(f"metric: got {metric}, but these pictures have no {lacks}. Choose kid or fid.")
-        if isinstance(metric, NearestTraining):
+        if not metric.judges:
             raise OptionError(
                 f"metric: got {metric}, of which more is not better: noise is far from every picture. It is "
                 "reported beside the others. Choose kid or fid."

@@ -8,6 +8,7 @@ Rules   in the features of the net, Euclidean. A generator that copies has 0; on
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float64
@@ -35,6 +36,9 @@ class NearestTraining(PictureMetric):
     name: str = field(default="distance to training pictures, of new ones'", init=False)
     higher_is_better: bool = field(default=True, init=False)
     margin: float = field(default=0.05, init=False)
+
+    judges: ClassVar[bool] = False
+    """More is not better: noise is far from every picture."""
 
     def value(self, kept: Drawn) -> float:
         """Return the share of the medians; nan if new pictures are copies themselves."""
