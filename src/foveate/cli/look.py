@@ -38,7 +38,6 @@ def look(
     head: int | None = None,
     query: tuple[int, int] | None = None,
     target: int | None = None,
-    judge: bool = False,
     out: Path | None = None,
     atlas: Path | None = None,
     atlas_size: float = 30.0,
@@ -65,7 +64,6 @@ def look(
         head: One head of the attention. Default: the mean of all.
         query: The pixel, row and column, that looks. Default: the class token, or the mean of all places.
         target: Number of the class that other methods explain. Default: the predicted one.
-        judge: Also judge the maps of the other methods; see `foveate judge --help`.
         out: Folder for the pictures, as PNG and SVG, what they show in words (look.json), and the atlas.
         atlas: The file of the atlas.
         atlas_size: Megabytes that the atlas should not exceed; beyond it, fewer places can look.
@@ -90,7 +88,6 @@ def look(
         head=head,
         query=query,
         target=target,
-        judge=judge,
         size=size,
         weights=weights,
         untrained=untrained,

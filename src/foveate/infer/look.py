@@ -44,7 +44,6 @@ def look(
     head: int | None = None,
     query: tuple[int, int] | None = None,
     target: object = None,
-    judge: bool = False,
     size: int | None = None,
     weights: str | Path | None = None,
     untrained: bool = False,
@@ -64,7 +63,6 @@ def look(
         head: One head of the attention; by default the mean of all.
         query: The pixel (row, column) that looks; by default the class token, or the mean of all places.
         target: What other methods explain; see ``fv.explain``.
-        judge: Whether to judge the maps of the other methods with ``fv.judge``.
         size: Side of the pictures in pixels, for a model that does not state it.
         weights: A file of weights, for a model by name.
         untrained: Leave a model by name with random weights.
@@ -111,12 +109,10 @@ def look(
             continue
         for seen, values in zip(pictures, maps.cpu().numpy(), strict=True):
             seen.maps[name] = values
-    verdict = _judged(whole_model, batch, pictures, explained, target) if judge else None
     found = Look(
         whole_model.name,
         pictures,
         notes=list(dict.fromkeys(notes)),
-        judgement=verdict,
         every_gate=layer is not None,
         query=query,
     )
@@ -219,20 +215,6 @@ def _add_attention(
             if layer is None or fnmatchcase(site, layer):
                 for seen, one in zip(pictures, values, strict=True):
                     seen.maps[f"{site}, {kind}"] = one
-
-
-def _judged(
-    found: FoundModel, batch: Tensor, pictures: Sequence[Seen], methods: Sequence[str], target: object
-) -> Any:
-    from foveate.explain.judging.judge import judge
-
-    maps = {
-        name: torch.from_numpy(np.stack([seen.maps[name] for seen in pictures]))
-        for name in methods
-        if all(name in seen.maps for seen in pictures)
-    }
-    normalisation = (found.form.mean, found.form.std)
-    return judge(found.model, batch, maps, target=target, normalisation=normalisation) if maps else None
 
 
 def _of_words(model: nn.Module, inputs: object) -> Look:

@@ -45,7 +45,7 @@ class Look:
         pictures: What was looked at.
         readings: What each word of an answer was read from, of models that answer in words.
         notes: Sentences on how the maps came about, and on what is missing.
-        judgement: What ``fv.judge`` says about the maps, if it was asked.
+        judgement: What ``fv.judge`` says about the maps, shown beside them and in the atlas if it is set.
         every_gate: Whether the gates of all layers are drawn, and not of three.
         query: The pixel that looks, in the grids of heads; None for the class token, or the mean.
     """

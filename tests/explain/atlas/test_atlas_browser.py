@@ -100,9 +100,12 @@ def test_a_click_shows_where_the_place_looks(opened):
     said(page, "from row 1, column 1: most at row 1, column 2")
     click(page, 1, 3)
     said(page, "from row 2, column 4: most at row 3, column 1")
-    brightest = """() => { const c = document.getElementById('map'), d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
-        const light = [...Array(c.width * c.height).keys()].map(i => d[4 * i] + d[4 * i + 1] + d[4 * i + 2]);
-        return [c.height, c.width, light.indexOf(Math.max(...light))]; }"""
+    brightest = """() => {
+        const canvas = document.getElementById("map"), cells = canvas.width * canvas.height;
+        const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+        const light = [...Array(cells).keys()].map(i => data[4 * i] + data[4 * i + 1] + data[4 * i + 2]);
+        return [canvas.height, canvas.width, light.indexOf(Math.max(...light))];
+    }"""
     assert page.evaluate(brightest) == [ROWS, COLUMNS, 8]
     page.get_by_role("button", name=f"class {EVIL}", exact=True).click()
     said(page, f"from class {EVIL}: most at row 2, column 1")
