@@ -1,7 +1,7 @@
 """Plants one cell in the map that a layer gets, and says which keys and queries of its weights answer to it.
 
-The layer runs twice: as it is, and with other values in one cell of its input. A key that covers the cell gets
-other scores from every query; a query that covers it gives other scores to every key. Nothing else changes.
+The layer runs twice: as it is, and with other values in one cell of its input. A key that covers the cell
+gets other scores from every query; a query that covers it gives other scores to every key.
 """
 
 from __future__ import annotations
@@ -61,14 +61,17 @@ def prepared(model: nn.Module) -> nn.Module:
 def planted(
     case: Case, model: nn.Module, given: dict[str, Tensor], cell: tuple[int, int]
 ) -> tuple[AttentionMap, Tensor, Tensor]:
-    """Return the layer's map, how much its keys (g, m) answer to a cell, and how much its queries (g, n) do."""
+    """Return the layer's map, how much its keys (g, m) answer to a cell, and its queries (g, n)."""
     before, after = (_run(case, model, given, at) for at in (None, cell))
     weights, other = before.grouped().double(), after.grouped().double()
     if before.kind != "linear":
-        weights, other = weights.abs().clamp(min=1e-30).log(), other.abs().clamp(min=1e-30).log()
+        hidden = (weights.abs() < 1e-20) | (other.abs() < 1e-20)
+        weights, other = (w.abs().log().masked_fill(hidden, torch.nan) for w in (weights, other))
     change = (other - weights)[0]  # g k n m
-    change = (change - change.median(dim=-1, keepdim=True).values).abs().mean(dim=1)  # g n m
-    return before, change.median(dim=1).values, change.median(dim=2).values
+    change = (change - change.nanmedian(dim=-1, keepdim=True).values).abs().nanmean(dim=1)  # g n m
+    change = change.nan_to_num()
+    others = change.sum(dim=2) - change.amax(dim=2)  # without the planted key, which answers to every query
+    return before, change.mean(dim=1), others
 
 
 def looks_at(found: AttentionMap, keys: Tensor, size: tuple[int, int]) -> Tensor:
