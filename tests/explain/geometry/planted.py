@@ -30,6 +30,7 @@ class Case:
         stride: Pixels of the picture per cell.
         prefix: Tokens before the map.
         queries: Whether queries have places of their own.
+        step: Every so many rows and columns of the map are queries or keys, without those between.
     """
 
     make: Callable[[], tuple[nn.Module, dict[str, Tensor]]]
@@ -40,6 +41,7 @@ class Case:
     stride: float
     prefix: int = 0
     queries: bool = True
+    step: int = 1
 
 
 def prepared(model: nn.Module) -> nn.Module:

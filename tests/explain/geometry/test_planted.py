@@ -252,11 +252,12 @@ NIGHTLY: dict[str, Case] = {
         "bnc",
         (14, 14),
         16,
+        step=2,
     ),
     "efficientformer": Case(
         by_timm("efficientformer_l1", 224, 224),
-        "stages.3.blocks.5.token_mixer",
-        "stages.3.blocks.5.token_mixer",
+        "stages.3.blocks.4.token_mixer",
+        "stages.3.blocks.4.token_mixer",
         "bnc",
         (7, 7),
         32,
@@ -268,6 +269,7 @@ NIGHTLY: dict[str, Case] = {
         "bchw",
         (7, 7),
         32,
+        queries=False,
     ),
     "shvit": Case(
         by_timm("shvit_s1", 224, 224),
@@ -334,13 +336,14 @@ NIGHTLY: dict[str, Case] = {
         "bnc",
         (56, 56),
         4,
+        step=2,
     ),
     "coat": Case(
-        by_timm("coat_lite_tiny", 128, 192),
+        by_timm("coat_lite_tiny", 224, 224),
         "serial_blocks1.0.factoratt_crpe",
         "serial_blocks1.0.factoratt_crpe",
         "bnc",
-        (32, 48),
+        (56, 56),
         4,
         1,
     ),
@@ -435,12 +438,13 @@ def check(case: Case) -> None:
     picture = next(iter(given.values())).shape[-2:]
     given = {name: x[:1] for name, x in given.items()}
     rows, columns = case.size
-    for cell in ((0, 0), (rows // 2, columns // 2 - 1), (rows - 1, columns - 1), (1, columns - 2)):
+    cells = ((0, 0), (rows // 2, columns // 2 - 1), (rows - 1, columns - 1), (1, columns - 2))
+    for cell in [(row - row % case.step, column - column % case.step) for row, column in cells]:
         found, keys, queries = planted(case, model, given, cell)
         assert found.geometry is not None, found.note
         pixel = (int(cell[0] * case.stride) + 1, int(cell[1] * case.stride) + 1)  # near its first corner
         shown = looks_at(found, keys, tuple(picture))
-        assert shown[pixel] == shown[~shown.isnan()].max() > 0, (found, cell)
+        assert shown[pixel] > 0.999 * shown[~shown.isnan()].max() > 0, (found, cell)
         if case.queries:
             group, row = divmod(int(queries.flatten().argmax()), queries.shape[1])
             places = found.geometry.queries
