@@ -88,6 +88,30 @@ def test_the_loss_takes_the_shares_of_the_annotators(settled):
     torch.testing.assert_close(task.loss(model, batch).double(), expected, rtol=1e-5, atol=1e-5)
 
 
+def test_an_epoch_can_be_continued_anywhere(settled):
+    feed = settled[2]["train"]
+    whole = list(feed.train(batch_size=10, seed=3, epoch=2))
+    left = list(feed.train(batch_size=10, seed=3, epoch=2, start=2))
+    assert len(whole) == 4
+    assert len(left) == 2
+    for one, other in zip(whole[2:], left, strict=True):
+        assert all(torch.equal(getattr(one, n), getattr(other, n)) for n in ("inputs", "words", "targets"))
+    other = next(iter(feed.train(batch_size=10, seed=3, epoch=3)))
+    assert not torch.equal(other.indices, whole[0].indices)
+
+
+def test_attention_can_be_inserted_into_the_encoder(data):
+    plan = fv.compare(data, model=MODEL, variants=["se@blocks"], train=RECIPE, seeds=2, dry_run=True)
+    assert {"se@blocks", "without the question"} <= {variant.name for variant in plan.variants}
+
+
+def test_chance_is_the_most_frequent_answer(settled):
+    task, _, feeds = settled
+    train, test = ([some[0] for some in feeds[n].split.answers] for n in ("train", "test"))
+    usual = min(set(train), key=lambda answer: (-train.count(answer), answer))
+    assert task.chance(feeds) == pytest.approx(np.mean([answer == usual for answer in test]))
+
+
 def test_records_and_figures(settled):
     task, model, feeds = settled
     with torch.no_grad():
@@ -201,6 +225,8 @@ def test_a_study_of_questions_to_its_report(data, tmp_path):
         out=tmp_path / "study",
         control="none",
     )
-    assert {"cosine", "without the question", "without the picture"} <= {row["name"] for row in study.table}
+    assert {"cosine", "without the question", "without the picture"} <= {
+        row["variant"] for row in study.table
+    }
     page = (tmp_path / "study" / "report.html").read_text(encoding="utf-8")
     assert "which digit is" in page
