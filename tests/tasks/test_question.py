@@ -10,6 +10,7 @@ from PIL import Image
 
 import foveate as fv
 from foveate.cli.__main__ import main
+from foveate.data.feature_cache import Features
 from foveate.errors import DataError, OptionError, ShapeError
 from foveate.infer.load import load
 from foveate.recipe import TrainConfig
@@ -230,3 +231,17 @@ def test_a_study_of_questions_to_its_report(data, tmp_path):
     }
     page = (tmp_path / "study" / "report.html").read_text(encoding="utf-8")
     assert "which digit is" in page
+
+
+def test_features_of_a_frozen_encoder_are_its_pictures():
+    frozen = "top_down(encoder=tests.tasks.word_data:encoder, trainable=none, state=8, hidden=8, embedding=6)"
+    data, found = Question.open("scenes(train=6, val=0, test=6)"), []
+    for features in ("true", "false"):
+        made = settle(data, frozen, task=f"question(features={features})", recipe=RECIPE, size=40)
+        model, feeds = build_model(made.task, frozen).eval(), made.task.feeds(data)
+        assert isinstance(feeds["test"].features, Features) == (features == "true")
+        made.task.ready(model, feeds["test"])
+        with torch.no_grad():
+            found.append(made.task.judge(model, next(iter(feeds["test"].test(6)))))
+    assert found[0].answers == found[1].answers
+    assert found[0].loss.item() == pytest.approx(found[1].loss.item(), rel=1e-3)  # float16 on disk
