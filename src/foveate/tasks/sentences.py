@@ -43,7 +43,7 @@ def _text(given: bytes, name: str) -> list[str]:
     except UnicodeDecodeError as error:
         line = given.count(b"\n", 0, error.start) + 1
         raise DataError(
-            f"{name}, line {line}: is not UTF-8. If it is in Latin-1, convert it first: iconv -f LATIN1 -t UTF-8"
+            f"{name}, line {line}: is not UTF-8. If it is Latin-1, convert it first: iconv -f LATIN1 -t UTF-8"
         ) from None
     return list(Lines.split(given))
 
