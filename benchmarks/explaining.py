@@ -9,7 +9,7 @@ is the median of our processor time divided by a peer's in the same round. Our f
 layer, comes before. To reach: at most 1.05 of the fastest. ``--case`` runs the cases whose names contain a
 text.
 
-A correlation below 1 has a reason: pytorch-grad-cam cuts HiResCAM at 0, leaves the sign of Eigen-CAM to chance
+Correlations below 1 have reasons: pytorch-grad-cam cuts HiResCAM at 0, leaves the sign of Eigen-CAM to chance
 and adds 1e-6 to the denominator of Grad-CAM++; torch-cam's Grad-CAM++ never divides.
 """
 
