@@ -60,7 +60,7 @@ MAY_IMPORT = {
     "running": {"errors", "inputs"},
     "quantities": set(),
     "mechanisms": GROUND,
-    "explain": BELOW_INSERT,
+    "explain": BELOW_MODELS,
     "cost": BELOW_INSERT,
     "insert": BELOW_INSERT | {"cost"},
     "models": BELOW_MODELS,

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from foveate.compare.study import compare as compare
     from foveate.cost.count import cost as cost
     from foveate.errors import FoveateError as FoveateError
+    from foveate.explain.explain import explain as explain
+    from foveate.explain.methods.explanation import explanations as explanations
     from foveate.explain.record import record as record
     from foveate.infer.load import load as load
     from foveate.infer.predict import predict as predict
@@ -48,6 +50,8 @@ _HOME = {
     "compare": "foveate.compare.study",
     "cost": "foveate.cost.count",
     "create_model": "foveate.models",
+    "explain": "foveate.explain.explain",
+    "explanations": "foveate.explain.methods",
     "insert": "foveate.insert.surgery",
     "list_models": "foveate.models",
     "load": "foveate.infer.load",
