@@ -100,7 +100,7 @@ def quick_studies(monkeypatch):
     """Leave out what takes long of a study; make the demonstration of one variant on few scenes."""
     monkeypatch.setattr(demo, "QUICK", ("scenes(size=24, classes=3, train=64, val=16, test=32)", 1))
     monkeypatch.setattr(demo, "VARIANTS", demo.VARIANTS[-1:])
-    monkeypatch.setattr(demo, "SEEDS", 2)
+    monkeypatch.setattr(demo, "QUICK_SEEDS", 2)
     with brief_studies():
         yield
 
