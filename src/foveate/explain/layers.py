@@ -134,7 +134,8 @@ def _layers_in(flow: Flow) -> Layers:
     outermost = {c.output_node: c for c in sorted(taken, key=lambda c: -c.started)}  # of those that return it
     calls = sorted(outermost.values(), key=lambda c: c.ended)
     behind = {
-        c.path: frozenset(o.path for o in calls if o is not c and c.output_node in past[o.path]) for c in calls
+        c.path: frozenset(o.path for o in calls if o is not c and c.output_node in past[o.path])
+        for c in calls
     }
     return Layers([every[c.path] for c in calls], behind, every, reasons)
 
@@ -160,7 +161,9 @@ def _made_of(flow: Flow, node: int) -> set[int]:
 
 
 @contextmanager
-def caught(model: nn.Module, layers: Sequence[Layer], catch: Callable[[int, Tensor], Tensor]) -> Iterator[None]:
+def caught(
+    model: nn.Module, layers: Sequence[Layer], catch: Callable[[int, Tensor], Tensor]
+) -> Iterator[None]:
     """Pass what layers return through a function while the model runs.
 
     Args:
@@ -171,7 +174,11 @@ def caught(model: nn.Module, layers: Sequence[Layer], catch: Callable[[int, Tens
 
     def hook_of(number: int) -> Callable[[nn.Module, object, object], object]:
         def hook(_module: nn.Module, _args: object, output: object) -> object:
-            return map_first_tensor(output, lambda x: catch(number, x)) if first_tensor(output) is not None else output
+            return (
+                map_first_tensor(output, lambda x: catch(number, x))
+                if first_tensor(output) is not None
+                else output
+            )
 
         return hook
 

@@ -40,7 +40,9 @@ class Score(ABC):
         for field in fields(self):
             value = getattr(self, field.name)
             picked[field.name] = (
-                value[rows.to(value.device)] if isinstance(value, Tensor) else [value[i] for i in rows.tolist()]
+                value[rows.to(value.device)]
+                if isinstance(value, Tensor)
+                else [value[i] for i in rows.tolist()]
             )
         return replace(self, **picked)
 

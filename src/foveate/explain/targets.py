@@ -192,5 +192,7 @@ def one_kind(targets: Sequence[Target]) -> type:
     kinds = {type(target) for target in targets}
     if len(kinds) > 1:
         names = ", ".join(sorted(kind.__name__ for kind in kinds))
-        raise OptionError(f"target: got several kinds in one batch ({names}), expected one. Explain them apart")
+        raise OptionError(
+            f"target: got several kinds in one batch ({names}), expected one. Explain them apart"
+        )
     return kinds.pop()

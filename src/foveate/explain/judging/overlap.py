@@ -34,5 +34,7 @@ class Overlap(Metric):
         hits = both(top(ranks(maps.values), size), inside)
         missing = without_mask(inside)
         return Values(
-            where(missing, hits / (2 * size - hits)), missing, {"tied": tied(maps.values).cpu().numpy()}
+            where(missing, hits.double() / (2 * size - hits)),
+            missing,
+            {"tied": tied(maps.values).cpu().numpy()},
         )

@@ -32,4 +32,6 @@ class Rank(Metric):
         size = inside.sum(dim=1)
         hits = both(top(ranks(maps.values), size), inside)
         missing = without_mask(inside)
-        return Values(where(missing, hits / size), missing, {"tied": tied(maps.values).cpu().numpy()})
+        return Values(
+            where(missing, hits.double() / size), missing, {"tied": tied(maps.values).cpu().numpy()}
+        )

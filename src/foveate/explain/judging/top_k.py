@@ -46,4 +46,4 @@ class TopK(Metric):
         k = min(self.k, inside.shape[1])
         hits = both(top(ranks(maps.values), torch.full((len(inside),), k)), inside)
         missing = without_mask(inside)
-        return Values(where(missing, hits / k), missing)
+        return Values(where(missing, hits.double() / k), missing)

@@ -65,9 +65,7 @@ class Occlusion(Explanation):
 
 def squares(height: int, width: int, size: int, stride: int) -> Tensor:
     """Return squares (n, H, W), bool, that cover every pixel of an image."""
-    starts = [
-        [*range(0, max(1, side - size), stride), max(0, side - size)] for side in (height, width)
-    ]
+    starts = [[*range(0, max(1, side - size), stride), max(0, side - size)] for side in (height, width)]
     down, across = (
         (torch.arange(side) >= torch.tensor(sorted(set(s)))[:, None])
         & (torch.arange(side) < torch.tensor(sorted(set(s)))[:, None] + size)

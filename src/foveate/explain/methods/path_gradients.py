@@ -10,9 +10,7 @@ from torch import Tensor
 from foveate.explain.question import BATCH, Question
 
 
-def mean_gradient(
-    question: Question, weights: Tensor, changed: Callable[[Tensor, Tensor], Tensor]
-) -> Tensor:
+def mean_gradient(question: Question, weights: Tensor, changed: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
     """Return the sum over versions of weight times gradient, (B, C, H, W).
 
     Args:
