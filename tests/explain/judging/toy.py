@@ -1,8 +1,7 @@
 """The toy classifier of the reference values: every weight by a formula, in float64.
 
-``reference.json`` was computed with it by other programs: curves, imputation, localisation, infidelity and
-sensitivity by plain NumPy, and checked against torch-cam, pytorch-grad-cam's imputer, captum and Quantus where
-those are right.
+``reference.json`` was computed with it by other programs, in NumPy, and checked against torch-cam,
+pytorch-grad-cam's imputer, captum and Quantus where those are right.
 """
 
 import json

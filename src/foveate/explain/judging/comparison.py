@@ -33,6 +33,7 @@ class Pair:
         second: Scores of the other.
         better: Which scores are better.
         groups: The class of each picture, for the bootstrap.
+        hits: Whether a picture is a hit or a miss.
     """
 
     metric: str
@@ -43,6 +44,7 @@ class Pair:
     second: Float64[np.ndarray, " b"]
     better: Better
     groups: Int64[np.ndarray, " b"] | None = None
+    hits: bool = False
 
 
 @dataclass(frozen=True)
@@ -118,11 +120,10 @@ class _Gain:
         self.first, self.second = pair.first[both] * sign, pair.second[both] * sign
         self.count, self.difference = int(both.sum()), self.first - self.second
         # 0 and 1 alone: an average of several draws is no longer a hit or a miss
-        self.exact = self.count > 0 and all(
-            np.isin(np.abs(x), (0, 1)).all() for x in (self.first, self.second)
-        )
+        self.exact = pair.hits and all(np.isin(np.abs(x), (0, 1)).all() for x in (self.first, self.second))
         groups = None if pair.groups is None else pair.groups[both]
         self.drawn = None if self.exact else resample(self.difference, groups, seed=seed)
+        self.known: dict[float, tuple[float, float]] = {}
 
     @property
     def clarity(self) -> float:
@@ -135,10 +136,13 @@ class _Gain:
 
     def interval(self, level: float) -> tuple[float, float]:
         """Return the ends of the interval of the mean difference."""
-        if self.drawn is not None:
-            return self.drawn.interval(level)
-        wins, losses = int((self.difference > 0).sum()), int((self.difference < 0).sum())
-        return exact_paired(wins, losses, self.count, level)
+        if level not in self.known:
+            if self.drawn is not None:
+                self.known[level] = self.drawn.interval(level)
+            else:
+                wins, losses = int((self.difference > 0).sum()), int((self.difference < 0).sum())
+                self.known[level] = exact_paired(wins, losses, self.count, level)
+        return self.known[level]
 
     def compared(self, level: float) -> Comparison:
         """Return the comparison at the level that it was given."""

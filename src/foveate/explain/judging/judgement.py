@@ -193,13 +193,14 @@ class Judgement(Mapping[str, Scores]):
 def _about(metric: str, found: Scores | None) -> list[str]:
     if found is None:
         return []
+    start = f"{metric}, {found.map}: "
     lines = [
-        f"{metric}, {found.map}: {count} pictures left out, {why}." for why, count in found.skipped.items()
+        f"{start}left out: {count} of {len(found)} pictures, {why}." for why, count in found.skipped.items()
     ]
     ties = found.extra.get("tied")
     if ties is not None and np.isfinite(ties).any() and (share := float(np.nanmean(ties))) >= 0.05:
         advice = "" if "spread over ties" in found.extra else "; breaks=5 breaks ties at random"
-        lines.append(f"{metric}, {found.map}: {100 * share:.0f} % of the pixels are tied{advice}.")
+        lines.append(f"{start}{100 * share:.0f} % of the pixels are tied{advice}.")
     return lines
 
 

@@ -75,6 +75,7 @@ class Metric(ABC):
             to changes (robustness), or describes the map (form). Never make one score of several.
         needs: What it needs besides model and maps: true masks, a method that can be run again, other maps.
         ranks: Whether it sees only the order of a map's values, so that a constant map has no value.
+        hits: Whether a picture is a hit (1) or a miss (0), for which there are exact intervals.
     """
 
     name: ClassVar[str]
@@ -83,6 +84,7 @@ class Metric(ABC):
     about: ClassVar[Literal["faithfulness", "localisation", "robustness", "form"]]
     needs: ClassVar[frozenset[Need]] = frozenset()
     ranks: ClassVar[bool] = False
+    hits: ClassVar[bool] = False
 
     @abstractmethod
     def __call__(self, maps: Maps, subject: Subject) -> Values:

@@ -3,7 +3,7 @@
 Paper   Zhang, Lin, Brandt, Shen, Sclaroff. Top-down Neural Attention by Excitation Backprop. ECCV 2016.
         arXiv:1608.00507, sec. 4.1 (a tolerance of 15 pixels for pictures of about 500).
 Differs from the paper: the rate is that over pictures, not the mean of the classes' rates. Among
-        equal largest values the first of the raster is the point; without a mask there is neither hit nor miss.
+        equal largest values the first of the raster is the point; no mask, neither hit nor miss.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ class Pointing(Metric):
     about = "localisation"
     needs = frozenset({"masks"})
     ranks = True
+    hits = True
 
     def __post_init__(self) -> None:
         check_fields(self, self.name)

@@ -69,7 +69,17 @@ class ScoreTable:
         for text, metric in self.metrics.items():
             own, groups = self.scores[text], self.subject.groups
             pairs = [
-                Pair(text, name, than, one.words, own[name].each, own[than].each, metric.better, groups)
+                Pair(
+                    text,
+                    name,
+                    than,
+                    one.words,
+                    own[name].each,
+                    own[than].each,
+                    metric.better,
+                    groups,
+                    metric.hits,
+                )
                 for name in maps
                 for than, one in beside.items()
                 if than in own and not one.bound and metric.better != "neither"
@@ -94,12 +104,16 @@ class ScoreTable:
     def _scores(self, text: str, name: str, values: Values) -> Scores:
         there = np.isfinite(values.each)
         each = values.each[there]
-        if len(each) and np.isin(each, (0, 1)).all():
+        if self.metrics[text].hits and np.isin(each, (0, 1)).all():
             low, high = exact_rate(int(each.sum()), len(each), self.level)
         else:
             groups = None if self.subject.groups is None else self.subject.groups[there]
             low, high = resample(each, groups, seed=self.subject.seed).interval(self.level)
-        skipped = {why: int(which.sum()) for why, which in values.undefined.items() if which.any()}
+        skipped, counted = {}, np.zeros(len(there), dtype=bool)
+        for why, which in values.undefined.items():  # a picture counts for its first reason
+            skipped[why] = int((which & ~counted).sum())
+            counted = counted | which
+        skipped = {why: count for why, count in skipped.items() if count}
         return Scores(text, name, values.each, low, high, skipped, values.extra, values.curves)
 
 
