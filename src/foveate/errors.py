@@ -9,6 +9,7 @@ FoveateError
 ├── DataError (ValueError)           images, labels or manifests that cannot be used
 ├── CheckpointError (ValueError)     a file of weights that does not fit
 ├── TrainingError (RuntimeError)     a run that cannot go on, such as a loss that is not a number
+├── RecordingError (RuntimeError)    attention that cannot be recorded as asked
 ├── StudyError (ValueError)          a study that cannot be planned, continued or reported
 ├── TrustError (ValueError)          code that a file names and that the caller does not trust
 └── MissingExtraError (ImportError)  an optional dependency; says what to install
@@ -106,6 +107,10 @@ class CheckpointError(FoveateError, ValueError):
 
 class TrainingError(FoveateError, RuntimeError):
     """A run that cannot go on."""
+
+
+class RecordingError(FoveateError, RuntimeError):
+    """Attention that cannot be recorded as asked."""
 
 
 class StudyError(FoveateError, ValueError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -101,6 +102,12 @@ def explained(
     with _prepared(inner):
         question = Question(inner, _plain(images), target, paths)
         maps = chosen(question).detach().float()
+        if not bool(maps.isfinite().all()):
+            warnings.warn(
+                f"{chosen}: maps with values that are not finite: what the model returns, or its gradient, "
+                "overflows or is not a number",
+                stacklevel=3,
+            )
         return Explained(maps, chosen, question.explained, question.score)
 
 

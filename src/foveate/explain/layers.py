@@ -5,10 +5,11 @@ position and a gradient of the target that is not zero. It is found from one run
 rows, columns and channels of the images are followed through every operation (``foveate.insert``), so no
 reshape function and no name is needed:
 
-- inside a residual or transformer block only what its direct children return counts, not the projections and
-  hidden layers inside these: in a ViT that reads its class token alone, nothing reads the positions behind the
-  last block, and the layer is this block's first norm;
-- a segmenter's map of scores, and what follows it, does not count: there the map would be the answer;
+- inside a residual or transformer block only what its direct children return counts, and nowhere what a linear
+  layer returns, such as queries or keys: in a ViT that reads its class token alone, nothing reads the positions
+  behind the last block, and the layer is this block's first norm;
+- a segmenter's maps of scores, and what follows them, do not count: there the map would be the answer;
+- of a torchvision detector only the backbone counts, so that boxes are explained by features and not by anchors;
 - where several maps end side by side, such as the levels of a feature pyramid, all of them are taken.
 """
 
@@ -22,6 +23,7 @@ from weakref import WeakKeyDictionary
 from torch import Tensor, nn
 
 from foveate.errors import SiteError, nearest
+from foveate.explain.detector_canvas import is_detector
 from foveate.insert.find.flow import Flow
 from foveate.insert.find.recorded_run import Call
 from foveate.insert.find.segmenter_sites import score_node
@@ -69,20 +71,24 @@ class Layers:
         """
         return tuple(self._named(path) for path in paths)
 
-    def last(self, gradients: Sequence[Tensor | None]) -> tuple[Layer, ...]:
-        """Return the layers by the rule; the last one if no gradient is different from zero.
-
-        Args:
-            gradients: Of what each candidate returned, None where the target does not depend on it.
+    def expect_some(self) -> None:
+        """Check that there are candidates.
 
         Raises:
-            SiteError: There is no candidate.
+            SiteError: There are none.
         """
         if not self.candidates:
             raise SiteError(
                 "no layer of this model returns a map or token sequence whose rows and columns are known, as a "
                 "class activation map needs. Use a method without a layer, such as integrated_gradients or rise"
             )
+
+    def last(self, gradients: Sequence[Tensor | None]) -> tuple[Layer, ...]:
+        """Return the layers by the rule; the last one if no gradient is different from zero.
+
+        Args:
+            gradients: Of what each candidate returned, None where the target does not depend on it.
+        """
         used = {
             layer.path: layer
             for layer, gradient in zip(self.candidates, gradients, strict=True)
@@ -116,11 +122,11 @@ def layers_of(model: nn.Module, example: object) -> Layers:
     known = _KNOWN.setdefault(model, {})
     if key not in known:
         known.clear()  # of other sizes: one run of the model finds them again
-        known[key] = _layers_in(observe(model, example))
+        known[key] = _layers_in(observe(model, example), "backbone." if is_detector(model) else "")
     return known[key]
 
 
-def _layers_in(flow: Flow) -> Layers:
+def _layers_in(flow: Flow, within: str) -> Layers:
     made = [c for c in flow.calls if c.path and flow.runs_once(c)]
     every = {c.path: Layer(c.path, layout) for c in made if (layout := flow.maps.output(c)) is not None}
     reasons = {
@@ -130,7 +136,11 @@ def _layers_in(flow: Flow) -> Layers:
     }
     past = {c.path: _made_of(flow, c.output_node) for c in made if c.path in every}
     scores = score_node(flow) if flow.is_dense else -1
-    taken = [c for c in _candidates(flow) if c.path in every and scores not in past[c.path]]
+    taken = [
+        c
+        for c in _candidates(flow)
+        if c.path in every and c.path.startswith(within) and scores not in past[c.path]
+    ]
     outermost = {c.output_node: c for c in sorted(taken, key=lambda c: -c.started)}  # of those that return it
     calls = sorted(outermost.values(), key=lambda c: c.ended)
     behind = {
@@ -145,8 +155,16 @@ def _candidates(flow: Flow) -> Iterator[Call]:
     for call in flow.calls:
         around = [block for block in flow.every_block if block.contains(call)]
         inside = around and call.parent != around[0].path
-        if call.path and not inside and flow.runs_once(call) and flow.positions(call) > 1:
+        projects = isinstance(call.module, nn.Linear) or _scores(flow, call)
+        if call.path and not (inside or projects) and flow.runs_once(call) and flow.positions(call) > 1:
             yield call
+
+
+def _scores(flow: Flow, call: Call) -> bool:
+    """Return whether a module is a convolution to one channel a class, as before maps of scores are joined."""
+    if not flow.is_dense or flow.result is None or not isinstance(call.module, nn.Conv2d):
+        return False
+    return call.module.out_channels == flow.result.shape[1]
 
 
 def _made_of(flow: Flow, node: int) -> set[int]:

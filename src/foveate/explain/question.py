@@ -117,6 +117,17 @@ class Question:
             raise SiteError(_NO_GRADIENT.format("the images"))
         return _at_least_single(gradient)
 
+    def back_to_images(self) -> None:
+        """Run the model on the unchanged images, and differentiate the targets by them: for those who record.
+
+        What has no gradient is left without: attention can be read all the same.
+        """
+        images = self.images.detach().requires_grad_()
+        output = self._run_unchanged(images)
+        scores = self._read(output).logits(output)
+        if scores.requires_grad:
+            torch.autograd.grad(scores.sum(), [images], allow_unused=True)
+
     def gradients_of(self, scores: Tensor, tensors: Iterable[Tensor]) -> tuple[Tensor | None, ...]:
         """Return the gradient of the sum of scores (B,), None for what it does not depend on."""
         if not scores.requires_grad:
@@ -171,6 +182,7 @@ class Question:
 
     def _first_maps(self, layers: Layers) -> list[LayerMap]:
         """Find the layers by their gradients, all in one run."""
+        layers.expect_some()
         kept: dict[int, Tensor] = {}
 
         def keep(number: int, x: Tensor) -> Tensor:
@@ -181,6 +193,8 @@ class Question:
             output = self._run_unchanged(self.images.detach().requires_grad_())
         score = self._read(output).logits(output)
         with_graph = [n for n in kept if kept[n].requires_grad]
+        if not with_graph:
+            raise SiteError(_NO_GRADIENT.format("any layer"))
         found = dict(zip(with_graph, self.gradients_of(score, [kept[n] for n in with_graph]), strict=True))
         gradients = [found.get(n) for n in range(len(layers.candidates))]
         chosen = layers.last(gradients)

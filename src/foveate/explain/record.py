@@ -1,42 +1,78 @@
-"""Read the weights of every mechanism in a model while it runs."""
+"""Read the weights of every attention in a model while it runs."""
 
 from __future__ import annotations
 
-import threading
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from types import MappingProxyType
+from pathlib import Path
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
+from foveate.explain import families
+from foveate.explain.families.layout import class_names, family_of
+from foveate.explain.recording.choice import DEFAULT_LIMIT, choose
+from foveate.explain.recording.function_watch import FunctionWatch
+from foveate.explain.recording.gates import Gate, gates_in
+from foveate.explain.recording.map_taps import TapReader, taps, uncompiled_path
+from foveate.explain.recording.recorded import Recorded
+from foveate.explain.recording.recorder import Recorder
+from foveate.explain.recording.wrapped_forwards import wrapped_forwards
 from foveate.inputs import expect_model
-from foveate.mechanisms.base import Mechanism
-from foveate.mechanisms.map_tap import RECORD, MapTap
-from foveate.mechanisms.ranks import as_it_lay
-from foveate.mechanisms.switch import SERIAL, Block, replica_number
+from foveate.mechanisms.map_tap import RECORD
+
+__all__ = ["record", "taps", "uncompiled_path"]
+families.load()
 
 
 @contextmanager
-def record(model: nn.Module) -> Iterator[Mapping[str, Tensor]]:
-    """Record the weights of every mechanism inside a ``with`` block.
+def record(
+    model: nn.Module,
+    *,
+    layers: str | Iterable[str] | None = None,
+    heads: int | Iterable[int] | Literal["mean"] | None = None,
+    queries: int | Iterable[int] | None = None,
+    device: str | torch.device | None = None,
+    folder: str | Path | None = None,
+    limit: int = DEFAULT_LIMIT,
+    grad: bool = False,
+) -> Iterator[Recorded]:
+    """Record the weights of every attention of a model inside a ``with`` block.
 
-    Recording forms weights that fused kernels never form: N*N numbers for N positions. A compiled model runs
-    uncompiled inside the block. Only what runs in the block's own thread or task is recorded, so that
+    Seen are calls of ``scaled_dot_product_attention``, fused or not; what multiplies values after a softmax
+    that a model forms itself; ``nn.MultiheadAttention`` and ``nn.TransformerEncoder``; gates such as those of
+    squeeze-and-excitation; and the mechanisms of foveate. The model's output does not change. Recording forms
+    weights that fused kernels never form: N*M numbers per head for N queries and M keys. A compiled model
+    runs uncompiled inside the block. Only what runs in the block's own thread or task is recorded, so that
     recordings of one model may overlap. Afterwards, also after an exception, the model is as it was.
 
     Args:
-        model: Any model; mechanisms are found by their ``MapTap``.
+        model: Any model.
+        layers: Patterns such as ``"blocks.1*"``, for the paths of the layers to record or of modules around
+            them; None for all.
+        heads: Heads to keep, by number, or ``"mean"`` for their mean; None for all. Axis ``k``.
+        queries: Queries to keep, by number; None for all. They are chosen before the weights are formed,
+            wherever the model lets one. Axis ``n``.
+        device: Where to keep weights, such as ``"cpu"``; None leaves them where they were computed.
+        folder: A folder to write weights to, one NumPy file per call; the tensors are mapped from it.
+        limit: The most bytes of weights to keep in memory.
+        grad: Also keep the gradients with respect to the weights. ``backward`` must run inside the block.
 
     Yields:
-        A mapping that fills as the model runs: path of the mechanism -> its weights in the last forward pass,
-        detached, with the axes that the tap states (see ``taps``). A mechanism with several maps
-        has one entry per map, by the path of the tap. Weights with rows (``h``) of a volume have its
-        slices (``d``) in front of these; those of a signal have no rows.
+        A mapping that fills as the model runs: path of the layer -> its weights in the last forward pass,
+        detached. ``maps.calls(path)`` has every call with axes, kind and geometry. Weights of queries and
+        keys have the axes ``b k n m``, or ``b g k n m`` in windows; those of foveate's mechanisms the axes
+        that their tap states (see ``taps``). A mechanism with several maps has one entry per map, by the
+        path of the tap. Weights with rows (``h``) of a volume have its slices (``d``) in front of these;
+        those of a signal have no rows.
 
     Raises:
         ShapeError: The model is not a module.
+        OptionError: An option has an impossible value.
+        SiteError: A pattern matches no module of the model.
+        RecordingError: While the model runs: the weights are more than ``limit``, or a layer has no such head
+            or query.
 
     Example:
         >>> from foveate.mechanisms.channel.se import SqueezeExcitation
@@ -48,66 +84,64 @@ def record(model: nn.Module) -> Iterator[Mapping[str, Tensor]]:
     """
     expect_model(model)
     found = taps(model)
-    recording = _Recording(found.values())  # hooks run in all threads, and each checks whose pass it is
+    choice = choose(model, layers, heads, queries, device, folder, limit, grad)
+    recorder = Recorder(model, found.values(), choice)
     with ExitStack() as undo:
-        for path, tap in found.items():
-            undo.callback(tap.register_forward_hook(recording.keep(path)).remove)
-        undo.enter_context(RECORD.on(recording))
-        yield MappingProxyType(recording.maps)
+        _hook_taps(recorder, undo)
+        _hook_gates(model, recorder, undo)
+        _hook_inputs(model, recorder, undo)
+        watch = FunctionWatch(recorder)
+        undo.enter_context(wrapped_forwards(recorder, watch.aside))
+        undo.enter_context(RECORD.on(recorder))
+        watch.start()
+        undo.callback(watch.stop)
+        yield Recorded(model, recorder)
 
 
-class _Recording(Block):
-    """One block of ``record``, and what it has recorded.
-
-    Several threads run inside one block where ``nn.DataParallel`` splits a batch. Each gives a part; the
-    parts of one batch are joined in the order of the batch.
-    """
-
-    def __init__(self, members: Iterable[nn.Module]) -> None:
-        super().__init__(members)
-        self.maps: dict[str, Tensor] = {}
-        self._parts: dict[str, dict[int, tuple[int, Tensor]]] = {}
-        self._lock = threading.Lock()
-
-    def keep(self, path: str) -> Callable[[nn.Module, object, Tensor], None]:
-        """Return the hook for the tap that is called ``path``."""
-
-        def hook(tap: nn.Module, _inputs: object, weights: Tensor) -> None:
-            if self in RECORD.blocks(tap):  # and this pass belongs to the block
-                self.maps[path] = as_it_lay(self._joined(path, tap, weights.detach()), str(tap.axes))
-
-        return hook
-
-    def _joined(self, path: str, tap: nn.Module, weights: Tensor) -> Tensor:
-        """Return the weights of the whole batch, as far as its parts have arrived."""
-        replica = replica_number(tap)
-        if replica is None or not str(tap.axes).startswith("b"):
-            return weights
-        with self._lock:
-            parts = self._parts.setdefault(path, {})
-            for number in [n for n, (arrived, _) in parts.items() if arrived < replica]:
-                del parts[number]  # arrived before this replica was made: of an earlier batch
-            parts[replica] = next(SERIAL), weights
-            return torch.cat([parts[n][1].to(weights.device) for n in sorted(parts)])
+def _hook_taps(recorder: Recorder, undo: ExitStack) -> None:
+    """Hook every tap; hooks run in all threads, and each checks whose pass it is."""
+    reader = TapReader(recorder)
+    for path, tap in taps(recorder.modules[""]).items():
+        if recorder.choice.wants(path):
+            undo.callback(tap.register_forward_hook(reader.hook(path)).remove)
 
 
-def taps(model: nn.Module) -> dict[str, MapTap]:
-    """Return every tap of ``model`` by the name that ``record`` gives its weights."""
-    modules = dict(model.named_modules())
-    found = {path: module for path, module in modules.items() if isinstance(module, MapTap)}
-    owners = {path: _owner(path, modules) for path in found}
-    taps_of = Counter(owners.values())
-    names = {path: owners[path] if taps_of[owners[path]] == 1 else path for path in found}
-    return {uncompiled_path(names[path]): tap for path, tap in found.items()}
+def _hook_gates(model: nn.Module, recorder: Recorder, undo: ExitStack) -> None:
+    for path, layer, inside, gate in gates_in(model):
+        if recorder.wants(path):
+            undo.callback(inside.register_forward_hook(_gate_hook(recorder, path, layer, gate)).remove)
 
 
-def uncompiled_path(path: str) -> str:
-    """Return a module path without the parts that ``torch.compile`` adds to it."""
-    return ".".join(part for part in path.split(".") if part != "_orig_mod")
+def _gate_hook(recorder: Recorder, path: str, layer: nn.Module, gate: Gate) -> Any:
+    def hook(_module: nn.Module, _inputs: object, output: Tensor) -> None:
+        if recorder.here:
+            with torch._C.DisableTorchFunction(), torch.no_grad():
+                values = gate.taken(layer, output.detach()) if gate.taken else output.detach()
+                recorder.keep_as_is(path, values.clone(), gate.axes, "gate", "the model's own")
+
+    return hook
 
 
-def _owner(path: str, modules: Mapping[str, nn.Module]) -> str:
-    """Return the path of the outermost mechanism around a tap, or of the tap itself if there is none."""
-    parts = path.split(".")
-    holders = (".".join(parts[:i]) for i in range(len(parts)))
-    return next((holder for holder in holders if isinstance(modules[holder], Mechanism)), path)
+def _hook_inputs(model: nn.Module, recorder: Recorder, undo: ExitStack) -> None:
+    """Note the arguments of the modules that families must see to know where queries and keys lie."""
+    watched = {name for m in model.modules() if (f := family_of(m)) is not None for name in f.watch}
+    for module in model.modules():
+        if watched and (module is model or watched.intersection(class_names(module))):
+            hook = _input_hook(recorder)
+            undo.callback(module.register_forward_pre_hook(hook, with_kwargs=True).remove)
+
+
+def _input_hook(recorder: Recorder) -> Any:
+    def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if recorder.here:
+            recorder.inputs[module] = (
+                tuple(_told(a) for a in args),
+                {name: _told(value) for name, value in kwargs.items()},
+            )
+
+    return hook
+
+
+def _told(value: Any) -> Any:
+    """Return a tensor's shape, and anything else as it is."""
+    return tuple(value.shape) if isinstance(value, Tensor) else value

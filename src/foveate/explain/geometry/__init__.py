@@ -1,0 +1,1 @@
+"""Where the entries of an attention map lie: one file per way that models order their tokens."""

@@ -1,0 +1,1 @@
+"""How weights are read while a model runs: one file per source of weights."""
