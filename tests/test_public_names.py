@@ -18,6 +18,7 @@ PROMISED = {
     "cost",
     "create_model",
     "insert",
+    "judge",
     "list_models",
     "load",
     "load_insert",

@@ -93,10 +93,10 @@ def judge(
         json: Print JSON.
     """
     from foveate.cli import output
-    from foveate.explain.judging.judge import BASELINES, COARSEST
-    from foveate.explain.judging.judge import judge as judge_maps
     from foveate.data.judged_pictures import judged_pictures
     from foveate.data.prepare_pictures import batch_of
+    from foveate.explain.judging.judge import BASELINES, COARSEST
+    from foveate.explain.judging.judge import judge as judge_maps
     from foveate.infer.find_model import find_model
     from foveate.infer.load import load
     from foveate.running import device_of
@@ -157,5 +157,7 @@ def _write(judgement: Judgement, pictures: JudgedPictures, out: Path) -> None:
     table.writerow(["picture", "metric", "map", "score"])
     for metric, maps in judgement.scores.items():
         for name, scores in maps.items():
-            table.writerows([picture, metric, name, one] for picture, one in zip(pictures.names, scores, strict=True))
+            table.writerows(
+                [picture, metric, name, one] for picture, one in zip(pictures.names, scores, strict=True)
+            )
     write_bytes(out / "scores.csv", text.getvalue().encode())

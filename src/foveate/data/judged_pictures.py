@@ -133,7 +133,7 @@ def _loading(part: Split, item: int, form: PictureForm) -> Callable[[], UInt8[np
 
 
 def _looking(part: Split, item: int, form: PictureForm) -> Callable[[], Bool[np.ndarray, "h w"]] | None:
-    """Return what finds an item's mask: where the evidence is, or all that is neither background nor unknown."""
+    """Return what finds an item's mask: where the evidence is, or what is neither background nor unknown."""
     look, masks = part.look, part.masks
     if look is not None:
         return lambda: mask_of(look(item), form)
