@@ -26,22 +26,22 @@ def filled(model):
     return model.eval()
 
 
-VIT = dict(img_size=32, patch_size=8, depth=2, embed_dim=12, num_heads=2, num_classes=3)
+VIT = {"img_size": 32, "patch_size": 8, "depth": 2, "embed_dim": 12, "num_heads": 2, "num_classes": 3}
 FAST = {
     "resnet18": ({}, "layer4"),
     "vit_tiny_patch16_224": (VIT, "blocks.1.norm1"),  # behind the last block only the class token is read
     "vit_base_patch16_siglip_224": (VIT, "norm"),  # attention pooling reads all positions
-    "vit_relpos_small_patch16_224": (VIT, "norm"),
+    "vit_relpos_small_patch16_224": (VIT, "blocks.1"),  # the mean of all positions is read
 }
 SLOW = {
     "convnext_atto": ({}, "stages"),
     "efficientnet_lite0": ({}, "bn2"),
     "densenet121": ({}, "features"),
-    "swin_tiny_patch4_window7_224": (dict(img_size=64, window_size=4), "norm"),
+    "swin_tiny_patch4_window7_224": ({"img_size": 64, "window_size": 4}, "norm"),
     "pvt_v2_b0": ({}, "stages"),
-    "levit_128s": (dict(img_size=224), "stages"),
-    "cait_xxs24_224": (dict(img_size=64), "blocks_token_only.1.norm1"),
-    "deit_tiny_distilled_patch16_224": (dict(img_size=64), "blocks.11.norm1"),
+    "levit_128s": ({"img_size": 224}, "stages"),
+    "cait_xxs24_224": ({"img_size": 64}, "blocks_token_only.1.norm1"),
+    "deit_tiny_distilled_patch16_224": ({"img_size": 64}, "blocks.11.norm1"),
     "mobilevit_xxs": ({}, "final_conv"),
 }
 
@@ -109,7 +109,7 @@ def test_a_layer_by_name():
 
 def test_a_layer_that_cannot_be_taken():
     model, x = timm.create_model("resnet18", num_classes=3).eval(), torch.rand(1, 3, 64, 64)
-    with pytest.raises(SiteError, match="Nearest: .*layer4"):
+    with pytest.raises(SiteError, match=r"Nearest: .*layer4"):
         fv.explain(model, x, layer="layer5")
     with pytest.raises(SiteError, match='no map can be taken at "fc"'):
         fv.explain(model, x, layer="fc")

@@ -10,7 +10,6 @@ import foveate as fv
 from foveate.errors import OptionError, ShapeError
 from foveate.explain.detector_canvas import Canvas
 from foveate.explain.explain import explained
-from foveate.explain.question import Question
 from foveate.explain.scores import choose_score
 from foveate.explain.targets import Box, Class, Pixel, Region, Word, read_target
 from tests.each import each

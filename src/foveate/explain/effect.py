@@ -13,7 +13,7 @@ from foveate.explain.positions import positions
 from foveate.explain.record import record, taps, uncompiled_path
 from foveate.mechanisms.base import Mechanism
 from foveate.mechanisms.switch import uncompiled
-from foveate.running import eval_no_grad
+from foveate.running import call_with, eval_no_grad
 
 T = TypeVar("T")
 
@@ -39,7 +39,7 @@ def effect(model: nn.Module, images: Any) -> Mapping[str, Tensor]:
     return {path: change for path, change in changes.items() if path not in inner}
 
 
-def looks(model: nn.Module, images: Any) -> Mapping[str, Tensor]:
+def looks(model: nn.Module, images: Any, classes: Tensor | None = None) -> Mapping[str, Tensor]:
     """Record where each mechanism of a model looks.
 
     The model runs once in eval mode, without gradients, and is left as it was.
@@ -47,6 +47,7 @@ def looks(model: nn.Module, images: Any) -> Mapping[str, Tensor]:
     Args:
         model: A model with mechanisms in it.
         images: A batch as the model takes it.
+        classes: (B,) the class of each image that weights for each class are shown for; None averages.
 
     Returns:
         Name that ``record`` gives the weights -> (B, H, W), by ``positions``. Mechanisms whose weights have
@@ -58,7 +59,7 @@ def looks(model: nn.Module, images: Any) -> Mapping[str, Tensor]:
     for path, tap in taps(model).items():
         owner = _innermost_owner(path, sizes)
         if path in maps and owner is not None:
-            found[path] = positions(maps[path], tap.axes, *sizes[owner])
+            found[path] = positions(maps[path], tap.axes, *sizes[owner], classes=classes)
     return {path: look for path, look in found.items() if look is not None}
 
 
@@ -72,7 +73,7 @@ def _run(model: nn.Module, images: Any, measure: Callable[[Tensor, Tensor], T]) 
             if isinstance(module, Mechanism):
                 hook = _measuring(seen, uncompiled_path(path), measure)
                 undo.callback(module.register_forward_hook(hook).remove)
-        model(images)
+        call_with(model, images)
     return seen
 
 

@@ -5,11 +5,12 @@ position and a gradient of the target that is not zero. It is found from one run
 rows, columns and channels of the images are followed through every operation (``foveate.insert``), so no
 reshape function and no name is needed:
 
-- inside a residual or transformer block only what its direct children return counts, and nowhere what a linear
-  layer returns, such as queries or keys: in a ViT that reads its class token alone, nothing reads the positions
-  behind the last block, and the layer is this block's first norm;
+- inside a residual or transformer block only what its direct children return counts, and nowhere what a
+  linear layer returns, such as queries or keys: in a ViT that reads its class token alone, nothing reads the
+  positions behind the last block, and the layer is this block's first norm;
 - a segmenter's maps of scores, and what follows them, do not count: there the map would be the answer;
-- of a torchvision detector only the backbone counts, so that boxes are explained by features and not by anchors;
+- of a torchvision detector only the backbone counts, so that boxes are explained by features and not by
+  anchors;
 - where several maps end side by side, such as the levels of a feature pyramid, all of them are taken.
 """
 
@@ -79,8 +80,10 @@ class Layers:
         """
         if not self.candidates:
             raise SiteError(
-                "no layer of this model returns a map or token sequence whose rows and columns are known, as a "
-                "class activation map needs. Use a method without a layer, such as integrated_gradients or rise"
+                "no layer of this model returns a map or token sequence whose rows and columns are known, "
+                "as a "
+                "class activation map needs. Use a method without a layer, such as integrated_gradients "
+                "or rise"
             )
 
     def last(self, gradients: Sequence[Tensor | None]) -> tuple[Layer, ...]:
@@ -161,7 +164,7 @@ def _candidates(flow: Flow) -> Iterator[Call]:
 
 
 def _scores(flow: Flow, call: Call) -> bool:
-    """Return whether a module is a convolution to one channel a class, as before maps of scores are joined."""
+    """Return whether a module is a convolution to one channel a class, as where maps of scores are joined."""
     if not flow.is_dense or flow.result is None or not isinstance(call.module, nn.Conv2d):
         return False
     return call.module.out_channels == flow.result.shape[1]
@@ -208,6 +211,6 @@ def caught(
 
 
 def cut_here(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return a tensor as the start of a new graph, and what goes on from it, which may be changed in place."""
+    """Return a tensor as the start of a new graph, and a copy to go on with that may change in place."""
     leaf = x.detach().requires_grad_()
     return leaf, leaf.clone()

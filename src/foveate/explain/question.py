@@ -15,6 +15,7 @@ from foveate.explain.detector_canvas import Canvas, canvas_of, is_detector
 from foveate.explain.layers import Layer, Layers, caught, cut_here, layers_of
 from foveate.explain.scores import Score, boxes_in, choose_score
 from foveate.explain.targets import read_target
+from foveate.insert.layout import Layout
 from foveate.nested_tensors import first_tensor
 from foveate.running import call_with
 
@@ -91,7 +92,7 @@ class Question:
 
     @torch.no_grad()
     def probabilities(self, images: Tensor, rows: Tensor) -> Tensor:
-        """Return the target's probability (n,) for changed images (n, C, H, W), of these rows of the batch."""
+        """Return the target's probability (n,) for changed images (n, C, H, W) of these rows of the batch."""
         score = self.score.of(rows.cpu())
         return _at_least_single(score.probabilities(self.run(images, rows)))
 
@@ -177,8 +178,22 @@ class Question:
             maps = self._canvas.cut(maps)
         return resized(maps, self.size)
 
+    @property
+    def example(self) -> object:
+        """What the model takes, with the unchanged images."""
+        return self._with(self.images, None)
+
+    def layouts(self) -> dict[str, Layout]:
+        """Return how the map lies in what each module returns, of those that return one, by their paths."""
+        return {path: layer.layout for path, layer in self._known_layers().every.items()}
+
+    def grids(self) -> list[tuple[int, int]]:
+        """Return rows and columns of every map that flows through the model, the last one first."""
+        sizes = reversed(self.layouts().values())
+        return list(dict.fromkeys((size.height, size.width) for size in sizes))
+
     def _known_layers(self) -> Layers:
-        return layers_of(self.model, self._with(self.images, None))
+        return layers_of(self.model, self.example)
 
     def _first_maps(self, layers: Layers) -> list[LayerMap]:
         """Find the layers by their gradients, all in one run."""
@@ -263,7 +278,8 @@ def _images_in(example: object) -> Tensor:
         shapes = sorted({tuple(x.shape) for x in example if isinstance(x, Tensor)})
         if len(shapes) != 1 or len(shapes[0]) != 3 or not all(isinstance(x, Tensor) for x in example):
             raise ShapeError(
-                f"images: got a list of {', '.join(map(str, shapes)) or 'no tensors'}, expected images (C, H, W) "
+                f"images: got a list of {', '.join(map(str, shapes)) or 'no tensors'}, expected images "
+                f"(C, H, W) "
                 "of one size. Explain images of other sizes one by one"
             )
         return torch.stack([plain(x) for x in example])

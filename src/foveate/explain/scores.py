@@ -64,7 +64,8 @@ def choose_score(output: object, targets: Sequence[Target]) -> Score:
     logits = logits_in(output)
     if logits.ndim not in (2, 3, 4) or len(logits) != len(targets):
         raise ShapeError(
-            f"the model returned {tuple(logits.shape)} for {len(targets)} images, expected logits (B, classes), "
+            f"the model returned {tuple(logits.shape)} for {len(targets)} images, expected logits (B, "
+            f"classes), "
             "(B, classes, H, W) or (B, steps, words). Wrap the model so that it returns these"
         )
     choices: dict[tuple[int, type], type[ClassScore | MapScore | WordScore]] = {
@@ -194,7 +195,8 @@ class WordScore(Score):
         for target, own in zip(targets, logits.detach(), strict=True):
             if not isinstance(target, Word):
                 raise OptionError(
-                    f"target: the model returned scores of words {tuple(logits.shape)}, expected which step to "
+                    f"target: the model returned scores of words {tuple(logits.shape)}, expected which "
+                    f"step to "
                     "explain: target=Word(step) of foveate.explain.targets"
                 )
             steps.append(expect_below("step", target.step, logits.shape[1]))
@@ -246,7 +248,8 @@ class BoxScore(Score):
 
     def logits(self, output: object) -> Tensor:
         """Return overlap times score (B,), of the box of this class for which it is largest."""
-        return torch.stack([self._one(i, found) for i, found in enumerate(output)])  # type: ignore[arg-type]
+        every: Any = output
+        return torch.stack([self._one(i, found) for i, found in enumerate(every)])
 
     def _one(self, i: int, found: Mapping[str, Tensor]) -> Tensor:
         same = found["labels"] == self.labels[i]

@@ -3,11 +3,11 @@
 ``read_target`` turns what users write into one of these for each image:
 
     None                          what the model predicts
-    3, or a tensor (B,) of ints   a class, one for all images or one an image
+    3, or a tensor (B,) of ints   a class, one for all images, or one for each
     (y, x)                        a segmenter's class at a pixel of the image
-    a boolean mask (H, W)         a segmenter's class in a region; (B, H, W) for one an image
+    a boolean mask (H, W)         a segmenter's class in a region; (B, H, W) for one for each image
     Pixel, Region, Box, Word      the same with more said
-    a list of these               one an image
+    a list of these               one for each image
 """
 
 from __future__ import annotations
@@ -91,7 +91,8 @@ class Word:
 Target = Class | Pixel | Region | Box | Word
 _KINDS = (Class, Pixel, Region, Box, Word)
 _EXPECTED = (
-    "None, a class, a tensor (B,) of classes, (y, x), a boolean mask (H, W) or (B, H, W), one of Class, Pixel, "
+    "None, a class, a tensor (B,) of classes, (y, x), a boolean mask (H, W) or (B, H, W), one of Class, "
+    "Pixel, "
     "Region, Box and Word of foveate.explain.targets, or a list with one of these for each image"
 )
 
@@ -106,8 +107,8 @@ def read_target(target: object, count: int, height: int, width: int) -> list[Tar
         width: W of the images.
 
     Raises:
-        OptionError: This is no target, or lies outside the image.
-        ShapeError: There are not as many as images, or a mask has another size than the images.
+        OptionError: It is not a target, or lies outside the image.
+        ShapeError: Their number is not that of the images, or a mask has another size than the images.
     """
     if isinstance(target, Tensor) and target.ndim in (1, 3):
         target = list(target.unbind())

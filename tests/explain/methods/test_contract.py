@@ -47,7 +47,7 @@ def model_of(name):
         model = timm.create_model(
             "vit_tiny_patch16_224",
             img_size=32,
-            patch_size=8,
+            patch_size=16,
             depth=2,
             embed_dim=12,
             num_heads=2,
@@ -107,7 +107,10 @@ def fail(*_):
 
 def untouched(model, before):
     assert [m.training for m in model.modules()] == [m.training for m in before.modules()]
-    assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), before.state_dict().values()))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(model.state_dict().values(), before.state_dict().values(), strict=True)
+    )
     assert all(parameter.grad is None for parameter in model.parameters())
     assert all(parameter.requires_grad for parameter in model.parameters())
     for module, old in zip(model.modules(), before.modules(), strict=True):

@@ -1,4 +1,4 @@
-"""Every formula against values that were computed elsewhere, in float64; and where other packages are wrong."""
+"""Every formula against values computed elsewhere, in float64; and where other packages are wrong."""
 
 import pytest
 import torch
@@ -19,7 +19,7 @@ from foveate.explain.question import Question
 from tests.each import each
 from tests.explain.methods.toy_networks import SEEDS, ToyCNN, image, tensor, values
 
-CLOSE = dict(atol=1e-9, rtol=0)
+CLOSE = {"atol": 1e-9, "rtol": 0}
 
 
 def at_act2(seed, target=None):
@@ -86,7 +86,7 @@ def test_occlusion(seed):
 
 @each(SEEDS)
 def test_grad_cam_pp_is_not_the_sum_of_products(seed):
-    """The sum in its denominator is over A. Copies that sum A g^3, or never divide, are far from the paper."""
+    """The sum in its denominator is over A. Copies that sum A g^3 or never divide are far from the paper."""
     known, (a, g) = values(seed)["cnn"]["cams_6x6"], at_act2(seed)
     found = GradCAMPlusPlus().combine(a, g)[0]
     wrong = tensor(known["grad_cam_pp_sum_of_products"])
@@ -102,7 +102,7 @@ def test_grad_cam_pp_without_gradient_is_zero():
 
 @each(SEEDS)
 def test_eigen_cam_is_not_inverted(seed):
-    """The decomposition leaves the sign open: here the largest absolute value is positive, whatever it gives."""
+    """The decomposition leaves the sign open: here the largest absolute value is positive."""
     a, _ = at_act2(seed)
     found = first_component(a)
     assert found.max() >= -found.min()

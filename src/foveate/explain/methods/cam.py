@@ -1,4 +1,4 @@
-"""What class activation maps share: a map is made from what a layer returned, and brought to the image's grid."""
+"""What class activation maps share: a map is made from what a layer returned, and laid over the image."""
 
 from __future__ import annotations
 

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from torch import Tensor
 
 from foveate.errors import SpecError
-from foveate.explain.question import Question
 from foveate.options import check_fields
 from foveate.registry import Registry
 from foveate.spelling import build, written
@@ -29,7 +28,7 @@ class Explanation(ABC):
     """A method and its options; equal ones compare and print alike."""
 
     reads: ClassVar[Reads]
-    """What it is made from: a layer, gradients by the pixels, runs on changed images, or attention weights."""
+    """What it is made from: a layer, gradients by the pixels, runs on changed images, or attention."""
     signed: ClassVar[bool]
     """Whether a map can have values below 0, for what speaks against the target."""
     paper: ClassVar[str]
@@ -39,8 +38,12 @@ class Explanation(ABC):
         check_fields(self)
 
     @abstractmethod
-    def __call__(self, question: Question) -> Tensor:
-        """Return the maps (B, H, W)."""
+    def __call__(self, question: Any) -> Tensor:
+        """Return the maps (B, H, W).
+
+        Args:
+            question: A ``foveate.explain.question.Question``.
+        """
 
     def __str__(self) -> str:
         """Return the name and every option that is not the default."""

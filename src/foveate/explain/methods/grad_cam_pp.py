@@ -1,6 +1,6 @@
 """Grad-CAM++: the layer's channels, weighted by their positive gradients, each position by its own share.
 
-    alpha_kij = g^2 / (2 g^2 + S_k g^3) = 1 / (2 + S_k g),    S_k = sum over positions of A_k,    0 where g = 0
+    alpha_kij = g^2 / (2 g^2 + S_k g^3) = 1 / (2 + S_k g),    S_k = sum of A_k,    0 where g = 0
     w_k = sum_ij alpha_kij relu(g_kij),    map = relu(sum_k w_k A_k)
 
 Paper   Chattopadhay et al. Grad-CAM++: Generalized Gradient-based Visual Explanations for Deep Convolutional

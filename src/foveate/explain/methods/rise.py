@@ -82,5 +82,5 @@ class RISE(Explanation):
             large = F.interpolate(grid.float(), sizes, mode="bilinear", align_corners=False)[:, 0]
             tops, lefts = (torch.randint(side, (count,), generator=generator).tolist() for side in cell)
             yield torch.stack(
-                [m[t : t + height, l : l + width] for m, t, l in zip(large, tops, lefts, strict=True)]
+                [m[y : y + height, x : x + width] for m, y, x in zip(large, tops, lefts, strict=True)]
             )
