@@ -3,8 +3,8 @@
     python -m benchmarks.judging
 
 ``ours`` judges 6 maps of 200 pictures by deletion with 21 points: every forward pass holds many perturbed
-pictures, made on the way from ranks. ``one by one`` is the loop that is usually written: for each picture and
-step a copy, the pixels set, a forward pass. Both take turns on a part of the pictures; their curves are compared.
+pictures, made on the way from ranks. ``one by one`` is the loop that is usually written: for each picture
+and step a copy, the pixels set, a forward pass. Both take turns, and their curves are compared.
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ def main() -> None:
     ours(PICTURES, named)
     spent, waited = time.process_time() - start, time.perf_counter() - wall
     print(
-        f"{PICTURES} pictures x {STEPS + 1} points x {MAPS} maps, resnet8 at {SIDE} px: {spent:.1f} s of processor time,"
-        f" {waited:.1f} s on {torch.get_num_threads()} threads"
+        f"{PICTURES} pictures x {STEPS + 1} points x {MAPS} maps, resnet8 at {SIDE} px: {spent:.1f} s of "
+        f"processor time, {waited:.1f} s on {torch.get_num_threads()} threads"
     )
 
 

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from foveate.cost.count import cost as cost
     from foveate.errors import FoveateError as FoveateError
     from foveate.explain.explain import explain as explain
+    from foveate.explain.judging.judge import judge as judge
     from foveate.explain.methods.explanation import explanations as explanations
     from foveate.explain.record import record as record
-    from foveate.explain.judging.judge import judge as judge
     from foveate.infer.load import load as load
     from foveate.infer.predict import predict as predict
     from foveate.insert.insert_file import load_insert as load_insert

@@ -40,7 +40,7 @@ def judge(
     twin: nn.Module | None = None,
     level: float = 0.95,
     seed: int = 0,
-    batch: int = 256,
+    batch: int = 128,
 ) -> Judgement:
     """Judge maps of where a model looks: by the model's own answers, and by true masks if there are any.
 

@@ -48,7 +48,7 @@ class Subject:
     unit: Float[Tensor, " c"] | None = None
     twin: nn.Module | None = None
     seed: int = 0
-    batch: int = 256
+    batch: int = 128
     memory: dict[object, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
