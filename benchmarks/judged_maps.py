@@ -26,29 +26,29 @@ from foveate.explain.judging.judgement import Judgement
 from foveate.infer.find_model import FoundModel, find_model
 from foveate.recipe import TrainConfig
 
-DATA = "scenes(size=32, classes=4, train=4000, val=0, test=400)"
+DATA = "scenes(size=32, train=2000, val=0, test=500)"
 VIT = "timm/vit_tiny_patch16_224(img_size=32, patch_size=4, embed_dim=64, depth=3, num_heads=4)"
 SIMPLER = "scenes(size=32, classes=2, distractors=1, strokes=2, train=4000, val=0, test=400)"
 NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
-    "resnet8": (DATA, {"model": "resnet8", "epochs": 6}),
-    "resnet8 with cbam@blocks": (DATA, {"model": "resnet8", "attention": "cbam@blocks", "epochs": 6}),
+    "resnet8": (DATA, {"model": "resnet8", "epochs": 12}),
+    "resnet8 with cbam@blocks": (DATA, {"model": "resnet8", "attention": "cbam@blocks", "epochs": 8}),
     "vit": (
         SIMPLER,
         {"model": VIT, "epochs": 14, "train": TrainConfig(lr=1e-3, batch_size=32, augment="none")},
     ),
 }
 OF_LAYERS = ["grad_cam", "grad_cam_pp", "hires_cam", "layer_cam", "x_grad_cam", "eigen_cam", "score_cam"]
-OF_PIXELS = ["saliency", "integrated_gradients", "smooth_grad", "occlusion", "rise(masks=500)"]
+OF_PIXELS = ["saliency", "integrated_gradients", "smooth_grad", "occlusion", "rise(masks=200)"]
 OF_ATTENTION = ["raw_attention", "rollout", "generic_attention", "attention_grad_cam"]
 CHEAP = [*OF_LAYERS[:6], "saliency", "integrated_gradients(steps=10)"]
-METRICS = ["deletion", "insertion", "pointing(tolerance=1)", "energy"]
+METRICS = ["deletion(steps=10)", "insertion(steps=10)", "pointing(tolerance=1)", "energy"]
 BEATEN = ("smooth_random", "centre", "edges")
 
 
 def main() -> None:
     reader = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     reader.add_argument("--out", type=Path, default=Path("runs/judged"))
-    reader.add_argument("--images", type=int, default=200)
+    reader.add_argument("--images", type=int, default=100)
     reader.add_argument("--photographs", help="folder of pictures and masks; instead of scenes")
     reader.add_argument("--only", action="append", choices=[*NETWORKS], help="one of the networks")
     words = reader.parse_args()
