@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from foveate.data.questions.goal_options import GoalOptions
 from foveate.decoding.command_options import WordOptions
 from foveate.errors import DataError
 from foveate.segment.command_options import SegmentOptions
@@ -33,6 +34,13 @@ A model that segments prints shares of the pixels and writes files:
       found/street_mask.png
       found/street_overlay.png
 
+A model that answers questions about pictures takes one with --goal:
+
+    $ foveate predict runs/questions scene.png --goal "which digit is in the red ring?"
+    scene.png
+      98.3 %  7
+       0.9 %  1
+
 A model that translates prints one line for each line; - is standard input:
 
     $ foveate predict runs/german sentences.txt > translations.txt
@@ -47,6 +55,7 @@ def predict(
     max_pixels: int | None = None,
     pixels: SegmentOptions = SegmentOptions(),  # noqa: B008  # frozen
     words: WordOptions = WordOptions(),  # noqa: B008  # frozen
+    goal: GoalOptions = GoalOptions(),  # noqa: B008  # frozen
     trust_code: bool = False,
     json: bool = False,
 ) -> int | None:
@@ -62,6 +71,7 @@ def predict(
             268435456; with a model that segments, no limit.
         pixels: With a model that segments.
         words: With a model that answers in words.
+        goal: With a model that takes a goal.
         trust_code: Import and run code that the folder names and that is not part of foveate, timm or
             torchvision, such as a model of your own.
         json: Print JSON, with the full prediction for every input.
@@ -71,7 +81,12 @@ def predict(
     if not inputs:
         raise DataError("predict: got no input. Write: foveate predict FOLDER INPUT...")
     model: Any = load(folder, trust_code=trust_code)
-    options = pixels.given() | words.given() | ({} if max_pixels is None else {"max_pixels": max_pixels})
+    options = (
+        pixels.given()
+        | words.given()
+        | goal.given()
+        | ({} if max_pixels is None else {"max_pixels": max_pixels})
+    )
     return _print(model.task.tell(model, inputs, out=out, **options), model.task.items, json=json)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -53,6 +53,7 @@ def outline(data: Data, question: Question, command: str) -> tuple[StudyPlan, Ta
         pretrained=question.with_published_weights,
         weights=question.weights,
     )
+    variants = (*variants, *_always_compared(setting.task, question, variants))
     branching, epochs = question.mode == "branch", setting.recipe.epochs
     metric = setting.task.metric
     folds = None if question.folds is None else _folding(type(setting.task).folds(data, question.folds))
@@ -94,6 +95,22 @@ def outline(data: Data, question: Question, command: str) -> tuple[StudyPlan, Ta
         folds=folds,
     )
     return plan, setting.task
+
+
+def _always_compared(
+    task: Task, question: Question, variants: Sequence[PlannedVariant]
+) -> Iterator[PlannedVariant]:
+    """Yield the models that every study of the task has, where the user has not named them.
+
+    A study that starts from the user's weights, or branches off a trained baseline, cannot have them, as they
+    are other models.
+    """
+    if question.mode == "branch" or question.weights is not None:
+        return
+    known = {question.model, *(v.model for v in variants)}
+    for name, model in task.always_compared(question.model).items():
+        if model not in known:
+            yield PlannedVariant(name, "variant", None, model=model)
 
 
 def _folding(folds: Folds) -> Folding:

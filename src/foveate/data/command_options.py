@@ -58,6 +58,12 @@ class DataOptions:
     captions: str | None = None
     """File of the captions, from the folder, if there are several."""
 
+    questions: str | None = None
+    """File of the questions, likewise."""
+
+    annotations: str | None = None
+    """Of VQA's questions: the file of the answers, likewise."""
+
     source: str | None = None
     """Of sentences: the language to translate from, as the files' endings or columns name it, such as en."""
 

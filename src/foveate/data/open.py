@@ -42,7 +42,7 @@ def open_data(source: object = None, /, *, seed: int = 0, **options: object) -> 
     if isinstance(source, ImageData):
         return source
     seed_number("seed", seed)
-    if source is None or _means_scenes(source):
+    if source is None or means_scenes(source):
         return call_opener("scenes", scenes, {"seed": seed, **scene_words(source), **options})
     if isinstance(source, (str, Path)):
         return _open_path(Path(source).expanduser(), {"seed": seed, **options})
@@ -67,7 +67,7 @@ def reopen(origin: Mapping[str, object]) -> ImageData:
     return open_data(source, seed=origin.get("seed", 0), **options)  # type: ignore[arg-type]
 
 
-def _means_scenes(source: object) -> bool:
+def means_scenes(source: object) -> bool:
     """Tell whether a text means the built-in scenes, and not something on the disk.
 
     Raises:

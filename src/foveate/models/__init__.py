@@ -12,3 +12,7 @@ from foveate.models.create import named_normalisation as named_normalisation
 from foveate.models.names import models as models
 from foveate.models.normalisation import model_normalisation as model_normalisation
 from foveate.models.published import load_published as load_published
+from foveate.models.question import blind as blind
+from foveate.models.question import show_ask_attend_answer as show_ask_attend_answer
+from foveate.models.question import stacked_attention as stacked_attention
+from foveate.models.question import top_down as top_down

@@ -26,7 +26,7 @@ from foveate.errors import CheckpointError, in_one_line, nearest
 from foveate.models.array_file import load_arrays
 from foveate.tensor_file import load_tensors
 
-_NESTS = ("state_dict_ema", "state_dict", "model_state_dict", "model_state", "model")
+_NESTS = ("state_dict_ema", "state_dict", "model_state_dict", "model_state", "model", "weights")
 _PREFIXES = ("module.", "_orig_mod.")
 _PATHS = ("Path", "PosixPath", "WindowsPath", "PurePath", "PurePosixPath", "PureWindowsPath")
 _CONTAINERS = (set, frozenset, list, dict, tuple, collections.defaultdict)  # that settings may hold

@@ -8,5 +8,6 @@ from foveate.tasks.diagnosis import Diagnosis as Diagnosis
 from foveate.tasks.judged import Judged as Judged
 from foveate.tasks.metric import Metric as Metric
 from foveate.tasks.part import Part as Part
+from foveate.tasks.question import Question as Question
 from foveate.tasks.segmentation import Segmentation as Segmentation
 from foveate.tasks.translation import Translation as Translation

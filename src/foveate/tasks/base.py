@@ -245,6 +245,14 @@ class Task(ABC):
         """Return what ``create_model`` needs besides the name, such as the number of classes."""
         return {"classes": len(self.classes)}
 
+    def always_compared(self, model: str) -> Mapping[str, str]:
+        """Return models that every study of ``model`` trains beside it, by the names that it gives them.
+
+        Without them its scores would say little: models that do not get all of their inputs, for example.
+        They are variants like those that the user names.
+        """
+        return {}
+
     @abstractmethod
     def example(self, items: int = 2) -> Any:
         """Return an input of this many items on which a model can be run; always the same."""

@@ -71,7 +71,7 @@ def _tokens(file: Path) -> Iterator[Captioned]:
 
 
 def _rows(file: Path, head: Sequence[str], places: tuple[int, int, int | None]) -> Iterator[Captioned]:
-    for number, cells in _table(file):
+    for number, cells in table_rows(file):
         if len(cells) <= max(places[:2]):
             raise DataError(
                 f"{file}, line {number}: {len(cells)} cells, expected {len(head)}: {', '.join(head)}. Quote "
@@ -82,7 +82,7 @@ def _rows(file: Path, head: Sequence[str], places: tuple[int, int, int | None]) 
         yield Captioned(picture, [caption], stated_split(split, f"{file}, line {number}"))
 
 
-def _table(file: Path) -> Iterator[tuple[int, Sequence[str]]]:
+def table_rows(file: Path) -> Iterator[tuple[int, Sequence[str]]]:
     """Yield the rows behind the header; tabs and bars separate cells without quotes."""
     delimiter = _delimiter(first_line(file))
     lines: Iterable[tuple[int, Sequence[str]]]
@@ -101,6 +101,11 @@ def _table(file: Path) -> Iterator[tuple[int, Sequence[str]]]:
         yield from rows
     except csv.Error as error:
         raise DataError(f"{file}: {error}. Is a quote left open?") from None
+
+
+def header_of(file: Path) -> list[str]:
+    """Return the names in the first line of a table, in small letters."""
+    return _cells(first_line(file))
 
 
 def _cells(head: str) -> list[str]:

@@ -18,6 +18,7 @@ from foveate.tasks.metrics.label_metric import LabelMetric, label_metrics, parse
 from foveate.tasks.metrics.log_loss import LogLoss
 from foveate.tasks.metrics.text import text_metrics
 from foveate.tasks.metrics.text.text_metric import score_texts
+from foveate.tasks.metrics.vqa_accuracy import score_answers
 
 Lists = Sequence[Any] | np.ndarray | Tensor
 
@@ -31,7 +32,8 @@ def score(name: str, predictions: Lists, truths: Lists) -> float:
             findings per item), ``log_loss`` (nats), ``brier``, ``top_5``. Of masks: ``miou``, ``dice`` and
             all others that ``--metric`` takes. Of text: ``bleu_1`` to ``bleu_4``, ``sacrebleu``, ``chrf``,
             ``rouge_l``, ``cider_d``, ``cider``, ``meteor_exact``, ``meteor_stem``; those of captions take
-            ``tokens=ptb`` (the default) or ``tokens=whitespace``.
+            ``tokens=ptb`` (the default) or ``tokens=whitespace``. Of answers by several annotators:
+            ``vqa_accuracy``.
         predictions: Of one class per item: labels (N,), numbers or names, for the first three; probabilities
             (N, K); or probabilities of the second of two classes (N,). Of masks: probabilities (N, K, H, W)
             or labels (N, H, W). Of text: a list of texts.
@@ -62,9 +64,13 @@ def score(name: str, predictions: Lists, truths: Lists) -> float:
     bare = parse_call(name)[0]
     if bare in text_metrics:
         return score_texts(name, predictions, truths)
+    if name == "vqa_accuracy":
+        return score_answers(predictions, truths)
     of_labels = bare in label_metrics or re.fullmatch(r"top_\d+", bare) is not None
     if not of_labels and bare not in metrics:
-        raise UnknownNameError("metric", name, {*label_metrics, *metrics, *text_metrics, "top_5"})
+        raise UnknownNameError(
+            "metric", name, {*label_metrics, *metrics, *text_metrics, "top_5", "vqa_accuracy"}
+        )
     given, true = _array(predictions), _array(truths)
     if not given.ndim or not true.ndim:
         raise ShapeError("score: got a single value, expected lists or arrays, one entry an item.")
