@@ -17,6 +17,7 @@ from docs import write_pages, write_study
 
 from foveate.cli import demo
 from foveate.cli.__main__ import main
+from foveate.explain.methods import explanations
 from foveate.mechanisms import mechanisms
 from foveate.models.names import models
 from foveate.tasks import tasks
@@ -66,7 +67,7 @@ def workplace(folder, monkeypatch):
     monkeypatch.setenv("FOVEATE_CACHE", str(folder / "cache"))
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "80")
-    for registry in (mechanisms, models, tasks, losses, metrics):  # a page may register its own
+    for registry in (explanations, mechanisms, models, tasks, losses, metrics):  # a page may register its own
         monkeypatch.setattr(registry, "_entries", dict(registry._entries))
 
 

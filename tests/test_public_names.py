@@ -17,6 +17,8 @@ PROMISED = {
     "compare",
     "cost",
     "create_model",
+    "explain",
+    "explanations",
     "insert",
     "judge",
     "list_models",
@@ -55,7 +57,7 @@ def test_star_import_gives_the_names():
 
 
 # The verbs that share their name with a folder: whoever imports the folder first must not win.
-SHADOWED = ["insert", "compare", "cost", "mechanisms", "train"]
+SHADOWED = ["insert", "compare", "cost", "explain", "mechanisms", "train"]
 
 
 @pytest.mark.slow

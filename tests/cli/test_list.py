@@ -7,6 +7,7 @@ import pytest
 from foveate import plugins
 from foveate.cli import catalogue
 from foveate.cli.__main__ import main
+from foveate.explain.methods import explanations
 from foveate.mechanisms import mechanisms
 from foveate.tasks import tasks
 
@@ -53,6 +54,16 @@ def test_unknown_value_is_answered_with_the_near_ones(capsys):
 def test_nothing_found_is_said(capsys):
     assert main(["list", "--interface", "pool", "--over", "layers"]) == 0
     assert "matches all filters" in capsys.readouterr().out
+
+
+def test_explanations(capsys):
+    assert main(["list", "explanations"]) == 0
+    told = capsys.readouterr().out
+    assert all(name in told for name in explanations)
+    assert main(["list", "explanations", "*cam*", "--json"]) == 0
+    found = {entry["name"]: entry for entry in json.loads(capsys.readouterr().out)}
+    assert set(found) == {name for name in explanations if "cam" in name}
+    assert found["hires_cam"]["reads"] == "layer" and found["hires_cam"]["signed"]
 
 
 def test_models(capsys):

@@ -1,4 +1,4 @@
-"""``foveate list``: mechanisms by their facets; models, tasks, metrics and losses."""
+"""``foveate list``: mechanisms by their facets; models, tasks, metrics, losses and explanations."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ EXAMPLE = """
 
 
 def list_(
-    what: Literal["mechanisms", "models", "tasks", "metrics", "losses"] = "mechanisms",
+    what: Literal["mechanisms", "models", "tasks", "metrics", "losses", "explanations"] = "mechanisms",
     pattern: str = "*",
     /,
     *,
@@ -32,10 +32,10 @@ def list_(
     markdown: bool = False,
     json: bool = False,
 ) -> None:
-    """List the mechanisms, all or those with given facets; or models, tasks, metrics or losses.
+    """List the mechanisms, all or those with given facets; or models, tasks, metrics, losses or explanations.
 
     Args:
-        what: mechanisms, models, tasks, metrics or losses.
+        what: mechanisms, models, tasks, metrics, losses or explanations.
         pattern: Only names that match, such as "resnet*".
         over: Only mechanisms that weigh this: channels, positions, heads, scales, branches, layers, steps,
             classes or patches.
@@ -51,6 +51,9 @@ def list_(
     """
     if what == "models":
         _list_models(pattern, json)
+        return
+    if what == "explanations":
+        _list_explanations(pattern, json)
         return
     if what != "mechanisms":
         _list_tasks(what, pattern, json)
@@ -140,6 +143,36 @@ def _list_models(pattern: str, json: bool) -> None:
         output.machine(names)
     else:
         print("\n".join(names) if names else f'No model matches "{pattern}". Try "*{pattern.strip("*")}*".')
+
+
+def _list_explanations(pattern: str, json: bool) -> None:
+    """Print the methods of ``fv.explain``: what each is made from, and its options."""
+    from fnmatch import fnmatch
+
+    from foveate.cli import output
+    from foveate.explain.methods import explanations
+    from foveate.spelling import options_of
+
+    found = {name: method for name, method in explanations.items() if fnmatch(name, pattern)}
+    if json:
+        output.machine(
+            [
+                {
+                    "name": name,
+                    "reads": m.reads,
+                    "signed": m.signed,
+                    "paper": m.paper,
+                    "options": options_of(m),
+                }
+                for name, m in found.items()
+            ]
+        )
+        return
+    rows = [
+        (name, m.reads, ", ".join(f"{option}={value}" for option, value in options_of(m).items()))
+        for name, m in sorted(found.items(), key=lambda entry: (entry[1].reads, entry[0]))
+    ]
+    output.table(["name", "made from", "options"], rows)
 
 
 def _list_tasks(what: str, pattern: str, json: bool) -> None:

@@ -55,8 +55,8 @@ def explain(
         images: Normalised images (B, C, H, W); for a detector they may be a list of images (C, H, W) of one
             size; or the tuple or mapping that the model takes, with the images first.
         method: A name of ``fv.explanations`` with options, such as ``"rise(masks=500)"``.
-        target: What to explain; None for what the model predicts. A class or one for each image, a pixel (y, x) or
-            boolean mask of a segmenter, or a ``Box`` or ``Word`` of ``foveate.explain.targets``.
+        target: What to explain; None for what the model predicts. A class, or one for each image, a pixel
+            (y, x) or boolean mask of a segmenter, or a ``Box`` or ``Word`` of ``foveate.explain.targets``.
         layer: Path of the module, or of several, that the method looks at; None chooses the last one with a
             map on the way to the target. ``explained`` says which.
 
