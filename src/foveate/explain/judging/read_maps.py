@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -62,7 +63,8 @@ def _read(name: str, maps: object, subject: Subject) -> Maps:
 
 def _method(name: str) -> Explainer:
     """Return a method of ``fv.explain``, options allowed."""
-    from foveate.explain.explain import explain
+    # By name, when a method is asked for: judging maps that are there needs nothing of how maps are made.
+    explain = import_module("foveate.explain.explain").explain
 
     def method(model: nn.Module, images: Tensor, target: Any) -> Tensor:
         return explain(model, images, method=name, target=target)
