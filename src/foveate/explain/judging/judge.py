@@ -66,7 +66,7 @@ def judge(
         batch: The most pictures in one forward pass.
 
     Returns:
-        Scores by metric, one an image, with intervals over images, and what each map is better than.
+        Scores by metric, one per image, with intervals over images, and what each map is better than.
 
     Raises:
         ShapeError: Maps, masks or images do not fit each other.

@@ -16,7 +16,7 @@ from foveate.explain.judging.metric import Metric
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """What one metric says of one method's maps; also a sequence of one number a picture.
+    """What one metric says about one method's maps; also a sequence of one number a picture.
 
     Args:
         metric: Its name, with the options that were given.
@@ -25,7 +25,7 @@ class Scores:
         low: Lower end of the interval of the mean over pictures.
         high: Its upper end.
         skipped: Why pictures are left out: reason -> how many.
-        extra: Further numbers by name, one a picture (B,).
+        extra: Further numbers by name, one per picture (B,).
         curves: Scores on the way (B, P) by name, for metrics that have such.
     """
 

@@ -54,7 +54,7 @@ class Values:
     Args:
         each: One number a picture (B,), NaN where there is none.
         undefined: Why there is none: reason -> for which pictures (B,).
-        extra: Further numbers by name, one a picture (B,).
+        extra: Further numbers by name, one per picture (B,).
         curves: Scores on the way (B, P), by name, for metrics that have such.
     """
 
@@ -88,7 +88,7 @@ class Metric(ABC):
 
     @abstractmethod
     def __call__(self, maps: Maps, subject: Subject) -> Values:
-        """Return what the metric says of maps that are finite."""
+        """Return what the metric says about maps that are finite."""
 
 
 metrics: Registry[type[Metric]] = Registry("metric of maps", see="foveate judge --help")

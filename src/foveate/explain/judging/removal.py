@@ -25,7 +25,7 @@ from foveate.explain.judging.subject import Subject, log_odds
 from foveate.options import check_fields, one_of, positive, whole
 
 SCALES = ("probability", "log_odds", "normalised")
-_FLAT = 1e-6  # less between the empty and the full picture is no range to normalise by
+_FLAT = 1e-6  # less between the empty and the full picture leaves no range to normalise by
 
 
 @dataclass(frozen=True)

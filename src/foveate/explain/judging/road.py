@@ -61,7 +61,7 @@ class Road(Metric):
         return Values(each, extra=extra, curves={"morf": most, "lerf": least})
 
     def counts(self, number: int) -> Int64[np.ndarray, " p"]:
-        """Return how many of so many pixels are removed at each step."""
+        """Return how many of this number of pixels are removed at each step."""
         return number * np.arange(1, self.steps + 1) // (self.steps + 1)
 
     def curve(self, turns: Int64[Tensor, "b n"], subject: Subject) -> Float64[np.ndarray, "b p"]:
