@@ -35,7 +35,7 @@ GROUND = {
 BELOW_INSERT = GROUND | {"mechanisms"}
 BELOW_MODELS = BELOW_INSERT | {"insert"}
 BELOW_DATA = BELOW_MODELS | {"models"}
-BELOW_TASKS = BELOW_DATA | {"data", "segment", "decoding", "explain", "cost"}
+BELOW_TASKS = BELOW_DATA | {"data", "segment", "decoding", "sampling", "explain", "cost"}
 BELOW_INFER = BELOW_TASKS | {"tasks"}
 BELOW_TRAIN = BELOW_INFER | {"infer"}
 BELOW_COMPARE = BELOW_TRAIN | {"train"}
@@ -67,6 +67,7 @@ MAY_IMPORT = {
     "data": BELOW_DATA,
     "segment": BELOW_DATA | {"data"},
     "decoding": BELOW_DATA,
+    "sampling": BELOW_DATA | {"data"},
     "tasks": BELOW_TASKS,
     "infer": BELOW_INFER,
     "train": BELOW_TRAIN,

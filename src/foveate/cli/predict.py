@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from foveate.data.questions.goal_options import GoalOptions
 from foveate.decoding.command_options import WordOptions
 from foveate.errors import DataError
+from foveate.sampling.command_options import DrawingOptions
 from foveate.segment.command_options import SegmentOptions
 
 if TYPE_CHECKING:
@@ -44,6 +45,10 @@ A model that answers questions about pictures takes one with --goal:
 A model that translates prints one line for each line; - is standard input:
 
     $ foveate predict runs/german sentences.txt > translations.txt
+
+A model that draws pictures takes no input, but says what to draw:
+
+    $ foveate predict runs/digits --class 3 --pose 30 --number 16 --out drawn
 """
 
 
@@ -56,6 +61,7 @@ def predict(
     pixels: SegmentOptions = SegmentOptions(),  # noqa: B008  # frozen
     words: WordOptions = WordOptions(),  # noqa: B008  # frozen
     goal: GoalOptions = GoalOptions(),  # noqa: B008  # frozen
+    drawing: DrawingOptions = DrawingOptions(),  # noqa: B008  # frozen
     trust_code: bool = False,
     json: bool = False,
 ) -> int | None:
@@ -65,26 +71,29 @@ def predict(
         folder: The folder that `foveate compare` or `foveate train` wrote.
         inputs: What the model takes. Of images: files; folders of them; lists of them (.txt with one path
             per line, .csv with a column path); or patterns, such as "photos/**/*.jpg". Of sentences: text
-            files, one sentence a line; - for standard input; or a sentence in quotes.
+            files, one sentence a line; - for standard input; or a sentence in quotes. None for a model that
+            draws pictures.
         out: Folder of the files that the model's task writes, such as masks. Without it nothing is written.
         max_pixels: Pixels of the largest image that is decoded, for files that you trust. Default:
             268435456; with a model that segments, no limit.
         pixels: With a model that segments.
         words: With a model that answers in words.
         goal: With a model that takes a goal.
+        drawing: With a model that draws pictures.
         trust_code: Import and run code that the folder names and that is not part of foveate, timm or
             torchvision, such as a model of your own.
         json: Print JSON, with the full prediction for every input.
     """
     from foveate.infer.load import load
 
-    if not inputs:
-        raise DataError("predict: got no input. Write: foveate predict FOLDER INPUT...")
     model: Any = load(folder, trust_code=trust_code)
+    if not inputs and model.task.takes_inputs:
+        raise DataError("predict: got no input. Write: foveate predict FOLDER INPUT...")
     options = (
         pixels.given()
         | words.given()
         | goal.given()
+        | drawing.given()
         | ({} if max_pixels is None else {"max_pixels": max_pixels})
     )
     return _print(model.task.tell(model, inputs, out=out, **options), model.task.items, json=json)

@@ -118,4 +118,5 @@ def _print(found: Training, *, trust: bool) -> None:
         output.say(f"  gate at {site}: {opening:+.3f}")
     plugins = "".join(f" --plugin {name}" for name in loaded_plugins())
     trusting = " --trust-code" if trust else ""
-    output.say(f"{found.folder}: foveate predict {found.folder} INPUT...{trusting}{plugins}")
+    inputs = " INPUT..." if getattr(found.model, "task").takes_inputs else ""  # noqa: B009  # set by equip
+    output.say(f"{found.folder}: foveate predict {found.folder}{inputs}{trusting}{plugins}")

@@ -52,6 +52,9 @@ class DataOptions:
     labels: str | None = None
     """In a table: the columns of 0 and 1 that are labels, such as effusion,mass."""
 
+    pose_columns: str | None = None
+    """In a table of pictures to generate: the columns that are a pose, such as angle,height; or none."""
+
     truth: Literal["mask", "labels"] | None = None
     """Of COCO annotations: masks of the objects, or which categories an image has. Default: mask."""
 

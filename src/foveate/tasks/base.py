@@ -51,12 +51,14 @@ class Task(ABC):
     Attributes:
         name: The name in the registry.
         items: What its items are called, in the plural: "images", "sentences".
+        takes_inputs: Whether its models answer to inputs; if not, they draw, as options of the command say.
         classes: Names of the classes, if there are any.
         metric: What ``value`` measures.
     """
 
     name: ClassVar[str]
     items: ClassVar[str] = "items"
+    takes_inputs: ClassVar[bool] = True
     classes: tuple[str, ...] = ()
     metric: Metric
 
@@ -322,6 +324,15 @@ class Task(ABC):
         return float("nan")
 
     # What one sees
+
+    def sketch(self, model: nn.Module, folder: Path, epoch: int) -> None:  # noqa: B027
+        """Leave in a run's folder something that shows how far the model has got; called after each epoch.
+
+        Args:
+            model: In evaluation mode, without gradients; with its averaged weights where there are any.
+            folder: Of the run.
+            epoch: Counted from 0.
+        """
 
     def cards(
         self,

@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 from foveate.data.feed import Batch, Feed
 from foveate.insert.inserted_parts import openings
 from foveate.recipe import TrainConfig
+from foveate.running import eval_seeded
 from foveate.tasks.base import Task
 from foveate.tasks.part import Part
 from foveate.train.best import Best
@@ -305,7 +306,7 @@ class _Sitting:
         losses = {name: total / max(self._turns(name, epoch), 1) for name, total in sums.items()}
         for guard in self.guards.values():
             guard.restart()
-        score = self._validate()
+        score = self._look_back(epoch)
         if self.state.best is not None and score is not None:
             self.state.best.offer(score, self.state.latest())
         self._count_seconds()
@@ -331,11 +332,16 @@ class _Sitting:
         every, steps = self.parts[name].every, self.budget.per_epoch
         return (epoch + 1) * steps // every - epoch * steps // every
 
-    def _validate(self) -> float | None:
-        """Return the mean score on the validation split, of the moving average if there is one."""
-        if "val" not in self.feeds:
-            return None
+    def _look_back(self, epoch: int) -> float | None:
+        """Let the task show what the model can do, and return the mean score on the validation split.
+
+        Both with the moving average of the weights if there is one.
+        """
         with self.state.average.in_place() if self.state.average else nullcontext():
+            with eval_seeded(self.state.model):
+                self.task.sketch(self.state.model, self.folder, epoch)
+            if "val" not in self.feeds:
+                return None
             batch = self.config.batch_size
             return evaluate(self.model, self.task, self.feeds["val"], batch_size=batch).score
 

@@ -16,6 +16,7 @@ from foveate.tasks.metrics.auroc import auroc, mean_present
 from foveate.tasks.metrics.counted_metric import metrics, parse_metric
 from foveate.tasks.metrics.label_metric import LabelMetric, label_metrics, parse_label_metric
 from foveate.tasks.metrics.log_loss import LogLoss
+from foveate.tasks.metrics.pictures import parse_picture_metric, picture_metrics
 from foveate.tasks.metrics.text import text_metrics
 from foveate.tasks.metrics.text.text_metric import score_texts
 from foveate.tasks.metrics.vqa_accuracy import score_answers
@@ -33,12 +34,14 @@ def score(name: str, predictions: Lists, truths: Lists) -> float:
             all others that ``--metric`` takes. Of text: ``bleu_1`` to ``bleu_4``, ``sacrebleu``, ``chrf``,
             ``rouge_l``, ``cider_d``, ``cider``, ``meteor_exact``, ``meteor_stem``; those of captions take
             ``tokens=ptb`` (the default) or ``tokens=whitespace``. Of answers by several annotators:
-            ``vqa_accuracy``.
+            ``vqa_accuracy``. Of drawn pictures, from features of a net: ``kid``, ``fid``, ``precision``,
+            ``recall``.
         predictions: Of one class per item: labels (N,), numbers or names, for the first three; probabilities
             (N, K); or probabilities of the second of two classes (N,). Of masks: probabilities (N, K, H, W)
-            or labels (N, H, W). Of text: a list of texts.
+            or labels (N, H, W). Of text: a list of texts. Of pictures: features of the drawn ones (N, D).
         truths: Labels (N,); 0 and 1 for each of several findings (N, K); masks (N, H, W), 255 for ignored
-            pixels; of text, the references: of each item a text, or a list of texts.
+            pixels; of text, the references: of each item a text, or a list of texts; of pictures, features
+            of real ones (M, D).
 
     Returns:
         The score; nan where it is undefined, such as the AUROC of a single class. Fractions of 1, also of
@@ -66,11 +69,13 @@ def score(name: str, predictions: Lists, truths: Lists) -> float:
         return score_texts(name, predictions, truths)
     if name == "vqa_accuracy":
         return score_answers(predictions, truths)
+    if bare in picture_metrics:
+        drawn, real = (_array(part).astype(np.float64) for part in (predictions, truths))
+        return parse_picture_metric(name).of_features(drawn, real)
     of_labels = bare in label_metrics or re.fullmatch(r"top_\d+", bare) is not None
     if not of_labels and bare not in metrics:
-        raise UnknownNameError(
-            "metric", name, {*label_metrics, *metrics, *text_metrics, "top_5", "vqa_accuracy"}
-        )
+        known = {*label_metrics, *metrics, *text_metrics, *picture_metrics, "top_5", "vqa_accuracy"}
+        raise UnknownNameError("metric", name, known)
     given, true = _array(predictions), _array(truths)
     if not given.ndim or not true.ndim:
         raise ShapeError("score: got a single value, expected lists or arrays, one entry an item.")

@@ -1,0 +1,1 @@
+"""Pictures that can be asked for: each with its class, its pose, both, or neither."""

@@ -1,0 +1,1 @@
+"""What is drawn: noise and goals for a generator, and its pictures on a sheet."""
