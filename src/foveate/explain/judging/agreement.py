@@ -2,8 +2,8 @@
 
 Paper   Neely, Schouten, Bleeker, Lucic. Order in the Court. ICML Workshop on Theoretic Foundation, Criticism,
         and Application Trend of Explainable AI 2021. arXiv:2105.03287, sec. 3.
-Differs from the paper: Spearman's correlation in place of Kendall's. Agreement does not show validity: two methods
-        may share a fault, and a map that is right may be alone (arXiv:2205.04559).
+Differs from the paper: Spearman's correlation in place of Kendall's. Agreement does not show validity: two
+        methods may share a fault, and a map that is right may be alone (arXiv:2205.04559).
 """
 
 from __future__ import annotations
