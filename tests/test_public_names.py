@@ -20,6 +20,7 @@ PROMISED = {
     "explain",
     "explanations",
     "insert",
+    "judge",
     "list_models",
     "load",
     "load_insert",

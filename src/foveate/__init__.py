@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from foveate.cost.count import cost as cost
     from foveate.errors import FoveateError as FoveateError
     from foveate.explain.explain import explain as explain
+    from foveate.explain.judging.judge import judge as judge
     from foveate.explain.methods.explanation import explanations as explanations
     from foveate.explain.record import record as record
     from foveate.infer.load import load as load
@@ -53,6 +54,7 @@ _HOME = {
     "explain": "foveate.explain.explain",
     "explanations": "foveate.explain.methods",
     "insert": "foveate.insert.surgery",
+    "judge": "foveate.explain.judging.judge",
     "list_models": "foveate.models",
     "load": "foveate.infer.load",
     "load_insert": "foveate.insert.insert_file",

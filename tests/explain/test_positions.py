@@ -4,6 +4,8 @@ import pytest
 import torch
 
 from foveate.errors import ShapeError
+from foveate.explain.geometry.pooled_keys import blocks
+from foveate.explain.geometry.runs import runs
 from foveate.explain.positions import positions
 from foveate.explain.record import record, taps
 from foveate.mechanisms.base import build, mechanisms
@@ -118,3 +120,15 @@ def test_a_token_in_front_of_the_positions_is_no_place() -> None:
     look = positions(torch.arange(36.0).expand(2, 4, 1, 36), "b k 1 m", 7, 5)
     expected = torch.arange(1.0, 36.0)
     torch.testing.assert_close(look[0].flatten(), expected / expected.sum())
+
+
+def test_keys_that_are_stripes_do_not_lie_in_squares() -> None:
+    """NextViT's keys are means of 4 tokens in the order of rows, not of 2x2: 49 keys of 14x14 are no 7x7."""
+    one = torch.zeros(1, 196, 49)
+    one[:, :, 3] = 1.0  # everybody looks at tokens 12 to 15
+    look = positions(one, "b n m", 14, 14, keys=runs(14, 14, 4))
+    assert look.nonzero().tolist() == [[0, 0, 12], [0, 0, 13], [0, 1, 0], [0, 1, 1]]
+    squares = positions(one, "b n m", 14, 14, keys=blocks(14, 14, (2, 2)))
+    assert squares.nonzero().tolist() == [[0, 0, 6], [0, 0, 7], [0, 1, 6], [0, 1, 7]]
+    with pytest.raises(ShapeError, match="49 keys"):
+        positions(one, "b n m", 14, 14, keys=runs(14, 14, 2))

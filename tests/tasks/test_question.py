@@ -10,6 +10,7 @@ from PIL import Image
 
 import foveate as fv
 from foveate.cli.__main__ import main
+from foveate.data.feature_cache import Features
 from foveate.errors import DataError, OptionError, ShapeError
 from foveate.infer.load import load
 from foveate.recipe import TrainConfig
@@ -86,6 +87,30 @@ def test_the_loss_takes_the_shares_of_the_annotators(settled):
         for k, t in enumerate(own)
     ) / len(logits)
     torch.testing.assert_close(task.loss(model, batch).double(), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_an_epoch_can_be_continued_anywhere(settled):
+    feed = settled[2]["train"]
+    whole = list(feed.train(batch_size=10, seed=3, epoch=2))
+    left = list(feed.train(batch_size=10, seed=3, epoch=2, start=2))
+    assert len(whole) == 4
+    assert len(left) == 2
+    for one, other in zip(whole[2:], left, strict=True):
+        assert all(torch.equal(getattr(one, n), getattr(other, n)) for n in ("inputs", "words", "targets"))
+    other = next(iter(feed.train(batch_size=10, seed=3, epoch=3)))
+    assert not torch.equal(other.indices, whole[0].indices)
+
+
+def test_attention_can_be_inserted_into_the_encoder(data):
+    plan = fv.compare(data, model=MODEL, variants=["se@blocks"], train=RECIPE, seeds=2, dry_run=True)
+    assert {"se@blocks", "without the question"} <= {variant.name for variant in plan.variants}
+
+
+def test_chance_is_the_most_frequent_answer(settled):
+    task, _, feeds = settled
+    train, test = ([some[0] for some in feeds[n].split.answers] for n in ("train", "test"))
+    usual = min(set(train), key=lambda answer: (-train.count(answer), answer))
+    assert task.chance(feeds) == pytest.approx(np.mean([answer == usual for answer in test]))
 
 
 def test_records_and_figures(settled):
@@ -201,6 +226,22 @@ def test_a_study_of_questions_to_its_report(data, tmp_path):
         out=tmp_path / "study",
         control="none",
     )
-    assert {"cosine", "without the question", "without the picture"} <= {row["name"] for row in study.table}
+    assert {"cosine", "without the question", "without the picture"} <= {
+        row["variant"] for row in study.table
+    }
     page = (tmp_path / "study" / "report.html").read_text(encoding="utf-8")
     assert "which digit is" in page
+
+
+def test_features_of_a_frozen_encoder_are_its_pictures():
+    frozen = "top_down(encoder=tests.tasks.word_data:encoder, trainable=none, state=8, hidden=8, embedding=6)"
+    data, found = Question.open("scenes(train=6, val=0, test=6)"), []
+    for features in ("true", "false"):
+        made = settle(data, frozen, task=f"question(features={features})", recipe=RECIPE, size=40)
+        model, feeds = build_model(made.task, frozen).eval(), made.task.feeds(data)
+        assert isinstance(feeds["test"].features, Features) == (features == "true")
+        made.task.ready(model, feeds["test"])
+        with torch.no_grad():
+            found.append(made.task.judge(model, next(iter(feeds["test"].test(6)))))
+    assert found[0].answers == found[1].answers
+    assert found[0].loss.item() == pytest.approx(found[1].loss.item(), rel=1e-3)  # float16 on disk

@@ -132,7 +132,7 @@ def test_the_command_predicts_files_sentences_and_standard_input(trained, tmp_pa
     text.write_text("one two.\nsix.\n", encoding="utf-8")
     assert main(["predict", str(trained), str(text), "four."]) in (0, None)
     assert capsys.readouterr().out.splitlines() == ["eins zwei.", "sechs.", "vier."]
-    monkeypatch.setattr("sys.stdin", io.StringIO("two two.\n"))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"two two.\n")))
     assert main(["predict", str(trained), "-", "--beam", "3", "--nbest", "2", "--json"]) in (0, None)
     (told,) = json.loads(capsys.readouterr().out)
     assert told["source"] == "two two."
@@ -140,6 +140,9 @@ def test_the_command_predicts_files_sentences_and_standard_input(trained, tmp_pa
     assert len(told["translations"]) == 2
     assert main(["predict", str(trained), str(tmp_path / "none.txt")]) == 2
     assert "no such file" in capsys.readouterr().err
+    text.write_bytes("one.\ncafé two.\n".encode("latin-1"))
+    assert main(["predict", str(trained), str(text)]) == 2
+    assert "line 2: is not UTF-8" in capsys.readouterr().err
 
 
 def test_words_that_training_never_saw_are_never_answered(trained):

@@ -142,6 +142,8 @@ def site_of(path: str) -> str:
 def metric_span(metric: Metric, scores: Iterable[np.ndarray] = ()) -> float | None:
     """Return the range of one item's score: 1 for a share, None where nothing bounds it, as pseudo-values.
 
+    None also where items do not reach the bounds: CIDEr's 10 is far from what any caption scores.
+
     Args:
         metric: What the scores are.
         scores: All of them. An average over the items that have a score is not one over all items, and the
@@ -149,7 +151,8 @@ def metric_span(metric: Metric, scores: Iterable[np.ndarray] = ()) -> float | No
     """
     low, high = metric.bounds or (-np.inf, np.inf)
     inside = all((y > low - _ROUNDING).all() and (y < high + _ROUNDING).all() for y in scores)
-    return high - low if metric.averages and np.isfinite(high - low) and inside else None
+    bounded = metric.averages and metric.reaches_bounds and np.isfinite(high - low)
+    return high - low if bounded and inside else None
 
 
 def _mechanism_of(path: str) -> str:

@@ -51,15 +51,19 @@ def looks(model: nn.Module, images: Any, classes: Tensor | None = None) -> Mappi
 
     Returns:
         Name that ``record`` gives the weights -> (B, H, W), by ``positions``. Mechanisms whose weights have
-        no positions are left out.
+        no positions are left out. Maps with rows and columns that a model records by itself, outside of
+        mechanisms, keep their size.
     """
     with record(model) as maps:
         sizes = _run(model, images, lambda x, _: x.shape[2:])
     found = {}
     for path, tap in taps(model).items():
-        owner = _innermost_owner(path, sizes)
+        owner, axes = _innermost_owner(path, sizes), tap.axes.split()
         if path in maps and owner is not None:
             found[path] = positions(maps[path], tap.axes, *sizes[owner], classes=classes)
+        elif path in maps and {"h", "w"} <= set(axes):
+            own = [maps[path].shape[axes.index(axis)] for axis in "hw"]
+            found[path] = positions(maps[path], tap.axes, *own, classes=classes)
     return {path: look for path, look in found.items() if look is not None}
 
 

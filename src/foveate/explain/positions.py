@@ -7,10 +7,18 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from foveate.errors import ShapeError
+from foveate.explain.geometry.places import Places
+from foveate.explain.geometry.to_picture import on_cells
 
 
 def positions(
-    weights: Tensor, axes: str, height: int, width: int, *, classes: Tensor | None = None
+    weights: Tensor,
+    axes: str,
+    height: int,
+    width: int,
+    *,
+    classes: Tensor | None = None,
+    keys: Places | None = None,
 ) -> Tensor | None:
     """Turn recorded weights into one map over positions for each image.
 
@@ -22,13 +30,17 @@ def positions(
         axes: The axes of the tap that they flowed through.
         height: H of the map that the mechanism got.
         width: W of the map that the mechanism got.
+        keys: Where the keys lie, as ``AttentionMap.geometry.keys`` has it for the attention of other
+            libraries. Without it, fewer keys than positions are taken to be every so many rows and columns,
+            which holds for foveate's mechanisms and not elsewhere: those of NextViT are stripes.
         classes: For weights with an axis of classes, the class to show for each image (B,); None averages.
 
     Returns:
         (B, H, W), or None if the weights have no positions.
 
     Raises:
-        ShapeError: ``weights`` do not have these axes.
+        ShapeError: ``weights`` do not have these axes, or the keys are others than those whose places are
+            given.
     """
     names = axes.split()
     if len(names) != weights.ndim:
@@ -41,7 +53,7 @@ def positions(
         weights = weights.movedim(index, 1)[torch.arange(len(weights)), classes]
         names.remove("q")
     if "m" in names:
-        return _looked_at(weights, names, height, width)
+        return _looked_at(weights, names, height, width) if keys is None else _placed(weights, names, keys)
     if "n" in names:
         return _mean(weights, names, "b", "n").unflatten(1, (height, width))
     if "h" not in names and "w" not in names:
@@ -64,6 +76,17 @@ def _looked_at(weights: Tensor, names: list[str], height: int, width: int) -> Te
             look = _resized(looked.unflatten(1, (rows, columns)), height, width)
             return look / look.sum(dim=(1, 2), keepdim=True)
     return None
+
+
+def _placed(weights: Tensor, names: list[str], keys: Places) -> Tensor:
+    """Return how much attention each cell gets from keys whose places are known."""
+    looked = _mean(weights, names, "b", *(("g",) if "g" in names else ()), "m")
+    looked = looked if "g" in names else looked[:, None]
+    if keys.cells is None or looked.shape[2] != keys.entries or keys.groups not in (1, looked.shape[1]):
+        raise ShapeError(f"positions: got {looked.shape[2]} keys, and the places of {keys}")
+    looked = looked if keys.groups > 1 else looked.mean(dim=1, keepdim=True)
+    cells = on_cells(looked, keys).unflatten(1, (keys.height, keys.width))
+    return cells / cells.sum(dim=(1, 2), keepdim=True)
 
 
 def _crossed(weights: Tensor, height: int, width: int) -> Tensor:

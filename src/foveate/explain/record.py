@@ -123,12 +123,15 @@ def _gate_hook(recorder: Recorder, path: str, layer: nn.Module, gate: Gate) -> A
 
 
 def _hook_inputs(model: nn.Module, recorder: Recorder, undo: ExitStack) -> None:
-    """Note the arguments of the modules that families must see to know where queries and keys lie."""
-    watched = {name for m in model.modules() if (f := family_of(m)) is not None for name in f.watch}
+    """Note what goes into and comes out of modules that tell families where queries and keys lie."""
+    declared = [found for module in model.modules() if (found := family_of(module)) is not None]
+    watched = {name for found in declared for name in found.watch}
     for module in model.modules():
-        if watched and (module is model or watched.intersection(class_names(module))):
+        if declared and (module is model or watched.intersection(class_names(module))):
             hook = _input_hook(recorder)
             undo.callback(module.register_forward_pre_hook(hook, with_kwargs=True).remove)
+            if module is not model:
+                undo.callback(module.register_forward_hook(_result_hook(recorder)).remove)
 
 
 def _input_hook(recorder: Recorder) -> Any:
@@ -142,6 +145,16 @@ def _input_hook(recorder: Recorder) -> Any:
     return hook
 
 
+def _result_hook(recorder: Recorder) -> Any:
+    def hook(module: nn.Module, _inputs: object, result: object) -> None:
+        if recorder.here:
+            recorder.results[module] = _told(result)
+
+    return hook
+
+
 def _told(value: Any) -> Any:
-    """Return a tensor's shape, and anything else as it is."""
+    """Return a tensor's shape, those inside of a sequence, and anything else as it is."""
+    if isinstance(value, tuple | list):
+        return [_told(part) for part in value]
     return tuple(value.shape) if isinstance(value, Tensor) else value

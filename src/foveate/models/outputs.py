@@ -39,6 +39,20 @@ def main_output(outputs: object) -> Tensor:
     )
 
 
+def further_loss(outputs: object, targets: Tensor) -> Tensor | None:
+    """Return what a model adds to the loss of its logits, None for most models.
+
+    A model that is trained by more than its logits, such as one that learns where to look by reinforcement,
+    returns an object with ``logits`` and a method ``further_loss(targets)`` while it is trained.
+
+    Args:
+        outputs: What the model returned.
+        targets: What is true of the batch, as the task gives it to its loss.
+    """
+    own = getattr(outputs, "further_loss", None)
+    return own(targets) if callable(own) else None
+
+
 def logits_of(run: Run, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k h w"]:
     """Return a network's logits, resized to the images if it leaves them smaller.
 

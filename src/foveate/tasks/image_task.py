@@ -37,6 +37,7 @@ from foveate.models.decoders.word_model import WordModel
 from foveate.models.made_for import made_for, may_have_published_weights
 from foveate.models.names import models, resolve
 from foveate.models.normalisation import HALF, Triple, expect_normalisation, model_normalisation
+from foveate.models.outputs import further_loss
 from foveate.recipe import LONGEST_SIDE, TrainConfig
 from foveate.running import device_of, eval_no_grad
 from foveate.tasks.base import Inputs, Task
@@ -287,8 +288,11 @@ class ImageTask(Task):
         return chance_score(self, {name: feed.split for name, feed in feeds.items()}, len(self.classes))
 
     def loss(self, model: nn.Module, batch: Labelled, part: str = "") -> Tensor:
-        """Return the mean loss of a batch."""
-        return self.loss_of(self.forward(model, batch), batch, label_smoothing=self.recipe.label_smoothing)
+        """Return the mean loss of a batch, and what the model adds to it; see ``further_loss``."""
+        outputs = self.forward(model, batch)
+        loss = self.loss_of(outputs, batch, label_smoothing=self.recipe.label_smoothing)
+        further = further_loss(outputs, batch.targets)
+        return loss if further is None else loss + further
 
     def judge(self, model: nn.Module, batch: Labelled) -> Judged:
         """Return records, answers and the loss without smoothing."""

@@ -34,6 +34,10 @@ class Metric:
     margin: float = 0.5
     groups: int | None = None
 
+    reaches_bounds: ClassVar[bool] = True
+    """Whether items do score at the ends of the range, as hits and misses do. Where next to none does, the
+    share of items that a sample may have missed says nothing about the mean."""
+
     judges: ClassVar[bool] = True
     """Whether a study may be judged by it. Not by raw confidence: sharper probabilities alone change it."""
 

@@ -33,7 +33,7 @@ from foveate.data.feed import Data, Feed
 from foveate.data.image_size import natural_size
 from foveate.data.images.open_image import MOST_PIXELS
 from foveate.data.open import call_opener
-from foveate.data.questions.check_questions import check_questions, opening_warnings
+from foveate.data.questions.check_questions import answers_by_text, check_questions, opening_warnings
 from foveate.data.questions.looks_like_questions import looks_like_questions
 from foveate.data.questions.open_questions import open_questions
 from foveate.data.questions.question_data import QuestionData, QuestionSplit
@@ -391,8 +391,9 @@ class Question(Task):
 
     def chance(self, feeds: Mapping[str, Feed]) -> float:
         """Return the score of the answer that is worth most on the training questions."""
-        train, test = (cast(QuestionFeed, feeds[name]) for name in ("train", "test"))
-        return float(test.worth[:, train.worth.sum(axis=0).argmax()].mean())
+        train, test = (cast(QuestionFeed, feeds[name]).split for name in ("train", "test"))
+        _, usual = answers_by_text(train, credit)
+        return float(np.mean([credit(some).get(usual, 0.0) for some in test.answers]))
 
     # What one sees
 

@@ -114,7 +114,7 @@ def test_it_is_exported_for_any_batch(key):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("key", ["top_down", "stacked", "baseline"])
+@pytest.mark.parametrize("key", ["top_down", "stacked", pytest.param("baseline", marks=pytest.mark.nightly)])
 @torch.no_grad()
 def test_it_runs_in_onnx(key):
     onnxruntime = pytest.importorskip("onnxruntime")

@@ -6,6 +6,7 @@ Shapes  features float32 (B, N, D); images float32 (B, 3, H, W), normalised; wor
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -135,22 +136,18 @@ class QuestionFeed:
         parts = (np.arange(first, min(first + batch_size, len(self))) for first in firsts)
         return (self._batch(items, looks=True) for items in parts)
 
-    @cached_property
-    def targets(self) -> Float32[np.ndarray, "n k"]:
-        """The share of the annotators who gave each answer, for every question."""
-        found = np.zeros((len(self), len(self.answers)), dtype=np.float32)
-        for row, some in zip(found, self.split.answers, strict=True):
-            for answer in some:
-                if answer in self._number:
-                    row[self._number[answer]] += 1 / len(some)
-        return found
+    def targets(self, items: Int64[np.ndarray, " b"]) -> Float32[np.ndarray, "b k"]:
+        """Return the share of the annotators who gave each answer, for some questions."""
+        return self._rows(items, shares)
 
-    @cached_property
-    def worth(self) -> Float32[np.ndarray, "n k"]:
-        """What each answer is worth, for every question."""
-        found = np.zeros((len(self), len(self.answers)), dtype=np.float32)
-        for row, some in zip(found, self.split.answers, strict=True):
-            for answer, value in self.credit(some).items():
+    def worth(self, items: Int64[np.ndarray, " b"]) -> Float32[np.ndarray, "b k"]:
+        """Return what each answer is worth, for some questions."""
+        return self._rows(items, self.credit)
+
+    def _rows(self, items: Int64[np.ndarray, " b"], values: Credit) -> Float32[np.ndarray, "b k"]:
+        found = np.zeros((len(items), len(self.answers)), dtype=np.float32)
+        for row, item in zip(found, items.tolist(), strict=True):
+            for answer, value in values(self.split.answers[item]).items():
                 if answer in self._number:
                     row[self._number[answer]] = value
         return found
@@ -181,8 +178,8 @@ class QuestionFeed:
         return QuestionBatch(
             inputs=self.features[pictures] if self.images is None else self._pixels(self.images, pictures),  # type: ignore[index]
             words=padded([self._words[item] for item in items.tolist()]),
-            targets=torch.from_numpy(self.targets[items]),
-            credit=torch.from_numpy(self.worth[items]),
+            targets=torch.from_numpy(self.targets(items)),
+            credit=torch.from_numpy(self.worth(items)),
             family=torch.from_numpy(self._family[items]),
             look=None if where is None else torch.from_numpy(where[items]).float() / 255,
             indices=torch.from_numpy(items.astype(np.int64)),
@@ -192,6 +189,11 @@ class QuestionFeed:
         chosen = torch.from_numpy(np.take(images, pictures, axis=0)).float() / 255
         mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (self.mean, self.std))
         return ((chosen - mean) / std).contiguous(memory_format=torch.channels_last)
+
+
+def shares(answers: Sequence[str]) -> dict[str, float]:
+    """Return the share of the annotators who gave each answer."""
+    return {answer: count / len(answers) for answer, count in Counter(answers).items()}
 
 
 def question_words(vocabulary: Vocabulary, text: str) -> list[int]:

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import importlib
 
-_FILES = ("plain_vision", "windowed_vision")
+_FILES = (
+    "plain_vision",
+    "windowed_vision",
+    "whole_map_vision",
+    "reduced_vision",
+    "local_vision",
+    "channel_vision",
+    "transformers_vision",
+    "transformers_text",
+)
 
 
 def load() -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -55,6 +56,7 @@ class Call:
         around: The modules around it, the nearest first, the model last.
         shape: Shape of the weights as the model lays them out.
         inputs: The arguments that the watched modules were last called with, by module.
+        results: What they last returned, by module. Tensors are there as their shapes.
     """
 
     path: str
@@ -62,6 +64,7 @@ class Call:
     around: tuple[nn.Module, ...]
     shape: tuple[int, ...]
     inputs: Mapping[nn.Module, tuple[tuple[object, ...], Mapping[str, object]]]
+    results: Mapping[nn.Module, object]
 
     def parent(self, *names: str) -> Any:
         """Return the nearest module around the layer whose class has one of these names."""
@@ -75,7 +78,8 @@ class Call:
     @property
     def picture(self) -> tuple[int, int] | None:
         """Height and width in pixels of what the model was called with, if that was a batch of pictures."""
-        shape = next(iter(self.inputs.get(self.around[-1], ((), {}))[0]), None) if self.around else None
+        positional, named = self.inputs.get(self.around[-1] if self.around else self.module, ((), {}))
+        shape = named.get("pixel_values", positional[0] if positional else None)
         return (shape[2], shape[3]) if isinstance(shape, tuple) and len(shape) == 4 else None
 
     def reach(self, stride: float | tuple[float, float], height: int, width: int) -> tuple[float, float]:
@@ -85,32 +89,55 @@ class Call:
             return 1.0, 1.0
         return height * down / self.picture[0], width * right / self.picture[1]
 
+    def pyramid(self, height: int, width: int, base: int = 1) -> tuple[float, float]:
+        """Return the reach of a grid whose stride is ``base`` times a power of two: stages halve the map."""
+        if self.picture is None:
+            return 1.0, 1.0
+        strides = [
+            base * 2 ** max(0, round(math.log2(pixels / cells / base)))
+            for pixels, cells in zip(self.picture, (height, width), strict=True)
+        ]
+        return self.reach((strides[0], strides[1]), height, width)
+
 
 Describe = Callable[[Call], Layout]
+Source = Literal["operand", "softmax", "product"]
 
 
 @dataclass(frozen=True)
 class Family:
-    """One declaration: how to describe a call of these layers, and whose inputs it must see for that."""
+    """One declaration.
+
+    Args:
+        describe: Describes a call of these layers.
+        watch: Full names of classes whose inputs and results it must see for that.
+        source: Where a softmax that the layer forms is read: ``"operand"``, where it multiplies values;
+            ``"softmax"``, at once, since it weighs by products of elements; ``"product"``, linear attention
+            ``Q (softmax(K)^T V)``, whose weights are ``Q softmax(K)^T``.
+    """
 
     describe: Describe
     watch: frozenset[str]
+    source: Source = "operand"
 
 
 _FAMILIES: dict[str, Family] = {}
 
 
-def family(*layers: str, watch: Iterable[str] = ()) -> Callable[[Describe], Describe]:
+def family(
+    *layers: str, watch: Iterable[str] = (), source: Source = "operand"
+) -> Callable[[Describe], Describe]:
     """Declare what the attention of some classes means.
 
     Args:
         layers: Full names of classes, such as ``"timm.layers.attention.Attention"``.
-        watch: Full names of classes around them whose inputs are needed.
+        watch: Full names of classes whose inputs and results are needed; the model is always seen.
+        source: See ``Family``.
     """
 
     def declare(describe: Describe) -> Describe:
         for name in layers:
-            _FAMILIES[name] = Family(describe, frozenset(watch))
+            _FAMILIES[name] = Family(describe, frozenset(watch), source)
         return describe
 
     return declare
@@ -134,7 +161,7 @@ def arranged(weights: Tensor, layout: Layout) -> tuple[Tensor, str]:
     """
     names, shape = split_axes(tuple(weights.shape), layout)
     weights = weights.reshape(shape)
-    order = [name for name in ("b", "g", "k", "n", "m") if name in names or name not in ("g",)]
+    order = [name for name in ("b", "g", "k", "n", "m") if name in names or name != "g"]
     weights = weights.permute([names.index(name) for name in order if name in names])
     for i, name in enumerate(order):
         if name not in names:

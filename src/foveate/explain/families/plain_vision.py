@@ -7,6 +7,11 @@ from typing import Any
 from torch import nn
 
 from foveate.explain.families.layout import Call, Layout, family
+from foveate.explain.families.local_vision import multiple
+from foveate.explain.families.transformers_vision import patch_places
+from foveate.explain.families.whole_map_vision import crossvit_places
+from foveate.explain.families.windowed_vision import pair
+from foveate.explain.geometry.pixel_places import pixel_places
 from foveate.explain.geometry.places import Places, slots
 from foveate.explain.geometry.plain_grid import plain_grid
 
@@ -27,17 +32,36 @@ _PATCHES = (
 )
 
 
-@family(*_TIMM_TRUNKS, watch=_PATCHES)
+_MOBILEVIT = "timm.models.mobilevit.MobileVitBlock"
+
+
+@family(*_TIMM_TRUNKS, watch=(*_PATCHES, _MOBILEVIT))
 def timm_trunk(call: Call) -> Layout:
-    """Describe the self-attention of timm's plain trunks."""
-    places = timm_places(call, next(m for m in call.around if hasattr(m, "patch_embed")))
+    """Describe the self-attention of timm's plain trunks, and of models that borrow its layer."""
+    names = [type(module).__name__ for module in call.around]
+    if "MobileVitBlock" in names:
+        return _mobilevit(call)
+    if "CrossVit" in names:
+        places = crossvit_places(call.around[-1], int(call.path.split(".blocks.")[1].split(".")[0]))
+        return Layout(queries=places, keys=places)
+    naflex = next((m for m in call.around if type(m).__name__ == "NaFlexVit"), None)
+    places = _naflex_places(call, naflex) if naflex is not None else timm_places(call, _trunk(call))
     return Layout(queries=places, keys=places)
+
+
+def _mobilevit(call: Call) -> Layout:
+    """Describe MobileViT: the pixels at one place of all patches attend to each other."""
+    block = call.parent("MobileVitBlock")
+    _, _, height, width = call.given(block)
+    size = multiple(height, width, block.patch_size)
+    places = pixel_places(*size, block.patch_size, call.pyramid(height, width))
+    return Layout("(b g) k n m", places, places, {"g": places.groups})
 
 
 @family("timm.layers.attention_pool.AttentionPoolLatent", watch=_PATCHES)
 def timm_latent_pool(call: Call) -> Layout:
     """Describe learned queries that pool the tokens of a plain trunk, as in SigLIP."""
-    keys = timm_places(call, next(m for m in call.around if hasattr(m, "patch_embed")))
+    keys = timm_places(call, _trunk(call))
     return Layout(queries=slots(call.shape[-2]), keys=keys)
 
 
@@ -57,7 +81,25 @@ def multi_head_module(call: Call) -> Layout:
                 height // size, width // size, ("class",), call.reach(size, height // size, width // size)
             )
             return Layout(queries=places, keys=places)
+        if type(module).__name__ == "SiglipMultiheadAttentionPoolingHead":
+            config: Any = next(m.config for m in call.around if hasattr(m, "config"))
+            return Layout(queries=slots(call.shape[-2]), keys=patch_places(call, config, ()))
     return Layout(note="nn.MultiheadAttention does not know where its tokens lie")
+
+
+def _trunk(call: Call) -> nn.Module:
+    return next(m for m in call.around if hasattr(m, "patch_embed"))
+
+
+def _naflex_places(call: Call, model: Any) -> Places:
+    """Return the places of NaFlexViT's tokens, for pictures and not for patches that were cut before."""
+    if call.picture is None:
+        raise ValueError("patches were cut before the model, so that their places are not known")
+    patch = pair(model.embeds.patch_size)
+    height, width = call.picture[0] // patch[0], call.picture[1] // patch[1]
+    registers = ("register",) * int(model.num_prefix_tokens)
+    prefix = (("class", *registers) if model.embeds.cls_token is not None else registers)[: len(registers)]
+    return plain_grid(height, width, prefix, call.reach(patch, height, width))
 
 
 def timm_places(call: Call, trunk: Any) -> Places:

@@ -89,7 +89,8 @@ class AttentionMap:
 
         Rows are the prefix of the queries and the cells of their grid, columns those of the keys. A key that
         covers several cells shares its weight among them; a query that covers several gives all of them
-        its row. Rows sum to what does not lie on padding; rows of cells without a query are zero.
+        its row, and a cell that several queries cover has their mean. Rows sum to what does not lie on
+        padding; rows of cells without a query are zero.
 
         Args:
             values: In place of the weights, something in their axes, such as ``gradient``.
@@ -104,17 +105,16 @@ class AttentionMap:
         columns = _with_prefix(values, geometry.keys)  # b g k n M
         b, g, k, _, m = columns.shape
         places = geometry.queries
-        out = columns.new_zeros(b, k, len(places.prefix) + places.height * places.width, m)
-        if prefix := len(places.prefix):
-            out[:, :, :prefix] = columns[:, :, :, :prefix].mean(dim=1)
+        prefix, size = len(places.prefix), places.height * places.width
+        out = columns.new_zeros(b, k, size + 1, m)
+        times = columns.new_zeros(size + 1)
         cells, _ = shares_of(places, columns)
         for group in range(g):
-            rows = columns[:, group, :, prefix:]
-            index = cells[group % len(cells), prefix:]  # n parts
-            for part in index.T:
-                seen = part < places.height * places.width
-                out[:, :, prefix + part[seen]] = rows[:, :, seen]
-        return out
+            for part in cells[group % len(cells), prefix:].T:
+                out.index_add_(2, part, columns[:, group, :, prefix:])
+                times.index_add_(0, part, torch.ones_like(part, dtype=times.dtype))
+        out = out[:, :, :size] / times[:size].clamp(min=1)[:, None]
+        return torch.cat([columns[:, :, :, :prefix].mean(dim=1), out], dim=2)
 
     def to_image(
         self,

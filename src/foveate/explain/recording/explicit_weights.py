@@ -7,6 +7,7 @@ the matrix product that it enters in the same layer; the operand there is record
 
 from __future__ import annotations
 
+import dataclasses
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -45,10 +46,14 @@ class Followed:
     Args:
         path: The layer that the softmax ran in.
         mixed: Whether something was done to the softmax.
+        whole: Whether it belongs to linear attention, so that the product with the values is followed on.
+        weights: In that product, what multiplied the values.
     """
 
     path: str
     mixed: bool = False
+    whole: bool = False
+    weights: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,9 +105,13 @@ class Follower:
     def __bool__(self) -> bool:
         return bool(self._found)
 
-    def start(self, result: Tensor, path: str) -> None:
-        """Follow the result of a softmax in the layer at a path."""
-        self._follow(result, Followed(path))
+    def start(self, result: Tensor, path: str, whole: bool = False) -> None:
+        """Follow the result of a softmax in the layer at a path; see ``Followed``."""
+        self._follow(result, Followed(path, whole=whole))
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._found.clear()
 
     def step(
         self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any
@@ -113,10 +122,7 @@ class Follower:
         if not known:
             return None
         if function in _PRODUCTS:
-            tensor, followed = known[0]
-            first = tensor is args[0]
-            self._found.pop(id(tensor), None)  # once is enough: it may multiply several things
-            return Product(tensor if first else tensor.mT, followed.mixed), followed.path
+            return self._multiplied(args, *known[0], result)
         if function in (torch.einsum, torch.functional.einsum):
             return self._einsum(args, known[0])
         mixes = function in _CHANGES
@@ -124,8 +130,20 @@ class Follower:
             for out in result if isinstance(result, tuple | list) else (result,):
                 if isinstance(out, Tensor) and not (mixes and out.shape != known[0][0].shape):
                     mixed = mixes or any(followed.mixed for _, followed in known)
-                    self._follow(out, Followed(known[0][1].path, mixed))
+                    self._follow(out, dataclasses.replace(known[0][1], mixed=mixed))
         return None
+
+    def _multiplied(
+        self, args: tuple[Any, ...], tensor: Tensor, followed: Followed, result: Tensor
+    ) -> tuple[Product, str] | None:
+        weights = tensor if tensor is args[0] else tensor.mT
+        if followed.weights is not None:  # Q (A V): the weights are Q A
+            return Product(args[0] @ followed.weights, mixed=True), followed.path
+        self._found.pop(id(tensor), None)  # once is enough: it may multiply several things
+        if followed.whole:
+            self._follow(result, Followed(followed.path, whole=True, weights=weights))
+            return None
+        return Product(weights, followed.mixed), followed.path
 
     def _einsum(self, args: tuple[Any, ...], known: tuple[Tensor, Followed]) -> tuple[Product, str] | None:
         tensor, followed = known

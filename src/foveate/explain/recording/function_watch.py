@@ -11,8 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode, _pop_mode, _push_mode
 
+from foveate.explain.families.layout import family_of
 from foveate.explain.recording.call_site import running_layer
-from foveate.explain.recording.explicit_weights import SOFTMAXES, Follower, last_axis
+from foveate.explain.recording.explicit_weights import SOFTMAXES, Follower, Product, last_axis
 from foveate.explain.recording.multi_head_module import of_function
 from foveate.explain.recording.recorder import Recorder
 from foveate.explain.recording.sdpa_call import SdpaCall
@@ -40,8 +41,7 @@ class FunctionWatch(TorchFunctionMode):
         if func is F.scaled_dot_product_attention:
             self._sdpa(result, args, kwargs)
         elif func in SOFTMAXES:
-            if last_axis(args, kwargs) and (path := self._layer()) is not None:
-                self.follower.start(result, path)
+            self._softmax(result, args, kwargs)
         elif func is F.multi_head_attention_forward:
             if (path := self._layer()) is not None:
                 self.recorder.keep(path, of_function(args, kwargs, result), "softmax")
@@ -52,6 +52,16 @@ class FunctionWatch(TorchFunctionMode):
     def _sdpa(self, result: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if (path := self._layer()) is not None:
             self.recorder.keep(path, SdpaCall.of(result, args, kwargs), "softmax")
+
+    def _softmax(self, result: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if (path := self._layer()) is None:
+            return
+        declared = family_of(self.recorder.modules[path])
+        source = "operand" if declared is None else declared.source
+        if source == "softmax":
+            self.recorder.keep(path, Product(result, mixed=False), "softmax")
+        elif source == "product" or last_axis(args, kwargs):
+            self.follower.start(result, path, whole=source == "product")
 
     def _follow(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
         found = self.follower.step(func, args, kwargs, result)
@@ -73,6 +83,7 @@ class FunctionWatch(TorchFunctionMode):
 
     def stop(self) -> None:
         """Stop watching. Blocks may end in any order, so that others can be above."""
+        self.follower.clear()
         _push_all(_pop_until(self)[:-1])
 
     @contextmanager

@@ -59,6 +59,7 @@ class Recorder(Block):
         self.modules = dict(model.named_modules())
         self.paths = {module: path for path, module in self.modules.items()}
         self.inputs: dict[nn.Module, tuple[tuple[object, ...], dict[str, object]]] = {}
+        self.results: dict[nn.Module, object] = {}
         self.calls: dict[str, list[AttentionMap]] = {}
         self.last: dict[str, Tensor] = {}
         self.ran: Counter[str] = Counter()  # calls that a source saw, whether they were kept or not
@@ -96,6 +97,7 @@ class Recorder(Block):
             handle.remove()
         self._handles.clear()
         self.inputs.clear()
+        self.results.clear()
 
     def _keep(self, path: str, seen: Weights, kind: Kind) -> None:
         layout, note = self._layout(path, seen.shape)
@@ -135,7 +137,7 @@ class Recorder(Block):
             raise RecordingError(f"record: {path} forms weights of shape {shape}, expected 2 to 5 axes")
         if declared is None:
             return plain, f"no geometry is declared for {type(module).__module__}.{type(module).__qualname__}"
-        call = Call(path, module, around(path, self.modules), shape, self.inputs)
+        call = Call(path, module, around(path, self.modules), shape, self.inputs, self.results)
         try:
             layout = declared.describe(call)
             names, sizes = split_axes(shape, layout)

@@ -11,6 +11,8 @@ from typing import Any
 from torch import nn
 
 from foveate.explain.recording.encoder_layer import of_layer
+from foveate.explain.recording.linear_attention import method_of
+from foveate.explain.recording.linear_attention import of_layer as of_linear_layer
 from foveate.explain.recording.multi_head_module import of_module
 from foveate.explain.recording.recorder import Recorder
 
@@ -41,6 +43,8 @@ def wrapped_forwards(recorder: Recorder, aside: Aside) -> Iterator[None]:
             elif isinstance(module, nn.TransformerEncoder) and _is_plain(module, nn.TransformerEncoder):
                 if all(_is_plain(layer, nn.TransformerEncoderLayer) for layer in module.layers):
                     undo.callback(_wrap(module, _encoder(recorder, aside)))
+            elif (name := method_of(module)) is not None:
+                undo.callback(_wrap(module, _linear(path, module, recorder), name))
         yield
 
 
@@ -49,15 +53,16 @@ def _is_plain(module: nn.Module, cls: type[nn.Module]) -> bool:
 
 
 class _Wrapped:
-    """A module's ``forward`` with what blocks put around it; they can end in any order.
+    """A method of a module with what blocks put around it; they can end in any order.
 
     Args:
         module: The module.
+        name: The method.
     """
 
-    def __init__(self, module: nn.Module) -> None:
-        self.before = module.__dict__.get("forward", _ABSENT)
-        self.inner = module.forward
+    def __init__(self, module: nn.Module, name: str) -> None:
+        self.before = module.__dict__.get(name, _ABSENT)
+        self.inner = getattr(module, name)
         self.around: list[Around] = []
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -67,21 +72,21 @@ class _Wrapped:
         return call(*args, **kwargs)
 
 
-def _wrap(module: nn.Module, around: Around) -> Callable[[], None]:
-    """Put a function around a module's ``forward``; return what takes it off again."""
+def _wrap(module: nn.Module, around: Around, name: str = "forward") -> Callable[[], None]:
+    """Put a function around a module's method; return what takes it off again."""
     with _LOCK:
-        there = module.__dict__.get("forward")
-        wrapped = there if isinstance(there, _Wrapped) else _Wrapped(module)
-        module.__dict__["forward"] = wrapped
+        there = module.__dict__.get(name)
+        wrapped = there if isinstance(there, _Wrapped) else _Wrapped(module, name)
+        module.__dict__[name] = wrapped
         wrapped.around.append(around)
 
     def undo() -> None:
         with _LOCK:
             wrapped.around.remove(around)
-            if not wrapped.around and module.__dict__.get("forward") is wrapped:
-                del module.__dict__["forward"]
+            if not wrapped.around and module.__dict__.get(name) is wrapped:
+                del module.__dict__[name]
                 if wrapped.before is not _ABSENT:
-                    module.__dict__["forward"] = wrapped.before
+                    module.__dict__[name] = wrapped.before
 
     return undo
 
@@ -122,5 +127,15 @@ def _encoder(recorder: Recorder, aside: Aside) -> Around:
             return inner(*args, **kwargs)
         with aside():
             return inner(*args, **kwargs)
+
+    return around
+
+
+def _linear(path: str, module: nn.Module, recorder: Recorder) -> Around:
+    def around(inner: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        result = inner(*args, **kwargs)
+        if recorder.here:
+            recorder.keep(path, of_linear_layer(module, args, result), "linear")
+        return result
 
     return around

@@ -1,13 +1,13 @@
 """Layer weights: one vector from each of several layers, weighed against each other.
 
 Formula g_s = LN_s(P_s mean_hw(U_s)); static: y = gamma * sum_s softmax(w)_s g_s;
-        input: y = sum_s softmax_s(q . tanh(V g_s)) g_s
+        input: y = sum_s softmax_s(q . tanh(V g_s)) g_s; equal: y = sum_s g_s / S
 Paper   static: Peters et al. Deep Contextualized Word Representations. NAACL 2018. arXiv:1802.05365,
         section 3.2, equation 1; input: Bahdanau, Cho, Bengio. Neural Machine Translation by Jointly
         Learning to Align and Translate. ICLR 2015. arXiv:1409.0473, section 3.1.
 Shapes  S maps (B, C_s, H_s, W_s) of any sizes -> (B, D, 1, 1); map (B, S), sums to 1 over the S layers.
-Cost    with F = sum_s C_s, D = out_channels: parameters F*D + 2*S*D, and S + 1 (static) or D*D + D (input);
-        MACs F*D, and S*(D*D + D) (input).
+Cost    with F = sum_s C_s, D = out_channels: parameters F*D + 2*S*D, and S + 1 (static), D*D + D (input) or
+        0 (equal); MACs F*D, and S*(D*D + D) (input).
 Differs the papers weigh the layers of a text encoder and the words of a sentence; weighing the stages of a
         vision network by their pooled features is our own use. A fresh static one is the plain mean.
 """
@@ -35,10 +35,11 @@ class LayerWeights(Fuse):
         channels: C of the maps, one number for all or one for each.
         maps: How many layers.
         out_channels: D, the width that every layer is projected to.
-        kind: "static": the same weights for all images; "input": computed from each image's layers.
+        kind: "static": the same weights for all images; "input": computed from each image's layers;
+            "equal": none are learnt, every layer counts alike.
 
     Raises:
-        OptionError: ``kind`` is neither.
+        OptionError: ``kind`` is none of these.
 
     Example:
         >>> import torch
@@ -57,10 +58,10 @@ class LayerWeights(Fuse):
         *,
         maps: int = 4,
         out_channels: int = 256,
-        kind: Literal["static", "input"] = "static",
+        kind: Literal["static", "input", "equal"] = "static",
     ) -> None:
         super().__init__()
-        one_of("kind", kind, ("static", "input"))
+        one_of("kind", kind, ("static", "input", "equal"))
         self.widths = each_width(channels, maps)
         self.channels, self.kind = self.widths[0], kind
         self.out_channels = whole("out_channels", out_channels)
@@ -69,7 +70,7 @@ class LayerWeights(Fuse):
         if kind == "static":
             self.logits = nn.Parameter(torch.zeros(maps))
             self.gamma = nn.Parameter(torch.ones(1))
-        else:
+        elif kind == "input":
             self.see = nn.Linear(out_channels, out_channels, bias=False)
             self.score = nn.Linear(out_channels, 1, bias=False)
         self.map = MapTap("b s", sums="s")
@@ -86,6 +87,8 @@ class LayerWeights(Fuse):
         return summed.to(maps[0].dtype)[:, :, None, None]
 
     def _weigh(self, vectors: Tensor) -> Tensor:
+        if self.kind == "equal":
+            return vectors.new_full(vectors.shape[:2], 1 / vectors.shape[1])
         if self.kind == "static":
             return self.logits.softmax(dim=0).expand(vectors.shape[0], -1)
         scores: Tensor = self.score(self.see(vectors).tanh())
@@ -95,5 +98,6 @@ class LayerWeights(Fuse):
         """Return the closed form of the header."""
         features, layers, d = sum(self.widths), len(self.widths), self.out_channels
         scores = d * d + d if self.kind == "input" else 0
-        parameters = features * d + 2 * layers * d + (scores or layers + 1)
+        weights = {"static": layers + 1, "input": scores, "equal": 0}[self.kind]
+        parameters = features * d + 2 * layers * d + weights
         return Cost(parameters, macs=features * d + layers * scores, bytes=4 * parameters)

@@ -6,8 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foveate import score
+from foveate.compare.summary import metric_span
 from foveate.errors import DataError, OptionError, ShapeError, UnknownNameError
 from foveate.tasks.metrics import parse_text_metric, text_metrics
+from foveate.tasks.metrics.label_metric import parse_label_metric
 from tests.each import each
 
 NAMES = list(text_metrics)
@@ -133,3 +135,10 @@ def test_answers_belong_to_items_that_exist():
         counter.records(["a"], [2])
     with pytest.raises(ShapeError, match="2 hypotheses for 1 items"):
         counter.records(["a", "b"], [0])
+
+
+def test_the_rule_of_three_applies_where_items_score_at_the_bounds():
+    """CIDEr goes to 10, captions score about 1: one of 200 at 10 more would decide every study."""
+    scores = [np.linspace(0, 1, 20)]
+    assert metric_span(parse_label_metric("accuracy"), scores) == 1.0
+    assert metric_span(parse_text_metric("cider_d"), scores) is None

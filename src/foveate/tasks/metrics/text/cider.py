@@ -19,6 +19,7 @@ import math
 from abc import abstractmethod
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float64
@@ -47,6 +48,8 @@ class Consensus(CaptionMetric):
     averages: bool = field(default=True, init=False)
     bounds: tuple[float, float] | None = field(default=(0.0, 10.0), init=False)
     margin: float = field(default=2.0, init=False)
+
+    reaches_bounds: ClassVar[bool] = False  # 10 takes the very words of all references
 
     @abstractmethod
     def agreement(self, hypothesis: _Text, reference: _Text, n: int) -> float:
