@@ -17,7 +17,7 @@ from foveate.explain.question import Question, plain
 from foveate.inputs import Example, expect_inputs, expect_model
 from foveate.mechanisms.switch import uncompiled
 from foveate.nested_tensors import tensors_in
-from foveate.running import eval_seeded
+from foveate.running import eval_seeded, fast_path_off
 from foveate.typed import quoted
 
 
@@ -125,6 +125,7 @@ def _prepared(model: nn.Module) -> Iterator[None]:
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(eval_seeded(model, gradients=True))
         stack.enter_context(uncompiled())
+        stack.enter_context(fast_path_off())
         yield
 
 

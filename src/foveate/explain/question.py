@@ -143,16 +143,41 @@ class Question:
             return self._first_maps(layers)
         self.explained = tuple(layer.path for layer in chosen)
         one_after_another = self.layer is not None and len(chosen) > 1  # then no graph may be cut
+        found = None if one_after_another else self._from_layers_on(chosen)
+        return self._with_graph(chosen) if found is None else found
+
+    def _from_layers_on(self, chosen: Sequence[Layer]) -> list[LayerMap] | None:
+        """Return the maps of layers, or None; nothing is kept of what ran before these layers."""
+        kept: dict[int, Tensor] = {}
+
+        def cut(number: int, x: Tensor) -> Tensor:
+            torch.set_grad_enabled(True)
+            kept[number], onward = cut_here(x)
+            return onward
+
+        with torch.no_grad(), caught(self.model, chosen, cut):
+            output = self._run_unchanged(self.images)
+            with torch.enable_grad():
+                scores = self._read(output).logits(output)
+            if not scores.requires_grad:  # the model switches gradients on and off by itself
+                return None
+            found = self.gradients_of(scores, [kept[n] for n in range(len(chosen))])
+        return [self._layer_map(layer, kept[n], found[n]) for n, layer in enumerate(chosen)]
+
+    def _with_graph(self, chosen: Sequence[Layer]) -> list[LayerMap]:
+        """Return the maps of layers that may be made from each other."""
         kept: dict[int, Tensor] = {}
 
         def keep(number: int, x: Tensor) -> Tensor:
-            kept[number], onward = (x, x.clone()) if one_after_another else cut_here(x)
-            return onward
+            kept[number] = x
+            return x.clone() if x.requires_grad else x
 
         with caught(self.model, chosen, keep):
-            images = self.images.detach().requires_grad_(one_after_another)
-            output = self._run_unchanged(images)
-        found = self.gradients_of(self._read(output).logits(output), [kept[n] for n in range(len(chosen))])
+            output = self._run_unchanged(self.images.detach().requires_grad_())
+        tensors = [kept[n] for n in range(len(chosen))]
+        if not all(x.requires_grad for x in tensors):
+            raise SiteError(_NO_GRADIENT.format("what the layer returns"))
+        found = self.gradients_of(self._read(output).logits(output), tensors)
         return [self._layer_map(layer, kept[n], found[n]) for n, layer in enumerate(chosen)]
 
     def activations(self) -> list[tuple[Layer, Tensor]]:
