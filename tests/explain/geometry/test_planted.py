@@ -419,8 +419,8 @@ NIGHTLY: dict[str, Case] = {
     ),
     "mobilenet v4": Case(
         by_timm("mobilenetv4_hybrid_medium", 192, 256),
-        "blocks.3.4.attn",
-        "blocks.3.4.attn",
+        "blocks.2.4.attn",
+        "blocks.2.4.attn",
         "bchw",
         (12, 16),
         16,
