@@ -40,7 +40,6 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
 OF_LAYERS = ["grad_cam", "grad_cam_pp", "hires_cam", "layer_cam", "x_grad_cam", "eigen_cam", "score_cam"]
 OF_PIXELS = ["saliency", "integrated_gradients", "smooth_grad", "occlusion", "rise(masks=200)"]
 OF_ATTENTION = ["raw_attention", "rollout", "generic_attention", "attention_grad_cam"]
-CHEAP = [*OF_LAYERS[:6], "saliency", "integrated_gradients(steps=10)"]
 METRICS = ["deletion(steps=10)", "insertion(steps=10)", "pointing(tolerance=1)", "energy"]
 BEATEN = ("smooth_random", "centre", "edges")
 
@@ -54,7 +53,15 @@ def main() -> None:
     words = reader.parse_args()
     if words.photographs:
         found = find_model("benchmarks.lite0:pretrained")
-        show("EfficientNet-Lite0", found, words.photographs, CHEAP, words.images, tolerance=7)
+        metrics = ["pointing(tolerance=7)", "energy"]
+        show(
+            "EfficientNet-Lite0",
+            found,
+            words.photographs,
+            [*OF_LAYERS[:6], "saliency"],
+            words.images,
+            metrics,
+        )
         return
     for name in words.only or NETWORKS:
         data, options = NETWORKS[name]
@@ -73,9 +80,9 @@ def show(
     data: str,
     methods: list[str],
     images: int,
+    metrics: list[str] = METRICS,
     *,
     mark: bool = False,
-    tolerance: int = 1,
 ) -> None:
     """Judge and print one table."""
     pictures = judged_pictures([data], found.form, classes=found.classes, most=images)
@@ -83,7 +90,6 @@ def show(
     maps: dict[str, Any] = {one.partition("(")[0]: one for one in methods}
     if mark:
         maps["colour of the mark"] = redness
-    metrics = [*METRICS[:2], f"pointing(tolerance={tolerance})", "energy"]
     start = time.process_time()
     judgement = fv.judge(
         found.model,
