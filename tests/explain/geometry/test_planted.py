@@ -444,7 +444,7 @@ def check(case: Case) -> None:
         assert found.geometry is not None, found.note
         pixel = (int(cell[0] * case.stride) + 1, int(cell[1] * case.stride) + 1)  # near its first corner
         shown = looks_at(found, keys, tuple(picture))
-        assert shown[pixel] > 0.999 * shown[~shown.isnan()].max() > 0, (found, cell)
+        assert shown[pixel] > 0.98 * shown[~shown.isnan()].max() > 0, (found, cell)
         if case.queries:
             group, row = divmod(int(queries.flatten().argmax()), queries.shape[1])
             places = found.geometry.queries

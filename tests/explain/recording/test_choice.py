@@ -74,7 +74,8 @@ def test_impossible_options_are_refused(vit: nn.Module, options: dict[str, objec
 
 
 def test_a_head_or_query_that_no_layer_has_is_refused(vit: nn.Module) -> None:
-    with pytest.raises(RecordingError, match=r"heads=.99., but blocks.0.attn has"), fv.record(vit, heads=[99]):
+    said = r"heads=.99., but blocks\.0\.attn has"
+    with pytest.raises(RecordingError, match=said), fv.record(vit, heads=[99]):
         vit(picture())
 
 

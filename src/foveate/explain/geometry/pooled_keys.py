@@ -1,4 +1,4 @@
-"""Keys that stand for several cells: blocks of a strided convolution or pooling, or every so many cells."""
+"""Keys that stand for several cells: blocks of a strided convolution, or of a pooling."""
 
 from __future__ import annotations
 
@@ -38,17 +38,6 @@ def adaptive_blocks(
         for j in range(columns)
     ]
     return on_picture(_even(parts)[None], height, width, reach=reach)
-
-
-def every(height: int, width: int, step: tuple[int, int], reach: tuple[float, float] = (1, 1)) -> Places:
-    """Return the places of every ``step``-th row and column, from the first on: LeViT's subsampling.
-
-    Example:
-        >>> every(7, 7, (2, 2)).cells[0, :5, 0].tolist()
-        [0, 2, 4, 6, 14]
-    """
-    cells = numbered(height, width)[:: step[0], :: step[1]]
-    return on_picture(cells.reshape(1, -1), height, width, reach=reach)
 
 
 def _bin(size: int, parts: int, index: int) -> slice:
