@@ -137,7 +137,8 @@ class RecurrentAttention(nn.Module):
             nothing to learn where to look with.
         place_std: Standard deviation of a place around its mean; the picture reaches from -1 to 1.
         reinforce_weight: Weight of the rewarded choices in the loss. Public code: 0.01.
-        first_place: Of training: "random" in the whole picture, or the "centre".
+        first_place: Of walks that are drawn, in training or evaluation: "random" in the whole picture, or the
+            "centre".
         draws: Of evaluation: 0 for the means of the policy; n for the mean probability over n random walks,
             as the public code evaluates. Can be set later. With policy="random" it counts as at least 1.
 
@@ -203,12 +204,13 @@ class RecurrentAttention(nn.Module):
                 f"RecurrentAttention: got {tuple(x.shape)} of {x.dtype}, expected floating point images "
                 f"(B, {self.in_channels}, H, W). Build it with the in_channels of the images."
             )
+        anywhere = self.first_place == "random"
         if self.training:
-            return self.walk(x, self._start(x, self.first_place == "random"), sample=True)
+            return self.walk(x, self._start(x, anywhere), sample=True)
         draws = max(self.draws, 1) if self.random else self.draws
         if draws == 0:
             return self.walk(x, self._start(x, drawn=False), sample=False).logits
-        found = [self.walk(x, self._start(x, drawn=True), sample=True).logits for _ in range(draws)]
+        found = [self.walk(x, self._start(x, anywhere), sample=True).logits for _ in range(draws)]
         return torch.stack(found).log_softmax(dim=2).logsumexp(dim=0) - math.log(draws)
 
     def walk(self, x: Float[Tensor, "b c h w"], start: Float[Tensor, "b 2"], *, sample: bool) -> Glimpses:
