@@ -22,7 +22,9 @@ def plain_terminal(monkeypatch):
 
 
 def test_every_verb_is_there():
-    assert set(COMMANDS) == set("list show sites cost check train compare report predict crf demo".split())
+    assert set(COMMANDS) == set(
+        "list show sites cost check train compare report predict look judge crf demo".split()
+    )
 
 
 @pytest.mark.parametrize("words", [["--help"], [], *([name, "--help"] for name in COMMANDS)])

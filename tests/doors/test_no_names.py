@@ -10,6 +10,7 @@ PACKAGE = Path(__file__).parents[2] / "src" / "foveate"
 FRAME = ("train", "compare", "cli", "infer")
 OWN_SUBJECT = {
     "cli/crf.py",  # the command for files of masks
+    "cli/judge.py",  # the command that judges maps by true masks
     "compare/report/confusion.py",  # whose table has an HTML caption
 }
 CARDS = {"compare/report/cards.py", "compare/report/schema.py", "compare/report/result.py"}  # kinds of cards

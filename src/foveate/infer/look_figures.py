@@ -158,9 +158,9 @@ class Look:
         if not methods:
             return []
         columns = {name: [seen.maps[name] for seen in self.pictures] for name in methods}
-        captions = [f"{seen.answer}  {seen.name}".strip() for seen in self.pictures]
+        below = [f"{seen.answer}  {seen.name}".strip() for seen in self.pictures]
         images = [seen.image for seen in self.pictures]
-        return [map_sheet(images, columns, captions=captions, name="maps", title=self.title)]
+        return [map_sheet(images, columns, captions=below, name="maps", title=self.title)]
 
     def _overlays(self) -> list[Drawing]:
         return [
@@ -252,8 +252,8 @@ class Look:
             return list(self.tables)
         columns = ["map", *self.judgement.scores]
         said = "; ".join(self.judgement.sentences())
-        caption = f"Mean over {self.judgement.pictures} pictures with 95 % interval. {said}"
-        return [*self.tables, Table(caption, columns, self.judgement.rows())]
+        said = f"Mean over {self.judgement.pictures} pictures with 95 % interval. {said}"
+        return [*self.tables, Table(said, columns, self.judgement.rows())]
 
     def _own(self, number: int) -> list[Table]:
         if self.judgement is None:

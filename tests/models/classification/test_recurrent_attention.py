@@ -33,7 +33,7 @@ def published(tmp_path):
     return {name: torch.tensor(arrays[name]) for name in arrays}, model.double().eval()
 
 
-@pytest.mark.parity("classification.recurrent_attention")
+@pytest.mark.parity("classification.recurrent_attention", "classification.glimpse_sensor")
 def test_every_part_computes_what_the_public_code_does(tmp_path):
     arrays, model = published(tmp_path)
     x, place, state = (arrays[f"in/{name}"].double() for name in "xlh")

@@ -75,6 +75,7 @@ def network(tmp_path):
     return model, g, d
 
 
+@pytest.mark.parity("generation.residual_gan")
 def test_the_released_network_in_evaluation(network):
     model, g, d = network
     model.eval()
@@ -214,6 +215,7 @@ def tutorial(tmp_path):
     return model.double().eval()
 
 
+@pytest.mark.parity("generation.transposed_gan")
 def test_the_tutorials_generator_and_discriminator(tutorial):
     g, d = archive("sagan_toy_generator")["out"], archive("sagan_toy_discriminator")["out"]
     noise = archive("sagan_toy_generator")["in"]["z"].double()

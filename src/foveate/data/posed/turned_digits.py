@@ -44,7 +44,7 @@ def turned_digits(
 
     Example:
         >>> turned_digits(size=16, copies=2, digits=200)
-        PosedImages(digits: 10 classes; pose angle; train 280, val 40, test 80)
+        PosedImages(turned_digits: 10 classes; pose angle; train 280, val 40, test 80)
     """
     from sklearn.datasets import load_digits
 

@@ -51,7 +51,7 @@ def open_scene_questions(
     Example:
         >>> data = open_scene_questions(train=20, val=0, test=10, families="marked")
         >>> data.splits["train"].questions[0], data.splits["train"].answers[0]
-        ('which digit is in the cyan ring?', ('6',))
+        ('which digit is in the blue ring?', ('6',))
     """
     settings = SceneQuestionOptions(
         **checked("scenes with questions", SceneQuestionOptions, {"seed": seed, **options})

@@ -65,7 +65,7 @@ class SceneQuestionOptions:
         if unknown or len(set(self.asked)) < len(self.asked):
             raise OptionError(
                 f'scenes: families="{self.families}" is not all or some of {"+".join(FAMILIES)}, each once. '
-                "Write families=marked+related, for example."
+                'Write families="marked+related", for example.'
             )
         _ = self.scene  # its own checks
 

@@ -86,12 +86,8 @@ def windows(
 
     Example:
         >>> image, middle = torch.arange(16.0).view(1, 1, 4, 4), torch.zeros(1, 2)
-        >>> windows(image, middle, size=2, scales=2, growth=2)[0, :, 0]
-        tensor([[[ 5.,  6.],
-                 [ 9., 10.]],
-        <BLANKLINE>
-                [[ 2.5000,  4.5000],
-                 [10.5000, 12.5000]]])
+        >>> windows(image, middle, size=2, scales=2, growth=2)[0, :, 0].round(decimals=3).tolist()
+        [[[5.0, 6.0], [9.0, 10.0]], [[2.5, 4.5], [10.5, 12.5]]]
     """
     found = []
     for number in range(scales):
