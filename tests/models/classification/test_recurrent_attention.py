@@ -208,6 +208,15 @@ def test_random_places_are_spread_over_the_whole_picture():
     assert further_loss(out, torch.tensor([0, 1])).item() == 0
 
 
+def test_drawn_walks_begin_in_evaluation_where_they_begin_in_training():
+    """A control that began elsewhere in evaluation lost 28 points by that alone."""
+    model = fv.create_model(SMALL.replace(")", ", policy=random, first_place=centre)"), classes=3)
+    for training in (True, False):
+        with fv.record(model.train(training)) as maps:
+            model(torch.rand(5, 1, 12, 12))
+        assert maps["places"][:, 0].abs().max() == 0 and maps["places"][:, 1:].abs().min() > 0
+
+
 def test_the_published_file_fits_the_control_too(tmp_path):
     published(tmp_path)
     model = fv.create_model(PARITY.replace(")", ", policy=random)"), classes=4)
