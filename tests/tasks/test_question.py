@@ -14,9 +14,10 @@ from foveate.data.feature_cache import Features
 from foveate.errors import DataError, OptionError, ShapeError
 from foveate.infer.load import load
 from foveate.recipe import TrainConfig
+from foveate.tasks.attention_inside import looked
 from foveate.tasks.build_model import build_model
 from foveate.tasks.metrics.vqa_accuracy import credit
-from foveate.tasks.question import Question, looked
+from foveate.tasks.question import Question
 from foveate.train.prepare import settle
 
 MODEL = "top_down(encoder=resnet8(width=4), embedding=6, state=8, hidden=8)"

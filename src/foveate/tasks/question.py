@@ -52,6 +52,8 @@ from foveate.models.question.question_model import QuestionModel
 from foveate.options import whole
 from foveate.recipe import TrainConfig
 from foveate.running import device_of, eval_no_grad
+from foveate.tasks.asked_questions import asked_questions, expect_no_options
+from foveate.tasks.attention_inside import LOOK, looked
 from foveate.tasks.base import Inputs, Task, tasks
 from foveate.tasks.cards.overlay import data_uri, shown
 from foveate.tasks.cards.written_answers import choose, text_card
@@ -59,7 +61,7 @@ from foveate.tasks.image_task import Normalisation, example_images
 from foveate.tasks.judged import Judged, Told
 from foveate.tasks.metrics.vqa_accuracy import VQA_ACCURACY, credit
 from foveate.tasks.part import Network
-from foveate.tasks.picture_inputs import batches, listed, normalised, opened, reading_of, share
+from foveate.tasks.picture_inputs import batches, normalised, opened, reading_of, share
 from foveate.typed import Misfit, fitted
 
 SHOWN = 5  # answers that are printed of a picture
@@ -67,7 +69,6 @@ MOST = 3000  # answers that a model knows, if nothing else is said
 BLIND = {"without the question": "goal_blind", "without the picture": "picture_blind"}
 _JUDGED = 256  # questions a forward pass
 _READ = 3  # decimals of a weight on a card
-_LOOK = 3  # columns of the record: energy inside, share of the area, whether both are known
 
 
 class Found(TypedDict):
@@ -383,7 +384,7 @@ class Question(Task):
             some = records[:, 1 + number] > 0
             if some.any() and count > 1:
                 found[name] = 100 * float(records[some, 0].mean())
-        inside, area, known = records[:, -_LOOK:].sum(axis=0)
+        inside, area, known = records[:, -LOOK:].sum(axis=0)
         if known:
             found["attention inside (%)"] = 100 * float(inside / known)
             found["inside over its area"] = float(inside / area)
@@ -468,8 +469,8 @@ class Question(Task):
         Returns:
             One text a picture; with ``nbest`` a list of ``Found``, best first.
         """
-        _expect_no(options)
-        pictures, questions = _pairs(inputs, goal)
+        expect_no_options(options)
+        pictures, questions = asked_questions(inputs, goal)
         found = []
         for answer in self._probable(model, pictures, questions, max_pixels):
             if isinstance(answer, DataError):
@@ -489,8 +490,8 @@ class Question(Task):
         **options: Any,
     ) -> Iterator[Told]:
         """Yield the most probable answers about each picture, as soon as they are known."""
-        _expect_no(options if out is None else {"out": out, **options})
-        pictures, questions = _pairs(list(words), goal)
+        expect_no_options(options if out is None else {"out": out, **options})
+        pictures, questions = asked_questions(list(words), goal)
         found = self._probable(model, pictures, questions, max_pixels)
         for path, asked, answer in zip(pictures, questions, found, strict=True):
             name = str(path)
@@ -541,32 +542,6 @@ def known_answers(train: QuestionSplit, count: int) -> list[str]:
     return sorted(counts, key=lambda answer: (-counts[answer], answer))[:count]
 
 
-def looked(
-    weights: Float[Tensor, "b m n"] | None, look: Float[Tensor, "b s s"] | None, items: int
-) -> Float64[Tensor, "b 3"]:
-    """Return the attention inside what the answer is read from, mean over looks, its area, and 1; else zeros.
-
-    A weight is spread evenly over the pixels of its place. A question that is answered by what is not there,
-    such as "0 rings", counts for nothing.
-
-    Args:
-        weights: Of a square map.
-        look: How much of each pixel belongs to it.
-        items: B.
-    """
-    nothing = torch.zeros(items, _LOOK, dtype=torch.float64)
-    if weights is None or look is None:
-        return nothing
-    side = math.isqrt(weights.shape[2])
-    if side**2 != weights.shape[2]:
-        return nothing
-    there = F.adaptive_avg_pool2d(look.double().unsqueeze(1), side).flatten(1)
-    inside = (weights.double() * there.unsqueeze(1)).sum(dim=2).mean(dim=1)
-    area = look.double().mean(dim=(1, 2))
-    known = area > 0
-    return torch.stack([inside * known, area, known.double()], dim=1)
-
-
 def _cross_entropy(
     logits: Float[Tensor, "b k"], targets: Float[Tensor, "b k"], smoothing: float
 ) -> Float[Tensor, ""]:
@@ -583,36 +558,6 @@ def _counted(answers: Sequence[str]) -> list[str]:
     if len(answers) == 1:
         return list(answers)
     return [f"{answer} ({count} of {len(answers)})" for answer, count in Counter(answers).most_common()]
-
-
-def _pairs(inputs: object, goal: str | None) -> tuple[list[object], list[str]]:
-    """Return pictures and a question for each.
-
-    Raises:
-        OptionError: A question is missing, or is not text.
-    """
-    both = (
-        isinstance(inputs, list | tuple)
-        and bool(inputs)
-        and all(isinstance(one, list | tuple) and len(one) == 2 and isinstance(one[1], str) for one in inputs)
-    )
-    if both and goal is None:
-        return [one[0] for one in inputs], [one[1] for one in inputs]  # type: ignore[attr-defined]
-    if both or not isinstance(goal, str) or not goal.strip():
-        raise OptionError(
-            "goal: this model answers questions about pictures. Give one with goal= (--goal "
-            '"how many dogs are there?"), or in Python pairs: [(picture, question), ...].'
-        )
-    pictures = listed(inputs)
-    return pictures, [goal] * len(pictures)
-
-
-def _expect_no(options: Mapping[str, Any]) -> None:
-    if options:
-        name = next(iter(options)).replace("_", "-")
-        raise OptionError(
-            f"--{name}: this model answers questions and writes no files. Leave the option out."
-        )
 
 
 def _normalisation(inputs: Inputs) -> tuple[Triple, Triple]:
