@@ -29,7 +29,7 @@ from foveate.compare.statistics.power import LEAST_SEEDS
 from foveate.compare.statistics.spending import Look
 
 MOST_SEEDS = 20  # more are impractical: then the answer is that seeds will not do
-MOST_ITEMS = 1000  # times as many as there are: beyond that, the answer is that items will not do
+MOST_ITEMS = 1000  # times the number there is: beyond that, the answer is that items will not do
 MORE_LIKELY_THAN_NOT = 0.6  # the most that is said where the standard error exceeds the margin
 _DRAWS = 2000
 _TINY = 1e-300
