@@ -96,6 +96,10 @@ class LargePictures(ABC):
     def expect(self, scale: float) -> None:  # noqa: B027  # a hint, which may be ignored
         """Say that overviews at this scale will be asked for, so that they can be read ahead."""
 
+    def _check_windows(self, corners: Tensor, size: Size, scale: float) -> None:
+        """Raise a ShapeError unless these are windows into this many pictures."""
+        check_windows(corners, size, scale, len(self))
+
     @abstractmethod
     def to(self, device: torch.device, non_blocking: bool = False) -> Self:
         """Return pictures whose overviews and windows come on ``device``; themselves if they do already."""

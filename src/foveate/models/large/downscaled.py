@@ -22,7 +22,7 @@ from foveate.options import between, positive
 
 @models.register("downscaled")
 class Downscaled(nn.Module):
-    """A classifier on the overview of large pictures.
+    """A classifier on the overview of large pictures, which are not decoded for it where they need not be.
 
     Args:
         classes: Length of the output.
@@ -40,6 +40,8 @@ class Downscaled(nn.Module):
         >>> Downscaled(classes=10, scale=0.25).eval()(torch.rand(2, 3, 300, 200)).shape
         torch.Size([2, 10])
     """
+
+    takes = LargePictures
 
     def __init__(
         self,
@@ -59,6 +61,4 @@ class Downscaled(nn.Module):
 
     def forward(self, x: LargePictures | Float[Tensor, "b c h w"]) -> Float[Tensor, "b q"]:
         """Return logits."""
-        pictures = as_pictures(x)
-        pictures.expect(self.scale)
-        return main_output(self.backbone(pictures.overview(self.scale)))
+        return main_output(self.backbone(as_pictures(x).overview(self.scale)))

@@ -81,6 +81,8 @@ class SelectClassifier(nn.Module):
         OptionError: An option does not exist or is out of range, or the network cannot take such patches.
     """
 
+    takes = LargePictures
+
     def __init__(
         self,
         network: nn.Module,
