@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+import torchvision
 from torch import nn
 
 import foveate as fv
@@ -84,6 +85,19 @@ def test_weights_of_the_authors_code_load(tmp_path):
     assert torch.equal(ours(x), theirs(x))
     with pytest.raises(CheckpointError):
         fv.load_published(fv.create_model("select(in_channels=1)", classes=4), tmp_path / "ips.pth")
+
+
+@pytest.mark.parity("large.patch_resnet18")
+def test_the_patch_network_is_the_start_of_torchvisions_resnet():
+    torch.manual_seed(0)
+    theirs = torchvision.models.resnet18(num_classes=3).eval()
+    ours = fv.create_model("patch_resnet18", classes=3).eval()
+    state = {n: v for n, v in theirs.state_dict().items() if not n.startswith("fc.")}
+    ours.load_state_dict({**ours.state_dict(), **ours.from_published(state)})
+    x = torch.rand(2, 3, 50, 50)
+    stem = theirs.maxpool(theirs.relu(theirs.bn1(theirs.conv1(x))))
+    features = theirs.layer2(theirs.layer1(stem)).mean(dim=(2, 3))
+    torch.testing.assert_close(ours(x), ours.fc(features))
 
 
 @pytest.mark.parametrize("name", SELECTIONS)

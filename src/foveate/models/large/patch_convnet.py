@@ -7,7 +7,7 @@ Paper   Katharopoulos, Fleuret. Processing Megapixel Images with Deep Attention-
 Shapes  images (B, C, H, W), H and W of at least 13 -> logits (B, classes)
 Cost    with n = width: parameters n*(49*C + 1) + 3*n*(9*n + 1) + classes*(n + 1); MACs of one channel, n = 32
         and 50 x 50 pixels 47.35 M
-Differs none.
+Differs the first weights are drawn as PyTorch draws them; the authors' code uses another library.
 """
 
 from __future__ import annotations
