@@ -17,6 +17,7 @@ from foveate.data.large.large_picture import Box, LargePicture, Pixels
 from foveate.errors import DataError
 
 MAGIC = b"\x93NUMPY"
+_SAMPLED = 512  # places a side
 
 
 class ArrayFile(LargePicture):
@@ -44,6 +45,11 @@ class ArrayFile(LargePicture):
             )
         self.levels = SIXTEEN if levels is None else levels
         self.size = (shape[0], shape[1])
+
+    def sample(self) -> np.ndarray:
+        """Return values of places evenly spread."""
+        down, across = (max(1, side // _SAMPLED) for side in self.size)
+        return np.asarray(self.values[::down, ::across])
 
     def read(self, boxes: Sequence[Box]) -> list[Pixels]:
         """Return windows at full resolution."""

@@ -16,8 +16,8 @@ def as_rgb(
     """Return values as RGB.
 
     Args:
-        values: (h, w) or (h, w, 1 or 2), grey; (h, w, 3 or more), colours. bool, uint8, or deeper whole numbers
-            or floats.
+        values: (h, w) or (h, w, 1 or 2), grey; (h, w, 3 or more), colours. bool, uint8, or deeper whole
+            numbers or floats.
         levels: The values that become black and white where there are more than eight bits.
         alpha: Whether the channel after the colours is transparency, which is blended over white; further
             channels are left out.

@@ -13,8 +13,16 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from foveate.data.images.decode import open_upright, upright_rgb
-from foveate.data.images.open_image import Reading, TooLargeError, lies, opened, orientation, upright_size
+from foveate.data.images.decode import open_upright
+from foveate.data.images.open_image import (
+    TURNS,
+    Reading,
+    TooLargeError,
+    lies,
+    opened,
+    orientation,
+    upright_size,
+)
 from foveate.data.large.large_picture import STRIP, Box, LargePicture, Pixels, Reduced
 
 _SMALLEST = 8  # a JPEG can be decoded at an eighth of its size
@@ -78,10 +86,15 @@ class ByPillow(LargePicture):
                 )
             factor = stored[0] / image.width
             factor = min((1, 2, 4, 8), key=lambda known: abs(known - factor))
-            pixels = np.asarray(upright_rgb(image, self.how.levels))
-        if self.turn != 1:
-            return Reduced(pixels, *pixels.shape[:2])
-        return Reduced(pixels, self.size[0] / factor, self.size[1] / factor)
+            small = image.convert("RGB")
+        width, height = stored[0] / factor, stored[1] / factor
+        if self.turn not in TURNS:
+            return Reduced(np.asarray(small), height, width)
+        # The last row may hold less than a row, and would come first.
+        sides = round(width), round(height)
+        whole = small.resize(sides, Image.Resampling.BILINEAR, box=(0, 0, width, height))
+        pixels = np.asarray(whole.transpose(TURNS[self.turn]))
+        return Reduced(pixels, *pixels.shape[:2])
 
 
 def _cut(image: Image.Image, top: int, left: int, height: int, width: int) -> Pixels:

@@ -49,10 +49,12 @@ class LargePicture(ABC):
     Attributes:
         size: Height and width in pixels, upright.
         at_random: Whether a window costs what lies around it; else all rows above it are decoded too.
+        key: A hash of its contents, by which its overviews are kept on disk; None if they are not.
     """
 
     size: Size
     at_random: bool = True
+    key: str | None = None
 
     @abstractmethod
     def read(self, boxes: Sequence[Box]) -> list[Pixels]:
@@ -61,6 +63,10 @@ class LargePicture(ABC):
         Raises:
             DataError: The file cannot be read.
         """
+
+    def sample(self) -> np.ndarray | None:
+        """Return values as they are stored (n, ...), of some places; None where they have eight bits."""
+        return None
 
     def strips(self) -> Iterator[Pixels]:
         """Yield all rows, some at a time; most often ``STRIP`` pixels."""
@@ -132,7 +138,7 @@ class Turned(LargePicture):
 
     def __init__(self, picture: LargePicture, orientation: int) -> None:
         self.picture, self.at_random = picture, picture.at_random
-        self.swaps = orientation >= 5  # noqa: PLR2004  # mirrored along a diagonal
+        self.swaps = orientation >= 5  # mirrored along a diagonal
         # What is done to the stored picture, first: transposed or not; then mirrored up-down, left-right.
         self.flips = {
             2: (False, True),
@@ -145,6 +151,10 @@ class Turned(LargePicture):
         }[orientation]
         height, width = picture.size
         self.size = (width, height) if self.swaps else (height, width)
+
+    def sample(self) -> np.ndarray | None:
+        """Return values as they are stored, of some places."""
+        return self.picture.sample()
 
     def read(self, boxes: Sequence[Box]) -> list[Pixels]:
         """Return windows of the upright picture."""

@@ -9,12 +9,12 @@ from foveate.data.large import array_file, png_strips, tiled_tiff
 from foveate.data.large.array_file import ArrayFile
 from foveate.data.large.by_pillow import ByPillow
 from foveate.data.large.by_vips import ByVips, has_vips
+from foveate.data.large.content_key import content_key
 from foveate.data.large.large_picture import MOST_PIXELS, LargePicture, Turned
 from foveate.data.large.png_strips import PngStrips
 from foveate.data.large.tiled_tiff import TiledTiff
 from foveate.errors import DataError, MissingExtraError
 
-SUFFIXES = frozenset((".svs", ".ndpi", ".scn", ".btf", ".npy"))  # beside those of ordinary pictures
 _HEAD = 8  # bytes
 
 
@@ -41,6 +41,7 @@ def open_large(path: Path, how: Reading = USUAL) -> LargePicture:
     if not head:
         raise DataError(f"{path}: is empty. Remove or restore it.")
     found = _opened(path, head, how)
+    found.key = content_key(path, how)
     height, width = found.size
     if height * width > MOST_PIXELS:
         raise TooLargeError(f"{path}: {width}x{height} pixels, more than {MOST_PIXELS:,}. Remove it.")
@@ -89,5 +90,5 @@ def _whole(path: Path, how: Reading, why: Exception | None = None) -> LargePictu
 
 
 def _upright(picture: LargePicture, orientation: int) -> LargePicture:
-    return Turned(picture, orientation) if 2 <= orientation <= 8 else picture  # noqa: PLR2004  # of EXIF
+    return Turned(picture, orientation) if 2 <= orientation <= 8 else picture  # of EXIF
 

@@ -163,7 +163,7 @@ class _Unpacked:
 
 def _chunks(path: Path, file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
     """Yield kind and body of the chunks that follow, IDAT in parts of ``_READ`` bytes."""
-    while len(head := file.read(8)) == 8:  # noqa: PLR2004  # length and kind
+    while len(head := file.read(8)) == 8:  # length and kind
         length, kind = struct.unpack(">I4s", head)
         if length > _CHUNK:
             raise DataError(f"{path}: damaged: a part of {length:,} bytes. Copy it again.")

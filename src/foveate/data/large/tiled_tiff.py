@@ -37,6 +37,7 @@ _COLOURS = 3
 _ORIENTATION = 274  # the tag
 _WHITE_IS_ZERO, _PALETTE, _READ_AS = 0, 3, (0, 1, 2, 3, 6)  # photometric interpretations
 _DEFLATE = (8, 32946)
+_SAMPLED = 9  # blocks
 _BOMB = 2**28  # bytes that the tile of a harmless file does not unpack to
 _MOST_RATIO = 1032  # of deflate
 
@@ -93,11 +94,14 @@ class TiledTiff(LargePicture):
         if head.photometric == _PALETTE:
             self.palette = (np.asarray(head.colormap).T >> 8).astype(np.uint8)
 
-    @property
-    def whole_bits(self) -> int:
-        """Bits a value; 0 of fractions."""
-        kind = self.pyramid[0].pages[0].dtype
-        return 0 if kind.kind == "f" else 8 * kind.itemsize
+    def sample(self) -> np.ndarray:
+        """Return the values of some blocks, evenly spread."""
+        level = self.pyramid[-1]
+        total = -(-level.height // level.tile[0]) * -(-level.width // level.tile[1])
+        with _opened(self.path) as file:
+            return np.concatenate(
+                [self._values(file, level, number) for number in range(0, total, -(-total // _SAMPLED))]
+            )
 
     def read(self, boxes: Sequence[Box]) -> list[Pixels]:
         """Return windows at full resolution; a tile that several of them touch is read once."""
@@ -139,16 +143,20 @@ class TiledTiff(LargePicture):
 
     def _tile(self, file: int, level: _Level, number: int) -> Pixels:
         """Return a tile in RGB, at its full size even where it leaves the picture."""
-        parts = []
-        for page in level.pages:
-            planes = page.samplesperpixel if page.planarconfig == 2 else 1  # noqa: PLR2004  # planes apart
-            per = -(-level.height // level.tile[0]) * -(-level.width // level.tile[1])
-            parts += [self._segment(file, page, number + plane * per) for plane in range(planes)]
-        values = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2)
+        values = self._values(file, level, number)
         if self.palette is not None:
             return self.palette[values[:, :, 0]]
         found = as_rgb(values, self.levels, alpha=self.alpha)
         return 255 - found if self.inverted else found
+
+    def _values(self, file: int, level: _Level, number: int) -> np.ndarray:
+        """Return what a tile or strip holds (h, w, channels), whether these lie together or apart."""
+        parts = []
+        for page in level.pages:
+            planes = page.samplesperpixel if page.planarconfig == 2 else 1  # planes apart
+            per = -(-level.height // level.tile[0]) * -(-level.width // level.tile[1])
+            parts += [self._segment(file, page, number + plane * per) for plane in range(planes)]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2)
 
     def _segment(self, file: int, page: Any, number: int) -> np.ndarray:
         """Return what one tile or strip of a page holds (h, w, samples)."""
