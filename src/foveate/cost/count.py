@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from foveate.cost.counters import count_bytes, count_macs, count_parameters
 from foveate.inputs import Example, expect_inputs, expect_model
+from foveate.large_pictures import LargePictures
 from foveate.mechanisms.facets import Cost
 
 
@@ -44,6 +45,8 @@ def cost(model: nn.Module, example: Example) -> Cost:
 
 def first_image(example: Any) -> Any:
     """Return the example cut down to its first image."""
+    if isinstance(example, LargePictures):
+        return example[:1]
     if isinstance(example, Tensor):
         return example[:1] if example.ndim else example
     if isinstance(example, Mapping):

@@ -48,18 +48,24 @@ class ByVips(LargePicture):
         """Return windows at full resolution."""
         if not self.at_random:
             return cut_from_strips(self.strips(lowest_row(boxes)), boxes)
+        import pyvips  # type: ignore[import-not-found, import-untyped, unused-ignore]
+
         image = self._open()
-        return [self._cut(image, box) for box in boxes]
+        region = pyvips.Region.new(image)
+        return [self._cut(image, region, box) for box in boxes]
 
     def strips(self, rows: int | None = None) -> Iterator[Pixels]:
         """Yield the rows, from the top; all if ``rows`` is None."""
+        import pyvips
+
         image, last = self._open(), self.size[0] if rows is None else rows
+        region = pyvips.Region.new(image)  # reads on where it stopped
         step = max(1, STRIP // image.width)
         for top in range(0, last, step):
-            yield self._cut(image, (top, 0, min(step, last - top), image.width))
+            yield self._cut(image, region, (top, 0, min(step, last - top), image.width))
 
     def _open(self) -> Any:
-        import pyvips  # type: ignore[import-not-found, import-untyped, unused-ignore]
+        import pyvips
 
         try:
             image = pyvips.Image.new_from_file(
@@ -71,12 +77,12 @@ class ByVips(LargePicture):
             raise DataError(f"{self.path}: cannot be read ({in_one_line(error)}). Replace it.") from None
         return image
 
-    def _cut(self, image: Any, box: Box) -> Pixels:
+    def _cut(self, image: Any, region: Any, box: Box) -> Pixels:
         import pyvips
 
         top, left, height, width = box
         try:
-            data = image.crop(left, top, width, height).write_to_memory()
+            data = region.fetch(left, top, width, height)
         except pyvips.Error as error:
             raise DataError(f"{self.path}: is damaged ({in_one_line(error)}). Copy it again.") from None
         values = np.frombuffer(data, dtype=_KINDS[image.format]).reshape(height, width, image.bands)

@@ -11,18 +11,15 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int64, UInt8
+from jaxtyping import Bool, Int64
 from torch import Tensor
 
 from foveate.data.augment.augmentations import DRAWS, augmentations
 from foveate.data.base import Split
 from foveate.data.feed import epoch_order, random_stream, steps_per_epoch
-from foveate.data.images.decode import square
-from foveate.data.large.keep_overviews import overview_of
-from foveate.data.large.large_picture import LargePicture
 from foveate.data.large.read_pictures import ReadPictures
+from foveate.data.large.small_squares import SmallSquares
 from foveate.errors import OptionError
-from foveate.large_pictures import overview_size
 from foveate.models.normalisation import HALF, Triple
 from foveate.options import whole
 from foveate.recipe import TrainConfig
@@ -82,25 +79,6 @@ class LargeSplit:
         return self.targets
 
 
-@dataclass(frozen=True)
-class SmallSquares:
-    """The middle squares of large pictures at one size.
-
-    Args:
-        pictures: Item -> picture.
-        side: In pixels.
-    """
-
-    pictures: Callable[[int], LargePicture]
-    side: int
-
-    def __getitem__(self, item: int) -> UInt8[np.ndarray, "3 s s"]:
-        picture = self.pictures(int(item))
-        scale = min(1.0, self.side / min(picture.size))
-        small = overview_of(picture, overview_size(picture.size, scale))
-        return square(small, self.side).transpose(2, 0, 1)
-
-
 @dataclass(frozen=True, eq=False)
 class LargeFeed:
     """One split of large pictures; see ``foveate.data.feed``.
@@ -146,6 +124,10 @@ class LargeFeed:
         """Item -> where the evidence is, on the whole picture; None if the data does not say."""
         return self.source.look
 
+    def taken(self, items: Sequence[int]) -> ReadPictures:
+        """Return some pictures by number, as a batch has them."""
+        return self._batch(np.asarray(items, dtype=np.int64), None).images
+
     def train(self, *, batch_size: int, seed: int, epoch: int, start: int = 0) -> Iterator[LargeBatch]:
         """Yield the batches of one epoch, shuffled and, if the recipe says so, mirrored.
 
@@ -161,7 +143,7 @@ class LargeFeed:
             )
         mirrored = None
         if augmentations[self.recipe.augment].flips:
-            mirrored = random_stream(seed, epoch, _AUGMENT).random((len(self), DRAWS))[:, _FLIP] < 0.5  # noqa: PLR2004
+            mirrored = random_stream(seed, epoch, _AUGMENT).random((len(self), DRAWS))[:, _FLIP] < 0.5
         steps = range(start, count)
         return self._batches((order[step * batch_size : (step + 1) * batch_size] for step in steps), mirrored)
 
@@ -191,9 +173,7 @@ class LargeFeed:
         if before is not None:
             yield before
 
-    def _batch(
-        self, chosen: Int64[np.ndarray, " b"], mirrored: Bool[np.ndarray, " n"] | None
-    ) -> LargeBatch:
+    def _batch(self, chosen: Int64[np.ndarray, " b"], mirrored: Bool[np.ndarray, " n"] | None) -> LargeBatch:
         opened = self.split.images.pictures
         pictures = ReadPictures(
             [lambda item=item: opened(item) for item in chosen.tolist()],  # type: ignore[misc]
@@ -220,6 +200,6 @@ def expect_large_recipe(recipe: TrainConfig) -> None:
         )
     if recipe.colour:
         raise OptionError(
-            f"colour: got {recipe.colour}, but the colours of pictures that are read in parts are not changed. "
-            "Leave it out."
+            f"colour: got {recipe.colour}, but the colours of pictures that are read in parts are not "
+            "changed. Leave it out."
         )

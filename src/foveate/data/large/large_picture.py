@@ -120,7 +120,7 @@ def reduced_strips(strips: Iterable[Pixels], size: Size, factor: int) -> Reduced
     return Reduced(out, height / factor, width / factor)
 
 
-def _put(out: Pixels, row: int, rows: Pixels, factor: int) -> int:
+def _put(out: Pixels, row: int, rows: np.ndarray, factor: int) -> int:
     if not len(rows):
         return row
     small = rows if factor == 1 else np.asarray(Image.fromarray(rows).reduce(factor))
@@ -174,7 +174,7 @@ class Turned(LargePicture):
         pixels = self._turn(np.asarray(exact))
         return Reduced(pixels, *pixels.shape[:2])
 
-    def _turn(self, pixels: Pixels) -> Pixels:
+    def _turn(self, pixels: np.ndarray) -> Pixels:
         pixels = pixels.transpose(1, 0, 2) if self.swaps else pixels
         down, across = (slice(None, None, -1) if flip else slice(None) for flip in self.flips)
         return np.ascontiguousarray(pixels[down, across])

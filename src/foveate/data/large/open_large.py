@@ -91,4 +91,3 @@ def _whole(path: Path, how: Reading, why: Exception | None = None) -> LargePictu
 
 def _upright(picture: LargePicture, orientation: int) -> LargePicture:
     return Turned(picture, orientation) if 2 <= orientation <= 8 else picture  # of EXIF
-

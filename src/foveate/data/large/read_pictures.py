@@ -1,4 +1,4 @@
-"""A batch of large pictures as a model takes it: read from files, normalised, mirrored if training asks for it.
+"""A batch of large pictures as a model takes it: read from files, normalised, mirrored in training.
 
 Files are read by threads, a picture each; the windows of a picture together. Overviews can be read ahead.
 
@@ -140,9 +140,7 @@ class ReadPictures(LargePictures):
     def _turned(self, row: int, pixels: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
         return pixels[:, ::-1] if self._is_mirrored(row) else pixels
 
-    def _normalised(
-        self, pixels: UInt8[np.ndarray, "h w 3"], out: Float32[np.ndarray, "h w 3"]
-    ) -> None:
+    def _normalised(self, pixels: UInt8[np.ndarray, "h w 3"], out: Float32[np.ndarray, "h w 3"]) -> None:
         spread, centre = (np.array(values, dtype=np.float32) for values in (self.std, self.mean))
         np.multiply(pixels, 1 / (255 * spread), out=out)
         out -= centre / spread

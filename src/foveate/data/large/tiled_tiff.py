@@ -153,7 +153,7 @@ class TiledTiff(LargePicture):
         """Return what a tile or strip holds (h, w, channels), whether these lie together or apart."""
         parts = []
         for page in level.pages:
-            planes = page.samplesperpixel if page.planarconfig == 2 else 1  # planes apart
+            planes = page.keyframe.samplesperpixel if page.keyframe.planarconfig == 2 else 1  # planes apart
             per = -(-level.height // level.tile[0]) * -(-level.width // level.tile[1])
             parts += [self._segment(file, page, number + plane * per) for plane in range(planes)]
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2)
@@ -224,7 +224,7 @@ class _opened:  # noqa: N801  # used like a function
         os.close(self.file)
 
 
-def _paste(out: Pixels, box: Box, tile: Pixels, top: int, left: int) -> None:
+def _paste(out: Pixels, box: Box, tile: np.ndarray, top: int, left: int) -> None:
     """Copy into a window what a tile whose corner is at (top, left) has of it."""
     first, start = max(box[0], top), max(box[1], left)
     last, stop = min(box[0] + box[2], top + tile.shape[0]), min(box[1] + box[3], left + tile.shape[1])

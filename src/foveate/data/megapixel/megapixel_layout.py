@@ -84,9 +84,7 @@ def _contents(
     return targets, chosen
 
 
-def _places(
-    draw: np.random.RandomState, room: tuple[int, int], digits: int
-) -> Int64[np.ndarray, "digits 2"]:
+def _places(draw: np.random.RandomState, room: tuple[int, int], digits: int) -> Int64[np.ndarray, "digits 2"]:
     """Return places of which no two tiles overlap."""
     found: list[tuple[int, int]] = []
     while len(found) < digits:
@@ -114,4 +112,3 @@ def noise_patterns(draw: np.random.RandomState, count: int) -> Float64[np.ndarra
 def boxes(scene: Scene) -> Int64[np.ndarray, "d 4"]:
     """Return the boxes of the digits: top, left, bottom, right in pixels, the last two exclusive."""
     return np.concatenate([scene.places, scene.places + TILE], axis=1)
-

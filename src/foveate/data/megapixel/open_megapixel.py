@@ -176,4 +176,3 @@ def _mask(
     for top, left, bottom, right in where(item):
         mask[top:bottom, left:right] = True
     return mask
-
