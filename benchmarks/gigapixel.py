@@ -3,9 +3,9 @@
     python -m benchmarks.gigapixel
 
 Scenes of 4000, 15,000 and 31,623 pixels a side are written as tiled TIFFs without a pyramid. Of each, a
-process of its own makes the overview (1000 pixels a side) and reads ten windows of 256 pixels. Printed are the
-processor time of both, and the highest resident memory; the libraries alone take the first line. To reach:
-under 1 GiB, whatever the size. Exits with 1 if it is more.
+process of its own makes the overview (1000 pixels a side) and reads ten windows of 256 pixels. Printed are
+the processor time of both, and the highest resident memory; the libraries alone take the first line. To
+reach: under 1 GiB, whatever the size. Exits with 1 if it is more.
 """
 
 from __future__ import annotations

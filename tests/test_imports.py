@@ -51,7 +51,7 @@ MAY_IMPORT = {
     "typed": {"errors"},
     "files": {"errors"},
     "user_code": {"errors", "trust"},
-    "inputs": {"errors", "typed", "large_pictures"},
+    "inputs": {"errors", "typed"},
     "model_names": set(),
     "nested_tensors": set(),
     "tensor_file": {"errors", "files"},

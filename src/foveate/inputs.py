@@ -9,12 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from foveate.errors import ShapeError
-from foveate.large_pictures import LargePictures
 from foveate.typed import quoted
 
-Example = (
-    Tensor | LargePictures | Sequence[object] | Mapping[str, object]
-)  # what a model takes, as ``call_with`` gives it
+Example = Tensor | Sequence[object] | Mapping[str, object]  # what a model takes, as ``call_with`` gives it
 
 
 def expect_model(model: object) -> None:
@@ -42,7 +39,7 @@ def expect_inputs(example: object, model: nn.Module) -> None:
     """
     abstract = any(p.is_meta for p in model.parameters())
     leaves = list(_leaves(example))
-    if not any(isinstance(leaf, Tensor | LargePictures) for leaf in leaves):
+    if not any(isinstance(leaf, Tensor) for leaf in leaves):
         hint = "; torch.from_numpy(x) converts it" if _is_array(example) else ""
         raise ShapeError(
             f"example: got {quoted(example)}, expected what the model takes, such as "

@@ -14,11 +14,10 @@ from foveate.data.fingerprint import hash_splits
 from foveate.data.images.common_levels import common_reading
 from foveate.data.images.decode import read
 from foveate.data.images.hash_files import hash_files, hash_images
+from foveate.data.images.levels import SIXTEEN
 from foveate.data.images.open_image import MOST_PIXELS, Reading
 from foveate.data.label_sets import as_truths, strata
-from foveate.data.large.common_levels import common_large_reading
 from foveate.data.large.content_key import content_key
-from foveate.data.large.open_large import open_large
 from foveate.data.masks.code import Code, MaskCode, masked
 from foveate.data.masks.scan_masks import MaskScan
 from foveate.data.printable import printable
@@ -81,7 +80,7 @@ def data_from_entries(
         palette: Colours of the classes.
         notes: What was decided by default.
         max_pixels: Pixels of the largest picture that is decoded.
-        large: Whether pictures are read in parts, by ``open_large``.
+        large: Whether pictures are to be read in parts: none is decoded here; see ``in_parts``.
 
     Raises:
         DataError: a file cannot be opened, or train or test would be empty.
@@ -90,7 +89,7 @@ def data_from_entries(
     entries, classes = [_printable(entry) for entry in entries], tuple(map(printable, classes))
     parts = _parts(entries, classes, seed, shares)
     files = [entry.path for entry in entries]
-    how, said = common_large_reading(files, max_pixels) if large else common_reading(files, max_pixels)
+    how, said = (Reading(SIXTEEN, max_pixels), ()) if large else common_reading(files, max_pixels)
     notes = [*notes, *said]
     options = dict(options) | ({"max_pixels": max_pixels} if max_pixels != MOST_PIXELS else {})
     options |= {"large": True} if large else {}
@@ -98,7 +97,7 @@ def data_from_entries(
         parts["test"] = parts.pop("val")
         notes.append("there is no test split: validation images are the test images")
     parts = {name: sorted(parts[name], key=lambda entry: entry.name) for name in SPLITS if parts.get(name)}
-    splits = {name: _split(part, classes, code, how, large) for name, part in parts.items()}
+    splits = {name: _split(part, classes, code, how) for name, part in parts.items()}
     contents = {
         name: [content_key(entry.path, how) for entry in part]
         if large
@@ -134,9 +133,7 @@ def _parts(
     return {name: [entries[item] for item in items] for name, items in chosen.items()}
 
 
-def _split(
-    entries: Sequence[Entry], classes: tuple[str, ...], code: Code | None, how: Reading, large: bool
-) -> Split:
+def _split(entries: Sequence[Entry], classes: tuple[str, ...], code: Code | None, how: Reading) -> Split:
     files = tuple(entry.path for entry in entries)
     single = tuple(entry.masks[0] for entry in entries if entry.masks and len(entry.masks) == 1)
     grouped = any(entry.group is not None for entry in entries)
@@ -156,7 +153,6 @@ def _split(
         masks=None if code is None else mask,
         mask_files=single if isinstance(code, MaskCode) else None,
         how=how,
-        pictures=(lambda item: open_large(files[item], how)) if large else None,
         boxes=(lambda item: np.array(boxed[item], dtype=np.int64).reshape(-1, 4))
         if len(boxed) == len(entries)
         else None,

@@ -47,11 +47,9 @@ def open_data(source: object = None, /, *, seed: int = 0, **options: object) -> 
     if source is None or means_scenes(source):
         return call_opener(SCENES, scenes, {"seed": seed, **scene_words(source), **options})
     if means_scenes(source, MEGAPIXEL):
-        from foveate.data.megapixel.open_megapixel import megapixel
-
-        return call_opener(MEGAPIXEL, megapixel, {"seed": seed, **scene_words(source), **options})
+        return _open_megapixel({"seed": seed, **scene_words(source), **options})
     if isinstance(source, (str, Path)):
-        return _open_path(Path(source).expanduser(), {"seed": seed, **options})
+        return _read_as_asked(_open_path(Path(source).expanduser(), {"seed": seed, **options}))
     from foveate.data.datasets.open_dataset import open_dataset
 
     return call_opener("dataset", open_dataset, {"seed": seed, **options}, source)
@@ -108,6 +106,25 @@ def scene_words(source: object) -> dict[str, object]:
         return parse_call(source)[1]
     except SpecError as error:
         raise OptionError(f"{error}. Write scenes(size=48, train=2000): names and whole numbers.") from None
+
+
+def _open_megapixel(options: dict[str, object]) -> ImageData:
+    """Open megapixel scenes, and first the folder of small pictures that they are made of, if any."""
+    from foveate.data.megapixel.open_megapixel import megapixel
+
+    images = options.get("images")
+    if isinstance(images, (str, Path)):
+        options["images"] = _open_path(Path(images).expanduser(), {"seed": options["seed"]})
+    return call_opener(MEGAPIXEL, megapixel, options)
+
+
+def _read_as_asked(data: ImageData) -> ImageData:
+    """Return data whose images are read in parts if that was asked for."""
+    if not data.origin.get("options", {}).get("large"):  # type: ignore[attr-defined]
+        return data
+    from foveate.data.large.in_parts import read_in_parts
+
+    return read_in_parts(data)
 
 
 def _open_path(path: Path, options: dict[str, object]) -> ImageData:

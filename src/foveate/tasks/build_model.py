@@ -56,7 +56,7 @@ def attended(task: Task, base: nn.Module, spec: str, *, start: str = "identity",
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return insert(base, spec, example=task.example_for(base), start=start_of(start))
+        return insert(base, spec, example=task.example(), start=start_of(start))
 
 
 def base_model(

@@ -30,8 +30,8 @@ from foveate.data.folds import Folds
 from foveate.data.image_feed import ImageFeed
 from foveate.data.image_folds import fold_images
 from foveate.data.image_size import LARGEST, natural_size, stated_size
-from foveate.data.large.in_parts import in_parts, read_in_parts, whole_size
-from foveate.data.large.large_feed import LargeBatch, LargeFeed
+from foveate.data.large.in_parts import can_be_read_in_parts, splits_in_parts, whole_size
+from foveate.data.large.large_feed import LargeFeed
 from foveate.data.open import MEGAPIXEL, open_data, reopen
 from foveate.data.picture_form import PictureForm
 from foveate.errors import CheckpointError, DataError, FoveateError, ShapeError, in_one_line
@@ -231,7 +231,7 @@ class ImageTask(Task):
         """Return the decoded splits; count the classes for their weights in the loss."""
         images = _images(data)
         _ = augmentations[self.recipe.augment]  # an unknown one raises now, not at the first step
-        if self.large is not None and (images.large or in_parts(images)):
+        if self.large is not None and (images.large or can_be_read_in_parts(images)):
             return self._large_feeds(images)
         splits = cache(images, size=self.size if images.truth == "mask" else self.size[0])
         if self.recipe.class_weights is not None:
@@ -306,7 +306,7 @@ class ImageTask(Task):
     def ready(self, model: nn.Module, feed: Feed) -> None:
         """Raise unless the model answers for every class that the targets name."""
         if isinstance(feed, ImageFeed | LargeFeed) and len(feed):
-            stored: Batch | LargeBatch = next(iter(feed.test(1)))
+            stored: Any = next(iter(feed.test(1)))
             batch = stored.to(device_of(model))
             with eval_no_grad(model):
                 self.check_outputs(self.forward(model, batch), feed.split.truth)
@@ -376,7 +376,7 @@ class ImageTask(Task):
 
     def _large_feeds(self, images: ImageData) -> dict[str, Feed]:
         """Return the splits as feeds of pictures that are read in parts."""
-        parts = images.splits if images.large else read_in_parts(images)
+        parts = images.splits if images.large else splits_in_parts(images)
         if self.recipe.class_weights is not None:
             counts = target_counts(parts["train"].targets, len(self.classes))
             weights = class_weights(counts, method=self.recipe.class_weights)
@@ -434,7 +434,7 @@ def target_counts(targets: np.ndarray, classes: int) -> np.ndarray:
 
 def _seen_in_parts(images: ImageData, model: nn.Module) -> bool:
     """Return whether a model takes large pictures, and these can be such."""
-    return takes_large(model) and (images.large or in_parts(images))
+    return takes_large(model) and (images.large or can_be_read_in_parts(images))
 
 
 def _images(data: Data) -> ImageData:

@@ -30,7 +30,7 @@ class LabelledImages(ImageTask):
     """A task that gives every class of an image a probability."""
 
     def judging_batch(self, batch_size: int) -> int:
-        """Return how many images are judged at once; large ones as many as training takes."""
+        """Return how many images are judged at once; large ones in the batches of training."""
         return _JUDGED if self.large is None else batch_size
 
     def answer(self, outputs: object) -> Tensor:

@@ -98,13 +98,13 @@ def test_no_digit_is_in_two_splits():
 
 def test_own_pictures_take_the_place_of_digits(tmp_path):
     make_folder(tmp_path / "small", classes=("cat", "cow", "dog"))
-    data = megapixel(size=500, train=6, test=3, images=str(tmp_path / "small"))
+    data = open_data("megapixel()", size=500, train=6, test=3, images=str(tmp_path / "small"))
     assert data.classes == ("cat", "cow", "dog")
     assert reopen(data.origin).fingerprint == data.fingerprint
     top, left, bottom, right = data.splits["train"].boxes(0)[0]
     assert data.splits["train"].load(0)[top:bottom, left:right].any()
     with pytest.raises(DataError, match="has no split val"):
-        megapixel(size=500, train=6, val=2, test=3, images=str(tmp_path / "small"))
+        open_data("megapixel()", size=500, train=6, val=2, test=3, images=str(tmp_path / "small"))
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,7 @@ from foveate.data.checks.balance import check_labels
 from foveate.data.checks.check_masks import check_masks, look_at_masks
 from foveate.data.checks.duplicates import exact_groups, near_pairs
 from foveate.data.checks.finding import Finding, Severity
-from foveate.data.checks.probe_files import Probe, probe_file, probe_pixels
-from foveate.data.checks.probe_large import probe_large
+from foveate.data.checks.probe_files import Probe, probe_file, probe_large, probe_pixels
 from foveate.data.folders.class_folders import ignored_files
 from foveate.data.folders.tree import image_files, scan
 from foveate.data.images.open_image import unread_advice, unread_pictures
@@ -149,7 +148,7 @@ def _items(name: str, split: Split) -> Iterator[_Item]:
 
 def _probe_some(split: Split, first: int, count: int) -> list[Probe]:
     if split.pictures is not None:
-        return [probe_large(split, item) for item in range(first, first + count)]
+        return [probe_large(split.pictures, item) for item in range(first, first + count)]
     if split.files is not None:
         return [probe_file(path, split.how) for path in split.files[first : first + count]]
     if split.many is not None:

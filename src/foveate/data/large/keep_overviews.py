@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from foveate.data.cache import cache_folder
+from foveate.data.cache_folder import cache_folder
 from foveate.data.large.large_picture import LargePicture
 from foveate.data.sealed_array import open_sealed, write_sealed
 

@@ -168,7 +168,7 @@ class Turned(LargePicture):
         if whole == found.pixels.shape[:2]:
             height, width = pixels.shape[:2]
             return Reduced(pixels, height, width)
-        # A last row that holds less would come first: nothing is left of it if whole rows are averaged anew.
+        # A last row that holds less would come first: nothing is left of it if whole rows are averaged again.
         part = (0.0, 0.0, found.width, found.height)
         exact = Image.fromarray(found.pixels).resize(whole[::-1], Image.Resampling.BILINEAR, box=part)
         pixels = self._turn(np.asarray(exact))

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import UInt8
+from PIL import Image
 
-from foveate.data.images.decode import square
 from foveate.data.large.keep_overviews import overview_of
 from foveate.data.large.large_picture import LargePicture
 from foveate.large_pictures import overview_size
@@ -30,4 +30,7 @@ class SmallSquares:
         picture = self.pictures(int(item))
         scale = min(1.0, self.side / min(picture.size))
         small = overview_of(picture, overview_size(picture.size, scale))
-        return square(small, self.side).transpose(2, 0, 1)
+        short = min(small.shape[:2])
+        top, left = ((length - short) // 2 for length in small.shape[:2])
+        middle = Image.fromarray(small[top : top + short, left : left + short])
+        return np.asarray(middle.resize((self.side, self.side), Image.Resampling.BICUBIC)).transpose(2, 0, 1)

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float32, Int64
 from PIL import Image
 
-from foveate.data.base import SPLITS
+from foveate.data.base import SPLITS, ImageData
 from foveate.data.megapixel.megapixel_layout import TILE
 from foveate.data.scenes.scene_paint import digit_samples
 from foveate.errors import DataError
@@ -43,21 +42,19 @@ def handwritten(split: str) -> DigitPool:
     return DigitPool(np.stack([_enlarged(image) for image in images]), labels)
 
 
-def own_pictures(folder: str, split: str, seed: int) -> tuple[DigitPool, tuple[str, ...]]:
-    """Return the pictures of a split of a folder of class folders, grey, and the names of their classes.
+def own_pictures(data: ImageData, split: str) -> DigitPool:
+    """Return the pictures of a split, grey.
 
     Args:
-        folder: As ``open_folder`` reads it: in splits, or in one piece that is cut.
-        split: Its name; that of test stands in for a missing val.
-        seed: Decides the cut.
+        data: Small pictures, with one class each.
+        split: Its name.
 
     Raises:
-        DataError: It is not such a folder, or has fewer than two classes, or one without pictures in a split.
+        DataError: They have no classes, fewer than two, one without pictures in the split, or no such split.
     """
-    from foveate.data.folders.open_folder import open_folder
-
-    data = open_folder(Path(folder).expanduser(), seed=seed)
-    part = data.splits.get(split)
+    folder, part = data.name, data.splits.get(split)
+    if data.truth != "label":
+        raise DataError(f"{folder}: megapixel scenes are made of pictures with one class each. Give such.")
     if part is None:
         raise DataError(f"{folder}: has no split {split}. Leave it out: {split}=0.")
     missing = sorted(set(range(len(data.classes))) - set(part.targets.tolist()))
@@ -65,7 +62,7 @@ def own_pictures(folder: str, split: str, seed: int) -> tuple[DigitPool, tuple[s
         what = f"no picture of {data.classes[missing[0]]} in {split}" if missing else "a single class"
         raise DataError(f"{folder}: {what}. Every class needs pictures in every split.")
     pictures = [_grey(part.load(item)) for item in range(len(part))]
-    return DigitPool(np.stack(pictures), part.targets), data.classes
+    return DigitPool(np.stack(pictures), part.targets)
 
 
 def _enlarged(image: Float32[np.ndarray, "8 8"]) -> Float32[np.ndarray, "28 28"]:

@@ -39,7 +39,7 @@ def megapixel(
     test: int = 1000,
     digits: int = 5,
     noise: int = 50,
-    images: str | None = None,
+    images: ImageData | None = None,
     seed: int = 0,
 ) -> ImageData:
     """Return megapixel scenes as data.
@@ -51,8 +51,8 @@ def megapixel(
         test: How many test scenes.
         digits: How many digits a scene has; a bare majority is of its class.
         noise: How many tiles of noise.
-        images: A folder of class folders of small pictures that take the digits' place, made grey and 28
-            pixels a side; handwritten digits if None.
+        images: Small pictures with a class each that take the digits' place, made grey and 28 pixels a side
+            (to ``open_data`` the path of their folder); handwritten digits if None.
         seed: Determines everything random.
 
     Raises:
@@ -76,7 +76,8 @@ def megapixel(
             "noise."
         )
     names = [name for name, count in counts.items() if count]
-    pools, classes = _pools(names, images, seed)
+    pools = {name: handwritten(name) if images is None else own_pictures(images, name) for name in names}
+    classes = tuple(map(str, range(10))) if images is None else images.classes
     splits = {
         name: _split(name, pools[name], len(classes), (size, size), counts[name], digits, noise, seed)
         for name in names
@@ -91,7 +92,7 @@ def megapixel(
         origin={
             "source": "megapixel",
             "seed": seed,
-            "options": recipe | ({} if images is None else {"images": str(images)}),
+            "options": recipe | ({} if images is None else {"images": images.origin["source"]}),
         },
         fingerprint=digest.hexdigest(),
     )
@@ -109,15 +110,6 @@ def scene_pictures(
         return ScenePicture(size, places, np.concatenate([ink[scene.digits], lines[scene.patterns]]))
 
     return picture
-
-
-def _pools(
-    names: Sequence[str], images: str | None, seed: int
-) -> tuple[dict[str, DigitPool], tuple[str, ...]]:
-    if images is None:
-        return {name: handwritten(name) for name in names}, tuple(map(str, range(10)))
-    found = {name: own_pictures(images, name, seed) for name in names}
-    return {name: pool for name, (pool, _) in found.items()}, found["train"][1]
 
 
 def _split(

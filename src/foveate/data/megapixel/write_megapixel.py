@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from foveate.data.base import Split
-from foveate.data.megapixel.open_megapixel import megapixel
 from foveate.data.megapixel.scene_picture import ScenePicture
+from foveate.data.open import MEGAPIXEL, open_data
 from foveate.errors import DataError, MissingExtraError
 from foveate.files import replacing
 
@@ -48,7 +48,7 @@ def write_megapixel(folder: str | Path, **options: Any) -> Path:
         import tifffile  # noqa: F401
     except ImportError:
         raise MissingExtraError("tifffile", "large", "writing tiled TIFFs") from None
-    data, folder = megapixel(**options), Path(folder)
+    data, folder = open_data(f"{MEGAPIXEL}()", **options), Path(folder)
     rows = []
     try:
         for name, split in data.splits.items():
