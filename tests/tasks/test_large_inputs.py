@@ -6,6 +6,7 @@ import tifffile
 import torch
 from torch import nn
 
+from foveate.data.large.large_feed import LargeFeed
 from foveate.data.open import open_data
 from foveate.errors import OptionError
 from foveate.infer.load import load
@@ -50,17 +51,18 @@ RECIPE = TrainConfig(epochs=2, batch_size=2, augment="flip")
 
 
 def test_a_run_that_was_stopped_ends_with_the_same_bits(tmp_path, data):
-    whole = train(data, model=Looker(), train=RECIPE, out=tmp_path / "whole")
+    model = Looker()
+    whole = train(data, model=model, train=RECIPE, out=tmp_path / "whole")
     stopped = TrainConfig(**{**vars(RECIPE), "max_steps": 3})
-    train(data, model=Looker(), train=stopped, out=tmp_path / "parts")
-    parts = train(data, model=Looker(), train=RECIPE, out=tmp_path / "parts")
+    train(data, model=model, train=stopped, out=tmp_path / "parts")
+    parts = train(data, model=model, train=RECIPE, out=tmp_path / "parts")
     for name, one in whole.model.state_dict().items():
         assert torch.equal(one, parts.model.state_dict()[name])
     assert whole.facts == ("10 classes", "224 px", "read in parts of 500x500 px")
 
 
 def test_files_are_predicted_one_by_one_and_broken_ones_named(tmp_path, data):
-    found = train(data, model="resnet8", size=32, train=RECIPE, out=tmp_path / "run", epochs=1)
+    train(data, model="resnet8", size=32, train=RECIPE, out=tmp_path / "run", epochs=1)
     split, paths = data.splits["test"], []
     for item in range(2):
         paths.append(tmp_path / f"{item}.tif")
@@ -71,8 +73,7 @@ def test_files_are_predicted_one_by_one_and_broken_ones_named(tmp_path, data):
     told = list(model.task.tell(model, [str(path) for path in (paths[0], broken, paths[1])]))
     assert [one.failed for one in told] == [False, True, False]
     assert "broken.tif" in told[1].lines[0]
-    feed = found.model.task.feeds(data)["test"]
-    batch = next(iter(feed.test(2)))
+    batch = next(iter(LargeFeed(split, RECIPE, *model.task.normalisation).test(2)))
     with torch.no_grad():
         expected = model(middle_squares(batch.images, 32)).softmax(1)
     torch.testing.assert_close(model.predict([str(path) for path in paths]), expected)

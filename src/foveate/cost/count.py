@@ -21,8 +21,8 @@ def cost(model: nn.Module, example: Example | LargePictures) -> Cost:
     Args:
         model: Any module.
         example: What the model takes: a batch (B, C, H, W), of which the first image is used; a list of
-            images (C, H, W), of which the first is used; large pictures, likewise; a tuple of several such inputs, or a mapping of
-            keywords.
+            images (C, H, W), of which the first is used; large pictures, likewise; a tuple of several such
+            inputs, or a mapping of keywords.
 
     Returns:
         Parameters (shared ones once, frozen ones too), multiply-adds of one image (each counted once), and

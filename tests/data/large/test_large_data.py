@@ -97,7 +97,7 @@ def test_levels_of_deep_files_are_common_and_noted(tmp_path):
         for label, top in (("a", 900), ("b", 4000)):
             (tmp_path / split / label).mkdir(parents=True)
             values = (pixels()[..., 0].astype(np.int64) * top // 255).astype(np.uint16)
-            tifffile.imwrite(tmp_path / split / label / "0.tif", values, tile=(64, 64))
+            tifffile.imwrite(tmp_path / split / label / f"{label}.tif", values, tile=(64, 64))
     data = open_data(tmp_path, large=True)
     assert data.levels == (0, 4095)
     assert any("4095 white" in note for note in data.origin["notes"])

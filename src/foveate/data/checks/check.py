@@ -23,7 +23,9 @@ from foveate.data.checks.finding import Finding, Severity
 from foveate.data.checks.probe_files import Probe, probe_file, probe_large, probe_pixels
 from foveate.data.folders.class_folders import ignored_files
 from foveate.data.folders.tree import image_files, scan
+from foveate.data.image_size import LARGEST
 from foveate.data.images.open_image import unread_advice, unread_pictures
+from foveate.data.large.small_squares import SmallSquares
 from foveate.data.printable import printable
 from foveate.errors import DataError
 from foveate.quantities import agreeing
@@ -148,7 +150,10 @@ def _items(name: str, split: Split) -> Iterator[_Item]:
 
 def _probe_some(split: Split, first: int, count: int) -> list[Probe]:
     if split.pictures is not None:
-        return [probe_large(split.pictures, item) for item in range(first, first + count)]
+        overviews = SmallSquares(split.pictures, LARGEST)
+        return [
+            probe_large(split.pictures, overviews.__getitem__, item) for item in range(first, first + count)
+        ]
     if split.files is not None:
         return [probe_file(path, split.how) for path in split.files[first : first + count]]
     if split.many is not None:

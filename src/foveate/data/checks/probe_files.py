@@ -30,11 +30,9 @@ from foveate.data.images.open_image import (
 )
 from foveate.data.images.truncated import is_cut
 from foveate.data.large.large_picture import LargePicture
-from foveate.data.large.small_squares import SmallSquares
 from foveate.errors import DataError
 
 THUMB = 16  # pixels a side of the thumbnail that near duplicates are confirmed on
-_OVERVIEW = 224  # pixels a side, as reports draw it
 _STILL = ("MPO",)  # a JPEG followed by a preview or a second view, as phones write
 _LARGE = Image.MAX_IMAGE_PIXELS or np.inf  # from here on Pillow itself warns
 
@@ -94,14 +92,16 @@ def probe_pixels(image: UInt8[np.ndarray, "h w 3"]) -> Probe:
     return Probe(digest=digest, size=(image.shape[1], image.shape[0]), look=look, thumb=thumb)
 
 
-def probe_large(pictures: Callable[[int], LargePicture], item: int) -> Probe:
-    """Return what a look at a picture that is read in parts finds: at its head and an overview.
+def probe_large(
+    picture_of: Callable[[int], LargePicture], overview_of: Callable[[int], np.ndarray], item: int
+) -> Probe:
+    """Return what a look at a picture that is read in parts finds: at its head and an overview (3, S, S).
 
     It never raises: faults are in ``problem``.
     """
     try:
-        picture = pictures(item)
-        found = probe_pixels(SmallSquares(pictures, _OVERVIEW)[item].transpose(1, 2, 0))
+        picture = picture_of(item)
+        found = probe_pixels(overview_of(item).transpose(1, 2, 0))
     except DataError as error:
         kind = "truncated" if "truncated" in str(error) else "unreadable"
         return Probe(problem="bomb" if isinstance(error, TooLargeError) else kind, detail=str(error))
