@@ -20,6 +20,7 @@ from torch import Tensor
 
 from foveate.data.large.keep_overviews import overview_of
 from foveate.data.large.large_picture import Box, LargePicture
+from foveate.errors import ShapeError
 from foveate.large_pictures import LargePictures, Size, covered, overview_size, reduced_to
 from foveate.models.normalisation import HALF, Triple
 
@@ -101,8 +102,13 @@ class ReadPictures(LargePictures):
 
         Raises:
             DataError: A picture cannot be read.
+            ShapeError: The corners are not (B, K, 2).
         """
-        self._check_windows(corners, size, scale)
+        if corners.ndim != 3 or corners.shape[::2] != (len(self), 2):
+            raise ShapeError(
+                f"windows: got corners of shape {tuple(corners.shape)}, expected ({len(self)}, K, 2): row and "
+                f"column for each of {len(self)} pictures"
+            )
         large = covered(size, scale)
         places = corners.detach().cpu().tolist()
         pictures = self.pictures  # opened here: a thread of the pool must not wait for others of it
