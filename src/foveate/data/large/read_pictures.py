@@ -106,8 +106,8 @@ class ReadPictures(LargePictures):
         """
         if corners.ndim != 3 or corners.shape[::2] != (len(self), 2):
             raise ShapeError(
-                f"windows: got corners of shape {tuple(corners.shape)}, expected ({len(self)}, K, 2): row and "
-                f"column for each of {len(self)} pictures"
+                f"windows: got corners of shape {tuple(corners.shape)}, expected ({len(self)}, K, 2): row "
+                f"and column for each of {len(self)} pictures"
             )
         large = covered(size, scale)
         places = corners.detach().cpu().tolist()
