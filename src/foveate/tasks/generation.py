@@ -2,18 +2,17 @@
 
 Batch    images (B, 3, S, S) in [-1, 1], conditions (B, K + P).
 Parts    the discriminator first, with four times the learning rate (two time scales), then the generator.
-Loss     hinge.
+Loss     hinge; see ``adversarial_loss``.
 Record   what a net trained on the real pictures sees in each test picture and in the one drawn for its
          condition: see ``metrics.pictures.picture_metric``. KID is the usual metric.
 
 Inputs   ``classes``, ``columns`` (of the pose), ``size`` in pixels, ``features`` that distances are over;
-         ``rate`` and ``steps`` of the discriminator.
+         ``rate`` and ``steps`` of the discriminator, ``mismatched`` in its loss.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar, Literal, cast
@@ -37,19 +36,19 @@ from foveate.data.posed.posed_data import PoseColumn, PosedImages
 from foveate.data.posed.posed_feed import PosedBatch, PosedFeed, conditions_of
 from foveate.errors import DataError, FoveateError, OptionError, ShapeError, in_one_line
 from foveate.models.names import models, resolve
-from foveate.options import checked, positive, whole
+from foveate.options import between, checked, positive, whole
 from foveate.recipe import TrainConfig
 from foveate.running import eval_no_grad
 from foveate.sampling.goals import read_goals
 from foveate.sampling.noise import draw_noise
 from foveate.sampling.picture_sheet import as_pictures, sheet
+from foveate.tasks.adversarial_loss import discriminator_loss, generator_loss
 from foveate.tasks.base import Inputs, Task, tasks
 from foveate.tasks.cards.overlay import data_uri
 from foveate.tasks.drawn_pictures import COLUMNS, condition_or_none, draw_for, overview
 from foveate.tasks.goal_scores import GoalScores, width_of
 from foveate.tasks.inception_net import INCEPTION
 from foveate.tasks.judged import Judged, Told
-from foveate.tasks.losses.hinge import discriminator_hinge, generator_hinge
 from foveate.tasks.metrics.pictures import PictureMetric, parse_picture_metric, picture_metrics
 from foveate.tasks.metrics.pictures.goal_accuracy import ClassAccuracy, PoseAccuracy
 from foveate.tasks.metrics.pictures.picture_metric import named_after
@@ -146,6 +145,7 @@ class Generation(Task):
         features: Literal["own", "inception"] = "own",
         rate: float = 4.0,
         steps: int = 1,
+        mismatched: float = 0.0,
     ) -> dict[str, Any]:
         """Return classes, pose and size.
 
@@ -155,8 +155,15 @@ class Generation(Task):
                 Inception v3, if its weights are at hand.
             rate: The discriminator's learning rate as a multiple of the generator's.
             steps: Of the discriminator for each one of the generator.
+            mismatched: What part real pictures with the goals of others have, beside drawn pictures, in what
+                the discriminator learns to reject, in [0, 1). 0 as published, 0.5 in Reed et al. 2016: class
+                and pose are learnt much sooner.
         """
         posed = _posed(data)
+        if mismatched and not posed.classes and not posed.columns:
+            raise OptionError(
+                f"mismatched: got {mismatched}, but these pictures have no goals. Leave it out."
+            )
         return {
             "classes": list(posed.classes),
             "columns": [asdict(column) for column in posed.columns],
@@ -164,12 +171,13 @@ class Generation(Task):
             "features": features,
             "rate": positive("rate", float(rate)),
             "steps": whole("steps", steps),
+            "mismatched": between("mismatched", float(mismatched), 0.0, 0.999),
         }
 
     @classmethod
     def read_inputs(cls, plain: Mapping[str, Any]) -> Inputs:
         """Return what a saved model carries, checked."""
-        kinds: dict[str, Any] = {"classes": list[str], "size": int, "rate": float, "steps": int}
+        kinds: dict[str, Any] = {"classes": list[str], "size": int, "rate": float, "steps": int, "mismatched": float}
         kinds["features"] = Literal["own", "inception"]
         for name, kind in kinds.items():
             fitted(plain.get(name), kind, name)
@@ -241,7 +249,8 @@ class Generation(Task):
 
     def try_out(self, name: str, model: nn.Module) -> None:
         """Draw two pictures and judge them."""
-        missing = [part for part in _NEEDED if not hasattr(model, part)]
+        needed = (*_NEEDED, *["judge_mismatched"] * bool(self.inputs["mismatched"]))
+        missing = [part for part in needed if not hasattr(model, part)]
         if missing:
             raise ShapeError(
                 f"{name}: {type(model).__name__} has no {', '.join(missing)}, as {self.name} needs it. "
@@ -286,15 +295,9 @@ class Generation(Task):
 
     def loss(self, model: nn.Module, batch: PosedBatch, part: str = "") -> Float[Tensor, ""]:
         """Return the hinge loss of one of the two."""
-        gan, goals = cast(Any, model), condition_or_none(batch.conditions)
-        noise = torch.randn(len(batch), gan.noise, device=batch.images.device)
         if part == "generator":
-            with _fixed(gan.discriminator):
-                return generator_hinge(gan.judge(gan(noise, goals), goals).float())
-        with torch.no_grad():
-            fake = gan(noise, goals)
-        real, drawn = gan.judge_both(batch.images, fake.to(batch.images.dtype), goals)
-        return discriminator_hinge(real.float(), drawn.float())
+            return generator_loss(model, batch)
+        return discriminator_loss(model, batch, float(self.inputs["mismatched"]))
 
     def judge(self, model: nn.Module, batch: WatchedBatch) -> Judged:
         """Return what the net sees in the real pictures and in those drawn for their conditions."""
@@ -394,19 +397,6 @@ class Generation(Task):
             )
         own = checked("predict", draw_for, dict(options))
         return draw_for(model, self.classes, self.columns, **own)
-
-
-@contextmanager
-def _fixed(module: nn.Module) -> Iterator[None]:
-    """Let gradients flow through a module, not to its weights: that spares a third of its backward pass."""
-    trained = [p for p in module.parameters() if p.requires_grad]
-    for parameter in trained:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in trained:
-            parameter.requires_grad_(True)
 
 
 def _side(images: ImageData) -> int:

@@ -10,6 +10,8 @@ Shapes  noise (B, Z), condition (B, K + P) or None -> images (B, colours, S, S) 
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -137,6 +139,28 @@ class AttentionGAN(nn.Module):
         both = None if condition is None else condition.repeat(2, 1)
         first, second = self.judge(torch.cat([real, fake]), both).chunk(2)
         return first, second
+
+    def judge_mismatched(
+        self,
+        real: Float[Tensor, "b colours s s"],
+        fake: Float[Tensor, "b colours s s"],
+        condition: Float[Tensor, "b k"],
+        other: Float[Tensor, "b k"],
+    ) -> tuple[Float[Tensor, "b 1"], Float[Tensor, "b 1"], Float[Tensor, "b 1"]]:
+        """Return the scores of ``judge_both``, and those of the real pictures for other conditions.
+
+        The features of a picture do not depend on the condition: the third score costs next to nothing.
+        """
+        discriminator = cast(Discriminator, self.discriminator)
+        if self.rule == "authors":
+            seen = discriminator.features(real).repeat(2, 1)
+            own, wrong = discriminator.score(seen, torch.cat([condition, other])).chunk(2)
+            with still(discriminator):
+                return own, self.judge(fake, condition), wrong
+        seen = discriminator.features(torch.cat([real, fake]))
+        asked = torch.cat([condition, condition, other])
+        first, second, third = discriminator.score(torch.cat([seen, seen[: len(real)]]), asked).chunk(3)
+        return first, second, third
 
     def _draw_weights(self) -> None:
         """Draw kernels and tables by Xavier's rule; biases are 0, as in the authors' code."""
