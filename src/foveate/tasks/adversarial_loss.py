@@ -27,7 +27,7 @@ def generator_loss(gan: Any, batch: PosedBatch) -> Float[Tensor, ""]:
 
 
 def discriminator_loss(gan: Any, batch: PosedBatch, mismatched: float = 0.0) -> Float[Tensor, ""]:
-    """Return the loss of the discriminator for real pictures, and for pictures that are drawn for their goals.
+    """Return the loss of the discriminator for real pictures, and for those that are drawn for their goals.
 
     Args:
         gan: The model.

@@ -3,7 +3,7 @@
 Formula generator: linear, then blocks of norm, ReLU, up, conv, norm, ReLU, conv beside up and 1x1 conv; norm,
         ReLU, conv, tanh. Discriminator: blocks of ReLU, conv, ReLU, conv, mean of 2x2, beside 1x1 conv and
         mean; h = sum over space of relu; logit = linear(h) + <embed(c), h>, the
-        embeddings of class and pose added up.
+        embeddings of the class and of what else is asked for added up.
 Paper   Zhang et al. ICML 2019. arXiv:1805.08318; Miyato, Koyama. cGANs with Projection Discriminator. ICLR
         2018. arXiv:1802.05637.
 Shapes  noise (B, Z), condition (B, K + P) or None -> images (B, colours, S, S) in (-1, 1); images -> (B, 1).
@@ -183,7 +183,7 @@ class Discriminator(nn.Module):
         self.linear = SpectralLinear(widths[-1], 1, rule=rule)
         if goal.classes:
             self.embed = SpectralTable(goal.classes, widths[-1], rule=rule)
-        if goal.pose:
+        if goal.width:
             self.embed_pose = SpectralTable(goal.width, widths[-1], rule=rule)
 
     def forward(
@@ -209,7 +209,7 @@ class Discriminator(nn.Module):
         labels, pose = self.condition(condition).tensor_split([self.goal.classes], dim=1)
         if self.goal.classes:
             score = score + (self.embed(labels) * summed).sum(dim=1, keepdim=True)
-        if self.goal.pose:
+        if self.goal.width:
             score = score + (self.embed_pose(pose) * summed).sum(dim=1, keepdim=True)
         return score
 

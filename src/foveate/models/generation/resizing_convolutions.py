@@ -1,12 +1,12 @@
 """Convolutions together with the change of size beside them, in one step.
 
 Copying each pixel to 2x2 and then convolving by a kernel of 3x3 is a transposed convolution of stride 2 by a
-kernel of 4x4; convolving and then taking the mean of 2x2 is a convolution of stride 2 by a kernel of 4x4. Both
-kernels are sums of the shifted kernel of 3x3.
+kernel of 4x4; convolving and then taking the mean of 2x2 is a convolution of stride 2 by a kernel of 4x4.
+Both kernels are sums of the shifted kernel of 3x3.
 
 Formula K = sum over a, b in {0, 1} of the kernel shifted by (a, b); a quarter of it for the mean
-Paper   Karras, Laine, Aittala, Hellsten, Lehtinen, Aila. Analyzing and Improving the Image Quality of StyleGAN.
-        CVPR 2020. arXiv:1912.04958 (their code fuses both); the identity is older.
+Paper   Karras, Laine, Aittala, Hellsten, Lehtinen, Aila. Analyzing and Improving the Image Quality of
+        StyleGAN. CVPR 2020. arXiv:1912.04958 (their code fuses both); the identity is older.
 Shapes  (B, C, H, W) -> (B, O, 2H, 2W), or (B, O, H/2, W/2) for even H and W.
 Cost    4/9 of the multiply-adds of the two steps; the map between them is never formed.
 Differs none: the results are those of the two steps up to rounding.

@@ -1,7 +1,8 @@
 """The hinge loss of generative adversarial networks.
 
-Formula discriminator mean relu(1 - D(x, y)) + (1 - m) mean relu(1 + D(G(z, y), y)) + m mean relu(1 + D(x, y')),
-        generator -mean D(G(z, y), y); y' is a goal of another picture, m = 0 as published
+Formula discriminator mean relu(1 - D(x, y)) + (1 - m) mean relu(1 + D(G(z, y), y))
+        + m mean relu(1 + D(x, y')),
+        generator -mean D(G(z, y), y); y' is the goal of another picture, m = 0 as published
 Paper   Lim, Ye. Geometric GAN. 2017. arXiv:1705.02894; Zhang et al. SAGAN. ICML 2019. arXiv:1805.08318,
         equation 4; D(x, y') with m = 1/2: Reed, Akata, Yan, Logeswaran, Schiele, Lee. Generative Adversarial
         Text to Image Synthesis. ICML 2016. arXiv:1605.05396, section 4.2.
