@@ -1,8 +1,8 @@
 """The bottom-up classifier: its formulas by loops in float64, its switches, any size, its maps, its cost."""
 
 import io
-import warnings
 import math
+import warnings
 
 import pytest
 import torch

@@ -1,9 +1,9 @@
 """RAM: parity with the best-known public code, loss and gradient by their formulas, and what it sees."""
 
 import io
-import warnings
 import itertools
 import math
+import warnings
 from pathlib import Path
 
 import numpy as np

@@ -226,6 +226,7 @@ def test_blind_models_do_not_notice_what_they_do_not_get():
         ("top_down", {"goal": "words"}, "goal: got 'words'"),
         ("top_down", {"norm": "layer"}, "norm: got"),
         ("top_down", {"fuse": "mean"}, "fuse: got 'mean'"),
+        ("top_down", {"norm": "layer"}, "norm: got 'layer'"),
         ("top_down", {"attention": "se"}, "se takes a map"),
         ("top_down", {"attention": "reinforce"}, "attention: got reinforce"),
         ("top_down", {"glimpses": 0}, "glimpses: got 0"),
