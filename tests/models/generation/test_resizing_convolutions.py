@@ -17,6 +17,7 @@ def halved(layer, x):
     return sum(y[:, :, a::2, b::2] for a in (0, 1) for b in (0, 1)) / 4
 
 
+@pytest.mark.parity("generation.resizing_convolutions")
 @pytest.mark.parametrize(("kind", "in_two_steps"), [(DoublingConv2d, doubled), (HalvingConv2d, halved)])
 @pytest.mark.parametrize("last", [False, True])
 def test_one_step_is_the_two_steps(kind, in_two_steps, last):
