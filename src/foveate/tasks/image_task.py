@@ -75,11 +75,11 @@ class SavedInputs(TypedDict):
 
 
 class Labelled(Protocol):
-    """A batch, as far as a task looks at it: images (B, 3, H, W) or in parts, and what is true of them."""
+    """A batch, as far as a task looks at it: images (B, 3, H, W) and what is true of them (B, ...)."""
 
     @property
-    def images(self) -> Tensor | LargePictures:
-        """Normalised images."""
+    def images(self) -> Tensor:
+        """Normalised images; where they are read in parts, large pictures stand in for the tensor."""
         ...
 
     @property

@@ -128,9 +128,10 @@ class LabelledImages(ImageTask):
         none = torch.zeros(1, dtype=torch.int64)
         for file in files:
             pictures = large_files([file], how, *self.normalisation).to(device_of(model))
+            batch: Any = LargeBatch(pictures, none, none)
             try:
                 with eval_no_grad(model):
-                    found = self.probabilities(self.forward(model, LargeBatch(pictures, none, none)))
+                    found = self.probabilities(self.forward(model, batch))
                 yield found[0].cpu()
             except DataError as error:
                 yield error

@@ -28,7 +28,7 @@ def read_in_parts(data: ImageData) -> ImageData:
     train = data.splits["train"]
     files = [file for split in data.splits.values() for file in split.files or ()]
     how, notes = common_large_reading(files, train.how.max_pixels, open_large)
-    origin = {**data.origin, "notes": [*data.origin.get("notes", ()), *notes]}  # type: ignore[call-overload, misc]
+    origin = {**data.origin, "notes": [*data.origin.get("notes", ()), *notes]}  # type: ignore[misc]
     return replace(
         data,
         splits={name: replace(in_parts(split, how), how=how) for name, split in data.splits.items()},
