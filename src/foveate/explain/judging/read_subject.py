@@ -19,6 +19,8 @@ from foveate.typed import quoted
 
 Normalisation = tuple[Sequence[float], Sequence[float]]
 
+USUAL_BATCH = {"cpu": 32, "cuda": 128}  # pictures in one forward pass; a processor's caches hold no more
+
 
 def read_subject(
     model: nn.Module,
@@ -29,7 +31,7 @@ def read_subject(
     normalisation: Normalisation | None = None,
     twin: nn.Module | None = None,
     seed: int = 0,
-    batch: int = 128,
+    batch: int | None = None,
 ) -> Subject:
     """Return what maps are judged on; see ``judge`` for the arguments.
 
@@ -42,6 +44,7 @@ def read_subject(
     if not isinstance(images, Tensor) or images.ndim != 4 or not images.is_floating_point():
         raise ShapeError(f"images: got {quoted(images)}, expected a tensor (B, C, H, W) of floating point")
     count, height, width = len(images), *images.shape[-2:]
+    batch = USUAL_BATCH.get(images.device.type, USUAL_BATCH["cuda"]) if batch is None else batch
     outputs = _outputs(model, images, batch)
     score = choose_score(outputs, read_target(target, count, height, width))
     classes = score.classes if isinstance(score, ClassScore) else None
