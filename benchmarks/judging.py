@@ -25,6 +25,7 @@ import torch
 from torch import Tensor, nn
 
 import foveate as fv
+from foveate.explain.judging.read_subject import usual_batch
 
 PICTURES, MAPS, STEPS = 200, 6, 20
 LOOPED = 3  # pictures that go one by one: the whole would take minutes
@@ -52,9 +53,7 @@ def small() -> nn.Module:
     """Return four convolutions, a mean and a linear layer."""
     widths = (3, 8, 8, 8, 8)
     layers = [
-        part
-        for i, o in itertools.pairwise(widths)
-        for part in (nn.Conv2d(i, o, 3, padding=1), nn.ReLU())
+        part for i, o in itertools.pairwise(widths) for part in (nn.Conv2d(i, o, 3, padding=1), nn.ReLU())
     ]
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 10))
 
@@ -80,7 +79,7 @@ def judged(name: str, model: nn.Module, side: int) -> None:
 
     @torch.no_grad()
     def batched() -> None:
-        for part in images.contiguous(memory_format=torch.channels_last).split(32):
+        for part in images.contiguous(memory_format=torch.channels_last).split(usual_batch(images)):
             model(part)
 
     ours(4, {"map": maps[0]})  # warm

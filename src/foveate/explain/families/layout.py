@@ -151,7 +151,7 @@ def family_of(module: nn.Module) -> Family | None:
 
 def class_names(module: nn.Module) -> tuple[str, ...]:
     """Return the full names of a module's class and of those that it inherits from, the nearest first."""
-    return _names(type(module))
+    return _names(type(module))  # type: ignore[arg-type]  # mypy takes a class's hash for its objects'
 
 
 @lru_cache(maxsize=512)  # the blocks of a model are of few classes
@@ -184,7 +184,8 @@ def split_axes(shape: tuple[int, ...], layout: Layout) -> tuple[list[str], list[
     groups = _axes(layout.pattern)
     if len(groups) != len(shape):
         raise ValueError(f'weights of shape {shape} do not have the axes "{layout.pattern}"')
-    names, sizes = [], []
+    names: list[str] = []
+    sizes: list[int] = []
     for group, size in zip(groups, shape, strict=True):
         known = [layout.sizes.get(name, -1) for name in group] if len(group) > 1 else [size]
         if known.count(-1) == 1:

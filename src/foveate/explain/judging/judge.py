@@ -63,8 +63,8 @@ def judge(
         twin: The same network trained with another seed: the ceiling for ``randomisation``.
         level: Confidence of the intervals, in (0, 1); those of comparisons hold all at once for a metric.
         seed: Decides everything random.
-        batch: The most pictures in one forward pass; by default 32 on a processor, whose caches more would
-            not fit, and 128 elsewhere.
+        batch: The most pictures in one forward pass; by default what the caches of a processor hold, at
+            least 16 and at most 512, and 128 elsewhere.
 
     Returns:
         Scores by metric, one per image, with intervals over images, and what each map is better than.
