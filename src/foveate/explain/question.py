@@ -260,12 +260,12 @@ class Question:
     def _score_of(self, output: object, rows: Tensor) -> Score:
         """Return the score of some rows of the batch.
 
-        Classes of a classifier that were named are the same whatever it says of the unchanged images, so
-        that these need not run.
+        Classes of a classifier that were named do not depend on what it predicts, so that the unchanged
+        images need not run: any row of logits tells how many classes there are.
         """
         named = all(isinstance(target, Class) and target.index is not None for target in self.targets)
         if self._score is None and named and not boxes_in(output) and logits_in(output).ndim == 2:
-            return choose_score(output, [self.targets[row] for row in rows.tolist()])
+            self._read(logits_in(output).detach()[:1].expand(len(self.targets), -1))
         return self.score.of(rows.cpu())
 
     def _layer_map(self, layer: Layer, x: Tensor, gradient: Tensor | None) -> LayerMap:

@@ -295,7 +295,7 @@ def _only(reading: WordReading, target: object) -> WordReading:
     """Return what one word of an answer was read from; every word's if none is named.
 
     Raises:
-        OptionError: The target is no word, or the answer is shorter.
+        OptionError: The target is not a word, or the answer is shorter.
     """
     if target is None:
         return reading
