@@ -71,7 +71,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--pictures", type=int, default=10)
-    parser.add_argument("--longer", type=float, default=5.0)
+    parser.add_argument("--longer", type=float, default=8.0)
     parser.add_argument("--times", type=int, default=5)
     options = parser.parse_args()
     rng = np.random.default_rng(0)
