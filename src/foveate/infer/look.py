@@ -19,6 +19,7 @@ from foveate.explain.explain import explain
 from foveate.explain.record import record
 from foveate.explain.recording.attention_map import AttentionMap
 from foveate.infer.find_model import FoundModel, find_model
+from foveate.infer.judge_look import judge_look
 from foveate.infer.load import load
 from foveate.infer.look_figures import Look
 from foveate.infer.seen import Seen
@@ -48,12 +49,13 @@ def look(
     weights: str | Path | None = None,
     untrained: bool = False,
     trust_code: bool = False,
+    judge: bool = False,
 ) -> Look:
     """Return where a model looks: figures that a notebook shows, files, and an atlas.
 
     Args:
-        model: A module; what ``fv.load`` or ``fv.train`` returned; the folder of a study or of a training; or
-            a name that ``fv.create_model`` takes, which gets its published weights.
+        model: A module; what ``fv.load``, ``fv.train`` or ``find_model`` returned; the folder of a study or
+            of a training; or a name that ``fv.create_model`` takes, which gets its published weights.
         images: Files, folders, lists, patterns, PIL pictures or arrays (H, W, 3) uint8; or a batch
             (B, 3, H, W) as the model takes it. Of a model that translates: sentences.
         method: Names of ``fv.explanations``, and ``"attention"`` for recorded weights. By default attention,
@@ -67,6 +69,7 @@ def look(
         weights: A file of weights, for a model by name.
         untrained: Leave a model by name with random weights.
         trust_code: Whether code of other packages that a folder names may run; see ``fv.load``.
+        judge: Whether the maps are judged, too, on the same pictures, by deletion and insertion.
 
     Raises:
         CheckpointError, UnknownNameError: There is no such model.
@@ -83,6 +86,8 @@ def look(
     methods = [method] if isinstance(method, str) else None if method is None else list(method)
     whole_model = _known(model, size, weights, untrained, trust_code)
     if not isinstance(whole_model, FoundModel):  # it answers in words
+        if judge:
+            raise OptionError("judge: goes with maps over pictures, and this model answers in words.")
         return _of_words(whole_model, images)
     network, notes = whole_model.model, []
     batch, pixels, names = _inputs(whole_model, images)
@@ -118,6 +123,8 @@ def look(
     )
     if not any(seen.maps or seen.calls for seen in pictures):
         raise OptionError(f"look: nothing can be drawn of {whole_model.name}. {' '.join(found.notes)}")
+    if judge:
+        found.judgement = judge_look(whole_model, batch, pictures, target)
     return found
 
 
@@ -125,6 +132,8 @@ def _known(
     model: Any, size: int | None, weights: str | Path | None, untrained: bool, trust_code: bool
 ) -> FoundModel | nn.Module:
     """Return the model with what is known about it; one that answers in words as it is."""
+    if isinstance(model, FoundModel):
+        return model
     if isinstance(model, str | Path):
         if Path(model).is_dir():
             loaded = load(model, trust_code=trust_code)
