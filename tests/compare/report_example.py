@@ -215,7 +215,9 @@ def _judged_maps(names: list[str], rng: random.Random) -> dict:
     return {
         "method": "grad_cam",
         "pictures": 30,
-        "metrics": [{"name": name, "asks": f"is the {name} good?", "better": better} for name, better in metrics],
+        "metrics": [
+            {"name": name, "asks": f"is the {name} good?", "better": better} for name, better in metrics
+        ],
         "maps": [
             {"variant": name, "map": each, "scores": [score() for _ in metrics]}
             for name in names[:-1]
@@ -227,7 +229,8 @@ def _judged_maps(names: list[str], rng: random.Random) -> dict:
                 "metric": metric,
                 "than": than,
                 "answer": "yes" if metric == "energy" else "not decided",
-                "words": f"better than {than}: {'yes, by 0.10 to 0.20' if metric == 'energy' else 'not decided'}",
+                "words": f"better than {than}: "
+                + ("yes, by 0.1 to 0.2" if metric == "energy" else "not decided"),
             }
             for name in names[:-1]
             for metric, _ in metrics

@@ -162,7 +162,10 @@ def test_a_look_is_judged_as_judge_does(vit):
     pictures = np.random.default_rng(1).integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
     found = fv.look(vit, pictures, size=32, judge=True)
     batch = (torch.from_numpy(pictures).permute(0, 3, 1, 2) / 255 - 0.5) / 0.5
-    maps = {name: torch.from_numpy(np.stack([s.maps[name] for s in found.pictures])) for name in found.judgement.maps}
+    maps = {
+        name: torch.from_numpy(np.stack([s.maps[name] for s in found.pictures]))
+        for name in found.judgement.maps
+    }
     expected = fv.judge(vit, batch, maps)
     assert [*maps] == ["attention, blocks.1.attn", "grad_cam"]
     for name in (*maps, "centre"):

@@ -44,7 +44,11 @@ def scene():
 @pytest.fixture
 def task():
     made = Classification(("dark", "bright"))
-    made.inputs = {**made.inputs, "size": (SIDE, SIDE), "normalisation": {"mean": (0.5,) * 3, "std": (0.5,) * 3}}
+    made.inputs = {
+        **made.inputs,
+        "size": (SIDE, SIDE),
+        "normalisation": {"mean": (0.5,) * 3, "std": (0.5,) * 3},
+    }
     return made
 
 

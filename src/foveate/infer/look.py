@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from foveate.data.images.open_image import USUAL as USUAL_READING
@@ -16,10 +18,12 @@ from foveate.data.picture_form import PictureForm
 from foveate.data.prepare_pictures import batch_of, pixels_of
 from foveate.errors import DataError, FoveateError, OptionError, ShapeError
 from foveate.explain.explain import explain
+from foveate.explain.judging.judge import BASELINES
+from foveate.explain.judging.judge import judge as judge_maps
+from foveate.explain.judging.judgement import Judgement
 from foveate.explain.record import record
 from foveate.explain.recording.attention_map import AttentionMap
 from foveate.infer.find_model import FoundModel, find_model
-from foveate.infer.judge_look import judge_look
 from foveate.infer.load import load
 from foveate.infer.look_figures import Look
 from foveate.infer.seen import Seen
@@ -126,6 +130,62 @@ def look(
     if judge:
         found.judgement = judge_look(whole_model, batch, pictures, target)
     return found
+
+
+def judge_look(
+    found: FoundModel,
+    batch: Float[Tensor, "b 3 h w"],
+    pictures: Sequence[Seen],
+    target: object = None,
+    *,
+    masks: object = None,
+    labels: Sequence[int] | None = None,
+    baselines: Sequence[str] = BASELINES,
+) -> Judgement:
+    """Return what deletion, insertion and true masks say about every map that all of the pictures have.
+
+    Places that a map says nothing about, such as a border without a patch, count as its lowest ones. The
+    intervals are over the pictures, so a single one has none.
+
+    Args:
+        found: The model.
+        batch: The pictures as the model takes them.
+        pictures: The same, with their maps.
+        target: What the maps explain; see ``fv.explain``.
+        masks: Where the object is (B, H, W), if that is known; see ``fv.judge``.
+        labels: The true classes, likewise.
+        baselines: What the maps are judged beside.
+
+    Raises:
+        OptionError: No map is there for all of the pictures.
+        ShapeError: The model does not answer with a probability of what the maps explain.
+    """
+    names = [name for name in pictures[0].maps if all(name in seen.maps for seen in pictures)]
+    if not names:
+        raise OptionError("judge: there is no map that all of the pictures have. Look with another method.")
+    size = (batch.shape[-2], batch.shape[-1])
+    maps = {name: torch.stack([_on_picture(seen.maps[name], size) for seen in pictures]) for name in names}
+    form = found.form
+    return judge_maps(
+        found.model,
+        batch,
+        {name: one.to(batch.device) for name, one in maps.items()},
+        masks=masks,
+        target=target,
+        labels=labels,
+        baselines=baselines,
+        normalisation=(form.mean, form.std),
+    )
+
+
+def _on_picture(values: object, size: tuple[int, int]) -> Float[Tensor, "h w"]:
+    """Return a map on the grid of its picture, without gaps."""
+    whole = torch.as_tensor(values).float()
+    if whole.isfinite().any():
+        whole = torch.nan_to_num(whole, nan=float(whole[whole.isfinite()].min()))
+    if tuple(whole.shape) == size:
+        return whole
+    return F.interpolate(whole[None, None], size=size, mode="bilinear", align_corners=False)[0, 0]
 
 
 def _known(

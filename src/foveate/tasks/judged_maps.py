@@ -1,4 +1,4 @@
-"""Whether the maps that a report's cards show tell the truth: judged on the same test pictures of every model.
+"""Whether the maps that a report's cards show tell the truth, judged on the same pictures of every model.
 
 Shapes  images uint8 (N, 3, H, W); masks bool (N, H, W); models return logits (B, K).
 Cost    ``PASSES`` forward passes a picture and model, about a tenth of a second where a pass takes a

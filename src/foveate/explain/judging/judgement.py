@@ -138,7 +138,9 @@ class Judgement(Mapping[str, Scores]):
 
     def sentences(self, comparisons: Sequence[Comparison] | None = None) -> list[str]:
         """Return, metric by metric and map by map, what it is better than; of all comparisons by default."""
-        return [f"{c.metric}, {c.map}: {c}" for c in (self.comparisons if comparisons is None else comparisons)]
+        return [
+            f"{c.metric}, {c.map}: {c}" for c in (self.comparisons if comparisons is None else comparisons)
+        ]
 
     def notes(self) -> list[str]:
         """Return what one must know to read the table: what is better, what was left out, what is tied."""
