@@ -122,13 +122,13 @@ def test_only_uploaded_files_are_taken_and_no_address_is_fetched():
             fetched.append(path)
             return path
 
-    class Refused(Exception):
+    class RefusedError(Exception):
         def __init__(self, text, *, print_exception):
             super().__init__(text)
 
-    upload = page._only_files(SimpleNamespace(Error=Refused), Upload())
+    upload = page._only_files(SimpleNamespace(Error=RefusedError), Upload())
     for address in ("http://example.org/a.png", "HTTPS://example.org/a.png"):
-        with pytest.raises(Refused, match="no addresses"):
+        with pytest.raises(RefusedError, match="no addresses"):
             asyncio.run(upload.async_move_resource_to_block_cache(address))
     assert asyncio.run(upload.async_move_resource_to_block_cache("/cache/a.png")) == "/cache/a.png"
     assert fetched == ["/cache/a.png"]
