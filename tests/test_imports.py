@@ -29,6 +29,7 @@ GROUND = {
     "running",
     "plugins",
     "quantities",
+    "large_pictures",
     "entry_points",
     "version",
 }
@@ -59,6 +60,7 @@ MAY_IMPORT = {
     "recipe": {"errors", "options"},
     "running": {"errors", "inputs"},
     "quantities": set(),
+    "large_pictures": {"errors", "quantities"},
     "mechanisms": GROUND,
     "explain": BELOW_MODELS,
     "cost": BELOW_INSERT,
