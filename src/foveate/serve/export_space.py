@@ -32,7 +32,7 @@ from foveate.version import __version__
 
 MODEL, PICTURES, PACKAGE = "model", "pictures", "foveate"
 _MOST_PICTURES = 16
-_SDK = "gradio"
+GRADIO = "6.0"  # the least version, as in the extra ``demo``
 
 APP = '''"""Where does {name} look? Run: python app.py"""
 
@@ -117,22 +117,17 @@ def export_space(
 
 
 def requirements() -> list[str]:
-    """Return the packages that foveate needs, and those of its extra ``demo``, as pip reads them."""
-    found = []
-    for line in metadata.requires("foveate") or ():
-        need, _, when = line.partition(";")
-        if not when.strip() or re.fullmatch(r"""\s*extra == ['"]demo['"]\s*""", when):
-            found.append(need.strip())
-    return found
+    """Return the packages that foveate needs, and gradio, as pip reads them."""
+    core = [line for line in metadata.requires("foveate") or () if ";" not in line]
+    return [*core, f"gradio>={GRADIO}"]
 
 
 def _gradio() -> str:
     """Return the version of gradio for the Space: the one that is installed, or the least that will do."""
     try:
-        return metadata.version(_SDK)
+        return metadata.version("gradio")
     except metadata.PackageNotFoundError:
-        least = next((line for line in requirements() if line.startswith(_SDK)), "")
-        return f"{least.rpartition('=')[2]}.0"
+        return f"{GRADIO}.0"
 
 
 def _expect_own(home: Path) -> None:
