@@ -39,10 +39,10 @@ def free_port():
 def started(words, address, folder, **more):
     """Start a server in a process of its own, and wait until it answers."""
     environment = {**os.environ, "PYTHONPATH": str(SOURCE), "OMP_NUM_THREADS": "1", **more}
-    log = (folder / "log.txt").open("w")
-    process = subprocess.Popen(
-        [sys.executable, *words], cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT
-    )
+    with (folder / "log.txt").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, *words], cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT
+        )
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end and process.poll() is None:
         try:

@@ -173,7 +173,7 @@ def _outputs(found: FoundModel) -> int:
     """Return how many classes a model has.
 
     Raises:
-        OptionError: It is no classifier.
+        OptionError: It is not a classifier.
     """
     with eval_no_grad(found.model):
         logits = found.model(_grey(found))

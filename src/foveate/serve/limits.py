@@ -1,6 +1,6 @@
 """What a served page allows: the size of files, how often somebody may ask, and nothing from elsewhere.
 
-``Door`` stands before the whole page, as ASGI middleware. It counts requests by address, refuses bodies that
+``Door`` wraps the whole page, as ASGI middleware. It counts requests by address, refuses bodies that
 are too large before they are read, and tells the browser to load nothing from another place.
 """
 

@@ -183,7 +183,7 @@ def _page(served: Asked, home: Path, *, here: bool) -> Any:
             [picture.change, layer.input, target.input],
             ask.look,
             asked,
-            shown,
+            answer,
             trigger_mode="always_last",
             **alone,
         )
@@ -246,7 +246,9 @@ def _only_files(gr: Any, upload: Any) -> Any:
 
     async def uploaded_only(path: object) -> Any:
         if str(path).lower().startswith(("http:", "https:")):
-            raise gr.Error("Only files that were uploaded can be shown, no addresses.", print_exception=False)
+            raise gr.Error(
+                "Only files that were uploaded can be answer, no addresses.", print_exception=False
+            )
         return await to_cache(path)
 
     def paths(payload: Any) -> Any:

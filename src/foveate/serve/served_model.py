@@ -120,7 +120,7 @@ class ServedModel:
         """Return where the model looks in a picture.
 
         Raises:
-            DataError: The file is no picture that can be read, or too large.
+            DataError: The file cannot be read as a picture, or is too large.
             FoveateError: The method does not go with the model, the layer or the target.
         """
         self._expect(method, layer, target)

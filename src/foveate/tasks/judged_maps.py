@@ -69,7 +69,7 @@ def chosen(right: Sequence[Bool[np.ndarray, " n"]], passes: int) -> Int[np.ndarr
 def judged_maps(
     models: Mapping[str, nn.Module], pictures: MapPictures, *, mean: Triple, std: Triple
 ) -> dict[str, Any] | None:
-    """Return what is said of each model's maps, plain data as ``study.json`` holds it.
+    """Return the scores of each model's maps, plain data as ``study.json`` holds it.
 
     The maps are those that the cards show as evidence. Models without such a map are left out.
 

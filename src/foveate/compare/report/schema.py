@@ -314,7 +314,7 @@ class MapScore(TypedDict):
 
 
 class JudgedMap(TypedDict):
-    """What is said of one kind of map of one model."""
+    """The scores of one kind of map of one model."""
 
     variant: Annotated[str, Entry("name of the variant", since=3)]
     map: Annotated[str, Entry("the method, or the map that knows nothing of the model", since=3)]
