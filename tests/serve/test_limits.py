@@ -60,7 +60,7 @@ def test_addresses_are_forgotten():
 
 @pytest.mark.parametrize(
     ("length", "status", "text"),
-    [(b"20000000", 200, ""), (b"22000000", 413, "larger than 20 MB"), (None, 411, ""), (b"-1", 411, "")],
+    [(b"20000000", 200, ""), (b"23000000", 413, "larger than 20 MB"), (None, 411, ""), (b"-1", 411, "")],
 )
 def test_a_body_that_is_too_large_is_refused_before_it_is_read(length, status, text):
     page = Page()

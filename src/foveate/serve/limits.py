@@ -20,8 +20,9 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
+MEGABYTE = 2**20  # bytes
 _MINUTE = 60.0
-_WRAPPING = 2**20  # bytes of a request around its file
+_WRAPPING = MEGABYTE  # bytes of a request around its file
 _MOST_ADDRESSES = 4096  # that are remembered
 _OURS_ALONE = (
     "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; connect-src 'self' data: blob:; "
@@ -91,7 +92,7 @@ class Door:
         length = headers.get(b"content-length", b"")
         if not length.isdigit():
             return 411, "The request does not say how long it is."
-        if int(length) > limits.megabytes * 10**6 + _WRAPPING:
+        if int(length) > limits.megabytes * MEGABYTE + _WRAPPING:
             return 413, f"The file is larger than {limits.megabytes} MB. Make the picture smaller."
         if not scope["path"].endswith(("/upload", "/queue/join")):
             return None

@@ -21,7 +21,7 @@ from PIL import Image
 from foveate.errors import FoveateError, MissingExtraError, shown
 from foveate.serve import page_parts as parts
 from foveate.serve.asked import AUTOMATIC, Asked
-from foveate.serve.limits import Door
+from foveate.serve.limits import MEGABYTE, Door
 
 HOST, PORT = "127.0.0.1", 7860
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -83,7 +83,7 @@ def running(served: Asked, *, host: str = HOST, port: int = PORT) -> Iterator[tu
                 show_error=False,
                 inbrowser=False,
                 footer_links=[],
-                max_file_size=limits.megabytes * 10**6,
+                max_file_size=limits.megabytes * MEGABYTE,
                 theme=Default(font=_FONTS, font_mono=["ui-monospace", "monospace"], primary_hue="blue"),
                 css=parts.style(),
                 app_kwargs={
