@@ -65,42 +65,39 @@ def look(
 ) -> Look:
     """Return where a model looks: figures that a notebook shows, files, and an atlas.
 
-        Args:
-            model: A module; what ``fv.load``, ``fv.train`` or ``find_model`` returned; the folder of a study or
-                of a training; or a name that ``fv.create_model`` takes, which gets its published weights.
-            images: Files, folders, lists, patterns, PIL pictures or arrays (H, W, 3) uint8; or a batch
-                (B, 3, H, W) as the model takes it. Of a model that translates, or with a tokenizer: sentences.
-            method: Names of ``fv.explanations``, and ``"attention"`` for recorded weights. By default attention,
-                as far as there is any, and Grad-CAM.
-            layer: Which layers' attention is recorded, as a pattern such as ``"blocks.1*"``; for other methods,
-                the path of the layer that they look at.
-            head: One head of the attention; by default the mean of all.
-            query: The pixel (row, column) that looks; by default the class token, or the mean of all places. A
-                number is an object query, as of DETR, of which the most probable ones are drawn by default.
-            target: What other methods explain; see ``fv.explain``. Of a model that answers in words,
-                ``Word(step)`` shows that word alone.
-            size: Side of the pictures in pixels, for a model that does not state it.
-            weights: A file of weights, for a model by name.
-            untrained: Leave a model by name with random weights.
-            trust_code: Whether code of other packages that a folder names may run; see ``fv.load``.
-    <<<<<<< HEAD
-            tokenizer: Of a model of text, such as BERT: it splits a text and names the pieces, as those of
-                transformers do. The pieces' attention to each other is drawn.
-    =======
-            judge: Whether the maps are judged, too, on the same pictures, by deletion and insertion.
-    >>>>>>> main
+    Args:
+        model: A module; what ``fv.load``, ``fv.train`` or ``find_model`` returned; the folder of a study or
+            of a training; or a name that ``fv.create_model`` takes, which gets its published weights.
+        images: Files, folders, lists, patterns, PIL pictures or arrays (H, W, 3) uint8; or a batch
+            (B, 3, H, W) as the model takes it. Of a model that translates, or with a tokenizer: sentences.
+        method: Names of ``fv.explanations``, and ``"attention"`` for recorded weights. By default attention,
+            as far as there is any, and Grad-CAM.
+        layer: Which layers' attention is recorded, as a pattern such as ``"blocks.1*"``; for other methods,
+            the path of the layer that they look at.
+        head: One head of the attention; by default the mean of all.
+        query: The pixel (row, column) that looks; by default the class token, or the mean of all places. A
+            number is an object query, as of DETR, of which the most probable ones are drawn by default.
+        target: What other methods explain; see ``fv.explain``. Of a model that answers in words,
+            ``Word(step)`` shows that word alone.
+        size: Side of the pictures in pixels, for a model that does not state it.
+        weights: A file of weights, for a model by name.
+        untrained: Leave a model by name with random weights.
+        trust_code: Whether code of other packages that a folder names may run; see ``fv.load``.
+        tokenizer: Of a model of text, such as BERT: it splits a text and names the pieces, as those of
+            transformers do. The pieces' attention to each other is drawn.
+        judge: Whether the maps are judged, too, on the same pictures, by deletion and insertion.
 
-        Raises:
-            CheckpointError, UnknownNameError: There is no such model.
-            OptionError: A method, layer or head does not exist, or nothing can be drawn.
-            DataError, ShapeError: The pictures cannot be read, or do not fit the model.
+    Raises:
+        CheckpointError, UnknownNameError: There is no such model.
+        OptionError: A method, layer or head does not exist, or nothing can be drawn.
+        DataError, ShapeError: The pictures cannot be read, or do not fit the model.
 
-        Example:
-            >>> from foveate.models import create_model
-            >>> model = create_model("resnet8", classes=3)
-            >>> found = look(model, np.zeros((1, 32, 32, 3), np.uint8), method="grad_cam")
-            >>> list(found.drawings)
-            ['maps', 'picture1_grad_cam']
+    Example:
+        >>> from foveate.models import create_model
+        >>> model = create_model("resnet8", classes=3)
+        >>> found = look(model, np.zeros((1, 32, 32, 3), np.uint8), method="grad_cam")
+        >>> list(found.drawings)
+        ['maps', 'picture1_grad_cam']
     """
     methods = [method] if isinstance(method, str) else None if method is None else list(method)
     if tokenizer is not None:
