@@ -1,7 +1,7 @@
 """Soft attention over all patches: every patch of a grid is processed, each counted by its attention.
 
-Formula pool(f) = sum_i a_i f_i over all patches i, a = softmax of the scores of the overview, averaged over
-        each patch. What attention sampling estimates from a few, and the control that saves nothing.
+Formula pool(f) = sum_i a_i f_i over all patches i, a = softmax of the scores of the overview, resampled to
+        the grid. What attention sampling estimates from a few, and the control that saves nothing.
 Paper   Katharopoulos, Fleuret. Processing Megapixel Images with Deep Attention-Sampling Models. ICML 2019.
         arXiv:1905.03711, section 3.1.
 Shapes  pictures (B, C, H, W) -> patches (B, K, C, size, size), places (B, K, 2), weights (B, K), which sum to

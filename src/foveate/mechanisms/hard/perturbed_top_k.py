@@ -2,7 +2,7 @@
 
 Formula Y (K, N) marks the K highest of x, in the order of their places; in training E[Y(x + sigma Z)] over
         draws Z ~ N(0, 1), with the Jacobian E[Y(x + sigma Z) Z^T] / sigma; patches_k = sum_n Y_kn patch_n;
-        x the scores of the overview, averaged over each patch and brought to [0, 1]
+        x the scores of the overview, resampled to the grid and brought to [0, 1]
 Paper   Cordonnier, Mahendran, Dosovitskiy, Weissenborn, Uszkoreit, Unterthiner. Differentiable Patch
         Selection for Image Recognition. CVPR 2021. arXiv:2104.03059, section 3.
 Shapes  pictures (B, C, H, W) -> patches (B, K, C, size, size), places (B, K, 2), weights (B, K), all 1/K;

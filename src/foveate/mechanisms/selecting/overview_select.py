@@ -6,10 +6,9 @@ import math
 
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional as F
 
 from foveate.errors import OptionError
-from foveate.large_pictures import LargePictures, Size, overview_size
+from foveate.large_pictures import LargePictures, Size, overview_size, reduced_to
 from foveate.mechanisms.base import Select
 from foveate.mechanisms.facets import Cost
 from foveate.mechanisms.map_tap import MapTap
@@ -70,9 +69,9 @@ class GridSelect(OverviewSelect):
         return grid_of(size, self.size, self.stride)
 
     def grid_scores(self, pictures: LargePictures) -> Float[Tensor, "b i j"]:
-        """Return a score for each patch: the mean of the overview's scores that it covers."""
+        """Return a score for each patch: the overview's, resampled to the grid with anti-aliasing."""
         scores = self.scores(pictures.overview(self.scale))
-        return F.adaptive_avg_pool2d(scores.unsqueeze(1), self.grid(pictures.canvas)).squeeze(1)
+        return reduced_to(scores.unsqueeze(1), self.grid(pictures.canvas)).squeeze(1)
 
 
 def add_taps(module: Select) -> None:

@@ -46,7 +46,7 @@ def grid_of(size: Size, side: int, stride: int) -> Size:
         >>> grid_of((1500, 1500), 50, 50), grid_of((120, 40), 50, 50)
         ((30, 30), (3, 1))
     """
-    rows, columns = (1 + max(0, -(-(length - side) // stride)) for length in size)
+    rows, columns = (1 + max(0, length - side + stride - 1) // stride for length in size)
     return rows, columns
 
 
