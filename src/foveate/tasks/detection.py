@@ -88,8 +88,8 @@ class Detection(Task):
         for name in _UNUSED:
             if getattr(recipe, name) != getattr(usual, name):
                 raise OptionError(
-                    f"{name}: got {getattr(recipe, name)!r}, but a detector brings its own loss, and sees whole "
-                    "images. Leave it out."
+                    f"{name}: got {getattr(recipe, name)!r}, but a detector brings its own loss, and sees "
+                    "whole images. Leave it out."
                 )
 
     # What the data is
@@ -227,9 +227,9 @@ class Detection(Task):
             raise
         except Exception as error:  # whatever a foreign network raises
             raise ShapeError(
-                f"{name} does not detect in images of {width} x {height} pixels, or not {len(self.classes)} "
-                f"classes ({in_one_line(error)}). Give a detector as torchvision's: it takes a list of images, "
-                "and targets with boxes and labels from 1 while it is trained."
+                f"{name} does not detect in images of {width} x {height} pixels, or not "
+                f"{len(self.classes)} classes ({in_one_line(error)}). Give a detector as torchvision's: it takes "
+                "a list of images, and targets with boxes and labels from 1 while it is trained."
             ) from error
         boxes_of(name, found)
         if not isinstance(losses, Mapping) or not all(isinstance(one, Tensor) for one in losses.values()):
@@ -351,8 +351,8 @@ def _images(items: Sequence[BoxItem]) -> list[Tensor]:
 def _boxes(data: Data) -> BoxData:
     if not isinstance(data, BoxData):
         raise DataError(
-            f"{data.name}: got {type(data).__name__}, expected pictures with boxes. Write --task {data.task}, or "
-            "open it for detection: --task detection."
+            f"{data.name}: got {type(data).__name__}, expected pictures with boxes. Write --task {data.task}, "
+            "or open it for detection: --task detection."
         )
     return cast(BoxData, data)
 

@@ -3,9 +3,9 @@
 As COCO's evaluation does it: class by class, detections in order of falling score; each takes the free true
 box of its class that it overlaps most, if the overlap (intersection over union) reaches the threshold. A
 crowd region, and a true box outside the range of sizes, is *ignored*: whoever finds it counts neither as
-right nor as wrong, and only if no other true box will do. A crowd may be found many times, and overlap with it is
-the share of the detected box that lies inside. A detection that finds nothing and has itself a size outside
-the range is ignored too.
+right nor as wrong, and it is taken only if no other true box will do. A crowd may be found many times, and
+overlap with it is the share of the detected box that lies inside. A detection that finds nothing and has
+itself a size outside the range is ignored too.
 
 Paper   Lin et al. Microsoft COCO: Common Objects in Context. ECCV 2014; the rules are its evaluation's.
 Shapes  boxes float64 (N, 4): x1, y1, x2, y2 in pixels; thresholds T = 10; ranges of sizes A = 4.
