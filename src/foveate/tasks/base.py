@@ -259,6 +259,10 @@ class Task(ABC):
     def example(self, items: int = 2) -> Any:
         """Return an input of this many items on which a model can be run; always the same."""
 
+    def training_example(self, items: int = 2) -> Any:
+        """Return what a model is called with in training: ``example``, unless it takes its targets too."""
+        return self.example(items)
+
     def parts(self, model: nn.Module) -> Mapping[str, Part]:
         """Return what is trained, in turns: one part, the whole model, in most tasks."""
         return {"": Part(model)}

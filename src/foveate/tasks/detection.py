@@ -34,28 +34,25 @@ from foveate.data.feed import Data, Feed
 from foveate.data.images.open_image import file_size
 from foveate.data.palette import default_palette
 from foveate.data.picture_form import PictureForm
-from foveate.errors import DataError, FoveateError, OptionError, ShapeError, in_one_line
+from foveate.errors import DataError, OptionError
 from foveate.models.detection.detector_names import expect_detector
 from foveate.recipe import LONGEST_SIDE, TrainConfig
-from foveate.running import device_of, eval_no_grad, untouched
 from foveate.tasks.base import Inputs, Task, tasks
 from foveate.tasks.cards.box_pictures import box_pictures
-from foveate.tasks.detected_pictures import boxes_of, found_in, tell_boxes
+from foveate.tasks.detected_pictures import found_boxes, found_in, tell_boxes
 from foveate.tasks.judged import Judged, Told
 from foveate.tasks.metrics.boxes import (
-    AveragePrecision,
-    AveragePrecision50,
-    AveragePrecision75,
     BoxMetric,
     Matches,
-    average_recall,
     box_metrics,
+    coco_figures,
     match_boxes,
     parse_box_metric,
     record_of,
 )
 from foveate.tasks.metrics.boxes.match_records import KEPT
 from foveate.tasks.part import Network
+from foveate.tasks.try_detector import try_detector
 from foveate.typed import Misfit, fitted
 
 _LOOKED_AT = 25  # training pictures that decide the usual size
@@ -210,39 +207,22 @@ class Detection(Task):
         return {"classes": len(self.classes) + 1, **asked}
 
     def try_out(self, name: str, model: nn.Module) -> None:
-        """Find boxes in an image, and take the losses of two with a box of the first and of the last class."""
-        images, device = self.example(), device_of(model)
-        images = [image.to(device) for image in images]
-        height, width = images[0].shape[-2:]
-        box = torch.tensor([[0.25 * width, 0.25 * height, 0.75 * width, 0.75 * height]], device=device)
-        targets = [
-            {"boxes": box, "labels": torch.tensor([label], device=device)} for label in (1, len(self.classes))
-        ]
-        try:
-            with eval_no_grad(model):
-                found = model(images[:1])
-            with torch.no_grad(), untouched(model, training=True):
-                losses = model(images, targets)
-        except FoveateError:
-            raise
-        except Exception as error:  # whatever a foreign network raises
-            raise ShapeError(
-                f"{name} does not detect in images of {width} x {height} pixels, or not "
-                f"{len(self.classes)} classes ({in_one_line(error)}). Give a detector as torchvision's: it takes "
-                "a list of images, and targets with boxes and labels from 1 while it is trained."
-            ) from error
-        boxes_of(name, found)
-        if not isinstance(losses, Mapping) or not all(isinstance(one, Tensor) for one in losses.values()):
-            raise ShapeError(
-                f"{name}: returned a {type(losses).__name__} in training, expected a mapping of losses, as "
-                "torchvision's detectors do."
-            )
+        """Find boxes in an image, and take the losses of two, with boxes of the first and the last class."""
+        try_detector(name, model, *self.training_example())
 
     def example(self, items: int = 2) -> list[Tensor]:
         """Return images (3, H, W) of the usual size."""
         height, width = self.inputs["size"]
         noise = torch.rand(items, 3, height, width, generator=torch.Generator().manual_seed(0))
         return list(noise)
+
+    def training_example(self, items: int = 2) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
+        """Return images, and a target for each: a box of the first and of the last class in turn."""
+        height, width = self.inputs["size"]
+        box = torch.tensor([[0.25 * width, 0.25 * height, 0.75 * width, 0.75 * height]])
+        labels = (1, len(self.classes))
+        targets = [{"boxes": box, "labels": torch.tensor([labels[n % 2]])} for n in range(items)]
+        return self.example(items), targets
 
     # Training and judging
 
@@ -278,14 +258,7 @@ class Detection(Task):
 
     def figures(self, records: Float64[np.ndarray, "n r"]) -> dict[str, float]:
         """Return COCO's figures in points, without the metric and what is undefined here."""
-        matches = Matches.of_records(records)
-        precisions: list[BoxMetric] = [AveragePrecision(), AveragePrecision50(), AveragePrecision75()]
-        precisions += [AveragePrecision(area=area) for area in ("small", "medium", "large")]
-        found = {metric.name: metric.value(matches) for metric in precisions}
-        found |= {f"AR{most}": average_recall(matches, most=most) for most in (1, 10, 100)}
-        found |= {
-            f"AR100 ({area})": average_recall(matches, area=area) for area in ("small", "medium", "large")
-        }
+        found = coco_figures(Matches.of_records(records))
         return {
             name: 100 * value
             for name, value in found.items()
@@ -328,8 +301,6 @@ class Detection(Task):
 
     def predict(self, model: nn.Module, inputs: object, **options: Any) -> list[dict[str, Any]]:
         """Return the boxes in each picture: see ``detected_pictures.found_boxes``."""
-        from foveate.tasks.detected_pictures import found_boxes
-
         return found_boxes(model, inputs, self.inputs, **options)
 
     def tell(
@@ -351,8 +322,8 @@ def _images(items: Sequence[BoxItem]) -> list[Tensor]:
 def _boxes(data: Data) -> BoxData:
     if not isinstance(data, BoxData):
         raise DataError(
-            f"{data.name}: got {type(data).__name__}, expected pictures with boxes. Write --task {data.task}, "
-            "or open it for detection: --task detection."
+            f"{data.name}: got {type(data).__name__}, expected pictures with boxes. Write --task "
+            f"{data.task}, or open it with --task detection."
         )
     return cast(BoxData, data)
 

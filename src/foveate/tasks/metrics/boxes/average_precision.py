@@ -87,8 +87,8 @@ class BoxMetric(Metric):
         place = list(AREAS).index(self.area)
         own = np.flatnonzero(matches.labels == label)
         own = own[np.argsort(-matches.scores[own], kind="stable")]
-        chosen = np.ix_(own, [place], self.thresholds)
-        found, ignored = matches.found[chosen][:, 0], matches.ignored[chosen][:, 0]
+        columns = np.array(self.thresholds)
+        found, ignored = (part[own, place][:, columns] for part in (matches.found, matches.ignored))
         return _Class(
             found & ~ignored, ~found & ~ignored, matches.image[own], matches.truths[:, label, place]
         )
