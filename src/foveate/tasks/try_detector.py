@@ -40,8 +40,8 @@ def try_detector(
         height, width = images[0].shape[-2:]
         raise ShapeError(
             f"{name} does not detect these classes in images of {width} x {height} pixels "
-            f"({in_one_line(error)}). Give a detector as torchvision's: it takes a list of images, and targets "
-            "with boxes and labels from 1 while it is trained."
+            f"({in_one_line(error)}). Give a detector as torchvision's: it takes a list of images, and "
+            "targets with boxes and labels from 1 while it is trained."
         ) from error
     boxes_of(name, found)
     if not isinstance(losses, Mapping) or not all(isinstance(one, Tensor) for one in losses.values()):
