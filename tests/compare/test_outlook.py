@@ -12,6 +12,7 @@ from foveate.compare.statistics.outlook import (
     MORE_LIKELY_THAN_NOT,
     chance_of_verdict,
     chance_worth,
+    items_to_know,
     seeds_to_know,
 )
 from foveate.compare.statistics.power import tells
@@ -78,6 +79,43 @@ def test_seeds_to_know_is_none_where_seeds_will_not_do():
     assert seeds_to_know(replace(FEW, seeds=1, seed_df=0), 0.95, 1.0) is None
     assert seeds_to_know(replace(FEW, seeds=20, seed_df=19), 0.95, 1.0) is None
     assert seeds_to_know(replace(FEW, mean=30.0, seeds=2, seed_df=1), 0.95, 1.0, chance=0.5) == 3
+
+
+@pytest.mark.parametrize("mean", [0.0, 0.5, 0.9])
+def test_items_to_know_decides_8_of_10_test_sets_extended_by_hand(mean: float):
+    """More items drawn one test set at a time, and judged by the interval itself."""
+    r = np.random.default_rng(1)
+    seeds, items, margin = 3, 200, 1.0
+    seed = r.normal(size=(seeds, 1))
+    seed = 0.1 * (seed - seed.mean()) / seed.std(ddof=1)
+
+    def more(count: int) -> np.ndarray:
+        return 9 * r.normal(size=(1, count)) + r.normal(size=(seeds, count))
+
+    d = mean + seed + more(items)
+    d += mean - d.mean()
+    c = components(d, span=None)
+    assert seeds_to_know(c, 0.95, margin) is None
+    found = items_to_know(c, 0.95, margin)
+    assert found is not None and found > items
+    studies, hits = 200, 0
+    for _ in range(studies):
+        others = mean + np.sqrt(c.ms_item / seeds / items) * r.normal() + seed + more(found - items)
+        ends = interval(components(np.concatenate([d, others], axis=1), span=None), 0.95)
+        hits += ends is not None and tells(ends, margin)
+    assert stats.binom.cdf(hits, studies, 0.8) > 1e-3
+
+
+def test_items_to_know_is_none_where_items_will_not_do():
+    assert items_to_know(replace(FEW, ms_seed=1e6), 0.95, 1.0) is None  # runs differ too much
+    assert items_to_know(replace(FEW, seeds=2, seed_df=1), 0.95, 1.0) is None
+
+
+def test_identical_answers_take_the_items_that_bound_what_was_not_seen():
+    """Three in a thousand that nobody saw: the rule of three."""
+    assert items_to_know(components(np.zeros((3, 20))), 0.95, 0.01) == int(
+        np.ceil(np.log(40) / -np.log(0.99))
+    )
 
 
 @pytest.mark.parametrize("mean", [-3.0, 0.1, 0.9, 2.0])

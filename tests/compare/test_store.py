@@ -91,6 +91,22 @@ def test_a_folder_with_a_trained_model_is_refused(tmp_path: Path):
     assert [file.name for file in tmp_path.iterdir()] == [MARKER]
 
 
+@pytest.mark.parametrize("left", ["study.json", "runs/se/3/test.npz"])
+def test_results_without_the_record_of_their_looks_are_refused(left: str, tmp_path: Path):
+    """A study begun there again would spend its whole error rate a second time."""
+    (tmp_path / left).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / left).write_bytes(b"")
+    for begin in (
+        lambda: Store.open(tmp_path, plan()),
+        lambda: Store.ahead(tmp_path, plan(), lambda _: plan()),
+    ):
+        with pytest.raises(
+            StudyError, match=r"study\.sqlite is missing.*Put the file back, or choose another"
+        ):
+            begin()
+    assert [file for file in tmp_path.rglob("*") if file.is_file()] == [tmp_path / left]
+
+
 def test_a_run_is_given_back_when_it_fails_or_is_interrupted(tmp_path: Path):
     store = Store.open(tmp_path, plan())
     for error in (KeyboardInterrupt, RuntimeError):

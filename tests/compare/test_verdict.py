@@ -49,6 +49,11 @@ def test_each_verdict_by_its_interval(low: float, high: float, name: str, words:
     assert words in verdict.words
 
 
+def test_where_seeds_will_not_do_the_items_that_would_are_named():
+    verdict = judge(difference(-0.4, 0.6, know=None, items_to_know=1740), TERMS)
+    assert "more seeds would not decide it, 1,740 test images in all would in 8 of 10" in verdict.words
+
+
 def test_under_three_seeds_there_is_no_verdict_however_large_the_difference():
     two = judge(difference(5, 9, seeds=2), TERMS)
     assert two.name == "no verdict" and "(5.0 to 9.0)" in two.words and "two seeds" in two.words

@@ -24,6 +24,7 @@ from foveate.compare.continuing import continued
 from foveate.compare.plan import StudyPlan
 from foveate.compare.planned import LOOK, REPORT, Key
 from foveate.compare.rows import Row, every_key, rows
+from foveate.compare.run_files import ANSWERS
 from foveate.errors import OptionError, StudyError
 from foveate.files import sweep
 from foveate.infer.saved import FOLDER
@@ -92,7 +93,7 @@ class Store:
             one model, or cannot be written.
         """
         store = cls(folder, owner)
-        store._expect_no_training()
+        store._expect_none_but_its_own()
         with disk_errors(folder):
             store.folder.mkdir(parents=True, exist_ok=True)
             for home in (store.folder, store.folder / FOLDER):
@@ -121,7 +122,7 @@ class Store:
         Nothing is written. The arguments and the errors are those of ``open``.
         """
         store = cls(folder)
-        store._expect_no_training()
+        store._expect_none_but_its_own()
         with disk_errors(folder):
             if not (store.path.is_file() and store._begun()):
                 return timed(None), False
@@ -299,10 +300,18 @@ class Store:
             stop.set()
             thread.join()
 
-    def _expect_no_training(self) -> None:
-        if (self.folder / MARKER).exists() and not self.path.exists():
+    def _expect_none_but_its_own(self) -> None:
+        if self.path.exists():
+            return
+        if (self.folder / MARKER).exists():
             raise StudyError(
                 f"{self.folder} holds a training of one model. Choose another folder for this study."
+            )
+        if (self.folder / "study.json").exists() or any(self.folder.glob(f"runs/*/*/{ANSWERS}")):
+            raise StudyError(
+                f"{self.folder} holds results of a study, but its {FILE} is missing, which says what was "
+                "planned and looked at: without it, verdicts would be wrong more often than they say. Put "
+                "the file back, or choose another folder for this study."
             )
 
     def _begun(self) -> bool:

@@ -102,6 +102,10 @@ class Difference(TypedDict, total=False):
         Count | None,
         Entry("seeds in all that give a verdict in 8 of 10 such studies; null if none would", since=3),
     ]
+    items_to_know: Annotated[
+        Count | None,
+        Entry("test items in all that would do so where seeds would not; null if none would", since=3),
+    ]
     chance_worth: Annotated[
         Number, Entry("chance that the true gain is at least the margin, 0 to 1; null if not known", since=3)
     ]

@@ -138,7 +138,7 @@ def _advice(first: Candidate, undecided: Sequence[Candidate], terms: Terms) -> s
         seconds = sum(c.seed_seconds for c in undecided) * (d.seeds_to_know - d.seeds)
         time = f", about {duration(seconds)} more" if seconds > 0 else ""
         return f"{d.seeds_to_know} seeds decide 8 of 10 such cases{time}: --seeds {d.seeds_to_know}."
-    if d.item_share is not None and d.item_share > 0.5:
+    if d.items_to_know is not None or (d.item_share is not None and d.item_share > 0.5):
         return to_know(d, terms).capitalize() + "."
     return (
         f"More seeds would not decide it{too_noisy(d, terms)}. Train for longer, branch, or widen the margin."

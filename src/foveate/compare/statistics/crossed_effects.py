@@ -164,6 +164,12 @@ def with_seeds(c: Components, seeds: int) -> Components:
     )
 
 
+def with_items(c: Components, items: int) -> Components:
+    """Return the components expected with another number of items and the same variances."""
+    seed_variance = max(c.ms_seed - c.ms_rest, 0.0) / c.items
+    return replace(c, items=items, ms_seed=items * seed_variance + min(c.ms_rest, c.ms_seed))
+
+
 def _tail(distance: float, variances: np.ndarray, weights: np.ndarray) -> float:
     """Return the probability that |estimate - truth| is at least ``distance``."""
     with np.errstate(divide="ignore", invalid="ignore"):

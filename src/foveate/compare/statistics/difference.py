@@ -34,6 +34,8 @@ class Difference:
             comparisons, because they are too unlike it.
         seeds_to_know: The least total number of seeds with a chance of 80 % of a verdict; ``seeds`` if there
             is one, None if seeds will not do (or without an interval).
+        items_to_know: The least total number of test items with that chance on the same seeds, where seeds
+            will not do; None if items will not do either.
         chance_worth: Probability that the true gain is at least the margin, in [0, 1], under the prior of
             ``outlook``; None without a margin or without an interval.
         seed_sd: Standard deviation of one seed's difference, the sampling of items taken out.
@@ -53,6 +55,7 @@ class Difference:
     level: float = 0.95
     own_variance: bool = False
     seeds_to_know: int | None = None
+    items_to_know: int | None = None
     chance_worth: float | None = None
     seed_sd: float | None = None
     item_share: float | None = None
@@ -85,11 +88,11 @@ def describe(
     ends, p = interval(c, level), p_value(c)
     if ends is None or p is None:
         return Difference(c.mean, None, None, None, None, None, None, paired, c.seeds, level)
-    judged = c.seeds >= power.LEAST_SEEDS
+    judged, once_more = c.seeds >= power.LEAST_SEEDS, level if further is None else further
     if judged and power.tells(ends, margin):
         known: int | None = c.seeds
     else:
-        known = outlook.seeds_to_know(c, level if further is None else further, margin)
+        known = outlook.seeds_to_know(c, once_more, margin)
     gain, seed_part = c.mean if higher_is_better else -c.mean, max(c.ms_seed - c.ms_rest, 0.0)
     all_parts = c.variance * c.seeds * c.items
     return Difference(
@@ -105,6 +108,7 @@ def describe(
         level=level,
         own_variance=c.own_variance,
         seeds_to_know=known,
+        items_to_know=outlook.items_to_know(c, once_more, margin) if known is None else None,
         chance_worth=outlook.chance_worth(gain, float(np.sqrt(c.variance)), margin),
         seed_sd=float(np.sqrt(seed_part / c.items)),
         item_share=1 - seed_part / all_parts if all_parts > 0 else 1.0,

@@ -1,4 +1,4 @@
-"""The outlook: the chance of a verdict, the seeds that it takes, the chance of a gain worth having.
+"""The outlook: the chance of a verdict, the seeds or items that it takes, the chance of a gain worth having.
 
 The predictions draw what is not known yet. The seed variance is fiducial, ms_seed / W with W ~ chi2(f) / f,
 as in the interval; given it, the mean of this test set over all seeds is normal around the mean seen, and the
@@ -18,13 +18,21 @@ from functools import lru_cache
 import numpy as np
 from scipy import stats
 
-from foveate.compare.statistics.crossed_effects import Components, half_width, unseen_share, with_seeds
+from foveate.compare.statistics.crossed_effects import (
+    Components,
+    half_width,
+    unseen_share,
+    with_items,
+    with_seeds,
+)
 from foveate.compare.statistics.power import LEAST_SEEDS
 from foveate.compare.statistics.spending import Look
 
 MOST_SEEDS = 20  # more are impractical: then the answer is that seeds will not do
+MOST_ITEMS = 1000  # times the number there is: beyond that, the answer is that items will not do
 MORE_LIKELY_THAN_NOT = 0.6  # the most that is said where the standard error exceeds the margin
 _DRAWS = 2000
+_TINY = 1e-300
 _SLAB, _NIL, _LARGE = 0.4, 0.2, 3.0  # share of variants that do something; sds of both parts, in margins
 _RATIOS = np.concatenate(([0.0], np.logspace(-3, 3, 13)))  # of item variance to seed variance
 
@@ -76,6 +84,43 @@ def seeds_to_know(
     if not enough(high):
         return None
     while low < high:  # the chance rises with the seeds, so bisection works
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle + 1, high)
+    return high
+
+
+def items_to_know(c: Components, level: float, margin: float, chance: float = 0.8) -> int | None:
+    """Return the least total number of test items that give a verdict with the chance, on the same seeds.
+
+    Those there are count. The mean that all will show is normal around the mean seen, as widely as the
+    items to come leave open. None if ``MOST_ITEMS`` times the items do not have the chance, as
+    the seeds vary too much; None, too, without an interval.
+
+    Args:
+        c: The components of the comparison so far, seed mean square moderated.
+        level: Confidence of the interval at that look, in (0, 1).
+        margin: The least difference worth having, in the unit of ``c``.
+        chance: The predictive chance asked for, in (0, 1).
+    """
+    if not c.defined or c.seeds < LEAST_SEEDS:
+        return None
+
+    def enough(items: int) -> bool:
+        then = with_items(c, items)
+        half = half_width(then, level)
+        unseen = 0.0 if c.span is None else c.span * unseen_share(items, level)
+        half = max(half, unseen)
+        if 2 * half <= margin:  # whatever it shows, it excludes 0 or lies within the margin
+            return True
+        mean = stats.norm(c.mean, max(float(np.sqrt(max(c.variance - then.variance, 0.0))), _TINY))
+        beyond = mean.sf(half) + mean.cdf(-half)
+        inside = mean.cdf(margin - half) - mean.cdf(half - margin)
+        return bool(beyond + max(inside, 0.0) >= chance)
+
+    low, high = c.items + 1, c.items * MOST_ITEMS
+    if not enough(high):
+        return None
+    while low < high:
         middle = (low + high) // 2
         low, high = (low, middle) if enough(middle) else (middle + 1, high)
     return high

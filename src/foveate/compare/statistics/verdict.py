@@ -158,6 +158,9 @@ def to_know(d: Difference, terms: Terms) -> str:
     """Say what would decide an undecided difference: more seeds, more test items, or less noise."""
     if d.seeds_to_know is not None:
         return f"{_seeds(d.seeds_to_know)} in all would decide 8 of 10 such cases"
+    if d.items_to_know is not None:
+        enough = f"{d.items_to_know:,} {terms.items} in all"
+        return f"more seeds would not decide it, {enough} would in 8 of 10 such cases"
     if d.item_share is not None and d.item_share > 0.5:
         return f"more seeds alone would not decide it, that takes more {terms.items}"
     return f"more seeds would not decide it{too_noisy(d, terms)}"
