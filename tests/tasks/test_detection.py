@@ -65,7 +65,7 @@ def test_a_model_is_judged_by_the_boxes_that_it_finds():
     assert without == pytest.approx([task.value(np.delete(less.records, n, axis=0)) for n in range(6)])
     assert task.by_class(less.records).mean() == pytest.approx(less.score)
     batch = next(iter(feeds["test"].test(3)))
-    assert float(task.loss(Oracle(truths).train(), batch)) == 1.0  # the sum of its losses
+    assert task.loss(Oracle(truths).train(), batch).item() == 1.0  # the sum of its losses
 
 
 def test_what_does_not_go_together_is_refused():
@@ -76,7 +76,7 @@ def test_what_does_not_go_together_is_refused():
     with pytest.raises(ShapeError, match="does not detect"):
         task.expect_model("resnet18")
     with pytest.raises(ShapeError, match="expected a list with boxes"):
-        task.try_out("mine", nn.Sequential(Numbers()))
+        task.try_out("mine", Numbers())
     with pytest.raises(DataError, match="expected pictures with boxes"):
         Detection.expect(fv_scenes())
     with pytest.raises(OptionError, match="sees every image at a size of its own"):
@@ -87,7 +87,7 @@ def test_what_does_not_go_together_is_refused():
 
 
 class Numbers(nn.Module):
-    def forward(self, images):
+    def forward(self, images, targets=None):
         return torch.zeros(len(images), 3)
 
 
@@ -119,10 +119,10 @@ def test_pictures_on_which_variants_differ_come_first():
 def test_boxes_are_drawn_in_the_colours_of_their_classes():
     palette = np.array([[255, 0, 0], [0, 0, 255]], np.uint8)
     image = np.full((400, 500, 3), 128, np.uint8)
-    boxes = np.array([[100, 100, 200, 300], [250, 50, 480, 390]])
+    boxes = np.array([[100.0, 100, 200, 300], [250, 50, 480, 390]])
     drawn = np.asarray(draw_boxes(image, boxes, np.array([0, 1]), classes=("car", "sign"), palette=palette))
     assert drawn.shape == image.shape
-    for (left, top, right, bottom), colour in zip(boxes, palette, strict=True):
+    for (left, top, right, bottom), colour in zip(boxes.astype(int), palette, strict=True):
         assert (drawn[top + 50, left] == colour).all()
         assert (drawn[bottom - 1, (left + right) // 2] == colour).all()
     assert (drawn[200, 150] == 128).all()

@@ -25,7 +25,7 @@ from foveate.tasks.metrics.boxes.match_boxes import overlaps
 SHOWN = 0.5  # score from which on a box is drawn
 _SAME = 0.5  # overlap from which on two boxes of a class are one
 
-Found = Float32[np.ndarray, "n 6"]
+Found = Float32[np.ndarray, "_ 6"]
 
 
 def box_pictures(
