@@ -45,7 +45,7 @@ def changed(
         [[15.0, 0.0, 20.0, 5.0]]
     """
     height, width = image.shape[-2:]
-    marked = tv_tensors.BoundingBoxes(boxes, format="XYXY", canvas_size=(height, width))  # type: ignore[call-arg]
+    marked = tv_tensors.BoundingBoxes(boxes, format="XYXY", canvas_size=(height, width))
     scale = 1.0
     if augmentation.scales:
         top, left, rows, columns = _part(height, width, draws, anywhere=augmentation.shifts)

@@ -7,6 +7,7 @@ each digit is, and which it is. A box is the place that a digit has with its mar
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -36,8 +37,8 @@ def box_scenes(
         >>> data, len(data.boxes["train"][0])
         (BoxData(scenes: 3 classes; train 20, test 10), 4)
     """
-    images = scenes(train=train, val=val, test=test, size=size, seed=seed, **options)
-    settings = scene_options(size=size, seed=seed, **options)
+    asked: dict[str, Any] = {"size": size, "seed": seed, **options}
+    images, settings = scenes(train=train, val=val, test=test, **asked), scene_options(**asked)
     boxes = {}
     for name, split in images.splits.items():
         plan = scene_layout(settings, name, 0, len(split))

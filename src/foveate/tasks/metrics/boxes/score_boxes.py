@@ -39,10 +39,10 @@ def score_boxes(name: str, predictions: Sequence[Any] | Any, truths: Sequence[An
         )
     found = [_detected(one) for one in given]
     boxes = [
-        Boxes.of(*(_part(one, part) for part in ("boxes", "labels")), one.get("crowd"), one.get("area"))
+        Boxes.of(_part(one, "boxes"), _part(one, "labels"), one.get("crowd"), one.get("area"))
         for one in true
     ]
-    labels = np.concatenate([one.labels for one in (*found, *boxes)])
+    labels = np.concatenate([*(one.labels for one in found), *(one.labels for one in boxes)])
     if labels.size and labels.min() < 0:
         raise DataError(f"score: got the label {labels.min()}, expected numbers from 0.")
     classes = int(labels.max(initial=0)) + 1
