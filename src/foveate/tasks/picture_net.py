@@ -168,7 +168,7 @@ def _batches(feed: PosedFeed, size: int, steps: int) -> Iterator[tuple[Tensor, T
     while done < steps:
         for batch in feed.train(batch_size=size, seed=_SEED, epoch=epoch):
             if done < steps:
-                yield batch.images, batch.conditions
+                yield batch.images, batch.shown
             done += 1
         epoch += 1
 

@@ -39,8 +39,7 @@ def score_boxes(name: str, predictions: Sequence[Any] | Any, truths: Sequence[An
         )
     found = [_detected(one) for one in given]
     boxes = [
-        Boxes.of(_part(one, "boxes"), _part(one, "labels"), one.get("crowd"), one.get("area"))
-        for one in true
+        Boxes.of(_part(one, "boxes"), _part(one, "labels"), one.get("crowd"), one.get("area")) for one in true
     ]
     labels = np.concatenate([*(one.labels for one in found), *(one.labels for one in boxes)])
     if labels.size and labels.min() < 0:
