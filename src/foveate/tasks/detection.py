@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -325,7 +325,7 @@ def _boxes(data: Data) -> BoxData:
             f"{data.name}: got {type(data).__name__}, expected pictures with boxes. Write --task "
             f"{data.task}, or open it with --task detection."
         )
-    return cast(BoxData, data)
+    return data
 
 
 def _usual_size(data: BoxData) -> tuple[int, int]:

@@ -146,7 +146,7 @@ def test_what_cannot_be_read_says_why(tmp_path):
     with pytest.raises(DataError, match=r"names class 5, but there are 2"):
         open_boxes(root)
     (root / "train" / "labels" / "a.txt").write_text("0 40 30 20 10")
-    with pytest.raises(DataError, match="no share"):
+    with pytest.raises(DataError, match="not a share"):
         open_boxes(root)
     path = box_samples.voc(tmp_path / "voc")
     (path / "train" / "a.xml").write_text("<annotation><object><name>car</name></object></annotation>")
