@@ -1,6 +1,6 @@
 """The same test pictures under every variant of a detector: the true boxes, and what each one finds.
 
-Shapes  answers, one per image: float32 (N, 6), left, top, right, bottom in pixels, score, number of the class.
+Shapes  answers, one per image: float32 (N, 6), left, top, right, bottom in pixels, score, class number.
 """
 
 from __future__ import annotations
