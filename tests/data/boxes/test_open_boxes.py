@@ -109,7 +109,8 @@ def test_boxes_are_turned_with_a_picture_that_exif_turns(tmp_path):
     path = box_samples.coco(tmp_path, splits=("pool",)) / "pool" / "_annotations.coco.json"
     exif = Image.Exif()
     exif[0x0112] = 6  # turn it by 90 degrees to the right
-    Image.open(tmp_path / "pool" / "a.png").save(tmp_path / "pool" / "a.png", exif=exif)
+    with Image.open(tmp_path / "pool" / "a.png") as image:
+        image.save(tmp_path / "pool" / "a.png", exif=exif)
     data = open_boxes(path, shares=(0.4, 0.0, 0.6))
     boxes = {
         name: one

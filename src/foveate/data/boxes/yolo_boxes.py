@@ -131,8 +131,8 @@ def _row(where: str, words: Sequence[str]) -> Row:
         )
     if np.abs(numbers).max() > _FAR:
         raise DataError(
-            f"{where}: {numbers.max():g} is not a share of the picture's width or height, from 0 to 1. Divide "
-            "pixels by the picture's size."
+            f"{where}: {numbers.max():g} is not a share of the picture's width or height, from 0 to 1. "
+            "Divide pixels by the picture's size."
         )
     if len(numbers) > _BOX:
         points = numbers.reshape(-1, 2)
