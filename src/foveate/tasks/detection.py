@@ -208,7 +208,7 @@ class Detection(Task):
 
     def try_out(self, name: str, model: nn.Module) -> None:
         """Find boxes in an image, and take the losses of two, with boxes of the first and the last class."""
-        try_detector(name, model, *self.training_example())
+        try_detector(name, model, *self.training_example(model))
 
     def example(self, items: int = 2) -> list[Tensor]:
         """Return images (3, H, W) of the usual size."""
@@ -216,7 +216,9 @@ class Detection(Task):
         noise = torch.rand(items, 3, height, width, generator=torch.Generator().manual_seed(0))
         return list(noise)
 
-    def training_example(self, items: int = 2) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
+    def training_example(
+        self, model: nn.Module, items: int = 2
+    ) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
         """Return images, and a target for each: a box of the first and of the last class in turn."""
         height, width = self.inputs["size"]
         box = torch.tensor([[0.25 * width, 0.25 * height, 0.75 * width, 0.75 * height]])

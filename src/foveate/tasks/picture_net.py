@@ -21,7 +21,7 @@ from jaxtyping import Float, Float64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from foveate.data.cache import cache_folder
+from foveate.data.cache_folder import cache_folder
 from foveate.data.posed.posed_feed import PosedFeed
 from foveate.errors import CheckpointError
 from foveate.running import eval_no_grad
