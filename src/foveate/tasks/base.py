@@ -264,7 +264,7 @@ class Task(ABC):
         return self.example(items)
 
     def training_example(self, model: nn.Module, items: int = 2) -> Any:
-        """Return what a model is called with in training: ``example_for``, unless it takes its targets too."""
+        """Return what a model is called with in training: ``example_for``, and targets if it takes them."""
         return self.example_for(model, items)
 
     def parts(self, model: nn.Module) -> Mapping[str, Part]:
