@@ -195,7 +195,7 @@ def everything() -> dict:
     result, rng = example(pictures=1), random.Random(1)
     names = [variant["name"] for variant in result["variants"]]
     result["pictures"] += [_pixels(names, rng), *_texts(names, rng), _generated(names, rng)]
-    result["pictures"].append(_boxes(names, rng))  # behind the others, whose places tests know
+    result["pictures"].insert(-1, _boxes(names, rng))  # tests know the places of the others
     result["question"] |= {"task": "several", "facts": ["10 classes", "48 px"]}
     result["variants"][4] |= {"name": "resnet14", "spec": None, "model": "resnet14(width=8)", "gates": []}
     for variant in result["variants"]:
