@@ -29,7 +29,8 @@ def score_boxes(name: str, predictions: Sequence[Any] | Any, truths: Sequence[An
 
     Example:
         >>> true = [{"boxes": [[0, 0, 10, 10]], "labels": [0]}]
-        >>> score_boxes("map", [{"boxes": [[0, 0, 10, 8]], "scores": [0.9], "labels": [0]}], true)
+        >>> found = [{"boxes": [[0, 0, 10, 8]], "scores": [0.9], "labels": [0]}]
+        >>> round(score_boxes("map", found, true), 3)
         0.7
     """
     metric, given, true = parse_box_metric(name), list(predictions), list(truths)
