@@ -23,6 +23,7 @@ from foveate.infer.load import load
 from foveate.infer.look_figures import Look
 from foveate.infer.seen import Seen
 from foveate.inputs import expect_model
+from foveate.large_pictures import LargePictures
 from foveate.models.made_for import USUAL
 from foveate.models.normalisation import model_normalisation
 from foveate.models.outputs import main_output
@@ -87,7 +88,8 @@ def look(
     network, notes = whole_model.model, []
     batch, pixels, names = _inputs(whole_model, images)
     pictures = []
-    for image, picture, name in zip(batch.split(1), pixels, names, strict=True):
+    for row, (picture, name) in enumerate(zip(pixels, names, strict=True)):
+        image = batch[row : row + 1]
         seen = Seen(name, picture)
         if methods is None or ATTENTION in methods:
             seen.calls, why = _recorded(network, image, layer)
@@ -99,6 +101,8 @@ def look(
     explained = [name for name in methods or [USUAL_METHOD] if name != ATTENTION]
     for name in explained:
         try:
+            if isinstance(batch, LargePictures):
+                raise OptionError("it takes whole pictures, and this model looks at parts of them")
             maps = explain(
                 network, batch, name, target, layer if methods and ATTENTION not in methods else None
             )
@@ -145,7 +149,7 @@ def _known(
     return FoundModel(type(model).__name__, model, form)
 
 
-def _inputs(found: FoundModel, images: object) -> tuple[Tensor, list[np.ndarray], list[str]]:
+def _inputs(found: FoundModel, images: object) -> tuple[Tensor | LargePictures, list[np.ndarray], list[str]]:
     """Return the batch as the model takes it, its pixels as people see them, and names."""
     device = device_of(found.model)
     if isinstance(images, Tensor):
@@ -162,6 +166,10 @@ def _inputs(found: FoundModel, images: object) -> tuple[Tensor, list[np.ndarray]
         raise DataError("look: got no picture. Give files, folders, patterns, PIL pictures or arrays.")
     names = [Path(one).name if isinstance(one, str | Path) else "" for one in given]
     names = [name or other for name, other in zip(names, _numbered(len(given)), strict=True)]
+    task = getattr(found.model, "__dict__", {}).get("task")
+    parts = None if task is None else task.in_parts(found.model, given)
+    if parts is not None:
+        return parts[0].to(device), parts[1], names
     pixels = [pixels_of(one, found.form) for one in given]
     return batch_of(pixels, found.form, device), pixels, names
 
@@ -170,7 +178,9 @@ def _numbered(count: int) -> list[str]:
     return [f"picture {number}" for number in range(1, count + 1)]
 
 
-def _recorded(network: nn.Module, image: Tensor, layer: str | None) -> tuple[list[AttentionMap], str]:
+def _recorded(
+    network: nn.Module, image: Tensor | LargePictures, layer: str | None
+) -> tuple[list[AttentionMap], str]:
     """Return every call of one picture, and why there is none."""
     options = {} if layer is None else {"layers": layer}
     with eval_no_grad(network), record(network, device="cpu", **options) as maps:  # type: ignore[arg-type]
@@ -178,7 +188,7 @@ def _recorded(network: nn.Module, image: Tensor, layer: str | None) -> tuple[lis
     return list(maps.in_order), maps.note
 
 
-def _prediction(found: FoundModel, image: Tensor) -> list[tuple[str, float]]:
+def _prediction(found: FoundModel, image: Tensor | LargePictures) -> list[tuple[str, float]]:
     """Return the most probable labels; nothing of a model that does not classify whole pictures."""
     task = getattr(found.model, "__dict__", {}).get("task")
     with eval_no_grad(found.model):
@@ -197,7 +207,7 @@ def _prediction(found: FoundModel, image: Tensor) -> list[tuple[str, float]]:
 
 def _add_attention(
     network: nn.Module,
-    batch: Tensor,
+    batch: Tensor | LargePictures,
     pictures: Sequence[Seen],
     layer: str | None,
     head: int | None,
