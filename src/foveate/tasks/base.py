@@ -368,9 +368,9 @@ class Task(ABC):
     def in_parts(
         self, model: nn.Module, files: Sequence[object]
     ) -> tuple[LargePictures, list[np.ndarray]] | None:
-        """Return the user's pictures as a model takes them that looks at parts, for who draws where it looks.
+        """Return the user's pictures for a model that looks at parts of them, to draw where it looks.
 
-        Beside them a small square of each to draw on, uint8 (S, S, 3). None if the model takes whole pictures.
+        Beside them a small square of each to draw on, uint8 (S, S, 3). None if a model takes whole pictures.
         """
         return None
 
