@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from foveate.data.images.open_image import USUAL as USUAL_READING
@@ -16,6 +18,9 @@ from foveate.data.picture_form import PictureForm
 from foveate.data.prepare_pictures import batch_of, pixels_of
 from foveate.errors import DataError, FoveateError, OptionError, ShapeError
 from foveate.explain.explain import explain
+from foveate.explain.judging.judge import BASELINES
+from foveate.explain.judging.judge import judge as judge_maps
+from foveate.explain.judging.judgement import Judgement
 from foveate.explain.record import record
 from foveate.explain.recording.attention_map import AttentionMap
 from foveate.infer.find_model import FoundModel, find_model
@@ -49,12 +54,13 @@ def look(
     weights: str | Path | None = None,
     untrained: bool = False,
     trust_code: bool = False,
+    judge: bool = False,
 ) -> Look:
     """Return where a model looks: figures that a notebook shows, files, and an atlas.
 
     Args:
-        model: A module; what ``fv.load`` or ``fv.train`` returned; the folder of a study or of a training; or
-            a name that ``fv.create_model`` takes, which gets its published weights.
+        model: A module; what ``fv.load``, ``fv.train`` or ``find_model`` returned; the folder of a study or
+            of a training; or a name that ``fv.create_model`` takes, which gets its published weights.
         images: Files, folders, lists, patterns, PIL pictures or arrays (H, W, 3) uint8; or a batch
             (B, 3, H, W) as the model takes it. Of a model that translates: sentences.
         method: Names of ``fv.explanations``, and ``"attention"`` for recorded weights. By default attention,
@@ -68,6 +74,7 @@ def look(
         weights: A file of weights, for a model by name.
         untrained: Leave a model by name with random weights.
         trust_code: Whether code of other packages that a folder names may run; see ``fv.load``.
+        judge: Whether the maps are judged, too, on the same pictures, by deletion and insertion.
 
     Raises:
         CheckpointError, UnknownNameError: There is no such model.
@@ -84,6 +91,8 @@ def look(
     methods = [method] if isinstance(method, str) else None if method is None else list(method)
     whole_model = _known(model, size, weights, untrained, trust_code)
     if not isinstance(whole_model, FoundModel):  # it answers in words
+        if judge:
+            raise OptionError("judge: goes with maps over pictures, and this model answers in words.")
         return _of_words(whole_model, images)
     network, notes = whole_model.model, []
     batch, pixels, names = _inputs(whole_model, images)
@@ -122,13 +131,73 @@ def look(
     )
     if not any(seen.maps or seen.calls for seen in pictures):
         raise OptionError(f"look: nothing can be drawn of {whole_model.name}. {' '.join(found.notes)}")
+    if judge:
+        found.judgement = judge_look(whole_model, batch, pictures, target)
     return found
+
+
+def judge_look(
+    found: FoundModel,
+    batch: Float[Tensor, "b 3 h w"],
+    pictures: Sequence[Seen],
+    target: object = None,
+    *,
+    masks: object = None,
+    labels: Sequence[int] | None = None,
+    baselines: Sequence[str] = BASELINES,
+) -> Judgement:
+    """Return what deletion, insertion and true masks say about every map that all of the pictures have.
+
+    Places that a map says nothing about, such as a border without a patch, count as its lowest ones. The
+    intervals are over the pictures, so a single one has none.
+
+    Args:
+        found: The model.
+        batch: The pictures as the model takes them.
+        pictures: The same, with their maps.
+        target: What the maps explain; see ``fv.explain``.
+        masks: Where the object is (B, H, W), if that is known; see ``fv.judge``.
+        labels: The true classes, likewise.
+        baselines: What the maps are judged beside.
+
+    Raises:
+        OptionError: No map is there for all of the pictures.
+        ShapeError: The model does not answer with a probability of what the maps explain.
+    """
+    names = [name for name in pictures[0].maps if all(name in seen.maps for seen in pictures)]
+    if not names:
+        raise OptionError("judge: there is no map that all of the pictures have. Look with another method.")
+    size = (batch.shape[-2], batch.shape[-1])
+    maps = {name: torch.stack([_on_picture(seen.maps[name], size) for seen in pictures]) for name in names}
+    form = found.form
+    return judge_maps(
+        found.model,
+        batch,
+        {name: one.to(batch.device) for name, one in maps.items()},
+        masks=masks,
+        target=target,
+        labels=labels,
+        baselines=baselines,
+        normalisation=(form.mean, form.std),
+    )
+
+
+def _on_picture(values: object, size: tuple[int, int]) -> Float[Tensor, "h w"]:
+    """Return a map on the grid of its picture, without gaps."""
+    whole = torch.as_tensor(values).float()
+    if whole.isfinite().any():
+        whole = torch.nan_to_num(whole, nan=float(whole[whole.isfinite()].min()))
+    if tuple(whole.shape) == size:
+        return whole
+    return F.interpolate(whole[None, None], size=size, mode="bilinear", align_corners=False)[0, 0]
 
 
 def _known(
     model: Any, size: int | None, weights: str | Path | None, untrained: bool, trust_code: bool
 ) -> FoundModel | nn.Module:
     """Return the model with what is known about it; one that answers in words as it is."""
+    if isinstance(model, FoundModel):
+        return model
     if isinstance(model, str | Path):
         if Path(model).is_dir():
             loaded = load(model, trust_code=trust_code)
