@@ -132,6 +132,8 @@ def look(
     if not any(seen.maps or seen.calls for seen in pictures):
         raise OptionError(f"look: nothing can be drawn of {whole_model.name}. {' '.join(found.notes)}")
     if judge:
+        if isinstance(batch, LargePictures):
+            raise OptionError("judge: it takes whole pictures, and this model looks at parts. Leave it out.")
         found.judgement = judge_look(whole_model, batch, pictures, target)
     return found
 
