@@ -107,7 +107,7 @@ class Reader(nn.Module):
     ) -> tuple[Look, State]:
         """Return what was read, and the reader's part of the state after the last step.
 
-        ``mean`` is a faster way to the product of weights and entries, where there is one; see ``shared_mean``.
+        ``mean`` is a faster way to the product of weights and entries, if there is one; see ``shared_mean``.
         """
         read, entries, mask = self.read, memory.entries, memory.mask
         if isinstance(read, FixedRead):

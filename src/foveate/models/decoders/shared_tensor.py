@@ -34,7 +34,7 @@ def shared(x: Tensor) -> Callable[[int], Tensor]:
 
 
 def shared_mean(x: Tensor) -> Callable[[Tensor], Tensor]:
-    """Return a function that is called with weights (b, T, N), and returns them times the first b of (B, N, D).
+    """Return a function from weights (b, T, N) to their products with the first b of (B, N, D).
 
     Example:
         >>> mean = shared_mean(torch.eye(2).expand(3, 2, 2))

@@ -1,10 +1,11 @@
 """The cross-entropy of words with label smoothing, of which a large vocabulary feels every pass over it.
 
 Formula mean over rows of -(1 - s) log p(w) - s mean_v log p(v), for the rows whose word counts
-Paper   smoothing: Szegedy et al. Rethinking the Inception Architecture. CVPR 2016. arXiv:1512.00567, section 7.
+Paper   smoothing: Szegedy et al. Rethinking the Inception Architecture. CVPR 2016. arXiv:1512.00567,
+        section 7.
 Shapes  logits (R, V), words (R,) -> a number.
-Differs in nothing from ``F.cross_entropy``, which runs where this is no faster. Its backward pass lays two
-        gradients of (R, V) out before it has the third; here the gradient is written once, block by block.
+Differs not from ``F.cross_entropy``, which runs where this is no faster. Its backward pass lays out two
+        gradients of (R, V) before it has the third; here the gradient is written once, block by block.
 """
 
 from __future__ import annotations

@@ -14,13 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from heapq import merge
-from itertools import islice
+from itertools import accumulate, islice
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int64
 
 BEAM = 40
+_FEW = 16  # words that are counted faster one by one
 
 
 class Match(NamedTuple):
@@ -61,8 +62,9 @@ def align(
     paths = [_Path(0, 0, 0, -1, used, None)]
     for place, matches in enumerate(possible):
         sure = fixed[place]
-        if sure is not None:
-            grown = [_with(path, sure, path.distance + abs(place - sure.word)) for path in paths]
+        if sure is not None or not any(matches):
+            further = 0 if sure is None else abs(place - sure.word)
+            grown = [_with(path, sure, path.distance + further) for path in paths]
             paths = sorted(grown, key=lambda path: path[:3])
             continue
         streams = (one for n, path in enumerate(paths) for one in _growing(path, n, place, matches))
@@ -141,19 +143,25 @@ def _growing(path: _Path, number: int, place: int, possible: tuple[int, int]) ->
         free = words & ~path.used
         if not free:
             continue
-        own = _places(free)
-        sums = np.append(distance, distance + np.abs(place - own).cumsum())
+        own: Sequence[int] | np.ndarray = _places(free)
+        sums: Sequence[int] | np.ndarray
+        if len(own) <= _FEW:
+            sums = list(accumulate((abs(place - word) for word in own), initial=distance))
+        else:
+            sums = np.append(distance, distance + np.abs(place - np.asarray(own)).cumsum())
         about = (path, number, stage, tried)
         yield _others(about, own, sums)
         if path.end >= 0 and free >> path.end & 1:
-            n = int(own.searchsorted(path.end))
+            n = (free & ((1 << path.end) - 1)).bit_count()
             yield (_step(*about, n, path.end, int(sums[n])),)
         # the original charges the distance of a match to what is tried afterwards
         distance, tried = int(sums[-1]), tried + len(own)
     yield (_Step(path.missed, path.chunks + (path.end >= 0), distance, number, tried, path, None),)
 
 
-def _others(about: tuple[_Path, int, int, int], words: np.ndarray, sums: np.ndarray) -> Iterator[_Step]:
+def _others(
+    about: tuple[_Path, int, int, int], words: Sequence[int] | np.ndarray, sums: Sequence[int] | np.ndarray
+) -> Iterator[_Step]:
     """Yield the matches that do not continue a chunk, in which no rank is below the one before."""
     for n in range(len(words)):
         if words[n] != about[0].end:
@@ -165,10 +173,16 @@ def _step(path: _Path, number: int, stage: int, tried: int, n: int, word: int, d
     return _Step(path.missed - (stage == 0), chunks, distance, number, tried + n, path, Match(word, stage))
 
 
-def _places(bits: int) -> Int64[np.ndarray, " n"]:
+def _places(bits: int) -> Sequence[int] | Int64[np.ndarray, " n"]:
     """Return where the ones are, from the lowest."""
-    data = np.frombuffer(bits.to_bytes(-(-bits.bit_length() // 8), "little"), np.uint8)
-    return np.flatnonzero(np.unpackbits(data, bitorder="little"))
+    if bits.bit_count() > _FEW:
+        data = np.frombuffer(bits.to_bytes(-(-bits.bit_length() // 8), "little"), np.uint8)
+        return np.flatnonzero(np.unpackbits(data, bitorder="little"))
+    found = []
+    while bits:
+        found.append((bits & -bits).bit_length() - 1)
+        bits &= bits - 1
+    return found
 
 
 def _with(path: _Path, match: Match | None, distance: int) -> _Path:
