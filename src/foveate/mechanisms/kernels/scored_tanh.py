@@ -43,4 +43,5 @@ class _QuickTanh(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         (y,) = ctx.saved_tensors
-        return torch.ops.aten.tanh_backward(grad, y)  # type: ignore[no-any-return]
+        found: Tensor = torch.ops.aten.tanh_backward(grad, y)
+        return found
