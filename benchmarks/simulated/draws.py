@@ -21,6 +21,7 @@ NOISES: dict[str, Callable[[int], list[float]]] = {  # of the baseline and k var
     "equal": lambda k: [1.0] * (k + 1),
     "one 3 times": lambda k: [1.0, 3.0] + [1.0] * (k - 1),
     "one pair 0.3": lambda k: [0.3, 0.3] + [1.0] * (k - 1),
+    "one pair 0.1": lambda k: [0.1, 0.1] + [1.0] * (k - 1),
     "baseline 3": lambda k: [3.0] + [1.0] * k,
     "half 5 times": lambda k: [1.0] + [5.0] * max(k // 2, 1) + [1.0] * (k - max(k // 2, 1)),
 }

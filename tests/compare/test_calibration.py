@@ -40,6 +40,14 @@ def test_whole_studies_of_equal_and_unequal_variants(case: str, variants: int):
     assert not_above(share, 600)
 
 
+@pytest.mark.parametrize(
+    "case", ["equal", "one pair 0.1", pytest.param("half 5 times", marks=pytest.mark.nightly)]
+)
+def test_whole_studies_of_eight_seeds_where_a_quiet_variant_is_judged_by_itself(case: str):
+    share, _ = whole_studies.whole(400, 8, 2, case)
+    assert not_above(share, 400)
+
+
 def test_moderation_narrows_the_intervals_of_equal_variants():
     """Own variances alone give a half width of 7.2 sds of one run with five comparisons and three seeds."""
     rng = np.random.default_rng(0)

@@ -47,6 +47,24 @@ def test_one_that_is_significantly_noisier_is_judged_by_its_own_variance(seeds: 
     assert found["v1"].ms_seed == pytest.approx((1 + lent) / 2)
 
 
+def test_one_that_is_significantly_quieter_than_all_is_judged_by_its_own_variance_and_lends_nothing():
+    limit = stats.f.isf(0.005, 7, 7)
+    above, below = (family(1.0, limit * factor, 12.0, seeds=8) for factor in (0.99, 1.01))
+    assert not moderate(above)["v1"].own_variance
+    found = moderate(below)
+    assert found["v1"] == replace(below["v1"], own_variance=True)
+    rest = {name: c for name, c in below.items() if name != "v1"}
+    assert {name: found[name] for name in rest} == moderate(rest)
+    few = moderate(family(1.0, 1e3, 2e3, seeds=7))
+    assert not few["v1"].own_variance and few["v1"].ms_seed > 500  # so few may be small by luck
+
+
+def test_beside_a_quiet_one_a_lone_other_stays_as_it_is():
+    found = moderate(family(1.0, 100.0, seeds=8))
+    assert all(c.own_variance and c.seed_df == 7 for c in found.values())
+    assert [c.ms_seed for c in found.values()] == [1.0, 100.0]
+
+
 def test_no_mean_square_is_below_that_of_the_rest():
     assert all(c.ms_seed == 3.0 for c in moderate(family(1.0, 2.0, rest=3.0)).values())
 

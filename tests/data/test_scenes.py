@@ -10,7 +10,7 @@ from sklearn.preprocessing import StandardScaler
 
 from foveate.data.scenes.open_scenes import scene_boxes, scene_images, scene_layout, scenes
 from foveate.data.scenes.scene_layout import SceneOptions
-from foveate.data.scenes.scene_paint import MARK, _samples
+from foveate.data.scenes.scene_paint import MARK, digit_samples
 from foveate.errors import OptionError
 
 OPTIONS = SceneOptions()
@@ -75,10 +75,10 @@ def test_the_mask_shows_where_the_mark_is():
 
 def test_no_handwritten_sample_is_in_two_splits():
     whole = {image.tobytes() for image in (load_digits().images / 16).astype(np.float32)}
-    parts = [{image.tobytes() for image in _samples(split)[0]} for split in range(3)]
+    parts = [{image.tobytes() for image in digit_samples(split)[0]} for split in range(3)]
     assert sum(map(len, parts)) == len(set.union(*parts)) == len(whole)
     for split in range(3):
-        assert np.bincount(_samples(split)[1]).min() > 30
+        assert np.bincount(digit_samples(split)[1]).min() > 30
 
 
 @pytest.fixture(scope="module")

@@ -31,7 +31,7 @@ def latencies(models: Mapping[str, nn.Module], task: Task, batch: int) -> dict[s
 
 def memory(model: nn.Module, task: Task, batch: int) -> dict[str, int]:
     """Return the peak memory in bytes of inference and of training with a batch."""
-    inputs = task.example(min(batch, LARGEST_BATCH))
+    inputs = task.example_for(model, min(batch, LARGEST_BATCH))
     with lone_values(model):
         return {
             "inference": peak_memory(model, inputs, training=False),
@@ -41,7 +41,8 @@ def memory(model: nn.Module, task: Task, batch: int) -> dict[str, int]:
 
 def _series(models: Mapping[str, nn.Module], task: Task, items: int) -> dict[str, Any]:
     inputs = task.example(items)
-    first = measure(models, inputs, rounds=2, warmup=1)
+    own = {name: task.example_for(model, items) for name, model in models.items()}
+    first = measure(models, inputs, rounds=2, warmup=1, examples=own)
     once = sum(latency.median for latency in first.values()) / 1000
     rounds = int(min(ROUNDS, max(5, BUDGET / max(once, 1e-6))))
-    return dict(measure(models, inputs, rounds=rounds, warmup=1))
+    return dict(measure(models, inputs, rounds=rounds, warmup=1, examples=own))

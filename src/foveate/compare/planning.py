@@ -209,7 +209,8 @@ def with_costs(plan: StudyPlan, task: Task) -> StudyPlan:
     """Return the plan with what each variant costs: parameters, MACs of one item, bytes."""
     priced, build = [], Builder(plan, task)
     for variant in plan.variants:
-        found = cost(build(variant), task.example())
+        made = build(variant)
+        found = cost(made, task.example_for(made))
         priced.append(replace(variant, parameters=found.parameters, macs=found.macs, bytes=found.bytes))
     return replace(plan, variants=tuple(priced))
 

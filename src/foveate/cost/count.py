@@ -9,10 +9,11 @@ from torch import Tensor, nn
 
 from foveate.cost.counters import count_bytes, count_macs, count_parameters
 from foveate.inputs import Example, expect_inputs, expect_model
+from foveate.large_pictures import LargePictures
 from foveate.mechanisms.facets import Cost
 
 
-def cost(model: nn.Module, example: Example) -> Cost:
+def cost(model: nn.Module, example: Example | LargePictures) -> Cost:
     """Count what a model costs for one image in eval mode.
 
     The model, its modes and the random state are left as they were.
@@ -20,8 +21,8 @@ def cost(model: nn.Module, example: Example) -> Cost:
     Args:
         model: Any module.
         example: What the model takes: a batch (B, C, H, W), of which the first image is used; a list of
-            images (C, H, W), of which the first is used; a tuple of several such inputs, or a mapping of
-            keywords.
+            images (C, H, W), of which the first is used; large pictures, likewise; a tuple of several such
+            inputs, or a mapping of keywords.
 
     Returns:
         Parameters (shared ones once, frozen ones too), multiply-adds of one image (each counted once), and
@@ -37,13 +38,16 @@ def cost(model: nn.Module, example: Example) -> Cost:
         Cost(parameters=216, macs=21600, bytes=864)
     """
     expect_model(model)
-    expect_inputs(example, model)
+    if not isinstance(example, LargePictures):
+        expect_inputs(example, model)
     macs = count_macs(model, first_image(example))
     return Cost(parameters=count_parameters(model), macs=macs, bytes=count_bytes(model))
 
 
 def first_image(example: Any) -> Any:
     """Return the example cut down to its first image."""
+    if isinstance(example, LargePictures):
+        return example[:1]
     if isinstance(example, Tensor):
         return example[:1] if example.ndim else example
     if isinstance(example, Mapping):

@@ -44,6 +44,7 @@ def measure(
     rounds: int = 20,
     warmup: int = 3,
     training: bool = False,
+    examples: Mapping[str, Example] | None = None,
 ) -> dict[str, Latency]:
     """Time the models in turn.
 
@@ -52,6 +53,7 @@ def measure(
         example: An input that all of them take.
         rounds: How many times each model is timed; at least 2.
         warmup: How many times each model runs before that, untimed.
+        examples: Inputs of models that take another one, by the models' names.
         training: Time forward and backward in training mode instead of forward in eval mode.
 
     Returns:
@@ -63,16 +65,16 @@ def measure(
     if rounds < 2:
         raise OptionError(f"rounds: got {rounds}, expected at least 2: one round has no spread")
     times: dict[str, list[float]] = {name: [] for name in models}
-    names = list(models)
+    names, inputs = list(models), dict.fromkeys(models, example) | dict(examples or {})
     with ExitStack() as stack:
         for model in models.values():
             stack.enter_context(untouched(model, training=training))
         for _ in range(warmup):
             for name in names:
-                _call(models[name], example, training)
+                _call(models[name], inputs[name], training)
         for turn in range(rounds):
             for name in rotated(names, turn):
-                times[name].append(_call(models[name], example, training))
+                times[name].append(_call(models[name], inputs[name], training))
     return {name: _summary(values) for name, values in times.items()}
 
 

@@ -20,6 +20,7 @@ from jaxtyping import Bool, Int64, UInt8
 from foveate.data.class_numbers import IGNORE, MOST_CLASSES
 from foveate.data.images.levels import Levels
 from foveate.data.images.open_image import USUAL, Reading
+from foveate.data.large.large_picture import LargePicture
 from foveate.data.palette import default_palette
 from foveate.errors import DataError
 
@@ -45,6 +46,10 @@ class Split:
             ``DataError`` where a mask cannot be used.
         mask_files: The file behind each mask, or None if there are no such files.
         how: How the files become eight bits, the same for all files of the data.
+        pictures: Item number -> the image as a picture that is read in parts, or None if images are loaded
+            whole.
+        boxes: Item number -> boxes of what decides its label, int64 (n, 4): top, left, bottom, right in
+            pixels, the last two exclusive; or None if nobody knows.
 
     Raises:
         DataError: names, targets, groups or files differ in number.
@@ -60,6 +65,8 @@ class Split:
     masks: Callable[[int], UInt8[np.ndarray, "h w"]] | None = None
     mask_files: tuple[Path, ...] | None = None
     how: Reading = USUAL
+    pictures: Callable[[int], LargePicture] | None = None
+    boxes: Callable[[int], Int64[np.ndarray, "n 4"]] | None = None
 
     def __post_init__(self) -> None:
         for what in ("targets", "groups", "files", "mask_files"):
@@ -121,6 +128,11 @@ class ImageData:
         return "label" if train.targets.ndim == 1 else "labels"
 
     @property
+    def large(self) -> bool:
+        """Whether images are read in parts, not loaded whole."""
+        return self.splits["train"].pictures is not None
+
+    @property
     def items(self) -> dict[str, int]:
         """Return how many images each split has."""
         return {name: len(split) for name, split in self.splits.items()}
@@ -160,6 +172,7 @@ class ImageData:
     def __repr__(self) -> str:
         sizes = ", ".join(f"{name} {len(split)}" for name, split in self.splits.items())
         kind = {"label": "", "labels": ", several an image", "mask": ", masks"}[self.truth]
+        kind += ", read in parts" if self.large else ""
         return f"ImageData({self.name}: {len(self.classes)} classes{kind}; {sizes})"
 
 

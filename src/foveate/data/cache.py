@@ -11,7 +11,6 @@ Shapes  ``CachedSplit.images`` uint8 (N, 3, H, W), a view of the file with the c
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -21,6 +20,7 @@ from jaxtyping import UInt8
 
 from foveate.data.base import ImageData, Split
 from foveate.data.cache_content import fitted, fitted_masks, squares
+from foveate.data.cache_folder import cache_folder
 from foveate.data.cached_split import CachedSplit
 from foveate.data.canvas import Canvas, choose_canvas
 from foveate.data.sealed_array import not_read_back, open_sealed, write_sealed
@@ -58,11 +58,6 @@ def cache(data: ImageData, *, size: int | Canvas, folder: Path | None = None) ->
             for name, rows in data.pooled.rows.items()
         }
     return {name: _cached(data, name, split, canvas, folder) for name, split in data.splits.items()}
-
-
-def cache_folder() -> Path:
-    """Return where caches are kept: $FOVEATE_CACHE, or ~/.cache/foveate."""
-    return Path(os.environ.get("FOVEATE_CACHE") or Path("~/.cache/foveate").expanduser())
 
 
 def cache_file(data: ImageData, split: str, size: int | Canvas, folder: Path) -> Path:

@@ -91,6 +91,9 @@ class DataOptions:
     split_seed: int | None = None
     """Decides how data in one piece is cut. Default: 0."""
 
+    large: bool | None = None
+    """Read images in parts, not whole: overviews, and windows at full size. See docs/megapixel.md."""
+
     max_pixels: int | None = None
     """Pixels of the largest image that is decoded, for files that you trust."""
 

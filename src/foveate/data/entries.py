@@ -14,8 +14,10 @@ from foveate.data.fingerprint import hash_splits
 from foveate.data.images.common_levels import common_reading
 from foveate.data.images.decode import read
 from foveate.data.images.hash_files import hash_files, hash_images
+from foveate.data.images.levels import SIXTEEN
 from foveate.data.images.open_image import MOST_PIXELS, Reading
 from foveate.data.label_sets import as_truths, strata
+from foveate.data.large.content_key import content_key
 from foveate.data.masks.code import Code, MaskCode, masked
 from foveate.data.masks.scan_masks import MaskScan
 from foveate.data.printable import printable
@@ -35,6 +37,7 @@ class Entry:
         masks: The files of its mask; None if it has a label.
         inside: A file that is 0 where its mask does not count, or None.
         labels: The names of its classes, if there may be several.
+        boxes: Boxes of what decides its label, or None; see ``Split``.
     """
 
     name: str
@@ -45,6 +48,7 @@ class Entry:
     masks: tuple[Path, ...] | None = None
     inside: Path | None = None
     labels: tuple[str, ...] | None = None
+    boxes: tuple[tuple[int, int, int, int], ...] | None = None
 
 
 def data_from_entries(
@@ -60,6 +64,7 @@ def data_from_entries(
     palette: UInt8[np.ndarray, "k 3"] | None = None,
     notes: Sequence[str] = (),
     max_pixels: int = MOST_PIXELS,
+    large: bool = False,
 ) -> ImageData:
     """Return data of labelled or masked files, cut into splits if they state none.
 
@@ -75,6 +80,7 @@ def data_from_entries(
         palette: Colours of the classes.
         notes: What was decided by default.
         max_pixels: Pixels of the largest picture that is decoded.
+        large: Whether pictures are to be read in parts: none is decoded here; see ``in_parts``.
 
     Raises:
         DataError: a file cannot be opened, or train or test would be empty.
@@ -82,15 +88,22 @@ def data_from_entries(
     """
     entries, classes = [_printable(entry) for entry in entries], tuple(map(printable, classes))
     parts = _parts(entries, classes, seed, shares)
-    how, said = common_reading([entry.path for entry in entries], max_pixels)
+    files = [entry.path for entry in entries]
+    how, said = (Reading(SIXTEEN, max_pixels), ()) if large else common_reading(files, max_pixels)
     notes = [*notes, *said]
     options = dict(options) | ({"max_pixels": max_pixels} if max_pixels != MOST_PIXELS else {})
+    options |= {"large": True} if large else {}
     if "test" not in parts and "val" in parts:
         parts["test"] = parts.pop("val")
         notes.append("there is no test split: validation images are the test images")
     parts = {name: sorted(parts[name], key=lambda entry: entry.name) for name in SPLITS if parts.get(name)}
     splits = {name: _split(part, classes, code, how) for name, part in parts.items()}
-    contents = {name: _contents(part, code, scan or MaskScan(()), how) for name, part in parts.items()}
+    contents = {
+        name: [content_key(entry.path, how) for entry in part]
+        if large
+        else _contents(part, code, scan or MaskScan(()), how)
+        for name, part in parts.items()
+    }
     return ImageData(
         name=printable(source.stem if source.is_file() else source.name),
         classes=classes,
@@ -130,6 +143,7 @@ def _split(entries: Sequence[Entry], classes: tuple[str, ...], code: Code | None
         entry = entries[item]
         return masked(code, entry.masks or (), entry.path, entry.inside)
 
+    boxed = [entry.boxes for entry in entries if entry.boxes is not None]
     return Split(
         names=tuple(entry.name for entry in entries),
         targets=_targets(entries, classes),
@@ -139,6 +153,9 @@ def _split(entries: Sequence[Entry], classes: tuple[str, ...], code: Code | None
         masks=None if code is None else mask,
         mask_files=single if isinstance(code, MaskCode) else None,
         how=how,
+        boxes=(lambda item: np.array(boxed[item], dtype=np.int64).reshape(-1, 4))
+        if len(boxed) == len(entries)
+        else None,
     )
 
 

@@ -25,7 +25,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from foveate.data.base import ImageData, Split
-from foveate.data.cache import cache_folder
+from foveate.data.cache_folder import cache_folder
 from foveate.data.picture_encoder import Picture, PictureEncoder
 from foveate.data.sealed_array import not_read_back, open_sealed, write_sealed
 from foveate.errors import DataError, OptionError

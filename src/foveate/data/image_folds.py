@@ -82,6 +82,8 @@ def _pool(data: ImageData) -> Split:
         many=None,
         masks=either(train.masks, test.masks),
         mask_files=_joined(train.mask_files, test.mask_files),
+        pictures=either(train.pictures, test.pictures),
+        boxes=either(train.boxes, test.boxes),
     )
 
 
@@ -105,6 +107,8 @@ def _picked(pool: Split, rows: Int64[np.ndarray, " m"]) -> Split:
         files=some(pool.files),
         masks=moved(pool.masks),
         mask_files=some(pool.mask_files),
+        pictures=moved(pool.pictures),
+        boxes=moved(pool.boxes),
     )
 
 

@@ -25,7 +25,8 @@ def natural_size(data: ImageData, made_for: int, *, keep: bool) -> Canvas:
     try:
         if data.truth == "mask":
             return choose_canvas(data, min(*image_size(train, 0), LARGEST))
-        side = made_for if keep else min(made_for, *train.load(0).shape[:2])
+        height, width = train.load(0).shape[:2] if train.pictures is None else train.pictures(0).size
+        side = made_for if keep else min(made_for, height, width)
     except DataError:  # the check of the data comes next, and names this file with all others
         if data.truth == "mask":
             return choose_canvas(data, LARGEST)

@@ -16,6 +16,7 @@ from foveate.options import checked, seed_number
 
 Opened = TypeVar("Opened")
 _NAMED = {"images": "images", "masks": "masks", "inside": "ignore_outside"}
+SCENES, MEGAPIXEL = "scenes", "megapixel"  # the built-in data
 MANIFESTS = (".csv", ".tsv", ".parquet")
 
 
@@ -23,8 +24,9 @@ def open_data(source: object = None, /, *, seed: int = 0, **options: object) -> 
     """Open images with their labels or masks.
 
     Args:
-        source: None or "scenes" or "scenes(size=48, train=2000)" for the built-in scenes; the path of a
-            folder of class folders or of images and masks, of a .csv or .parquet manifest, or of COCO
+        source: None or "scenes" or "scenes(size=48, train=2000)" for the built-in scenes, "megapixel" or
+            "megapixel(size=1500, train=500)" for large ones, see ``megapixel``; the path of a folder of class
+            folders or of images and masks, of a .csv or .parquet manifest, or of COCO
             annotations; a dataset that yields (image, label), (image, labels) or (image, mask), or a mapping
             from split names to such; an ``ImageData`` passes through. A folder called scenes is "./scenes".
         seed: Decides how data that comes in one piece is split, and what the scenes show.
@@ -43,9 +45,11 @@ def open_data(source: object = None, /, *, seed: int = 0, **options: object) -> 
         return source
     seed_number("seed", seed)
     if source is None or means_scenes(source):
-        return call_opener("scenes", scenes, {"seed": seed, **scene_words(source), **options})
+        return call_opener(SCENES, scenes, {"seed": seed, **scene_words(source), **options})
+    if means_scenes(source, MEGAPIXEL):
+        return _open_megapixel({"seed": seed, **scene_words(source), **options})
     if isinstance(source, (str, Path)):
-        return _open_path(Path(source).expanduser(), {"seed": seed, **options})
+        return _read_as_asked(_open_path(Path(source).expanduser(), {"seed": seed, **options}))
     from foveate.data.datasets.open_dataset import open_dataset
 
     return call_opener("dataset", open_dataset, {"seed": seed, **options}, source)
@@ -63,23 +67,29 @@ def reopen(origin: Mapping[str, object]) -> ImageData:
             "opened from its description. Pass the dataset itself."
         )
     options = origin.get("options", {})
-    source = None if origin["source"] == "scenes" else origin["source"]  # whatever lies here by now
+    source = origin["source"]
+    if source in (SCENES, MEGAPIXEL):  # whatever lies here by now
+        source = None if source == SCENES else f"{MEGAPIXEL}()"
     return open_data(source, seed=origin.get("seed", 0), **options)  # type: ignore[arg-type]
 
 
-def means_scenes(source: object) -> bool:
+def means_scenes(source: object, name: str = SCENES) -> bool:
     """Tell whether a text means the built-in scenes, and not something on the disk.
+
+    Args:
+        source: What the user wrote.
+        name: Of the built-in data.
 
     Raises:
         OptionError: it may mean both.
     """
-    if not isinstance(source, str) or source.partition("(")[0].strip() != "scenes":
+    if not isinstance(source, str) or source.partition("(")[0].strip() != name:
         return False
     there = os.path.lexists(source)
-    if there and source.strip() == "scenes":
+    if there and source.strip() == name:
         raise OptionError(
-            '"scenes" is the name of the built-in data, and here is something of this name. Write ./scenes '
-            "for what is here, scenes() for the built-in data."
+            f'"{name}" is the name of the built-in data, and here is something of this name. Write ./{name} '
+            f"for what is here, {name}() for the built-in data."
         )
     return not there
 
@@ -90,12 +100,31 @@ def scene_words(source: object) -> dict[str, object]:
     Raises:
         OptionError: it cannot be read.
     """
-    if not isinstance(source, str) or source.strip() == "scenes":
+    if not isinstance(source, str) or "(" not in source:
         return {}
     try:
         return parse_call(source)[1]
     except SpecError as error:
         raise OptionError(f"{error}. Write scenes(size=48, train=2000): names and whole numbers.") from None
+
+
+def _open_megapixel(options: dict[str, object]) -> ImageData:
+    """Open megapixel scenes, and first the folder of small pictures that they are made of, if any."""
+    from foveate.data.megapixel.open_megapixel import megapixel
+
+    images = options.get("images")
+    if isinstance(images, (str, Path)):
+        options["images"] = _open_path(Path(images).expanduser(), {"seed": options["seed"]})
+    return call_opener(MEGAPIXEL, megapixel, options)
+
+
+def _read_as_asked(data: ImageData) -> ImageData:
+    """Return data whose images are read in parts if that was asked for."""
+    if not data.origin.get("options", {}).get("large"):  # type: ignore[attr-defined]
+        return data
+    from foveate.data.large.in_parts import read_in_parts
+
+    return read_in_parts(data)
 
 
 def _open_path(path: Path, options: dict[str, object]) -> ImageData:
@@ -148,7 +177,7 @@ def _open_folder(path: Path, options: dict[str, object]) -> ImageData:
         return call_opener("folder of classes", open_folder, options, path)
     if files := coco_files(path):
         return call_opener("COCO annotations", open_coco, options, path, files)
-    tree = scan(path.resolve())
+    tree = scan(path.resolve(), large=bool(options.get("large")))
     named = {what: options.get(word) for what, word in _NAMED.items()}
     pairs = find_pairs(tree, **named)  # type: ignore[arg-type]
     if pairs is not None:

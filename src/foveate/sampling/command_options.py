@@ -22,6 +22,10 @@ class DrawingOptions:
     """The pose, such as 30; numbers with commas if it has several; -45:45 goes from one to another. Default:
     drawn from the range of training."""
 
+    words: str | None = None
+    """A sentence, for a model that was trained with captions: "a seven leaning to the left". Default:
+    captions of training in turn."""
+
     number: int | None = None
     """How many pictures. Default: 16."""
 

@@ -1,4 +1,4 @@
-"""From what a user asks for, in words, to conditions: classes and poses, fixed or from one to another."""
+"""From what a user asks for to conditions: classes and poses, fixed or from one to another, and sentences."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from jaxtyping import Float32, Float64
 
 from foveate.data.posed.posed_data import PoseColumn
 from foveate.errors import OptionError, nearest
+from foveate.sampling.sentences import Sentences
 
 _NO_CLASS = "this model was trained without classes. Leave it out."
 _NO_POSE = "this model was trained without a pose. Leave it out."
@@ -20,7 +21,7 @@ class Goals:
     """What N pictures are asked for.
 
     Args:
-        conditions: float32 (N, K + P), as a generator takes them.
+        conditions: float32 (N, K + P + T), as a generator takes them.
         names: What is asked for, one text a picture: "class 3, angle 30".
         moves: Whether class or pose goes from one to another.
     """
@@ -38,6 +39,8 @@ def read_goals(
     label: str | int | None = None,
     pose: str | float | Sequence[float] | None = None,
     seed: int = 0,
+    sentences: Sentences | None = None,
+    words: str | None = None,
 ) -> Goals:
     """Return what is asked for.
 
@@ -49,22 +52,32 @@ def read_goals(
         pose: A number for each column, as a sequence or a text with commas; "-45:45" from one to another;
             None for poses drawn evenly from the range of training.
         seed: Decides poses that are drawn.
+        sentences: What a model knows of sentences; None for one that takes none.
+        words: A sentence; None for captions of training in turn.
 
     Raises:
-        OptionError: There is no such class or pose, or the model has none.
+        OptionError: There is no such class or pose, the model has none, or it cannot read the sentence.
     """
     steps = np.linspace(0, 1, number)[:, None]
     mixed, named, moving = _classes(classes, label, number, steps)
     values, goes = _poses(columns, pose, number, steps, seed)
     parts = [column.encoded(some) for column, some in zip(columns, values.T, strict=True)]
+    if sentences is not None:
+        spoken = sentences.asked(words, number)
+        parts.append(sentences.numbers(spoken))
+    elif words is not None:
+        raise OptionError(f"--words {words!r}: this model was trained without captions. Leave it out.")
+    else:
+        spoken = ("",) * number
     told = [
         ", ".join(
             [
+                *([sentence] if sentence else []),
                 *([f"class {name}"] if name else []),
                 *(f"{column.name} {value:.3g}" for column, value in zip(columns, row, strict=True)),
             ]
         )
-        for name, row in zip(named, values, strict=True)
+        for name, row, sentence in zip(named, values, spoken, strict=True)
     ]
     conditions = np.concatenate([mixed, *parts], axis=1).astype(np.float32)
     return Goals(conditions, tuple(told), moving or goes)

@@ -259,6 +259,10 @@ class Task(ABC):
     def example(self, items: int = 2) -> Any:
         """Return an input of this many items on which a model can be run; always the same."""
 
+    def example_for(self, model: nn.Module, items: int = 2) -> Any:
+        """Return an input for one of the models, where not all of them take the same; else ``example``."""
+        return self.example(items)
+
     def parts(self, model: nn.Module) -> Mapping[str, Part]:
         """Return what is trained, in turns: one part, the whole model, in most tasks."""
         return {"": Part(model)}

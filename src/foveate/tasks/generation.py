@@ -1,31 +1,27 @@
-"""Generation: pictures drawn from noise for a goal, a class and a pose, by a generator and its discriminator.
+"""Generation: pictures drawn from noise for a goal (class, pose, sentence) by an adversarial network.
 
-Batch    images (B, 3, S, S) in [-1, 1], conditions (B, K + P).
+Batch    images (B, 3, S, S) in [-1, 1], conditions (B, K + P + T).
 Parts    the discriminator first, with four times the learning rate (two time scales), then the generator.
-Loss     hinge.
+Loss     hinge; see ``adversarial_loss``.
 Record   what a net trained on the real pictures sees in each test picture and in the one drawn for its
          condition: see ``metrics.pictures.picture_metric``. KID is the usual metric.
 
-Inputs   ``classes``, ``columns`` (of the pose), ``size`` in pixels, ``features`` that distances are over;
-         ``rate`` and ``steps`` of the discriminator.
+Inputs   ``classes``, ``columns`` (of the pose), ``sentences``, ``goal`` (all of these, or words), ``size`` in
+         pixels, ``features`` that distances are over; ``rate`` and ``steps`` of the discriminator,
+         ``mismatched`` in its loss. See ``goal_inputs``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
 import torch
 from jaxtyping import Float, Float64
-from PIL import Image
 from torch import Tensor, nn
 
-from foveate.calls import parse_call
-from foveate.data.base import ImageData
 from foveate.data.cache import cache
 from foveate.data.checks.finding import Finding
 from foveate.data.feed import Data, Feed
@@ -33,41 +29,44 @@ from foveate.data.image_feed import ImageFeed
 from foveate.data.open import call_opener
 from foveate.data.posed.check_posed import check_posed, opening_notes
 from foveate.data.posed.open_posed import means_digits, open_posed
-from foveate.data.posed.posed_data import PoseColumn, PosedImages
-from foveate.data.posed.posed_feed import PosedBatch, PosedFeed, conditions_of
-from foveate.errors import DataError, FoveateError, OptionError, ShapeError, in_one_line
-from foveate.models.names import models, resolve
-from foveate.options import checked, positive, whole
+from foveate.data.posed.posed_data import PosedImages
+from foveate.data.posed.posed_feed import PosedBatch, PosedFeed
+from foveate.errors import OptionError
+from foveate.options import checked
 from foveate.recipe import TrainConfig
-from foveate.running import eval_no_grad
-from foveate.sampling.goals import read_goals
 from foveate.sampling.noise import draw_noise
-from foveate.sampling.picture_sheet import as_pictures, sheet
+from foveate.sampling.picture_sheet import as_pictures
+from foveate.tasks.adversarial_loss import discriminator_loss, generator_loss
 from foveate.tasks.base import Inputs, Task, tasks
 from foveate.tasks.cards.overlay import data_uri
-from foveate.tasks.drawn_pictures import COLUMNS, condition_or_none, draw_for, overview
-from foveate.tasks.goal_scores import GoalScores, width_of
+from foveate.tasks.drawing_model import draw_and_judge, expect_methods, expect_to_draw
+from foveate.tasks.drawn_pictures import attended, condition_or_none, draw_for, goals_for, overview, written
+from foveate.tasks.goal_inputs import (
+    askable,
+    goal_inputs,
+    posed_images,
+    read_goal_inputs,
+    truths_of,
+    width_of,
+)
+from foveate.tasks.goal_scores import GoalScores
 from foveate.tasks.inception_net import INCEPTION
 from foveate.tasks.judged import Judged, Told
-from foveate.tasks.losses.hinge import discriminator_hinge, generator_hinge
 from foveate.tasks.metrics.pictures import PictureMetric, parse_picture_metric, picture_metrics
 from foveate.tasks.metrics.pictures.goal_accuracy import ClassAccuracy, PoseAccuracy
 from foveate.tasks.metrics.pictures.picture_metric import named_after
 from foveate.tasks.part import Network, Part
 from foveate.tasks.picture_net import OWN, judge_for
 from foveate.tasks.watched_feed import WatchedBatch, WatchedFeed
-from foveate.typed import Misfit, fitted
 
 BETAS = (0.0, 0.9)
-LARGEST = 64  # pixels of a side where nobody asks for more
 NOISE = 128  # numbers of noise that a model is tried on if it does not say how many it takes
 SHEETS = 20  # about how many a training leaves
-_NEEDED = ("generator", "discriminator", "judge", "judge_both", "noise")
 
 
 @tasks.register("generation")
 class Generation(Task):
-    """Pictures drawn for a class and a pose; see the module's docstring."""
+    """Pictures drawn for a goal; see the module's docstring."""
 
     name = "generation"
     items = "images"
@@ -78,10 +77,9 @@ class Generation(Task):
 
     def __init__(self, inputs: Inputs, *, recipe: TrainConfig = TrainConfig(), metric: str | None = None):  # noqa: B008  # frozen
         super().__init__(inputs, recipe=recipe)
-        self.classes = tuple(inputs["classes"])
-        self.columns = tuple(PoseColumn(**column) for column in inputs["columns"])
+        self.asked, self.known = askable(inputs)
         self.size = int(recipe.size or inputs["size"])
-        self.scores = GoalScores(len(self.classes), self.columns)
+        self.scores = GoalScores(len(self.known.classes), self.known.columns)
         self.bare_metric = parse_picture_metric(metric or "kid")
         self.scores.expect(self.bare_metric)
         self.seer = INCEPTION if inputs["features"] == "inception" else OWN
@@ -121,17 +119,17 @@ class Generation(Task):
     @classmethod
     def check(cls, data: Data) -> list[Finding]:
         """Look for broken and repeated pictures, classes with few, and poses with gaps."""
-        return check_posed(_posed(data))
+        return check_posed(posed_images(data))
 
     @classmethod
     def warnings(cls, data: Data) -> list[Finding]:
         """Return what was left out when the data was opened, and why."""
-        return opening_notes(_posed(data))
+        return opening_notes(posed_images(data))
 
     @classmethod
     def expect(cls, data: Data) -> None:
         """Raise unless these are pictures that can be learnt from."""
-        _posed(data)
+        posed_images(data)
 
     @classmethod
     def usual_recipe(cls, data: Data | None, *, tuned: bool = False) -> TrainConfig:
@@ -146,8 +144,10 @@ class Generation(Task):
         features: Literal["own", "inception"] = "own",
         rate: float = 4.0,
         steps: int = 1,
+        mismatched: float = 0.0,
+        goal: Literal["all", "words"] = "all",
     ) -> dict[str, Any]:
-        """Return classes, pose and size.
+        """Return classes, pose, sentences and size.
 
         Args:
             data: The pictures.
@@ -155,30 +155,17 @@ class Generation(Task):
                 Inception v3, if its weights are at hand.
             rate: The discriminator's learning rate as a multiple of the generator's.
             steps: Of the discriminator for each one of the generator.
+            mismatched: What part real pictures with the goals of others have, beside drawn pictures, in what
+                the discriminator learns to reject, in [0, 1). SAGAN: 0; Reed et al. 2016: 0.5.
+            goal: What a model is asked by: all that the data has, or its captions alone; then class and pose,
+                if there are any, are known only to the net that judges.
         """
-        posed = _posed(data)
-        return {
-            "classes": list(posed.classes),
-            "columns": [asdict(column) for column in posed.columns],
-            "size": _side(posed.images),
-            "features": features,
-            "rate": positive("rate", float(rate)),
-            "steps": whole("steps", steps),
-        }
+        return goal_inputs(data, features=features, rate=rate, steps=steps, mismatched=mismatched, goal=goal)
 
     @classmethod
     def read_inputs(cls, plain: Mapping[str, Any]) -> Inputs:
         """Return what a saved model carries, checked."""
-        kinds: dict[str, Any] = {"classes": list[str], "size": int, "rate": float, "steps": int}
-        kinds["features"] = Literal["own", "inception"]
-        for name, kind in kinds.items():
-            fitted(plain.get(name), kind, name)
-        columns = plain.get("columns")
-        if not isinstance(columns, list):
-            raise Misfit("columns", repr(columns), "the columns of the pose")
-        for number, column in enumerate(columns):
-            fitted(column, PoseColumn, f"columns[{number}]")
-        return plain
+        return read_goal_inputs(plain)
 
     def fitted(self, data: Data, network: Network) -> dict[str, Any]:
         """Return the inputs with the size that is drawn, tried out on the model."""
@@ -187,8 +174,8 @@ class Generation(Task):
 
     def feeds(self, data: Data) -> dict[str, Feed]:
         """Return the decoded splits; train the net that judges, if it was not before."""
-        posed = _posed(data)
-        if self.columns and self.recipe.augment != "none":
+        posed = posed_images(data)
+        if posed.columns and self.recipe.augment != "none":
             raise OptionError(
                 f"augment: got {self.recipe.augment}, but these pictures have a pose, which flips and crops "
                 "change. Write none."
@@ -197,8 +184,8 @@ class Generation(Task):
         train = self._feed(posed, "train", splits["train"], TrainConfig(augment="none"))
         judge = judge_for(
             train,
-            len(self.classes),
-            width_of(self.columns),
+            len(self.known.classes),
+            width_of(self.known.columns),
             posed.fingerprint,
             inception=self.inputs["features"] == "inception",
         )
@@ -207,15 +194,17 @@ class Generation(Task):
         return {name: WatchedFeed(feed, judge) for name, feed in feeds.items()}
 
     def _feed(self, posed: PosedImages, name: str, split: Any, recipe: TrainConfig) -> PosedFeed:
-        poses = posed.poses[name]
-        conditions = conditions_of(split.targets, poses, len(self.classes), self.columns)
-        return PosedFeed(ImageFeed(split, recipe), conditions, split.targets)
+        conditions, truths = self.asked.conditions(posed, name), truths_of(posed, name)
+        return PosedFeed(ImageFeed(split, recipe), conditions, split.targets, truths)
 
     def facts(self) -> tuple[str, ...]:
-        """Return classes, pose, size and what judges."""
-        classes = f"{len(self.classes)} classes" if self.classes else "no classes"
-        pose = (f"pose {', '.join(column.name for column in self.columns)}",) if self.columns else ()
-        return (classes, *pose, f"{self.size} px", f"judged by {self.seer}")
+        """Return classes, pose, sentences, size and what judges."""
+        known, sentences = self.known, self.asked.sentences
+        classes = f"{len(known.classes)} classes" if known.classes else "no classes"
+        pose = (f"pose {', '.join(column.name for column in known.columns)}",) if known.columns else ()
+        alone = " alone" if self.inputs["goal"] == "words" else ""
+        spoken = () if sentences is None else (f"asked by captions{alone}: {sentences.vocabulary.facts()}",)
+        return (classes, *pose, *spoken, f"{self.size} px", f"judged by {self.seer}")
 
     def saved(self, data: Data) -> dict[str, Any]:
         """Return the inputs as a saved model carries them."""
@@ -225,54 +214,26 @@ class Generation(Task):
 
     def expect_model(self, name: str) -> None:
         """Raise if a model by name does not draw, or if its options contradict the data."""
-        source, bare = resolve(name)
-        draws = bare in models and hasattr(models[bare], "judge_both") if source == "foveate" else False
-        if source not in ("import", "python") and not draws:
-            raise ShapeError(f"{name}: draws no pictures, as {self.name} needs it. Choose attention_gan.")
-        options = parse_call(name)[1]
-        for option, value in self.model_options().items():
-            if options.get(option, value) != value:
-                how = "Write --size." if option == "size" else "It follows from the data: leave it out."
-                raise OptionError(f"{name}: {option}={options[option]}, but the data has {value}. {how}")
+        expect_to_draw(name, self.model_options())
 
     def model_options(self) -> dict[str, object]:
-        """Return how many classes and numbers of a pose there are, and the size."""
-        return {"classes": len(self.classes), "pose": width_of(self.columns), "size": self.size}
+        """Return what can be asked for, and the size."""
+        return {**self.asked.model_options, "size": self.size}
 
     def try_out(self, name: str, model: nn.Module) -> None:
         """Draw two pictures and judge them."""
-        missing = [part for part in _NEEDED if not hasattr(model, part)]
-        if missing:
-            raise ShapeError(
-                f"{name}: {type(model).__name__} has no {', '.join(missing)}, as {self.name} needs it. "
-                "Choose attention_gan, or give yours what AttentionGAN has."
-            )
-        gan, expected = cast(Any, model), (2, 3, self.size, self.size)
-        given = self._example(2, gan.noise)
-        try:
-            with eval_no_grad(model):
-                drawn = gan(*given)
-                scores = gan.judge(drawn, *given[1:])
-        except FoveateError:
-            raise
-        except Exception as error:  # whatever a foreign network raises
-            raise ShapeError(f"{name} does not draw for such goals: {in_one_line(error)}") from error
-        if tuple(drawn.shape) != expected or tuple(scores.shape) != (2, 1):
-            raise ShapeError(
-                f"{name}: drew {tuple(drawn.shape)} and scored {tuple(scores.shape)}, expected pictures "
-                f"{expected} and scores (2, 1)."
-            )
-        self._noise = int(gan.noise)
+        expect_methods(name, model, mismatched=bool(self.inputs["mismatched"]))
+        self._noise = int(cast(Any, model).noise)
+        draw_and_judge(name, model, self._example(2, self._noise), self.size)
 
     def example(self, items: int = 2) -> Any:
-        """Return noise (B, Z) and conditions (B, K + P); noise alone where nothing can be asked for."""
+        """Return noise (B, Z) and conditions (B, K + P + T); noise alone where nothing can be asked for."""
         return self._example(items, self.__dict__.get("_noise", NOISE))
 
     def _example(self, items: int, noise: int) -> tuple[Tensor, ...]:
         drawn = draw_noise(items, noise, seed=0)
-        if not self.classes and not self.columns:
-            return (drawn,)
-        return drawn, torch.from_numpy(read_goals(self.classes, self.columns, items).conditions)
+        conditions = torch.from_numpy(goals_for(self.asked, items).conditions)
+        return (drawn, conditions) if conditions.shape[1] else (drawn,)
 
     def parts(self, model: nn.Module) -> Mapping[str, Part]:
         """Return discriminator and generator, each with its optimizer."""
@@ -286,15 +247,9 @@ class Generation(Task):
 
     def loss(self, model: nn.Module, batch: PosedBatch, part: str = "") -> Float[Tensor, ""]:
         """Return the hinge loss of one of the two."""
-        gan, goals = cast(Any, model), condition_or_none(batch.conditions)
-        noise = torch.randn(len(batch), gan.noise, device=batch.images.device)
         if part == "generator":
-            with _fixed(gan.discriminator):
-                return generator_hinge(gan.judge(gan(noise, goals), goals).float())
-        with torch.no_grad():
-            fake = gan(noise, goals)
-        real, drawn = gan.judge_both(batch.images, fake.to(batch.images.dtype), goals)
-        return discriminator_hinge(real.float(), drawn.float())
+            return generator_loss(model, batch)
+        return discriminator_loss(model, batch, float(self.inputs["mismatched"]))
 
     def judge(self, model: nn.Module, batch: WatchedBatch) -> Judged:
         """Return what the net sees in the real pictures and in those drawn for their conditions."""
@@ -322,7 +277,7 @@ class Generation(Task):
 
     def class_of_items(self, feed: Feed) -> np.ndarray | None:
         """Return the class of each test picture; None without classes."""
-        return cast(WatchedFeed, feed).feed.targets if self.classes else None
+        return cast(WatchedFeed, feed).feed.targets if self.known.classes else None
 
     # What one sees
 
@@ -333,7 +288,7 @@ class Generation(Task):
             return
         path = folder / "samples" / f"epoch_{epoch + 1:04d}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        overview(model, self.classes, self.columns).save(path)
+        overview(model, self.asked).save(path)
 
     def cards(
         self,
@@ -342,12 +297,14 @@ class Generation(Task):
         answers: Mapping[str, Any],
         scores: Mapping[str, np.ndarray],
     ) -> list[dict[str, Any]]:
-        """Return a sheet of what each model draws for the same noise and goals."""
-        sheets = {
-            name: data_uri(overview(model, self.classes, self.columns)) for name, model in models.items()
-        }
-        what = "a row for each class" if self.classes else "drawn pictures"
-        variants = [{"name": name, "images": [uri]} for name, uri in sheets.items()]
+        """Return a sheet of what each model draws for the same noise and goals, and where pixels looked."""
+        what = "a row for each class" if self.asked.classes else "drawn pictures"
+        variants = []
+        for name, model in models.items():
+            sheets = [overview(model, self.asked), attended(model, self.asked)]
+            variants.append({"name": name, "images": [data_uri(found) for found in sheets if found]})
+        if any(len(variant["images"]) > 1 for variant in variants):
+            what += "; with attention, where five marked pixels of some of them looked"
         return [{"kind": "image", "item": what, "target": None, "variants": variants}]
 
     # Using a trained model
@@ -360,9 +317,9 @@ class Generation(Task):
             inputs: None: pictures are drawn from noise.
             options: ``label``, the class, by name or number ("3:5" goes from one to another; all in turn if
                 None); ``pose``, such as 30, or a sequence if it has several numbers ("-45:45" goes from one
-                to another; drawn if None); ``number`` (16); ``seed`` (0), which decides noise and poses;
-                ``truncation``: noise beyond this many deviations is drawn again; ``interpolate``: from one
-                noise to another in equal steps.
+                to another; drawn if None); ``words``, a sentence, where training had captions; ``number``
+                (16); ``seed`` (0), which decides noise and poses; ``truncation``: noise beyond this many
+                deviations is drawn again; ``interpolate``: from one noise to another in equal steps.
 
         Raises:
             OptionError: There is no such class, pose or option, or an input came.
@@ -374,15 +331,7 @@ class Generation(Task):
     ) -> Iterator[Told]:
         """Yield each picture that was drawn, written as a PNG, and at last the sheet of all of them."""
         pictures, names = self._asked(model, tuple(words) or None, options)
-        folder = Path("drawn") if out is None else out
-        folder.mkdir(parents=True, exist_ok=True)
-        for place, (picture, name) in enumerate(zip(pictures, names, strict=True)):
-            path = folder / f"{place:04d}.png"
-            Image.fromarray(picture).save(path)
-            yield Told(str(path), (f"  {name}",) if name else (), {"file": str(path), "goal": name})
-        path = folder / "sheet.png"
-        sheet(pictures, min(len(pictures), COLUMNS)).save(path)
-        yield Told(str(path), (), {"file": str(path), "goal": "all of them"})
+        yield from written(pictures, names, Path("drawn") if out is None else out)
 
     def _asked(
         self, model: nn.Module, inputs: object, options: Mapping[str, Any]
@@ -393,35 +342,4 @@ class Generation(Task):
                 "--pose and --number (in Python label=, pose=, number=)."
             )
         own = checked("predict", draw_for, dict(options))
-        return draw_for(model, self.classes, self.columns, **own)
-
-
-@contextmanager
-def _fixed(module: nn.Module) -> Iterator[None]:
-    """Let gradients flow through a module, not to its weights: that spares a third of its backward pass."""
-    trained = [p for p in module.parameters() if p.requires_grad]
-    for parameter in trained:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in trained:
-            parameter.requires_grad_(True)
-
-
-def _side(images: ImageData) -> int:
-    """Return the largest power of two that pictures are not enlarged for, from 8 to 64 pixels."""
-    try:
-        side = min(images.splits["train"].load(0).shape[:2])
-    except DataError:  # the check of the data comes next, and names this file with all others
-        side = LARGEST
-    return max(8, min(LARGEST, 1 << (int(side).bit_length() - 1)))
-
-
-def _posed(data: Data) -> PosedImages:
-    if not isinstance(data, PosedImages):
-        raise DataError(
-            f"{data.name}: got {type(data).__name__}, expected pictures opened for generation. In Python "
-            "pass the path and task='generation'."
-        )
-    return data
+        return draw_for(model, self.asked, **own)

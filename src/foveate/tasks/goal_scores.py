@@ -5,7 +5,6 @@ Shapes  conditions (B, K + P); distances of poses (B, P), in degrees, or in hund
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,7 +38,7 @@ class GoalScores:
 
     def seen(self, judge: Judge, batch: PosedBatch, drawn: Float[Tensor, "b 3 s s"]) -> Drawn:
         """Return what the judge sees in real pictures, and in those drawn for their conditions."""
-        asked = batch.conditions.double().cpu().numpy()
+        asked = batch.shown.double().cpu().numpy()
         real, label_real, pose_real = judge.look(batch.images)
         fake, label, pose = judge.look(drawn)
         return Drawn(
@@ -110,8 +109,3 @@ class GoalScores:
             found.append(unit * column.apart(one, other))
             first += column.width
         return np.stack(found, axis=1) if found else np.zeros((len(asked), 0))
-
-
-def width_of(columns: Sequence[PoseColumn]) -> int:
-    """Return P, the numbers that a model gets of a pose."""
-    return sum(column.width for column in columns)

@@ -1,7 +1,8 @@
 """What all tasks on images share: how images are opened, checked, sized and fed, and which model takes them.
 
 Inputs  ``classes``, ``size`` (height, width in pixels) and ``normalisation`` (mean and deviation that the
-        model expects of images in [0, 1]); of a saved model ``levels`` too, and ``palette`` with masks.
+        model expects of images in [0, 1]); of a saved model ``levels`` too, and ``palette`` with masks; where
+        images are read in parts, ``large``: height and width of the first one in full.
 """
 
 from __future__ import annotations
@@ -28,11 +29,14 @@ from foveate.data.feed import Data, Feed
 from foveate.data.folds import Folds
 from foveate.data.image_feed import ImageFeed
 from foveate.data.image_folds import fold_images
-from foveate.data.image_size import natural_size, stated_size
-from foveate.data.open import open_data, reopen
+from foveate.data.image_size import LARGEST, natural_size, stated_size
+from foveate.data.large.in_parts import can_be_read_in_parts, splits_in_parts, whole_size
+from foveate.data.large.large_feed import LargeFeed
+from foveate.data.open import MEGAPIXEL, open_data, reopen
 from foveate.data.picture_form import PictureForm
 from foveate.errors import CheckpointError, DataError, FoveateError, ShapeError, in_one_line
 from foveate.files import read_json
+from foveate.large_pictures import LargePictures
 from foveate.models.decoders.word_model import WordModel
 from foveate.models.made_for import made_for, may_have_published_weights
 from foveate.models.names import models, resolve
@@ -43,6 +47,7 @@ from foveate.running import device_of, eval_no_grad
 from foveate.tasks.base import Inputs, Task
 from foveate.tasks.chance import chance_score
 from foveate.tasks.judged import Judged
+from foveate.tasks.large_inputs import large_example, middle_squares, takes_large
 from foveate.tasks.losses.weights import class_weights
 from foveate.tasks.part import Network
 from foveate.tasks.picture_inputs import reading_of
@@ -66,6 +71,7 @@ class SavedInputs(TypedDict):
     normalisation: Normalisation
     palette: NotRequired[tuple[tuple[int, int, int], ...] | None]
     levels: NotRequired[tuple[float, float] | None]
+    large: NotRequired[tuple[int, int] | None]
 
 
 class Labelled(Protocol):
@@ -73,7 +79,7 @@ class Labelled(Protocol):
 
     @property
     def images(self) -> Tensor:
-        """Normalised images."""
+        """Normalised images; where they are read in parts, large pictures stand in for the tensor."""
         ...
 
     @property
@@ -166,6 +172,8 @@ class ImageTask(Task):
         if tuned:
             return cls.tuned(cls.usual)
         source = "scenes" if data is None else data.origin.get("source")
+        if isinstance(data, ImageData) and data.large:  # which can be mirrored, but not cropped
+            return TrainConfig(batch_size=16, augment="none" if source == MEGAPIXEL else "flip")
         if isinstance(source, str) and source.partition("(")[0].strip() == "scenes" and "label" in cls.truths:
             # A mirrored digit is a different sign; a small network learns scenes at this rate in minutes.
             return TrainConfig(lr=5e-3, batch_size=32, augment="crop")
@@ -206,20 +214,25 @@ class ImageTask(Task):
     def fitted(self, data: Data, network: Network) -> dict[str, Any]:
         """Return classes, size and normalisation, tried out on the model."""
         images = _images(data)
-        return {
+        found = {
             **self.inputs,
             "size": self._fitting_size(images, network),
             "normalisation": model_normalisation(network.model),
         }
+        if images.large or _seen_in_parts(images, network.model):
+            found["large"] = whole_size(images)
+        return found
 
     def try_out(self, name: str, model: nn.Module) -> None:
         """Run a model on one image."""
-        self._try(name, model, self.size)
+        self._try(name, model, self.size, self.large)
 
     def feeds(self, data: Data) -> dict[str, Feed]:
         """Return the decoded splits; count the classes for their weights in the loss."""
         images = _images(data)
         _ = augmentations[self.recipe.augment]  # an unknown one raises now, not at the first step
+        if self.large is not None and (images.large or can_be_read_in_parts(images)):
+            return self._large_feeds(images)
         splits = cache(images, size=self.size if images.truth == "mask" else self.size[0])
         if self.recipe.class_weights is not None:
             counts = class_counts(splits["train"], len(self.classes))
@@ -233,7 +246,7 @@ class ImageTask(Task):
 
     def expect_judgeable(self, test: Feed) -> None:
         """Raise unless the metric says something about these images."""
-        if isinstance(test, ImageFeed):
+        if isinstance(test, ImageFeed | LargeFeed):
             self.check_metric(test.split.truth)
 
     def saved(self, data: Data) -> dict[str, Any]:
@@ -246,6 +259,7 @@ class ImageTask(Task):
             "example": [1, 3, *self.size],
             "normalisation": {"mean": list(mean), "std": list(std)},
             "levels": None if levels is None else list(levels),
+            **({} if self.large is None else {"large": list(self.large)}),
         }
 
     @property
@@ -253,6 +267,12 @@ class ImageTask(Task):
         """Height and width of the images in pixels."""
         size = self.inputs["size"]
         return (size, size) if isinstance(size, int) else (size[0], size[1])
+
+    @property
+    def large(self) -> Canvas | None:
+        """Height and width of images that are read in parts, those of the first; None of others."""
+        found = self.inputs.get("large")
+        return None if found is None else (found[0], found[1])
 
     @property
     def normalisation(self) -> tuple[Triple, Triple]:
@@ -270,16 +290,24 @@ class ImageTask(Task):
         """Return how many classes there are, and the size of the images."""
         height, width = self.size
         side = f"{height} px" if height == width else f"{width}x{height} px"
-        return f"{len(self.classes)} classes", side
+        large = () if self.large is None else (f"read in parts of {self.large[1]}x{self.large[0]} px",)
+        return f"{len(self.classes)} classes", side, *large
 
     def example(self, items: int = 2) -> Tensor:
         """Return images (B, 3, H, W)."""
         return example_images(self.size, items)
 
+    def example_for(self, model: nn.Module, items: int = 2) -> Any:
+        """Return images (B, 3, H, W), or large pictures for a model that takes those."""
+        if self.large is not None and takes_large(model):
+            return large_example(self.large, items, *self.normalisation)
+        return self.example(items)
+
     def ready(self, model: nn.Module, feed: Feed) -> None:
         """Raise unless the model answers for every class that the targets name."""
-        if isinstance(feed, ImageFeed) and len(feed):
-            batch = next(iter(feed.test(1))).to(device_of(model))
+        if isinstance(feed, ImageFeed | LargeFeed) and len(feed):
+            stored: Any = next(iter(feed.test(1)))
+            batch = stored.to(device_of(model))
             with eval_no_grad(model):
                 self.check_outputs(self.forward(model, batch), feed.split.truth)
 
@@ -301,7 +329,10 @@ class ImageTask(Task):
 
     def forward(self, model: nn.Module, batch: Labelled) -> object:
         """Run the model on the images."""
-        return model(batch.images)
+        images: Any = batch.images
+        if isinstance(images, LargePictures) and not takes_large(model):
+            images = middle_squares(images, self.size[0])
+        return model(images)
 
     def check_outputs(self, outputs: object, targets: np.ndarray) -> None:
         """Raise unless outputs of this shape can be trained on all of these targets."""
@@ -329,9 +360,10 @@ class ImageTask(Task):
 
     def _fitting_size(self, images: ImageData, network: Network) -> Canvas:
         """Return the size that was asked for, else one that suits images and model, tried out."""
-        if network.size:
-            size = stated_size(images, network.size)
-            self._try(network.name, network.model, size)
+        large = whole_size(images) if _seen_in_parts(images, network.model) else None
+        if network.size or large:
+            size = stated_size(images, network.size or min(LARGEST, *(large or ())))
+            self._try(network.name, network.model, size, large)
             return size
         known = None if network.weights is None else _trained_at(Path(network.weights))
         published = network.weights is not None and may_have_published_weights(network.name)
@@ -342,8 +374,20 @@ class ImageTask(Task):
         self._try(network.name, network.model, size)
         return size
 
-    def _try(self, name: str, model: nn.Module, size: Canvas) -> None:
-        """Run a model on one image of this size.
+    def _large_feeds(self, images: ImageData) -> dict[str, Feed]:
+        """Return the splits as feeds of pictures that are read in parts."""
+        parts = images.splits if images.large else splits_in_parts(images)
+        if self.recipe.class_weights is not None:
+            counts = target_counts(parts["train"].targets, len(self.classes))
+            weights = class_weights(counts, method=self.recipe.class_weights)
+            self.class_weights = torch.tensor(weights.tolist())
+        side = min(LARGEST, self.size[0])
+        return {
+            name: LargeFeed(split, self.recipe, *self.normalisation, side) for name, split in parts.items()
+        }
+
+    def _try(self, name: str, model: nn.Module, size: Canvas, large: Canvas | None = None) -> None:
+        """Run a model on one image of this size, or on a large one if it takes such.
 
         Raises:
             ShapeError: It does not accept such an image, or does not return what the task needs.
@@ -352,7 +396,10 @@ class ImageTask(Task):
         zero = torch.zeros(1, dtype=torch.int64)
         try:
             with eval_no_grad(model):
-                outputs = self.forward(model, Batch(example_images(size, 1), zero, zero))
+                image: Any = example_images(size, 1)
+                if large is not None and takes_large(model):
+                    image = large_example(large, 1, *model_normalisation(model))
+                outputs = self.forward(model, Batch(image, zero, zero))
         except FoveateError:
             raise
         except Exception as error:  # whatever a foreign network raises about a size
@@ -377,8 +424,17 @@ def class_counts(split: CachedSplit, classes: int) -> np.ndarray:
     """Return how many images, or pixels, each class holds for (K,)."""
     if split.masks is not None:
         return split.class_pixels[:classes]
-    targets = split.targets
+    return target_counts(split.targets, classes)
+
+
+def target_counts(targets: np.ndarray, classes: int) -> np.ndarray:
+    """Return how many items have each class (K,), of targets (N,) or (N, K)."""
     return np.bincount(targets, minlength=classes) if targets.ndim == 1 else targets.sum(axis=0)
+
+
+def _seen_in_parts(images: ImageData, model: nn.Module) -> bool:
+    """Return whether a model takes large pictures, and these can be such."""
+    return takes_large(model) and (images.large or can_be_read_in_parts(images))
 
 
 def _images(data: Data) -> ImageData:

@@ -10,13 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from foveate.data.images.open_image import MOST_PIXELS
+from foveate.data.images.open_image import MOST_PIXELS, Reading
+from foveate.data.large.large_feed import LargeBatch
 from foveate.errors import DataError, OptionError
 from foveate.running import device_of, eval_no_grad
 from foveate.tasks.cards.evidence import evidence
 from foveate.tasks.cards.labelled_pictures import pictures
 from foveate.tasks.image_task import ImageTask
 from foveate.tasks.judged import Told
+from foveate.tasks.large_inputs import large_files, takes_large
 from foveate.tasks.picture_inputs import batches, listed, normalised, opened, reading_of, share
 
 SHOWN = 5  # classes that are printed of a picture
@@ -28,8 +30,8 @@ class LabelledImages(ImageTask):
     """A task that gives every class of an image a probability."""
 
     def judging_batch(self, batch_size: int) -> int:
-        """Return how many images are judged at once."""
-        return _JUDGED
+        """Return how many images are judged at once; large ones in the batches of training."""
+        return _JUDGED if self.large is None else batch_size
 
     def answer(self, outputs: object) -> Tensor:
         """Return the probabilities (B, K)."""
@@ -58,6 +60,7 @@ class LabelledImages(ImageTask):
             std=std,
             look=feed.look,
             evidence=evidence,
+            taken=lambda model, items: feed.taken(items) if self.large and takes_large(model) else None,
         )
 
     def predict(
@@ -105,6 +108,9 @@ class LabelledImages(ImageTask):
     ) -> Iterator[Tensor | DataError]:
         """Yield the probabilities of each picture in turn, or what is wrong with its file."""
         how, (mean, std), device = reading_of(self.inputs, max_pixels), self.normalisation, device_of(model)
+        if self.large is not None:
+            yield from self._answers_in_parts(model, images, how)
+            return
         for some in batches(opened(images, self.size[0], how), _BATCH):
             good = [pixels for pixels in some if not isinstance(pixels, DataError)]
             rows: Iterator[Tensor] = iter(())
@@ -114,6 +120,21 @@ class LabelledImages(ImageTask):
                     rows = iter(self.probabilities(model(normalised(batch, mean, std, device))).cpu())
             for pixels in some:
                 yield pixels if isinstance(pixels, DataError) else next(rows)
+
+    def _answers_in_parts(
+        self, model: nn.Module, files: Sequence[object], how: Reading
+    ) -> Iterator[Tensor | DataError]:
+        """Yield the same for pictures that are read in parts, one after the other."""
+        none = torch.zeros(1, dtype=torch.int64)
+        for file in files:
+            pictures = large_files([file], how, *self.normalisation).to(device_of(model))
+            batch: Any = LargeBatch(pictures, none, none)
+            try:
+                with eval_no_grad(model):
+                    found = self.probabilities(self.forward(model, batch))
+                yield found[0].cpu()
+            except DataError as error:
+                yield error
 
     def _expect_no(self, options: Mapping[str, Any]) -> None:
         if options:

@@ -21,7 +21,7 @@ from jaxtyping import Float, Float64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from foveate.data.cache import cache_folder
+from foveate.data.cache_folder import cache_folder
 from foveate.data.posed.posed_feed import PosedFeed
 from foveate.errors import CheckpointError
 from foveate.running import eval_no_grad
@@ -168,7 +168,7 @@ def _batches(feed: PosedFeed, size: int, steps: int) -> Iterator[tuple[Tensor, T
     while done < steps:
         for batch in feed.train(batch_size=size, seed=_SEED, epoch=epoch):
             if done < steps:
-                yield batch.images, batch.conditions
+                yield batch.images, batch.shown
             done += 1
         epoch += 1
 

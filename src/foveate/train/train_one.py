@@ -213,7 +213,7 @@ def _by_class(found: Evaluation, task: Task, test: Feed) -> tuple[list[dict[str,
 def _plan(job: _Job, what: Mapping[str, Any]) -> TrainingPlan:
     task, recipe = job.setting.task, job.setting.recipe
     items = {name: len(feed) for name, feed in job.feeds.items()}
-    price, budget = cost(job.model, task.example()), Budget.of(recipe, items["train"])
+    price, budget = cost(job.model, task.example_for(job.model)), Budget.of(recipe, items["train"])
     step, item = times(job.model, task, job.feeds, recipe)
     evaluated = recipe.epochs * items.get("val", 0) + items["test"]
     return TrainingPlan(

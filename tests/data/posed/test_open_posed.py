@@ -7,7 +7,7 @@ import foveate as fv
 from foveate.data.posed.open_posed import open_posed
 from foveate.data.posed.posed_data import PoseColumn
 from foveate.data.posed.posed_feed import conditions_of
-from foveate.data.posed.turned_digits import turned_digits
+from foveate.data.posed.turned_digits import NUMBERS, turned_digits
 from foveate.tasks import tasks
 from tests.data.posed.posed_samples import posed_rows, write_pictures, write_table
 
@@ -155,3 +155,39 @@ def test_data_comes_in_folds():
     assert sum(len(part.poses["test"]) for part in folds.parts) == len(folds.whole.poses["test"])
     part, rows = folds.parts[1], folds.items[1]
     assert (part.poses["test"] == folds.whole.poses["test"][rows]).all()
+
+
+def test_captions_come_from_a_column_of_their_own(tmp_path):
+    rows = [(*row, f"a {row[1]} turned by {row[2]}") for row in posed_rows(40)]
+    table = write_table(tmp_path / "a", rows, ("path", "label", "angle", "caption"))
+    data = open_posed(table)
+    assert [column.name for column in data.columns] == ["angle"]
+    spoken = {row[0]: row[3] for row in rows}
+    for name, split in data.images.splits.items():
+        assert list(data.captions[name]) == [spoken[item] for item in split.names]
+    assert open_posed(table).fingerprint == data.fingerprint
+    said = [(*row[:3], f"{row[3]}!") for row in rows]
+    other = open_posed(write_table(tmp_path / "b", said, ("path", "label", "angle", "caption")))
+    assert other.fingerprint != data.fingerprint
+    for part in data.folds(2).parts:
+        for name in ("train", "test"):
+            assert list(part.captions[name]) == [spoken[item] for item in part.images.splits[name].names]
+    rows[3] = (*rows[3][:3], " ")
+    with pytest.raises(fv.FoveateError, match=r"p03\.png has no caption"):
+        open_posed(write_table(tmp_path / "c", rows, ("path", "label", "angle", "caption")))
+
+
+def test_captions_of_digits_say_digit_and_angle():
+    data = turned_digits(size=8, copies=2, digits=120, captions=True)
+    leans = {
+        "leaning far to the left": (27, 45),
+        "standing upright": (-9, 9),
+        "leaning to the right": (-27, -9),
+    }
+    for text, angle, label in zip(
+        data.captions["train"], data.poses["train"][:, 0], data.images.splits["train"].targets, strict=True
+    ):
+        _, number, lean = text.split(" ", 2)
+        assert NUMBERS[label] == number
+        if lean in leans:
+            assert leans[lean][0] - 1e-9 <= angle <= leans[lean][1] + 1e-9

@@ -1,6 +1,8 @@
 """The bottom-up classifier: its formulas by loops in float64, its switches, any size, its maps, its cost."""
 
+import io
 import math
+import warnings
 
 import pytest
 import torch
@@ -209,6 +211,22 @@ def test_the_inference_path_is_exported_for_any_size(options):
     for shape in ((3, 3, 21, 9), (1, 3, 32, 32)):
         other = torch.rand(shape)
         torch.testing.assert_close(program.module()(other), model(other))
+
+
+@pytest.mark.slow
+@torch.no_grad()
+def test_it_runs_in_onnx():
+    onnxruntime = pytest.importorskip("onnxruntime")
+    model, stream = small("").float(), io.BytesIO()
+    batch = torch.export.Dim("b", min=1, max=64)
+    program = torch.export.export(model, (torch.rand(2, 3, 16, 12),), dynamic_shapes=({0: batch},))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's own
+        torch.onnx.export(program, dynamo=True, opset_version=18, verbose=False).save(stream)
+    session = onnxruntime.InferenceSession(stream.getvalue(), providers=["CPUExecutionProvider"])
+    other = torch.rand(3, 3, 16, 12)
+    (found,) = session.run(None, {session.get_inputs()[0].name: other.numpy()})
+    torch.testing.assert_close(torch.from_numpy(found), model(other), rtol=1e-4, atol=1e-4)
 
 
 def test_weights_of_the_plain_classifier_are_kept(tmp_path, caplog):

@@ -1,7 +1,9 @@
 """RAM: parity with the best-known public code, loss and gradient by their formulas, and what it sees."""
 
+import io
 import itertools
 import math
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -179,6 +181,7 @@ def test_evaluation_begins_in_the_middle_and_follows_the_means():
     windows_seen = maps["windows"]
     assert windows_seen.shape == (4, 6, 12, 10) and windows_seen[:, 0, 4:8, 3:7].all()
     assert windows_seen[:, 0].sum() == 4 * 16
+    assert maps["sides"].shape == (4, 6, 1) and (maps["sides"] == 4).all()
     for row in range(4):  # no picture influences another
         torch.testing.assert_close(model(x[row : row + 1]), logits[row : row + 1])
 
@@ -237,6 +240,22 @@ def test_other_number_formats(dtype):
     with torch.autocast("cpu", torch.bfloat16):
         out = model.float().train()(x)
         assert further_loss(out, torch.tensor([0, 1])).isfinite()
+
+
+@pytest.mark.slow
+@torch.no_grad()
+def test_it_runs_in_onnx():
+    onnxruntime = pytest.importorskip("onnxruntime")
+    model, x = fv.create_model(SMALL, classes=3).eval(), torch.rand(2, 1, 12, 16)
+    batch, stream = torch.export.Dim("batch", min=1, max=64), io.BytesIO()
+    program = torch.export.export(model, (x,), dynamic_shapes=({0: batch},))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's own
+        torch.onnx.export(program, dynamo=True, opset_version=18, verbose=False).save(stream)
+    session = onnxruntime.InferenceSession(stream.getvalue(), providers=["CPUExecutionProvider"])
+    other = torch.rand(5, 1, 12, 16)
+    (found,) = session.run(None, {session.get_inputs()[0].name: other.numpy()})
+    torch.testing.assert_close(torch.from_numpy(found), model(other), rtol=1e-4, atol=1e-4)
 
 
 def test_the_inference_path_is_exported():

@@ -170,8 +170,13 @@ def test_gradients_of_what_is_shared_are_those_of_slices():
     torch.testing.assert_close(*found)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("options", [{}, {"choice": "marginal"}], ids=["soft", "marginal"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param({}, marks=pytest.mark.nightly, id="soft"),
+        pytest.param({"choice": "marginal"}, marks=pytest.mark.slow, id="marginal"),
+    ],
+)
 def test_copying_is_learnt_with_the_identity_as_alignment(options):
     torch.manual_seed(0)
     words = 20

@@ -156,6 +156,55 @@ def test_real_and_drawn_pictures_are_judged_alike_in_one_pass():
     torch.testing.assert_close(second, model.judge(fake, goals()))
 
 
+@pytest.mark.parametrize("rule", ["released", "authors"])
+def test_mismatched_pictures_are_judged_as_one_by_one(rule):
+    torch.manual_seed(2)
+    real, fake, other = torch.randn(4, 3, 16, 16), torch.randn(4, 3, 16, 16), goals().roll(1, dims=0)
+    model = small(spectral=rule).eval()
+    scores = model.judge_mismatched(real, fake, goals(), other)
+    wanted = (model.judge(real, goals()), model.judge(fake, goals()), model.judge(real, other))
+    torch.testing.assert_close(scores, wanted)
+    one, two = small(spectral=rule).train(), small(spectral=rule).train()
+    one.judge_mismatched(real, fake, goals(), other)
+    two.judge_both(real, fake, goals())
+    for each, same in zip(one.discriminator.buffers(), two.discriminator.buffers(), strict=True):
+        torch.testing.assert_close(each, same)  # no further step of the power iteration
+
+
+def spoken(items=4):
+    torch.manual_seed(4)
+    numbers = torch.tensor([[4, 5, 6, 3, 0], [4, 6, 3, 0, 0], [7, 3, 0, 0, 0], [4, 5, 7, 5, 3]])[:items]
+    return torch.cat([goals(items), numbers.float()], dim=1)
+
+
+def test_a_sentence_steers_both_and_what_fills_it_up_does_not():
+    model = small(words=9, longest=5).eval()
+    noise, images = torch.randn(4, 8), torch.randn(4, 3, 16, 16)
+    for layer in model.modules():  # a pose, or a sentence, has no say at the start
+        if getattr(layer, "posed", False):
+            nn.init.normal_(layer.pose_gain.weight)
+    other = spoken()
+    other[:, 6] = 8
+    with torch.no_grad():
+        drawn, scores = model(noise, spoken()), model.judge(images, spoken())
+        assert (model(noise, other) - drawn).abs().amax(dim=(1, 2, 3)).min() > 1e-4
+        assert (model.judge(images, other) - scores).abs().min() > 1e-6
+        for n in range(4):  # alone, without the others' longer sentences
+            torch.testing.assert_close(model(noise[n : n + 1], spoken()[n : n + 1]), drawn[n : n + 1])
+    exported = torch.export.export(model.generator, (noise, spoken()))
+    torch.testing.assert_close(exported.module()(noise, spoken()), drawn)
+
+
+def test_the_network_that_reads_learns_on_both_sides():
+    model = small(words=9, longest=5)
+    for layer in model.modules():
+        if getattr(layer, "posed", False):
+            nn.init.normal_(layer.pose_gain.weight)
+    model.judge(model(torch.randn(4, 8), spoken()), spoken()).square().sum().backward()
+    for part in (model.generator, model.discriminator):
+        assert all(p.grad.abs().sum() > 0 for p in part.condition.sentence.parameters())
+
+
 def test_the_norm_without_a_say_is_plain_batch_norm():
     torch.manual_seed(0)
     x, condition = torch.randn(4, 6, 5, 5), torch.eye(6)[[0, 1, 2, 0]]

@@ -19,7 +19,10 @@ TOP = {"state": 5, "hidden": 7, "encoder": None}
 MODELS = {
     "top_down": ("top_down", TOP),
     "lstm": ("top_down", TOP | {"goal": "lstm", "attention": "general", "hops": 2, "fuse": "sum"}),
-    "product": ("top_down", TOP | {"attention": "cosine", "glimpses": 1, "fuse": "product", "projection": 3}),
+    "product": (
+        "top_down",
+        TOP | {"attention": "cosine", "glimpses": 1, "fuse": "product", "projection": 3, "norm": "batch"},
+    ),
     "stacked": ("stacked_attention", {"width": 6, "attention": 4}),
     "conv": ("stacked_attention", {"question": "conv", "filters": (2, 3, 2), "attention": 4, "hops": 3}),
     "released": ("stacked_attention", {"width": 6, "attention": 4, "released": True}),
@@ -155,6 +158,21 @@ def test_the_formulas_of_the_top_down_classifier():
     torch.testing.assert_close(found.weights[0], torch.stack(looks))
 
 
+def test_the_norm_is_that_of_the_batch():
+    model = build("top_down", norm="batch").double().train()
+    seen = {}
+    model.readers[0].register_forward_hook(lambda *given: seen.update(memory=given[1][1]))
+    model.hidden.register_forward_hook(lambda *given: seen.update(hidden=given[1][0]))
+    places = torch.stack([features(), features(seed=2)]).flatten(0, 1) * 3 + 1
+    model(places, WORDS.repeat(2, 1))
+    wanted = (places - places.mean((0, 1))) / (places.var((0, 1), correction=0) + 1e-5).sqrt()
+    held = [x for x in seen["memory"] if torch.is_tensor(x) and x.shape == wanted.shape]
+    torch.testing.assert_close(held[0], wanted)
+    pooled = seen["hidden"][:, :12]  # two glimpses of six channels, before the goal
+    assert pooled.mean(dim=0).abs().max() < 1e-9
+    assert (pooled.var(dim=0, correction=0) - 1).abs().max() < 0.05
+
+
 def test_scores_of_zero_read_the_mean():
     model = build("top_down", glimpses=1).double()
     mean = build("top_down", glimpses=1, attention="none").double()
@@ -206,7 +224,9 @@ def test_blind_models_do_not_notice_what_they_do_not_get():
     ("name", "options", "text"),
     [
         ("top_down", {"goal": "words"}, "goal: got 'words'"),
+        ("top_down", {"norm": "layer"}, "norm: got"),
         ("top_down", {"fuse": "mean"}, "fuse: got 'mean'"),
+        ("top_down", {"norm": "layer"}, "norm: got 'layer'"),
         ("top_down", {"attention": "se"}, "se takes a map"),
         ("top_down", {"attention": "reinforce"}, "attention: got reinforce"),
         ("top_down", {"glimpses": 0}, "glimpses: got 0"),

@@ -14,7 +14,10 @@ way.)
 
 A comparison that is significantly noisier than the others (above the 95 % point of F with S - 1 and S - 1
 degrees of freedom, times the median of the others) borrows nothing: it is judged by its own mean square and
-its own S - 1 degrees of freedom.
+its own S - 1 degrees of freedom. So is one that is significantly quieter than every other (the 99.5 % point,
+from eight seeds on; of fewer, a small mean square may be luck), and it lends nothing either. Otherwise a
+variant that hardly changes the network would take on the noise of one that changes it much, and could never
+be found to make no difference.
 
 The numbers are the result of simulation, ``benchmarks/simulated``: false verdicts per study stay at 5 %
 with equal variants, with one, the baseline or half of the variants several times as noisy as the rest, and
@@ -23,7 +26,7 @@ with one that is much quieter. With full pooling, or with twice the own degrees 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import replace
 from functools import lru_cache
 from math import log
@@ -37,6 +40,7 @@ CAP = 4.0  # what one comparison lends, at most, in medians of all
 FROM_ONE, FROM_SEVERAL, AT_MOST = 0.7, 0.8, 1.3  # degrees of freedom lent, in those of its own
 FROM_MANY = 0.85  # degrees of freedom lent, in the logarithm of the number of comparisons
 UNLIKE = 0.95  # quantile of F above which a comparison is judged by its own variance
+QUIET, QUIET_SEEDS = 0.995, 8  # the same for one that is quieter than all others, and from how many seeds on
 
 
 def moderate(family: Mapping[str, Components]) -> dict[str, Components]:
@@ -52,28 +56,36 @@ def moderate(family: Mapping[str, Components]) -> dict[str, Components]:
     if len(own) < 2:
         return dict(family)
     cap = CAP * median(own.values())
+    quiet = {name for name in own if _is_quiet(family[name], [v for n, v in own.items() if n != name])}
     return {
-        name: _moderated(c, [square for other, square in own.items() if other != name], cap)
+        name: replace(c, own_variance=True)
+        if name in quiet
+        else _moderated(c, {n: v for n, v in own.items() if n != name}, quiet, cap)
         if name in own
         else c
         for name, c in family.items()
     }
 
 
-def _moderated(c: Components, others: list[float], cap: float) -> Components:
+def _is_quiet(c: Components, others: list[float]) -> bool:
+    return c.seeds >= QUIET_SEEDS and c.ms_seed * _limit(c.seeds, QUIET) < min(others)
+
+
+def _moderated(c: Components, others: Mapping[str, float], quiet: Set[str], cap: float) -> Components:
     """Return the components with what the others' seed mean squares add to their own."""
-    if c.ms_seed > _limit(c.seeds) * median(others):
+    lenders = [square for name, square in others.items() if name not in quiet]
+    if not lenders or c.ms_seed > _limit(c.seeds, UNLIKE) * median(others.values()):
         return replace(c, own_variance=True)
-    other = fmean(min(square, cap) for square in others)
+    other = fmean(min(square, cap) for square in lenders)
     df = c.seeds - 1
-    lent = max(FROM_SEVERAL * df, min(FROM_MANY * log(len(others) + 1), AT_MOST * df))
-    if len(others) == 1:
+    lent = max(FROM_SEVERAL * df, min(FROM_MANY * log(len(lenders) + 1), AT_MOST * df))
+    if len(lenders) == 1:
         lent = FROM_ONE * df
     square = max(c.ms_seed, (c.ms_seed + other) / 2, c.ms_rest)
     return replace(c, ms_seed=square, seed_df=df + lent)
 
 
 @lru_cache(maxsize=64)
-def _limit(seeds: int) -> float:
-    """Return how many times the others' median a mean square over that many seeds may be."""
-    return float(stats.f.ppf(UNLIKE, seeds - 1, seeds - 1))
+def _limit(seeds: int, quantile: float) -> float:
+    """Return how many times the others' a mean square over that many seeds may be."""
+    return float(stats.f.ppf(quantile, seeds - 1, seeds - 1))

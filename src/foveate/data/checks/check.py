@@ -20,10 +20,12 @@ from foveate.data.checks.balance import check_labels
 from foveate.data.checks.check_masks import check_masks, look_at_masks
 from foveate.data.checks.duplicates import exact_groups, near_pairs
 from foveate.data.checks.finding import Finding, Severity
-from foveate.data.checks.probe_files import Probe, probe_file, probe_pixels
+from foveate.data.checks.probe_files import Probe, probe_file, probe_large, probe_pixels
 from foveate.data.folders.class_folders import ignored_files
 from foveate.data.folders.tree import image_files, scan
+from foveate.data.image_size import LARGEST
 from foveate.data.images.open_image import unread_advice, unread_pictures
+from foveate.data.large.small_squares import SmallSquares
 from foveate.data.printable import printable
 from foveate.errors import DataError
 from foveate.quantities import agreeing
@@ -80,7 +82,8 @@ def check(data: ImageData) -> list[Finding]:
     """Return faults and peculiarities of the data, worst first.
 
     Args:
-        data: What to check. Every file is read and decoded once, on all processors.
+        data: What to check. Every file is read and decoded once, on all processors; of images that are read
+            in parts, heads and overviews.
     """
     items = [item for name, split in data.splits.items() for item in _items(name, split)]
     masked = data.truth == "mask"
@@ -91,6 +94,7 @@ def check(data: ImageData) -> list[Finding]:
     else:
         truth = check_labels(data)
     treated = "fitted onto one canvas" if masked else "brought to one square size"
+    treated = "read in parts" if data.large else treated
     return worst_first([*_from_origin(data), *truth, *_pictures(items, treated)])
 
 
@@ -145,6 +149,11 @@ def _items(name: str, split: Split) -> Iterator[_Item]:
 
 
 def _probe_some(split: Split, first: int, count: int) -> list[Probe]:
+    if split.pictures is not None:
+        overviews = SmallSquares(split.pictures, LARGEST)
+        return [
+            probe_large(split.pictures, overviews.__getitem__, item) for item in range(first, first + count)
+        ]
     if split.files is not None:
         return [probe_file(path, split.how) for path in split.files[first : first + count]]
     if split.many is not None:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -28,6 +29,7 @@ from foveate.data.images.open_image import (
     usual_suffixes,
 )
 from foveate.data.images.truncated import is_cut
+from foveate.data.large.large_picture import LargePicture
 from foveate.errors import DataError
 
 THUMB = 16  # pixels a side of the thumbnail that near duplicates are confirmed on
@@ -88,6 +90,22 @@ def probe_pixels(image: UInt8[np.ndarray, "h w 3"]) -> Probe:
     look, thumb = _from_afar(Image.fromarray(image))
     digest = hashlib.blake2b(f"{image.shape}".encode() + image.tobytes(), digest_size=16).hexdigest()
     return Probe(digest=digest, size=(image.shape[1], image.shape[0]), look=look, thumb=thumb)
+
+
+def probe_large(
+    picture_of: Callable[[int], LargePicture], overview_of: Callable[[int], np.ndarray], item: int
+) -> Probe:
+    """Return what a look at a picture that is read in parts finds: at its head and an overview (3, S, S).
+
+    It never raises: faults are in ``problem``.
+    """
+    try:
+        picture = picture_of(item)
+        found = probe_pixels(overview_of(item).transpose(1, 2, 0))
+    except DataError as error:
+        kind = "truncated" if "truncated" in str(error) else "unreadable"
+        return Probe(problem="bomb" if isinstance(error, TooLargeError) else kind, detail=str(error))
+    return replace(found, digest=picture.key or found.digest, size=picture.size[::-1])
 
 
 def _probe_file(path: Path, file: BinaryIO, digest: str, how: Reading) -> Probe:

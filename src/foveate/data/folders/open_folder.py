@@ -31,6 +31,7 @@ def open_folder(
     shares: Shares = SHARES,
     class_folders: Level | None = None,
     max_pixels: int = MOST_PIXELS,
+    large: bool = False,
 ) -> ImageData:
     """Open a folder of class folders.
 
@@ -43,6 +44,7 @@ def open_folder(
             ones, which hold the images), or "path", all names on the way joined. Required where that is
             ambiguous.
         max_pixels: Pixels of the largest picture that is decoded.
+        large: Whether pictures are read in parts, not decoded whole.
 
     Raises:
         DataError: there are no class folders with images, a split is missing, or the layout is ambiguous.
@@ -51,7 +53,7 @@ def open_folder(
     if class_folders not in (None, *_LEVELS):
         raise OptionError(f"class_folders: got {class_folders!r}, expected one of {', '.join(_LEVELS)}")
     path = path.resolve()
-    found = find_class_folders(tree or scan(path), class_folders)
+    found = find_class_folders(tree or scan(path, large=large), class_folders)
     whole = set(found.parts) in ({None}, {"train"})
     entries = [
         Entry(file.relative_to(path).as_posix(), file, label, None if whole else split)
@@ -72,4 +74,5 @@ def open_folder(
         options=options,
         notes=found.notes,
         max_pixels=max_pixels,
+        large=large,
     )

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from foveate.data.folders.walk import visible_files, walk
-from foveate.data.images.open_image import SUFFIXES
+from foveate.data.images.open_image import IN_PARTS, SUFFIXES
 
 
 @dataclass(eq=False)
@@ -21,17 +21,19 @@ class Tree:
         names: Of the visible files that lie in it directly, sorted.
         folders: Its visible folders by name, sorted.
         links: Names of visible links in it that lead back to it or to a folder above.
+        also: Endings of further files that are images.
     """
 
     path: Path
     names: list[str]
     folders: dict[str, Tree] = field(default_factory=dict)
     links: list[str] = field(default_factory=list)
+    also: frozenset[str] = frozenset()
 
     @cached_property
     def own_images(self) -> tuple[Path, ...]:
         """Return the files directly in it that have the ending of an image."""
-        return tuple(self.path / name for name in self.names if is_image(name))
+        return tuple(self.path / name for name in self.names if is_image(name, self.also))
 
     @cached_property
     def count(self) -> int:
@@ -62,15 +64,20 @@ class Tree:
             yield from folder.links_back()
 
 
-def scan(root: Path) -> Tree:
+def scan(root: Path, *, large: bool = False) -> Tree:
     """Return the tree below a folder.
+
+    Args:
+        root: The folder.
+        large: Whether files count that are read in parts alone, such as slides.
 
     Raises:
         DataError: a folder cannot be read.
     """
     trees: dict[str, Tree] = {}
+    also = IN_PARTS if large else frozenset()
     for place, links, names in walk(root):
-        tree = trees[place] = Tree(Path(place), sorted(names), links=links)
+        tree = trees[place] = Tree(Path(place), sorted(names), links=links, also=also)
         above, name = os.path.split(place)
         if above in trees:
             trees[above].folders[name] = tree
@@ -86,9 +93,10 @@ def image_files(folder: Path) -> list[Path]:
     return [file for file in visible_files(folder) if file.suffix.lower() in SUFFIXES]
 
 
-def is_image(name: str) -> bool:
-    """Return whether a file has the ending of an image."""
-    return name[len(stem_of(name)) :].lower() in SUFFIXES
+def is_image(name: str, also: frozenset[str] = frozenset()) -> bool:
+    """Return whether a file has the ending of an image, or one of further endings."""
+    ending = name[len(stem_of(name)) :].lower()
+    return ending in SUFFIXES or ending in also
 
 
 def stem_of(name: str) -> str:

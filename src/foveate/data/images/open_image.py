@@ -82,6 +82,7 @@ def _is_read(form: str) -> bool:
 FORMATS = tuple(form for form in _BY_FORMAT if _is_read(form))
 _OPENED = tuple(form for form in FORMATS if form != "MPO")  # which Pillow opens as a JPEG
 SUFFIXES = frozenset(suffix for form in FORMATS for suffix in _BY_FORMAT[form])
+IN_PARTS = frozenset((".svs", ".ndpi", ".scn", ".btf", ".npy"))  # read by `data.large` alone
 UNREAD = {
     **{suffix: "install a Pillow that reads them" for known in _BY_FORMAT.values() for suffix in known},
     **_UNREAD,

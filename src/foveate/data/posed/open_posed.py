@@ -16,7 +16,7 @@ from foveate.data.folders.name_words import sibling_splits, split_named
 from foveate.data.folders.tree import Tree, scan
 from foveate.data.images.open_image import MOST_PIXELS
 from foveate.data.open import MANIFESTS, open_data
-from foveate.data.posed.pose_columns import described, pose_columns, pose_values
+from foveate.data.posed.pose_columns import CAPTION, described, pose_columns, pose_values
 from foveate.data.posed.posed_data import PosedImages
 from foveate.data.posed.turned_digits import turned_digits
 from foveate.data.splits import SHARES, Shares
@@ -49,7 +49,7 @@ def open_posed(
 
     Args:
         source: A folder of class folders; a folder of pictures, alone or in train, val and test; a table with
-            the columns path and, if wanted, label, split, group and columns of numbers: the pose;
+            the columns path and, if wanted, label, split, group, caption and columns of numbers: the pose;
             "turned_digits(size=16, angle=45)", built in; or anything else that has one label a picture,
             such as scenes.
         seed: Decides how data in one piece is cut, and how digits are turned.
@@ -62,8 +62,8 @@ def open_posed(
         options: Of the built-in data.
 
     Raises:
-        DataError: There is no picture, a pose is not a number or always the same, or pictures have masks or
-            several labels.
+        DataError: There is no picture, a pose is not a number or always the same, a caption is empty, or
+            pictures have masks or several labels.
         OptionError: An option is unknown or impossible.
     """
     if isinstance(source, PosedImages):
@@ -156,10 +156,25 @@ def _table(path: Path, given: dict[str, Any], asked: str | None) -> PosedImages:
         for name, split in images.splits.items()
     }
     columns = described(names, poses["train"], str(path))
+    captions = _captions(path, table, where, images)
     origin = dict(images.origin)
     if asked is not None:
         origin["options"] = {**dict(images.origin.get("options", {})), "pose_columns": asked}  # type: ignore[call-overload]
-    return PosedImages(images, classes, columns, poses, origin)
+    return PosedImages(images, classes, columns, poses, origin, captions)
+
+
+def _captions(path: Path, table: Any, where: dict[str, str], images: ImageData) -> dict[str, tuple[str, ...]]:
+    """Return the captions of a table, by split; none if it has no column of them."""
+    if CAPTION not in where:
+        return {}
+    texts = {row[where["path"]]: row[where[CAPTION]].strip() for row in table.rows}
+    empty = [name for name, text in texts.items() if not text]
+    if empty:
+        raise DataError(
+            f"{path}: {empty[0]} has no caption ({len(empty)} such). Write one, leave the row out, or rename "
+            "the column."
+        )
+    return {name: tuple(texts[item] for item in split.names) for name, split in images.splits.items()}
 
 
 def _unlabelled(path: Path, table: Any, where: dict[str, str], given: dict[str, Any]) -> ImageData:

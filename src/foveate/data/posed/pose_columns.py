@@ -17,6 +17,7 @@ from foveate.errors import DataError, OptionError, first_few, nearest
 ANGLES = ("angle", "rotation", "pose", "azimuth", "elevation", "yaw", "pitch", "roll", "degrees")
 _ENDINGS = ("_degrees", "_deg")
 NONE = "none"
+CAPTION = "caption"  # the column of a sentence for each picture
 
 
 def pose_columns(path: Path, table: Table, asked: str | None) -> tuple[str, ...]:
@@ -25,7 +26,8 @@ def pose_columns(path: Path, table: Table, asked: str | None) -> tuple[str, ...]
     Args:
         path: Of the table, for messages.
         table: The table.
-        asked: Names with commas between them, "none", or None for all columns but path, label, split, group.
+        asked: Names with commas between them, "none", or None for all columns but path, label, split, group
+            and caption.
 
     Raises:
         OptionError: There is no such column.
@@ -33,7 +35,7 @@ def pose_columns(path: Path, table: Table, asked: str | None) -> tuple[str, ...]
     """
     if asked == NONE:
         return ()
-    known = [name for name in table.columns if name and name.lower() not in COLUMNS]
+    known = [name for name in table.columns if name and name.lower() not in (*COLUMNS, CAPTION)]
     names = tuple(known) if asked is None else tuple(name.strip() for name in asked.split(","))
     for name in names:
         if name not in table.columns:

@@ -1,10 +1,10 @@
-"""What data for generation is: splits of pictures, with the class and the pose of each, if there are any."""
+"""What data for generation is: splits of pictures, with class, pose and caption of each, if any."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -69,6 +69,7 @@ class PosedImages:
         columns: What a pose consists of; empty if pictures have none.
         poses: By split, one row a picture (N, P), in the columns' own units.
         origin: How to open it again, JSON-able.
+        captions: By split, one text a picture; empty if pictures have none.
 
     Raises:
         DataError: Pictures have masks or several labels.
@@ -79,6 +80,7 @@ class PosedImages:
     columns: tuple[PoseColumn, ...]
     poses: Mapping[str, Poses]
     origin: Mapping[str, object]
+    captions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.images.truth != "label":
@@ -109,6 +111,8 @@ class PosedImages:
         total = hashlib.sha256(f"posed {self.images.fingerprint} {self.columns}".encode())
         for name in sorted(self.poses):
             total.update(name.encode() + np.ascontiguousarray(self.poses[name]).tobytes())
+        for name in sorted(self.captions):
+            total.update("\n".join((name, *self.captions[name])).encode())
         return total.hexdigest()
 
     def folds(self, count: int) -> Folds:
@@ -123,9 +127,15 @@ class PosedImages:
     def _regrouped(self, rows: Rows) -> PosedImages:
         pool = np.concatenate([self.poses["train"], self.poses["test"]])
         moved = {name: pool[some] for name, some in rows.items()}
-        return replace(self, images=regrouped(self.images, rows), poses={**self.poses, **moved})
+        found = replace(self, images=regrouped(self.images, rows), poses={**self.poses, **moved})
+        if not self.captions:
+            return found
+        texts = np.array([*self.captions["train"], *self.captions["test"]], dtype=object)
+        spoken = {name: tuple(texts[some].tolist()) for name, some in rows.items()}
+        return replace(found, captions={**self.captions, **spoken})
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{name} {count:,}" for name, count in self.items.items())
         pose = f"; pose {', '.join(column.name for column in self.columns)}" if self.columns else ""
-        return f"PosedImages({self.name}: {len(self.classes)} classes{pose}; {sizes})"
+        captions = "; captions" if self.captions else ""
+        return f"PosedImages({self.name}: {len(self.classes)} classes{pose}{captions}; {sizes})"

@@ -1,6 +1,7 @@
 """A feed of pictures with what can be asked of a generator: the condition of each.
 
-Shapes  images float32 (B, 3, S, S) in [-1, 1]; conditions float32 (B, K + P): 1 at the class, then the pose.
+Shapes  images float32 (B, 3, S, S) in [-1, 1]; conditions float32 (B, K + P + T): 1 at the class, then the
+        pose, then the numbers of words; truths (B, K + P).
 """
 
 from __future__ import annotations
@@ -24,13 +25,20 @@ class PosedBatch:
 
     Args:
         images: float32 (B, 3, S, S) in [-1, 1].
-        conditions: float32 (B, K + P); (B, 0) where nothing can be asked for.
+        conditions: What a generator is asked by, float32 (B, K + P + T); (B, 0) for nothing.
         indices: int64 (B,), the pictures' numbers in their split.
+        truths: Class and pose of the pictures, float32 (B, K + P), asked for or not; the conditions if None.
     """
 
     images: Float32[Tensor, "b 3 s s"]
     conditions: Float32[Tensor, "b k"]
     indices: Int64[Tensor, " b"]
+    truths: Float32[Tensor, "b t"] | None = None
+
+    @property
+    def shown(self) -> Float32[Tensor, "b t"]:
+        """Class and pose of the pictures (B, K + P)."""
+        return self.conditions if self.truths is None else self.truths
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -40,7 +48,7 @@ class PosedBatch:
         if self.images.device == device:
             return self
         images, conditions = (t.to(device, non_blocking=True) for t in (self.images, self.conditions))
-        return PosedBatch(images, conditions, self.indices)
+        return PosedBatch(images, conditions, self.indices, self.truths)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,11 +59,13 @@ class PosedFeed:
         feed: Of the pictures: its batches have images and indices.
         conditions: What each picture is asked for by, float32 (N, K + P).
         targets: The class of each picture, int64 (N,).
+        truths: Class and pose of each picture, float32 (N, K + P), where conditions are something else.
     """
 
     feed: Feed
     conditions: Float32[np.ndarray, "n k"]
     targets: Int64[np.ndarray, " n"]
+    truths: Float32[np.ndarray, "n t"] | None = None
 
     def __len__(self) -> int:
         return len(self.feed)
@@ -76,8 +86,9 @@ class PosedFeed:
             yield self._posed(batch)
 
     def _posed(self, batch: Any) -> PosedBatch:
-        wanted = torch.from_numpy(self.conditions[batch.indices.numpy()])
-        return PosedBatch(batch.images, wanted, batch.indices)
+        rows = batch.indices.numpy()
+        truths = None if self.truths is None else torch.from_numpy(self.truths[rows])
+        return PosedBatch(batch.images, torch.from_numpy(self.conditions[rows]), batch.indices, truths)
 
 
 def conditions_of(

@@ -22,12 +22,27 @@ from foveate.errors import OptionError
 from foveate.options import between, whole
 
 VERSION = 1  # raise it whenever a pixel changes
+NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+UPRIGHT = "standing upright"
+LEANS = (
+    "leaning far to the right",
+    "leaning to the right",
+    UPRIGHT,
+    "leaning to the left",
+    "leaning far to the left",
+)
 _MARGIN = 0.14  # of the side, on each edge, so that corners stay in the picture when turned
 _LARGE = 4  # turned at this many times the size, then made smaller: edges stay smooth
 
 
 def turned_digits(
-    *, size: int = 16, angle: float = 45.0, copies: int = 8, digits: int = 1797, seed: int = 0
+    *,
+    size: int = 16,
+    angle: float = 45.0,
+    copies: int = 8,
+    digits: int = 1797,
+    captions: bool = False,
+    seed: int = 0,
 ) -> PosedImages:
     """Return turned digits as data.
 
@@ -37,6 +52,8 @@ def turned_digits(
             turned, and there is no pose.
         copies: How often each digit is there, turned differently.
         digits: How many of the 1797 are used.
+        captions: Whether each has a caption, such as "a seven leaning far to the left": the digit, and
+            which of five equal parts of the range its angle is in.
         seed: Decides the split and the angles.
 
     Raises:
@@ -67,7 +84,19 @@ def turned_digits(
     images = ImageData("turned_digits", classes, splits, origin, digest)
     poses = {name: draws[rows[name]].reshape(-1, 1)[:, : int(angle > 0)] for name in SPLITS}
     columns = (PoseColumn("angle", True, -angle, angle),) if angle else ()
-    return PosedImages(images, classes, columns, poses, origin)
+    texts = {}
+    if captions:
+        options["captions"] = True
+        for name in SPLITS:
+            places = np.clip(
+                (draws[rows[name]] + angle) / max(2 * angle, 1e-9) * len(LEANS), 0, len(LEANS) - 1
+            )
+            texts[name] = tuple(
+                f"a {NUMBERS[labels[row]]} {LEANS[place] if angle else UPRIGHT}"
+                for row, parts in zip(rows[name], places.astype(int), strict=True)
+                for place in parts
+            )
+    return PosedImages(images, classes, columns, poses, origin, texts)
 
 
 def _split(

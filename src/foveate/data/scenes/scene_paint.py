@@ -103,7 +103,7 @@ def _frames(box: int) -> tuple[Bool[np.ndarray, "b b"], Bool[np.ndarray, "b b"],
 
 
 @cache
-def _samples(split: int) -> tuple[Float32[np.ndarray, "n 8 8"], Int64[np.ndarray, " n"]]:
+def digit_samples(split: int) -> tuple[Float32[np.ndarray, "n 8 8"], Int64[np.ndarray, " n"]]:
     """Return the handwritten digits of a split, sorted by class, in [0, 1]."""
     digits = load_digits()
     order = np.random.Generator(np.random.Philox(_PARTITION_SEED)).permutation(len(digits.target))
@@ -120,7 +120,7 @@ def _samples(split: int) -> tuple[Float32[np.ndarray, "n 8 8"], Int64[np.ndarray
 @cache
 def _pools(split: int) -> tuple[Int64[np.ndarray, " 10"], Int64[np.ndarray, " 10"]]:
     """Return where the samples of each class start, and how many there are."""
-    _, targets = _samples(split)
+    _, targets = digit_samples(split)
     number = np.bincount(targets, minlength=10)
     return np.cumsum(number) - number, number
 
@@ -128,7 +128,7 @@ def _pools(split: int) -> tuple[Int64[np.ndarray, " 10"], Int64[np.ndarray, " 10
 @cache
 def _ink(side: int, split: int) -> Float32[np.ndarray, "n d d"]:
     """Return all samples of a split at ``side`` pixels, with equal ink, so that a mean tells no digit."""
-    images, _ = _samples(split)
+    images, _ = digit_samples(split)
     scaled = np.stack(
         [
             np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC))

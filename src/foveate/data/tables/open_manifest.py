@@ -33,6 +33,8 @@ from foveate.data.tables.label_columns import COLUMNS, cells_of, label_columns, 
 from foveate.data.tables.table import OLD, Row, Table, read_table
 from foveate.errors import DataError, OptionError, first_few
 
+BOXES = "boxes"  # the column
+
 
 def open_manifest(
     path: Path,
@@ -47,6 +49,7 @@ def open_manifest(
     separator: str | None = None,
     labels: Sequence[str] | str | None = None,
     max_pixels: int = MOST_PIXELS,
+    large: bool = False,
 ) -> ImageData:
     """Open a table of files with labels or masks.
 
@@ -64,6 +67,8 @@ def open_manifest(
         labels: The columns of 0 and 1 that are labels (a sequence, or one text with commas); all but path,
             split and group if None, in a table without the columns label and mask.
         max_pixels: Pixels of the largest picture that is decoded.
+        large: Whether pictures are read in parts, not decoded whole. A column ``boxes`` then says where what
+            decides the label is: top, left, bottom and right in pixels, with ";" between boxes.
 
     Raises:
         DataError: a column, cell or file is missing, a file is listed twice, or a group is in two splits; a
@@ -83,6 +88,8 @@ def open_manifest(
     options: dict[str, object] = {} if "split" in table.columns else {"shares": list(shares)}
     notes = [f"the table is not UTF-8 and is read as {OLD}"] if table.encoding == OLD else []
     if "mask" in table.columns and not chosen:
+        if large:
+            raise OptionError(f"manifest: large is for labels, but {path.name} has masks. Leave it out.")
         if separator is not None:
             raise OptionError(f"manifest: separator is for labels, but {path.name} has masks. Leave it out.")
         scan = MaskScan([file for entry in entries for file in entry.masks or ()])
@@ -104,6 +111,7 @@ def open_manifest(
         given = ", ".join(plain(vars(asked)))
         raise OptionError(f"manifest: {given} is for masks, but {path.name} has labels. Leave it out.")
     entries, names, said = _labelled(path, table, entries, chosen, separator)
+    entries = _boxed(path, table, entries) if large else entries
     options |= {} if separator is None else {"separator": separator}
     options |= {} if labels is None else {"labels": list(chosen)}
     return data_from_entries(
@@ -115,6 +123,7 @@ def open_manifest(
         options=options,
         notes=[*notes, *said],
         max_pixels=max_pixels,
+        large=large,
     )
 
 
@@ -177,6 +186,25 @@ def _labelled(
     if not names:
         raise DataError(f"{path}: no row has a label. Fill in the column label.")
     return _with(entries, kept), tuple(names), notes
+
+
+def _boxed(path: Path, table: Table, entries: list[Entry]) -> list[Entry]:
+    """Return the entries with the boxes of the column of that name, if there is one."""
+    if BOXES not in table.columns:
+        return entries
+    found = []
+    for line, row, entry in zip(table.lines, table.rows, entries, strict=True):
+        try:
+            boxes = tuple(tuple(map(int, box.split())) for box in row[BOXES].split(";") if box.strip())
+        except ValueError:
+            boxes = ((0,),)
+        if not all(len(box) == 4 and box[0] < box[2] and box[1] < box[3] for box in boxes):
+            raise DataError(
+                f'{path}, line {line}: boxes "{row[BOXES]}" are not four whole numbers each: top, left, '
+                'bottom and right, such as "10 20 38 48; 100 50 128 78".'
+            )
+        found.append(replace(entry, boxes=boxes))  # type: ignore[arg-type]
+    return found
 
 
 def _with(entries: Sequence[Entry], labels: Sequence[tuple[str, ...]]) -> list[Entry]:

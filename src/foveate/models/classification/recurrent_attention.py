@@ -6,7 +6,7 @@ Formula g_t = sensor(x, l_t), h_t = relu(W_i g_t + W_h h_{t-1}); l_{t+1} ~ N(m_t
 Paper   Mnih, Heess, Graves, Kavukcuoglu. Recurrent Models of Visual Attention. NeurIPS 2014.
         arXiv:1406.6247, sections 3 and 4.
 Shapes  images (B, C, H, W) of any size -> logits (B, classes); places (B, T, 2), x and y in [-1, 1];
-        windows (B, T, H, W), 1 inside each glimpse's widest window
+        windows (B, T, H, W), 1 inside each glimpse's widest window; sides (B, T, S) of its windows in pixels
 Cost    with H = hidden, K = classes: the sensor's parameters, 2*H*(H + 1), (H + 1)*(H//2) + 2*(H//2 + 1),
         H + 1 and K*(H + 1): 242,317 for one channel, ten classes and the defaults; MACs do not depend on the
         picture's size.
@@ -194,6 +194,7 @@ class RecurrentAttention(nn.Module):
         self.random = policy == "random"
         self.places = MapTap("b t x", low=-1.0)
         self.windows = MapTap("b t h w")
+        self.sides = MapTap("b t s", high=math.inf)
         self.default_cfg = {"input_size": (in_channels, SIDE, SIDE)}
         keep_normalisation(self, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))  # 0 is what lies outside of the picture
 
@@ -239,6 +240,11 @@ class RecurrentAttention(nn.Module):
         walked = self.places(torch.stack(places, dim=1))
         if self.windows.recording:
             self.windows(self._windows(walked, x.shape[2], x.shape[3]))
+        if self.sides.recording:
+            scales = torch.arange(self.sensor.scales, device=walked.device)
+            self.sides(
+                (self.sensor.size * self.sensor.growth**scales).to(walked.dtype).expand(*walked.shape[:2], -1)
+            )
         none = x.new_zeros(x.shape[0], 0)
         chosen, hoped = (torch.stack(list_, dim=1) if list_ else none for list_ in (logs, expected))
         return Glimpses(self.action(state), walked, chosen, hoped, self.reinforce_weight)

@@ -1,14 +1,16 @@
-"""Attention GAN: from a goal, a class and a pose, down to pixels.
+"""Attention GAN: from a goal (a class, a pose, a sentence) down to pixels.
 
 A generator draws pictures from noise and a condition; a discriminator scores how real they look for it. Both
 attend over positions (SAGAN), so that parts of a picture that are far apart agree.
 
 Paper   Zhang, Goodfellow, Metaxas, Odena. Self-Attention Generative Adversarial Networks. ICML 2019.
         arXiv:1805.08318.
-Shapes  noise (B, Z), condition (B, K + P) or None -> images (B, colours, S, S) in (-1, 1).
+Shapes  noise (B, Z), condition (B, K + P + T) or None -> images (B, colours, S, S) in (-1, 1).
 """
 
 from __future__ import annotations
+
+from typing import cast
 
 import torch
 from jaxtyping import Float
@@ -33,6 +35,8 @@ class AttentionGAN(nn.Module):
     Args:
         classes: K, classes that can be asked for; 0 for none.
         pose: P, numbers of a pose that can be asked for, two for an angle; 0 for none.
+        words: V, words of sentences that can be asked for, padding (0) included; 0 for none.
+        longest: T, words of the longest sentence; 0 without sentences.
         size: Side of the pictures in pixels: 8, 16, 32, 64, 128 or 256.
         channels: Unit of the widths. Paper: 64.
         noise: Z, numbers of noise. Paper: 128.
@@ -46,7 +50,7 @@ class AttentionGAN(nn.Module):
             form was published with.
 
     Raises:
-        OptionError: An option is unknown, the size is none of these, or two do not go together.
+        OptionError: An option is unknown, the size is not one of these, or two do not go together.
 
     Example:
         >>> import torch
@@ -61,6 +65,8 @@ class AttentionGAN(nn.Module):
         *,
         classes: int = 0,
         pose: int = 0,
+        words: int = 0,
+        longest: int = 0,
         size: int = 32,
         channels: int = 64,
         noise: int = 128,
@@ -77,7 +83,12 @@ class AttentionGAN(nn.Module):
         rule = one_of_rules(spectral or ("released" if form == "residual" else "toy"))
         for name, value in (("channels", channels), ("noise", noise), ("colours", colours)):
             whole(name, value)
-        self.goal = Goal(whole("classes", classes, 0), whole("pose", pose, 0))
+        if bool(words) != bool(longest):
+            raise OptionError(
+                f"words={words}, longest={longest}: expected both for sentences, or neither for none."
+            )
+        known = {"classes": classes, "pose": pose, "words": words, "longest": longest}
+        self.goal = Goal(**{name: whole(name, value, 0) for name, value in known.items()})
         self.size, self.noise, self.colours, self.rule = size, noise, colours, rule
         self.generator: nn.Module
         self.discriminator: nn.Module
@@ -101,7 +112,8 @@ class AttentionGAN(nn.Module):
 
         Args:
             noise: From a unit normal distribution.
-            condition: How much of each class, and the pose; None for a model without classes and pose.
+            condition: How much of each class, the pose, and the numbers of the words of a sentence, 0 behind
+                its end; None for a model that draws without goals.
 
         Raises:
             ShapeError: Noise or condition has another shape.
@@ -138,6 +150,28 @@ class AttentionGAN(nn.Module):
         first, second = self.judge(torch.cat([real, fake]), both).chunk(2)
         return first, second
 
+    def judge_mismatched(
+        self,
+        real: Float[Tensor, "b colours s s"],
+        fake: Float[Tensor, "b colours s s"],
+        condition: Float[Tensor, "b k"],
+        other: Float[Tensor, "b k"],
+    ) -> tuple[Float[Tensor, "b 1"], Float[Tensor, "b 1"], Float[Tensor, "b 1"]]:
+        """Return the scores of ``judge_both``, and those of the real pictures for other conditions.
+
+        The features of a picture do not depend on the condition: the third score costs next to nothing.
+        """
+        discriminator = cast(Discriminator, self.discriminator)
+        if self.rule == "authors":
+            seen = discriminator.features(real).repeat(2, 1)
+            own, wrong = discriminator.score(seen, torch.cat([condition, other])).chunk(2)
+            with still(discriminator):
+                return own, self.judge(fake, condition), wrong
+        seen = discriminator.features(torch.cat([real, fake]))
+        asked = torch.cat([condition, condition, other])
+        first, second, third = discriminator.score(torch.cat([seen, seen[: len(real)]]), asked).chunk(3)
+        return first, second, third
+
     def _draw_weights(self) -> None:
         """Draw kernels and tables by Xavier's rule; biases are 0, as in the authors' code."""
         for module in self.modules():
@@ -163,6 +197,7 @@ def _place(size: int, at: int | None) -> int:
 def _expect_plain(goal: Goal, size: int, at: int | None) -> None:
     if goal.length or size != SIZE or at is not None:
         raise OptionError(
-            f'form="transposed": got classes={goal.classes}, pose={goal.pose}, size={size}, at={at}; it '
-            f'draws {SIZE} px without a goal. Write size={SIZE} and leave the others out, or form="residual".'
+            f'form="transposed": got classes={goal.classes}, pose={goal.pose}, words={goal.words}, '
+            f"size={size}, at={at}; it draws {SIZE} px without a goal. Write size={SIZE} and leave the "
+            'others out, or form="residual".'
         )

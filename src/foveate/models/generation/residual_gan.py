@@ -3,7 +3,7 @@
 Formula generator: linear, then blocks of norm, ReLU, up, conv, norm, ReLU, conv beside up and 1x1 conv; norm,
         ReLU, conv, tanh. Discriminator: blocks of ReLU, conv, ReLU, conv, mean of 2x2, beside 1x1 conv and
         mean; h = sum over space of relu; logit = linear(h) + <embed(c), h>, the
-        embeddings of class and pose added up.
+        embeddings of the class and of what else is asked for added up.
 Paper   Zhang et al. ICML 2019. arXiv:1805.08318; Miyato, Koyama. cGANs with Projection Discriminator. ICLR
         2018. arXiv:1802.05637.
 Shapes  noise (B, Z), condition (B, K + P) or None -> images (B, colours, S, S) in (-1, 1); images -> (B, 1).
@@ -26,6 +26,7 @@ from torch.nn import functional as F
 from foveate.models.generation.condition import ConditionNet, Goal
 from foveate.models.generation.conditional_norm import ConditionalNorm
 from foveate.models.generation.residual_gan_names import of_released
+from foveate.models.generation.resizing_convolutions import DoublingConv2d, HalvingConv2d
 from foveate.models.generation.self_attention import self_attention
 from foveate.models.generation.spectral_norm import SpectralConv2d, SpectralLinear, SpectralTable
 
@@ -57,13 +58,13 @@ class _Up(nn.Module):
     def __init__(self, channels: int, out: int, goal: Goal, rule: str) -> None:
         super().__init__()
         self.bn1, self.bn2 = _norm(channels, goal), _norm(out, goal)
-        self.conv1, self.conv2 = _conv(channels, out, rule), _conv(out, out, rule)
+        self.conv1, self.conv2 = DoublingConv2d(channels, out, rule=rule), _conv(out, out, rule)
         self.conv_sc = SpectralConv2d(channels, out, 1, rule=rule)
 
     def forward(self, x: Tensor, condition: Tensor | None) -> Tensor:
         """Return a map of twice the side."""
-        y = _doubled(F.relu(self.bn1(x, condition)))
-        y = self.conv2(F.relu(self.bn2(self.conv1(y), condition)))
+        y = self.conv1(F.relu(self.bn1(x, condition)))
+        y = self.conv2(F.relu(self.bn2(y, condition)))
         return y + _doubled(self.conv_sc(x))  # a 1x1 convolution of copies is a copy of it
 
 
@@ -72,7 +73,8 @@ class _Down(nn.Module):
 
     def __init__(self, channels: int, out: int, rule: str, *, first: bool, halves: bool) -> None:
         super().__init__()
-        self.conv1, self.conv2 = _conv(channels, out, rule), _conv(out, out, rule)
+        self.conv1 = _conv(channels, out, rule)
+        self.conv2 = HalvingConv2d(out, out, rule=rule) if halves else _conv(out, out, rule)
         self.first, self.halves = first, halves
         self.conv_sc = SpectralConv2d(channels, out, 1, rule=rule) if halves or channels != out else None
 
@@ -80,7 +82,7 @@ class _Down(nn.Module):
         """Return a map of half the side, or of the same."""
         y = self.conv2(F.relu(self.conv1(x if self.first else F.relu(x))))
         if self.halves:  # the mean comes before or after the 1x1 convolution: they commute
-            x, y = F.avg_pool2d(x, 2), F.avg_pool2d(y, 2)
+            x = F.avg_pool2d(x, 2)
         return y + (x if self.conv_sc is None else self.conv_sc(x))
 
 
@@ -181,24 +183,33 @@ class Discriminator(nn.Module):
         self.linear = SpectralLinear(widths[-1], 1, rule=rule)
         if goal.classes:
             self.embed = SpectralTable(goal.classes, widths[-1], rule=rule)
-        if goal.pose:
+        if goal.width:
             self.embed_pose = SpectralTable(goal.width, widths[-1], rule=rule)
 
     def forward(
         self, images: Float[Tensor, "b colours s s"], condition: Float[Tensor, "b k"] | None = None
     ) -> Float[Tensor, "b 1"]:
         """Return how real the pictures look, for the condition."""
+        return self.score(self.features(images), condition)
+
+    def features(self, images: Float[Tensor, "b colours s s"]) -> Float[Tensor, "b c"]:
+        """Return what is seen in the pictures, whatever the condition."""
         x = images
         for stage in self.blocks:
             x = stage(x)
-        summed = F.relu(x).sum(dim=(2, 3))
+        return F.relu(x).sum(dim=(2, 3))
+
+    def score(
+        self, summed: Float[Tensor, "b c"], condition: Float[Tensor, "b k"] | None = None
+    ) -> Float[Tensor, "b 1"]:
+        """Return how real pictures look for the condition, by their features."""
         score: Tensor = self.linear(summed)
         if not self.goal.length:
             return score
         labels, pose = self.condition(condition).tensor_split([self.goal.classes], dim=1)
         if self.goal.classes:
             score = score + (self.embed(labels) * summed).sum(dim=1, keepdim=True)
-        if self.goal.pose:
+        if self.goal.width:
             score = score + (self.embed_pose(pose) * summed).sum(dim=1, keepdim=True)
         return score
 

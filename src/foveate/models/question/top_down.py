@@ -30,6 +30,7 @@ from foveate.models.question.question_model import Answered, QuestionModel
 from foveate.options import between, one_of, whole
 
 FUSIONS = ("concat", "product", "sum")
+NORMS = ("none", "batch")
 
 
 @models.register("top_down")
@@ -52,6 +53,9 @@ class TopDown(QuestionModel):
         hops: How often it looks, each time with what it has seen added to the goal.
         fuse: "concat" puts what was seen and the goal side by side; "product" and "sum" bring both to
             ``hidden`` and multiply or add.
+        norm: "batch" brings every channel of the places, and of what was seen, to mean 0 and deviation 1 over
+            the batch, times a learnt gain plus a bias (batch normalisation). Places behind a ReLU have much
+            in common, and the mean of many differs little from picture to picture.
         projection: Width to which places are brought first by a linear layer with tanh; None leaves them.
         hidden: Width of the layer before the answers.
         dropout: Probability, in [0, 1).
@@ -87,6 +91,7 @@ class TopDown(QuestionModel):
         glimpses: int = 2,
         hops: int = 1,
         fuse: str = "concat",
+        norm: str = "none",
         projection: int | None = None,
         hidden: int = 512,
         dropout: float = 0.0,
@@ -97,6 +102,7 @@ class TopDown(QuestionModel):
     ) -> None:
         super().__init__(classes)
         one_of("fuse", fuse, FUSIONS)
+        one_of("norm", norm, NORMS)
         if parse_call(attention)[0] == "reinforce":
             raise OptionError(
                 "attention: got reinforce, which learns from a reward that this model does not give. Write "
@@ -115,6 +121,10 @@ class TopDown(QuestionModel):
         self.queries = nn.ModuleList(nn.Linear(n, g * n) if g > 1 else nn.Identity() for _ in range(k))
         self.readers = nn.ModuleList(Reader(d, n, attention=attention) for _ in range(k))
         self.refine = nn.ModuleList(nn.Linear(g * d, n) for _ in range(k - 1))
+        self.norms: nn.ModuleDict | None = None
+        if norm == "batch":
+            kinds = {"places": nn.BatchNorm1d(self.encoder.channels), "seen": nn.BatchNorm1d(g * d)}
+            self.norms = nn.ModuleDict(kinds)
         self.hidden = nn.Linear(g * d + n if fuse == "concat" else g * d, whole("hidden", hidden))
         self.of_goal = None if fuse == "concat" else nn.Linear(n, hidden)
         self.logits = nn.Linear(hidden, self.classes)
@@ -122,6 +132,8 @@ class TopDown(QuestionModel):
     def answer(self, pictures: Tensor, goal: Tensor, lengths: Int64[Tensor, " b"] | None = None) -> Answered:
         """Return logits, and the weights of every hop and glimpse."""
         places = self.encoder(pictures)
+        if self.norms is not None:
+            places = self.norms["places"](places.flatten(0, 1)).unflatten(0, places.shape[:2])
         if self.projection is not None:
             places = self.projection(self.drop(places)).tanh()
         asked, looks = self.goal(goal, lengths), []
@@ -139,6 +151,8 @@ class TopDown(QuestionModel):
         return Answered(self._classified(seen, asked), torch.cat(looks, dim=1))
 
     def _classified(self, seen: Tensor, asked: Tensor) -> Tensor:
+        if self.norms is not None:
+            seen = self.norms["seen"](seen)
         seen, asked = self.drop(seen), self.drop(asked)
         if self.of_goal is None:
             hidden = self.hidden(torch.cat([seen, asked], dim=1))

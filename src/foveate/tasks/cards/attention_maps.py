@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from foveate.explain.effect import effect, looks
+from foveate.large_pictures import LargePictures
 from foveate.tasks.cards.overlay import data_uri, layer
 
 MAPS = 3  # per variant: the first site, the middle one, the last
@@ -18,7 +19,7 @@ _INSERTED = ".foveate"
 Maps = list[tuple[str, str, Float[np.ndarray, "b h w"]]]  # (site, kind, one map an image)
 
 
-def site_maps(model: nn.Module, batch: Float[Tensor, "b 3 s s"]) -> Maps:
+def site_maps(model: nn.Module, batch: Float[Tensor, "b 3 s s"] | LargePictures) -> Maps:
     """Return the maps at the first, the middle and the last site of a model.
 
     A mechanism with a map over positions shows its weights; any other one, such as a gate on channels, how

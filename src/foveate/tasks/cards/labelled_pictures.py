@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from foveate.large_pictures import LargePictures
 from foveate.models.normalisation import Triple
 from foveate.tasks.cards.attention_maps import Maps, drawn_maps, site_maps
 from foveate.tasks.cards.overlay import data_uri, outline, shown
@@ -49,6 +50,7 @@ def pictures(
     device: torch.device | str = "cpu",
     look: Callable[[int], Bool[np.ndarray, "h w"]] | None = None,
     evidence: Callable[[nn.Module, Tensor, Tensor | None], Maps] | None = None,
+    taken: Callable[[nn.Module, Sequence[int]], LargePictures | None] | None = None,
 ) -> list[dict[str, Any]]:
     """Choose test pictures and show them as every model sees them.
 
@@ -64,6 +66,7 @@ def pictures(
         device: Where to run the models.
         look: Item -> where the answer is, if the data knows; drawn as an outline.
         evidence: Model, images and true classes (None where there are several) -> a map that all models have.
+        taken: Model and items -> the same pictures in full, for a model that takes large ones; else None.
 
     Returns:
         The ``pictures`` of a report, plain data.
@@ -77,6 +80,10 @@ def pictures(
     asked = torch.from_numpy(targets[chosen]).to(device) if targets.ndim == 1 else None  # the same of all
     maps = {}
     for name, model in models.items():
+        whole = None if taken is None else taken(model, chosen.tolist())
+        if whole is not None:
+            maps[name] = _square_maps(model.to(device), whole.to(torch.device(device)))
+            continue
         first = evidence(model.to(device), batch, asked) if evidence else []
         maps[name] = [*first, *site_maps(model.to(device), batch)]
     return [
@@ -113,6 +120,24 @@ def choose(
     average = np.mean(guesses, axis=0)
     uncertainty = -np.sum(average * np.log(np.maximum(average, 1e-12)), axis=1)
     return np.lexsort((-uncertainty, -disagreement))[:count], disagreement
+
+
+def _square_maps(model: nn.Module, pictures: LargePictures) -> Maps:
+    """Return a model's maps over the middle squares of large pictures."""
+    each = [site_maps(model, pictures[row : row + 1]) for row in range(len(pictures))]
+    sides = [min(values.shape[1:]) for maps in each for _, _, values in maps]
+    return [
+        (site, kind, np.stack([_middle(maps[number][2][0], min(sides)) for maps in each]))
+        for number, (site, kind, _) in enumerate(each[0])
+    ]
+
+
+def _middle(values: Float[np.ndarray, "h w"], side: int) -> Float[np.ndarray, "s s"]:
+    """Return the middle square of a map, at ``side`` places a side."""
+    short = min(values.shape)
+    top, left = ((length - short) // 2 for length in values.shape)
+    places = ((np.arange(side) + 0.5) * short / side).astype(int)
+    return values[top : top + short, left : left + short][places][:, places]
 
 
 def _answer(name: str, guess: np.ndarray, classes: Sequence[str], target: np.ndarray) -> dict[str, Any]:

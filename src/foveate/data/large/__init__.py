@@ -1,0 +1,1 @@
+"""Pictures that are read in parts: an overview, and windows at full resolution, in bounded memory."""
