@@ -26,6 +26,7 @@ from foveate.data.captions.check_captions import check_captions, opening_warning
 from foveate.data.captions.looks_like_captions import looks_like_captions
 from foveate.data.captions.open_captions import open_captions
 from foveate.data.checks.finding import Finding
+from foveate.data.feature_cache import stored_pictures
 from foveate.data.feed import Data, Feed
 from foveate.data.images.open_image import MOST_PIXELS
 from foveate.data.open import call_opener
@@ -175,7 +176,9 @@ class Caption(PictureWords, WordTask):
             every_caption=self.inputs["every_caption"],
             mean=mean,
             std=std,
-            **self.stored(captions.pictures),
+            **stored_pictures(
+                captions.pictures, encoder=self.inputs.get("encoder"), size=self.inputs["size"]
+            ),
         )
         found: dict[str, Feed] = {}
         for name, feed in feeds.items():

@@ -15,19 +15,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from foveate.calls import parse_call
-from foveate.data.base import ImageData
-from foveate.data.cache import cache
-from foveate.data.feature_cache import Features, split_features
 from foveate.data.feed import Feed
 from foveate.errors import DataError, OptionError
-from foveate.models.captioning.places import Places
 from foveate.models.encoders.last_map import LastMap
 from foveate.models.made_for import USUAL
 from foveate.models.names import resolve
 from foveate.models.normalisation import HALF, Triple, expect_normalisation, model_normalisation
 from foveate.running import device_of
 from foveate.tasks.base import Task
-from foveate.tasks.image_task import Normalisation, example_images
+from foveate.tasks.example_images import Normalisation, example_images
 from foveate.tasks.judged import Told
 from foveate.tasks.part import Network
 from foveate.tasks.picture_inputs import Pixels, batches, normalised, opened, reading_of
@@ -62,13 +58,13 @@ class PictureWords(Task):
         Raises:
             OptionError: They are of another, or attention was inserted into it.
         """
-        features, encoder = getattr(feed, "features", None), last_map(model)
-        if not isinstance(features, Features) or encoder is None:
+        encoder, of_features = last_map(model), getattr(getattr(feed, "features", None), "encoder", None)
+        if of_features is None or encoder is None:
             return
-        own, kept = encoder.state_dict(), features.encoder.network.state_dict()
+        own, kept = encoder.state_dict(), of_features.network.state_dict()
         if own.keys() != kept.keys() or not all(own[name].cpu().equal(kept[name].cpu()) for name in kept):
             raise OptionError(
-                f"features: those on disk are of {features.encoder.name} as it is, but this model's encoder "
+                f"features: those on disk are of {of_features.name} as it is, but this model's encoder "
                 f'has other weights or other layers. Write --task "{self.name}(features=false)", which runs '
                 "the encoder in every step."
             )
@@ -84,13 +80,6 @@ class PictureWords(Task):
             "normalisation": {"mean": list(mean), "std": list(std)},
             "encoder": name if self.inputs["features"] and frozen and known else None,
         }
-
-    def stored(self, pictures: ImageData) -> dict[str, dict[str, Any]]:
-        """Return ``features`` or ``images`` by split, computed now if they were not before."""
-        name, size = self.inputs.get("encoder"), self.inputs["size"]
-        if name is not None:
-            return {"features": split_features(pictures, encoder=name, size=size)}
-        return {"images": {split: found.images for split, found in cache(pictures, size=size).items()}}
 
     def picture_facts(self) -> tuple[str, ...]:
         """Return the size of the pictures, and whether features are kept."""
@@ -135,7 +124,8 @@ def last_map(model: nn.Module) -> LastMap | None:
     """Return the encoder of pictures, also of a wrapped model, if there is one that is known."""
     inner = getattr(model, "module", None)
     places = getattr(inner if isinstance(inner, nn.Module) else model, "encoder", None)
-    return places.last_map if isinstance(places, Places) else None
+    found = getattr(places, "last_map", None)
+    return found if isinstance(found, LastMap) else None
 
 
 def encoder_name(name: str) -> str | None:

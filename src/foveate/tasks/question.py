@@ -25,6 +25,7 @@ from torch.nn import functional as F
 
 from foveate.calls import parse_call
 from foveate.data.checks.finding import Finding
+from foveate.data.feature_cache import stored_pictures
 from foveate.data.feed import Data, Feed
 from foveate.data.image_size import natural_size
 from foveate.data.open import call_opener
@@ -193,7 +194,9 @@ class Question(AnsweredQuestions):
                 "(--augment none)."
             )
         questions, (mean, std) = _questions(data), self.normalisation
-        given = self.stored(questions.pictures)
+        given = stored_pictures(
+            questions.pictures, encoder=self.inputs.get("encoder"), size=self.inputs["size"]
+        )
         return {
             name: QuestionFeed(
                 split,
