@@ -113,7 +113,7 @@ def our_step(batch: int) -> tuple[AttentionGAN, Callable[[], None]]:
     kind = tasks["generation"]
     model = AttentionGAN(form="transposed", size=64).to(memory_format=torch.channels_last).train()
     inputs = {"classes": [], "columns": [], "size": 64, "features": "own", "rate": 1.0, "steps": 1}
-    inputs["mismatched"] = 0.0
+    inputs |= {"mismatched": 0.0, "sentences": None, "goal": "all"}
     recipe = kind.usual
     task = kind.of(inputs, recipe=recipe)
     parts = task.parts(model)

@@ -153,6 +153,7 @@ def test_captions_are_asked_for(goal, width, tmp_path):
     assert {"class accuracy", "pose accuracy"} <= set(found.figures)  # the judge knows class and pose
     assert found.model.goal.classes + found.model.goal.pose == width
     model = fv.load(tmp_path / "run")
+    assert model.classes == tuple("0123456789")  # what the test pictures show, asked for or not
     asked = {"words": "a seven leaning to the left", "number": 3}
     pictures = model.predict(None, **asked)
     assert pictures.shape == (3, 8, 8, 3)
@@ -285,6 +286,7 @@ def test_a_study_with_and_without_attention(tmp_path, capsys):
         assert main([*words, *recipe, "--metric", "class_accuracy", "--out", str(tmp_path / "study")]) == 0
     result = json.loads((tmp_path / "study" / "study.json").read_text("utf-8"))
     assert [v["role"] for v in result["variants"]] == ["baseline", "variant"]
+    assert result["question"]["classes"] == [str(digit) for digit in range(10)]
     assert OWN in (tmp_path / "study" / "report.html").read_text("utf-8")
     assert main(["predict", str(tmp_path / "study"), "--number", "2", "--out", str(tmp_path / "drawn")]) == 0
 

@@ -78,6 +78,7 @@ class Generation(Task):
     def __init__(self, inputs: Inputs, *, recipe: TrainConfig = TrainConfig(), metric: str | None = None):  # noqa: B008  # frozen
         super().__init__(inputs, recipe=recipe)
         self.asked, self.known = askable(inputs)
+        self.classes = self.known.classes
         self.size = int(recipe.size or inputs["size"])
         self.scores = GoalScores(len(self.known.classes), self.known.columns)
         self.bare_metric = parse_picture_metric(metric or "kid")
