@@ -147,7 +147,9 @@ def test_the_command_predicts_files_sentences_and_standard_input(trained, tmp_pa
 
 def test_the_command_draws_what_each_word_read(trained, tmp_path, capsys):
     out = tmp_path / "drawn"
-    assert main(["predict", str(trained), "four one.", "", "six.", "--out", str(out), "--json"]) in (0, None)
+    text = tmp_path / "some.txt"
+    text.write_text("four one.\n\nsix.\n", encoding="utf-8")
+    assert main(["predict", str(trained), str(text), "--out", str(out), "--json"]) in (0, None)
     told = json.loads(capsys.readouterr().out)
     assert [answer.get("files") for answer in told] == [
         [str(out / "0001_four_one.png")],

@@ -40,7 +40,7 @@ def check(
         reading: How the data is read.
         all: Name every file of a finding, not only the first few.
         sheet: Draw the pictures that look alike side by side into this file, such as pairs.png; of pictures
-            with captions others too, all with what is said of them.
+            with captions others too, all with their captions.
         json: Print JSON.
     """
     from dataclasses import asdict

@@ -116,7 +116,7 @@ def expect_pictures(plain: Mapping[str, Any]) -> None:
 
 
 def unreadable(name: str, error: DataError) -> Told:
-    """Return what is said of a picture that cannot be read."""
+    """Return what a command prints about a picture that cannot be read."""
     return Told(name, (str(error),), {"image": name, "error": str(error)}, failed=True)
 
 

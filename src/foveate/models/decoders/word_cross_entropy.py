@@ -4,7 +4,7 @@ Formula mean over rows of -(1 - s) log p(w) - s mean_v log p(v), for the rows wh
 Paper   smoothing: Szegedy et al. Rethinking the Inception Architecture. CVPR 2016. arXiv:1512.00567,
         section 7.
 Shapes  logits (R, V), words (R,) -> a number.
-Differs not from ``F.cross_entropy``, which runs where this is no faster. Its backward pass lays out two
+Differs not from ``F.cross_entropy``, which runs where this would be no faster. Its backward lays out two
         gradients of (R, V) before it has the third; here the gradient is written once, block by block.
 """
 
