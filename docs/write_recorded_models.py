@@ -76,7 +76,7 @@ class Row:
         varies: Whether the output is not constant, so that being equal says something.
         difference: The largest difference from the weights written out; 0 if the model writes them itself.
         known: How many of the maps of queries and keys have a known geometry, and how many there are.
-        left: Hooks, wrapped methods and modes that were left.
+        left: Hooks, wrapped methods and modes that were left, besides those that the model came with.
         own: Whether the model writes all its weights out itself.
     """
 
@@ -121,6 +121,7 @@ def built(library: str, name: str) -> tuple[nn.Module, Given]:
 def measured(library: str, name: str) -> Row:
     """Record one model, and compare."""
     model, given = built(library, name)
+    own = _left(model)  # hooks that the model comes with
     with torch.no_grad():
         plain = _outputs(model, given)
         with fv.record(model) as maps:
@@ -138,7 +139,7 @@ def measured(library: str, name: str) -> Row:
         varies=all(float(x.float().std()) > 1e-6 for x in plain if x.numel() > 1),
         difference=difference,
         known=(sum(found.geometry is not None for found in pairs), len(pairs)),
-        left=_left(model),
+        left=_left(model) - own,
         own=all(found.precision.startswith("the model's own") for found in maps.in_order),
     )
 

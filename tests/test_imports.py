@@ -72,9 +72,10 @@ MAY_IMPORT = {
     "sampling": BELOW_DATA | {"data"},
     "tasks": BELOW_TASKS,
     "infer": BELOW_INFER,
+    "serve": BELOW_TRAIN,
     "train": BELOW_TRAIN,
     "compare": BELOW_COMPARE,
-    "cli": BELOW_COMPARE | {"compare"},
+    "cli": BELOW_COMPARE | {"compare", "serve"},
     "__init__": {"errors", "version"} | BELOW_COMPARE | {"compare"},
     "__main__": {"cli"},
 }

@@ -25,6 +25,7 @@ PROMISED = {
     "load",
     "load_insert",
     "load_published",
+    "select",
     "look",
     "mechanisms",
     "parameter_groups",

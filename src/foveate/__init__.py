@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from foveate.models import create_model as create_model
     from foveate.models import list_models as list_models
     from foveate.models import load_published as load_published
+    from foveate.models.large.select import select as select
     from foveate.tasks.metrics.score import score as score
     from foveate.train.optimise import parameter_groups as parameter_groups
     from foveate.train.train_one import train as train
@@ -68,6 +69,7 @@ _HOME = {
     "remove": "foveate.insert.surgery",
     "save_insert": "foveate.insert.insert_file",
     "score": "foveate.tasks.metrics.score",
+    "select": "foveate.models.large.select",
     "sites": "foveate.insert.survey",
     "train": "foveate.train.train_one",
 }

@@ -5,6 +5,7 @@ What a model that selects patches asks of its input, whether that lies in memory
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Self
@@ -44,8 +45,23 @@ class LargePictures(ABC):
         """Of overviews and windows."""
         return torch.float32
 
-    def __len__(self) -> int:
+    @property
+    def canvas(self) -> Size:
+        """Height and width that hold every one of the pictures, in pixels of full resolution."""
+        return max(height for height, _ in self.sizes), max(width for _, width in self.sizes)
+
+    @property
+    def of_one_size(self) -> bool:
+        """Whether all of them have the same size."""
+        return len(set(self.sizes)) <= 1
+
+    @property
+    def number(self) -> int:
+        """B: what ``len`` returns, or what stands for it while the batch is left open, as in an export."""
         return len(self.sizes)
+
+    def __len__(self) -> int:
+        return int(self.number)
 
     @abstractmethod
     def __getitem__(self, rows: slice) -> Self:
@@ -59,8 +75,8 @@ class LargePictures(ABC):
             scale: Side of an overview over side of the picture, in (0, 1].
 
         Returns:
-            (B, C, h, w), h and w those of ``overview_size`` for the largest of the pictures; smaller ones
-            begin at the top left, and 0 follows.
+            (B, C, h, w), h and w those of ``overview_size`` for the ``canvas``; smaller pictures begin at the
+            top left, and 0 follows.
         """
 
     @abstractmethod
@@ -80,6 +96,10 @@ class LargePictures(ABC):
     def expect(self, scale: float) -> None:  # noqa: B027  # a hint, which may be ignored
         """Say that overviews at this scale will be asked for, so that they can be read ahead."""
 
+    def _check_windows(self, corners: Tensor, size: Size, scale: float) -> None:
+        """Raise a ShapeError unless these are windows into this many pictures."""
+        check_windows(corners, size, scale, len(self))
+
     @abstractmethod
     def to(self, device: torch.device, non_blocking: bool = False) -> Self:
         """Return pictures whose overviews and windows come on ``device``; themselves if they do already."""
@@ -87,18 +107,6 @@ class LargePictures(ABC):
     def pin_memory(self) -> Self:
         """Return the pictures with what is in memory pinned; themselves where that is nothing."""
         return self
-
-    def _check_windows(self, corners: Tensor, size: Size, scale: float) -> None:
-        """Raise a ShapeError unless these are windows into this many pictures."""
-        expect_scale(scale)
-        whole = corners.dtype in (torch.int64, torch.int32)
-        if corners.ndim != 3 or corners.shape[::2] != (len(self), 2) or not whole:
-            raise ShapeError(
-                f"windows: got corners of shape {tuple(corners.shape)} and {corners.dtype}, expected "
-                f"({len(self)}, K, 2) of torch.int64: row and column for each of {len(self)} pictures"
-            )
-        if len(size) != 2 or min(size) < 1:
-            raise ShapeError(f"windows: got size {size}, expected height and width of at least 1 pixel")
 
 
 class PicturesInMemory(LargePictures):
@@ -154,6 +162,21 @@ class PicturesInMemory(LargePictures):
         """Of the pixels."""
         return self.pixels.dtype
 
+    @property
+    def canvas(self) -> Size:
+        """Height and width in pixels."""
+        return self.pixels.shape[2], self.pixels.shape[3]
+
+    @property
+    def of_one_size(self) -> bool:
+        """Whether all of them have the same size."""
+        return True
+
+    @property
+    def number(self) -> int:
+        """How many pictures there are."""
+        return self.pixels.shape[0]
+
     def __getitem__(self, rows: slice) -> PicturesInMemory:
         return PicturesInMemory(self.pixels[rows], {s: x[rows] for s, x in self.overviews.items()})
 
@@ -165,7 +188,7 @@ class PicturesInMemory(LargePictures):
 
     def windows(self, corners: Tensor, size: Size, scale: float = 1.0) -> Tensor:
         """Return windows into the pictures (B, K, C, height, width)."""
-        self._check_windows(corners, size, scale)
+        check_windows(corners, size, scale, self.pixels.shape[0])
         large = covered(size, scale)
         cut = _cut(self.pixels, corners.to(self.device), large)
         return (
@@ -204,7 +227,7 @@ def overview_size(size: Sequence[int], scale: float) -> Size:
     """
     expect_scale(scale)
     height, width = size
-    return max(1, round(height * scale)), max(1, round(width * scale))
+    return max(1, math.floor(height * scale + 0.5)), max(1, math.floor(width * scale + 0.5))
 
 
 def covered(size: Sequence[int], scale: float) -> Size:
@@ -216,6 +239,23 @@ def covered(size: Sequence[int], scale: float) -> Size:
     """
     height, width = size
     return max(1, round(height / scale)), max(1, round(width / scale))
+
+
+def check_windows(corners: Tensor, size: Size, scale: float, pictures: int) -> None:
+    """Raise unless these are windows into this many pictures.
+
+    Raises:
+        ShapeError: The corners are not whole numbers (B, K, 2), or size or scale is impossible.
+    """
+    expect_scale(scale)
+    whole = corners.dtype in (torch.int64, torch.int32)
+    if corners.ndim != 3 or corners.shape[0] != pictures or corners.shape[2] != 2 or not whole:
+        raise ShapeError(
+            f"windows: got corners of shape {tuple(corners.shape)} and {corners.dtype}, expected "
+            f"({pictures}, K, 2) of torch.int64: row and column for each of {pictures} pictures"
+        )
+    if len(size) != 2 or min(size) < 1:
+        raise ShapeError(f"windows: got size {size}, expected height and width of at least 1 pixel")
 
 
 def expect_scale(scale: float) -> None:
@@ -230,8 +270,10 @@ def expect_scale(scale: float) -> None:
 
 def reduced_to(x: Tensor, size: Size) -> Tensor:
     """Return images (B, C, H, W) at a smaller size, by bilinear interpolation with anti-aliasing."""
-    same = tuple(x.shape[2:]) == tuple(size)
-    return x if same else F.interpolate(x, size, mode="bilinear", antialias=True, align_corners=False)
+    if tuple(x.shape[2:]) == tuple(size):
+        return x
+    wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+    return F.interpolate(wide, size, mode="bilinear", antialias=True, align_corners=False).to(x.dtype)
 
 
 def _cut(pixels: Tensor, corners: Tensor, size: Size) -> Tensor:

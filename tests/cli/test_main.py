@@ -23,7 +23,7 @@ def plain_terminal(monkeypatch):
 
 def test_every_verb_is_there():
     assert set(COMMANDS) == set(
-        "list show sites cost check train compare report predict look judge crf demo".split()
+        "list show sites cost check train compare report predict look judge serve crf demo".split()
     )
 
 

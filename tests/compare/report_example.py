@@ -132,6 +132,7 @@ def example(*, seeds: int = 3, pictures: int = 3, latency: bool = True) -> dict:
             else "With one seed nothing tells luck from effect.",
             "best": {"variant": "se@blocks", "seed": 1, "reason": "it helps most"},
             "variants": variants,
+            "judged_maps": _judged_maps(names, random.Random(2)),
             "checks": [
                 {
                     "kind": "near duplicates",
@@ -201,6 +202,41 @@ def everything() -> dict:
             for entry in curve["epochs"]:
                 entry["losses"] = {"generator": 1 + rng.random(), "discriminator": rng.random()}
     return result
+
+
+def _judged_maps(names: list[str], rng: random.Random) -> dict:
+    """Maps that beat the centre by one score and not by the other; the last variant has none."""
+    metrics = [("deletion", "lower"), ("energy", "higher")]
+
+    def score() -> dict:
+        mean = rng.random()
+        return {"mean": mean, "low": mean - 0.02, "high": mean + 0.02}
+
+    return {
+        "method": "grad_cam",
+        "pictures": 30,
+        "metrics": [
+            {"name": name, "asks": f"is the {name} good?", "better": better} for name, better in metrics
+        ],
+        "maps": [
+            {"variant": name, "map": each, "scores": [score() for _ in metrics]}
+            for name in names[:-1]
+            for each in ("grad_cam", "smooth_random", "centre")
+        ],
+        "comparisons": [
+            {
+                "variant": name,
+                "metric": metric,
+                "than": than,
+                "answer": "yes" if metric == "energy" else "not decided",
+                "words": f"better than {than}: "
+                + ("yes, by 0.1 to 0.2" if metric == "energy" else "not decided"),
+            }
+            for name in names[:-1]
+            for metric, _ in metrics
+            for than in ("smooth_random", "centre")
+        ],
+    }
 
 
 def less_is_better(result: dict) -> dict:

@@ -9,7 +9,9 @@ from foveate.compare.report import (
     curves,
     intervals,
     pareto,
+    read_result,
     render,
+    write_report,
 )
 from foveate.compare.report.cards import CARDS
 from foveate.compare.report.page import flat
@@ -40,6 +42,7 @@ def test_sections_come_in_the_promised_order(page):
         "confusion",
         "gates",
         "pictures",
+        "maps",
         "checks",
         "recipe",
         "rules",
@@ -188,6 +191,7 @@ def test_items_are_called_what_the_question_says(whole_page):
     result = everything()
     result["question"]["items_called"] = "sentences"
     result["pictures"], result["checks"] = result["pictures"][2:4], []
+    result["judged_maps"] = None  # of pictures
     seen = Text(render(result)).text
     assert "The same sentences under every variant" in seen and "Test sentences" in seen
     assert "by test sentence." in seen and "Latency, one sentence" in seen and "Sentences per second" in seen
@@ -275,3 +279,21 @@ def test_the_recipe_tells_one_from_yes():
         ("h", "none"),
     ]
     assert flat(options) == written
+
+
+def test_judged_maps_are_written_again_from_the_files(tmp_path):
+    """The report can be made without the models; what was judged is in study.json."""
+    first = write_report(example(), tmp_path).read_text(encoding="utf-8")
+    kept = read_result(tmp_path)
+    assert kept["judged_maps"] == example()["judged_maps"]
+    again = write_report(kept, tmp_path, only_known=False).read_text(encoding="utf-8")
+    text = " ".join(Text(again).text.split())
+    assert again == first and "Do the maps tell the truth?" in text
+    assert "better than a smooth random map and the centre of the picture by 1 of 2 scores" in text
+
+
+def test_without_judged_maps_there_is_no_section(tmp_path):
+    result = example()
+    result["judged_maps"] = None
+    page = write_report(result, tmp_path).read_text(encoding="utf-8")
+    assert "Do the maps tell the truth?" not in page and "#maps" not in page

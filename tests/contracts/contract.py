@@ -22,11 +22,20 @@ NAMES = sorted(mechanisms)
 CLASSES = 11  # unlike any variant
 GATING = 12  # channels of the coarser map that drives a gate
 STEPS = 3  # queries that read a memory
-NEEDED = {"label": {"classes": CLASSES}, "gate": {"gating": GATING}}  # an interface cannot be built without
+SMALL = {"patches": 4, "step": 3, "size": 3, "scale": 0.6}  # selections from maps as small as these
 FEW = """
-additive attention_gate cbam channel criss_cross csra eca emsa feature_pyramid gc gem gumbel halo
-non_local se side_fusion simam spatial
+additive attention_gate attention_sampling cbam channel criss_cross csra eca emsa feature_pyramid gc gem
+gumbel halo non_local se side_fusion simam spatial
 """.split()  # each interface, kernel and kind of code; test_few.py says so
+
+
+def needed(name: str) -> dict[str, object]:
+    """Return the options without which a mechanism cannot be built, or cannot take such small inputs."""
+    every = {"label": {"classes": CLASSES}, "gate": {"gating": GATING}, "select": SMALL}
+    given = every.get(mechanisms[name].interface, {})
+    return {option: value for option, value in given.items() if option in options_of(mechanisms[name])}
+
+
 BUILDS = [(name, {}) for name in NAMES] + [
     (n, {o: v}) for n in NAMES for o, v in mechanisms[n].variants.items()
 ]
@@ -52,7 +61,7 @@ EVERY = pytest.mark.parametrize("name", each(NAMES))
 def new(name: str, channels: int = 16, *, jitter: bool = True, seed: int = 0, **options: object) -> Mechanism:
     """Build one; ``jitter`` moves what starts at a special value, such as a zero gate, off that value."""
     torch.default_generator.manual_seed(seed)  # torch.manual_seed costs more than most calls
-    module = build(name, channels, **{**NEEDED.get(mechanisms[name].interface, {}), **options})
+    module = build(name, channels, **{**needed(name), **options})
     if jitter:
         for parameter in module.parameters():
             parameter.data += 0.1 * torch.randn_like(parameter) + 0.4 * (parameter.numel() == 1)
@@ -120,11 +129,21 @@ def sized(module: Mechanism, batch: int, size: tuple[int, ...], **options: objec
 def ask(module: nn.Module, tensors: tuple[Tensor, ...], interface: str = "") -> Tensor:
     """Call a mechanism, or what was compiled from it; of a read return the context.
 
+    Of a selection return its patches, row by row of pixels, each multiplied by its weight.
+
     The same seed each time: a hard choice in training is drawn.
     """
     redraw()
     kind = interface or module.interface
     output = module(list(tensors)) if kind == "fuse" else module(*tensors)
+    return main(output, kind)
+
+
+def main(output: object, kind: str) -> Tensor:
+    """Return the one tensor of what a mechanism of an interface returned that the tests look at."""
+    if kind == "select":
+        patches, _, weights = output
+        return patches.flatten(2) * weights.unsqueeze(2).to(patches.dtype)
     return output[0] if kind == "read" else output
 
 
@@ -141,6 +160,8 @@ def promised(module: Mechanism, tensors: tuple[Tensor, ...]) -> tuple[int, ...]:
     first = tensors[0]
     if module.interface == "read":
         return (*first.shape[:2], module.channels)
+    if module.interface == "select":
+        return (len(first), module.count(*first.shape[2:]), first.shape[1] * module.size**2)
     if module.interface == "fuse":
         return (len(first), module.out_channels, *((1, 1) if module.pooled else first.shape[2:]))
     shapes = {"refine": tuple(first.shape), "pool": tuple(first.shape[:2]), "label": (len(first), CLASSES)}

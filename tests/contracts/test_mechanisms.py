@@ -26,6 +26,7 @@ from tests.contracts.contract import (
     is_hard,
     like,
     loss,
+    main,
     modes,
     new,
     nightly_but,
@@ -235,7 +236,7 @@ def check_gradients(module: Mechanism, batch: int) -> None:
     def call(*values: Tensor) -> Tensor:
         redraw()
         output = torch.func.functional_call(module, dict(zip(names, values, strict=True)), natural)
-        return output[0] if module.interface == "read" else output
+        return main(output, module.interface)
 
     assert torch.autograd.gradcheck(
         call, [value.detach().clone().requires_grad_() for value in values], fast_mode=True
@@ -247,7 +248,11 @@ def test_every_parameter_gets_a_gradient(name: str) -> None:
     module = new(name, 64)
     tensors = inputs(module, 4)
     total = loss(ask(module.train(is_hard(module)), tensors))
-    if is_hard(module):
+    if module.interface == "select":
+        found = module.select(*tensors)
+        values = found.patches.flatten(2) if found.features is None else found.features
+        total = total + loss(module.pool(values, found.weights))
+    elif is_hard(module):
         total = total + module.read(*tensors).log_probability.sum()
     if total.requires_grad:
         total.backward()
@@ -285,5 +290,5 @@ def test_eval_is_repeatable_and_leaves_the_state_alone(name: str) -> None:
     first = ask(module, tensors)
     torch.manual_seed(6)
     natural = module(list(tensors)) if module.interface == "fuse" else module(*tensors)
-    assert torch.equal(natural[0] if module.interface == "read" else natural, first)
+    assert torch.equal(main(natural, module.interface), first)
     assert all(torch.equal(value, before[key]) for key, value in module.state_dict().items())

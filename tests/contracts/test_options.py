@@ -19,24 +19,26 @@ from foveate.mechanisms.header import header
 from tests.contracts.contract import (
     EVERY,
     NAMES,
-    NEEDED,
     ask,
     builds,
     inputs,
+    loss,
+    needed,
     new,
+    redraw,
     tokens,
     told,
 )
 from tests.shape_checks import states_shape
 
 HOME = Path(inspect.getfile(Mechanism)).parent
-SHARED = ("kernels", "reading")  # what several mechanisms compute with
+SHARED = ("kernels", "reading", "selecting")  # what several mechanisms compute with
 
 
 def test_variants_cover_every_option() -> None:
     for name in NAMES:
         options = options_of(mechanisms[name])
-        free = set(options) - set(NEEDED.get(mechanisms[name].interface, {}))
+        free = set(options) - set(needed(name))
         assert free <= set(mechanisms[name].variants) <= set(options), name
         assert all(options[o] != value for o, value in mechanisms[name].variants.items()), name
 
@@ -55,8 +57,20 @@ def test_no_option_is_ignored(name: str) -> None:
 
 def changes_output(name: str, options: dict[str, object]) -> bool:
     plain, other = new(name), new(name, **options)
-    pairs = [[ask(m.train(t), inputs(m)) for m in (plain, other)] for t in (False, True, False)]
+    look = pooled_and_slope if plain.interface == "select" else ask
+    pairs = [[look(m.train(t), inputs(m)) for m in (plain, other)] for t in (False, True, False)]
     return any(a.shape != b.shape or not torch.allclose(a, b) for a, b in pairs)
+
+
+def pooled_and_slope(module: Mechanism, tensors: tuple[Tensor, ...]) -> Tensor:
+    """Return what a selection pools, and the slopes that it learns from."""
+    redraw()
+    found = module.select(*tensors)
+    values = found.patches.flatten(2) if found.features is None else found.features
+    pooled = module.pool(values, found.weights)
+    learnt = list(module.parameters()) if pooled.requires_grad else []
+    slopes = torch.autograd.grad(loss(pooled), learnt, allow_unused=True) if learnt else ()
+    return torch.cat([x.flatten() for x in (pooled, *slopes) if x is not None]).detach()
 
 
 @EVERY
@@ -65,8 +79,7 @@ def test_wrong_options_are_refused_by_name(name: str) -> None:
         new(name, wdth=3)
     assert all(option in str(caught.value) for option in options_of(mechanisms[name]))
     wrong = {int: -1, str: "no such value"}
-    needed = NEEDED.get(mechanisms[name].interface, {})
-    for option, default in {**options_of(mechanisms[name]), **needed}.items():
+    for option, default in {**options_of(mechanisms[name]), **needed(name)}.items():
         if type(default) in wrong:
             with pytest.raises(OptionError, match=option):
                 new(name, **{option: wrong[type(default)]})

@@ -54,6 +54,8 @@ def axis_sizes(module: Mechanism, output: Tensor) -> dict[str, int]:
     """Return how long the axes are whose length the call above decides."""
     space = size_for(module, 9, 12)
     sizes = {"b": 2, "n": math.prod(space), "t": STEPS, "q": output.shape[1], "1": 1}
+    if module.interface == "select":  # what is weighed is an overview of the picture
+        return {"b": 2, "t": module.count(*space), "x": 2}
     sizes |= dict(zip("dhw"[-len(space) :], space, strict=True))
     if module.interface in ("refine", "pool", "label"):
         sizes["c"] = 16
@@ -93,6 +95,7 @@ def test_facets_agree_with_the_weights(name: str) -> None:
         "heads": "k",
         "classes": "q",
         "steps": "m",
+        "patches": "t",
         **dict.fromkeys(("scales", "branches", "layers"), "s"),
     }
     cls = mechanisms[name]

@@ -73,6 +73,21 @@ def _sam() -> Toy:
     return transformers.SamVisionModel(config), _picture(1, 3, 80, 80)
 
 
+def _mask2former() -> Toy:
+    import transformers
+
+    backbone = transformers.SwinConfig(
+        image_size=64, embed_dim=16, depths=[1, 1, 1, 1], num_heads=[1, 1, 1, 1], window_size=4,
+        out_features=["stage1", "stage2", "stage3", "stage4"],
+    )  # fmt: skip
+    config = transformers.Mask2FormerConfig(
+        backbone_config=backbone, hidden_dim=32, feature_size=32, mask_feature_size=32, num_queries=5,
+        encoder_layers=1, decoder_layers=4, num_attention_heads=2, encoder_feedforward_dim=32,
+        dim_feedforward=32,
+    )  # fmt: skip
+    return transformers.Mask2FormerModel(config), _picture(2, 3, 96, 64)
+
+
 _SWIN = {"embed_dim": 16, "depths": [2, 2], "num_heads": [2, 2], "patch_size": 4}
 _T5 = {"d_model": 32, "d_kv": 16, "d_ff": 64, "num_layers": 2, "num_heads": 2, "decoder_start_token_id": 0}
 _PVT = {"hidden_sizes": [16, 32, 32, 32], "depths": [1, 1, 1, 1], "num_attention_heads": [1, 2, 2, 2]}
@@ -95,6 +110,7 @@ HF: dict[str, Callable[[], Toy]] = {
     "PVT v2": _pyramid("PvtV2", 64, **_PVT),
     "SAM vision": _sam,
     "DETR": _detr,
+    "Mask2Former": _mask2former,
     "BERT": _text("Bert", **_SMALL),
     "GPT-2": _text("GPT2", n_embd=32, n_layer=2, n_head=2),
     "Llama": _text("Llama", num_key_value_heads=1, **_SMALL),

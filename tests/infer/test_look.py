@@ -156,3 +156,35 @@ def test_what_cannot_be_looked_at_is_named(vit):
     flat = nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 3))
     with pytest.raises(OptionError, match="nothing can be drawn"):
         fv.look(flat, PHOTOS, size=32)
+
+
+def test_a_look_is_judged_as_judge_does(vit):
+    pictures = np.random.default_rng(1).integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
+    found = fv.look(vit, pictures, size=32, judge=True)
+    batch = (torch.from_numpy(pictures).permute(0, 3, 1, 2) / 255 - 0.5) / 0.5
+    maps = {
+        name: torch.from_numpy(np.stack([s.maps[name] for s in found.pictures]))
+        for name in found.judgement.maps
+    }
+    expected = fv.judge(vit, batch, maps)
+    assert [*maps] == ["attention, blocks.1.attn", "grad_cam"]
+    for name in (*maps, "centre"):
+        np.testing.assert_allclose(found.judgement["deletion", name], expected["deletion", name], atol=1e-6)
+    assert "better than the centre of the picture" in str(found.judgement)
+    plain = found.as_plain()["judgement"]
+    assert plain["scores"]["insertion"]["grad_cam"]["low"] is not None
+
+
+def test_coarse_maps_of_mechanisms_are_judged_on_the_grid_of_the_picture(gated):
+    found = fv.look(gated, torch.rand(2, 3, 32, 32), judge=True)
+    drawn = found.pictures[0].maps
+    coarse = [name for name, values in drawn.items() if values.shape != (32, 32) and np.ptp(values) > 0]
+    assert coarse and set(coarse) < set(found.judgement.maps)
+    for name in coarse:
+        assert np.isfinite(found.judgement["deletion", name].each).all()
+
+
+def test_one_picture_has_scores_and_no_interval(vit):
+    found = fv.look(vit, PHOTOS[:1], method="grad_cam", size=32, judge=True)
+    assert np.isfinite(found.judgement["deletion"].mean) and np.isnan(found.judgement["deletion"].low)
+    assert "not decided, with 1 picture\n" in str(found.judgement)

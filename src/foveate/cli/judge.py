@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from foveate.explain.judging.judgement import Judgement
 
 UNREADABLE = 2
-TOLD = ("smooth_random", "centre", "edges")  # baselines with a sentence each; --json has all
 EXAMPLE = """
     $ foveate judge runs/scenes "scenes(size=32)" --method grad_cam --metric energy
     map            energy
@@ -127,19 +126,20 @@ def judge(
     if json:
         output.machine({"model": model, "names": list(pictures.names), **judgement.as_plain()})
     else:
-        _print(judgement)
+        print_judgement(judgement)
     for text in pictures.failed:
         print(text, file=sys.stderr)
     return UNREADABLE if pictures.failed else None
 
 
-def _print(judgement: Judgement) -> None:
+def print_judgement(judgement: Judgement) -> None:
+    """Print the table, a sentence for each baseline that a reader asks about, and what to know."""
     from foveate.cli import output
 
     output.table(["map", *judgement], judgement.rows())
-    told = [one for one in judgement.comparisons if one.than in TOLD]
+    told = judgement.sentences(judgement.told)
     if told:
-        output.say("\n".join(f"{one.metric}, {one.map}: {one}" for one in told) + "\n")
+        output.say("\n".join(told) + "\n")
     output.say("\n".join(judgement.notes()))
 
 

@@ -26,6 +26,10 @@ EXAMPLE = """
 One method, one layer, and the page alone:
 
     $ foveate look timm/vit_tiny_patch16_224 cat.jpg --method attention --layer "blocks.11*" --atlas cat.html
+
+Where it looks, and whether that is true:
+
+    $ foveate look runs/study "photos/*.jpg" --method grad_cam --judge
 """
 
 
@@ -45,6 +49,7 @@ def look(
     weights: Path | None = None,
     untrained: bool = False,
     trust_code: bool = False,
+    judge: bool = False,
     json: bool = False,
 ) -> None:
     """Draw where a model looks.
@@ -72,6 +77,8 @@ def look(
         untrained: Leave a model by name with random weights.
         trust_code: Import and run code that the folder names and that is not part of foveate, timm or
             torchvision, such as a model of your own.
+        judge: Judge the maps on the same pictures, by deletion and insertion, beside random maps and the
+            centre; see `foveate judge --help` for more. The intervals are over pictures.
         json: Print JSON.
     """
     from foveate.infer.look import look as looked
@@ -92,6 +99,7 @@ def look(
         weights=weights,
         untrained=untrained,
         trust_code=trust_code,
+        judge=judge,
     )
     written = _write(found, out, atlas, int(atlas_size * 1e6))
     _print(found, written, json=json)
@@ -114,6 +122,7 @@ def _write(found: Look, out: Path | None, atlas: Path | None, size: int) -> list
 
 def _print(found: Look, written: list[Path], *, json: bool) -> None:
     from foveate.cli import output
+    from foveate.cli.judge import print_judgement
     from foveate.explain.drawing.mass import map_in_words
 
     if json:
@@ -127,7 +136,7 @@ def _print(found: Look, written: list[Path], *, json: bool) -> None:
     for reading in found.readings:
         output.say(f"{reading.name}\n  {' '.join(reading.words)}")
     if found.judgement is not None:
-        output.say(str(found.judgement))
+        print_judgement(found.judgement)
     for note in found.notes:
         output.say(note)
     drawn = [path for path in written if path.suffix in (".png", ".svg")]

@@ -71,6 +71,7 @@ def _use(facts: dict[str, Any]) -> str:
     call = {
         "gate": "module(torch.rand(2, 64, 8, 8), torch.rand(2, {gating}, 4, 4))",
         "fuse": "module([torch.rand(2, width, 8, 8) for width in module.widths])",
+        "select": "patches, places, weights = module(torch.rand(2, 64, 100, 100))",
         "read": "context, weights = module(torch.rand(2, 3, 64), torch.rand(2, 49, 64))",
     }[facts["interface"]].format(**facts["required"])
     return "\n".join([*lines, f'module = fv.mechanisms["{name}"](64{given})', call])

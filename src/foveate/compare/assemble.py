@@ -28,6 +28,8 @@ from foveate.tasks.confusion_matrix import confusion_data
 from foveate.tasks.judged import Answers
 
 Records = Mapping[Key, Mapping[str, Any]]
+SHARE_OF_MAPS = 0.025  # of the training's forward and backward passes, to judge maps with
+PASSES_A_STEP = 3  # a backward pass costs about two forward passes
 
 
 def assemble(
@@ -66,6 +68,9 @@ def assemble(
     lost = chance_sentence({v["name"]: v["score"] for v in variants}, chance, judged.terms)
     rising = still_rising(plan, records, task.metric, judged.terms)
     choice = choose(plan, judged.recommended, records, task.metric)
+    test = training.feeds()["test"]
+    with measured.on_device(models):
+        maps = task.judged_maps(models, test, shown, _passes(records, len(models)))
     return {
         "foveate": versions()["foveate"],
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -78,13 +83,20 @@ def assemble(
         "checks": [asdict(finding) for finding in (*findings, *_as_finding(rising))],
         "recipe": recipe(plan),
         "runs": [_run(plan, key, record, task) for key, record in records.items() if "steps" in record],
+        "judged_maps": maps,
         "pictures": task.cards(
             models,
-            training.feeds()["test"],
+            test,
             shown,
             {name: scores[training.items] for name, scores in judged.of_items().items()},
         ),
     }
+
+
+def _passes(records: Records, models: int) -> int:
+    """Return how many forward passes of each model judging maps may cost: a share of the training's."""
+    trained = sum(record.get("images", 0) for record in records.values())
+    return int(SHARE_OF_MAPS * PASSES_A_STEP * trained / models)
 
 
 def _as_finding(warning: str) -> list[Finding]:

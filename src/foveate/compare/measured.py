@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
+import torch
 from torch import nn
 
 from foveate.cost.latency import measure
 from foveate.cost.memory import peak_memory
+from foveate.running import device_of
 from foveate.tasks.base import Task
 from foveate.train.lone_values import lone_values
 
@@ -37,6 +40,19 @@ def memory(model: nn.Module, task: Task, batch: int) -> dict[str, int]:
             "inference": peak_memory(model, inputs, training=False),
             "training": peak_memory(model, inputs, training=True),
         }
+
+
+@contextmanager
+def on_device(models: Mapping[str, nn.Module]) -> Iterator[None]:
+    """Keep the models where trainings ran, on a CUDA device if there is one, inside a ``with`` block."""
+    homes = {name: device_of(model) for name, model in models.items()}
+    try:
+        for model in models.values():
+            model.to("cuda" if torch.cuda.is_available() else "cpu")
+        yield
+    finally:
+        for name, home in homes.items():
+            models[name].to(home)
 
 
 def _series(models: Mapping[str, nn.Module], task: Task, items: int) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from torch.nn import functional as F
 from foveate.errors import ShapeError, SiteError
 from foveate.explain.detector_canvas import Canvas, canvas_of, is_detector
 from foveate.explain.layers import Layer, Layers, caught, cut_here, layers_of
-from foveate.explain.scores import Score, boxes_in, choose_score
-from foveate.explain.targets import read_target
+from foveate.explain.scores import Score, boxes_in, choose_score, logits_in
+from foveate.explain.targets import Class, read_target
 from foveate.insert.layout import Layout
 from foveate.nested_tensors import first_tensor
 from foveate.running import call_with
@@ -110,9 +110,8 @@ class Question:
             rows: Which of the batch each is made from.
         """
         leaf = (self.images if images is None else images).detach().requires_grad_()
-        score = None if rows is None else self.score.of(rows.cpu())
         output = self.run(leaf, rows)
-        read = (score or self._read(output)).logits(output)
+        read = (self._read(output) if rows is None else self._score_of(output, rows)).logits(output)
         (gradient,) = self.gradients_of(read, [leaf])
         if gradient is None:
             raise SiteError(_NO_GRADIENT.format("the images"))
@@ -257,6 +256,17 @@ class Question:
         if self._score is None:
             self._score = choose_score(output, self.targets)
         return self._score
+
+    def _score_of(self, output: object, rows: Tensor) -> Score:
+        """Return the score of some rows of the batch.
+
+        Classes of a classifier that were named do not depend on what it predicts, so that the unchanged
+        images need not run: any row of logits tells how many classes there are.
+        """
+        named = all(isinstance(target, Class) and target.index is not None for target in self.targets)
+        if self._score is None and named and not boxes_in(output) and logits_in(output).ndim == 2:
+            self._read(logits_in(output).detach()[:1].expand(len(self.targets), -1))
+        return self.score.of(rows.cpu())
 
     def _layer_map(self, layer: Layer, x: Tensor, gradient: Tensor | None) -> LayerMap:
         if gradient is None:

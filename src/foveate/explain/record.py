@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -20,7 +20,7 @@ from foveate.explain.recording.recorded import Recorded
 from foveate.explain.recording.recorder import Recorder
 from foveate.explain.recording.wrapped_forwards import wrapped_forwards
 from foveate.inputs import expect_model
-from foveate.mechanisms.map_tap import RECORD
+from foveate.mechanisms.map_tap import RECORD, MapTap
 
 __all__ = ["record", "taps", "uncompiled_path"]
 families.load()
@@ -87,9 +87,9 @@ def record(
     choice = choose(model, layers, heads, queries, device, folder, limit, grad)
     recorder = Recorder(model, found.values(), choice)
     with ExitStack() as undo:
-        _hook_taps(recorder, undo)
-        _hook_gates(model, recorder, undo)
-        _hook_inputs(model, recorder, undo)
+        _hook_taps(recorder, found, undo)
+        _hook_gates(recorder, undo)
+        _hook_inputs(recorder, undo)
         watch = FunctionWatch(recorder)
         undo.enter_context(wrapped_forwards(recorder, watch.aside))
         undo.enter_context(RECORD.on(recorder))
@@ -98,16 +98,16 @@ def record(
         yield Recorded(model, recorder)
 
 
-def _hook_taps(recorder: Recorder, undo: ExitStack) -> None:
+def _hook_taps(recorder: Recorder, found: Mapping[str, MapTap], undo: ExitStack) -> None:
     """Hook every tap; hooks run in all threads, and each checks whose pass it is."""
     reader = TapReader(recorder)
-    for path, tap in taps(recorder.modules[""]).items():
+    for path, tap in found.items():
         if recorder.choice.wants(path):
             undo.callback(tap.register_forward_hook(reader.hook(path)).remove)
 
 
-def _hook_gates(model: nn.Module, recorder: Recorder, undo: ExitStack) -> None:
-    for path, layer, inside, gate in gates_in(model):
+def _hook_gates(recorder: Recorder, undo: ExitStack) -> None:
+    for path, layer, inside, gate in gates_in(recorder.modules):
         if recorder.wants(path):
             undo.callback(inside.register_forward_hook(_gate_hook(recorder, path, layer, gate)).remove)
 
@@ -122,15 +122,16 @@ def _gate_hook(recorder: Recorder, path: str, layer: nn.Module, gate: Gate) -> A
     return hook
 
 
-def _hook_inputs(model: nn.Module, recorder: Recorder, undo: ExitStack) -> None:
+def _hook_inputs(recorder: Recorder, undo: ExitStack) -> None:
     """Note what goes into and comes out of modules that tell families where queries and keys lie."""
-    declared = [found for module in model.modules() if (found := family_of(module)) is not None]
+    modules = recorder.modules.items()
+    declared = [found for _, module in modules if (found := family_of(module)) is not None]
     watched = {name for found in declared for name in found.watch}
-    for module in model.modules():
-        if declared and (module is model or watched.intersection(class_names(module))):
+    for path, module in modules if declared else ():
+        if not path or not watched.isdisjoint(class_names(module)):
             hook = _input_hook(recorder)
             undo.callback(module.register_forward_pre_hook(hook, with_kwargs=True).remove)
-            if module is not model:
+            if path:
                 undo.callback(module.register_forward_hook(_result_hook(recorder)).remove)
 
 

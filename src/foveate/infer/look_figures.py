@@ -20,6 +20,7 @@ from foveate.explain.atlas.from_record import layers_of
 from foveate.explain.drawing.branch_bars import branch_bars
 from foveate.explain.drawing.drawing import KINDS, Drawing
 from foveate.explain.drawing.gate_bars import gate_bars
+from foveate.explain.drawing.glimpse_path import glimpse_path
 from foveate.explain.drawing.head_grid import head_grid
 from foveate.explain.drawing.map_sheet import map_sheet
 from foveate.explain.drawing.mass import map_in_words
@@ -46,7 +47,9 @@ class Look:
         notes: Sentences on how the maps came about, and on what is missing.
         judgement: What ``fv.judge`` says about the maps, shown beside them and in the atlas if it is set.
         every_gate: Whether the gates of all layers are drawn, and not of three.
-        query: The pixel that looks, in the grids of heads; None for the class token, or the mean.
+        query: The pixel, or the object query, that looks, in the grids of heads; None for the class token, or
+            the mean.
+        layers: Of each reading, the heads (heads, words, words) of each layer by its path.
     """
 
     title: str
@@ -55,13 +58,17 @@ class Look:
     notes: Sequence[str] = ()
     judgement: Any = None
     every_gate: bool = False
-    query: tuple[int, int] | None = None
+    query: tuple[int, int] | int | None = None
     tables: Sequence[Table] = field(default_factory=tuple)
+    layers: Sequence[Mapping[str, np.ndarray]] = ()
 
     @cached_property
     def drawings(self) -> Mapping[str, Drawing]:
         """The pictures, by name."""
-        found = [*self._sheet(), *self._overlays(), *self._heads(), *self._gates(), *self._words()]
+        found = [
+            *self._sheet(), *self._overlays(), *self._walks(), *self._objects(), *self._heads(),
+            *self._gates(), *self._words(), *self._words_heads(),
+        ]  # fmt: skip
         return {drawing.name: drawing for drawing in found}
 
     @property
@@ -123,6 +130,14 @@ class Look:
                     "prediction": dict(seen.prediction),
                     "maps": {name: map_in_words(values) for name, values in seen.maps.items()},
                     "layers": [repr(call) for call in seen.calls],
+                    "walks": [
+                        {"name": walk.name, "centres": walk.centres.tolist(), "sides": list(walk.sides)}
+                        for walk in seen.walks
+                    ],
+                    "objects": [
+                        {"query": o.query, "class": o.label, "share": o.share, "box": list(o.box)}
+                        for o in seen.objects
+                    ],
                 }
                 for seen in self.pictures
             ],
@@ -173,12 +188,44 @@ class Look:
             for method, values in seen.maps.items()
         ]
 
+    def _walks(self) -> list[Drawing]:
+        return [
+            glimpse_path(
+                seen.image,
+                walk.centres,
+                walk.sides,
+                name=f"picture{number}_{_file_name(walk.name)}",
+                title=f"{walk.name}, {seen.name}",
+            )
+            for number, seen in enumerate(self.pictures, start=1)
+            for walk in seen.walks
+        ]
+
+    def _objects(self) -> list[Drawing]:
+        return [
+            overlay(
+                seen.image,
+                found.values,
+                box=found.box,
+                name=f"picture{number}_query{found.query}",
+                title=f"{found.title}, {seen.name}",
+            )
+            for number, seen in enumerate(self.pictures, start=1)
+            for found in seen.objects
+        ]
+
+    def _words_heads(self) -> list[Drawing]:
+        return [
+            head_grid(layers, name=f"words{number}_heads", title=f"{reading.name}: layers and heads")
+            for number, (reading, layers) in enumerate(zip(self.readings, self.layers, strict=False), start=1)
+        ]
+
     def _heads(self) -> list[Drawing]:
         found = []
         where = (
             "from the class token, or the mean of all places"
             if self.query is None
-            else f"from pixel {self.query}"
+            else f"from {'query' if isinstance(self.query, int) else 'pixel'} {self.query}"
         )
         for number, seen in enumerate(self.pictures, start=1):
             heads = seen.heads(self.query)

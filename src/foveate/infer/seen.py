@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from foveate.errors import ShapeError
+from foveate.errors import OptionError, ShapeError
 from foveate.explain.recording.attention_map import AttentionMap
+from foveate.infer.found_objects import FoundObject
+from foveate.infer.glimpse_walks import Walk
 
 Values = Float[np.ndarray, "h w"]
 
@@ -24,6 +26,8 @@ class Seen:
         calls: What ``fv.record`` kept of it, a batch of one, in the order in which layers ran.
         prediction: Labels and probabilities, the most probable first; empty if the model does not classify.
         maps: Method -> its map (H, W).
+        walks: The paths of glimpses, of a model that makes such.
+        objects: What object queries found, of a model that has such.
     """
 
     name: str
@@ -31,6 +35,8 @@ class Seen:
     calls: Sequence[AttentionMap] = ()
     prediction: Sequence[tuple[str, float]] = ()
     maps: dict[str, Values] = field(default_factory=dict)
+    walks: Sequence[Walk] = ()
+    objects: Sequence[FoundObject] = ()
 
     @property
     def size(self) -> tuple[int, int]:
@@ -46,11 +52,12 @@ class Seen:
         """Return the calls that attend to places of the picture."""
         return [call for call in self.calls if _on_picture(call)]
 
-    def heads(self, query: tuple[int, int] | None = None) -> Mapping[str, Float[np.ndarray, "k h w"]]:
+    def heads(self, query: tuple[int, int] | int | None = None) -> Mapping[str, Float[np.ndarray, "k h w"]]:
         """Return for each attending call the map of each head, on the grid of its keys.
 
         Args:
-            query: The pixel that looks; None for the class token, or the mean of all places.
+            query: The pixel that looks, or the number of an object query; None for the class token, or the
+                mean of all. A layer without such a query is left out.
         """
         found = {}
         for call in self.attending():
@@ -61,7 +68,7 @@ class Seen:
                 maps = [
                     call.to_image(grid, query=_scaled(query, self.size, grid), head=h).values for h in numbers
                 ]
-            except ShapeError:
+            except (ShapeError, OptionError):
                 continue
             name = call.path if call.path not in found else f"{call.path}, call {call.call}"
             found[name] = np.stack([one[0].float().numpy() for one in maps])
@@ -117,10 +124,10 @@ def _on_picture(call: AttentionMap) -> bool:
 
 
 def _scaled(
-    query: tuple[int, int] | None, size: tuple[int, int], grid: tuple[int, int]
-) -> tuple[int, int] | None:
-    """Return a pixel of the picture as a pixel of a picture of the grid's size."""
-    if query is None:
-        return None
+    query: tuple[int, int] | int | None, size: tuple[int, int], grid: tuple[int, int]
+) -> tuple[int, int] | int | None:
+    """Return a pixel of the picture as a pixel of a picture of the grid's size; else the query as it is."""
+    if query is None or isinstance(query, int):
+        return query
     row, column = (min(g - 1, int((q + 0.5) / s * g)) for q, s, g in zip(query, size, grid, strict=True))
     return row, column

@@ -44,10 +44,12 @@ def plan(survey: Survey, spec: Spec) -> list[Step]:
 def _steps(survey: Survey, term: Term) -> list[Step]:
     interface = interface_of(term)
     if interface not in _INTERFACES:
-        raise SiteError(
-            f"{term.mechanism} is a {interface.capitalize()}, which no spec can insert. Build it in your "
-            f'own model: fv.mechanisms["{term.mechanism}"](...)'
+        way = (
+            f'Let it choose what the whole model sees: fv.select(model, "{term.mechanism}(...)")'
+            if interface == "select"
+            else f'Build it in your own model: fv.mechanisms["{term.mechanism}"](...)'
         )
+        raise SiteError(f"{term.mechanism} is a {interface.capitalize()}, which no spec can insert. {way}")
     found = survey.find(term.site, term.where)
     if term.site == "blocks":
         _warn_of_left_out(survey)

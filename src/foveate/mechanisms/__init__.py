@@ -22,7 +22,13 @@ from foveate.mechanisms.channel import gsop as gsop
 from foveate.mechanisms.channel import se as se
 from foveate.mechanisms.channel import srm as srm
 from foveate.mechanisms.facets import Cost as Cost
+from foveate.mechanisms.hard import all_patches as all_patches
+from foveate.mechanisms.hard import attention_sampling as attention_sampling
+from foveate.mechanisms.hard import centre_crops as centre_crops
 from foveate.mechanisms.hard import gumbel as gumbel
+from foveate.mechanisms.hard import iterative_patch_selection as iterative_patch_selection
+from foveate.mechanisms.hard import perturbed_top_k as perturbed_top_k
+from foveate.mechanisms.hard import random_patches as random_patches
 from foveate.mechanisms.hard import reinforce as reinforce
 from foveate.mechanisms.hard import top_k as top_k
 from foveate.mechanisms.label import csra as csra

@@ -11,15 +11,17 @@ import inspect
 from abc import ABCMeta, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from foveate.errors import FoveateError, OptionError, ShapeError
 from foveate.inputs import fault
+from foveate.large_pictures import LargePictures, PicturesInMemory
 from foveate.mechanisms.facets import Cost, Facets
+from foveate.mechanisms.map_tap import MapTap
 from foveate.mechanisms.ranks import taken
 from foveate.options import checked, sensible, whole
 from foveate.registry import Registry
@@ -308,14 +310,88 @@ class Read(Mechanism):
             )
 
 
+class Selection(NamedTuple):
+    """Patches that were selected from pictures.
+
+    Attributes:
+        patches: (B, K, C, size, size).
+        places: int64 (B, K, 2), row and column of each patch's top left pixel at full resolution; it may lie
+            outside, where a patch is 0.
+        weights: (B, K), what the selection gives to each patch, at least float32; see ``Select.pool``.
+        attention: (B, i, j), over all places that could have been selected, row by row; None where nothing
+            is weighed. It sums to 1.
+        features: (B, K, D), of the patches, where the selection had to look at them; else None.
+    """
+
+    patches: Float[Tensor, "b k c i j"]
+    places: Int64[Tensor, "b k 2"]
+    weights: Float[Tensor, "b k"]
+    attention: Float[Tensor, "b i j"] | None = None
+    features: Float[Tensor, "b k d"] | None = None
+
+
 class Select(Mechanism):
-    """An image to K patches of it."""
+    """Pictures to K patches of each, K = min(``patches``, how many there are); takes ``channels``.
+
+    Attributes:
+        size: Side of the patches in pixels.
+        places: What the places flow through, (B, K, 2).
+        weights: What the weights flow through, (B, K).
+    """
 
     interface = "select"
+    size: int
+    places: MapTap
+    weights: MapTap
 
     @abstractmethod
-    def forward(self, image: Float[Tensor, "b c h w"]) -> tuple[Tensor, Tensor, Tensor]:
-        """Return patches (B, K, C, h, w), their places (B, K, 2) and log-probabilities (B, K)."""
+    def select(
+        self, pictures: LargePictures | Float[Tensor, "b c h w"], encoder: nn.Module | None = None
+    ) -> Selection:
+        """Return patches of the pictures, and what they count.
+
+        Args:
+            pictures: All at full resolution as a tensor, or pictures that need not be decoded.
+            encoder: (N, C, h, w) -> (N, D), for selections that look at the patches themselves; others leave
+                it aside.
+        """
+
+    @abstractmethod
+    def count(self, height: int, width: int) -> int:
+        """Return K for pictures of this size."""
+
+    def forward(
+        self, pictures: LargePictures | Float[Tensor, "b c h w"]
+    ) -> tuple[Float[Tensor, "b k c i j"], Int64[Tensor, "b k 2"], Float[Tensor, "b k"]]:
+        """Return patches, places and weights; see ``Selection``."""
+        found = self.select(pictures)
+        return found.patches, found.places, found.weights
+
+    def pool(self, values: Float[Tensor, "b k d"], weights: Float[Tensor, "b k"]) -> Float[Tensor, "b d"]:
+        """Return one vector a picture: the mean of the values of its patches, each counted by its weight.
+
+        Args:
+            values: Of each patch.
+            weights: Of the same selection, in the same mode: what is drawn in training is more than a mean.
+        """
+        shares = weights / weights.sum(dim=1, keepdim=True)
+        return (shares.to(values.dtype).unsqueeze(2) * values).sum(dim=1)
+
+    def _taken(self, pictures: LargePictures | Tensor) -> LargePictures:
+        """Return the pictures if this was built for them.
+
+        Raises:
+            ShapeError: They have other channels, or cannot be pictures.
+        """
+        if isinstance(pictures, LargePictures):
+            if pictures.channels != self.channels:
+                raise ShapeError(
+                    f"{type(self).__name__}: got pictures of {pictures.channels} channels, built for "
+                    f"{self.channels}. Build it with channels={pictures.channels}."
+                )
+            return pictures
+        self._check(pictures)
+        return PicturesInMemory(pictures)
 
 
 class Label(Mechanism):

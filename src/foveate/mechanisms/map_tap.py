@@ -17,8 +17,9 @@ class MapTap(nn.Identity):
     Args:
         axes: The axes of the weights, by einops' habit: ``b`` batch, ``c`` channels, ``h`` ``w`` rows and
             columns, ``d`` slices of a volume, ``n`` positions (h*w), ``m`` the positions, channels or slots
-            looked at, ``k`` heads or groups, ``s`` scales, branches or layers, ``t`` queries (steps), ``q``
-            classes, ``p`` places in a kernel, ``x`` the coordinates of a place, ``1`` for one.
+            looked at, ``k`` heads or groups, ``s`` scales, branches or layers, ``t`` queries (steps) or
+            selected patches, ``q`` classes, ``p`` places in a kernel, ``x`` the coordinates of a place, ``1``
+            for one.
         sums: Axes over which the weights sum to one, such as ``"m"`` or ``"h w"``; empty for gates.
         low: The least value that a weight can take.
         high: The greatest value that a weight can take. Gates and softmaxes stay in [0, 1]; weights that

@@ -3,6 +3,7 @@
 from foveate.models import classification as classification
 from foveate.models import crf as crf
 from foveate.models import generation as generation
+from foveate.models import large as large
 from foveate.models import segmentation as segmentation
 from foveate.models.captioning import adaptive_captioner as adaptive_captioner
 from foveate.models.captioning import show_attend_tell as show_attend_tell

@@ -22,7 +22,7 @@ _CONFIG = "config.json"  # beside the weights, from before the header had the en
 _TRAINING = {
     *("pretrained_encoder", "in_channels", "dropout", "side", "aux_width", "trainable", "twice"),
     *("doubly_stochastic", "normalised", "target"),
-    *("place_std", "reinforce_weight", "first_place", "draws"),
+    *("place_std", "reinforce_weight", "first_place", "draws", "entropy"),
 }
 _FREE = _TRAINING | {"iterations", "inference_iterations", "method"}
 

@@ -355,6 +355,22 @@ class Task(ABC):
         """
         return []
 
+    def judged_maps(
+        self, models: Mapping[str, nn.Module], feed: Feed, answers: Mapping[str, Answers], passes: int
+    ) -> dict[str, Any] | None:
+        """Return whether the maps on the cards tell the truth, for the report: see docs/study-json.md.
+
+        Args:
+            models: One trained model per variant, all of one seed; each runs where it is.
+            feed: The test items.
+            answers: What each of the models answered to every item.
+            passes: The most forward passes of a model that this may cost.
+
+        Returns:
+            None if the cards have no maps that can be judged, or too little of all that is there.
+        """
+        return None
+
     # Using a trained model
 
     def picture_form(self) -> PictureForm | None:

@@ -8,21 +8,24 @@ Record   what the metric keeps of an image; of accuracy, the usual one, 1 if it 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from jaxtyping import Float, Float64, Int64
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from foveate.data.base import Truth
+from foveate.data.picture_form import PictureForm
+from foveate.data.prepare_pictures import mask_of
 from foveate.errors import DataError, OptionError, ShapeError
 from foveate.models.outputs import main_output
 from foveate.tasks.base import tasks
 from foveate.tasks.confusion_matrix import confusion_matrix
 from foveate.tasks.image_task import Labelled
+from foveate.tasks.judged_maps import MapPictures, chosen, judged_maps
 from foveate.tasks.labelled_images import LabelledImages
 from foveate.tasks.metrics.label_metric import LabelMetric, Records, label_metrics, parse_label_metric
 
@@ -140,6 +143,20 @@ class Classification(LabelledImages):
     def confusion(self, answers: Any, feed: Any) -> Int64[np.ndarray, "k k"]:
         """Count which class was taken for which."""
         return confusion_matrix(answers, feed.split.targets, len(self.classes))
+
+    def judged_maps(
+        self, models: Mapping[str, nn.Module], feed: Any, answers: Mapping[str, Any], passes: int
+    ) -> dict[str, Any] | None:
+        """Judge the evidence for the true class, on pictures that every model classifies rightly."""
+        split, look, targets = feed.split, feed.look, np.asarray(feed.split.targets)
+        items = chosen([np.asarray(answers[name]).argmax(axis=1) == targets for name in models], passes)
+        if not len(items):
+            return None
+        images = np.stack([np.ascontiguousarray(split.images[i]) for i in items])
+        mean, std = self.normalisation
+        form = PictureForm((images.shape[2], images.shape[3]), mean, std)
+        masks = None if look is None else np.stack([mask_of(look(int(i)).astype(bool), form) for i in items])
+        return judged_maps(models, MapPictures(images, targets[items], masks), mean=mean, std=std)
 
     def probabilities(self, outputs: object) -> Float[Tensor, "b q"]:
         """Return probabilities that sum to 1 over the classes."""

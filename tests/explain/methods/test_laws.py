@@ -113,3 +113,22 @@ def test_squares_cover_every_pixel(case):
     found = squares(height, width, size, stride)
     assert (found.sum(0) > 0).all()
     assert (found.sum((1, 2)) == min(size, height) * min(size, width)).all()
+
+
+def test_the_gradients_of_a_named_class_need_no_run_of_the_unchanged_images() -> None:
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 4 * 4, 5))
+    runs = []
+    model.register_forward_hook(lambda _m, given, _out: runs.append(len(given[0])))
+    images = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    named = fv.explain(model, images, "integrated_gradients(steps=4)", target=[1, 3])
+    assert runs == [8]
+    weights = model[1].weight.detach()[[1, 3]].view(2, 3, 4, 4)
+    torch.testing.assert_close(named, (weights * images).sum(dim=1))  # of a linear model, exactly
+    runs.clear()
+    predicted = model(images).argmax(dim=1).tolist()
+    runs.clear()
+    torch.testing.assert_close(
+        fv.explain(model, images, "integrated_gradients(steps=4)"),
+        fv.explain(model, images, "integrated_gradients(steps=4)", target=predicted),
+    )
+    assert sorted(runs) == [2, 8, 8]  # what is predicted must be known

@@ -11,7 +11,7 @@ from typing import Any
 
 import jinja2
 
-from foveate.compare.report import axes, confusion, curves, gates, intervals, pareto, words
+from foveate.compare.report import axes, confusion, curves, gates, intervals, map_scores, pareto, words
 from foveate.compare.report.cards import by_kind
 from foveate.compare.report.heat import heat
 from foveate.compare.report.result import Result, better, complete, digits
@@ -102,6 +102,7 @@ def sections(whole: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("confusion", "Confusions", any(variant["confusion"] for variant in variants)),
         ("gates", "Gates", any(variant["gates"] for variant in variants)),
         ("pictures", words.heading(whole["question"]["items_called"]), whole["pictures"]),
+        ("maps", "Judged maps", whole["judged_maps"]),
         ("checks", "Check of the data", True),
         ("recipe", "How to repeat it", True),
         ("rules", "How verdicts are reached", True),
@@ -190,6 +191,7 @@ def _environment() -> jinja2.Environment:
         curves=curves,
         gates=gates,
         intervals=intervals,
+        map_scores=map_scores,
         pareto=pareto,
     )
     return environment

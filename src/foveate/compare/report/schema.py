@@ -297,6 +297,52 @@ class Run(TypedDict, total=False):
     parameters: Annotated[Count | None, Entry("parameters of the model")]
 
 
+class MapMetric(TypedDict):
+    """A way to judge maps."""
+
+    name: Annotated[str, Entry("its name, such as deletion", since=3)]
+    asks: Annotated[str, Entry("what it asks, in words", since=3)]
+    better: Annotated[str, Entry("which scores are better: higher or lower", since=3)]
+
+
+class MapScore(TypedDict):
+    """The mean score of maps over pictures."""
+
+    mean: Annotated[Number, Entry("over the pictures; null if none has a score", since=3)]
+    low: Annotated[Number, Entry("lower end of its interval", since=3)]
+    high: Annotated[Number, Entry("upper end", since=3)]
+
+
+class JudgedMap(TypedDict):
+    """The scores of one kind of map of one model."""
+
+    variant: Annotated[str, Entry("name of the variant", since=3)]
+    map: Annotated[str, Entry("the method, or the map that knows nothing of the model", since=3)]
+    scores: Annotated[list[MapScore], Entry("one for each of the metrics, in their order", since=3)]
+
+
+class MapComparison(TypedDict):
+    """Whether a model's map is better than one that knows nothing of the model."""
+
+    variant: Annotated[str, Entry("name of the variant", since=3)]
+    metric: Annotated[str, Entry("by which metric", since=3)]
+    than: Annotated[str, Entry("what it is compared with", since=3)]
+    answer: Annotated[str, Entry("yes, no or not decided", since=3)]
+    words: Annotated[str, Entry("the same in words, with the interval of the difference", since=3)]
+
+
+class JudgedMaps(TypedDict):
+    """Whether maps of where the models look tell the truth, on the same pictures of each."""
+
+    method: Annotated[str, Entry("how the maps are made", since=3)]
+    pictures: Annotated[Count, Entry("how many test items, all of which every model gets right", since=3)]
+    metrics: Annotated[list[MapMetric], Entry("how they are judged", since=3)]
+    maps: Annotated[list[JudgedMap], Entry("the scores, variant by variant", since=3)]
+    comparisons: Annotated[
+        list[MapComparison], Entry("intervals hold at once for a variant and metric", since=3)
+    ]
+
+
 class Study(TypedDict, total=False):
     """The whole of study.json."""
 
@@ -309,6 +355,9 @@ class Study(TypedDict, total=False):
     best: Annotated[Best | None, Entry("the model that is kept")]
     question: Annotated[Question, Entry("what it asks", {})]
     variants: Annotated[list[Variant], Entry("baseline, variants and controls", [])]
+    judged_maps: Annotated[
+        JudgedMaps | None, Entry("null where no map can be judged, or training was short", since=3)
+    ]
     checks: Annotated[list[Check], Entry("what the check of the data found", [])]
     recipe: Annotated[Recipe, Entry("what it takes to repeat it", {})]
     runs: Annotated[list[Run], Entry("every run", [])]

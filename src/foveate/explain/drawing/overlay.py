@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from foveate.explain.drawing.blend import blended, enlarged, expect_pair, resized
 from foveate.explain.drawing.colour import SIGNED, WEIGHTS, Scale, scale_of
@@ -60,6 +61,7 @@ def overlay(
     share: float = 1.0,
     smooth: bool = True,
     contours: Sequence[float] = CONTOURS,
+    box: tuple[float, float, float, float] | None = None,
 ) -> Drawing:
     """Draw one map over one picture, with a bar that says what the colours stand for.
 
@@ -73,6 +75,7 @@ def overlay(
         share: Share of the values that the colours distinguish; see ``colour.scale_of``.
         smooth: Interpolate between the map's places.
         contours: Shares of the mass to draw a line around; empty for none.
+        box: Left, top, right and bottom edge of a box to draw, in pixels of the picture.
     """
     expect_pair(image, values)
     scale = scale_of(values, signed=signed, share=share)
@@ -81,6 +84,13 @@ def overlay(
     figure = Figure(figsize=(4.4, 0.55 + 3.6 * height / width), layout="constrained")
     axes = figure.subplots()
     draw_over(axes, large, values, scale=scale, smooth=smooth, contours=contours)
+    if box is not None:
+        left, top, right, bottom = (height / image.shape[0] * edge - 0.5 for edge in box)
+        frame = Rectangle((left, top), right - left, bottom - top, fill=False, ec="white", lw=1.6)
+        frame.set_path_effects([patheffects.withStroke(linewidth=3.2, foreground="black")])
+        axes.add_patch(frame)
+        axes.set_xlim(-0.5, width - 0.5)
+        axes.set_ylim(height - 0.5, -0.5)
     axes.set_title(one_line(title, 70), fontsize=9)
     colour_bar(figure, axes, scale)
     plain_text(axes)

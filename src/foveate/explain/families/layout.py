@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Literal
 
 import torch
@@ -148,9 +149,14 @@ def family_of(module: nn.Module) -> Family | None:
     return next((_FAMILIES[name] for name in class_names(module) if name in _FAMILIES), None)
 
 
-def class_names(module: nn.Module) -> list[str]:
+def class_names(module: nn.Module) -> tuple[str, ...]:
     """Return the full names of a module's class and of those that it inherits from, the nearest first."""
-    return [f"{cls.__module__}.{cls.__qualname__}" for cls in type(module).__mro__]
+    return _names(type(module))  # type: ignore[arg-type]  # mypy takes a class's hash for its objects'
+
+
+@lru_cache(maxsize=512)  # the blocks of a model are of few classes
+def _names(own: type) -> tuple[str, ...]:
+    return tuple(f"{cls.__module__}.{cls.__qualname__}" for cls in own.__mro__)
 
 
 def arranged(weights: Tensor, layout: Layout) -> tuple[Tensor, str]:
@@ -175,22 +181,11 @@ def split_axes(shape: tuple[int, ...], layout: Layout) -> tuple[list[str], list[
     Raises:
         ValueError: The weights do not have the layout.
     """
-    parts = layout.pattern.replace("(", " ( ").replace(")", " ) ").split()
-    groups: list[list[str]] = []
-    inside = False
-    for part in parts:
-        if part == "(":
-            groups.append([])
-            inside = True
-        elif part == ")":
-            inside = False
-        elif inside:
-            groups[-1].append(part)
-        else:
-            groups.append([part])
+    groups = _axes(layout.pattern)
     if len(groups) != len(shape):
         raise ValueError(f'weights of shape {shape} do not have the axes "{layout.pattern}"')
-    names, sizes = [], []
+    names: list[str] = []
+    sizes: list[int] = []
     for group, size in zip(groups, shape, strict=True):
         known = [layout.sizes.get(name, -1) for name in group] if len(group) > 1 else [size]
         if known.count(-1) == 1:
@@ -205,6 +200,24 @@ def split_axes(shape: tuple[int, ...], layout: Layout) -> tuple[list[str], list[
         names += group
         sizes += known
     return names, sizes
+
+
+@lru_cache
+def _axes(pattern: str) -> tuple[tuple[str, ...], ...]:
+    """Return the names of a pattern's axes, those that are folded together in one group."""
+    groups: list[list[str]] = []
+    inside = False
+    for part in pattern.replace("(", " ( ").replace(")", " ) ").split():
+        if part == "(":
+            groups.append([])
+            inside = True
+        elif part == ")":
+            inside = False
+        elif inside:
+            groups[-1].append(part)
+        else:
+            groups.append([part])
+    return tuple(map(tuple, groups))
 
 
 def fits(weights: tuple[int, ...], axes: str, layout: Layout) -> str:

@@ -8,7 +8,11 @@ from torch import nn
 
 from foveate.explain.families.layout import Call, Layout, family
 from foveate.explain.families.local_vision import multiple
-from foveate.explain.families.transformers_vision import patch_places
+from foveate.explain.families.transformers_vision import (
+    MASKED_DECODER,
+    masked_cross_attention,
+    patch_places,
+)
 from foveate.explain.families.whole_map_vision import crossvit_places
 from foveate.explain.families.windowed_vision import pair
 from foveate.explain.geometry.pixel_places import pixel_places
@@ -67,7 +71,7 @@ def timm_latent_pool(call: Call) -> Layout:
 
 @family(
     "torch.nn.modules.activation.MultiheadAttention",
-    watch=["torchvision.models.vision_transformer.VisionTransformer"],
+    watch=["torchvision.models.vision_transformer.VisionTransformer", *MASKED_DECODER],
 )
 def multi_head_module(call: Call) -> Layout:
     """Describe PyTorch's module, where it is known what the model around it makes of it."""
@@ -81,6 +85,8 @@ def multi_head_module(call: Call) -> Layout:
                 height // size, width // size, ("class",), call.reach(size, height // size, width // size)
             )
             return Layout(queries=places, keys=places)
+        if type(module).__name__ == "Mask2FormerMaskedAttentionDecoderLayer":
+            return masked_cross_attention(call, module)
         if type(module).__name__ == "SiglipMultiheadAttentionPoolingHead":
             config: Any = next(m.config for m in call.around if hasattr(m, "config"))
             return Layout(queries=slots(call.shape[-2]), keys=patch_places(call, config, ()))

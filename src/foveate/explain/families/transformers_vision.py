@@ -1,4 +1,4 @@
-"""Vision models of transformers: ViT and its kin, CLIP, SigLIP, BLIP, Swin, SegFormer, PVT, SAM, DETR."""
+"""Vision models of transformers: ViT and its kin, CLIP, SigLIP, Swin, SegFormer, SAM, DETR, Mask2Former."""
 
 from __future__ import annotations
 
@@ -125,3 +125,30 @@ def detr(call: Call) -> Layout:
     keys = plain_grid(height, width, reach=call.pyramid(height, width))
     queries = keys if type(call.module).__name__ == "DetrSelfAttention" else slots(call.shape[-2])
     return Layout(queries=queries, keys=keys)
+
+
+_MASK = f"{_HF}.mask2former.modeling_mask2former"
+MASKED_DECODER = (
+    f"{_MASK}.Mask2FormerMaskedAttentionDecoder",
+    f"{_MASK}.Mask2FormerMaskedAttentionDecoderLayer",
+)
+
+
+@family(f"{_MASK}.Mask2FormerAttention")
+def between_slots(call: Call) -> Layout:
+    """Describe the self-attention of Mask2Former's object queries: images and heads in one axis."""
+    layer: Any = call.module
+    places = slots(call.shape[-1])
+    return Layout("(b k) n m", places, places, {"k": layer.num_heads})
+
+
+def masked_cross_attention(call: Call, layer: Any) -> Layout:
+    """Describe the masked attention of Mask2Former: object queries look at one of three maps, in turn.
+
+    The places that the query's mask of the layer before leaves out have weights of 0.
+    """
+    level = int(call.given(layer, 1, "level_index"))
+    decoder = call.parent("Mask2FormerMaskedAttentionDecoder")
+    height, width = call.given(decoder, 5, "feature_size_list")[level]
+    keys = plain_grid(int(height), int(width), reach=call.pyramid(int(height), int(width)))
+    return Layout(queries=slots(call.shape[-2]), keys=keys)

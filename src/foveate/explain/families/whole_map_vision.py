@@ -16,9 +16,10 @@ _CHANNELS_FIRST = (
     f"{_TIMM}.shvit.SHSA",
     f"{_LAYERS}.attention2d.Attention2d",
     f"{_LAYERS}.attention2d.MultiQueryAttentionV2",
+    f"{_LAYERS}.non_local_attn.NonLocalAttn",
 )
 _NOTES = {"SHSA": "one head, on the first channels only"}
-_PATTERNS = {"SHSA": "b n m", "MultiQueryAttentionV2": "b n k m"}
+_PATTERNS = {"SHSA": "b n m", "NonLocalAttn": "b n m", "MultiQueryAttentionV2": "b n k m"}
 
 
 @family(*_CHANNELS_FIRST, watch=_CHANNELS_FIRST)

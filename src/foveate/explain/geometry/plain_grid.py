@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from foveate.explain.geometry.places import Places, numbered, on_picture
+import torch
+
+from foveate.explain.geometry.places import NOWHERE, Places
 
 
 def plain_grid(
@@ -14,4 +16,6 @@ def plain_grid(
         >>> str(plain_grid(14, 14, ("class",)))
         '14×14 after 1 (class)'
     """
-    return on_picture(numbered(height, width).view(1, -1), height, width, prefix, reach)
+    count = len(prefix) + height * width
+    cells = torch.arange(-len(prefix), height * width).clamp_(min=NOWHERE).view(1, count, 1)
+    return Places("picture", count, prefix, height, width, cells, reach)

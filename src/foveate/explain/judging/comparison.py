@@ -83,7 +83,8 @@ class Comparison:
     def __str__(self) -> str:
         """Return the sentence."""
         if self.pictures < 2:
-            return f"better than {self.words}: not decided, with {self.pictures} pictures"
+            pictures = "1 picture" if self.pictures == 1 else f"{self.pictures} pictures"
+            return f"better than {self.words}: not decided, with {pictures}"
         if self.answer == "not decided":
             return f"better than {self.words}: not decided, {_signed(self.low)} to {_signed(self.high)}"
         low, high = (self.low, self.high) if self.answer == "yes" else (-self.high, -self.low)

@@ -83,7 +83,8 @@ def _samples(
         often = np.zeros((some, count))
         for stratum in strata:
             drawn = stratum[generator.integers(0, len(stratum), size=(some, len(stratum)))]
-            np.add.at(often, (np.arange(some)[:, None], drawn), 1)
+            cells = np.arange(some)[:, None] * count + drawn
+            often += np.bincount(cells.ravel(), minlength=often.size).reshape(often.shape)
         yield often
 
 

@@ -40,7 +40,7 @@ def judge(
     twin: nn.Module | None = None,
     level: float = 0.95,
     seed: int = 0,
-    batch: int = 128,
+    batch: int | None = None,
 ) -> Judgement:
     """Judge maps of where a model looks: by the model's own answers, and by true masks if there are any.
 
@@ -63,7 +63,8 @@ def judge(
         twin: The same network trained with another seed: the ceiling for ``randomisation``.
         level: Confidence of the intervals, in (0, 1); those of comparisons hold all at once for a metric.
         seed: Decides everything random.
-        batch: The most pictures in one forward pass.
+        batch: The most pictures in one forward pass; by default what the caches of a processor hold, at
+            least 16 and at most 512, and 128 elsewhere.
 
     Returns:
         Scores by metric, one per image, with intervals over images, and what each map is better than.
@@ -74,7 +75,7 @@ def judge(
         UnknownNameError: There is no such metric, baseline or method.
         DataError: No picture can be judged.
     """
-    whole("batch", batch)
+    batch = None if batch is None else whole("batch", batch)
     whole("seed", seed, 0)
     if not 0 < between("level", level, 0, 1) < 1:
         raise OptionError(f"level={level}: expected a number between 0 and 1, such as 0.95")

@@ -13,6 +13,8 @@ from foveate.errors import UnknownNameError
 from foveate.explain.judging.comparison import Comparison
 from foveate.explain.judging.metric import Metric
 
+_TOLD = ("smooth_random", "centre", "edges")
+
 
 @dataclass(frozen=True, eq=False)
 class Scores:
@@ -129,9 +131,16 @@ class Judgement(Mapping[str, Scores]):
             for name in (*self.maps, *self.baselines)
         ]
 
-    def sentences(self) -> list[str]:
-        """Return, metric by metric and map by map, what it is better than."""
-        return [f"{c.metric}, {c.map}: {c}" for c in self.comparisons]
+    @property
+    def told(self) -> list[Comparison]:
+        """The comparisons that a reader asks about: with smooth random maps, the centre and the edges."""
+        return [comparison for comparison in self.comparisons if comparison.than in _TOLD]
+
+    def sentences(self, comparisons: Sequence[Comparison] | None = None) -> list[str]:
+        """Return, metric by metric and map by map, what it is better than; of all comparisons by default."""
+        return [
+            f"{c.metric}, {c.map}: {c}" for c in (self.comparisons if comparisons is None else comparisons)
+        ]
 
     def notes(self) -> list[str]:
         """Return what one must know to read the table: what is better, what was left out, what is tied."""

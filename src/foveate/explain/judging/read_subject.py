@@ -19,6 +19,8 @@ from foveate.typed import quoted
 
 Normalisation = tuple[Sequence[float], Sequence[float]]
 
+_CACHED = 2**17  # numbers in the pictures of one forward pass on a processor: what its caches hold
+
 
 def read_subject(
     model: nn.Module,
@@ -29,7 +31,7 @@ def read_subject(
     normalisation: Normalisation | None = None,
     twin: nn.Module | None = None,
     seed: int = 0,
-    batch: int = 128,
+    batch: int | None = None,
 ) -> Subject:
     """Return what maps are judged on; see ``judge`` for the arguments.
 
@@ -42,6 +44,7 @@ def read_subject(
     if not isinstance(images, Tensor) or images.ndim != 4 or not images.is_floating_point():
         raise ShapeError(f"images: got {quoted(images)}, expected a tensor (B, C, H, W) of floating point")
     count, height, width = len(images), *images.shape[-2:]
+    batch = usual_batch(images) if batch is None else batch
     outputs = _outputs(model, images, batch)
     score = choose_score(outputs, read_target(target, count, height, width))
     classes = score.classes if isinstance(score, ClassScore) else None
@@ -109,6 +112,16 @@ def masks_of_boxes(
             inside = (rows >= top) & (rows < bottom) & (columns >= left) & (columns < right)
             masks[picture] |= inside
     return masks
+
+
+def usual_batch(images: Tensor) -> int:
+    """Return how many pictures go through a model at once if nobody says so.
+
+    On a processor, more than its caches hold are slower than fewer: 42 pictures of 32 pixels, 512 of 8.
+    """
+    if images.device.type != "cpu":
+        return 128
+    return min(512, max(16, _CACHED // max(1, images.shape[1:].numel())))
 
 
 def _outputs(model: nn.Module, images: Tensor, batch: int) -> object:

@@ -97,13 +97,14 @@ class Product:
 
 
 class Follower:
-    """Follows the results of softmaxes until they multiply values. It holds no tensor alive."""
+    """Follows the results of softmaxes until they multiply values. It holds no tensor alive.
+
+    Attributes:
+        found: What is followed at present, by the ``id`` of its tensor.
+    """
 
     def __init__(self) -> None:
-        self._found: dict[int, tuple[weakref.ref[Tensor], Followed]] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._found)
+        self.found: dict[int, tuple[weakref.ref[Tensor], Followed]] = {}
 
     def start(self, result: Tensor, path: str, whole: bool = False) -> None:
         """Follow the result of a softmax in the layer at a path; see ``Followed``."""
@@ -111,7 +112,7 @@ class Follower:
 
     def clear(self) -> None:
         """Forget everything."""
-        self._found.clear()
+        self.found.clear()
 
     def step(
         self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any
@@ -139,7 +140,7 @@ class Follower:
         weights = tensor if tensor is args[0] else tensor.mT
         if followed.weights is not None:  # Q (A V): the weights are Q A
             return Product(args[0] @ followed.weights, mixed=True), followed.path
-        self._found.pop(id(tensor), None)  # once is enough: it may multiply several things
+        self.found.pop(id(tensor), None)  # once is enough: it may multiply several things
         if followed.whole:
             self._follow(result, Followed(followed.path, whole=True, weights=weights))
             return None
@@ -158,7 +159,7 @@ class Follower:
         queries = [letter for letter in mine if letter not in others and letter in output]
         if len(keys) != 1 or len(queries) > 1:
             return None
-        self._found.pop(id(tensor), None)
+        self.found.pop(id(tensor), None)
         moved = tensor.movedim(mine.index(keys[0]), -1)
         if queries:
             rest = mine.replace(keys[0], "")
@@ -169,10 +170,10 @@ class Follower:
 
     def _follow(self, tensor: Tensor, followed: Followed) -> None:
         number = id(tensor)
-        self._found[number] = weakref.ref(tensor, lambda _: self._found.pop(number, None)), followed
+        self.found[number] = weakref.ref(tensor, lambda _: self.found.pop(number, None)), followed
 
     def _of(self, tensor: Tensor) -> Followed | None:
-        found = self._found.get(id(tensor))
+        found = self.found.get(id(tensor))
         return found[1] if found is not None and found[0]() is tensor else None
 
 

@@ -30,6 +30,7 @@ class FunctionWatch(TorchFunctionMode):
         super().__init__()
         self.recorder = recorder
         self.follower = Follower()
+        self._following = self.follower.found  # asked at every call
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -45,7 +46,7 @@ class FunctionWatch(TorchFunctionMode):
         elif func is F.multi_head_attention_forward:
             if (path := self._layer()) is not None:
                 self.recorder.keep(path, of_function(args, kwargs, result), "softmax")
-        elif self.follower:
+        elif self._following:
             self._follow(func, args, kwargs, result)
         return result
 

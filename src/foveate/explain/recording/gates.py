@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,9 +62,15 @@ _GATES = {
 }
 
 
-def gates_in(model: nn.Module) -> Iterator[tuple[str, nn.Module, nn.Module, Gate]]:
-    """Yield the path of each layer with a gate, the layer, the module that forms it, and how to take it."""
-    for path, layer in model.named_modules():
+def gates_in(
+    modules: Mapping[str, nn.Module],
+) -> Iterator[tuple[str, nn.Module, nn.Module, Gate]]:
+    """Yield the path of each layer with a gate, the layer, the module that forms it, and how to take it.
+
+    Args:
+        modules: Every module of a model, by its path.
+    """
+    for path, layer in modules.items():
         found = next((_GATES[name] for name in class_names(layer) if name in _GATES), None)
         if found is not None:
             inside = getattr(layer, found.inside, None) if found.inside else layer

@@ -100,15 +100,15 @@ class Recorder(Block):
         self.results.clear()
 
     def _keep(self, path: str, seen: Weights, kind: Kind) -> None:
-        layout, note = self._layout(path, seen.shape)
-        names, sizes = split_axes(seen.shape, layout)
+        shape = seen.shape
+        layout, note = self._layout(path, shape)
+        names, sizes = split_axes(shape, layout)
         early = self._early_heads(layout, names, sizes)
         rows = self._of_axis(
             path, "queries", self.choice.queries, dict(zip(names, sizes, strict=True)).get("n", 1)
         )
-        shape, axes = self._shape_kept(path, names, sizes)
-        dtype = torch.float32
-        self._room(path, shape, axes, dtype)
+        kept_shape, axes = self._shape_kept(path, names, sizes)
+        self._room(path, kept_shape, axes, torch.float32)
         weights = self._chosen(path, seen, layout, early, rows)
         geometry = layout.geometry
         kept = AttentionMap(
@@ -246,6 +246,8 @@ class Recorder(Block):
     def _with_taps(self) -> tuple[str, ...]:
         """Return the paths of foveate's layers whose weights taps give, so that nothing is there twice."""
         found: list[str] = []
+        if not any(isinstance(module, MapTap | Mechanism) for module in self.modules.values()):
+            return ()
         for path, module in self.modules.items():
             taps = any(isinstance(part, MapTap) for part in module.children())
             if isinstance(module, Mechanism) or (taps and type(module).__module__.startswith("foveate.")):

@@ -55,7 +55,9 @@ class SdpaCall:
         keys: tuple[int, ...] = self.key.shape[:-2]
         if self.grouped:
             keys = (*keys[:-1], self.query.shape[-3])
-        lead = torch.broadcast_shapes(self.query.shape[:-2], keys)
+        lead = tuple(self.query.shape[:-2])
+        if lead != tuple(keys):
+            lead = torch.broadcast_shapes(lead, keys)
         return (*lead, self.query.shape[-2], self.key.shape[-2])
 
     @property
@@ -71,7 +73,10 @@ class SdpaCall:
 
     def weights(self, heads: tuple[int, ...] | None = None, rows: tuple[int, ...] | None = None) -> Tensor:
         """Return the weights (..., N, M) of some heads (axis -3) and some queries, or of all."""
-        with torch.autocast(self.query.device.type, enabled=False):
+        kind = self.query.device.type
+        if not torch.is_autocast_enabled(kind):
+            return self._weights(heads, rows)
+        with torch.autocast(kind, enabled=False):
             return self._weights(heads, rows)
 
     def _weights(self, heads: tuple[int, ...] | None, rows: tuple[int, ...] | None) -> Tensor:

@@ -32,20 +32,23 @@ def wrapped_forwards(recorder: Recorder, aside: Aside) -> Iterator[None]:
     """
     with ExitStack() as undo:
         for path, module in recorder.modules.items():
-            if not recorder.wants(path):
-                continue
-            if isinstance(module, nn.MultiheadAttention) and _is_plain(module, nn.MultiheadAttention):
-                undo.callback(_wrap(module, _attention(path, module, recorder, aside)))
-            elif isinstance(module, nn.TransformerEncoderLayer) and _is_plain(
-                module, nn.TransformerEncoderLayer
-            ):
-                undo.callback(_wrap(module, _layer(path, module, recorder, aside)))
-            elif isinstance(module, nn.TransformerEncoder) and _is_plain(module, nn.TransformerEncoder):
-                if all(_is_plain(layer, nn.TransformerEncoderLayer) for layer in module.layers):
-                    undo.callback(_wrap(module, _encoder(recorder, aside)))
-            elif (name := method_of(module)) is not None:
-                undo.callback(_wrap(module, _linear(path, module, recorder), name))
+            around, method = _around(path, module, recorder, aside)
+            if around is not None and recorder.wants(path):
+                undo.callback(_wrap(module, around, method))
         yield
+
+
+def _around(path: str, module: nn.Module, recorder: Recorder, aside: Aside) -> tuple[Around | None, str]:
+    """Return what goes around a method of a module, and which; None for most modules."""
+    if isinstance(module, nn.MultiheadAttention) and _is_plain(module, nn.MultiheadAttention):
+        return _attention(path, module, recorder, aside), "forward"
+    if isinstance(module, nn.TransformerEncoderLayer) and _is_plain(module, nn.TransformerEncoderLayer):
+        return _layer(path, module, recorder, aside), "forward"
+    if isinstance(module, nn.TransformerEncoder) and _is_plain(module, nn.TransformerEncoder):
+        plain = all(_is_plain(layer, nn.TransformerEncoderLayer) for layer in module.layers)
+        return (_encoder(recorder, aside) if plain else None), "forward"
+    name = method_of(module)
+    return (None, "") if name is None else (_linear(path, module, recorder), name)
 
 
 def _is_plain(module: nn.Module, cls: type[nn.Module]) -> bool:

@@ -198,6 +198,12 @@ class RecurrentAttention(nn.Module):
         self.default_cfg = {"input_size": (in_channels, SIDE, SIDE)}
         keep_normalisation(self, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))  # 0 is what lies outside of the picture
 
+    @property
+    def glimpse_sides(self) -> tuple[int, ...]:
+        """Sides of the windows of one glimpse in pixels, the finest first."""
+        sensor = self.sensor
+        return tuple(sensor.size * sensor.growth**number for number in range(sensor.scales))
+
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b q"] | Glimpses:
         """Return logits; ``Glimpses`` while training."""
         if x.ndim != 4 or x.shape[1] != self.in_channels or not x.is_floating_point():

@@ -19,7 +19,7 @@ _INSERTED = ".foveate"
 Maps = list[tuple[str, str, Float[np.ndarray, "b h w"]]]  # (site, kind, one map an image)
 
 
-def site_maps(model: nn.Module, batch: Float[Tensor, "b 3 s s"] | LargePictures) -> Maps:
+def site_maps(model: nn.Module, batch: Float[Tensor, "b 3 hh ww"] | LargePictures) -> Maps:
     """Return the maps at the first, the middle and the last site of a model.
 
     A mechanism with a map over positions shows its weights; any other one, such as a gate on channels, how
