@@ -163,13 +163,14 @@ def test_the_command_draws_what_each_word_read(trained, tmp_path, capsys):
     assert "what drawn words were read from is not kept" in capsys.readouterr().err
 
 
-def test_a_seed_decides_which_words_are_drawn(trained, capsys):
+def test_a_seed_decides_which_words_are_drawn(trained, tmp_path, capsys):
     model = load(trained)
     some = ["one two three four.", "six five."] * 4
     drawn = {seed: fv.predict(model, some, sample=True, temperature=5.0, seed=seed) for seed in (0, 1)}
     assert drawn[0] != drawn[1]
     assert fv.predict(model, some, sample=True, temperature=5.0, seed=0) == drawn[0]
-    asked = ["predict", str(trained), *some, "--sample", "--temperature", "5"]
+    (tmp_path / "some.txt").write_text("\n".join(some), encoding="utf-8")
+    asked = ["predict", str(trained), str(tmp_path / "some.txt"), "--sample", "--temperature", "5"]
     assert main(asked) in (0, None)
     assert capsys.readouterr().out.splitlines() == drawn[0]  # 0 is the usual seed of the command
     assert main([*asked, "--seed", "1"]) in (0, None)
