@@ -107,6 +107,16 @@ def test_a_folder_of_ordinary_pictures_is_read_in_parts_for_a_model_that_wants_i
     assert found.model.predict([str(tmp_path / "test" / "a" / "0.tif")]).shape == (1, 2)
 
 
+def test_who_draws_gets_the_pictures_in_parts_and_small_squares(tmp_path, data):
+    tifffile.imwrite(tmp_path / "p.tif", data.splits["test"].load(0), photometric="rgb")
+    task, _ = task_named("classification")
+    made = task.of({"classes": data.classes, "size": (224, 224), "large": (500, 500)})
+    pictures, squares = made.in_parts(Looker(), [tmp_path / "p.tif"])
+    assert pictures.sizes == [(500, 500)]
+    assert squares[0].shape == (224, 224, 3)
+    assert made.in_parts(nn.Linear(1, 1), [tmp_path / "p.tif"]) is None
+
+
 def test_several_labels_of_large_pictures(tmp_path, data):
     rows = ["path,split,even,small"]
     for name in ("train", "test"):

@@ -33,6 +33,7 @@ from foveate.infer.look_figures import Look
 from foveate.infer.look_text import look_at_text
 from foveate.infer.seen import Seen
 from foveate.inputs import expect_model
+from foveate.large_pictures import LargePictures
 from foveate.models.made_for import USUAL
 from foveate.models.normalisation import model_normalisation
 from foveate.models.outputs import main_output
@@ -112,7 +113,8 @@ def look(
     network, notes = whole_model.model, []
     batch, pixels, names = _inputs(whole_model, images)
     pictures = []
-    for image, picture, name in zip(batch.split(1), pixels, names, strict=True):
+    for row, (picture, name) in enumerate(zip(pixels, names, strict=True)):
+        image = batch[row : row + 1]
         seen = Seen(name, picture)
         if methods is None or ATTENTION in methods:
             seen.calls, why, outputs = _recorded(network, image, layer)
@@ -127,6 +129,8 @@ def look(
     explained = [name for name in methods or [USUAL_METHOD] if name != ATTENTION]
     for name in explained:
         try:
+            if isinstance(batch, LargePictures):
+                raise OptionError("it takes whole pictures, and this model looks at parts of them")
             maps = explain(
                 network, batch, name, target, layer if methods and ATTENTION not in methods else None
             )
@@ -152,6 +156,8 @@ def look(
     if not any(seen.maps or seen.calls for seen in pictures):
         raise OptionError(f"look: nothing can be drawn of {whole_model.name}. {' '.join(found.notes)}")
     if judge:
+        if isinstance(batch, LargePictures):
+            raise OptionError("judge: it takes whole pictures, and this model looks at parts. Leave it out.")
         found.judgement = judge_look(whole_model, batch, pictures, target)
     return found
 
@@ -238,7 +244,7 @@ def _known(
     return FoundModel(type(model).__name__, model, form)
 
 
-def _inputs(found: FoundModel, images: object) -> tuple[Tensor, list[np.ndarray], list[str]]:
+def _inputs(found: FoundModel, images: object) -> tuple[Tensor | LargePictures, list[np.ndarray], list[str]]:
     """Return the batch as the model takes it, its pixels as people see them, and names."""
     device = device_of(found.model)
     if isinstance(images, Tensor):
@@ -255,6 +261,10 @@ def _inputs(found: FoundModel, images: object) -> tuple[Tensor, list[np.ndarray]
         raise DataError("look: got no picture. Give files, folders, patterns, PIL pictures or arrays.")
     names = [Path(one).name if isinstance(one, str | Path) else "" for one in given]
     names = [name or other for name, other in zip(names, _numbered(len(given)), strict=True)]
+    task = getattr(found.model, "__dict__", {}).get("task")
+    parts = None if task is None else task.in_parts(found.model, given)
+    if parts is not None:
+        return parts[0].to(device), parts[1], names
     pixels = [pixels_of(one, found.form) for one in given]
     return batch_of(pixels, found.form, device), pixels, names
 
@@ -263,7 +273,9 @@ def _numbered(count: int) -> list[str]:
     return [f"picture {number}" for number in range(1, count + 1)]
 
 
-def _recorded(network: nn.Module, image: Tensor, layer: str | None) -> tuple[list[AttentionMap], str, object]:
+def _recorded(
+    network: nn.Module, image: Tensor | LargePictures, layer: str | None
+) -> tuple[list[AttentionMap], str, object]:
     """Return every call of one picture, why there is none, and what the model returned."""
     options = {} if layer is None else {"layers": layer}
     with eval_no_grad(network), record(network, device="cpu", **options) as maps:  # type: ignore[arg-type]
@@ -271,7 +283,7 @@ def _recorded(network: nn.Module, image: Tensor, layer: str | None) -> tuple[lis
     return list(maps.in_order), maps.note, outputs
 
 
-def _prediction(found: FoundModel, image: Tensor) -> list[tuple[str, float]]:
+def _prediction(found: FoundModel, image: Tensor | LargePictures) -> list[tuple[str, float]]:
     """Return the most probable labels; nothing of a model that does not classify whole pictures."""
     task = getattr(found.model, "__dict__", {}).get("task")
     with eval_no_grad(found.model):
@@ -290,7 +302,7 @@ def _prediction(found: FoundModel, image: Tensor) -> list[tuple[str, float]]:
 
 def _add_attention(
     network: nn.Module,
-    batch: Tensor,
+    batch: Tensor | LargePictures,
     pictures: Sequence[Seen],
     layer: str | None,
     head: int | None,

@@ -26,6 +26,7 @@ from foveate.data.feed import Data, Feed
 from foveate.data.folds import Foldable, Folds, fold_sequences
 from foveate.data.picture_form import PictureForm
 from foveate.errors import DataError, OptionError
+from foveate.large_pictures import LargePictures
 from foveate.options import checked
 from foveate.recipe import TrainConfig
 from foveate.registry import Registry
@@ -377,6 +378,15 @@ class Task(ABC):
         """Return how pictures become the input of a model, for who draws or judges where it looks.
 
         None if its input is not one batch of pictures (B, 3, H, W).
+        """
+        return None
+
+    def in_parts(
+        self, model: nn.Module, files: Sequence[object]
+    ) -> tuple[LargePictures, list[np.ndarray]] | None:
+        """Return the user's pictures for a model that looks at parts of them, to draw where it looks.
+
+        Beside them a small square of each to draw on, uint8 (S, S, 3). None if a model takes whole pictures.
         """
         return None
 

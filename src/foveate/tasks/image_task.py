@@ -32,6 +32,7 @@ from foveate.data.image_folds import fold_images
 from foveate.data.image_size import LARGEST, natural_size, stated_size
 from foveate.data.large.in_parts import can_be_read_in_parts, splits_in_parts, whole_size
 from foveate.data.large.large_feed import LargeFeed
+from foveate.data.large.small_squares import SmallSquares
 from foveate.data.open import MEGAPIXEL, open_data, reopen
 from foveate.data.picture_form import PictureForm
 from foveate.errors import CheckpointError, DataError, FoveateError, ShapeError, in_one_line
@@ -48,7 +49,7 @@ from foveate.tasks.base import Inputs, Task
 from foveate.tasks.chance import chance_score
 from foveate.tasks.example_images import Normalisation, example_images
 from foveate.tasks.judged import Judged
-from foveate.tasks.large_inputs import large_example, middle_squares, takes_large
+from foveate.tasks.large_inputs import large_example, large_files, middle_squares, takes_large
 from foveate.tasks.losses.weights import class_weights
 from foveate.tasks.part import Network
 from foveate.tasks.picture_inputs import reading_of
@@ -279,6 +280,16 @@ class ImageTask(Task):
         """Return the size, the normalisation, and how files are read; pictures are cut as for training."""
         levels = reading_of(self.inputs).levels
         return PictureForm(self.size, *self.normalisation, cut=self.truths[0] != "mask", levels=levels)
+
+    def in_parts(
+        self, model: nn.Module, files: Sequence[object]
+    ) -> tuple[LargePictures, list[np.ndarray]] | None:
+        """Return files as large pictures, and a small square of each, for a model that takes such."""
+        if self.large is None or not takes_large(model):
+            return None
+        pictures = large_files(files, reading_of(self.inputs), *self.normalisation)
+        squares = SmallSquares(pictures.pictures.__getitem__, min(LARGEST, self.size[0]))
+        return pictures, [squares[item].transpose(1, 2, 0) for item in range(len(pictures))]
 
     def facts(self) -> tuple[str, ...]:
         """Return how many classes there are, and the size of the images."""
