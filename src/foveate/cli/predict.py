@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from foveate.data.questions.goal_options import GoalOptions
 from foveate.decoding.command_options import WordOptions
+from foveate.detect.command_options import BoxOptions
 from foveate.errors import DataError
 from foveate.sampling.command_options import DrawingOptions
 from foveate.segment.command_options import SegmentOptions
@@ -35,6 +36,13 @@ A model that segments prints shares of the pixels and writes files:
       found/street_mask.png
       found/street_overlay.png
 
+A model that detects prints the boxes, left,top to right,bottom, and writes them drawn and as COCO's JSON:
+
+    $ foveate predict runs/cars street.jpg --out found
+    street.jpg
+      97.4 %  car  112,80 to 340,215
+      found/street_boxes.png
+
 A model that answers questions about pictures takes one with --goal:
 
     $ foveate predict runs/questions scene.png --goal "which digit is in the red ring?"
@@ -59,6 +67,7 @@ def predict(
     out: Path | None = None,
     max_pixels: int | None = None,
     pixels: SegmentOptions = SegmentOptions(),  # noqa: B008  # frozen
+    boxes: BoxOptions = BoxOptions(),  # noqa: B008  # frozen
     words: WordOptions = WordOptions(),  # noqa: B008  # frozen
     goal: GoalOptions = GoalOptions(),  # noqa: B008  # frozen
     drawing: DrawingOptions = DrawingOptions(),  # noqa: B008  # frozen
@@ -79,6 +88,7 @@ def predict(
         max_pixels: Pixels of the largest image that is decoded, for files that you trust. Default:
             268435456; with a model that segments, no limit.
         pixels: With a model that segments.
+        boxes: With a model that detects.
         words: With a model that answers in words.
         goal: With a model that takes a goal.
         drawing: With a model that draws pictures.
@@ -95,6 +105,7 @@ def predict(
         raise DataError("predict: got no input. Write: foveate predict FOLDER INPUT...")
     options = (
         pixels.given()
+        | boxes.given()
         | words.given()
         | goal.given()
         | drawing.given()

@@ -2,6 +2,7 @@
 
 from foveate.models import classification as classification
 from foveate.models import crf as crf
+from foveate.models import detection as detection
 from foveate.models import generation as generation
 from foveate.models import large as large
 from foveate.models import segmentation as segmentation
