@@ -36,7 +36,7 @@ GROUND = {
 BELOW_INSERT = GROUND | {"mechanisms"}
 BELOW_MODELS = BELOW_INSERT | {"insert"}
 BELOW_DATA = BELOW_MODELS | {"models"}
-BELOW_TASKS = BELOW_DATA | {"data", "segment", "decoding", "sampling", "explain", "cost"}
+BELOW_TASKS = BELOW_DATA | {"data", "segment", "detect", "decoding", "sampling", "explain", "cost"}
 BELOW_INFER = BELOW_TASKS | {"tasks"}
 BELOW_TRAIN = BELOW_INFER | {"infer"}
 BELOW_COMPARE = BELOW_TRAIN | {"train"}
@@ -68,6 +68,7 @@ MAY_IMPORT = {
     "models": BELOW_MODELS,
     "data": BELOW_DATA,
     "segment": BELOW_DATA | {"data"},
+    "detect": BELOW_DATA | {"data", "segment"},
     "decoding": BELOW_DATA,
     "sampling": BELOW_DATA | {"data"},
     "tasks": BELOW_TASKS,

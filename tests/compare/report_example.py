@@ -195,6 +195,7 @@ def everything() -> dict:
     result, rng = example(pictures=1), random.Random(1)
     names = [variant["name"] for variant in result["variants"]]
     result["pictures"] += [_pixels(names, rng), *_texts(names, rng), _generated(names, rng)]
+    result["pictures"].insert(-1, _boxes(names, rng))  # tests know the places of the others
     result["question"] |= {"task": "several", "facts": ["10 classes", "48 px"]}
     result["variants"][4] |= {"name": "resnet14", "spec": None, "model": "resnet14(width=8)", "gates": []}
     for variant in result["variants"]:
@@ -257,6 +258,22 @@ def less_is_better(result: dict) -> dict:
                 if "per_seed" in part:
                     part["per_seed"] = [-value for value in part["per_seed"]]
     return turned
+
+
+def _boxes(names: list[str], rng: random.Random) -> dict:
+    answers = [
+        {"name": name, "boxes": _png(rng), "score": 40.0 + n, "maps": []} for n, name in enumerate(names)
+    ]
+    return {
+        "kind": "boxes",
+        "item": "test-000019",
+        "target": None,
+        "image": _png(rng),
+        "boxes": _png(rng),
+        "legend": [{"name": "car", "colour": [255, 0, 0]}],
+        "disagreement": 0.5,
+        "variants": answers,
+    }
 
 
 def _pixels(names: list[str], rng: random.Random) -> dict:

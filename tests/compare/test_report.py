@@ -180,9 +180,9 @@ def test_cards_of_format_1_do_not_state_their_kind():
 
 def test_an_unknown_kind_of_card_is_an_error_that_names_the_kinds():
     result = everything()
-    result["pictures"][1]["kind"] = "boxes"
+    result["pictures"][1]["kind"] = "sounds"
     with pytest.raises(
-        StudyError, match=r"\[1\].kind is 'boxes', expected one of labels, pixels, text, image"
+        StudyError, match=r"\[1\].kind is 'sounds', expected one of labels, pixels, boxes, text, image"
     ):
         render(result)
 

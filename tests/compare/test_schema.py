@@ -109,8 +109,8 @@ def test_nonsense_at_any_place_ends_in_a_report_or_in_a_finding(folder: Path, wh
         (("format",), 4, "got format 4, expected 1, 2 or 3"),
         (
             ("pictures", 1, "kind"),
-            "boxes",
-            r"\[1\]\.kind is 'boxes', expected one of labels, pixels, text, image",
+            "sounds",
+            r"\[1\]\.kind is 'sounds', expected one of labels, pixels, boxes, text, image",
         ),
         (("pictures", 2, "variants", 0, "answer"), 3, r"\[2\]\.variants\[0\]\.answer is 3, expected text"),
         (("question", "margin"), 1e308, "from -1e\\+15 to 1e\\+15"),

@@ -31,7 +31,9 @@ def test_the_parameters_on_the_page_are_those_of_the_models(names):
     with torch.device("meta"):
         for name in names:
             segments = any(part in module_of(name) for part in (".segmentation.", ".crf."))
-            model = create_model(name, classes=21 if segments else 10 if name.startswith("resnet") else 1000)
+            detects = ".detection." in module_of(name)
+            usual = 10 if name.startswith("resnet") else 1000
+            model = create_model(name, classes=21 if segments else 91 if detects else usual)
             assert f"{sum(p.numel() for p in model.parameters()):,}" == ROWS[name], name
 
 

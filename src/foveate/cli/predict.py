@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from foveate.data.questions.goal_options import GoalOptions
 from foveate.decoding.command_options import WordOptions
+from foveate.detect.command_options import BoxOptions
 from foveate.errors import DataError
 from foveate.sampling.command_options import DrawingOptions
 from foveate.segment.command_options import SegmentOptions
@@ -35,6 +36,13 @@ A model that segments prints shares of the pixels and writes files:
       found/street_mask.png
       found/street_overlay.png
 
+A model that detects prints the boxes, left,top to right,bottom, and writes them drawn and as COCO's JSON:
+
+    $ foveate predict runs/cars street.jpg --out found
+    street.jpg
+      97.4 %  car  112,80 to 340,215
+      found/street_boxes.png
+
 A model that answers questions about pictures takes one with --goal:
 
     $ foveate predict runs/questions scene.png --goal "which digit is in the red ring?"
@@ -59,9 +67,11 @@ def predict(
     out: Path | None = None,
     max_pixels: int | None = None,
     pixels: SegmentOptions = SegmentOptions(),  # noqa: B008  # frozen
+    boxes: BoxOptions = BoxOptions(),  # noqa: B008  # frozen
     words: WordOptions = WordOptions(),  # noqa: B008  # frozen
     goal: GoalOptions = GoalOptions(),  # noqa: B008  # frozen
     drawing: DrawingOptions = DrawingOptions(),  # noqa: B008  # frozen
+    seed: int | None = None,
     trust_code: bool = False,
     json: bool = False,
 ) -> int | None:
@@ -73,13 +83,17 @@ def predict(
             per line, .csv with a column path); or patterns, such as "photos/**/*.jpg". Of sentences: text
             files, one sentence a line; - for standard input; or a sentence in quotes. None for a model that
             draws pictures.
-        out: Folder of the files that the model's task writes, such as masks. Without it nothing is written.
+        out: Folder of the files that the model's task writes, such as masks, or what each word of a caption
+            or of a translation was read from. Without it nothing is written.
         max_pixels: Pixels of the largest image that is decoded, for files that you trust. Default:
             268435456; with a model that segments, no limit.
         pixels: With a model that segments.
+        boxes: With a model that detects.
         words: With a model that answers in words.
         goal: With a model that takes a goal.
         drawing: With a model that draws pictures.
+        seed: Decides what is drawn: with --sample the words, with a model that draws pictures the noise and
+            the poses. Default: 0.
         trust_code: Import and run code that the folder names and that is not part of foveate, timm or
             torchvision, such as a model of your own.
         json: Print JSON, with the full prediction for every input.
@@ -91,10 +105,12 @@ def predict(
         raise DataError("predict: got no input. Write: foveate predict FOLDER INPUT...")
     options = (
         pixels.given()
+        | boxes.given()
         | words.given()
         | goal.given()
         | drawing.given()
         | ({} if max_pixels is None else {"max_pixels": max_pixels})
+        | ({} if seed is None else {"seed": seed})
     )
     return _print(model.task.tell(model, inputs, out=out, **options), model.task.items, json=json)
 

@@ -34,11 +34,12 @@ def latencies(models: Mapping[str, nn.Module], task: Task, batch: int) -> dict[s
 
 def memory(model: nn.Module, task: Task, batch: int) -> dict[str, int]:
     """Return the peak memory in bytes of inference and of training with a batch."""
-    inputs = task.example_for(model, min(batch, LARGEST_BATCH))
+    items = min(batch, LARGEST_BATCH)
+    inputs = task.example_for(model, items)
     with lone_values(model):
         return {
             "inference": peak_memory(model, inputs, training=False),
-            "training": peak_memory(model, inputs, training=True),
+            "training": peak_memory(model, task.training_example(model, items), training=True),
         }
 
 

@@ -30,6 +30,8 @@ _NESTS = ("state_dict_ema", "state_dict", "model_state_dict", "model_state", "mo
 _PREFIXES = ("module.", "_orig_mod.")
 _PATHS = ("Path", "PosixPath", "WindowsPath", "PurePath", "PurePosixPath", "PureWindowsPath")
 _CONTAINERS = (set, frozenset, list, dict, tuple, collections.defaultdict)  # that settings may hold
+_BOX_HEADS = re.compile(r"roi_heads\.box_predictor\.|(^|\.)head\.classification_head\.")
+"""Where torchvision's detectors have several outputs a class: for each anchor, or each side of a box."""
 _SHOWN = 5  # misfits of one kind that a message names
 _log = logging.getLogger("foveate")
 
@@ -176,13 +178,20 @@ def _without_prefix(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _head(model: nn.Module, state: Mapping[str, Tensor], classes: int) -> tuple[str, ...]:
-    """Return the weights of layers that end in ``classes`` outputs here and in another number there."""
+    """Return the weights of layers that end in ``classes`` outputs here and in another number there.
+
+    Those of a detector may have several outputs a class.
+    """
     own = model.state_dict()
-    heads = [path for path, module in model.named_modules() if _outputs(module) == classes]
+    heads = [
+        path
+        for path, module in model.named_modules()
+        if _outputs(module) == classes or (_BOX_HEADS.search(path) and (_outputs(module) or 1) % classes == 0)
+    ]
     names = [f"{path}.{part}" if path else part for path in heads for part in ("weight", "bias")]
     differ = [n for n in names if n in own and n in state and state[n].shape != own[n].shape]
     fits = all(state[n].shape[1:] == own[n].shape[1:] for n in differ)
-    one_number = len({state[n].shape[0] for n in differ}) == 1
+    one_number = len({state[n].shape[0] * classes / own[n].shape[0] for n in differ}) == 1
     return tuple(differ) if fits and one_number else ()
 
 

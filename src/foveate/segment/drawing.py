@@ -69,7 +69,7 @@ def with_legend(
     height, width = (times * side for side in image.shape[:2])
     points = max(11, min(28, width // 40))
     letters = "".join(sorted({*"".join(classes)}))
-    font, line, gap = _font(points, letters), round(1.6 * points), points
+    font, line, gap = font_for(points, letters), round(1.6 * points), points
     x, y, places, wide = gap, gap, [], width
     for number in np.argsort(-shares, kind="stable"):
         if shares[number] < SMALLEST:
@@ -91,7 +91,7 @@ def with_legend(
 
 
 @cache
-def _font(points: int, letters: str) -> ImageFont.FreeTypeFont:
+def font_for(points: int, letters: str) -> ImageFont.FreeTypeFont:
     """Return the font that matplotlib brings, or for other letters, such as Chinese, one of the machine's.
 
     Where no font has them all, the first that has most of them shows a box for each that it lacks.

@@ -4,6 +4,7 @@ from foveate.tasks.base import Task as Task
 from foveate.tasks.base import tasks as tasks
 from foveate.tasks.caption import Caption as Caption
 from foveate.tasks.classification import Classification as Classification
+from foveate.tasks.detection import Detection as Detection
 from foveate.tasks.diagnosis import Diagnosis as Diagnosis
 from foveate.tasks.generation import Generation as Generation
 from foveate.tasks.judged import Judged as Judged

@@ -264,6 +264,10 @@ class Task(ABC):
         """Return an input for one of the models, where not all of them take the same; else ``example``."""
         return self.example(items)
 
+    def training_example(self, model: nn.Module, items: int = 2) -> Any:
+        """Return what a model is called with in training: ``example_for``, and targets if it takes them."""
+        return self.example_for(model, items)
+
     def parts(self, model: nn.Module) -> Mapping[str, Part]:
         """Return what is trained, in turns: one part, the whole model, in most tasks."""
         return {"": Part(model)}

@@ -60,6 +60,15 @@ class PixelsAnswer(TypedDict):
     maps: Annotated[list[Map], Entry("of its attention")]
 
 
+class BoxesAnswer(TypedDict):
+    """The boxes that one variant finds in an image."""
+
+    name: Annotated[str, Entry("name of the variant", since=3)]
+    boxes: Annotated[str, Entry("the image with the boxes whose score is at least 0.5", since=3)]
+    score: Annotated[Number, Entry("the metric on this image, in its unit; null if undefined", since=3)]
+    maps: Annotated[list[Map], Entry("of its attention", since=3)]
+
+
 class TextAnswer(TypedDict, total=False):
     """The sentence that one variant answers."""
 
@@ -110,6 +119,21 @@ class PixelsCard(TypedDict, total=False):
     variants: Required[Annotated[list[PixelsAnswer], Entry("the answer of each variant")]]
 
 
+class BoxesCard(TypedDict, total=False):
+    """An image in which objects are found."""
+
+    kind: Annotated[str, Entry("boxes", "boxes", since=3)]
+    item: Required[Annotated[str, Entry("name of the item", since=3)]]
+    target: Annotated[str | None, Entry("its title, if it has one", since=3)]
+    image: Required[Annotated[str, Entry("the image", since=3)]]
+    boxes: Required[Annotated[str, Entry("the image with the true boxes", since=3)]]
+    legend: Annotated[list[Colour], Entry("the colour of each class", [], since=3)]
+    disagreement: Annotated[
+        Number, Entry("share of the boxes that one of two variants lacks, mean over pairs, 0 to 1", since=3)
+    ]
+    variants: Required[Annotated[list[BoxesAnswer], Entry("the answer of each variant", since=3)]]
+
+
 class TextCard(TypedDict, total=False):
     """A sentence, an image or both that is answered by a sentence, as in captioning and translation."""
 
@@ -138,7 +162,13 @@ class ImageCard(TypedDict, total=False):
     variants: Required[Annotated[list[ImageAnswer], Entry("the images of each variant", since=2)]]
 
 
-CARDS: dict[str, Any] = {"labels": LabelsCard, "pixels": PixelsCard, "text": TextCard, "image": ImageCard}
+CARDS: dict[str, Any] = {
+    "labels": LabelsCard,
+    "pixels": PixelsCard,
+    "boxes": BoxesCard,
+    "text": TextCard,
+    "image": ImageCard,
+}
 
 
 def kind_of(card: Mapping[str, Any]) -> Any:

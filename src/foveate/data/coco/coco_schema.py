@@ -51,6 +51,8 @@ class Object:
         segmentation: What it covers, as the file states it; empty if there is no outline.
         shapes: The same as outlines or run lengths.
         problem: What is wrong with its segmentation, which then cannot be drawn, or "".
+        box: Left, top, width and height, if stated as four numbers.
+        area: Square pixels, if stated.
     """
 
     number: int
@@ -60,6 +62,8 @@ class Object:
     segmentation: Any
     shapes: tuple[Outline | RunLengths, ...]
     problem: str = ""
+    box: tuple[float, ...] | None = None
+    area: float | None = None
 
 
 @dataclass(frozen=True)
@@ -183,7 +187,16 @@ def _object(number: int, note: object, images: set[str], left_out: LeftOut) -> O
         left_out.add("an image that is not listed" if image is not None else "no image_id", number)
         return None
     segmentation = note.get("segmentation") or []
-    one = partial(Object, number, str(image), category, _is_crowd(note.get("iscrowd")))
+    box, area = note.get("bbox"), note.get("area")
+    one = partial(
+        Object,
+        number,
+        str(image),
+        category,
+        _is_crowd(note.get("iscrowd")),
+        box=tuple(map(float, box)) if _is_box(box) else None,
+        area=float(area) if _is_number(area) else None,
+    )
     try:
         return one(segmentation, _shapes_of(segmentation))
     except _OddError as odd:
@@ -251,6 +264,12 @@ def _is_number(value: object) -> TypeGuard[int | float]:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
     return isinstance(value, float) or abs(value) < 2**63
+
+
+def _is_box(value: object) -> TypeGuard[list[float]]:
+    return (
+        isinstance(value, list) and len(value) == 4 and all(_is_number(n) and abs(n) <= _FAR for n in value)
+    )
 
 
 def _is_point(value: object) -> bool:

@@ -78,7 +78,7 @@ def open_coco(
         )
     root = path if path.is_dir() else path.parent
     contents = {split: read_coco(file) for split, file in files.items()}
-    names, notes = _classes(files, contents)
+    names, notes = class_names(files, contents)
     bare = truth == "labels" or background == "ignore"
     classes = tuple(names.values()) if bare else (background, *names.values())
     number = {category: place + len(classes) - len(names) for place, category in enumerate(names)}
@@ -123,7 +123,7 @@ def open_coco(
     )
 
 
-def _classes(
+def class_names(
     files: Mapping[str, Path], contents: Mapping[str, Content]
 ) -> tuple[Mapping[str, str], list[str]]:
     """Return the names of the categories by id, the same in all files, and notes on what is left out."""

@@ -13,6 +13,8 @@ from torch import Tensor
 from foveate.calls import parse_call
 from foveate.errors import DataError, ShapeError, UnknownNameError
 from foveate.tasks.metrics.auroc import auroc, mean_present
+from foveate.tasks.metrics.boxes import box_metrics
+from foveate.tasks.metrics.boxes.score_boxes import score_boxes
 from foveate.tasks.metrics.counted_metric import metrics, parse_metric
 from foveate.tasks.metrics.label_metric import LabelMetric, label_metrics, parse_label_metric
 from foveate.tasks.metrics.log_loss import LogLoss
@@ -35,13 +37,17 @@ def score(name: str, predictions: Lists, truths: Lists) -> float:
             ``rouge_l``, ``cider_d``, ``cider``, ``meteor_exact``, ``meteor_stem``; those of captions take
             ``tokens=ptb`` (the default) or ``tokens=whitespace``. Of answers by several annotators:
             ``vqa_accuracy``. Of drawn pictures, from features of a net: ``kid``, ``fid``, ``precision``,
-            ``recall``.
+            ``recall``. Of boxes, as COCO's evaluation: ``map``, ``map50``, ``map75``, with ``area=small``
+            and the like in brackets.
         predictions: Of one class per item: labels (N,), numbers or names, for the first three; probabilities
             (N, K); or probabilities of the second of two classes (N,). Of masks: probabilities (N, K, H, W)
             or labels (N, H, W). Of text: a list of texts. Of pictures: features of the drawn ones (N, D).
+            Of boxes: a mapping of each image, with ``boxes`` (n, 4), left, top, right and bottom in pixels,
+            ``scores`` (n,) and ``labels`` (n,), whole numbers from 0.
         truths: Labels (N,); 0 and 1 for each of several findings (N, K); masks (N, H, W), 255 for ignored
             pixels; of text, the references: of each item a text, or a list of texts; of pictures, features
-            of real ones (M, D).
+            of real ones (M, D); of boxes, a mapping of each image with ``boxes`` and ``labels``,
+            and ``crowd`` and ``area`` if known.
 
     Returns:
         The score; nan where it is undefined, such as the AUROC of a single class. Fractions of 1, also of
@@ -69,12 +75,22 @@ def score(name: str, predictions: Lists, truths: Lists) -> float:
         return score_texts(name, predictions, truths)
     if name == "vqa_accuracy":
         return score_answers(predictions, truths)
+    if bare in box_metrics:
+        return score_boxes(name, predictions, truths)
     if bare in picture_metrics:
         drawn, real = (_array(part).astype(np.float64) for part in (predictions, truths))
         return parse_picture_metric(name).of_features(drawn, real)
     of_labels = bare in label_metrics or re.fullmatch(r"top_\d+", bare) is not None
     if not of_labels and bare not in metrics:
-        known = {*label_metrics, *metrics, *text_metrics, *picture_metrics, "top_5", "vqa_accuracy"}
+        known = {
+            *label_metrics,
+            *metrics,
+            *text_metrics,
+            *picture_metrics,
+            *box_metrics,
+            "top_5",
+            "vqa_accuracy",
+        }
         raise UnknownNameError("metric", name, known)
     given, true = _array(predictions), _array(truths)
     if not given.ndim or not true.ndim:
