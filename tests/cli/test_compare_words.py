@@ -47,6 +47,7 @@ def test_every_field_of_the_recipe_is_an_option(command, capsys):
         (["compare", DATA, "--try", "se@blocks", "--seeds", "few"], "--seeds"),
         (["compare", DATA, "--try", "se@blocks", "--engine", "ray"], 'no engine is called "ray"'),
         (["compare", DATA, "--try", "se@blocks", "--pretrained"], "--weights PATH"),
+        (["compare", DATA, "--try", "se@blocks", "--model", "plain=resnet8"], '--model "resnet8"'),
     ],
 )
 def test_errors_speak_the_language_of_the_command_line(words, text, capsys):

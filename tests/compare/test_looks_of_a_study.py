@@ -251,6 +251,9 @@ def test_how_many_seeds_can_be_asked_for_in_three_ways():
     assert looks(seeds="3..20") == (3, 5, 8, 12, 20)
     assert looks(seeds=" 4 .. 9") == (4, 5, 8, 9)
     assert Question("resnet8", ["se@blocks"], seeds="3..4 from 70").all_seeds == (70, 71, 72, 73)
+    listed = Question("resnet8", ["se@blocks"], seeds="0, 3,8")  # as the command line has them
+    assert (listed.all_seeds, listed.looks) == ((0, 3, 8), (3,))
+    assert Question("resnet8", ["se@blocks"], seeds="5").all_seeds == (0, 1, 2, 3, 4)
     assert looks(seeds=5) == looks(seeds=(4, 7, 1, 0, 9)) == (5,)
     assert looks(race=True) == (2, 3, 4, 5) and looks(race=True, seeds="2..3") == (2, 3)
     for wrong in ("2..8", "8..3", "3..", "three", 0, -1, True, "3..99999", (1, 1), ()):

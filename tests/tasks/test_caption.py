@@ -112,6 +112,20 @@ def test_a_card_shows_where_each_word_looked(folder):
         assert weights.sum(axis=1) == pytest.approx(1, abs=0.01)
 
 
+def test_what_each_word_saw_is_drawn_beside_the_captions(folder, tmp_path):
+    task, model, _ = settled(folder)
+    pictures = [str(folder / "images" / f"test{n}.png") for n in range(2)]
+    told = list(task.tell(model.eval(), pictures, out=tmp_path / "drawn", max_length=4))
+    assert [answer.plain["files"] for answer in told] == [
+        [str(tmp_path / "drawn" / f"000{n + 1}_test{n}.png")] for n in range(2)
+    ]
+    assert told[0].lines[1].endswith("0001_test0.png")
+    assert (tmp_path / "drawn" / "0001_test0.png").read_bytes().startswith(b"\x89PNG")
+    assert task.predict(model, pictures, max_length=4) == [
+        answer.plain["captions"][0]["text"] for answer in told
+    ]
+
+
 def test_several_captions_are_one_item(folder):
     task, _, feeds = settled(folder)
     assert len(feeds["test"]) == 6

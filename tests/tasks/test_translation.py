@@ -145,6 +145,40 @@ def test_the_command_predicts_files_sentences_and_standard_input(trained, tmp_pa
     assert "line 2: is not UTF-8" in capsys.readouterr().err
 
 
+def test_the_command_draws_what_each_word_read(trained, tmp_path, capsys):
+    out = tmp_path / "drawn"
+    text = tmp_path / "some.txt"
+    text.write_text("four one.\n\nsix.\n", encoding="utf-8")
+    assert main(["predict", str(trained), str(text), "--out", str(out), "--json"]) in (0, None)
+    told = json.loads(capsys.readouterr().out)
+    assert [answer.get("files") for answer in told] == [
+        [str(out / "0001_four_one.png")],
+        None,  # of nothing, nothing was read
+        [str(out / "0003_six.png")],
+    ]
+    assert all(
+        (out / name).read_bytes().startswith(b"\x89PNG") for name in ("0001_four_one.png", "0003_six.png")
+    )
+    assert main(["predict", str(trained), "six.", "--out", str(out), "--sample"]) == 2
+    assert "what drawn words were read from is not kept" in capsys.readouterr().err
+
+
+def test_a_seed_decides_which_words_are_drawn(trained, tmp_path, capsys):
+    model = load(trained)
+    some = ["one two three four.", "six five."] * 4
+    drawn = {seed: fv.predict(model, some, sample=True, temperature=5.0, seed=seed) for seed in (0, 1)}
+    assert drawn[0] != drawn[1]
+    assert fv.predict(model, some, sample=True, temperature=5.0, seed=0) == drawn[0]
+    (tmp_path / "some.txt").write_text("\n".join(some), encoding="utf-8")
+    asked = ["predict", str(trained), str(tmp_path / "some.txt"), "--sample", "--temperature", "5"]
+    assert main(asked) in (0, None)
+    assert capsys.readouterr().out.splitlines() == drawn[0]  # 0 is the usual seed of the command
+    assert main([*asked, "--seed", "1"]) in (0, None)
+    assert capsys.readouterr().out.splitlines() == drawn[1]
+    with pytest.raises(OptionError, match="which words are drawn, but none are"):
+        fv.predict(model, some, seed=3)
+
+
 def test_words_that_training_never_saw_are_never_answered(trained):
     model = load(trained)
     answers = fv.predict(model, ["seven zebras one.", "日本語"], nbest=5)
@@ -206,5 +240,3 @@ def test_what_is_not_for_translation_is_refused(folder, trained):
         fv.predict(trained, [3])
     with pytest.raises(OptionError, match='no option "beams"'):
         fv.predict(trained, ["one."], beams=3)
-    with pytest.raises(OptionError, match="--out"):
-        list(load(trained).task.tell(load(trained), ["one."], out=folder))

@@ -39,7 +39,8 @@ def check(
         task: The task that it is for; see `foveate list tasks`. Default: the usual one for such data.
         reading: How the data is read.
         all: Name every file of a finding, not only the first few.
-        sheet: Draw the pictures that look alike side by side into this file, such as pairs.png.
+        sheet: Draw the pictures that look alike side by side into this file, such as pairs.png; of pictures
+            with captions others too, all with their captions.
         json: Print JSON.
     """
     from dataclasses import asdict

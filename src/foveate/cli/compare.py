@@ -17,6 +17,7 @@ from foveate.errors import OptionError
 if TYPE_CHECKING:
     pass
 
+_NAMED = re.compile(r"\s*([\w .-]+?)\s*=\s*(.*)", re.DOTALL)
 EXAMPLE = """
     $ foveate compare pictures --model resnet18 --pretrained --seeds 5 \\
           --try se@blocks --try cbam@stage4 --out runs/birds
@@ -103,7 +104,7 @@ def compare(
     usual = task_named(task or opened.task)[0].usual_recipe(opened, tuned=tuned)
     found = study(
         opened,
-        model=model,
+        model=_unnamed(model),
         variants=_variants(tries),
         seeds=None if seeds is None else _seeds(seeds),
         out=out,
@@ -141,11 +142,23 @@ def _seeds(text: str) -> int | str | tuple[int, ...]:
     return int(words[0]) if len(words) == 1 else tuple(map(int, words))
 
 
+def _unnamed(model: str) -> str:
+    """Return the model, which the study calls the baseline whatever it is."""
+    named = _NAMED.fullmatch(model)
+    if named:
+        raise OptionError(
+            f'--model: got "{model}", but the model that all others are compared with is called the '
+            f'baseline. Write --model "{named[2]}"; a name may precede a variant: '
+            f'--try "{named[1]}={named[2]}".'
+        )
+    return model
+
+
 def _variants(tries: Sequence[str]) -> list[str] | dict[str, str]:
     """Read the variants; by name if one of them has one."""
     if not tries:
         raise OptionError("there is nothing to compare: name a variant, such as --try se@blocks")
-    named = [re.fullmatch(r"\s*([\w .-]+?)\s*=\s*(.*)", text, re.DOTALL) for text in tries]
+    named = [_NAMED.fullmatch(text) for text in tries]
     if not any(named):
         return list(tries)
     pairs = [(m[1], m[2]) if m else (text, text) for m, text in zip(named, tries, strict=True)]

@@ -71,6 +71,7 @@ def predict(
     words: WordOptions = WordOptions(),  # noqa: B008  # frozen
     goal: GoalOptions = GoalOptions(),  # noqa: B008  # frozen
     drawing: DrawingOptions = DrawingOptions(),  # noqa: B008  # frozen
+    seed: int | None = None,
     trust_code: bool = False,
     json: bool = False,
 ) -> int | None:
@@ -82,7 +83,8 @@ def predict(
             per line, .csv with a column path); or patterns, such as "photos/**/*.jpg". Of sentences: text
             files, one sentence a line; - for standard input; or a sentence in quotes. None for a model that
             draws pictures.
-        out: Folder of the files that the model's task writes, such as masks. Without it nothing is written.
+        out: Folder of the files that the model's task writes, such as masks, or what each word of a caption
+            or of a translation was read from. Without it nothing is written.
         max_pixels: Pixels of the largest image that is decoded, for files that you trust. Default:
             268435456; with a model that segments, no limit.
         pixels: With a model that segments.
@@ -90,6 +92,8 @@ def predict(
         words: With a model that answers in words.
         goal: With a model that takes a goal.
         drawing: With a model that draws pictures.
+        seed: Decides what is drawn: with --sample the words, with a model that draws pictures the noise and
+            the poses. Default: 0.
         trust_code: Import and run code that the folder names and that is not part of foveate, timm or
             torchvision, such as a model of your own.
         json: Print JSON, with the full prediction for every input.
@@ -106,6 +110,7 @@ def predict(
         | goal.given()
         | drawing.given()
         | ({} if max_pixels is None else {"max_pixels": max_pixels})
+        | ({} if seed is None else {"seed": seed})
     )
     return _print(model.task.tell(model, inputs, out=out, **options), model.task.items, json=json)
 

@@ -20,6 +20,7 @@ CONTROLS = ("largest", "each", "none")
 LADDER = (3, 5, 8, 12, 20)  # seeds after which a study from a to b looks at what it knows
 _USUAL, _USUAL_RACE = "3..8", "2..5"
 _LADDER = re.compile(r"\s*([0-9]{1,5})\s*\.\.\s*([0-9]{1,5})\s*(?:from\s+([0-9]{1,18})\s*)?")
+_NUMBERS = re.compile(r"\s*[0-9]{1,19}\s*(,\s*[0-9]{1,19}\s*)*")
 _MOST_SEEDS = 10_000
 
 
@@ -75,10 +76,11 @@ class Question:
     @property
     def all_seeds(self) -> tuple[int, ...]:
         """The seeds that there are at most: the first ones, or those that are listed."""
-        if not isinstance(self.seeds, Sequence) or isinstance(self.seeds, str):
+        asked = self._asked
+        if not isinstance(asked, Sequence) or isinstance(asked, str):
             first = self._first_seed
             return tuple(range(first, first + self.looks[-1]))
-        listed = tuple(self.seeds)
+        listed = tuple(asked)
         if not listed or len(set(listed)) < len(listed) or not all(is_seed(seed) for seed in listed):
             raise self._no_seeds()
         return tuple(int(seed) for seed in listed)
@@ -86,7 +88,7 @@ class Question:
     @property
     def looks(self) -> tuple[int, ...]:
         """After how many seeds the study looks at what it knows, and trains on only what is undecided."""
-        asked = (_USUAL_RACE if self.race else _USUAL) if self.seeds is None else self.seeds
+        asked = self._asked
         if isinstance(asked, str):
             return self._ladder(asked)
         if isinstance(asked, Sequence):
@@ -94,6 +96,16 @@ class Question:
         if not is_seed(asked) or not 1 <= asked <= _MOST_SEEDS:
             raise self._no_seeds()
         return (int(asked),)
+
+    @property
+    def _asked(self) -> int | str | Sequence[int]:
+        """The seeds as they were given, or as usual; numbers in a text as numbers."""
+        if self.seeds is None:
+            return _USUAL_RACE if self.race else _USUAL
+        if not isinstance(self.seeds, str) or not _NUMBERS.fullmatch(self.seeds):
+            return self.seeds
+        listed = tuple(map(int, self.seeds.split(",")))
+        return listed if len(listed) > 1 else listed[0]
 
     def _ladder(self, text: str) -> tuple[int, ...]:
         ends = _LADDER.fullmatch(text)

@@ -83,7 +83,8 @@ def compare(
             ``"unet(encoder=resnet34)"``, which are compared with ``model``; or a mapping from names to these.
         seeds: From how many to how many runs of each, such as ``"3..8"``, the usual: a variant stops at its
             first verdict, judged after 3, 5, 8, 12 and 20 seeds as far as asked; ``"3..8 from 100"`` begins
-            with seed 100. Or a fixed number, or the seeds themselves; under three there is no verdict. A
+            with seed 100. Or a fixed number, or the seeds themselves, also as
+            ``"0,3,8"``; under three there is no verdict. A
             larger number continues a finished study.
         epochs: Passes over the training items; ``train.epochs`` if None.
         mode: ``scratch``; ``pretrained``: all start from published weights, or from ``weights``;

@@ -25,6 +25,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from foveate.data.base import ImageData, Split
+from foveate.data.cache import cache
 from foveate.data.cache_folder import cache_folder
 from foveate.data.picture_encoder import Picture, PictureEncoder
 from foveate.data.sealed_array import not_read_back, open_sealed, write_sealed
@@ -183,6 +184,19 @@ class _Items(Sequence[Picture]):
         if isinstance(item, slice):
             return [self.split.load(n) for n in range(len(self))[item]]
         return self.split.load(range(len(self))[item])
+
+
+def stored_pictures(pictures: ImageData, *, encoder: str | None, size: int) -> dict[str, dict[str, Any]]:
+    """Return what training reads of pictures, by split: ``features`` of a frozen encoder, or ``images``.
+
+    Args:
+        pictures: Of the data.
+        encoder: Its name; None if pictures themselves are read.
+        size: Side of the pictures.
+    """
+    if encoder is not None:
+        return {"features": {**split_features(pictures, encoder=encoder, size=size)}}
+    return {"images": {split: found.images for split, found in cache(pictures, size=size).items()}}
 
 
 def _name(key: str, contents: Sequence[str]) -> str:

@@ -34,7 +34,7 @@ class WordOptions:
     """Greatest number of words."""
 
     sample: bool | None = None
-    """Draw words instead of searching for the likeliest."""
+    """Draw words instead of searching for the likeliest; --seed decides which."""
 
     temperature: float | None = None
     """With --sample: below 1 draws likelier words, above 1 rarer ones."""

@@ -17,7 +17,6 @@ from foveate.errors import OptionError
 from foveate.explain.atlas.atlas_content import Atlas, AtlasPicture, Table
 from foveate.explain.atlas.atlas_page import USUAL_SIZE, write_atlas
 from foveate.explain.atlas.from_record import layers_of
-from foveate.explain.drawing.alignment_matrix import alignment_matrix
 from foveate.explain.drawing.branch_bars import branch_bars
 from foveate.explain.drawing.drawing import KINDS, Drawing
 from foveate.explain.drawing.gate_bars import gate_bars
@@ -26,9 +25,9 @@ from foveate.explain.drawing.head_grid import head_grid
 from foveate.explain.drawing.map_sheet import map_sheet
 from foveate.explain.drawing.mass import map_in_words
 from foveate.explain.drawing.overlay import overlay
-from foveate.explain.drawing.word_strip import word_strip
 from foveate.files import write_bytes
 from foveate.infer.seen import Seen, branch_weights, channel_gates
+from foveate.tasks.drawn_reading import drawn_reading
 from foveate.tasks.judged import WordReading
 
 SPREAD = 3  # layers whose gates are drawn unless some are named: the first, the middle one, the last
@@ -266,33 +265,11 @@ class Look:
         return np.stack(rows), classes
 
     def _words(self) -> list[Drawing]:
-        found = []
-        for number, reading in enumerate(self.readings, start=1):
-            weights, name = np.asarray(reading.weights, np.float64), f"words{number}"
-            if not weights.size:
-                continue
-            if reading.read:
-                title = f"{self.title}, {reading.name}"
-                found.append(
-                    alignment_matrix(weights, read=reading.read, words=reading.words, name=name, title=title)
-                )
-            elif reading.image is not None and reading.places is not None:
-                rows, columns = reading.places
-                maps = weights[:, : rows * columns].reshape(-1, rows, columns)
-                elsewhere = weights[:, -1] if weights.shape[1] > rows * columns else None
-                title = " ".join(reading.words)
-                found.append(
-                    word_strip(
-                        reading.image,
-                        reading.words,
-                        maps,
-                        elsewhere=elsewhere,
-                        hard=reading.hard,
-                        name=name,
-                        title=title,
-                    )
-                )
-        return found
+        drawn = (
+            drawn_reading(reading, name=f"words{number}", title=f"{self.title}, {reading.name}")
+            for number, reading in enumerate(self.readings, start=1)
+        )
+        return [drawing for drawing in drawn if drawing is not None]
 
     def _judged(self) -> list[Table]:
         if self.judgement is None:

@@ -29,9 +29,6 @@ class DrawingOptions:
     number: int | None = None
     """How many pictures. Default: 16."""
 
-    seed: int | None = None
-    """Decides the noise, and poses that are drawn. Default: 0."""
-
     truncation: float | None = None
     """Draw noise again that lies beyond this many deviations: less varied, more usual pictures. Usual: 1."""
 

@@ -19,44 +19,45 @@ import torch
 from torch import Tensor, nn
 
 from foveate.calls import parse_call
-from foveate.data.cache import cache
 from foveate.data.captions.caption_data import CaptionData, CaptionSplit
 from foveate.data.captions.caption_feed import CaptionBatch, caption_feeds
+from foveate.data.captions.captioned_sheet import captioned_sheet
 from foveate.data.captions.check_captions import check_captions, opening_warnings
 from foveate.data.captions.looks_like_captions import looks_like_captions
 from foveate.data.captions.open_captions import open_captions
 from foveate.data.checks.finding import Finding
-from foveate.data.feature_cache import Features, split_features
+from foveate.data.feature_cache import stored_pictures
 from foveate.data.feed import Data, Feed
 from foveate.data.images.open_image import MOST_PIXELS
 from foveate.data.open import call_opener
 from foveate.data.words.build_vocabularies import Units, build_vocabulary
 from foveate.data.words.special import FIRST, START
+from foveate.decoding.hypothesis import Hypothesis
 from foveate.decoding.search_options import SearchOptions
-from foveate.errors import DataError, OptionError, ShapeError
+from foveate.errors import DataError, ShapeError
 from foveate.models.captioning.places import Places
 from foveate.models.encoders.last_map import LastMap
 from foveate.models.made_for import USUAL
-from foveate.models.names import resolve
-from foveate.models.normalisation import HALF, Triple, expect_normalisation, model_normalisation
 from foveate.recipe import TrainConfig
-from foveate.running import device_of, eval_no_grad
+from foveate.running import eval_no_grad
+from foveate.tasks.asked_search import drawing, search_inputs, telling
 from foveate.tasks.base import Inputs, tasks
 from foveate.tasks.cards.overlay import data_uri, shown
 from foveate.tasks.cards.written_answers import choose, text_card
 from foveate.tasks.counted_feed import CountedFeed
-from foveate.tasks.image_task import Normalisation, example_images
+from foveate.tasks.drawn_reading import write_reading
 from foveate.tasks.judged import Told, WordReading
+from foveate.tasks.own_data import own_data
 from foveate.tasks.part import Network
-from foveate.tasks.picture_inputs import batches, listed, normalised, opened, reading_of
-from foveate.tasks.word_task import JUDGED, Answer, WordTask, search_inputs, word_model
-from foveate.typed import Misfit, fitted
+from foveate.tasks.picture_inputs import listed, opened, reading_of
+from foveate.tasks.picture_words import PictureWords, expect_pictures, last_map, unreadable
+from foveate.tasks.word_task import JUDGED, Answer, WordTask, word_model
 
 _USUAL = SearchOptions(max_length=30)
 
 
 @tasks.register("caption")
-class Caption(WordTask):
+class Caption(PictureWords, WordTask):
     """Pictures described in a sentence; see the module's docstring."""
 
     name = "caption"
@@ -88,6 +89,13 @@ class Caption(WordTask):
     def warnings(cls, data: Data) -> list[Finding]:
         """Return what was left out when the data was opened, and why."""
         return opening_warnings(_captions(data))
+
+    @classmethod
+    def draw_alike(cls, data: Data | None, findings: Sequence[Finding], path: Path) -> str:
+        """Draw the pictures that look alike side by side, and then others, all with their captions."""
+        if data is None:
+            return f"{path}: not written; the pictures cannot be opened"
+        return captioned_sheet(_captions(data), findings, path)
 
     @classmethod
     def expect(cls, data: Data) -> None:
@@ -145,26 +153,14 @@ class Caption(WordTask):
     @classmethod
     def read_inputs(cls, plain: Mapping[str, Any]) -> Inputs:
         """Return what a saved model carries, checked."""
-        size = plain.get("size")
-        if not isinstance(size, int) or not 1 <= size <= 2**14:
-            raise Misfit("size", repr(size), "the side of the pictures, 1 to 16384 pixels")
-        stated = fitted(plain.get("normalisation"), Normalisation, "normalisation")
-        if min(stated["std"]) <= 0:
-            raise Misfit("normalisation.std", str(stated["std"]), "deviations above 0")
+        expect_pictures(plain)
         return super().read_inputs(plain)
 
     def fitted(self, data: Data, network: Network) -> dict[str, Any]:
         """Return the inputs with the size and the normalisation that the model's encoder expects."""
         encoder = _last_map(network.name, network.model)
-        mean, std = model_normalisation(encoder)
-        name = parse_call(network.name)[1].get("encoder")
-        frozen = not any(parameter.requires_grad for parameter in encoder.parameters())
-        known = isinstance(name, str) and (network.pretrained or resolve(name)[0] == "import")
-        own = {
-            "size": network.size or (encoder.image[1] if encoder.of_timm else USUAL),
-            "normalisation": {"mean": list(mean), "std": list(std)},
-            "encoder": name if self.inputs["features"] and frozen and known else None,
-        }
+        size = network.size or (encoder.image[1] if encoder.of_timm else USUAL)
+        own = self.fitted_pictures(network, encoder, size)
         made = type(self).of({**self.inputs, **own}, recipe=self.recipe)
         made.try_out(network.name, network.model)
         with eval_no_grad(encoder):
@@ -173,16 +169,17 @@ class Caption(WordTask):
 
     def feeds(self, data: Data) -> dict[str, Feed]:
         """Return the splits, with features of a frozen encoder or with pictures, computed now if need be."""
-        captions, (mean, std) = _captions(data), _normalisation(self.inputs)
-        every, size = self.inputs["every_caption"], self.inputs["size"]
-        features = self._features(captions)
-        if features is not None:
-            feeds = caption_feeds(captions, self.target, features=features, every_caption=every)
-        else:
-            images = {name: split.images for name, split in cache(captions.pictures, size=size).items()}
-            feeds = caption_feeds(
-                captions, self.target, images=images, every_caption=every, mean=mean, std=std
-            )
+        captions, (mean, std) = _captions(data), self.normalisation
+        feeds = caption_feeds(
+            captions,
+            self.target,
+            every_caption=self.inputs["every_caption"],
+            mean=mean,
+            std=std,
+            **stored_pictures(
+                captions.pictures, encoder=self.inputs.get("encoder"), size=self.inputs["size"]
+            ),
+        )
         found: dict[str, Feed] = {}
         for name, feed in feeds.items():
             measures = (self.metric, *self.told) if name != "train" else ()
@@ -192,18 +189,11 @@ class Caption(WordTask):
 
     def facts(self) -> tuple[str, ...]:
         """Return the vocabulary, the size of the pictures, whether features are kept, and the search."""
-        size, encoder = self.inputs.get("size"), self.inputs.get("encoder")
         return (
             self.target.facts(),
-            *([f"{size} px"] if size else []),
-            *([f"features of {encoder}, computed once"] if encoder else []),
+            *self.picture_facts(),
             f"beam {self.options.beam}, length penalty {self.options.length_penalty:g}",
         )
-
-    def saved(self, data: Data) -> dict[str, Any]:
-        """Return the inputs, and how pictures of more than eight bits are read."""
-        levels = _captions(data).pictures.levels
-        return {**self.inputs, "levels": None if levels is None else list(levels)}
 
     # What the model is
 
@@ -220,8 +210,7 @@ class Caption(WordTask):
         """Return pictures (B, 3, H, W) and the words fed to the decoder (B, 4)."""
         words = torch.full((items, 4), FIRST)
         words[:, 0] = START
-        size = self.inputs.get("size") or USUAL
-        return example_images((size, size), items), words
+        return self.example_pictures(items), words
 
     def given(self, items: CaptionBatch) -> tuple[Tensor, ...]:
         """Return features or pictures."""
@@ -233,24 +222,6 @@ class Caption(WordTask):
 
     def limits(self, items: CaptionBatch) -> None:
         """Return None: all captions may be equally long."""
-
-    def ready(self, model: nn.Module, feed: Feed) -> None:
-        """Raise unless features are those of the model's own encoder.
-
-        Raises:
-            OptionError: They are of another, or attention was inserted into it.
-        """
-        features = getattr(feed, "features", None)
-        if not isinstance(features, Features):
-            return
-        own = _last_map(type(model).__name__, word_model(model)).state_dict()
-        kept = features.encoder.network.state_dict()
-        if own.keys() != kept.keys() or not all(own[name].cpu().equal(kept[name].cpu()) for name in kept):
-            raise OptionError(
-                f"features: those on disk are of {features.encoder.name} as it is, but this model's encoder "
-                'has other weights or other layers. Write --task "caption(features=false)", which runs the '
-                "encoder in every step."
-            )
 
     # What one sees
 
@@ -316,17 +287,18 @@ class Caption(WordTask):
             nbest: How many captions of each; with it come their scores.
             max_pixels: Pixels of the largest file that is decoded.
             options: Of the search, such as ``beam`` and ``length_penalty``; those of the training by default.
+                ``sample=True`` draws captions, from ``seed`` if there is one.
 
         Returns:
             One text a picture; with ``nbest`` a list of ``Answer``, best first.
         """
         found = []
-        for answer in self._described(
-            model, listed(inputs), max_pixels, {"nbest": 1 if nbest is None else nbest, **options}
-        ):
+        generator = drawing(model, options)
+        asked = {"nbest": 1 if nbest is None else nbest, **options, "generator": generator}
+        for answer, _ in self._described(model, listed(inputs), max_pixels, asked):
             if isinstance(answer, DataError):
                 raise answer
-            found.append(answer)
+            found.append(self.best_of(answer))
         return found if nbest is not None else [answers[0]["text"] for answers in found]
 
     def tell(
@@ -338,36 +310,39 @@ class Caption(WordTask):
         max_pixels: int = MOST_PIXELS,
         **options: Any,
     ) -> Iterator[Told]:
-        """Yield the caption of each picture, as soon as it is known."""
-        if out is not None:
-            raise OptionError("--out: captions are printed. Write: foveate predict RUN IMAGE... > CAPTIONS")
-        paths = listed(list(words))
-        nbest = options.get("nbest", 1)
-        for path, found in zip(paths, self._described(model, paths, max_pixels, options), strict=True):
+        """Yield the caption of each picture, as soon as it is known; with ``out``, where each word looked."""
+        paths, nbest = listed(list(words)), options.get("nbest", 1)
+        asked = telling(model, options, out)
+        found = self._described(model, paths, max_pixels, asked)
+        places = None if out is None else self._places({"": model})
+        for number, (path, (answer, pixels)) in enumerate(zip(paths, found, strict=True), start=1):
             name = str(path)
-            if isinstance(found, DataError):
-                yield Told(name, (str(found),), {"image": name, "error": str(found)}, failed=True)
+            if isinstance(answer, DataError):
+                yield unreadable(name, answer)
                 continue
-            scored = (f"  {a['score']:8.3f}  {a['text']}" for a in found)
-            lines = (f"  {found[0]['text']}",) if nbest == 1 else tuple(scored)
-            yield Told(name, lines, {"image": name, "captions": found})
+            best = self.best_of(answer)
+            scored = (f"  {a['score']:8.3f}  {a['text']}" for a in best)
+            lines = (f"  {best[0]['text']}",) if nbest == 1 else tuple(scored)
+            plain: dict[str, Any] = {"image": name, "captions": best}
+            if out is not None:
+                read = self.reading(name, answer[0], image=pixels, places=places and (places[0], places[1]))
+                plain["files"] = [str(file) for file in write_reading(read, out, number)]
+                lines += tuple(f"  {file}" for file in plain["files"])
+            yield Told(name, lines, plain)
 
     def _described(
         self, model: nn.Module, pictures: Sequence[object], max_pixels: int, options: Mapping[str, Any]
-    ) -> Iterator[list[Answer] | DataError]:
-        """Yield the best captions of each picture in turn, or what is wrong with its file."""
-        how = reading_of(self.inputs, max_pixels)
-        for some in batches(opened(pictures, self.inputs["size"], how), JUDGED):
-            good = [pixels for pixels in some if not isinstance(pixels, DataError)]
-            rows = iter(self._searched(model, good, **options))
+    ) -> Iterator[tuple[list[Hypothesis] | DataError, np.ndarray | None]]:
+        """Yield the best captions of each picture in turn, and its pixels; or what is wrong with its file."""
+        for some, good in self.opened_batches(pictures, max_pixels, JUDGED):
+            rows = iter(self._searched(model, [some[n] for n in good], **options))
             for pixels in some:
-                yield pixels if isinstance(pixels, DataError) else self.best_of(next(rows))
+                yield (pixels, None) if isinstance(pixels, DataError) else (next(rows), pixels)
 
     def _searched(self, model: nn.Module, pixels: Sequence[Any], **options: Any) -> list[Any]:
         if not pixels:
             return []
-        mean, std = _normalisation(self.inputs)
-        images = normalised(np.stack(pixels).transpose(0, 3, 1, 2), mean, std, device_of(model))
+        images = self.as_taken(model, pixels)
         nothing = torch.zeros(len(pixels), 0, dtype=torch.int64)
         items = CaptionBatch(None, images, nothing, ((),) * len(pixels), torch.arange(len(pixels)))
         with eval_no_grad(word_model(model)):
@@ -381,18 +356,6 @@ class Caption(WordTask):
         side = sides.pop()
         return list(self.inputs["places"]) if side is None else [side, side]
 
-    def _features(self, captions: CaptionData) -> dict[str, Features] | None:
-        """Return the features of each split, computed now if they were not before; None for pictures."""
-        name = self.inputs.get("encoder")
-        if name is None:
-            return None
-        return split_features(captions.pictures, encoder=name, size=self.inputs["size"])
-
-
-def _normalisation(inputs: Inputs) -> tuple[Triple, Triple]:
-    stated = inputs.get("normalisation", {"mean": HALF, "std": HALF})
-    return expect_normalisation(tuple(stated["mean"]), tuple(stated["std"]))
-
 
 def _encoder(model: nn.Module) -> Places:
     return cast(Places, model.encoder)
@@ -404,19 +367,14 @@ def _last_map(name: str, model: nn.Module) -> LastMap:
     Raises:
         ShapeError: It has none, or is not a captioner.
     """
-    places = getattr(model, "encoder", None)
-    if not isinstance(places, Places) or places.last_map is None:
+    found = last_map(model)
+    if found is None:
         raise ShapeError(
             f"{name}: has no encoder of pictures. Write {parse_call(name)[0]}(encoder=timm/NAME), such as "
             "timm/resnet18, and --pretrained."
         )
-    return places.last_map
+    return found
 
 
 def _captions(data: Data) -> CaptionData:
-    if not isinstance(data, CaptionData):
-        raise DataError(
-            f"{data.name}: got {type(data).__name__}, expected pictures with captions. Write --task "
-            f"{data.task}."
-        )
-    return data
+    return own_data(data, CaptionData, "pictures with captions")

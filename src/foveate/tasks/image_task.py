@@ -47,6 +47,7 @@ from foveate.recipe import LONGEST_SIDE, TrainConfig
 from foveate.running import device_of, eval_no_grad
 from foveate.tasks.base import Inputs, Task
 from foveate.tasks.chance import chance_score
+from foveate.tasks.example_images import Normalisation, example_images
 from foveate.tasks.judged import Judged
 from foveate.tasks.large_inputs import large_example, large_files, middle_squares, takes_large
 from foveate.tasks.losses.weights import class_weights
@@ -55,13 +56,6 @@ from foveate.tasks.picture_inputs import reading_of
 from foveate.typed import Misfit, fitted
 
 HAVE = {"mask": "masks", "label": "one label per image", "labels": "several labels per image"}
-
-
-class Normalisation(TypedDict):
-    """What a model expects of images in [0, 1]."""
-
-    mean: Triple
-    std: Triple
 
 
 class SavedInputs(TypedDict):
@@ -423,12 +417,6 @@ class ImageTask(Task):
             self.check_outputs(outputs, self._targets())
         except (ShapeError, DataError) as error:
             raise type(error)(f"{name}: {error}") from None
-
-
-def example_images(size: Canvas, items: int = 2) -> Tensor:
-    """Return images (B, 3, H, W) that a model can be tried on; always the same."""
-    noise = torch.rand(items, 3, *size, generator=torch.Generator().manual_seed(0))
-    return (noise - 0.5).contiguous(memory_format=torch.channels_last)
 
 
 def class_counts(split: CachedSplit, classes: int) -> np.ndarray:

@@ -28,16 +28,20 @@ from foveate.data.pairs.sentence_feed import SentenceBatch, SentenceFeed
 from foveate.data.words.build_vocabularies import Units, build_vocabularies
 from foveate.data.words.read_vocabulary import read_vocabulary
 from foveate.data.words.special import END, FIRST, PAD, PRINTED, START
+from foveate.decoding.hypothesis import Hypothesis
 from foveate.decoding.search_options import SearchOptions
-from foveate.errors import DataError, OptionError, ShapeError
+from foveate.errors import ShapeError
 from foveate.recipe import TrainConfig
 from foveate.running import device_of, eval_no_grad
+from foveate.tasks.asked_search import drawing, search_inputs, telling
 from foveate.tasks.base import Inputs, tasks
 from foveate.tasks.cards.written_answers import choose, text_card
 from foveate.tasks.counted_feed import CountedFeed
+from foveate.tasks.drawn_reading import write_reading
 from foveate.tasks.judged import Told, WordReading
+from foveate.tasks.own_data import own_data
 from foveate.tasks.sentences import sentences_of
-from foveate.tasks.word_task import JUDGED, Answer, WordTask, search_inputs, word_model
+from foveate.tasks.word_task import JUDGED, Answer, WordTask, word_model
 from foveate.typed import Misfit, quoted
 
 _SPARE = 10  # words of a translation beyond twice those of its source
@@ -233,11 +237,15 @@ class Translation(WordTask):
         texts = [inputs] if isinstance(inputs, str) else list(inputs)  # type: ignore[call-overload]
         if not all(isinstance(text, str) and text.strip() for text in texts):
             raise ShapeError(f"look: got {quoted(inputs)}, expected a sentence, or a list of sentences")
-        found = []
-        for text, hypotheses in zip(texts, self._searched(model, texts), strict=True):
-            source = [*self.source.pieces(self.source.encode(text)), PRINTED[END]]
-            found.append(self.reading(text, hypotheses[0], len(source), read=source))
-        return found
+        return [
+            self._read(text, hypotheses)
+            for text, hypotheses in zip(texts, self._searched(model, texts), strict=True)
+        ]
+
+    def _read(self, text: str, hypotheses: Sequence[Hypothesis]) -> WordReading:
+        """Return what each word of the best translation read."""
+        source = [*self.source.pieces(self.source.encode(text)), PRINTED[END]]
+        return self.reading(text, hypotheses[0], len(source), read=source)
 
     def predict(
         self, model: nn.Module, inputs: object, *, nbest: int | None = None, **options: Any
@@ -249,7 +257,7 @@ class Translation(WordTask):
             inputs: A sentence, or a sequence of sentences.
             nbest: How many translations of each; with it come their scores.
             options: Of the search, such as ``beam`` and ``length_penalty``; those of the training if left
-                out. ``sample=True`` draws translations.
+                out. ``sample=True`` draws translations, from ``seed`` if there is one.
 
         Returns:
             One text a sentence; with ``nbest`` a list of ``Answer``, best first. An empty sentence has an
@@ -264,7 +272,9 @@ class Translation(WordTask):
             raise ShapeError(
                 f"predict: got {type(inputs).__name__}, expected a sentence or a list of sentences"
             )
-        found = self._translated(model, texts, {"nbest": 1 if nbest is None else nbest, **options})
+        asked = {"nbest": 1 if nbest is None else nbest, **options}
+        asked["generator"] = drawing(model, asked)
+        found = [self._best(some) for some in self._translated(model, texts, asked)]
         return found if nbest is not None else [answers[0]["text"] for answers in found]
 
     def tell(
@@ -272,41 +282,49 @@ class Translation(WordTask):
     ) -> Iterator[Told]:
         """Yield the translation of every sentence: each line of a file or of standard input, or as written.
 
+        With ``out``, draw what each word of it was read from.
+
         Raises:
-            OptionError: The task has no such option.
+            OptionError: The task has no such option, or nothing can be drawn.
             DataError: A file cannot be read.
         """
-        if out is not None:
-            raise OptionError(
-                "--out: translations are printed. Write: foveate predict RUN FILE > TRANSLATIONS"
-            )
-        nbest = options.get("nbest", 1)
+        nbest, asked = options.get("nbest", 1), telling(model, options, out)
+        number = 0
         for name, texts in sentences_of(words):
             for first in range(0, len(texts), JUDGED):
                 some = texts[first : first + JUDGED]
-                for text, answers in zip(some, self._translated(model, some, options), strict=True):
+                for text, found in zip(some, self._translated(model, some, asked), strict=True):
+                    number += 1
+                    answers = self._best(found)
                     best = answers[0]["text"]
                     lines = (
                         (best,) if nbest == 1 else tuple(f"{a['score']:8.3f}  {a['text']}" for a in answers)
                     )
-                    yield Told(
-                        "" if nbest == 1 else text,
-                        lines,
-                        {"source": text, "from": name, "translations": answers},
-                    )
+                    plain: dict[str, Any] = {"source": text, "from": name, "translations": answers}
+                    if out is not None and found:
+                        files = write_reading(self._read(text, found), out, number)
+                        plain["files"] = [str(file) for file in files]
+                    yield Told("" if nbest == 1 else text, lines, plain)
+
+    def _best(self, hypotheses: Sequence[Hypothesis]) -> list[Answer]:
+        """Return the best translations as plain data; one without words of a sentence without words."""
+        empty: Answer = {"text": "", "score": 0.0, "log_probability": 0.0, "finished": True}
+        return self.best_of(hypotheses) or [empty]
 
     def _translated(
         self, model: nn.Module, texts: Sequence[str], options: Mapping[str, Any]
-    ) -> list[list[Answer]]:
-        """Return the best translations of each sentence; long and short ones are searched apart."""
+    ) -> list[list[Hypothesis]]:
+        """Return the best translations of each sentence, none of an empty one.
+
+        Long and short ones are searched apart.
+        """
         order = sorted((i for i in range(len(texts)) if texts[i].strip()), key=lambda i: len(texts[i]))
-        empty: Answer = {"text": "", "score": 0.0, "log_probability": 0.0, "finished": True}
-        found: list[list[Answer]] = [[empty] for _ in texts]
+        found: list[list[Hypothesis]] = [[] for _ in texts]
         for first in range(0, len(order), JUDGED):
             some = order[first : first + JUDGED]
-            answers = self._searched(model, [texts[i] for i in some], keep_weights=False, **options)
+            answers = self._searched(model, [texts[i] for i in some], **{"keep_weights": False, **options})
             for i, hypotheses in zip(some, answers, strict=True):
-                found[i] = self.best_of(hypotheses)
+                found[i] = hypotheses
         return found
 
     def _searched(
@@ -322,8 +340,4 @@ class Translation(WordTask):
 
 
 def _pairs(data: Data) -> PairData:
-    if not isinstance(data, PairData):
-        raise DataError(
-            f"{data.name}: got {type(data).__name__}, expected pairs of sentences. Write --task {data.task}."
-        )
-    return data
+    return own_data(data, PairData, "pairs of sentences")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import replace
 from typing import Any, ClassVar, TypedDict
 
 import numpy as np
@@ -19,7 +19,7 @@ from jaxtyping import Float, Float64
 from torch import Tensor, nn
 
 from foveate.data.words.read_vocabulary import read_vocabulary
-from foveate.data.words.special import END, PRINTED, UNKNOWN
+from foveate.data.words.special import END, PRINTED
 from foveate.decoding.hypothesis import Hypothesis
 from foveate.decoding.search import search
 from foveate.decoding.search_options import SearchOptions
@@ -29,6 +29,7 @@ from foveate.models.names import models, resolve
 from foveate.options import checked
 from foveate.recipe import TrainConfig
 from foveate.running import eval_no_grad
+from foveate.tasks.asked_search import search_options
 from foveate.tasks.base import Inputs, Task
 from foveate.tasks.counted_feed import CountedBatch
 from foveate.tasks.judged import Judged, WordReading
@@ -83,7 +84,7 @@ class WordTask(Task):
             metric.prepare(["a"]).records(["a"]).shape[1] for metric in (self.metric, *self.told)
         )
         self.target = read_vocabulary(inputs["target"], "target")
-        self.options = _search_options(inputs["search"])
+        self.options = search_options(inputs["search"])
 
     @classmethod
     def metric_names(cls) -> tuple[str, ...]:
@@ -108,7 +109,7 @@ class WordTask(Task):
                 raise Misfit(name, "missing", "an entry of a model that answers in words")
         read_vocabulary(plain["target"], "target")
         try:
-            _search_options(fitted(plain["search"], dict[str, Any], "search"))
+            search_options(fitted(plain["search"], dict[str, Any], "search"))
         except OptionError as error:
             raise Misfit("search", str(error), "options of a search") from None
         return plain
@@ -188,7 +189,13 @@ class WordTask(Task):
         return Judged(torch.from_numpy(records), texts, self._loss(model, batch.items, 0.0))
 
     def answers(
-        self, model: nn.Module, items: Any, *, keep_weights: bool = False, **changed: Any
+        self,
+        model: nn.Module,
+        items: Any,
+        *,
+        keep_weights: bool = False,
+        generator: torch.Generator | None = None,
+        **changed: Any,
     ) -> list[list[Hypothesis]]:
         """Return the best answers to a batch; ``changed`` are other options of the search than the task's."""
         words = word_model(model)
@@ -196,7 +203,8 @@ class WordTask(Task):
             changed["forbidden"] = (*self.options.forbidden, *changed["forbidden"])
         options = replace(self.options, **checked("search", SearchOptions, changed))
         memory = words.encode(*self.given(items))
-        return search(words, memory, options, limits=self.limits(items), keep_weights=keep_weights)
+        limits = self.limits(items)
+        return search(words, memory, options, limits=limits, keep_weights=keep_weights, generator=generator)
 
     def value(self, records: Float64[np.ndarray, "n r"]) -> float:
         """Return the metric over the items that left these records."""
@@ -263,25 +271,3 @@ def word_model(model: nn.Module) -> WordModel:
     if not isinstance(model, WordModel):
         raise ShapeError(f"{type(model).__name__} does not predict words: derive it from WordModel.")
     return model
-
-
-def search_inputs(options: Mapping[str, Any], usual: SearchOptions, *, unknown: bool) -> dict[str, Any]:
-    """Return the options of a task's search as plain data.
-
-    Args:
-        options: Those that were given, by name; None for the usual.
-        usual: The task's.
-        unknown: Whether the word for unknown words may be answered.
-    """
-    given = {name: value for name, value in options.items() if value is not None}
-    known = {field.name for field in fields(SearchOptions)}
-    whole = {
-        **asdict(usual),
-        **checked("search", SearchOptions, {k: v for k, v in given.items() if k in known}),
-    }
-    whole["forbidden"] = () if unknown else (UNKNOWN,)
-    return asdict(SearchOptions(**whole)) | {"forbidden": list(whole["forbidden"])}
-
-
-def _search_options(plain: Mapping[str, Any]) -> SearchOptions:
-    return SearchOptions(**checked("search", SearchOptions, dict(plain)))

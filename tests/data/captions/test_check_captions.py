@@ -5,8 +5,10 @@ import json
 import pytest
 from PIL import Image
 
+from foveate.data.captions.captioned_sheet import captioned_sheet
 from foveate.data.captions.check_captions import check_captions
 from foveate.data.captions.open_captions import open_captions
+from foveate.data.checks.finding import Finding
 from tests.data.captions.caption_samples import ORDER, some_pictures, write_json
 from tests.data.image_samples import pixels
 
@@ -77,3 +79,18 @@ def test_pictures_of_no_split_are_noted(tmp_path):
     del rows[3]["split"]
     write_json(root / "captions.json", rows)
     assert findings(root)["opened"].severity == "note"
+
+
+def test_a_sheet_has_the_pictures_that_look_alike_and_others_with_their_captions(tmp_path):
+    data = open_captions(written(tmp_path))
+    twins = Finding("near_duplicate", "warning", "1 pair", ("8.jpg ~ 9.jpg",))
+    told = captioned_sheet(data, [twins], tmp_path / "sheet.png")
+    assert told.endswith("1 of 1 groups of pictures that look alike, and 10 pictures with their captions")
+    few = captioned_sheet(data, [], tmp_path / "few.png")
+    assert few.endswith("few.png: 10 pictures with their captions")
+    with Image.open(tmp_path / "sheet.png") as sheet, Image.open(tmp_path / "few.png") as other:
+        assert sheet.width == other.width
+        row = sheet.height - other.height
+        assert row > 160 + 3 * 14  # a picture, and three lines of its caption
+        below = sheet.crop((8, 8 + 160 + 14, 168, 8 + 160 + 3 * 14)).convert("L").getextrema()
+    assert below[0] < 128  # something is written there

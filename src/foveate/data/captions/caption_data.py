@@ -6,10 +6,12 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import ClassVar
 
-from foveate.data.base import ImageData, Pooled, Split
+from foveate.data.base import Pooled, Split
 from foveate.data.folds import Folds, Rows, cut_folds
 from foveate.data.image_folds import groups_of, regrouped
+from foveate.data.pictured import Pictured
 from foveate.errors import DataError
 
 
@@ -47,8 +49,8 @@ class CaptionSplit:
         return self.pictures.names
 
 
-@dataclass(frozen=True, eq=False)
-class CaptionData:
+@dataclass(frozen=True, eq=False, repr=False)
+class CaptionData(Pictured):
     """Pictures with captions, in splits.
 
     Args:
@@ -70,30 +72,12 @@ class CaptionData:
     longest: int | None = None
     pooled: Pooled | None = None
 
-    def __post_init__(self) -> None:
-        for needed in ("train", "test"):
-            if not len(self.splits.get(needed, ())):
-                have = ", ".join(f"{name} ({len(split)})" for name, split in self.splits.items()) or "none"
-                raise DataError(
-                    f"{self.name}: no picture with captions in split {needed}; splits: {have}. Give train "
-                    "and test (val is optional), or one set to be split."
-                )
+    item: ClassVar[str] = "picture with captions"
 
     @property
     def task(self) -> str:
         """Return the task that such data is for."""
         return "caption"
-
-    @property
-    def items(self) -> dict[str, int]:
-        """Return how many pictures each split has."""
-        return {name: len(split) for name, split in self.splits.items()}
-
-    @property
-    def pictures(self) -> ImageData:
-        """Return the pictures alone, as the cache and the checks of images take them."""
-        splits = {name: split.pictures for name, split in self.splits.items()}
-        return ImageData(self.name, ("picture",), splits, self.origin, self.contents, pooled=self.pooled)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -136,7 +120,3 @@ class CaptionData:
         """Return what a plan prints about the data, each in a few words."""
         captions = f"{len(self.texts()):,} captions to train on"
         return (captions, f"of up to {self.longest} words") if self.longest else (captions,)
-
-    def __repr__(self) -> str:
-        sizes = ", ".join(f"{name} {len(split):,}" for name, split in self.splits.items())
-        return f"CaptionData({self.name}: {sizes})"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from foveate.data.base import SPLITS, Split
+from foveate.data.base import SPLITS
 from foveate.data.captions.caption_data import CaptionData, CaptionSplit
 from foveate.data.captions.captioned import Captioned
 from foveate.data.captions.find_captions import (
@@ -21,11 +20,10 @@ from foveate.data.captions.find_captions import (
 )
 from foveate.data.captions.read_caption_json import records
 from foveate.data.images.common_levels import common_reading
-from foveate.data.images.decode import read
-from foveate.data.images.hash_files import hash_images
 from foveate.data.images.open_image import MOST_PIXELS, Reading
 from foveate.data.pairs.divide import test_shares
 from foveate.data.pairs.open_pairs import LONGEST
+from foveate.data.pictured import contents_of, unlabelled
 from foveate.data.printable import printable
 from foveate.data.splits import SHARES, Shares, cut
 from foveate.data.words.count_words import count_words
@@ -101,7 +99,7 @@ def open_captions(
             "notes": [*notes, *said],
             "warnings": warnings,
         },
-        contents=_contents(splits, how),
+        contents=contents_of(splits, how),
         longest=longest,
     )
 
@@ -230,22 +228,6 @@ def _with_test(parts: Parts, shares: Shares, seed: int, notes: list[str]) -> Par
 
 
 def _split(some: Sequence[Captioned], how: Reading) -> CaptionSplit:
-    files = tuple(one.path for one in some if one.path is not None)
-    pictures = Split(
-        names=tuple(printable(one.name) for one in some),
-        targets=np.zeros(len(some), dtype=np.int64),
-        load=lambda item: read(files[item], how),
-        files=files,
-        how=how,
-    )
+    files = [one.path for one in some if one.path is not None]
+    pictures = unlabelled(files, [printable(one.name) for one in some], how)
     return CaptionSplit(pictures, tuple(tuple(map(printable, one.captions)) for one in some))
-
-
-def _contents(splits: Mapping[str, CaptionSplit], how: Reading) -> str:
-    total = hashlib.sha256(b"pictures")
-    for name in sorted(splits):
-        pictures = splits[name].pictures
-        total.update(f"\n{name} {len(pictures)}".encode())
-        for picture, content in zip(pictures.names, hash_images(pictures.files or (), how), strict=True):
-            total.update(f"\n{picture}\0{content}".encode())
-    return total.hexdigest()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import wrap
+from types import MappingProxyType
 
 from PIL import Image, ImageDraw, ImageOps
 
@@ -17,6 +19,7 @@ SIDE = 160  # pixels of a picture on the sheet
 MOST = 60  # rows
 MOST_ACROSS = 12  # places in a row
 _MARGIN, _LINE = 8, 14
+_SAID, _LETTERS = 3, 26  # lines under a name, and letters of a line
 _ACROSS = ("near_duplicate", "duplicate_across_splits", "label_conflict", "duplicate_within_split")
 
 
@@ -32,7 +35,12 @@ def alike(findings: Sequence[Finding]) -> list[tuple[str, ...]]:
     return list(dict.fromkeys(groups))
 
 
-def contact_sheet(data: ImageData, groups: Sequence[tuple[str, ...]], path: Path) -> int:
+def contact_sheet(
+    data: ImageData,
+    groups: Sequence[tuple[str, ...]],
+    path: Path,
+    said: Mapping[str, str] = MappingProxyType({}),
+) -> int:
     """Draw each group of pictures in a row with their names, and return how many rows there are.
 
     Args:
@@ -40,13 +48,14 @@ def contact_sheet(data: ImageData, groups: Sequence[tuple[str, ...]], path: Path
         groups: Their names as a check gives them.
         path: The file, in any format that Pillow writes; at most 60 rows are drawn, each of at most 12
             places, the last of which then says how many more pictures there are.
+        said: What is printed under the name of a picture, in three lines at most.
 
     Raises:
         DataError: The file cannot be written.
     """
     shown = list(groups[:MOST])
     wide = min(max((len(group) for group in shown), default=1), MOST_ACROSS)
-    height = SIDE + _LINE + _MARGIN
+    height = SIDE + _LINE + _MARGIN + _SAID * _LINE * bool(said)
     sheet = Image.new(
         "RGB", (wide * (SIDE + _MARGIN) + _MARGIN, max(1, len(shown)) * height + _MARGIN), "white"
     )
@@ -59,7 +68,8 @@ def contact_sheet(data: ImageData, groups: Sequence[tuple[str, ...]], path: Path
             pen.text(place, f"+{len(group) - MOST_ACROSS + 1} more", fill="black")
         for column, name in enumerate(group[: MOST_ACROSS - 1] if many else group):
             left = _MARGIN + column * (SIDE + _MARGIN)
-            pen.text((left, top + SIDE + 1), _short(name), fill="black")
+            below = [_short(name), *wrap(said.get(name, ""), _LETTERS, max_lines=_SAID, placeholder="…")]
+            pen.text((left, top + SIDE + 1), "\n".join(below), fill="black")
             if name in places:
                 split, item = places[name]
                 picture = Image.fromarray(data.splits[split].load(item))
@@ -88,5 +98,5 @@ def _places(data: ImageData) -> dict[str, tuple[str, int]]:
     }
 
 
-def _short(name: str, letters: int = 26) -> str:
+def _short(name: str, letters: int = _LETTERS) -> str:
     return name if len(name) <= letters else f"…{name[1 - letters :]}"

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from foveate.data.base import SPLITS, Split
+from foveate.data.base import SPLITS
 from foveate.data.captions.find_captions import CaptionFiles, picture_paths
 from foveate.data.images.common_levels import common_reading
-from foveate.data.images.decode import read
-from foveate.data.images.hash_files import hash_images
 from foveate.data.images.open_image import MOST_PIXELS, Reading
 from foveate.data.open import call_opener, means_scenes, scene_words
 from foveate.data.pairs.divide import test_shares
+from foveate.data.pictured import contents_of, unlabelled
 from foveate.data.printable import printable
 from foveate.data.questions.asked import AskedOf
 from foveate.data.questions.find_questions import QuestionFile, find_questions
@@ -117,7 +115,7 @@ def open_questions(
             "notes": [*notes, *said],
             "warnings": warnings,
         },
-        contents=_contents(splits, how),
+        contents=contents_of(splits, how),
     )
 
 
@@ -242,15 +240,8 @@ def _split(some: Sequence[AskedOf], how: Reading) -> QuestionSplit:
     for one in some:
         if one.path is not None:
             names.setdefault(one.path, printable(one.path.name if len(one.picture) > 1 else one.name))
-    files = tuple(names)
-    number = {path: place for place, path in enumerate(files)}
-    pictures = Split(
-        names=tuple(names.values()),
-        targets=np.zeros(len(files), dtype=np.int64),
-        load=lambda item: read(files[item], how),
-        files=files,
-        how=how,
-    )
+    number = {path: place for place, path in enumerate(names)}
+    pictures = unlabelled(list(names), list(names.values()), how)
     return QuestionSplit(
         pictures,
         np.array([number[one.path] for one in some if one.path is not None], dtype=np.int64),
@@ -258,13 +249,3 @@ def _split(some: Sequence[AskedOf], how: Reading) -> QuestionSplit:
         tuple(tuple(map(printable, one.answers)) for one in some),
         tuple(printable(one.family) for one in some),
     )
-
-
-def _contents(splits: Mapping[str, QuestionSplit], how: Reading) -> str:
-    total = hashlib.sha256(b"pictures")
-    for name in sorted(splits):
-        pictures = splits[name].pictures
-        total.update(f"\n{name} {len(pictures)}".encode())
-        for picture, content in zip(pictures.names, hash_images(pictures.files or (), how), strict=True):
-            total.update(f"\n{picture}\0{content}".encode())
-    return total.hexdigest()

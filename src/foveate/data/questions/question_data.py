@@ -7,13 +7,15 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Int64
 
-from foveate.data.base import ImageData, Pooled, Split
+from foveate.data.base import Pooled, Split
 from foveate.data.folds import Folds, Rows, cut_folds
 from foveate.data.image_folds import regrouped
+from foveate.data.pictured import Pictured
 from foveate.errors import DataError
 
 Look = Callable[[int], Bool[np.ndarray, "h w"]]
@@ -94,8 +96,8 @@ class Cap:
     picture_blind: float
 
 
-@dataclass(frozen=True, eq=False)
-class QuestionData:
+@dataclass(frozen=True, eq=False, repr=False)
+class QuestionData(Pictured):
     """Questions about pictures, in splits.
 
     Args:
@@ -117,30 +119,12 @@ class QuestionData:
     caps: tuple[Cap, ...] = ()
     pooled: Pooled | None = None
 
-    def __post_init__(self) -> None:
-        for needed in ("train", "test"):
-            if not len(self.splits.get(needed, ())):
-                have = ", ".join(f"{name} ({len(split)})" for name, split in self.splits.items()) or "none"
-                raise DataError(
-                    f"{self.name}: no question with an answer in split {needed}; splits: {have}. Give train "
-                    "and test (val is optional), or one set to be split."
-                )
+    item: ClassVar[str] = "question with an answer"
 
     @property
     def task(self) -> str:
         """Return the task that such data is for."""
         return "question"
-
-    @property
-    def items(self) -> dict[str, int]:
-        """Return how many questions each split has."""
-        return {name: len(split) for name, split in self.splits.items()}
-
-    @property
-    def pictures(self) -> ImageData:
-        """Return the pictures alone, as the cache and the checks of images take them."""
-        splits = {name: split.pictures for name, split in self.splits.items()}
-        return ImageData(self.name, ("picture",), splits, self.origin, self.contents, pooled=self.pooled)
 
     @property
     def families(self) -> tuple[str, ...]:
@@ -218,7 +202,3 @@ class QuestionData:
             return (pictures,)
         most = f"{100 * whole.goal_blind:.1f} % without the question, {100 * whole.picture_blind:.1f} %"
         return pictures, f"at most {most} without the picture"
-
-    def __repr__(self) -> str:
-        sizes = ", ".join(f"{name} {len(split):,}" for name, split in self.splits.items())
-        return f"QuestionData({self.name}: {sizes})"

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from foveate.mechanisms.base import mechanisms
 from foveate.mechanisms.facets import Facets
+from foveate.mechanisms.kernels.scored_tanh import tanh_of_sum
 from foveate.mechanisms.precision import exact_linear, widen
 from foveate.mechanisms.reading.soft_read import SoftRead
 from foveate.options import whole
@@ -67,7 +68,7 @@ class ConcatRead(SoftRead):
         """Return v . tanh(W [q; m])."""
         query = widen(query)
         asked = F.linear(query, self.pair.weight.to(query.dtype)[:, : self.query_channels])
-        return exact_linear(self.energy, (asked.unsqueeze(2) + keys.unsqueeze(1)).tanh_()).squeeze(3)
+        return exact_linear(self.energy, tanh_of_sum(asked, keys)).squeeze(3)
 
     def score_cost(self, entries: int) -> tuple[int, int]:
         """Return the closed form of the header, without the context's."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from foveate.mechanisms.kernels.scored_tanh import tanh_of_sum
 from foveate.mechanisms.precision import exact_linear
 
 
@@ -38,7 +39,7 @@ class AdditiveScore(nn.Module):
     def of_keys(self, query: Float[Tensor, "b t q"], keys: Float[Tensor, "b n h"]) -> Float[Tensor, "b t n"]:
         """Return the scores of a memory by its keys."""
         asked = exact_linear(self.query, query)
-        return exact_linear(self.energy, (asked.unsqueeze(2) + keys.unsqueeze(1)).tanh_()).squeeze(3)
+        return exact_linear(self.energy, tanh_of_sum(asked, keys)).squeeze(3)
 
     def cost(self, entries: int) -> tuple[int, int]:
         """Return the parameters, and the multiply-adds for one query of that many entries."""

@@ -7,6 +7,7 @@ A soft read only says how well each entry of a memory answers a query (``score``
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -74,14 +75,19 @@ class SoftRead(Read):
         mask: Bool[Tensor, "b n"] | None = None,
         *,
         keys: Float[Tensor, "b n k"] | None = None,
+        mean: Callable[[Tensor], Tensor] | None = None,
     ) -> tuple[Float[Tensor, "b t d"], Float[Tensor, "b t n"]]:
-        """Return what each query read, and the weights, which sum to 1 unless nothing may be read."""
+        """Return what each query read, and the weights, which sum to 1 unless nothing may be read.
+
+        A decoder that reads step by step gives the ``keys`` of ``prepare``, and may have a faster ``mean`` of
+        the memory by the weights.
+        """
         if keys is None:
             self._check_reading(query, memory, mask)
             memory = readable(memory, mask)
             keys = self.keys(memory)
         weights = self.map(self.weigh(query, keys, mask)).to(memory.dtype)
-        return self.gated(weights @ memory, query), weights
+        return self.gated(weights @ memory if mean is None else mean(weights), query), weights
 
     def weigh(
         self,

@@ -22,7 +22,8 @@ from foveate.models.decoders.reader import KEYS, Look, Reader
 from foveate.models.decoders.readouts import DeepReadout, MaxoutReadout, Readout, StateReadout, VectorReadout
 from foveate.models.decoders.repeated_linear import repeated
 from foveate.models.decoders.rows import Rows
-from foveate.models.decoders.shared_tensor import shared
+from foveate.models.decoders.shared_tensor import shared, shared_mean
+from foveate.models.decoders.spread_linear import spread_linear
 from foveate.models.decoders.start_state import StartState
 from foveate.models.decoders.word_model import Decoded, Memory, State, Step
 from foveate.options import between, one_of, whole
@@ -226,8 +227,7 @@ class AttentionDecoder(nn.Module):
             look, state = _each(found, rows.packed), state | carried
         if features is None:
             features = self.readout(steps.states, embedded, look.context)
-        whole = rows.order is None  # then the features are put in order, and not the many more logits
-        logits = self.output(rows.spread(features)) if whole else rows.spread(self.output(features))
+        logits = spread_linear(rows, self.output, features)
         look = _each(look, rows.spread)
         return Decoded(logits, look.weights, look.log_probability, look.entropy), state
 
@@ -270,11 +270,11 @@ class AttentionDecoder(nn.Module):
             carried = self._unnamed(state)
             before = self._top(carried)
             if say is None:
-                look, read = self.reader(before.unsqueeze(1), memory, state)
+                look, read = self.reader(before.unsqueeze(1), memory, state, memories.mean)
                 carried = advance(row + consume(look.context.squeeze(1)), carried)
             else:
                 carried = advance(row + consume(state[VECTOR]), carried)
-                look, read = self.reader(self._top(carried).unsqueeze(1), memory, state)
+                look, read = self.reader(self._top(carried).unsqueeze(1), memory, state, memories.mean)
                 vectors.append(say(self._top(carried), look.context.squeeze(1)))
                 read = read | {VECTOR: vectors[-1]}
             state = state | read | self._named(carried)
@@ -292,7 +292,7 @@ class AttentionDecoder(nn.Module):
         for row in given:
             memory, state = memories(row.shape[0]), _shortened(state, row)
             carried = advance(row, self._unnamed(state))
-            look, read = self.reader(self._top(carried).unsqueeze(1), memory, state)
+            look, read = self.reader(self._top(carried).unsqueeze(1), memory, state, memories.mean)
             carried = conclude(consume(look.context.squeeze(1)), carried)
             state = state | read | self._named(carried)
             states.append(self._top(carried))
@@ -377,7 +377,7 @@ class _Memories:
     """The memory of the sentences that are still going on, for each step."""
 
     def __init__(self, memory: Memory) -> None:
-        self.entries, self.mask = shared(memory.entries), memory.mask
+        self.entries, self.mask, self.mean = shared(memory.entries), memory.mask, shared_mean(memory.entries)
         self.extra = {name: shared(tensor) for name, tensor in memory.extra.items() if name == KEYS}
 
     def __call__(self, count: int) -> Memory:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -31,6 +32,7 @@ from foveate.options import checked, one_of
 
 ALIGNMENT = "alignment"  # the entry of the state that says where a monotonic read has got to
 KEYS = "keys"  # the entry of a memory's extra that holds what was prepared
+Mean = Callable[[Tensor], Tensor]
 CHOSEN: dict[str, type[Choice]] = {
     "reinforce": ReinforceChoice,
     "gumbel": GumbelChoice,
@@ -100,14 +102,19 @@ class Reader(nn.Module):
         first = (place == 0).to(memory.entries.dtype)
         return {ALIGNMENT: first.expand(memory.entries.shape[:2])}
 
-    def forward(self, query: Float[Tensor, "b t q"], memory: Memory, state: State) -> tuple[Look, State]:
-        """Return what was read, and the reader's part of the state after the last step."""
+    def forward(
+        self, query: Float[Tensor, "b t q"], memory: Memory, state: State, mean: Mean | None = None
+    ) -> tuple[Look, State]:
+        """Return what was read, and the reader's part of the state after the last step.
+
+        ``mean`` is a faster way to the product of weights and entries, if there is one; see ``shared_mean``.
+        """
         read, entries, mask = self.read, memory.entries, memory.mask
         if isinstance(read, FixedRead):
             return Look(*read(query, entries, mask)), {}
         keys = memory.extra.get(KEYS, entries)
         if self.choice is not None:
-            return self._chosen(query, memory, keys, state)
+            return self._chosen(query, memory, keys, state, mean)
         if isinstance(read, HardRead):
             found = read.read(query, entries, mask, keys=keys)
             return Look(found.context, found.weights, found.log_probability, found.entropy), {}
@@ -116,10 +123,12 @@ class Reader(nn.Module):
             beta = beta.unsqueeze(2)
             return Look(context, torch.cat([weights * (1 - beta), beta], dim=2)), {}
         if isinstance(read, SoftRead):
-            return Look(*read(query, entries, mask, keys=keys)), {}
+            return Look(*read(query, entries, mask, keys=keys, mean=mean)), {}
         return Look(*read(query, entries, mask)), {}
 
-    def _chosen(self, query: Tensor, memory: Memory, keys: Tensor, state: State) -> tuple[Look, State]:
+    def _chosen(
+        self, query: Tensor, memory: Memory, keys: Tensor, state: State, mean: Mean | None
+    ) -> tuple[Look, State]:
         read, choice = self.read, self.choice
         assert isinstance(read, SoftRead) and choice is not None
         with full_precision(query):  # under autocast a rounded score is another choice
@@ -132,7 +141,8 @@ class Reader(nn.Module):
             weights = read.map(weights)
             learnt = self._learnt(scores, hidden, weights)
         weights = weights.to(memory.entries.dtype)
-        return Look(read.gated(weights @ memory.entries, query), weights, *learnt), state
+        context = weights @ memory.entries if mean is None else mean(weights)
+        return Look(read.gated(context, query), weights, *learnt), state
 
     def _learnt(
         self, scores: Tensor, hidden: Tensor | None, weights: Tensor

@@ -1,7 +1,8 @@
 """A tensor that every step uses, whose gradient is added up in place.
 
 Plainly ``x[:count]`` at every step. In eager training on a CPU autograd would lay each step's gradient out in
-zeros of the whole tensor, and add it to what is there in new memory.
+zeros of the whole tensor, and add it to what is there in new memory. A memory whose weighted mean each step
+takes gets its gradient from one product over all steps.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
 
 from foveate.mechanisms.kernels.eager_cpu import traced
 
@@ -29,6 +31,23 @@ def shared(x: Tensor) -> Callable[[int], Tensor]:
     sums: list[Tensor] = []
     link, value = _Summed.apply(x, sums), x.detach()
     return lambda count: _Noted.apply(value, link, count, sums)
+
+
+def shared_mean(x: Tensor) -> Callable[[Tensor], Tensor]:
+    """Return a function from weights (b, T, N) to their products with the first b of (B, N, D).
+
+    Example:
+        >>> mean = shared_mean(torch.eye(2).expand(3, 2, 2))
+        >>> mean(torch.tensor([[[0.25, 0.75]]])).tolist()
+        [[[0.25, 0.75]]]
+    """
+    wanted = torch.is_grad_enabled() and x.requires_grad
+    if not wanted or traced(x) or torch.is_autocast_enabled("cpu"):
+        rows = shared(x)
+        return lambda weights: weights @ rows(len(weights))
+    notes: list[tuple[Tensor, Tensor]] = []
+    link, value = _Read.apply(x, notes), x.detach()
+    return lambda weights: _Mean.apply(weights, value, link, notes)
 
 
 class _Summed(torch.autograd.Function):
@@ -60,3 +79,42 @@ class _Noted(torch.autograd.Function):
             ctx.sums.append(grad.new_zeros(ctx.shape))
         ctx.sums[0][: len(grad)] += grad
         return None, grad.new_zeros(()), None, None
+
+
+class _Read(torch.autograd.Function):
+    """What ``_Summed`` is for a sum of products."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, notes: list[tuple[Tensor, Tensor]]) -> Tensor:
+        ctx.notes, ctx.batch = notes, len(x)
+        return x.new_zeros(())
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, _: Tensor) -> tuple[Tensor, None]:
+        weights, grads = (
+            torch.cat([F.pad(part, (0, 0, 0, 0, 0, ctx.batch - len(part))) for part in parts], dim=1)
+            for parts in zip(*ctx.notes, strict=True)
+        )
+        ctx.notes.clear()
+        return weights.transpose(1, 2) @ grads, None
+
+
+class _Mean(torch.autograd.Function):
+    """One step's mean; its backward pass leaves the memory's gradient to ``_Read``."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, weights: Tensor, memory: Tensor, link: Tensor, notes: list[tuple[Tensor, Tensor]]
+    ) -> Tensor:
+        ctx.save_for_backward(weights, memory)
+        ctx.notes = notes
+        return weights @ memory[: len(weights)]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, None, Tensor, None]:
+        weights, memory = ctx.saved_tensors
+        ctx.notes.append((weights, grad))
+        of_weights = grad @ memory[: len(weights)].transpose(1, 2) if ctx.needs_input_grad[0] else None
+        return of_weights, None, grad.new_zeros(()), None

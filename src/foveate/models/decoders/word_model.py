@@ -20,8 +20,10 @@ from torch.nn import functional as F
 from foveate.mechanisms.map_tap import MapTap
 from foveate.mechanisms.precision import widen
 from foveate.models.decoders.rows import taken_rows
+from foveate.models.decoders.word_cross_entropy import word_cross_entropy
 
 NO_WORD = -1
+_FULL = 0.75  # of a batch's words, from which on its padding is not left out of the loss
 
 State = dict[str, Tensor]
 """What a decoder carries from word to word: tensors whose first axis is the batch's."""
@@ -140,10 +142,11 @@ def word_loss(
 ) -> Float[Tensor, ""]:
     """Return the mean over all words but padding of the cross-entropy."""
     rows, wanted = logits.flatten(0, 1), targets.flatten()
-    if not torch.compiler.is_compiling():  # padding costs nothing
+    if not torch.compiler.is_compiling():
         there = (wanted != pad).nonzero().squeeze(1)
-        rows, wanted = taken_rows(rows, there), wanted[there]
-    return F.cross_entropy(widen(rows), wanted, ignore_index=pad, label_smoothing=label_smoothing)
+        if len(there) < _FULL * len(wanted):  # what padding costs is more than to leave it out
+            rows, wanted = taken_rows(rows, there), wanted[there]
+    return word_cross_entropy(widen(rows), wanted, ignored=pad, label_smoothing=label_smoothing)
 
 
 def real_words(words: Int64[Tensor, "b t"], pad: int, end: int) -> Bool[Tensor, "b t"]:

@@ -29,15 +29,17 @@ class Blind(QuestionModel):
     """A model that does not get all of its inputs.
 
     Args:
-        of: The model, as ``create_model`` takes it, options in brackets.
         classes: How many answers there are.
+        of: The model, such as ``top_down(attention=cosine)``, as ``create_model`` takes it.
+        words: How many words goals have.
         pretrained_encoder: Fetch the published weights of the model's encoder.
-        options: Of the model.
     """
 
-    def __init__(self, of: str, *, classes: int, pretrained_encoder: bool, **options: Any) -> None:
+    def __init__(
+        self, *, classes: int, of: str = "top_down", words: int = 10_000, pretrained_encoder: bool = False
+    ) -> None:
         super().__init__(classes)
-        self.of = create_model(of, classes=classes, pretrained=pretrained_encoder, **options)
+        self.of = create_model(of, classes=classes, pretrained=pretrained_encoder, words=words)
 
     @property
     def encoder(self) -> Any:  # type: ignore[override]
@@ -76,11 +78,6 @@ class GoalBlind(Blind):
         True
     """
 
-    def __init__(
-        self, *, classes: int, of: str = "top_down", words: int = 10_000, pretrained_encoder: bool = False
-    ) -> None:
-        super().__init__(of, classes=classes, pretrained_encoder=pretrained_encoder, words=words)
-
     def hidden_from(self, pictures: Tensor, goal: Tensor) -> tuple[Tensor, Tensor]:
         """Return the pictures, and one unknown word, the class 0 or zeros."""
         if goal.is_floating_point() or goal.ndim == 1:
@@ -106,11 +103,6 @@ class PictureBlind(Blind):
         >>> bool((a == b).all())
         True
     """
-
-    def __init__(
-        self, *, classes: int, of: str = "top_down", words: int = 10_000, pretrained_encoder: bool = False
-    ) -> None:
-        super().__init__(of, classes=classes, pretrained_encoder=pretrained_encoder, words=words)
 
     def hidden_from(self, pictures: Tensor, goal: Tensor) -> tuple[Tensor, Tensor]:
         """Return zeros, and the goals."""

@@ -116,3 +116,14 @@ def test_stems_without_their_package_say_what_to_install(monkeypatch):
     with pytest.raises(MissingExtraError, match=r"meteor_stem needs snowballstemmer.*foveate\[text\]"):
         score("meteor_stem", ["a dog"], ["a dog"])
     meteor._stem.cache_clear()
+
+
+def test_an_answer_of_one_word_over_and_over_takes_no_time_for_every_pair_of_them():
+    """Only as many matches are formed as are kept: 400 words have 160,000, and 40 paths for each."""
+    words = ["a"] * 400
+    matches, chunks = align(words, words)
+    assert [match.word for match in matches] == list(range(400))
+    assert chunks == 1
+    matches, chunks = align(["b", *words[:60]], [*words[:50], "b"])
+    assert sum(match is not None for match in matches) == 51
+    assert chunks == 2
