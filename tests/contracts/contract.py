@@ -24,8 +24,8 @@ GATING = 12  # channels of the coarser map that drives a gate
 STEPS = 3  # queries that read a memory
 SMALL = {"patches": 4, "step": 3, "size": 3, "scale": 0.6}  # selections from maps as small as these
 FEW = """
-additive attention_gate attention_sampling cbam channel criss_cross csra eca emsa feature_pyramid gc gem
-gumbel halo non_local se side_fusion simam spatial
+additive attention_gate attention_sampling cbam channel concat criss_cross csra eca emsa feature_pyramid gc
+gem gumbel halo non_local se side_fusion simam spatial
 """.split()  # each interface, kernel and kind of code; test_few.py says so
 
 

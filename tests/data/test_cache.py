@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from foveate.data import cache as module
 from foveate.data import cache_content as rows
 from foveate.data.cache import cache, cache_file
 from foveate.data.images.decode import read, square
@@ -112,7 +111,7 @@ def test_a_full_disk_is_named(data, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(module.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(DataError, match="No space left on device"):
         cache(data, size=16, folder=tmp_path / "cache")
     assert list((tmp_path / "cache").iterdir()) == []

@@ -24,4 +24,4 @@ def test_each_worker_has_one_torch_thread_and_everybody_else_keeps_theirs():
 def test_no_thread_remains():
     with workers() as pool:
         pool.submit(lambda: None)
-    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("foveate")]
+    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("foveate-batches")]

@@ -11,6 +11,7 @@ FRAME = ("train", "compare", "cli", "infer")
 OWN_SUBJECT = {
     "cli/crf.py",  # the command for files of masks
     "cli/judge.py",  # the command that judges maps by true masks
+    "infer/look.py",  # which has maps judged by true masks
     "compare/report/confusion.py",  # whose table has an HTML caption
 }
 CARDS = {"compare/report/cards.py", "compare/report/schema.py", "compare/report/result.py"}  # kinds of cards

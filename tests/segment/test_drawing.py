@@ -8,7 +8,7 @@ import pytest
 from matplotlib.ft2font import FT2Font
 
 from foveate.errors import ShapeError
-from foveate.segment.drawing import NARROWEST, _font, overlay, with_legend
+from foveate.segment.drawing import NARROWEST, font_for, overlay, with_legend
 
 PALETTE = np.array([[200, 0, 0], [0, 100, 0], [0, 0, 50]], np.uint8)
 
@@ -63,9 +63,9 @@ def test_letters_that_the_usual_font_lacks_are_drawn_in_one_that_has_them():
         set(FT2Font(str(folder / f"{n}.ttf")).get_charmap()) for n in ("DejaVuSans", "STIXNonUni")
     )
     letter = chr(min(other - usual))
-    assert _font(12, "road").getname()[0] == "DejaVu Sans"
-    assert ord(letter) in FT2Font(_font(12, letter).path).get_charmap()
+    assert font_for(12, "road").getname()[0] == "DejaVu Sans"
+    assert ord(letter) in FT2Font(font_for(12, letter).path).get_charmap()
 
 
 def test_letters_that_no_font_has_are_boxes():
-    assert _font(12, "\U0010fffd").getname()[0] == "DejaVu Sans"
+    assert font_for(12, "\U0010fffd").getname()[0] == "DejaVu Sans"

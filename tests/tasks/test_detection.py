@@ -159,7 +159,7 @@ def test_a_detector_learns_scenes_and_predicts(tmp_path, capsys):
         trained.model.predict(str(home / "a.png"), least_score=2.0)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly  # one that learns and predicts: in the gate
 def test_a_study_of_detectors_has_verdicts_and_cards(tmp_path):
     study = fv.compare(
         "scenes(train=16, val=0, test=8, classes=2)",

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from foveate.mechanisms.base import Mechanism
+from foveate.mechanisms.base import Mechanism, Select
 from foveate.mechanisms.examples import call, example_inputs
 from foveate.mechanisms.map_tap import MapTap
 from foveate.mechanisms.switch import as_written
@@ -79,6 +79,8 @@ def _trace(module: Mechanism, units: list[str], size: tuple[int, ...]) -> list[S
     tracer = _Tracer(inputs, dict(module.named_parameters()))
     with eval_no_grad(module), _hooked(module, tracer, units), as_written(), tracer:
         output = call(module, list(inputs.values()))
+        if isinstance(module, Select):  # what the selection is for: its patches, counted by their weights
+            output = Select.pool(module, output[0].flatten(2), output[2])
     return _leading_to(tracer.source(output), tracer.steps)
 
 

@@ -213,7 +213,7 @@ def test_the_inference_path_is_exported_for_any_size(options):
         torch.testing.assert_close(program.module()(other), model(other))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @torch.no_grad()
 def test_it_runs_in_onnx():
     onnxruntime = pytest.importorskip("onnxruntime")

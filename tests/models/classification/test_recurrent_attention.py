@@ -242,7 +242,7 @@ def test_other_number_formats(dtype):
         assert further_loss(out, torch.tensor([0, 1])).isfinite()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @torch.no_grad()
 def test_it_runs_in_onnx():
     onnxruntime = pytest.importorskip("onnxruntime")

@@ -75,7 +75,7 @@ class SoftRead(Read):
         mask: Bool[Tensor, "b n"] | None = None,
         *,
         keys: Float[Tensor, "b n k"] | None = None,
-        mean: Callable[[Tensor], Tensor] | None = None,
+        mean: Callable[[Float[Tensor, "b t n"]], Float[Tensor, "b t d"]] | None = None,
     ) -> tuple[Float[Tensor, "b t d"], Float[Tensor, "b t n"]]:
         """Return what each query read, and the weights, which sum to 1 unless nothing may be read.
 

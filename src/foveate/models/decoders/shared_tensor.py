@@ -44,7 +44,7 @@ def shared_mean(x: Tensor) -> Callable[[Tensor], Tensor]:
     wanted = torch.is_grad_enabled() and x.requires_grad
     if not wanted or traced(x) or torch.is_autocast_enabled("cpu"):
         rows = shared(x)
-        return lambda weights: weights @ rows(len(weights))
+        return lambda weights: weights @ rows(weights.shape[0])  # which export keeps as a symbol
     notes: list[tuple[Tensor, Tensor]] = []
     link, value = _Read.apply(x, notes), x.detach()
     return lambda weights: _Mean.apply(weights, value, link, notes)
