@@ -132,3 +132,8 @@ def test_keys_that_are_stripes_do_not_lie_in_squares() -> None:
     assert squares.nonzero().tolist() == [[0, 0, 6], [0, 0, 7], [0, 1, 6], [0, 1, 7]]
     with pytest.raises(ShapeError, match="49 keys"):
         positions(one, "b n m", 14, 14, keys=runs(14, 14, 2))
+
+
+def test_weights_whose_signs_cancel_out_stay_finite():
+    weights = torch.tensor([1.0, -1.0, 1.0, -1.0]).reshape(1, 1, 4, 1)  # of four queries, for one key
+    assert torch.equal(positions(weights, "b k n m", 2, 2), torch.zeros(1, 2, 2))

@@ -74,7 +74,7 @@ def _looked_at(weights: Tensor, names: list[str], height: int, width: int) -> Te
         rows, columns = -(-height // step), -(-width // step)
         if rows * columns == looked.shape[1]:
             look = _resized(looked.unflatten(1, (rows, columns)), height, width)
-            return look / look.sum(dim=(1, 2), keepdim=True)
+            return _shares(look)
     return None
 
 
@@ -86,7 +86,13 @@ def _placed(weights: Tensor, names: list[str], keys: Places) -> Tensor:
         raise ShapeError(f"positions: got {looked.shape[2]} keys, and the places of {keys}")
     looked = looked if keys.groups > 1 else looked.mean(dim=1, keepdim=True)
     cells = on_cells(looked, keys).unflatten(1, (keys.height, keys.width))
-    return cells / cells.sum(dim=(1, 2), keepdim=True)
+    return _shares(cells)
+
+
+def _shares(look: Tensor) -> Tensor:
+    """Divide by the sum; weights with signs may cancel out, and are left as they are then."""
+    total = look.sum(dim=(1, 2), keepdim=True)
+    return look / total.where(total != 0, 1.0)
 
 
 def _crossed(weights: Tensor, height: int, width: int) -> Tensor:
