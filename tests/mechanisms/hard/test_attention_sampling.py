@@ -66,11 +66,10 @@ def problem():
     return torch.randn(5, dtype=torch.float64), torch.randn(5, 3, dtype=torch.float64)
 
 
-@pytest.mark.parametrize("number", [1, 2, 3, 5])
-@pytest.mark.parametrize("replace", [False, True])
+@pytest.mark.parametrize(
+    ("replace", "number"), [(False, 1), (False, 2), (False, 3), (False, 5), (True, 1), (True, 2), (True, 3)]
+)
 def test_over_all_draws_the_estimate_and_its_gradient_are_right(replace, number):
-    if replace and number == 5:
-        pytest.skip("3,125 sequences")
     z, f = problem()
     estimate = with_replacement if replace else without_replacement
     phi, slopes = mean_over_draws(z, f, number, estimate, replace)
