@@ -86,6 +86,7 @@ def test_pictures_without_truth_and_one_that_cannot_be_read(capsys):
         (["judge", "run", DATA, "--metric", "deletio"], "deletion"),
         (["judge", "run", "nowhere.png"], "nowhere.png"),
         (["judge", "resnet8", DATA], "no published weights"),
+        (["judge", "select", DATA, "--untrained", "--classes", "3"], "looks at parts of large pictures"),
     ],
 )
 def test_what_cannot_be_judged(words, said, capsys):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from foveate.errors import DataError
+from foveate.errors import DataError, OptionError
 
 if TYPE_CHECKING:
     from foveate.data.judged_pictures import JudgedPictures
@@ -99,12 +99,18 @@ def judge(
     from foveate.infer.find_model import find_model
     from foveate.infer.load import load
     from foveate.running import device_of
+    from foveate.tasks.large_inputs import takes_large
 
     if not data:
         raise DataError("judge: got no pictures. Write: foveate judge MODEL scenes, or a folder of pictures.")
     found = find_model(
         model, size=size, classes=classes, weights=weights, untrained=untrained, trust_code=trust_code
     )
+    if takes_large(found.model):
+        raise OptionError(
+            f"judge: {model} looks at parts of large pictures, and judging shows it whole ones at a small "
+            "size. See where it looked with foveate look."
+        )
     form = found.form
     pictures = judged_pictures(data, form, classes=found.classes, split=split, most=images, seed=seed)
     judgement = judge_maps(
